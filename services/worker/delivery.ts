@@ -1,0 +1,50 @@
+import type { Msg } from '@nats-io/transport-node'
+import { type DeliveryInfo, readDeliverySubject } from '../../shared/sdk/contract/delivery-subject.ts'
+import { type FeatureEvent, readEvent } from '../../shared/sdk/contract/event.ts'
+import { payloadDigest } from '../../shared/sdk/contract/token.ts'
+import { readMessageHeaders } from '../../shared/sdk/jetstream/stored-message.ts'
+
+/** An event in this worker's hands: from being pulled to being settled. */
+export interface Delivery {
+  readonly event: FeatureEvent
+  /** The subject it was delivered under. */
+  readonly subject: string
+  /** Where its acknowledgement goes. */
+  readonly ackSubject: string
+  readonly info: DeliveryInfo
+  /** The body as it was stored, for a dead letter. */
+  readonly body: Uint8Array
+  readonly sizeBytes: number
+  /** Rows it takes of the room this worker has: 1 until it is decoded. */
+  rows: number
+}
+
+/**
+ * @param epochs creation time of each stream that delivers to this worker
+ * @returns `undefined` for a message that is not a JetStream delivery
+ */
+export function readDelivery(message: Msg, epochs: ReadonlyMap<string, string>): Delivery | undefined {
+  const ackSubject = message.reply ?? ''
+  const info = readDeliverySubject(ackSubject)
+  if (info === undefined) return undefined
+  const body = message.data
+  const event = readEvent({
+    subject: message.subject,
+    headers: readMessageHeaders(message),
+    body,
+    stream: info.stream,
+    epoch: epochs.get(info.stream) ?? '',
+    sequence: info.streamSequence,
+  })
+  return { event, subject: message.subject, ackSubject, info, body, sizeBytes: envelopeBytes(message), rows: 1 }
+}
+
+/** What a message is charged against the room: its body, and a flat share for subject, headers and bookkeeping. */
+export function envelopeBytes(message: Msg): number {
+  return message.data.length + 1_024
+}
+
+/** Tells two payloads apart that claim the same identity. */
+export function digestOf(delivery: Delivery): string {
+  return payloadDigest(delivery.event.body)
+}

@@ -1,0 +1,140 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Msg, NatsConnection } from '@nats-io/transport-node'
+import { LANES, type Lane } from '../../shared/sdk/contract/subjects.ts'
+import { dueConsumer, featureConsumer } from '../../shared/sdk/contract/topology.ts'
+import { type PullEnd, PullLane } from '../../shared/sdk/jetstream/pull-lane.ts'
+import { envelopeBytes } from './delivery.ts'
+import type { Room } from './room.ts'
+
+export interface IntakeOptions {
+  readonly pool: string
+  /** Size of the largest message there can be: never pull with less room, or it would wedge its lane. */
+  readonly maxMessageBytes: number
+  /** How long the broker may wait for the rest of a pull. */
+  readonly lingerMs: number
+  /** Gets every message; the room for it is taken already: one row and its bytes. */
+  readonly onMessage: (message: Msg, lane: Lane) => void
+  /** Told when a pull could not be served, and when it is served again. */
+  readonly onTrouble: (consumer: string, end: PullEnd | undefined) => void
+}
+
+/** How long a pull waits at the broker for a first message. */
+const IDLE_MS = 5_000
+const MAX_BACKOFF_MS = 1_000
+
+/** One lane of the pool, on FEATURES or on RETRIES. */
+interface Source {
+  readonly consumer: string
+  readonly lane: PullLane
+  /** Messages the next pull asks for: one while idle, more once events flow. */
+  ask: number
+  /** Room promised to the open pull. */
+  promisedRows: number
+  promisedBytes: number
+}
+
+/** Pulls bounded batches from every lane of a pool, one open pull per lane, never more than there is room for. */
+export class Intake {
+  readonly #room: Room
+  readonly #options: IntakeOptions
+  readonly #sources: readonly Source[]
+  readonly #stop = new AbortController()
+  #paused = false
+
+  constructor(connection: NatsConnection, room: Room, options: IntakeOptions) {
+    this.#room = room
+    this.#options = options
+    this.#sources = LANES.flatMap((lane) =>
+      [featureConsumer(options.pool, lane), dueConsumer(options.pool, lane)].map(({ stream, durable_name }) =>
+        this.#openSource(connection, stream, durable_name, lane),
+      ),
+    )
+  }
+
+  /** Pulls until stopped. */
+  async run(): Promise<void> {
+    await Promise.all(this.#sources.map((source) => this.#pullFor(source)))
+  }
+
+  /** While paused no pull is opened; those that are open still deliver. */
+  set paused(paused: boolean) {
+    this.#paused = paused
+    if (!paused) this.#room.wake()
+  }
+
+  /** Opens no more pulls and withdraws those that are open; messages on their way still reach `onMessage`. */
+  async stop(): Promise<void> {
+    this.#stop.abort()
+    this.#room.wake()
+    await Promise.all(this.#sources.map((source) => source.lane.close()))
+  }
+
+  #openSource(connection: NatsConnection, stream: string, consumer: string, lane: Lane): Source {
+    const source: Source = {
+      consumer,
+      lane: new PullLane(connection, { stream, consumer }, (message) => this.#receive(source, message, lane)),
+      ask: 1,
+      promisedRows: 0,
+      promisedBytes: 0,
+    }
+    return source
+  }
+
+  async #pullFor(source: Source): Promise<void> {
+    let backoffMs = 0
+    while (await this.#hasRoom()) {
+      const { received, end } = await this.#pullOnce(source)
+      source.ask = nextAsk(source.ask, received, end, Math.ceil(this.#room.capacity.rows / 4))
+      if (end === 'lost' || end === 'unavailable') {
+        this.#options.onTrouble(source.consumer, end)
+        backoffMs = Math.min(MAX_BACKOFF_MS, backoffMs * 2 || 50)
+        await sleep(backoffMs, undefined, { signal: this.#stop.signal }).catch(() => undefined)
+      } else if (backoffMs > 0) {
+        this.#options.onTrouble(source.consumer, undefined)
+        backoffMs = 0
+      }
+    }
+  }
+
+  /** Waits until a pull may be opened; false once stopped. */
+  async #hasRoom(): Promise<boolean> {
+    const { maxMessageBytes } = this.#options
+    while (!this.#stop.signal.aborted) {
+      if (!this.#paused && this.#room.freeRows >= 1 && this.#room.freeBytes >= maxMessageBytes) return true
+      await this.#room.released()
+    }
+    return false
+  }
+
+  async #pullOnce(source: Source): Promise<{ readonly received: number; readonly end: PullEnd }> {
+    const batch = Math.min(source.ask, this.#room.freeRows)
+    const share = Math.floor(this.#room.capacity.bytes / (2 * this.#sources.length))
+    const maxBytes = batch === 1 ? this.#options.maxMessageBytes : Math.min(this.#room.freeBytes, Math.max(share, this.#options.maxMessageBytes))
+    this.#room.take(batch, maxBytes)
+    source.promisedRows += batch
+    source.promisedBytes += maxBytes
+    const result = await source.lane.pull({ batch, maxBytes, idleMs: IDLE_MS, lingerMs: this.#options.lingerMs })
+    this.#room.release(source.promisedRows, source.promisedBytes)
+    source.promisedRows = 0
+    source.promisedBytes = 0
+    return result
+  }
+
+  /** The promise becomes a delivery: what it takes moves from promised to held. */
+  #receive(source: Source, message: Msg, lane: Lane): void {
+    const bytes = envelopeBytes(message)
+    const rows = Math.min(1, source.promisedRows)
+    const promisedBytes = Math.min(bytes, source.promisedBytes)
+    source.promisedRows -= rows
+    source.promisedBytes -= promisedBytes
+    this.#room.take(1 - rows, bytes - promisedBytes)
+    this.#options.onMessage(message, lane)
+  }
+}
+
+/** Grows while pulls come back full, falls back to one when nothing came: a waiting pull is a promise. */
+export function nextAsk(ask: number, received: number, end: PullEnd, most: number): number {
+  if (received === 0) return 1
+  if (end === 'full') return Math.min(most, ask * 4)
+  return Math.max(1, Math.min(ask, received * 2))
+}

@@ -1,0 +1,170 @@
+import { basename } from 'node:path'
+import type { InferenceSession, Tensor as RuntimeTensor } from 'onnxruntime-node'
+import type { Datatype, Tensor, TensorData } from '../../../shared/sdk/contract/tensor.ts'
+import { PeltonError, showValue } from '../../../shared/sdk/errors.ts'
+import type { Signature, TensorSpec } from './signature.ts'
+
+/** A model that is loaded in this thread. */
+export interface Session {
+  /** As the runtime tells it: inputs with a value of their own are absent, and so are outputs no tensor can hold. */
+  readonly signature: Signature
+  /** Outputs that are no tensors Pelton carries (a ZipMap of scikit-learn, say). They are never asked for. */
+  readonly omittedOutputs: readonly string[]
+  /**
+   * Runs the model; blocks this thread until it is done. `outputNames` default to all outputs of the signature.
+   * Throws `inference-failed` with the runtime's reason in one line.
+   */
+  run(inputs: readonly Tensor[], outputNames?: readonly string[]): Promise<Tensor[]>
+  /** Frees the model. Not while a run is under way. */
+  release(): Promise<void>
+}
+
+type RuntimeType = RuntimeTensor.Type
+type Runtime = typeof import('onnxruntime-node')
+
+const RUNTIME_TYPES: Readonly<Record<Datatype, RuntimeType>> = {
+  BOOL: 'bool',
+  UINT8: 'uint8',
+  UINT16: 'uint16',
+  UINT32: 'uint32',
+  UINT64: 'uint64',
+  INT8: 'int8',
+  INT16: 'int16',
+  INT32: 'int32',
+  INT64: 'int64',
+  FP16: 'float16',
+  FP32: 'float32',
+  FP64: 'float64',
+  BYTES: 'string',
+}
+
+const DATATYPE_OF: ReadonlyMap<string, Datatype> = new Map(
+  (Object.entries(RUNTIME_TYPES) as [Datatype, string][]).map(([datatype, type]) => [type, datatype]),
+)
+
+// One thread per run and no spinning: several sessions side by side beat one with several threads, and a pool that
+// spins burns a core while idle. Messages of the runtime come back as errors, so its own log stays quiet.
+const OPTIONS: InferenceSession.SessionOptions = {
+  intraOpNumThreads: 1,
+  interOpNumThreads: 1,
+  executionMode: 'sequential',
+  logSeverityLevel: 4,
+  extra: { session: { intra_op: { allow_spinning: '0' } } },
+}
+
+/**
+ * Sets the switch that keeps the runtime from writing telemetry files and from parsing the command line, on which it
+ * can crash. Only the main thread's environment reaches native code, so processes that start inference threads call
+ * this before they start the first.
+ */
+export function disableRuntimeTelemetry(): void {
+  process.env.ORT_DISABLE_TELEMETRY = '1'
+}
+
+/** Loads the model at `path`. Throws `model-refused` when the runtime cannot load it or a tensor cannot be carried. */
+export async function openSession(path: string): Promise<Session> {
+  disableRuntimeTelemetry()
+  const runtime = await import('onnxruntime-node')
+  runtime.env.logLevel = 'fatal'
+  const native = await load(runtime, path)
+  try {
+    const signature = readSignature(native)
+    const names = signature.outputs.map((output) => output.name)
+    return {
+      signature,
+      omittedOutputs: native.outputNames.filter((name) => !names.includes(name)),
+      run: (inputs, outputNames = names) => run(runtime, native, inputs, outputNames),
+      release: () => native.release(),
+    }
+  } catch (thrown) {
+    await native.release()
+    throw thrown
+  }
+}
+
+async function load(runtime: Runtime, path: string): Promise<InferenceSession> {
+  try {
+    return await runtime.InferenceSession.create(path, OPTIONS)
+  } catch (cause) {
+    const reason = oneLine(
+      String(cause instanceof Error ? cause.message : cause).replaceAll(path, basename(path)),
+    )
+    const remedy = 'Export the model again as one valid ONNX file.'
+    throw new PeltonError('model-refused', `the runtime cannot load it: ${reason}`, { remedy }, cause)
+  }
+}
+
+function readSignature(native: InferenceSession): Signature {
+  const inputs = native.inputMetadata.map((input) => {
+    const spec = toSpec(input)
+    if (spec !== undefined) return spec
+    throw new PeltonError('model-refused', 'an input is of a kind Pelton cannot feed', {
+      field: `inputs.${input.name}`,
+      value: input.isTensor ? input.type : 'no tensor',
+      remedy: 'Export the model with inputs that are tensors of the usual datatypes.',
+    })
+  })
+  const outputs = native.outputMetadata.map(toSpec).filter((spec) => spec !== undefined)
+  if (outputs.length === 0) {
+    throw new PeltonError('model-refused', 'no output is a tensor Pelton can carry', {
+      field: 'outputs',
+      value: showValue(native.outputNames),
+      remedy: 'Export the model with a tensor output (scikit-learn: zipmap=False).',
+    })
+  }
+  return { inputs, outputs, constants: [] }
+}
+
+function toSpec(value: InferenceSession.ValueMetadata): TensorSpec | undefined {
+  if (!value.isTensor) return undefined
+  const datatype = DATATYPE_OF.get(value.type)
+  // `__proto__` cannot be the key of a plain object, which is how the runtime takes and gives tensors.
+  if (datatype === undefined || value.name === '__proto__') return undefined
+  const shape = value.shape.map((dimension) => (typeof dimension === 'number' ? dimension : null))
+  return { name: value.name, datatype, shape }
+}
+
+async function run(
+  { Tensor: NativeTensor }: Runtime,
+  native: InferenceSession,
+  inputs: readonly Tensor[],
+  outputNames: readonly string[],
+): Promise<Tensor[]> {
+  try {
+    const feeds: Record<string, RuntimeTensor> = {}
+    for (const { name, datatype, data, shape } of inputs) {
+      // The runtime's type pairs each name with its array; ours holds the same pairs.
+      feeds[name] = new NativeTensor(RUNTIME_TYPES[datatype] as 'float32', data as Float32Array, shape)
+    }
+    const fetched = await native.run(feeds, outputNames)
+    return outputNames.map((name) => fromRuntime(name, fetched[name]))
+  } catch (thrown) {
+    if (thrown instanceof PeltonError) throw thrown
+    const reason = oneLine(String(thrown instanceof Error ? thrown.message : thrown))
+    throw new PeltonError('inference-failed', `the model failed: ${reason}`, {}, thrown)
+  }
+}
+
+function fromRuntime(name: string, value: RuntimeTensor | undefined): Tensor {
+  const datatype = value === undefined ? undefined : DATATYPE_OF.get(value.type)
+  if (value === undefined || datatype === undefined) {
+    throw new PeltonError('invalid-output', 'the model did not give an output it declares', {
+      field: `outputs.${name}`,
+      value: value?.type ?? 'nothing',
+    })
+  }
+  const data = value.data as TensorData // the runtime's arrays are ours, but for float16 on newer Nodes
+  const isHalf = datatype === 'FP16' && !(data instanceof Uint16Array)
+  const held = isHalf ? bitsOf(data as unknown as ArrayBufferView & { length: number }) : data
+  return { name, datatype, shape: value.dims, data: held }
+}
+
+function bitsOf({ buffer, byteOffset, length }: ArrayBufferView & { length: number }): Uint16Array {
+  return new Uint16Array(buffer, byteOffset, length)
+}
+
+/** The runtime's messages carry line breaks, control characters and paths of the machine it was built on. */
+function oneLine(message: string): string {
+  const plain = message.replace(/[\p{Cc}\s]+/gu, ' ').replace(/(^|[\s('"])\/[^\s:'")]+/g, '$1…')
+  return plain.length <= 300 ? plain : `${plain.slice(0, 299)}…`
+}

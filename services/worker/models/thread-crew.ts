@@ -1,0 +1,50 @@
+import { startThread, type ThreadHandle } from './thread-handle.ts'
+import type { SessionLimits } from './thread-messages.ts'
+
+/** A fixed number of threads, each replaced when it ends by itself, with the models each is known to have opened. */
+export interface ThreadCrew {
+  readonly threads: ReadonlyMap<ThreadHandle, Set<string>>
+  /** Asks all to stop and resolves when they have ended. None is replaced from here on. */
+  stop(): Promise<void>
+}
+
+export interface ThreadCrewOptions {
+  readonly size: number
+  readonly limits: SessionLimits
+  readonly nowMs: () => number
+  /** Called when a thread has ended by itself, after its replacement was started (or given up on). */
+  readonly onChange: () => void
+}
+
+/** Threads that end before they were ready, in a row, until no more are started. */
+export const MAX_FAILED_STARTS = 3
+
+export function createThreadCrew({ size, limits, nowMs, onChange }: ThreadCrewOptions): ThreadCrew {
+  const threads = new Map<ThreadHandle, Set<string>>()
+  let failedStarts = 0
+  let isStopping = false
+
+  function add(): void {
+    const thread = startThread({
+      limits,
+      nowMs,
+      onExit(wasReady) {
+        threads.delete(thread)
+        if (isStopping) return
+        failedStarts = wasReady ? 0 : failedStarts + 1
+        if (failedStarts < MAX_FAILED_STARTS) add()
+        onChange()
+      },
+    })
+    threads.set(thread, new Set())
+  }
+
+  for (let index = 0; index < size; index++) add()
+  return {
+    threads,
+    async stop() {
+      isStopping = true
+      await Promise.all([...threads.keys()].map((thread) => thread.stop()))
+    },
+  }
+}

@@ -1,0 +1,102 @@
+import { Worker } from 'node:worker_threads'
+import { siblingEntry } from '../../../shared/runtime/source-entry.ts'
+import type { Tensor } from '../../../shared/sdk/contract/tensor.ts'
+import { PeltonError } from '../../../shared/sdk/errors.ts'
+import {
+  type FromThread,
+  fromErrorMessage,
+  type SessionLimits,
+  type ThreadRequest,
+} from './thread-messages.ts'
+
+/** One inference thread, seen from the main thread. */
+export interface ThreadHandle {
+  /** Sends a request; the thread answers in order. Rejects with `inference-failed` when the thread ends first. */
+  send(request: ThreadRequest, transfer: readonly ArrayBuffer[]): Promise<readonly Tensor[]>
+  /** Requests sent and not yet answered. */
+  readonly inFlight: number
+  /** The request it is working on, and since when. */
+  readonly current: { readonly request: ThreadRequest; readonly sinceMs: number } | undefined
+  /** Asks it to finish what it has and to end; resolves when it has ended. Never cut short: see below. */
+  stop(): Promise<void>
+}
+
+export interface ThreadHandleOptions {
+  readonly limits: SessionLimits
+  readonly nowMs: () => number
+  /** Called once when the thread has ended; `wasReady` tells a crash from a thread that could not start. */
+  readonly onExit: (wasReady: boolean) => void
+}
+
+interface Pending {
+  readonly request: ThreadRequest
+  readonly resolve: (outputs: readonly Tensor[]) => void
+  readonly reject: (error: PeltonError) => void
+}
+
+/**
+ * Starts a thread. It is only ever asked to stop: the runtime cannot interrupt a run, and `terminate()` during one
+ * aborts the whole process.
+ */
+export function startThread({ limits, nowMs, onExit }: ThreadHandleOptions): ThreadHandle {
+  const { url, execArgv } = siblingEntry(import.meta.url, 'inference-thread')
+  const worker = new Worker(url, { execArgv, workerData: limits, name: 'inference' })
+  const pending = new Map<number, Pending>()
+  const exited = new Promise<void>((resolve) => worker.once('exit', () => resolve()))
+  let nextId = 0
+  let headSinceMs = 0
+  let isReady = false
+  let failure: unknown
+
+  function settle(id: number): Pending | undefined {
+    const settled = pending.get(id)
+    pending.delete(id)
+    headSinceMs = nowMs() // the next in line starts now
+    return settled
+  }
+  worker.on('message', (message: FromThread) => {
+    if (message.kind === 'ready') isReady = true
+    else if (message.kind === 'done') settle(message.id)?.resolve(message.outputs)
+    else settle(message.id)?.reject(fromErrorMessage(message.error))
+  })
+  worker.on('error', (thrown) => {
+    failure = thrown
+  })
+  worker.once('exit', () => {
+    for (const { reject } of pending.values()) reject(threadEnded(failure))
+    pending.clear()
+    onExit(isReady)
+  })
+
+  return {
+    send(request, transfer) {
+      return new Promise((resolve, reject) => {
+        const id = nextId++
+        if (pending.size === 0) headSinceMs = nowMs()
+        pending.set(id, { request, resolve, reject })
+        worker.postMessage({ ...request, id }, transfer)
+      })
+    },
+    get inFlight() {
+      return pending.size
+    },
+    get current() {
+      const [head] = pending.values()
+      return head && { request: head.request, sinceMs: headSinceMs }
+    },
+    async stop() {
+      worker.postMessage({ kind: 'stop' })
+      await exited
+    },
+  }
+}
+
+function threadEnded(cause: unknown): PeltonError {
+  const reason = cause instanceof Error ? cause.message : 'it ended by itself'
+  return new PeltonError(
+    'inference-failed',
+    `the inference thread ended during the run: ${reason}`,
+    {},
+    cause,
+  )
+}

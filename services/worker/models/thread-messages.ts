@@ -1,0 +1,82 @@
+import type { Tensor } from '../../../shared/sdk/contract/tensor.ts'
+import { type ErrorCode, PeltonError, toPeltonError } from '../../../shared/sdk/errors.ts'
+
+/** A model file and the key its sessions are kept under: two files never share one. */
+export interface ModelFile {
+  readonly key: string
+  readonly path: string
+  /** SHA-256 in hex; when given, a file with other bytes is refused instead of opened. */
+  readonly digest?: string
+}
+
+/** How many sessions a thread keeps open. The one used least recently is closed first. */
+export interface SessionLimits {
+  /** @default 64 */
+  readonly maxOpen?: number
+  /** Sum of the sizes of their files; a session takes about 1.3 times its file. @default 1073741824 (1 GiB) */
+  readonly maxFileBytes?: number
+}
+
+export type ThreadRequest =
+  | { readonly kind: 'run'; model: ModelFile; inputs: readonly Tensor[]; outputNames?: readonly string[] }
+  | { readonly kind: 'load'; readonly model: ModelFile }
+  | { readonly kind: 'unload'; readonly key: string }
+
+export type ToThread = (ThreadRequest & { readonly id: number }) | { readonly kind: 'stop' }
+
+/** An error on its way through a message, which keeps only plain values. */
+export interface ErrorMessage {
+  readonly code: ErrorCode
+  readonly description: string
+}
+
+export type FromThread =
+  | { readonly kind: 'ready' }
+  | { readonly kind: 'done'; readonly id: number; readonly outputs: readonly Tensor[] }
+  | { readonly kind: 'failed'; readonly id: number; readonly error: ErrorMessage }
+
+/** What is thrown on the far side, made ready for a message; what is no {@link PeltonError} becomes `fallback`. */
+export function toErrorMessage(thrown: unknown, fallback: ErrorCode): ErrorMessage {
+  const text = thrown instanceof Error ? thrown.message : String(thrown)
+  const { code, description } = toPeltonError(thrown, fallback, text)
+  return { code, description }
+}
+
+export function fromErrorMessage({ code, description }: ErrorMessage): PeltonError {
+  return new PeltonError(code, description)
+}
+
+/**
+ * Copies of the tensors in one buffer, and the buffer. Sending that costs one transfer however many tensors there are,
+ * and the originals stay usable: a batch that fails is cut up and run again.
+ */
+export function packTensors(tensors: readonly Tensor[]): { tensors: Tensor[]; transfer: ArrayBuffer[] } {
+  let size = 0
+  for (const { data } of tensors) size += Array.isArray(data) ? 0 : aligned(data.byteLength)
+  const packed = new Uint8Array(size)
+  let at = 0
+  const copies = tensors.map((tensor): Tensor => {
+    const { data } = tensor
+    if (Array.isArray(data)) return tensor
+    packed.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), at)
+    // Every typed array class takes these arguments; one stands for all.
+    const View = data.constructor as Float64ArrayConstructor
+    const copy = new View(packed.buffer, at, data.length)
+    at += aligned(data.byteLength)
+    return { ...tensor, data: copy }
+  })
+  return { tensors: copies, transfer: [packed.buffer] }
+}
+
+/** The buffers of tensors nobody else holds, each once. */
+export function buffersOf(tensors: readonly Tensor[]): ArrayBuffer[] {
+  const buffers = new Set<ArrayBuffer>()
+  for (const { data } of tensors) {
+    if (!Array.isArray(data) && data.buffer instanceof ArrayBuffer) buffers.add(data.buffer)
+  }
+  return [...buffers]
+}
+
+function aligned(bytes: number): number {
+  return Math.ceil(bytes / 8) * 8
+}

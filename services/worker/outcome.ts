@@ -1,0 +1,49 @@
+import type { Failure, PredictionFacts, Stage } from '../../shared/sdk/contract/outcome.ts'
+import { isReason, type PeltonError, REASONS } from '../../shared/sdk/errors.ts'
+
+/** What is to become of a delivery. */
+export type Outcome =
+  | { readonly kind: 'predicted'; readonly facts: PredictionFacts; readonly body: Uint8Array }
+  | { readonly kind: 'dead-lettered'; readonly failure: Failure; readonly modelVersion?: string }
+  /** Another attempt at `dueAt` (broker time, milliseconds), as a scheduled copy. */
+  | { readonly kind: 'retried'; readonly failure: Failure; readonly dueAt: number }
+
+export interface RetryPolicy {
+  /** Attempts in all, the first included. */
+  readonly maxAttempts: number
+  /** Delay before the second attempt at most, milliseconds; doubles with each further one. */
+  readonly baseDelayMs: number
+  readonly maxDelayMs: number
+}
+
+export const DEFAULT_RETRIES: RetryPolicy = { maxAttempts: 3, baseDelayMs: 500, maxDelayMs: 30_000 }
+
+/** What an event's history says about trying it again. */
+export interface AttemptFacts {
+  readonly attempt: number
+  /** Deadline by broker time, milliseconds. */
+  readonly expiresAt: number | undefined
+  readonly now: number
+}
+
+/**
+ * Retry or give up. A failure of a kind that can pass is tried again with exponential backoff and full jitter
+ * (AWS Architecture Blog, "Exponential Backoff And Jitter"), unless its attempts are used up or its deadline would pass.
+ *
+ * @param random a number in [0, 1)
+ */
+export function decideFailure(
+  error: PeltonError,
+  stage: Stage,
+  facts: AttemptFacts,
+  policy: RetryPolicy = DEFAULT_RETRIES,
+  random: () => number = Math.random,
+): Outcome {
+  const reason = isReason(error.code) ? error.code : 'inference-failed'
+  const failure: Failure = { reason, description: error.description, stage }
+  if (!REASONS[reason].retryable || facts.attempt >= policy.maxAttempts) return { kind: 'dead-lettered', failure }
+  const ceiling = Math.min(policy.maxDelayMs, policy.baseDelayMs * 2 ** (facts.attempt - 1))
+  const dueAt = facts.now + Math.max(50, random() * ceiling)
+  if (facts.expiresAt !== undefined && dueAt >= facts.expiresAt) return { kind: 'dead-lettered', failure }
+  return { kind: 'retried', failure, dueAt }
+}

@@ -1,0 +1,107 @@
+import { binaryOutputsOf, encodeResponse } from '../../shared/sdk/contract/open-inference.ts'
+import { concatRows, sliceRows, type Tensor } from '../../shared/sdk/contract/tensor.ts'
+import { PeltonError, toPeltonError } from '../../shared/sdk/errors.ts'
+import type { InferenceThreads } from './models/inference-threads.ts'
+import { DEFAULT_RETRIES, decideFailure, type Outcome } from './outcome.ts'
+import type { Prepared } from './prepare.ts'
+import type { Concluded } from './settlement.ts'
+
+export interface PredictDeps {
+  readonly threads: Pick<InferenceThreads, 'run'>
+  /** Broker time, milliseconds since 1970. */
+  readonly now: () => number
+}
+
+/**
+ * Runs a batch and says what is to become of each of its events. A batch that fails is halved until the bad events
+ * stand alone: their neighbours get their predictions.
+ */
+export async function predict(batch: readonly Prepared[], deps: PredictDeps): Promise<Concluded[]> {
+  const startedAt = deps.now()
+  const started = performance.now()
+  try {
+    const outputs = await runTogether(batch, deps)
+    const inferenceMs = performance.now() - started
+    return batch.map((item, index) => conclude(item, outputs[index] ?? [], { startedAt, inferenceMs, batch }, deps))
+  } catch (thrown) {
+    const [only] = batch
+    if (batch.length === 1 && only !== undefined) return [fail(only, thrown, deps)]
+    const middle = Math.ceil(batch.length / 2)
+    const halves = [batch.slice(0, middle), batch.slice(middle)]
+    return (await Promise.all(halves.map((half) => predict(half, deps)))).flat()
+  }
+}
+
+/** One model call for all rows; returns the outputs of each event. */
+async function runTogether(batch: readonly Prepared[], { threads }: PredictDeps): Promise<readonly (readonly Tensor[])[]> {
+  const [first] = batch
+  if (first === undefined) return []
+  if (batch.length === 1) return [await threads.run(first.model, first.inputs)]
+  const inputs = first.inputs.map((_input, index) => concatRows(batch.map((item) => item.inputs[index] as Tensor)))
+  const outputs = await threads.run(first.model, inputs)
+  const rows = batch.reduce((sum, item) => sum + item.rows, 0)
+  const strange = outputs.find(({ shape }) => shape[0] !== rows)
+  if (strange !== undefined) {
+    throw new PeltonError('invalid-output', `output ${strange.name} has shape [${strange.shape}] for ${rows} rows`)
+  }
+  let start = 0
+  return batch.map((item) => {
+    const mine = outputs.map((output) => sliceRows(output, start, start + item.rows))
+    start += item.rows
+    return mine
+  })
+}
+
+interface Run {
+  readonly startedAt: number
+  readonly inferenceMs: number
+  readonly batch: readonly Prepared[]
+}
+
+function conclude(item: Prepared, outputs: readonly Tensor[], run: Run, deps: PredictDeps): Concluded {
+  try {
+    return { delivery: item.delivery, outcome: toPrediction(item, outputs, run) }
+  } catch (thrown) {
+    return fail(item, thrown, deps)
+  }
+}
+
+function toPrediction({ delivery, model, request }: Prepared, outputs: readonly Tensor[], run: Run): Outcome {
+  const selected = selectOutputs(outputs, request.outputs?.map(({ name }) => name) ?? model.manifest.outputs)
+  if (model.manifest.checks.finiteOutputs) selected.forEach(refuseNonFinite)
+  const response = encodeResponse(
+    { modelName: model.name, modelVersion: model.version, id: request.id ?? delivery.event.id, outputs: selected },
+    { binary: binaryOutputsOf(request) },
+  )
+  const facts = {
+    modelVersion: model.version,
+    contentType: response.contentType,
+    inferenceHeaderLength: response.inferenceHeaderLength,
+    queueMs: Math.max(0, run.startedAt - delivery.info.storedAt),
+    inferenceMs: run.inferenceMs,
+    batchRows: run.batch.reduce((sum, { rows }) => sum + rows, 0),
+  }
+  return { kind: 'predicted', facts, body: response.body }
+}
+
+function selectOutputs(outputs: readonly Tensor[], names: readonly string[] | undefined): readonly Tensor[] {
+  return names === undefined ? outputs : names.flatMap((name) => outputs.filter((output) => output.name === name))
+}
+
+function refuseNonFinite({ name, data }: Tensor): void {
+  if (!(data instanceof Float32Array || data instanceof Float64Array)) return
+  const index = data.findIndex((value: number) => !Number.isFinite(value))
+  if (index < 0) return
+  throw new PeltonError('invalid-output', 'the model answered with a number that is not finite', {
+    field: `outputs.${name}[${index}]`,
+    value: String(data[index]),
+    remedy: 'Check the input for values the model was not trained on, or allow it with checks.finiteOutputs: false.',
+  })
+}
+
+function fail({ delivery, model }: Prepared, thrown: unknown, { now }: PredictDeps): Concluded {
+  const error = toPeltonError(thrown, 'inference-failed', 'the model failed on this event')
+  const policy = { ...DEFAULT_RETRIES, ...model.manifest.retries }
+  const outcome = decideFailure(error, 'infer', { ...delivery.event, now: now() }, policy)
+  return { delivery, outcome: outcome.kind === 'dead-lettered' ? { ...outcome, modelVersion: model.version } : outcome }
+}

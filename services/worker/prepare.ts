@@ -1,0 +1,87 @@
+import { decodeEventData, type EventData } from '../../shared/sdk/contract/open-inference.ts'
+import type { Stage } from '../../shared/sdk/contract/outcome.ts'
+import type { Tensor } from '../../shared/sdk/contract/tensor.ts'
+import { PeltonError, showValue, toPeltonError } from '../../shared/sdk/errors.ts'
+import type { Delivery } from './delivery.ts'
+import { bindInputs } from './models/bind.ts'
+import type { ModelRepository, ServedModel } from './models/repository.ts'
+import { decideFailure } from './outcome.ts'
+import type { Concluded } from './settlement.ts'
+
+/** An event that can be run: its inputs fit the signature of its model. */
+export interface Prepared {
+  readonly delivery: Delivery
+  readonly model: ServedModel
+  readonly inputs: readonly Tensor[]
+  /** Size of the first dimension, 1 for models without one. */
+  readonly rows: number
+  readonly request: Pick<EventData, 'id' | 'outputs' | 'parameters'>
+  /** Events of the same kind can share a model call: same model, same inputs, same datatypes, same trailing shapes. */
+  readonly kind: string
+}
+
+export interface PrepareDeps {
+  readonly models: Pick<ModelRepository, 'find' | 'models'>
+  /** Broker time, milliseconds since 1970. */
+  readonly now: () => number
+}
+
+/** Guard, decode, validate: what can be known about an event before its model runs. */
+export function prepare(delivery: Delivery, { models, now }: PrepareDeps): Prepared | Concluded {
+  const { event } = delivery
+  let stage: Stage = 'guard'
+  try {
+    if (event.problem !== undefined) throw event.problem
+    refuseExpired(delivery, now())
+    const model = findModel(delivery, models)
+    stage = 'decode'
+    const data = decodeEventData(event.contentType, event.inferenceHeaderLength, event.body)
+    stage = 'validate'
+    const { inputs, rows } = bindInputs(model, data)
+    refuseUnknownOutputs(model, data)
+    return { delivery, model, inputs, rows, request: data, kind: kindOf(model, inputs) }
+  } catch (thrown) {
+    const error = toPeltonError(thrown, 'malformed', 'the event cannot be read')
+    return { delivery, outcome: decideFailure(error, stage, { ...event, now: now() }) }
+  }
+}
+
+function refuseExpired({ event }: Delivery, now: number): void {
+  if (event.expiresAt === undefined || event.expiresAt > now) return
+  throw new PeltonError('deadline-exceeded', `its deadline passed ${Math.ceil(now - event.expiresAt)} ms before it was started`, {
+    field: 'ce-expirytime',
+    value: new Date(event.expiresAt).toISOString(),
+  })
+}
+
+function findModel({ event }: Delivery, models: PrepareDeps['models']): ServedModel {
+  const model = models.find(event.route.model, event.modelVersion)
+  if (model !== undefined) return model
+  const versions = models.models.filter(({ name }) => name === event.route.model).map(({ version }) => version)
+  throw versions.length > 0
+    ? new PeltonError('unknown-model', `model ${event.route.model} is not served in this version`, {
+        field: 'Pelton-Model-Version',
+        value: showValue(event.modelVersion),
+        remedy: `Served: ${versions.join(', ')}.`,
+      })
+    : new PeltonError('unknown-model', 'this pool serves no model of that name', {
+        field: 'model',
+        value: showValue(event.route.model),
+        remedy: 'Check the subject, or ship the model to this pool and replay.',
+      })
+}
+
+function refuseUnknownOutputs(model: ServedModel, { outputs = [] }: EventData): void {
+  const unknown = outputs.find(({ name }) => !model.signature.outputs.some((output) => output.name === name))
+  if (unknown === undefined) return
+  throw new PeltonError('schema-mismatch', `model ${model.name} has no such output`, {
+    field: 'outputs',
+    value: showValue(unknown.name),
+    remedy: `Known: ${model.signature.outputs.map(({ name }) => name).join(', ')}.`,
+  })
+}
+
+function kindOf(model: ServedModel, inputs: readonly Tensor[]): string {
+  if (!model.batchable) return model.key
+  return `${model.key} ${inputs.map(({ name, shape }) => `${name}:${shape.slice(1).join('x')}`).join(' ')}`
+}

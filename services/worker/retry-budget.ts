@@ -1,0 +1,30 @@
+/**
+ * Retries may cost at most a share of the successes, so that a failing model cannot multiply its own load
+ * (Google SRE book, chapter 22). A token bucket: each success adds a part of a retry.
+ */
+export class RetryBudget {
+  readonly #perSuccess: number
+  readonly #most: number
+  #tokens: number
+
+  /**
+   * @param perSuccess retries earned by a success
+   * @param most retries that may be saved up, and that a fresh worker has
+   */
+  constructor(perSuccess = 0.1, most = 100) {
+    this.#perSuccess = perSuccess
+    this.#most = most
+    this.#tokens = most
+  }
+
+  succeeded(): void {
+    this.#tokens = Math.min(this.#most, this.#tokens + this.#perSuccess)
+  }
+
+  /** Spends one retry; false when the budget is used up. */
+  spend(): boolean {
+    if (this.#tokens < 1) return false
+    this.#tokens -= 1
+    return true
+  }
+}

@@ -1,0 +1,54 @@
+/** What a worker may hold at once. */
+export interface Capacity {
+  readonly rows: number
+  readonly bytes: number
+}
+
+/**
+ * Room for deliveries, in rows and bytes. An open pull is a promise that cannot be withdrawn, so what is promised
+ * counts like what is held: memory stays flat whatever the backlog.
+ */
+export class Room {
+  readonly capacity: Capacity
+  #rows = 0
+  #bytes = 0
+  #waiters: (() => void)[] = []
+
+  constructor(capacity: Capacity) {
+    this.capacity = capacity
+  }
+
+  get freeRows(): number {
+    return Math.max(0, this.capacity.rows - this.#rows)
+  }
+
+  get freeBytes(): number {
+    return Math.max(0, this.capacity.bytes - this.#bytes)
+  }
+
+  /** Rows held or promised. */
+  get rows(): number {
+    return this.#rows
+  }
+
+  take(rows: number, bytes: number): void {
+    this.#rows += rows
+    this.#bytes += bytes
+  }
+
+  release(rows: number, bytes: number): void {
+    this.#rows -= rows
+    this.#bytes -= bytes
+    for (const wake of this.#waiters.splice(0)) wake()
+  }
+
+  /** Resolves when something was released, or at once when woken. */
+  released(): Promise<void> {
+    return new Promise((resolve) => this.#waiters.push(resolve))
+  }
+
+  /** Wakes whoever waits, so that it looks at its reasons again. */
+  wake(): void {
+    for (const wake of this.#waiters.splice(0)) wake()
+  }
+}

@@ -1,0 +1,95 @@
+import type { Logger } from 'pino'
+
+/** `starting → ready → draining → stopped`, or `failed` from anywhere. */
+export type State = 'starting' | 'ready' | 'draining' | 'stopped' | 'failed'
+
+/** How a service's process ends. */
+export const EXIT_CODES = {
+  ok: 0,
+  /** It could not start or went on failing; the log says why. */
+  failed: 1,
+  /** Its settings or arguments cannot be used. */
+  usage: 2,
+  /** A second signal, or the grace period was over: what it held is handed out again. */
+  forced: 3,
+} as const
+
+export interface Service {
+  /** Resolves when the service ended by itself, which is a failure, or after `stop`. */
+  readonly run: () => Promise<void>
+  /** Drains: finishes and settles what is held. */
+  readonly stop: () => Promise<void>
+  /** Gives up draining. Must return at once. */
+  readonly abort: () => void
+}
+
+export interface LifecycleOptions {
+  readonly log: Logger
+  /** How long a drain may take, milliseconds. */
+  readonly graceMs: number
+  readonly onState?: (state: State) => void
+}
+
+/**
+ * Runs a service until SIGTERM or SIGINT, then drains it. A second signal or the end of the grace period forces.
+ *
+ * @returns the exit code
+ */
+export async function runService(start: () => Promise<Service>, options: LifecycleOptions): Promise<number> {
+  const { log, graceMs, onState } = options
+  const enter = (state: State): void => {
+    log.info({ state }, 'lifecycle')
+    onState?.(state)
+  }
+  const signals = createSignals()
+  enter('starting')
+  try {
+    const service = await start()
+    enter('ready')
+    const ended = service.run()
+    await Promise.race([ended, signals.first])
+    enter('draining')
+    const drained = service.stop().then(() => ended)
+    const forced = await Promise.race([drained.then(() => undefined), signals.second, after(graceMs)])
+    if (forced === undefined) {
+      enter('stopped')
+      return EXIT_CODES.ok
+    }
+    log.warn({ because: forced }, 'forced: what is still held is handed out again')
+    service.abort()
+    return EXIT_CODES.forced
+  } catch (thrown) {
+    log.fatal({ err: thrown }, 'failed')
+    enter('failed')
+    return EXIT_CODES.failed
+  } finally {
+    signals.close()
+  }
+}
+
+function after(graceMs: number): Promise<string> {
+  return new Promise((resolve) => {
+    setTimeout(() => resolve(`the grace period of ${graceMs} ms is over`), graceMs).unref()
+  })
+}
+
+interface Signals {
+  readonly first: Promise<string>
+  readonly second: Promise<string>
+  close(): void
+}
+
+function createSignals(): Signals {
+  const received: string[] = []
+  const waiting: ((signal: string) => void)[] = []
+  const onSignal = (signal: NodeJS.Signals): void => {
+    received.push(signal)
+    waiting[received.length - 1]?.(received.length === 1 ? signal : `a second ${signal}`)
+  }
+  process.on('SIGTERM', onSignal).on('SIGINT', onSignal)
+  return {
+    first: new Promise((resolve) => waiting.push(resolve)),
+    second: new Promise((resolve) => waiting.push(resolve)),
+    close: () => void process.off('SIGTERM', onSignal).off('SIGINT', onSignal),
+  }
+}

@@ -1,0 +1,108 @@
+/** Header names of the wire contract. Written exactly so, read in any case. */
+export const HEADERS = {
+  specVersion: 'ce-specversion',
+  id: 'ce-id',
+  source: 'ce-source',
+  type: 'ce-type',
+  time: 'ce-time',
+  subject: 'ce-subject',
+  dataContentType: 'ce-datacontenttype',
+  expiryTime: 'ce-expirytime',
+  correlationId: 'ce-correlationid',
+  causationId: 'ce-causationid',
+  contentType: 'Content-Type',
+  messageId: 'Nats-Msg-Id',
+  expectedStream: 'Nats-Expected-Stream',
+  expectedSubjectSequence: 'Nats-Expected-Last-Subject-Sequence',
+  schedule: 'Nats-Schedule',
+  scheduleTarget: 'Nats-Schedule-Target',
+  traceparent: 'traceparent',
+  tracestate: 'tracestate',
+  inferenceHeaderLength: 'Inference-Header-Content-Length',
+  contract: 'Pelton-Contract',
+  token: 'Pelton-Token',
+  origin: 'Pelton-Origin',
+  attempt: 'Pelton-Attempt',
+  replyTo: 'Pelton-Reply-To',
+  publishedAt: 'Pelton-Published-At',
+  replay: 'Pelton-Replay',
+  supersedes: 'Pelton-Supersedes',
+  modelVersion: 'Pelton-Model-Version',
+  outcome: 'Pelton-Outcome',
+  inputDigest: 'Pelton-Input-Digest',
+  queueMs: 'Pelton-Queue-Ms',
+  inferenceMs: 'Pelton-Inference-Ms',
+  batchRows: 'Pelton-Batch-Rows',
+  degraded: 'Pelton-Degraded',
+  cached: 'Pelton-Cached',
+  stage: 'Pelton-Stage',
+  worker: 'Pelton-Worker',
+  history: 'Pelton-History',
+  deadLetterReason: 'x-dead-letter-reason',
+  deadLetterDescription: 'x-dead-letter-description',
+  originalSubject: 'x-original-subject',
+  originalStream: 'x-original-stream',
+  originalSequence: 'x-original-seq',
+  failedAt: 'x-failed-at',
+  firstSeen: 'x-first-seen',
+  deliveryCount: 'x-delivery-count',
+} as const
+
+/** Headers of one message: names in lower case, the first value of each. Never mutated after reading. */
+export type Headers = ReadonlyMap<string, string>
+
+/** A list of headers to write, in order. A name may stand more than once. */
+export type HeaderEntry = readonly [name: string, value: string]
+
+export function readHeader(headers: Headers, name: string): string | undefined {
+  return headers.get(name.toLowerCase())
+}
+
+/**
+ * A CloudEvents attribute as a NATS header value: space, `"`, `%` and everything outside U+0021..U+007E
+ * percent-encoded (CloudEvents NATS binding §3.1.3).
+ */
+export function encodeAttribute(value: string): string {
+  return value.toWellFormed().replace(/[^!#$&-~]+/g, encodeURIComponent)
+}
+
+/**
+ * The reverse: quotes are removed, then one round of percent-decoding.
+ *
+ * @returns `undefined` where the value is not valid percent-encoded UTF-8.
+ */
+export function decodeAttribute(value: string): string | undefined {
+  const bare =
+    value.length >= 2 && value.startsWith('"') && value.endsWith('"')
+      ? value.slice(1, -1).replace(/\\(.)/g, '$1')
+      : value
+  if (!bare.includes('%')) return bare
+  try {
+    return decodeURIComponent(bare)
+  } catch {
+    return undefined
+  }
+}
+
+/**
+ * Text from anywhere (an error, a client) made safe as a header value: one line, no control characters, printable,
+ * at most `maxLength` characters. A CR or LF in a header would let its author write further headers.
+ */
+export function sanitizeHeaderValue(text: string, maxLength = 512): string {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what this removes
+  const oneLine = text
+    .toWellFormed()
+    .replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]+/g, ' ')
+    .trim()
+  if (oneLine.length <= maxLength) return oneLine
+  return `${oneLine.slice(0, maxLength - 1).toWellFormed()}…`
+}
+
+const utf8 = new TextEncoder()
+
+/** A NATS header block: `NATS/1.0`, one line per entry, an empty line. Values must be sanitised already. */
+export function encodeHeaderBlock(entries: Iterable<HeaderEntry>): Uint8Array {
+  let text = 'NATS/1.0\r\n'
+  for (const [name, value] of entries) text += `${name}: ${value}\r\n`
+  return utf8.encode(`${text}\r\n`)
+}

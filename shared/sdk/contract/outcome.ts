@@ -1,0 +1,217 @@
+import { type PeltonError, REASONS, type Reason } from '../errors.ts'
+import { CONTRACT_VERSION, type FeatureEvent, writeOrigin } from './event.ts'
+import { encodeAttribute, HEADERS, type HeaderEntry, readHeader, sanitizeHeaderValue } from './headers.ts'
+import { subjects } from './subjects.ts'
+
+/** Where in the life of an event it failed. */
+export type Stage = 'guard' | 'decode' | 'validate' | 'batch' | 'infer' | 'publish'
+
+/** Why an event is given up: the error's code is one of the closed set of reasons. */
+export interface Failure {
+  readonly reason: Reason
+  readonly description: string
+  readonly stage: Stage
+}
+
+export function failureOf(error: PeltonError, reason: Reason, stage: Stage): Failure {
+  return { reason, description: error.description, stage }
+}
+
+/** What made an outcome, and when. */
+export interface Provenance {
+  readonly worker: string
+  /** Broker time, milliseconds since 1970. */
+  readonly at: number
+  readonly deliveryCount: number
+  /** When the broker stored the event, milliseconds since 1970. */
+  readonly storedAt: number
+  readonly modelVersion?: string
+  readonly inputDigest: string
+}
+
+/** The facts about a prediction that its headers tell. */
+export interface PredictionFacts {
+  readonly modelVersion: string
+  readonly contentType: string
+  readonly inferenceHeaderLength: number | undefined
+  /** From being stored to being started, milliseconds. */
+  readonly queueMs: number
+  readonly inferenceMs: number
+  readonly batchRows: number
+}
+
+/** A message to publish: subject, headers in order, body. */
+export interface OutgoingMessage {
+  readonly subject: string
+  readonly headers: readonly HeaderEntry[]
+  readonly body: Uint8Array
+}
+
+const utf8 = new TextEncoder()
+
+/** The prediction of an event, addressed to the event's register. */
+export function predictionMessage(
+  event: FeatureEvent,
+  facts: PredictionFacts,
+  made: Provenance,
+  body: Uint8Array,
+): OutgoingMessage {
+  const headers: HeaderEntry[] = [
+    ...resultHeaders(event, made, 'prediction'),
+    [HEADERS.type, 'pelton.prediction'],
+    [HEADERS.dataContentType, facts.contentType],
+    [HEADERS.modelVersion, facts.modelVersion],
+    [HEADERS.queueMs, facts.queueMs.toFixed(1)],
+    [HEADERS.inferenceMs, facts.inferenceMs.toFixed(2)],
+    [HEADERS.batchRows, String(facts.batchRows)],
+  ]
+  if (facts.inferenceHeaderLength !== undefined) {
+    headers.push([HEADERS.inferenceHeaderLength, String(facts.inferenceHeaderLength)])
+  }
+  return { subject: subjects.result(event.route.model, event.token), headers, body }
+}
+
+/** The small answer in the register of an event that became a dead letter: an RFC 9457 problem body. */
+export function failureNotice(event: FeatureEvent, failure: Failure, made: Provenance): OutgoingMessage {
+  const { status, summary } = REASONS[failure.reason]
+  const problem = {
+    type: `https://pelton.dev/problems/${failure.reason}`,
+    title: summary,
+    status,
+    detail: failure.description,
+    reason: failure.reason,
+    stage: failure.stage,
+    id: event.id,
+    source: event.source,
+    error: failure.description,
+  }
+  return {
+    subject: subjects.result(event.route.model, event.token),
+    headers: [
+      ...resultHeaders(event, made, 'dead-letter'),
+      [HEADERS.type, 'pelton.failure'],
+      [HEADERS.dataContentType, 'application/problem+json'],
+      [HEADERS.deadLetterReason, failure.reason],
+      [HEADERS.deadLetterDescription, sanitizeHeaderValue(failure.description)],
+      [HEADERS.stage, failure.stage],
+    ],
+    body: utf8.encode(JSON.stringify(problem)),
+  }
+}
+
+function resultHeaders(
+  event: FeatureEvent,
+  made: Provenance,
+  outcome: 'prediction' | 'dead-letter',
+): HeaderEntry[] {
+  const entries: HeaderEntry[] = [
+    [HEADERS.contract, CONTRACT_VERSION],
+    [HEADERS.specVersion, '1.0'],
+    [HEADERS.id, `${event.token}-${event.origin.sequence}`],
+    [HEADERS.source, encodeAttribute(`/pelton/models/${event.route.model}`)],
+    [HEADERS.time, new Date(made.at).toISOString()],
+    [HEADERS.correlationId, encodeAttribute(event.id)],
+    [HEADERS.causationId, encodeAttribute(event.id)],
+    [HEADERS.outcome, outcome],
+    [HEADERS.token, event.token],
+    [HEADERS.origin, writeOrigin(event.origin)],
+    [HEADERS.attempt, String(event.attempt)],
+    [HEADERS.inputDigest, made.inputDigest],
+    [HEADERS.worker, made.worker],
+  ]
+  for (const name of [HEADERS.traceparent, HEADERS.tracestate]) {
+    const value = readHeader(event.headers, name)
+    if (value !== undefined) entries.push([name, sanitizeHeaderValue(value)])
+  }
+  return entries
+}
+
+/** Failures kept in a dead letter's history, newest last. */
+const HISTORY_LENGTH = 8
+
+/** Header bytes a dead letter may use; what is beyond is cut from the event's own headers first. */
+const MAX_HEADER_BYTES = 12 * 1024
+
+/**
+ * The whole event, with why it was given up: everything needed to understand and to replay it.
+ *
+ * @param earlier history of an older dead letter of the same event, if one is known
+ */
+export function deadLetterMessage(
+  event: FeatureEvent,
+  subject: string,
+  failure: Failure,
+  made: Provenance,
+  body: Uint8Array = event.body,
+): OutgoingMessage {
+  const history = [
+    ...readHistory(event),
+    `${new Date(made.at).toISOString()} ${failure.reason} attempt=${event.attempt}`,
+  ].slice(-HISTORY_LENGTH)
+  const own: HeaderEntry[] = [
+    [HEADERS.contract, CONTRACT_VERSION],
+    [HEADERS.token, event.token],
+    [HEADERS.origin, writeOrigin(event.origin)],
+    [HEADERS.deadLetterReason, failure.reason],
+    [HEADERS.deadLetterDescription, sanitizeHeaderValue(failure.description)],
+    [HEADERS.stage, failure.stage],
+    [HEADERS.originalSubject, sanitizeHeaderValue(subject)],
+    [HEADERS.originalStream, event.origin.stream],
+    [HEADERS.originalSequence, String(event.origin.sequence)],
+    [HEADERS.failedAt, new Date(made.at).toISOString()],
+    [HEADERS.firstSeen, new Date(made.storedAt).toISOString()],
+    [HEADERS.deliveryCount, String(made.deliveryCount)],
+    [HEADERS.attempt, String(event.attempt)],
+    [HEADERS.worker, made.worker],
+    [HEADERS.inputDigest, made.inputDigest],
+    [HEADERS.history, history.join('; ')],
+  ]
+  if (made.modelVersion !== undefined) own.push([HEADERS.modelVersion, made.modelVersion])
+  return {
+    subject: subjects.deadLetter(event.route.model, event.token),
+    headers: withinBytes([...own, ...carriedHeaders(event, own)], MAX_HEADER_BYTES),
+    body,
+  }
+}
+
+/** A copy of the event for the retry lane: its own headers, its identity, the next attempt. */
+export function retryMessage(event: FeatureEvent, dueAt: number): OutgoingMessage {
+  const own: HeaderEntry[] = [
+    [HEADERS.schedule, `@at ${new Date(dueAt).toISOString()}`],
+    [HEADERS.scheduleTarget, subjects.due(event.route, event.token)],
+    [HEADERS.token, event.token],
+    [HEADERS.origin, writeOrigin(event.origin)],
+    [HEADERS.attempt, String(event.attempt + 1)],
+  ]
+  return {
+    subject: subjects.retry(event.route, event.token),
+    headers: [...own, ...carriedHeaders(event, own)],
+    body: event.body,
+  }
+}
+
+/** The event's own headers for a copy, without the broker's and without those the copy sets itself. */
+function carriedHeaders(event: FeatureEvent, own: readonly HeaderEntry[]): HeaderEntry[] {
+  const set = new Set(own.map(([name]) => name.toLowerCase()))
+  const carried: HeaderEntry[] = []
+  for (const [name, value] of event.headers) {
+    if (!name.startsWith('nats-') && !set.has(name)) carried.push([name, sanitizeHeaderValue(value, 4096)])
+  }
+  // Identity must survive even where it came from a header that is not copied (Nats-Msg-Id) or from the position.
+  if (!event.headers.has(HEADERS.id)) carried.push([HEADERS.id, encodeAttribute(event.id)])
+  if (!event.headers.has(HEADERS.source)) carried.push([HEADERS.source, encodeAttribute(event.source)])
+  return carried
+}
+
+function readHistory(event: FeatureEvent): string[] {
+  return readHeader(event.headers, HEADERS.history)?.split('; ') ?? []
+}
+
+/** The longest prefix of `entries` that fits: own headers stand first, so the event's are cut before them. */
+function withinBytes(entries: readonly HeaderEntry[], maxBytes: number): HeaderEntry[] {
+  let used = 0
+  return entries.filter(([name, value]) => {
+    used += name.length + Buffer.byteLength(value) + 4
+    return used <= maxBytes
+  })
+}

@@ -1,0 +1,78 @@
+import { stringify } from 'lossless-json'
+import { PeltonError, showValue } from '../errors.ts'
+import { encodeAttribute, HEADERS, type Headers, readHeader } from './headers.ts'
+import { type JsonValue, parseJson } from './json.ts'
+
+/** A message in binary mode, whatever mode it was sent in. */
+export interface Unwrapped {
+  readonly headers: Headers
+  readonly body: Uint8Array
+  readonly problem: PeltonError | undefined
+}
+
+/**
+ * Turns a structured-mode CloudEvent (`Content-Type: application/cloudevents+json`) into what its binary mode would
+ * have been. Any other message is returned as it is (CloudEvents NATS binding §3).
+ */
+export function unwrapStructured(headers: Headers, body: Uint8Array): Unwrapped {
+  const mode = readHeader(headers, HEADERS.contentType)?.toLowerCase()
+  if (mode === undefined || !mode.startsWith('application/cloudevents'))
+    return { headers, body, problem: undefined }
+  try {
+    if (!/^application\/cloudevents(?:\+json)?\s*(?:;|$)/.test(mode)) throw unsupportedMode(mode)
+    return { ...fromJson(headers, parseJson(body)), problem: undefined }
+  } catch (thrown) {
+    if (!(thrown instanceof PeltonError)) throw thrown
+    return { headers, body, problem: thrown }
+  }
+}
+
+function fromJson(headers: Headers, envelope: JsonValue): Omit<Unwrapped, 'problem'> {
+  if (envelope === null || typeof envelope !== 'object' || Array.isArray(envelope)) {
+    throw new PeltonError('malformed', 'a structured CloudEvent must be a JSON object', { field: 'data' })
+  }
+  const { data, data_base64: base64, ...attributes } = envelope as { readonly [name: string]: JsonValue }
+  const merged = new Map(headers)
+  merged.delete(HEADERS.contentType.toLowerCase())
+  for (const [name, value] of Object.entries(attributes)) {
+    if (value !== null) merged.set(`ce-${name.toLowerCase()}`, encodeAttribute(attributeText(name, value)))
+  }
+  return { headers: merged, body: bodyOf(data, base64) }
+}
+
+function attributeText(name: string, value: JsonValue): string {
+  if (typeof value === 'string') return value
+  if (typeof value === 'number' || typeof value === 'bigint' || typeof value === 'boolean')
+    return String(value)
+  throw new PeltonError('malformed', 'a CloudEvents attribute must be a string, number or boolean', {
+    field: name,
+    value: showValue(value),
+  })
+}
+
+function bodyOf(data: JsonValue | undefined, base64: JsonValue | undefined): Uint8Array {
+  if (base64 === undefined) return Buffer.from(stringify(data ?? null) ?? 'null')
+  if (data !== undefined) {
+    throw new PeltonError('malformed', 'a CloudEvent has either data or data_base64', {
+      field: 'data_base64',
+    })
+  }
+  if (
+    typeof base64 !== 'string' ||
+    !/^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/.test(base64)
+  ) {
+    throw new PeltonError('malformed', 'data_base64 is not base64', {
+      field: 'data_base64',
+      value: showValue(base64),
+    })
+  }
+  return Buffer.from(base64, 'base64')
+}
+
+function unsupportedMode(mode: string): PeltonError {
+  return new PeltonError('malformed', 'this CloudEvents format is not read here', {
+    field: HEADERS.contentType,
+    value: showValue(mode),
+    remedy: 'Send application/cloudevents+json, or the binary mode with ce-* headers.',
+  })
+}

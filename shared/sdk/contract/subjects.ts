@@ -1,0 +1,107 @@
+import { PeltonError, showValue } from '../errors.ts'
+
+/** The priority classes of an event, in order. */
+export const LANES = ['high', 'normal', 'low'] as const
+export type Lane = (typeof LANES)[number]
+
+export function isLane(text: string): text is Lane {
+  return (LANES as readonly string[]).includes(text)
+}
+
+const utf8 = new TextEncoder()
+const strictUtf8 = new TextDecoder('utf-8', { fatal: true })
+
+/**
+ * A name as one segment of a subject: `[A-Za-z0-9_-]` as they are, every other byte of its UTF-8 percent-encoded.
+ *
+ * @throws PeltonError `invalid-argument` for an empty name or one that is not well-formed Unicode.
+ */
+export function encodeSegment(name: string): string {
+  if (/^[A-Za-z0-9_-]+$/.test(name)) return name
+  if (name === '' || !name.isWellFormed()) {
+    throw new PeltonError('invalid-argument', 'a name in a subject must be non-empty, well-formed text', {
+      field: 'name',
+      value: showValue(name),
+    })
+  }
+  return [...utf8.encode(name)]
+    .map((byte) => {
+      const character = String.fromCharCode(byte)
+      return /[A-Za-z0-9_-]/.test(character)
+        ? character
+        : `%${byte.toString(16).toUpperCase().padStart(2, '0')}`
+    })
+    .join('')
+}
+
+/** The name behind a segment, or `undefined` where the segment is not one {@link encodeSegment} could have made. */
+export function decodeSegment(segment: string): string | undefined {
+  if (/^[A-Za-z0-9_-]+$/.test(segment)) return segment
+  if (!/^(?:[A-Za-z0-9_-]|%[0-9A-Fa-f]{2})+$/.test(segment)) return undefined
+  const bytes = Buffer.from(
+    segment.replace(/%([0-9A-Fa-f]{2})/g, (_match, hex: string) =>
+      String.fromCharCode(Number.parseInt(hex, 16)),
+    ),
+    'latin1',
+  )
+  try {
+    return strictUtf8.decode(bytes)
+  } catch {
+    return undefined
+  }
+}
+
+/** Where an event goes: the pool and model that shall predict it, and its lane. */
+export interface Route {
+  readonly pool: string
+  readonly model: string
+  readonly lane: Lane
+}
+
+function routeOf({ pool, model, lane }: Route): string {
+  return `${encodeSegment(pool)}.${encodeSegment(model)}.${lane}`
+}
+
+export const subjects = {
+  /** Where producers publish events. */
+  feature: (route: Route): string => `features.${routeOf(route)}`,
+  /** Where a worker stores a scheduled retry. */
+  retry: (route: Route, token: string): string => `retries.${routeOf(route)}.${token}`,
+  /** Where the broker puts a retry once it is due. */
+  due: (route: Route, token: string): string => `due.${routeOf(route)}.${token}`,
+  /** The register of an event's one outcome. */
+  result: (model: string, token: string): string => `results.${encodeSegment(model)}.${token}`,
+  deadLetter: (model: string, token: string): string => `deadletters.${encodeSegment(model)}.${token}`,
+  ledger: (pool: string): string => `ledger.${encodeSegment(pool)}`,
+  /** What the consumers of a pool's lane select. Never changes for the life of a consumer. */
+  featureFilter: (pool: string, lane: Lane): string => `features.${encodeSegment(pool)}.*.${lane}`,
+  dueFilter: (pool: string, lane: Lane): string => `due.${encodeSegment(pool)}.*.${lane}.*`,
+  /** Results of one model, or of all of them. */
+  resultFilter: (model?: string): string => `results.${model === undefined ? '*' : encodeSegment(model)}.*`,
+} as const
+
+/**
+ * Reads the route of an event from the subject it was stored under (`features.…` or `due.…`).
+ * A segment that does not decode stands for itself, so that such an event still ends as a dead letter.
+ */
+export function readRoute(subject: string): Route | undefined {
+  const [root, pool, model, lane] = subject.split('.')
+  if (root !== 'features' && root !== 'due') return undefined
+  if (pool === undefined || model === undefined || lane === undefined || !isLane(lane)) return undefined
+  return { pool: decodeSegment(pool) ?? pool, model: decodeSegment(model) ?? model, lane }
+}
+
+/** Reads model and token from a `results.…` or `deadletters.…` subject. */
+export function readOutcomeSubject(
+  subject: string,
+): { readonly model: string; readonly token: string } | undefined {
+  const [root, model, token, ...rest] = subject.split('.')
+  if ((root !== 'results' && root !== 'deadletters') || rest.length > 0) return undefined
+  if (model === undefined || token === undefined) return undefined
+  return { model: decodeSegment(model) ?? model, token }
+}
+
+/** Whether a worker may publish a wake-up to `subject`: only reply inboxes, or a producer could make it publish anywhere. */
+export function isReplySubject(subject: string): boolean {
+  return /^(?:_INBOX|_pelton\.reply)(?:\.[A-Za-z0-9_$=-]+)+$/.test(subject)
+}

@@ -1,0 +1,222 @@
+import { LANES, type Lane, subjects } from './subjects.ts'
+
+/** The oldest nats-server Pelton runs on: scheduled messages, consumer reset, work-queue fixes. */
+export const MINIMUM_SERVER = '2.14.0'
+
+/** Room kept below the server's `max_payload` for the headers of a retry or dead-letter copy, bytes. */
+export const COPY_HEADROOM_BYTES = 16 * 1024
+
+export const STREAMS = {
+  features: 'FEATURES',
+  retries: 'RETRIES',
+  results: 'RESULTS',
+  deadLetters: 'DEADLETTERS',
+  ledger: 'LEDGER',
+  advisories: 'ADVISORIES',
+} as const
+
+/** Limits an operator may set. Sizes in bytes, times in milliseconds. */
+export interface TopologyOptions {
+  /** Copies of each stream in a cluster. @default 1 */
+  readonly replicas: number
+  /** Events that may wait. @default 1_000_000 */
+  readonly featuresMaxMessages: number
+  /** Bytes of events that may wait. @default 4 GiB */
+  readonly featuresMaxBytes: number
+  /** Events of one model and lane that may wait. @default 500_000 */
+  readonly featuresMaxPerSubject: number
+  /** How long results are kept. @default 24 h */
+  readonly resultsMaxAgeMs: number
+  /** Results kept at most: each costs about 0.45 KB of broker memory. @default 5_000_000 */
+  readonly resultsMaxMessages: number
+  /** Dead letters kept at most; beyond it the stream refuses, it never drops. @default 10_000_000 */
+  readonly deadLettersMaxMessages: number
+  /** How long the ledger is kept: longer than anything it accounts for. @default 30 d */
+  readonly ledgerMaxAgeMs: number
+  /** How long a worker may hold a delivery without a sign of life. @default 30 s */
+  readonly ackWaitMs: number
+  /** Deliveries a pool's lane may have in flight over all workers. @default 20_000 */
+  readonly maxAckPending: number
+}
+
+export const DEFAULT_TOPOLOGY: TopologyOptions = {
+  replicas: 1,
+  featuresMaxMessages: 1_000_000,
+  featuresMaxBytes: 4 * 1024 ** 3,
+  featuresMaxPerSubject: 500_000,
+  resultsMaxAgeMs: 24 * 3_600_000,
+  resultsMaxMessages: 5_000_000,
+  deadLettersMaxMessages: 10_000_000,
+  ledgerMaxAgeMs: 30 * 24 * 3_600_000,
+  ackWaitMs: 30_000,
+  maxAckPending: 20_000,
+}
+
+/** A stream as the JetStream API takes it: durations in nanoseconds, -1 for no limit. */
+export interface StreamSpec {
+  readonly name: string
+  readonly description: string
+  readonly subjects: readonly string[]
+  readonly retention: 'workqueue' | 'limits'
+  readonly discard: 'new' | 'old'
+  readonly num_replicas: number
+  readonly storage: 'file'
+  readonly max_msgs?: number
+  readonly max_bytes?: number
+  readonly max_age?: number
+  readonly max_msgs_per_subject?: number
+  readonly discard_new_per_subject?: boolean
+  readonly max_msg_size?: number
+  readonly duplicate_window?: number
+  readonly allow_msg_schedules?: boolean
+  readonly allow_rollup_hdrs?: boolean
+  readonly allow_direct?: boolean
+  readonly deny_delete?: boolean
+}
+
+export interface ConsumerSpec {
+  readonly stream: string
+  readonly durable_name: string
+  readonly filter_subject: string
+  readonly ack_policy: 'explicit'
+  readonly ack_wait: number
+  readonly max_deliver: -1
+  readonly max_ack_pending: number
+  readonly max_waiting: number
+}
+
+const NANOS_PER_MS = 1_000_000
+
+/**
+ * Every stream and store of Pelton (design of the wire contract: docs/protocol.md).
+ *
+ * @param maxPayloadBytes the server's `max_payload`
+ */
+export function streamSpecs(options: TopologyOptions, maxPayloadBytes: number): readonly StreamSpec[] {
+  const common = { num_replicas: options.replicas, storage: 'file' } as const
+  return [
+    {
+      ...common,
+      name: STREAMS.features,
+      description: 'Feature events waiting to be predicted',
+      subjects: LANES.map((lane) => `features.*.*.${lane}`),
+      retention: 'workqueue',
+      discard: 'new',
+      max_msgs: options.featuresMaxMessages,
+      max_bytes: options.featuresMaxBytes,
+      max_msgs_per_subject: options.featuresMaxPerSubject,
+      discard_new_per_subject: true,
+      max_msg_size: maxPayloadBytes - COPY_HEADROOM_BYTES,
+      duplicate_window: 30_000 * NANOS_PER_MS,
+    },
+    {
+      ...common,
+      name: STREAMS.retries,
+      description: 'Events waiting for another attempt, and those that are due',
+      subjects: ['retries.*.*.*.*', 'due.*.*.*.*'],
+      retention: 'workqueue',
+      discard: 'old',
+      allow_msg_schedules: true,
+    },
+    {
+      ...common,
+      name: STREAMS.results,
+      description: 'The one outcome of each event',
+      subjects: ['results.*.*'],
+      retention: 'limits',
+      discard: 'old',
+      max_age: options.resultsMaxAgeMs * NANOS_PER_MS,
+      max_msgs: options.resultsMaxMessages,
+    },
+    {
+      ...common,
+      name: STREAMS.deadLetters,
+      description: 'Events Pelton gave up on, kept until replayed or discarded',
+      subjects: ['deadletters.*.*'],
+      retention: 'limits',
+      discard: 'new',
+      max_msgs: options.deadLettersMaxMessages,
+      max_msgs_per_subject: 1,
+    },
+    {
+      ...common,
+      name: STREAMS.ledger,
+      description: 'How each delivery ended, one message per settled batch',
+      subjects: ['ledger.*'],
+      retention: 'limits',
+      discard: 'old',
+      max_age: options.ledgerMaxAgeMs * NANOS_PER_MS,
+    },
+    {
+      ...common,
+      name: STREAMS.advisories,
+      description: 'A wake-up when somebody changed a consumer; never the truth',
+      subjects: ['MAX_DELIVERIES', 'MSG_TERMINATED'].map(
+        (kind) => `$JS.EVENT.ADVISORY.CONSUMER.${kind}.FEATURES.>`,
+      ),
+      retention: 'limits',
+      discard: 'old',
+      max_age: 7 * 24 * 3_600_000 * NANOS_PER_MS,
+      max_msgs: 100_000,
+    },
+    ...storeSpecs(common),
+  ]
+}
+
+/** Key-value buckets and the object store, as the streams they are (ADR-8, ADR-20). */
+function storeSpecs(common: Pick<StreamSpec, 'num_replicas' | 'storage'>): readonly StreamSpec[] {
+  const store = {
+    ...common,
+    retention: 'limits',
+    discard: 'new',
+    allow_rollup_hdrs: true,
+    allow_direct: true,
+  } as const
+  const bucket = (name: string, description: string, history: number, maxAgeMs = 0): StreamSpec => ({
+    ...store,
+    name: `KV_${name}`,
+    description,
+    subjects: [`$KV.${name}.>`],
+    max_msgs_per_subject: history,
+    deny_delete: true,
+    ...(maxAgeMs > 0 && { max_age: maxAgeMs * NANOS_PER_MS }),
+  })
+  return [
+    bucket('pelton-models', 'Manifests, routing, and the pool of each model', 16),
+    bucket('pelton-starts', 'Start marks of events suspected of ending their worker', 1, 24 * 3_600_000),
+    bucket('pelton-replays', 'Replay tasks, and who holds which dead letter', 8),
+    {
+      ...store,
+      name: 'OBJ_pelton-artifacts',
+      description: 'Model files by SHA-256',
+      subjects: ['$O.pelton-artifacts.C.>', '$O.pelton-artifacts.M.>'],
+    },
+  ]
+}
+
+/** The durable consumers of one pool: per lane one on FEATURES and one on RETRIES. */
+export function consumerSpecs(pool: string, options: TopologyOptions): readonly ConsumerSpec[] {
+  const common = {
+    ack_policy: 'explicit',
+    ack_wait: options.ackWaitMs * NANOS_PER_MS,
+    max_deliver: -1,
+    max_ack_pending: options.maxAckPending,
+    max_waiting: 512,
+  } as const
+  return LANES.flatMap((lane) => [
+    { ...common, ...featureConsumer(pool, lane), filter_subject: subjects.featureFilter(pool, lane) },
+    { ...common, ...dueConsumer(pool, lane), filter_subject: subjects.dueFilter(pool, lane) },
+  ])
+}
+
+export function featureConsumer(pool: string, lane: Lane): Pick<ConsumerSpec, 'stream' | 'durable_name'> {
+  return { stream: STREAMS.features, durable_name: `worker-${encodeConsumerName(pool)}-${lane}` }
+}
+
+export function dueConsumer(pool: string, lane: Lane): Pick<ConsumerSpec, 'stream' | 'durable_name'> {
+  return { stream: STREAMS.retries, durable_name: `retry-${encodeConsumerName(pool)}-${lane}` }
+}
+
+function encodeConsumerName(pool: string): string {
+  return subjects.ledger(pool).slice('ledger.'.length)
+}

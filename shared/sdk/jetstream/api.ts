@@ -1,0 +1,112 @@
+import type { NatsConnection } from '@nats-io/transport-node'
+import { PeltonError } from '../errors.ts'
+
+/** A refusal of the JetStream API. */
+export class ApiRefusal extends Error {
+  override readonly name = 'ApiRefusal'
+  readonly code: number
+  readonly status: number
+
+  constructor(
+    subject: string,
+    error: { readonly err_code: number; readonly code: number; readonly description: string },
+  ) {
+    super(`${subject}: ${error.description} (${error.err_code})`)
+    this.code = error.err_code
+    this.status = error.code
+  }
+}
+
+export const NOT_FOUND = { stream: 10059, consumer: 10014, message: 10037 } as const
+
+/**
+ * One request to the JetStream API.
+ *
+ * @throws ApiRefusal when the API says no, PeltonError `broker-unavailable` when it does not answer
+ */
+export async function requestApi<Reply>(
+  connection: NatsConnection,
+  subject: string,
+  body: unknown = {},
+): Promise<Reply> {
+  const answer = await connection
+    .request(`$JS.API.${subject}`, JSON.stringify(body), { timeout: 5_000 })
+    .catch((cause: unknown) => {
+      throw new PeltonError('broker-unavailable', `JetStream does not answer ${subject}`, {}, cause)
+    })
+  const reply = answer.json<Reply & { error?: { err_code: number; code: number; description: string } }>()
+  if (reply.error !== undefined) throw new ApiRefusal(subject, reply.error)
+  return reply
+}
+
+/** Like {@link requestApi}, but `undefined` where the API answers with `notFoundCode`. */
+export async function findApi<Reply>(
+  connection: NatsConnection,
+  subject: string,
+  notFoundCode: number,
+  body: unknown = {},
+): Promise<Reply | undefined> {
+  try {
+    return await requestApi<Reply>(connection, subject, body)
+  } catch (thrown) {
+    if (thrown instanceof ApiRefusal && thrown.code === notFoundCode) return undefined
+    throw thrown
+  }
+}
+
+export interface StreamInfo {
+  /** RFC 3339: part of a sequence's identity, because sequences start again with a new stream. */
+  readonly created: string
+  /** The broker's time when it answered, RFC 3339. */
+  readonly ts: string
+  readonly config: Readonly<Record<string, unknown>>
+  readonly state: {
+    readonly messages: number
+    readonly bytes: number
+    readonly first_seq: number
+    readonly last_seq: number
+  }
+}
+
+export interface ConsumerInfo {
+  readonly ts: string
+  readonly config: Readonly<Record<string, unknown>>
+  readonly num_pending: number
+  readonly num_ack_pending: number
+}
+
+export function streamInfo(connection: NatsConnection, stream: string): Promise<StreamInfo | undefined> {
+  return findApi<StreamInfo>(connection, `STREAM.INFO.${stream}`, NOT_FOUND.stream)
+}
+
+export function consumerInfo(
+  connection: NatsConnection,
+  stream: string,
+  name: string,
+): Promise<ConsumerInfo | undefined> {
+  return findApi<ConsumerInfo>(connection, `CONSUMER.INFO.${stream}.${name}`, NOT_FOUND.consumer)
+}
+
+/** A message as the leader of its stream holds it. */
+export interface StoredCopy {
+  readonly sequence: number
+  readonly headerBlock: Uint8Array
+  readonly body: Uint8Array
+}
+
+/** The last message of a subject, read from the stream's leader; `undefined` when there is none. */
+export async function lastOfSubject(
+  connection: NatsConnection,
+  stream: string,
+  subject: string,
+): Promise<StoredCopy | undefined> {
+  const reply = await findApi<{ readonly message: { seq: number; hdrs?: string; data?: string } }>(
+    connection,
+    `STREAM.MSG.GET.${stream}`,
+    NOT_FOUND.message,
+    { last_by_subj: subject },
+  )
+  if (reply === undefined) return undefined
+  const { seq, hdrs = '', data = '' } = reply.message
+  return { sequence: seq, headerBlock: Buffer.from(hdrs, 'base64'), body: Buffer.from(data, 'base64') }
+}

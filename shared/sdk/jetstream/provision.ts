@@ -1,0 +1,190 @@
+import type { NatsConnection } from '@nats-io/transport-node'
+import {
+  type ConsumerSpec,
+  consumerSpecs,
+  DEFAULT_TOPOLOGY,
+  type StreamSpec,
+  streamSpecs,
+  type TopologyOptions,
+} from '../contract/topology.ts'
+import { PeltonError, showValue } from '../errors.ts'
+import { consumerInfo, requestApi, type StreamInfo, streamInfo } from './api.ts'
+
+export interface ProvisionOptions {
+  readonly topology?: Partial<TopologyOptions>
+  /** Pools to create consumers for. @default ['default'] */
+  readonly pools?: readonly string[]
+  /** Told each thing that was changed or left larger than asked. */
+  readonly note?: (text: string) => void
+}
+
+type Config = Readonly<Record<string, unknown>>
+
+/** Limits that may grow in place; the number is what means "no limit". */
+const GROWING: Readonly<Record<string, number>> = {
+  max_msgs: -1,
+  max_bytes: -1,
+  max_age: 0,
+  max_msgs_per_subject: -1,
+  max_msg_size: -1,
+  num_replicas: Number.POSITIVE_INFINITY,
+}
+
+/** Settings whose change loses nothing. */
+const FREE = new Set([
+  'description',
+  'duplicate_window',
+  'ack_wait',
+  'max_ack_pending',
+  'max_deliver',
+  'allow_direct',
+])
+
+/**
+ * Creates what is missing of Pelton's streams and consumers, and lets limits grow. Safe to run again and by several at
+ * once. Limits an operator made larger stay.
+ *
+ * @throws PeltonError `not-provisioned` when a stream or consumer differs in a way whose change could lose events
+ */
+export async function provision(connection: NatsConnection, options: ProvisionOptions = {}): Promise<void> {
+  const { pools = ['default'], note = () => {} } = options
+  const topology = { ...DEFAULT_TOPOLOGY, ...options.topology }
+  const maxPayload = connection.info?.max_payload ?? 1024 * 1024
+  for (const spec of streamSpecs(topology, maxPayload)) await provisionStream(connection, spec, note)
+  for (const pool of pools) {
+    for (const spec of consumerSpecs(pool, topology)) await provisionConsumer(connection, spec, note)
+  }
+}
+
+async function provisionStream(
+  connection: NatsConnection,
+  spec: StreamSpec,
+  note: (text: string) => void,
+): Promise<void> {
+  const present = await streamInfo(connection, spec.name)
+  if (present === undefined) {
+    await requestApi(connection, `STREAM.CREATE.${spec.name}`, { max_consumers: -1, ...spec })
+    note(`created stream ${spec.name}`)
+    return
+  }
+  const change = planChange(`stream ${spec.name}`, present.config, { ...spec }, note)
+  if (change === undefined) return
+  await requestApi(connection, `STREAM.UPDATE.${spec.name}`, change.config)
+  note(`changed stream ${spec.name}: ${change.summary}`)
+}
+
+async function provisionConsumer(
+  connection: NatsConnection,
+  spec: ConsumerSpec,
+  note: (text: string) => void,
+): Promise<void> {
+  const { stream, ...config } = spec
+  const name = config.durable_name
+  const subject = `CONSUMER.CREATE.${stream}.${name}.${config.filter_subject}`
+  const present = await consumerInfo(connection, stream, name)
+  if (present === undefined) {
+    await requestApi(connection, subject, { stream_name: stream, config: { name, ...config } })
+    note(`created consumer ${name}`)
+    return
+  }
+  if (present.config.backoff !== undefined) {
+    throw differs(`consumer ${name}`, 'backoff', present.config.backoff, 'none')
+  }
+  const change = planChange(`consumer ${name}`, present.config, config, note)
+  if (change === undefined) return
+  await requestApi(connection, subject, { stream_name: stream, config: change.config, action: 'update' })
+  note(`changed consumer ${name}: ${change.summary}`)
+}
+
+/**
+ * What to update, if anything. Pure but for its notes.
+ *
+ * @throws PeltonError `not-provisioned` for a difference that is neither a growing limit nor harmless
+ */
+export function planChange(
+  what: string,
+  present: Config,
+  wanted: Config,
+  note: (text: string) => void,
+): { readonly config: Config; readonly summary: string } | undefined {
+  const changes: string[] = []
+  const config: Record<string, unknown> = { ...present }
+  for (const [key, value] of Object.entries(wanted)) {
+    const current = present[key] ?? unset(value)
+    if (isSame(current, value)) continue
+    const unlimited = GROWING[key]
+    if (unlimited !== undefined && isLarger(current, value, unlimited)) {
+      note(`${what}: ${key} stays at ${showValue(current)}, larger than ${showValue(value)}`)
+      continue
+    }
+    if (unlimited === undefined && !FREE.has(key)) throw differs(what, key, current, value)
+    config[key] = value
+    changes.push(`${key} ${showValue(current)} → ${showValue(value)}`)
+  }
+  return changes.length === 0 ? undefined : { config, summary: changes.join(', ') }
+}
+
+function unset(like: unknown): unknown {
+  return typeof like === 'boolean' ? false : typeof like === 'number' ? 0 : undefined
+}
+
+function isSame(a: unknown, b: unknown): boolean {
+  if (Array.isArray(a) && Array.isArray(b))
+    return JSON.stringify([...a].sort()) === JSON.stringify([...b].sort())
+  return a === b
+}
+
+function isLarger(current: unknown, wanted: unknown, unlimited: number): boolean {
+  const size = (value: unknown): number =>
+    value === unlimited || value === 0 ? Number.POSITIVE_INFINITY : Number(value)
+  return size(current) > size(wanted)
+}
+
+function differs(what: string, field: string, current: unknown, wanted: unknown): PeltonError {
+  return new PeltonError(
+    'not-provisioned',
+    `${what} differs from what Pelton needs, and changing it could lose events`,
+    {
+      field,
+      value: `${showValue(current)}, needed ${showValue(wanted)}`,
+      remedy: 'Use another account or broker, or drain and delete it by hand first.',
+    },
+  )
+}
+
+/** The streams a service relies on. @throws PeltonError `not-provisioned` naming the first that is missing */
+export async function requireStreams(
+  connection: NatsConnection,
+  names: readonly string[],
+): Promise<ReadonlyMap<string, StreamInfo>> {
+  const found = new Map<string, StreamInfo>()
+  for (const name of names) {
+    const info = await streamInfo(connection, name)
+    if (info === undefined) throw missing(`stream ${name}`)
+    found.set(name, info)
+  }
+  return found
+}
+
+/** @throws PeltonError `not-provisioned` when the consumer is missing or the server would count attempts for us */
+export async function requireConsumer(
+  connection: NatsConnection,
+  stream: string,
+  name: string,
+): Promise<ConsumerInfoChecked> {
+  const info = await consumerInfo(connection, stream, name)
+  if (info === undefined) throw missing(`consumer ${name}`)
+  if (info.config.max_deliver !== -1)
+    throw differs(`consumer ${name}`, 'max_deliver', info.config.max_deliver, -1)
+  return { ackWaitMs: Number(info.config.ack_wait) / 1e6 }
+}
+
+export interface ConsumerInfoChecked {
+  readonly ackWaitMs: number
+}
+
+function missing(what: string): PeltonError {
+  return new PeltonError('not-provisioned', `${what} does not exist on this broker`, {
+    remedy: 'Run `pelton provision`, or `pelton up`, once.',
+  })
+}

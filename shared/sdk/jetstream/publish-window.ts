@@ -1,0 +1,183 @@
+import type { Msg, MsgHdrs, NatsConnection, Subscription } from '@nats-io/transport-node'
+import { encodeHeaderBlock, type HeaderEntry } from '../contract/headers.ts'
+import type { OutgoingMessage } from '../contract/outcome.ts'
+import { PeltonError } from '../errors.ts'
+
+/**
+ * What became of a publish. `refused` is the stream's word: not stored. `unknown` is nobody's word: it may or may not
+ * be stored, and only asking again with the same identity tells.
+ */
+export type PublishReply =
+  | { readonly kind: 'stored'; readonly sequence: number; readonly duplicate: boolean }
+  | { readonly kind: 'refused'; readonly code: number; readonly status: number; readonly description: string }
+  | { readonly kind: 'unknown'; readonly description: string }
+
+/** Error codes of the JetStream API that Pelton acts on. */
+export const API_ERRORS = {
+  wrongLastSequence: 10071,
+  inFlight: 10164,
+  duplicateInFlight: 10158,
+  storeFailed: 10077,
+  tooLarge: 10054,
+} as const
+
+export interface PublishWindowOptions {
+  /** Publishes in flight at once. @default 512 */
+  readonly maxInFlight?: number
+  /** How long an answer may take. @default 5_000 */
+  readonly timeoutMs?: number
+}
+
+interface Waiting {
+  readonly resolve: (reply: PublishReply) => void
+  readonly deadline: number
+}
+
+/**
+ * Our own publisher: one wildcard inbox, a map of what waits, one sweep timer instead of a timer per message.
+ * Three to four times the throughput of the client's `publish()`.
+ */
+export class PublishWindow {
+  readonly #connection: NatsConnection
+  readonly #prefix: string
+  readonly #subscription: Subscription
+  readonly #sweeper: NodeJS.Timeout
+  readonly #maxInFlight: number
+  readonly #timeoutMs: number
+  readonly #waiting = new Map<string, Waiting>()
+  readonly #queue: (() => void)[] = []
+  #nextId = 0
+
+  constructor(connection: NatsConnection, options: PublishWindowOptions = {}) {
+    this.#connection = connection
+    this.#maxInFlight = options.maxInFlight ?? 512
+    this.#timeoutMs = options.timeoutMs ?? 5_000
+    this.#prefix = `${uniqueInbox(connection)}.`
+    this.#subscription = connection.subscribe(`${this.#prefix}*`, {
+      callback: (error, message) => {
+        const id = message.subject.slice(this.#prefix.length)
+        this.#settle(
+          id,
+          error === null ? readReply(message) : { kind: 'unknown', description: error.message },
+        )
+      },
+    })
+    this.#sweeper = setInterval(() => this.#sweep(), Math.min(250, this.#timeoutMs / 4))
+    this.#sweeper.unref()
+  }
+
+  /** Publishes waiting for an answer or for room. */
+  get pending(): number {
+    return this.#waiting.size + this.#queue.length
+  }
+
+  /**
+   * Publishes to a stream and waits for its word. Never rejects: what is not known is `unknown`.
+   * Waits for room while the window is full.
+   */
+  async publish(message: OutgoingMessage): Promise<PublishReply> {
+    if (this.#waiting.size >= this.#maxInFlight)
+      await new Promise<void>((resolve) => this.#queue.push(resolve))
+    return new Promise((resolve) => {
+      const id = (this.#nextId++).toString(36)
+      try {
+        const headers = preEncoded(message.headers)
+        this.#connection.publish(message.subject, message.body, { headers, reply: this.#prefix + id })
+        this.#waiting.set(id, { resolve, deadline: performance.now() + this.#timeoutMs })
+      } catch (thrown) {
+        resolve(unsent(thrown))
+        this.#queue.shift()?.()
+      }
+    })
+  }
+
+  /** Ends the subscription; what still waits becomes `unknown`. */
+  close(): void {
+    clearInterval(this.#sweeper)
+    this.#subscription.unsubscribe()
+    for (const id of [...this.#waiting.keys()]) this.#settle(id, { kind: 'unknown', description: 'closed' })
+    for (const proceed of this.#queue.splice(0)) proceed()
+  }
+
+  #settle(id: string, reply: PublishReply): void {
+    const entry = this.#waiting.get(id)
+    if (entry === undefined) return
+    this.#waiting.delete(id)
+    entry.resolve(reply)
+    this.#queue.shift()?.()
+  }
+
+  #sweep(): void {
+    const now = performance.now()
+    for (const [id, { deadline }] of this.#waiting) {
+      if (deadline > now) break // in order of publishing, hence of deadline
+      this.#settle(id, { kind: 'unknown', description: `no answer within ${this.#timeoutMs} ms` })
+    }
+  }
+}
+
+let inboxes = 0
+
+/** An inbox below `_INBOX.` that this process uses once. */
+export function uniqueInbox(connection: NatsConnection): string {
+  const client = connection.info?.client_id ?? 0
+  return `_INBOX.pelton-${process.pid}-${client}-${Math.random().toString(36).slice(2, 10)}-${inboxes++}`
+}
+
+/** nats.js asks a headers object only to encode itself: the block is written directly, which is most of a publish saved. */
+function preEncoded(entries: readonly HeaderEntry[]): MsgHdrs {
+  return { encode: () => encodeHeaderBlock(entries) } as unknown as MsgHdrs
+}
+
+function readReply(message: Msg): PublishReply {
+  if (message.data.length === 0) {
+    const status = message.headers?.code ?? 0
+    return { kind: 'unknown', description: status === 503 ? 'no stream answers' : `status ${status}` }
+  }
+  try {
+    return fromApi(message.json<ApiReply>())
+  } catch {
+    return { kind: 'unknown', description: 'the answer of the stream cannot be read' }
+  }
+}
+
+interface ApiReply {
+  readonly seq?: number
+  readonly duplicate?: boolean
+  readonly error?: { readonly code: number; readonly err_code: number; readonly description: string }
+}
+
+function fromApi({ seq, duplicate, error }: ApiReply): PublishReply {
+  if (error !== undefined) {
+    return { kind: 'refused', code: error.err_code, status: error.code, description: error.description }
+  }
+  return { kind: 'stored', sequence: seq ?? 0, duplicate: duplicate === true }
+}
+
+/** A publish the client would not send: larger than `max_payload` is certain, a closed connection is not. */
+function unsent(thrown: unknown): PublishReply {
+  const description = thrown instanceof Error ? thrown.message : String(thrown)
+  if (/max_payload|maximum payload/i.test(description)) {
+    return { kind: 'refused', code: API_ERRORS.tooLarge, status: 400, description }
+  }
+  return { kind: 'unknown', description }
+}
+
+/** Whether a refusal says that a stream is at one of its limits (10077 is shared with real store failures). */
+export function isFull(reply: PublishReply): boolean {
+  return (
+    reply.kind === 'refused' && reply.code === API_ERRORS.storeFailed && /exceeded/.test(reply.description)
+  )
+}
+
+/** The error a publisher sees for a reply that is not `stored`. */
+export function publishError(stream: string, reply: Exclude<PublishReply, { kind: 'stored' }>): PeltonError {
+  if (reply.kind === 'unknown')
+    return new PeltonError('broker-unavailable', `${stream} did not answer: ${reply.description}`)
+  if (isFull(reply)) {
+    return new PeltonError('stream-full', `${stream} is full: ${reply.description}`, {
+      remedy: 'Slow down and try again; workers are behind.',
+    })
+  }
+  return new PeltonError('undeliverable', `${stream} refused: ${reply.description} (${reply.code})`)
+}

@@ -1,0 +1,167 @@
+import type { Msg, NatsConnection, Subscription } from '@nats-io/transport-node'
+import { uniqueInbox } from './publish-window.ts'
+
+export interface PullRequest {
+  /** Messages wanted at most. */
+  readonly batch: number
+  /** Bytes wanted at most, headers and subjects included. */
+  readonly maxBytes: number
+  /** How long to wait for the first message. */
+  readonly idleMs: number
+  /** How long to wait for the rest once some came. 0: take what is there. */
+  readonly lingerMs: number
+}
+
+export type PullEnd =
+  /** As many as were asked for. */
+  | 'full'
+  /** Nothing more is there, or the time is over. */
+  | 'drained'
+  /** The next message does not fit into `maxBytes`. */
+  | 'too-large'
+  /** The pull died: leader change, lost connection, missed heartbeats. Pull again. */
+  | 'lost'
+  /** The consumer does not exist, or JetStream does not answer. */
+  | 'unavailable'
+  | 'cancelled'
+
+/** The broker sends a sign of life this often during a pull; two missed ones mean the pull is lost. */
+const HEARTBEAT_MS = 500
+
+interface OpenPull {
+  readonly id: number
+  readonly silenceMs: number
+  readonly done: (end: PullEnd) => void
+  remaining: number
+  received: number
+  guard: NodeJS.Timeout | undefined
+}
+
+/**
+ * Raw pull requests on one consumer (ADR-37), one at a time, over one long-lived inbox. `consume()` and `fetch()` of
+ * the client overfetch, swallow leader changes, or wait for the full expiry.
+ */
+export class PullLane {
+  readonly #connection: NatsConnection
+  readonly #requestSubject: string
+  readonly #prefix: string
+  readonly #subscription: Subscription
+  readonly #onMessage: (message: Msg) => void
+  #open: OpenPull | undefined
+  #nextId = 0
+
+  /** @param onMessage gets every message, also one that comes after its pull has ended: nothing is dropped */
+  constructor(
+    connection: NatsConnection,
+    target: { readonly stream: string; readonly consumer: string },
+    onMessage: (message: Msg) => void,
+  ) {
+    this.#connection = connection
+    this.#onMessage = onMessage
+    this.#requestSubject = `$JS.API.CONSUMER.MSG.NEXT.${target.stream}.${target.consumer}`
+    this.#prefix = `${uniqueInbox(connection)}.`
+    this.#subscription = connection.subscribe(`${this.#prefix}*`, {
+      callback: (error, message) => {
+        if (error === null) this.#receive(message)
+      },
+    })
+  }
+
+  /** One pull in two phases: what is there at once, or the first to come; then, if fewer came, the linger for the rest. */
+  async pull(request: PullRequest): Promise<{ readonly received: number; readonly end: PullEnd }> {
+    const { batch, maxBytes, idleMs, lingerMs } = request
+    const first = await this.#request(batch, maxBytes, idleMs, true)
+    if (first.received === 0 || first.end !== 'drained' || lingerMs <= 0) return first
+    const rest = await this.#request(batch - first.received, maxBytes, lingerMs, false)
+    return { received: first.received + rest.received, end: rest.end }
+  }
+
+  /** Ends the pull under way. */
+  cancel(): void {
+    this.#open?.done('cancelled')
+  }
+
+  /** Withdraws what the broker still holds open; resolves once the last message on its way was handed over. */
+  async close(): Promise<void> {
+    this.cancel()
+    if (!this.#connection.isClosed()) await this.#subscription.drain()
+  }
+
+  #receive(message: Msg): void {
+    const pull =
+      this.#open !== undefined && message.subject === this.#prefix + this.#open.id ? this.#open : undefined
+    if (isStatus(message)) {
+      const end = statusEnd(message.headers?.code ?? 0, message.headers?.description ?? '')
+      if (end !== undefined) pull?.done(end)
+      else if (pull !== undefined) watch(pull)
+      return
+    }
+    this.#onMessage(message)
+    if (pull === undefined) return
+    pull.received++
+    if (--pull.remaining === 0) pull.done('full')
+    else watch(pull)
+  }
+
+  #request(
+    batch: number,
+    maxBytes: number,
+    expiresMs: number,
+    noWait: boolean,
+  ): Promise<{ readonly received: number; readonly end: PullEnd }> {
+    return new Promise((resolve) => {
+      const hasHeartbeat = expiresMs >= 2 * HEARTBEAT_MS
+      const pull: OpenPull = {
+        id: this.#nextId++,
+        silenceMs: hasHeartbeat ? 2.5 * HEARTBEAT_MS : expiresMs + 1_000,
+        remaining: batch,
+        received: 0,
+        guard: undefined,
+        done: (end) => {
+          clearTimeout(pull.guard)
+          if (this.#open === pull) this.#open = undefined
+          resolve({ received: pull.received, end })
+        },
+      }
+      this.#open = pull
+      watch(pull)
+      const body = {
+        batch,
+        expires: Math.ceil(expiresMs * 1e6),
+        max_bytes: maxBytes,
+        ...(noWait && { no_wait: true }),
+        ...(hasHeartbeat && { idle_heartbeat: HEARTBEAT_MS * 1e6 }),
+      }
+      this.#send(pull, JSON.stringify(body))
+    })
+  }
+
+  #send(pull: OpenPull, body: string): void {
+    try {
+      this.#connection.publish(this.#requestSubject, body, { reply: this.#prefix + pull.id })
+    } catch {
+      pull.done('lost') // the connection is closed or draining
+    }
+  }
+}
+
+/** A pull dies with its leader or its connection, silently: only a timer of ours notices. */
+function watch(pull: OpenPull): void {
+  if (pull.guard === undefined) pull.guard = setTimeout(() => pull.done('lost'), pull.silenceMs)
+  else pull.guard.refresh()
+}
+
+/** Statuses arrive as an empty message without a reply subject and with a code. */
+function isStatus(message: Msg): boolean {
+  return (message.reply ?? '') === '' || (message.data.length === 0 && (message.headers?.code ?? 0) > 0)
+}
+
+/** What a status means for the pull; `undefined` for a heartbeat. */
+function statusEnd(code: number, description: string): PullEnd | undefined {
+  if (code === 100) return undefined
+  if (code === 404 || code === 408) return 'drained'
+  if (code === 503) return 'unavailable'
+  if (code === 409 && /exceeds maxbytes/i.test(description)) return 'too-large'
+  if (code === 409 && /consumer deleted|consumer is push/i.test(description)) return 'unavailable'
+  return 'lost'
+}

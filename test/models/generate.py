@@ -1,0 +1,180 @@
+"""Writes the small ONNX models the tests use, beside this file.
+
+Run with a Python that has `onnx` (1.12 or newer) and `numpy`: python3 test/models/generate.py
+The models are committed, so tests need no Python.
+"""
+
+import os
+
+import numpy as np
+import onnx
+from onnx import TensorProto as T
+from onnx import helper as h
+from onnx import numpy_helper as nh
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+
+
+def value(name, kind, shape):
+    return h.make_tensor_value_info(name, kind, shape)
+
+
+def model(nodes, inputs, outputs, initialisers=(), opset=17, ir=8, domains=()):
+    graph = h.make_graph(nodes, "g", inputs, outputs, list(initialisers))
+    imports = [h.make_opsetid("", opset)] + [h.make_opsetid(name, version) for name, version in domains]
+    made = h.make_model(graph, opset_imports=imports, producer_name="pelton-tests")
+    made.ir_version = ir
+    return made
+
+
+def write(name, made):
+    data = made if isinstance(made, bytes) else made.SerializeToString()
+    with open(os.path.join(HERE, name + ".onnx"), "wb") as file:
+        file.write(data)
+
+
+def identity(kind, shape, opset=17, ir=8):
+    node = h.make_node("Identity", ["x"], ["y"])
+    return model([node], [value("x", kind, shape)], [value("y", kind, shape)], opset=opset, ir=ir)
+
+
+KINDS = {
+    "bool": T.BOOL, "uint8": T.UINT8, "uint16": T.UINT16, "uint32": T.UINT32, "uint64": T.UINT64,
+    "int8": T.INT8, "int16": T.INT16, "int32": T.INT32, "int64": T.INT64,
+    "fp16": T.FLOAT16, "fp32": T.FLOAT, "fp64": T.DOUBLE, "bytes": T.STRING,
+}
+
+
+def identities():
+    for name, kind in KINDS.items():
+        write("identity-" + name, identity(kind, ["N", 2]))
+    for rank in range(9):
+        write("rank-%d" % rank, identity(T.FLOAT, ["N", 2, 1, 2, 1, 1, 1, 1][:rank]))
+    write("bfloat16-input", identity(T.BFLOAT16, ["N", 2]))
+    write("int4-input", identity(22, ["N", 2], opset=21, ir=10))
+    write("complex-input", identity(T.COMPLEX64, ["N", 2]))
+
+
+def several():
+    """y = a + b per row, twice = 2a; n counts nothing but passes an INT64 through."""
+    write("several", model(
+        [h.make_node("Add", ["a", "b"], ["sum"]), h.make_node("Add", ["a", "a"], ["twice"]),
+         h.make_node("Identity", ["n"], ["same"])],
+        [value("a", T.FLOAT, ["N", 1]), value("b", T.FLOAT, ["N", 1]), value("n", T.INT64, ["N", 1])],
+        [value("sum", T.FLOAT, ["N", 1]), value("twice", T.FLOAT, ["N", 1]), value("same", T.INT64, ["N", 1])]))
+    """A mix of datatypes for feature events: a text, a flag, a number, a vector of rank 1."""
+    write("features", model(
+        [h.make_node("Identity", [name], [name + "_out"]) for name in ("text", "flag", "distance", "count", "flat")],
+        [value("text", T.STRING, ["N", 1]), value("flag", T.BOOL, ["N", 1]), value("distance", T.FLOAT, ["N", 1]),
+         value("count", T.INT64, ["N", 1]), value("flat", T.DOUBLE, ["N"])],
+        [value("text_out", T.STRING, ["N", 1]), value("flag_out", T.BOOL, ["N", 1]),
+         value("distance_out", T.FLOAT, ["N", 1]), value("count_out", T.INT64, ["N", 1]),
+         value("flat_out", T.DOUBLE, ["N"])]))
+
+
+def linear():
+    """score = x·[1, 2, 3] + 0.5, with x [N, 3]."""
+    weights = nh.from_array(np.array([[1], [2], [3]], np.float32), "w")
+    bias = nh.from_array(np.array([0.5], np.float32), "b")
+    nodes = [h.make_node("Gemm", ["x", "w", "b"], ["score"])]
+    write("linear", model(nodes, [value("x", T.FLOAT, ["N", 3])], [value("score", T.FLOAT, ["N", 1])],
+                          [weights, bias]))
+    write("fixed-rows", model(nodes, [value("x", T.FLOAT, [2, 3])], [value("score", T.FLOAT, [2, 1])],
+                              [weights, bias]))
+    write("free-columns", model(nodes, [value("x", T.FLOAT, ["N", "k"])], [value("score", T.FLOAT, ["N", 1])],
+                                [weights, bias]))
+
+
+def rows():
+    x, y = value("x", T.FLOAT, ["N", 2]), value("y", T.FLOAT, ["N", 2])
+    write("sum-rows", model([h.make_node("ReduceSum", ["x", "axes"], ["y"], keepdims=1)], [x],
+                            [value("y", T.FLOAT, [1, 2])], [nh.from_array(np.array([0], np.int64), "axes")]))
+    write("mixes-rows", model([h.make_node("ReduceMean", ["x"], ["m"], axes=[0]), h.make_node("Sub", ["x", "m"], ["y"])],
+                              [x], [y]))
+    """Only three rows at a time: a Reshape to [3, 2]."""
+    write("three-rows-only", model([h.make_node("Reshape", ["x", "shape"], ["y"])], [x], [value("y", T.FLOAT, [3, 2])],
+                                   [nh.from_array(np.array([3, 2], np.int64), "shape")]))
+    """A table of four rows looked up at index - 1000: the indices a probe would guess fail."""
+    table = nh.from_array(np.arange(8, dtype=np.float32).reshape(4, 2), "table")
+    far = nh.from_array(np.array(-1000, np.int64), "far")
+    write("gather", model([h.make_node("Add", ["index", "far"], ["offset"]),
+                           h.make_node("Gather", ["table", "offset"], ["y"])],
+                          [value("index", T.INT64, ["N"])], [y], [table, far]))
+
+
+def defaults():
+    """y = x + bias; bias is an input with a default (an initialiser of the same name)."""
+    bias = nh.from_array(np.array([10, 20], np.float32), "bias")
+    nodes = [h.make_node("Add", ["x", "bias"], ["y"])]
+    inputs = [value("x", T.FLOAT, ["N", 2]), value("bias", T.FLOAT, [2])]
+    for ir in (3, 8):
+        write("default-ir%d" % ir, model(nodes, inputs, [value("y", T.FLOAT, ["N", 2])], [bias], ir=ir, opset=8 if ir == 3 else 17))
+
+
+def other_kinds():
+    """A classifier as scikit-learn exports it: a label tensor and a sequence of maps."""
+    probabilities = nh.from_array(np.array([[0.25, 0.75], [0.5, 0.5]], np.float32), "w")
+    sequence = h.make_tensor_sequence_value_info("s", T.FLOAT, None)
+    maps = onnx.ValueInfoProto()
+    maps.name = "probabilities"
+    maps.type.sequence_type.elem_type.map_type.key_type = T.INT64
+    maps.type.sequence_type.elem_type.map_type.value_type.tensor_type.elem_type = T.FLOAT
+    zipmap = [h.make_node("MatMul", ["x", "w"], ["p"]), h.make_node("ArgMax", ["p"], ["label"], axis=1, keepdims=0),
+              h.make_node("ZipMap", ["p"], ["probabilities"], domain="ai.onnx.ml", classlabels_int64s=[0, 1])]
+    write("zipmap", model(zipmap, [value("x", T.FLOAT, ["N", 2])], [value("label", T.INT64, ["N"]), maps],
+                          [probabilities], domains=[("ai.onnx.ml", 1)]))
+    write("only-map", model([zipmap[0], zipmap[2]], [value("x", T.FLOAT, ["N", 2])], [maps], [probabilities],
+                            domains=[("ai.onnx.ml", 1)]))
+    write("sequence-input", model([h.make_node("SequenceAt", ["s", "zero"], ["y"])], [sequence],
+                                  [value("y", T.FLOAT, None)], [nh.from_array(np.array(0, np.int64), "zero")]))
+    write("bfloat16-output", model([h.make_node("Identity", ["x"], ["y"]), h.make_node("Cast", ["x"], ["z"], to=T.BFLOAT16)],
+                                   [value("x", T.FLOAT, ["N", 2])],
+                                   [value("y", T.FLOAT, ["N", 2]), value("z", T.BFLOAT16, ["N", 2])]))
+
+
+def hostile():
+    x, y = value("x", T.FLOAT, ["N", 2]), value("y", T.FLOAT, ["N", 2])
+    body = h.make_graph(
+        [h.make_node("Identity", ["more"], ["again"]), h.make_node("Add", ["state", "state"], ["next"])], "body",
+        [value("i", T.INT64, []), value("more", T.BOOL, []), value("state", T.FLOAT, ["N", 2])],
+        [value("again", T.BOOL, []), value("next", T.FLOAT, ["N", 2])])
+    yes = nh.from_array(np.array(True), "yes")
+    write("endless-loop", model([h.make_node("Loop", ["", "yes", "x"], ["y"], body=body)], [x], [y], [yes]))
+    """Fills 16 GiB when run."""
+    big = nh.from_array(np.array([2 ** 16, 2 ** 16], np.int64), "shape")
+    write("memory-hog", model(
+        [h.make_node("Gather", ["x", "first"], ["row"], axis=0), h.make_node("ReduceSum", ["row"], ["one"], keepdims=0),
+         h.make_node("Expand", ["one", "shape"], ["wide"]), h.make_node("Exp", ["wide"], ["exp"]),
+         h.make_node("ReduceSum", ["exp"], ["total"], keepdims=0), h.make_node("Add", ["x", "total"], ["y"])],
+        [x], [y], [big, nh.from_array(np.array([0], np.int64), "first")]))
+    """An initialiser that says it has 2^40 elements and brings none."""
+    giant = T(name="bias", data_type=T.FLOAT, dims=[2 ** 20, 2 ** 20])
+    giant.raw_data = b""
+    write("giant-initialiser", model([h.make_node("Add", ["x", "bias"], ["y"])], [x], [y], [giant]))
+    """Initialisers kept outside the file: beside it, above it, and inside an attribute of a nested graph."""
+    for name, location in (("external-beside", "weights.bin"), ("external-above", "../../../../etc/passwd")):
+        write(name, model([h.make_node("Add", ["x", "bias"], ["y"])], [x], [y], [external(location)]))
+    inner = external("weights.bin")
+    inner.name = ""
+    branch = h.make_graph([h.make_node("Constant", [], ["c"], value=inner), h.make_node("Add", ["x", "c"], ["z"])],
+                          "branch", [], [value("z", T.FLOAT, ["N", 2])])
+    write("external-nested", model([h.make_node("If", ["yes"], ["y"], then_branch=branch, else_branch=branch)],
+                                   [x], [y], [yes]))
+
+
+def external(location):
+    tensor = T(name="bias", data_type=T.FLOAT, dims=[2], data_location=T.EXTERNAL)
+    for key, text in (("location", location), ("offset", "0"), ("length", "8")):
+        entry = tensor.external_data.add()
+        entry.key, entry.value = key, text
+    return tensor
+
+
+if __name__ == "__main__":
+    identities()
+    several()
+    linear()
+    rows()
+    defaults()
+    other_kinds()
+    hostile()

@@ -86,10 +86,13 @@ function createSignals(): Signals {
     received.push(signal)
     waiting[received.length - 1]?.(received.length === 1 ? signal : `a second ${signal}`)
   }
-  process.on('SIGTERM', onSignal).on('SIGINT', onSignal)
+  const onOrphaned = (): void => {
+    if (received.length === 0) onSignal('SIGTERM') // the supervisor is gone: drain
+  }
+  process.on('SIGTERM', onSignal).on('SIGINT', onSignal).on('disconnect', onOrphaned)
   return {
     first: new Promise((resolve) => waiting.push(resolve)),
     second: new Promise((resolve) => waiting.push(resolve)),
-    close: () => void process.off('SIGTERM', onSignal).off('SIGINT', onSignal),
+    close: () => void process.off('SIGTERM', onSignal).off('SIGINT', onSignal).off('disconnect', onOrphaned),
   }
 }

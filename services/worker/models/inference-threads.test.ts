@@ -101,7 +101,9 @@ describe('inference threads', () => {
     const error = await bad.catch((thrown: unknown) => thrown)
     expect(error).toMatchObject({ code: 'inference-failed', message: expect.stringMatching(/Gather/) })
     expect(String(error)).not.toMatch(/[\n\r]|\/onnxruntime/)
-    const good = await threads.run(fixture('gather'), [tensor('index', 'INT64', [1], BigInt64Array.of(1003n))])
+    const good = await threads.run(fixture('gather'), [
+      tensor('index', 'INT64', [1], BigInt64Array.of(1003n)),
+    ])
     expect(good[0]?.data).toEqual(Float32Array.of(6, 7))
   })
 

@@ -1,7 +1,7 @@
 import type { Tensor } from '../../../shared/sdk/contract/tensor.ts'
 import { PeltonError, showValue } from '../../../shared/sdk/errors.ts'
 import { disableRuntimeTelemetry } from './session.ts'
-import { createThreadCrew, MAX_FAILED_STARTS, type ThreadCrew } from './thread-crew.ts'
+import { createThreadCrew, type ThreadCrew } from './thread-crew.ts'
 import type { ThreadHandle } from './thread-handle.ts'
 import { type ModelFile, packTensors, type SessionLimits, type ThreadRequest } from './thread-messages.ts'
 
@@ -69,29 +69,21 @@ export function createInferenceThreads(options: InferenceThreadsOptions = {}): I
   disableRuntimeTelemetry()
   const queue: Job[] = []
   const onChange = (): void => {
-    if (crew.threads.size === 0) refuseWaiting(queue, cannotStart())
+    if (crew.failure !== undefined && crew.threads.size === 0) refuseWaiting(queue, crew.failure)
     else dispatch(crew, queue)
   }
   const crew = createThreadCrew({ size, limits, nowMs, onChange })
   let closing: Promise<void> | undefined
   const checkOpen = (): void => {
     if (closing !== undefined) throw closed()
-    if (crew.threads.size === 0) throw cannotStart()
+    if (crew.failure !== undefined && crew.threads.size === 0) throw crew.failure
   }
 
   return {
     async run(model, inputs, outputNames) {
       checkOpen()
-      const request = {
-        kind: 'run',
-        model: fileOf(model),
-        inputs,
-        ...(outputNames && { outputNames }),
-      } as const
-      return await new Promise((resolve, reject) => {
-        queue.push({ request, resolve, reject })
-        dispatch(crew, queue)
-      })
+      const request = runRequest(model, inputs, outputNames)
+      return await enqueue(crew, queue, request)
     },
     async load(model) {
       checkOpen()
@@ -105,7 +97,7 @@ export function createInferenceThreads(options: InferenceThreadsOptions = {}): I
     },
     size,
     get busy() {
-      return [...crew.threads.keys()].filter((thread) => thread.inFlight > 0).length
+      return busyThreads(crew.threads.keys())
     },
     get waiting() {
       return queue.length
@@ -119,6 +111,13 @@ export function createInferenceThreads(options: InferenceThreadsOptions = {}): I
       return closing
     },
   }
+}
+
+function enqueue(crew: ThreadCrew, queue: Job[], request: Job['request']): Promise<readonly Tensor[]> {
+  return new Promise((resolve, reject) => {
+    queue.push({ request, resolve, reject })
+    dispatch(crew, queue)
+  })
 }
 
 /** Hands out what waits, as long as a thread has room. */
@@ -154,9 +153,20 @@ async function sendToAll({ threads }: ThreadCrew, request: ThreadRequest): Promi
   await Promise.all([...threads.keys()].map((thread) => thread.send(request, [])))
 }
 
+function runRequest(model: ModelFile, inputs: readonly Tensor[], names?: readonly string[]): Job['request'] {
+  const request = { kind: 'run', model: fileOf(model), inputs } as const
+  return names === undefined ? request : { ...request, outputNames: names }
+}
+
 /** Only what a message can carry: callers pass whole models. */
 function fileOf({ key, path, digest }: ModelFile): ModelFile {
   return digest === undefined ? { key, path } : { key, path, digest }
+}
+
+function busyThreads(threads: Iterable<ThreadHandle>): number {
+  let busy = 0
+  for (const thread of threads) busy += thread.inFlight > 0 ? 1 : 0
+  return busy
 }
 
 function longestRun(threads: Iterable<ThreadHandle>, nowMs: number): CurrentRun | undefined {
@@ -186,12 +196,4 @@ function checkSize(size: number): void {
 
 function closed(): PeltonError {
   return new PeltonError('closed', 'the inference threads are closed')
-}
-
-function cannotStart(): PeltonError {
-  return new PeltonError('internal', 'inference threads end before they are ready', {
-    field: 'threads',
-    value: `${MAX_FAILED_STARTS} failed starts`,
-    remedy: 'Check that onnxruntime-node is installed for this platform.',
-  })
 }

@@ -1,9 +1,12 @@
+import { PeltonError } from '../../../shared/sdk/errors.ts'
 import { startThread, type ThreadHandle } from './thread-handle.ts'
 import type { SessionLimits } from './thread-messages.ts'
 
 /** A fixed number of threads, each replaced when it ends by itself, with the models each is known to have opened. */
 export interface ThreadCrew {
   readonly threads: ReadonlyMap<ThreadHandle, Set<string>>
+  /** Whether threads kept ending before they were ready, so that no more are started. */
+  readonly failure: PeltonError | undefined
   /** Asks all to stop and resolves when they have ended. None is replaced from here on. */
   stop(): Promise<void>
 }
@@ -12,27 +15,29 @@ export interface ThreadCrewOptions {
   readonly size: number
   readonly limits: SessionLimits
   readonly nowMs: () => number
-  /** Called when a thread has ended by itself, after its replacement was started (or given up on). */
+  /** Called when a thread has ended by itself, after its replacement was started or given up on. */
   readonly onChange: () => void
 }
 
 /** Threads that end before they were ready, in a row, until no more are started. */
-export const MAX_FAILED_STARTS = 3
+const MAX_FAILED_STARTS = 3
 
 export function createThreadCrew({ size, limits, nowMs, onChange }: ThreadCrewOptions): ThreadCrew {
   const threads = new Map<ThreadHandle, Set<string>>()
   let failedStarts = 0
+  let failure: PeltonError | undefined
   let isStopping = false
 
   function add(): void {
     const thread = startThread({
       limits,
       nowMs,
-      onExit(wasReady) {
+      onExit(wasReady, cause) {
         threads.delete(thread)
         if (isStopping) return
         failedStarts = wasReady ? 0 : failedStarts + 1
         if (failedStarts < MAX_FAILED_STARTS) add()
+        else failure = cannotStart(cause)
         onChange()
       },
     })
@@ -42,9 +47,18 @@ export function createThreadCrew({ size, limits, nowMs, onChange }: ThreadCrewOp
   for (let index = 0; index < size; index++) add()
   return {
     threads,
+    get failure() {
+      return failure
+    },
     async stop() {
       isStopping = true
       await Promise.all([...threads.keys()].map((thread) => thread.stop()))
     },
   }
+}
+
+function cannotStart(cause: unknown): PeltonError {
+  const reason = cause instanceof Error ? cause.message : String(cause)
+  const remedy = 'Check that onnxruntime-node is installed for this platform.'
+  return new PeltonError('internal', `inference threads cannot start: ${reason}`, { remedy }, cause)
 }

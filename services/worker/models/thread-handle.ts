@@ -1,5 +1,5 @@
 import { Worker } from 'node:worker_threads'
-import { siblingEntry } from '../../../shared/runtime/source-entry.ts'
+import { siblingThreadEntry } from '../../../shared/runtime/source-entry.ts'
 import type { Tensor } from '../../../shared/sdk/contract/tensor.ts'
 import { PeltonError } from '../../../shared/sdk/errors.ts'
 import {
@@ -25,7 +25,7 @@ export interface ThreadHandleOptions {
   readonly limits: SessionLimits
   readonly nowMs: () => number
   /** Called once when the thread has ended; `wasReady` tells a crash from a thread that could not start. */
-  readonly onExit: (wasReady: boolean) => void
+  readonly onExit: (wasReady: boolean, failure: unknown) => void
 }
 
 interface Pending {
@@ -39,7 +39,7 @@ interface Pending {
  * aborts the whole process.
  */
 export function startThread({ limits, nowMs, onExit }: ThreadHandleOptions): ThreadHandle {
-  const { url, execArgv } = siblingEntry(import.meta.url, 'inference-thread')
+  const { url, execArgv } = siblingThreadEntry(import.meta.url, 'inference-thread')
   const worker = new Worker(url, { execArgv, workerData: limits, name: 'inference' })
   const pending = new Map<number, Pending>()
   const exited = new Promise<void>((resolve) => worker.once('exit', () => resolve()))
@@ -65,7 +65,7 @@ export function startThread({ limits, nowMs, onExit }: ThreadHandleOptions): Thr
   worker.once('exit', () => {
     for (const { reject } of pending.values()) reject(threadEnded(failure))
     pending.clear()
-    onExit(isReady)
+    onExit(isReady, failure)
   })
 
   return {

@@ -53,7 +53,8 @@ export class Batcher<Item extends Batchable> {
   /** When the next batch is due if nothing is added, or `undefined` when nothing waits. */
   nextDueAt(): number | undefined {
     let next: number | undefined
-    for (const group of this.#groups.values()) next = Math.min(next ?? Number.POSITIVE_INFINITY, this.#dueAt(group))
+    for (const group of this.#groups.values())
+      next = Math.min(next ?? Number.POSITIVE_INFINITY, this.#dueAt(group))
     return next
   }
 

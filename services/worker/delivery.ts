@@ -36,7 +36,15 @@ export function readDelivery(message: Msg, epochs: ReadonlyMap<string, string>):
     epoch: epochs.get(info.stream) ?? '',
     sequence: info.streamSequence,
   })
-  return { event, subject: message.subject, ackSubject, info, body, sizeBytes: envelopeBytes(message), rows: 1 }
+  return {
+    event,
+    subject: message.subject,
+    ackSubject,
+    info,
+    body,
+    sizeBytes: envelopeBytes(message),
+    rows: 1,
+  }
 }
 
 /** What a message is charged against the room: its body, and a flat share for subject, headers and bookkeeping. */

@@ -109,11 +109,19 @@ export class Intake {
   async #pullOnce(source: Source): Promise<{ readonly received: number; readonly end: PullEnd }> {
     const batch = Math.min(source.ask, this.#room.freeRows)
     const share = Math.floor(this.#room.capacity.bytes / (2 * this.#sources.length))
-    const maxBytes = batch === 1 ? this.#options.maxMessageBytes : Math.min(this.#room.freeBytes, Math.max(share, this.#options.maxMessageBytes))
+    const maxBytes =
+      batch === 1
+        ? this.#options.maxMessageBytes
+        : Math.min(this.#room.freeBytes, Math.max(share, this.#options.maxMessageBytes))
     this.#room.take(batch, maxBytes)
     source.promisedRows += batch
     source.promisedBytes += maxBytes
-    const result = await source.lane.pull({ batch, maxBytes, idleMs: IDLE_MS, lingerMs: this.#options.lingerMs })
+    const result = await source.lane.pull({
+      batch,
+      maxBytes,
+      idleMs: IDLE_MS,
+      lingerMs: this.#options.lingerMs,
+    })
     this.#room.release(source.promisedRows, source.promisedBytes)
     source.promisedRows = 0
     source.promisedBytes = 0

@@ -1,8 +1,14 @@
 import { availableParallelism } from 'node:os'
+import { brokerOptions } from '../../shared/runtime/config.ts'
 import { EXIT_CODES, runService, type Service } from '../../shared/runtime/lifecycle.ts'
 import { createLogger } from '../../shared/runtime/logging.ts'
 import { LANES } from '../../shared/sdk/contract/subjects.ts'
-import { COPY_HEADROOM_BYTES, dueConsumer, featureConsumer, STREAMS } from '../../shared/sdk/contract/topology.ts'
+import {
+  COPY_HEADROOM_BYTES,
+  dueConsumer,
+  featureConsumer,
+  STREAMS,
+} from '../../shared/sdk/contract/topology.ts'
 import { PeltonError } from '../../shared/sdk/errors.ts'
 import { createBrokerClock } from '../../shared/sdk/jetstream/broker-clock.ts'
 import { connectBroker } from '../../shared/sdk/jetstream/connect.ts'
@@ -31,35 +37,38 @@ async function main(): Promise<number> {
 
 /** Connects, checks that the broker is provisioned, reads the models, and composes the worker. */
 async function start(settings: WorkerSettings, log: ReturnType<typeof createLogger>): Promise<Service> {
-  const threadCount = settings.PELTON_THREADS ?? Math.max(1, availableParallelism() - 1)
-  const connection = await connectBroker({
-    url: settings.PELTON_NATS_URL,
-    name: `pelton worker ${settings.PELTON_WORKER}`,
-    user: settings.PELTON_NATS_USER,
-    password: settings.PELTON_NATS_PASSWORD,
-    token: settings.PELTON_NATS_TOKEN,
-  })
+  const connection = await connectBroker(brokerOptions(settings, `pelton worker ${settings.PELTON_WORKER}`))
   const streams = await requireStreams(connection, NEEDED)
   const ackWaitMs = await shortestAckWait(connection, settings.PELTON_POOL)
   const clock = await createBrokerClock(connection, STREAMS.features)
   const models = await openRepository({ folder: settings.PELTON_MODELS, note: (text) => log.info(text) })
   for (const { name, version, error } of models.refused) log.error({ model: name, version }, error.message)
-  const threads = createInferenceThreads({ threads: threadCount })
+  const threads = createInferenceThreads({
+    threads: settings.PELTON_THREADS ?? Math.max(1, availableParallelism() - 1),
+  })
   const window = new PublishWindow(connection)
   const maxMessageBytes = (connection.info?.max_payload ?? 1024 ** 2) - COPY_HEADROOM_BYTES
-  const epochs = new Map([STREAMS.features, STREAMS.retries].map((name) => [name, streams.get(name)?.created ?? '']))
+  const epochs = new Map(
+    [STREAMS.features, STREAMS.retries].map((name) => [name, streams.get(name)?.created ?? '']),
+  )
   const worker = new Worker(
     { connection, window, models, threads, log, now: clock.now, epochs },
     {
       name: settings.PELTON_WORKER,
       pool: settings.PELTON_POOL,
-      capacity: { rows: settings.PELTON_HELD_ROWS, bytes: Math.max(settings.PELTON_HELD_BYTES, 8 * maxMessageBytes) },
+      capacity: {
+        rows: settings.PELTON_HELD_ROWS,
+        bytes: Math.max(settings.PELTON_HELD_BYTES, 8 * maxMessageBytes),
+      },
       lingerMs: settings.PELTON_LINGER_MS,
       ackWaitMs,
       maxMessageBytes,
     },
   )
-  log.info({ models: models.models.map(({ key }) => key), pool: settings.PELTON_POOL, threads: threadCount }, 'serving')
+  log.info(
+    { models: models.models.map(({ key }) => key), pool: settings.PELTON_POOL, threads: threads.size },
+    'serving',
+  )
   return {
     run: () => worker.run(),
     stop: async () => {
@@ -74,9 +83,14 @@ async function start(settings: WorkerSettings, log: ReturnType<typeof createLogg
   }
 }
 
-async function shortestAckWait(connection: Parameters<typeof requireConsumer>[0], pool: string): Promise<number> {
+async function shortestAckWait(
+  connection: Parameters<typeof requireConsumer>[0],
+  pool: string,
+): Promise<number> {
   const consumers = LANES.flatMap((lane) => [featureConsumer(pool, lane), dueConsumer(pool, lane)])
-  const checked = await Promise.all(consumers.map(({ stream, durable_name }) => requireConsumer(connection, stream, durable_name)))
+  const checked = await Promise.all(
+    consumers.map(({ stream, durable_name }) => requireConsumer(connection, stream, durable_name)),
+  )
   return Math.min(...checked.map(({ ackWaitMs }) => ackWaitMs))
 }
 

@@ -15,7 +15,11 @@ import { isReplySubject, subjects } from '../../shared/sdk/contract/subjects.ts'
 import { STREAMS } from '../../shared/sdk/contract/topology.ts'
 import { isReason } from '../../shared/sdk/errors.ts'
 import { lastOfSubject } from '../../shared/sdk/jetstream/api.ts'
-import { API_ERRORS, type PublishReply, type PublishWindow } from '../../shared/sdk/jetstream/publish-window.ts'
+import {
+  API_ERRORS,
+  type PublishReply,
+  type PublishWindow,
+} from '../../shared/sdk/jetstream/publish-window.ts'
 import { parseHeaderBlock } from '../../shared/sdk/jetstream/stored-message.ts'
 import { type Delivery, digestOf } from './delivery.ts'
 import type { Outcome } from './outcome.ts'
@@ -86,11 +90,13 @@ export class OutcomeStore {
   /** Somebody answered before: their outcome stands. */
   async #respectAnswer(delivery: Delivery, answer: Answer): Promise<Stored> {
     const { event } = delivery
-    if (readHeader(answer.headers, HEADERS.inputDigest) !== digestOf(delivery)) this.#deps.onConflict(delivery)
+    if (readHeader(answer.headers, HEADERS.inputDigest) !== digestOf(delivery))
+      this.#deps.onConflict(delivery)
     if (readHeader(answer.headers, HEADERS.outcome) === 'dead-letter') {
       const subject = subjects.deadLetter(event.route.model, event.token)
       const deadLetter = await this.#read(STREAMS.deadLetters, subject)
-      if (deadLetter === undefined) await this.#storeDeadLetter(delivery, failureIn(answer.headers), this.#provenance(delivery))
+      if (deadLetter === undefined)
+        await this.#storeDeadLetter(delivery, failureIn(answer.headers), this.#provenance(delivery))
     }
     this.#wake(delivery, encodeHeaderBlock(answer.headers), answer.body)
     return 'already-answered'
@@ -140,7 +146,11 @@ export class OutcomeStore {
     }
   }
 
-  async #waitAfter(stream: string, reply: Exclude<PublishReply, { kind: 'stored' }>, tries: number): Promise<void> {
+  async #waitAfter(
+    stream: string,
+    reply: Exclude<PublishReply, { kind: 'stored' }>,
+    tries: number,
+  ): Promise<void> {
     // One answer lost in an election is no trouble worth a pause; the second is.
     if (tries > 0 || reply.kind === 'refused') this.#deps.health.failed(stream, reply.description)
     await sleep(Math.min(1_000, 25 * 2 ** tries), undefined, { signal: this.#deps.signal })
@@ -151,7 +161,9 @@ export class OutcomeStore {
     for (let tries = 0; ; tries++) {
       try {
         const copy = await lastOfSubject(this.#deps.connection, stream, subject)
-        return copy && { sequence: copy.sequence, headers: parseHeaderBlock(copy.headerBlock), body: copy.body }
+        return (
+          copy && { sequence: copy.sequence, headers: parseHeaderBlock(copy.headerBlock), body: copy.body }
+        )
       } catch (thrown) {
         const description = thrown instanceof Error ? thrown.message : String(thrown)
         await this.#waitAfter(stream, { kind: 'unknown', description }, tries)

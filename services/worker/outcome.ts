@@ -41,7 +41,8 @@ export function decideFailure(
 ): Outcome {
   const reason = isReason(error.code) ? error.code : 'inference-failed'
   const failure: Failure = { reason, description: error.description, stage }
-  if (!REASONS[reason].retryable || facts.attempt >= policy.maxAttempts) return { kind: 'dead-lettered', failure }
+  if (!REASONS[reason].retryable || facts.attempt >= policy.maxAttempts)
+    return { kind: 'dead-lettered', failure }
   const ceiling = Math.min(policy.maxDelayMs, policy.baseDelayMs * 2 ** (facts.attempt - 1))
   const dueAt = facts.now + Math.max(50, random() * ceiling)
   if (facts.expiresAt !== undefined && dueAt >= facts.expiresAt) return { kind: 'dead-lettered', failure }

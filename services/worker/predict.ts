@@ -1,6 +1,7 @@
 import { binaryOutputsOf, encodeResponse } from '../../shared/sdk/contract/open-inference.ts'
 import { concatRows, sliceRows, type Tensor } from '../../shared/sdk/contract/tensor.ts'
 import { PeltonError, toPeltonError } from '../../shared/sdk/errors.ts'
+import { findNonFinite } from './models/bind-tensors.ts'
 import type { InferenceThreads } from './models/inference-threads.ts'
 import { DEFAULT_RETRIES, decideFailure, type Outcome } from './outcome.ts'
 import type { Prepared } from './prepare.ts'
@@ -22,7 +23,9 @@ export async function predict(batch: readonly Prepared[], deps: PredictDeps): Pr
   try {
     const outputs = await runTogether(batch, deps)
     const inferenceMs = performance.now() - started
-    return batch.map((item, index) => conclude(item, outputs[index] ?? [], { startedAt, inferenceMs, batch }, deps))
+    return batch.map((item, index) =>
+      conclude(item, outputs[index] ?? [], { startedAt, inferenceMs, batch }, deps),
+    )
   } catch (thrown) {
     const [only] = batch
     if (batch.length === 1 && only !== undefined) return [fail(only, thrown, deps)]
@@ -33,16 +36,24 @@ export async function predict(batch: readonly Prepared[], deps: PredictDeps): Pr
 }
 
 /** One model call for all rows; returns the outputs of each event. */
-async function runTogether(batch: readonly Prepared[], { threads }: PredictDeps): Promise<readonly (readonly Tensor[])[]> {
+async function runTogether(
+  batch: readonly Prepared[],
+  { threads }: PredictDeps,
+): Promise<readonly (readonly Tensor[])[]> {
   const [first] = batch
   if (first === undefined) return []
   if (batch.length === 1) return [await threads.run(first.model, first.inputs)]
-  const inputs = first.inputs.map((_input, index) => concatRows(batch.map((item) => item.inputs[index] as Tensor)))
+  const inputs = first.inputs.map((_input, index) =>
+    concatRows(batch.map((item) => item.inputs[index] as Tensor)),
+  )
   const outputs = await threads.run(first.model, inputs)
   const rows = batch.reduce((sum, item) => sum + item.rows, 0)
   const strange = outputs.find(({ shape }) => shape[0] !== rows)
   if (strange !== undefined) {
-    throw new PeltonError('invalid-output', `output ${strange.name} has shape [${strange.shape}] for ${rows} rows`)
+    throw new PeltonError(
+      'invalid-output',
+      `output ${strange.name} has shape [${strange.shape}] for ${rows} rows`,
+    )
   }
   let start = 0
   return batch.map((item) => {
@@ -66,11 +77,20 @@ function conclude(item: Prepared, outputs: readonly Tensor[], run: Run, deps: Pr
   }
 }
 
-function toPrediction({ delivery, model, request }: Prepared, outputs: readonly Tensor[], run: Run): Outcome {
-  const selected = selectOutputs(outputs, request.outputs?.map(({ name }) => name) ?? model.manifest.outputs)
+function toPrediction(
+  { delivery, model, request, outputs: names }: Prepared,
+  made: readonly Tensor[],
+  run: Run,
+): Outcome {
+  const selected = names.flatMap((name) => made.filter((output) => output.name === name))
   if (model.manifest.checks.finiteOutputs) selected.forEach(refuseNonFinite)
   const response = encodeResponse(
-    { modelName: model.name, modelVersion: model.version, id: request.id ?? delivery.event.id, outputs: selected },
+    {
+      modelName: model.name,
+      modelVersion: model.version,
+      id: request.id ?? delivery.event.id,
+      outputs: selected,
+    },
     { binary: binaryOutputsOf(request) },
   )
   const facts = {
@@ -84,18 +104,14 @@ function toPrediction({ delivery, model, request }: Prepared, outputs: readonly 
   return { kind: 'predicted', facts, body: response.body }
 }
 
-function selectOutputs(outputs: readonly Tensor[], names: readonly string[] | undefined): readonly Tensor[] {
-  return names === undefined ? outputs : names.flatMap((name) => outputs.filter((output) => output.name === name))
-}
-
-function refuseNonFinite({ name, data }: Tensor): void {
-  if (!(data instanceof Float32Array || data instanceof Float64Array)) return
-  const index = data.findIndex((value: number) => !Number.isFinite(value))
+function refuseNonFinite({ name, datatype, data }: Tensor): void {
+  const index = findNonFinite(datatype, data)
   if (index < 0) return
   throw new PeltonError('invalid-output', 'the model answered with a number that is not finite', {
     field: `outputs.${name}[${index}]`,
     value: String(data[index]),
-    remedy: 'Check the input for values the model was not trained on, or allow it with checks.finiteOutputs: false.',
+    remedy:
+      'Check the input for values the model was not trained on, or allow it with checks.finiteOutputs: false.',
   })
 }
 
@@ -103,5 +119,8 @@ function fail({ delivery, model }: Prepared, thrown: unknown, { now }: PredictDe
   const error = toPeltonError(thrown, 'inference-failed', 'the model failed on this event')
   const policy = { ...DEFAULT_RETRIES, ...model.manifest.retries }
   const outcome = decideFailure(error, 'infer', { ...delivery.event, now: now() }, policy)
-  return { delivery, outcome: outcome.kind === 'dead-lettered' ? { ...outcome, modelVersion: model.version } : outcome }
+  return {
+    delivery,
+    outcome: outcome.kind === 'dead-lettered' ? { ...outcome, modelVersion: model.version } : outcome,
+  }
 }

@@ -3,7 +3,6 @@ import type { Stage } from '../../shared/sdk/contract/outcome.ts'
 import type { Tensor } from '../../shared/sdk/contract/tensor.ts'
 import { PeltonError, showValue, toPeltonError } from '../../shared/sdk/errors.ts'
 import type { Delivery } from './delivery.ts'
-import { bindInputs } from './models/bind.ts'
 import type { ModelRepository, ServedModel } from './models/repository.ts'
 import { decideFailure } from './outcome.ts'
 import type { Concluded } from './settlement.ts'
@@ -15,6 +14,8 @@ export interface Prepared {
   readonly inputs: readonly Tensor[]
   /** Size of the first dimension, 1 for models without one. */
   readonly rows: number
+  /** Names of the outputs to answer with. */
+  readonly outputs: readonly string[]
   readonly request: Pick<EventData, 'id' | 'outputs' | 'parameters'>
   /** Events of the same kind can share a model call: same model, same inputs, same datatypes, same trailing shapes. */
   readonly kind: string
@@ -37,9 +38,8 @@ export function prepare(delivery: Delivery, { models, now }: PrepareDeps): Prepa
     stage = 'decode'
     const data = decodeEventData(event.contentType, event.inferenceHeaderLength, event.body)
     stage = 'validate'
-    const { inputs, rows } = bindInputs(model, data)
-    refuseUnknownOutputs(model, data)
-    return { delivery, model, inputs, rows, request: data, kind: kindOf(model, inputs) }
+    const { inputs, rows, outputs } = model.bind(data)
+    return { delivery, model, inputs, rows, outputs, request: data, kind: kindOf(model, inputs) }
   } catch (thrown) {
     const error = toPeltonError(thrown, 'malformed', 'the event cannot be read')
     return { delivery, outcome: decideFailure(error, stage, { ...event, now: now() }) }
@@ -48,16 +48,22 @@ export function prepare(delivery: Delivery, { models, now }: PrepareDeps): Prepa
 
 function refuseExpired({ event }: Delivery, now: number): void {
   if (event.expiresAt === undefined || event.expiresAt > now) return
-  throw new PeltonError('deadline-exceeded', `its deadline passed ${Math.ceil(now - event.expiresAt)} ms before it was started`, {
-    field: 'ce-expirytime',
-    value: new Date(event.expiresAt).toISOString(),
-  })
+  throw new PeltonError(
+    'deadline-exceeded',
+    `its deadline passed ${Math.ceil(now - event.expiresAt)} ms before it was started`,
+    {
+      field: 'ce-expirytime',
+      value: new Date(event.expiresAt).toISOString(),
+    },
+  )
 }
 
 function findModel({ event }: Delivery, models: PrepareDeps['models']): ServedModel {
   const model = models.find(event.route.model, event.modelVersion)
   if (model !== undefined) return model
-  const versions = models.models.filter(({ name }) => name === event.route.model).map(({ version }) => version)
+  const versions = models.models
+    .filter(({ name }) => name === event.route.model)
+    .map(({ version }) => version)
   throw versions.length > 0
     ? new PeltonError('unknown-model', `model ${event.route.model} is not served in this version`, {
         field: 'Pelton-Model-Version',
@@ -69,16 +75,6 @@ function findModel({ event }: Delivery, models: PrepareDeps['models']): ServedMo
         value: showValue(event.route.model),
         remedy: 'Check the subject, or ship the model to this pool and replay.',
       })
-}
-
-function refuseUnknownOutputs(model: ServedModel, { outputs = [] }: EventData): void {
-  const unknown = outputs.find(({ name }) => !model.signature.outputs.some((output) => output.name === name))
-  if (unknown === undefined) return
-  throw new PeltonError('schema-mismatch', `model ${model.name} has no such output`, {
-    field: 'outputs',
-    value: showValue(unknown.name),
-    remedy: `Known: ${model.signature.outputs.map(({ name }) => name).join(', ')}.`,
-  })
 }
 
 function kindOf(model: ServedModel, inputs: readonly Tensor[]): string {

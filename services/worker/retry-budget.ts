@@ -23,8 +23,9 @@ export class RetryBudget {
 
   /** Spends one retry; false when the budget is used up. */
   spend(): boolean {
-    if (this.#tokens < 1) return false
-    this.#tokens -= 1
+    // Ten tenths add up to a little less than one.
+    if (this.#tokens < 1 - 1e-9) return false
+    this.#tokens = Math.max(0, this.#tokens - 1)
     return true
   }
 }

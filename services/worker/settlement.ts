@@ -40,7 +40,10 @@ export async function settle(group: readonly Concluded[], deps: SettlementDeps):
   })
 }
 
-async function storeOutcome({ delivery, outcome }: Concluded, { store, budget }: SettlementDeps): Promise<Stored> {
+async function storeOutcome(
+  { delivery, outcome }: Concluded,
+  { store, budget }: SettlementDeps,
+): Promise<Stored> {
   if (outcome.kind === 'retried' && !budget.spend()) return 'returned'
   const how = await store.store(delivery, outcome)
   if (how === 'predicted') budget.succeeded()

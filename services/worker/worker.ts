@@ -8,8 +8,8 @@ import { Intake } from './intake.ts'
 import type { InferenceThreads } from './models/inference-threads.ts'
 import type { ModelRepository } from './models/repository.ts'
 import { OutcomeStore, type Stored } from './outcome-store.ts'
-import { type Prepared, prepare } from './prepare.ts'
 import { predict } from './predict.ts'
+import { type Prepared, prepare } from './prepare.ts'
 import { RetryBudget } from './retry-budget.ts'
 import { type Capacity, Room } from './room.ts'
 import { type Concluded, settle } from './settlement.ts'
@@ -40,7 +40,10 @@ export interface WorkerOptions {
 }
 
 /** What a worker did since it started. */
-export type WorkerCounts = Readonly<Record<Stored, number>> & { readonly batches: number; readonly rows: number }
+export type WorkerCounts = Readonly<Record<Stored, number>> & {
+  readonly batches: number
+  readonly rows: number
+}
 
 /** Batches in flight per inference thread: one runs, one waits, so that a thread never idles for a hop. */
 const BATCHES_PER_THREAD = 2
@@ -57,7 +60,15 @@ export class Worker {
   readonly #store: OutcomeStore
   readonly #budget = new RetryBudget()
   readonly #force = new AbortController()
-  readonly #counts = { predicted: 0, 'already-answered': 0, 'dead-lettered': 0, retried: 0, returned: 0, batches: 0, rows: 0 }
+  readonly #counts = {
+    predicted: 0,
+    'already-answered': 0,
+    'dead-lettered': 0,
+    retried: 0,
+    returned: 0,
+    batches: 0,
+    rows: 0,
+  }
   /** Events that cannot be run, waiting to be settled together. */
   #rejected: Concluded[] = []
   #running = 0
@@ -74,7 +85,8 @@ export class Worker {
     this.#intake = new Intake(deps.connection, room, {
       ...options,
       onMessage: (message) => this.#receive(message),
-      onTrouble: (consumer, end) => deps.log[end ? 'warn' : 'info']({ consumer, end }, end ? 'pull failed' : 'pulling again'),
+      onTrouble: (consumer, end) =>
+        deps.log[end ? 'warn' : 'info']({ consumer, end }, end ? 'pull failed' : 'pulling again'),
     })
     this.#store = new OutcomeStore({
       ...deps,
@@ -82,7 +94,8 @@ export class Worker {
       worker: options.name,
       pool: options.pool,
       signal: this.#force.signal,
-      onConflict: ({ event }) => deps.log.warn({ eventId: event.id, token: event.token }, 'the same id was used with another payload'),
+      onConflict: ({ event }) =>
+        deps.log.warn({ eventId: event.id, token: event.token }, 'the same id was used with another payload'),
     })
   }
 
@@ -106,10 +119,14 @@ export class Worker {
     const delivery = readDelivery(message, this.#deps.epochs)
     if (delivery === undefined) return
     this.#held.add(delivery)
-    if (this.#draining) return this.#held.giveBack(delivery)
-    const prepared = prepare(delivery, this.#deps)
-    if ('outcome' in prepared) return this.#reject(prepared)
-    this.#held.countRows(delivery, prepared.rows)
+    const prepared = this.#draining ? undefined : prepare(delivery, this.#deps)
+    if (prepared === undefined) this.#held.giveBack(delivery)
+    else if ('outcome' in prepared) this.#reject(prepared)
+    else this.#enqueue(prepared)
+  }
+
+  #enqueue(prepared: Prepared): void {
+    this.#held.countRows(prepared.delivery, prepared.rows)
     this.#batcher.add(prepared.kind, prepared.model.maxBatchRows, prepared, performance.now())
     this.#dispatch()
   }
@@ -124,7 +141,8 @@ export class Worker {
     }
     clearTimeout(this.#lingerTimer)
     const dueAt = this.#running === 0 ? this.#batcher.nextDueAt() : undefined
-    if (dueAt !== undefined) this.#lingerTimer = setTimeout(() => this.#dispatch(), Math.max(0, dueAt - performance.now()))
+    if (dueAt !== undefined)
+      this.#lingerTimer = setTimeout(() => this.#dispatch(), Math.max(0, dueAt - performance.now()))
   }
 
   /** 5–6. Infer, halving a batch that fails; then the place is free for the next batch while this one is settled. */
@@ -185,7 +203,11 @@ export class Worker {
 
   #onHealth(refusing: ReadonlyMap<string, string>): void {
     this.#intake.paused = refusing.size > 0
-    if (refusing.size > 0) this.#deps.log.error({ refusing: Object.fromEntries(refusing) }, 'pulling stops: outcomes cannot be stored')
+    if (refusing.size > 0)
+      this.#deps.log.error(
+        { refusing: Object.fromEntries(refusing) },
+        'pulling stops: outcomes cannot be stored',
+      )
     else this.#deps.log.info('pulling goes on: outcomes can be stored again')
   }
 

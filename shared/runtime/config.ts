@@ -10,9 +10,8 @@ export function count(least: number, most: number) {
     .pipe(z.number().min(least, `must be at least ${least}`).max(most, `must be at most ${most}`))
 }
 
-export function milliseconds(least: number, most: number) {
-  return count(least, most)
-}
+/** A duration in whole milliseconds. */
+export const milliseconds = count
 
 export function bytes(least: number) {
   return count(least, Number.MAX_SAFE_INTEGER)
@@ -25,7 +24,10 @@ export const name = z.string().min(1, 'must not be empty').max(128, 'must have a
 export const brokerSettings = {
   PELTON_NATS_URL: z
     .string()
-    .regex(/^(?:(?:nats|tls):\/\/)?[^\s,]+(?:,(?:(?:nats|tls):\/\/)?[^\s,]+)*$/, 'must be an address like nats://host:4222, several separated by commas')
+    .regex(
+      /^(?:(?:nats|tls):\/\/)?[^\s,]+(?:,(?:(?:nats|tls):\/\/)?[^\s,]+)*$/,
+      'must be an address like nats://host:4222, several separated by commas',
+    )
     .default('nats://127.0.0.1:4222')
     .describe('Broker to use'),
   PELTON_NATS_USER: z.string().min(1).optional().describe('User at the broker'),
@@ -53,10 +55,31 @@ export function readSettings<Shape extends z.ZodRawShape>(
   if (result.success) return Object.freeze(result.data)
   const problems = result.error.issues.map((issue) => {
     const variable = String(issue.path[0])
-    const value = SECRETS.test(variable) ? '(hidden)' : showValue(given[variable])
-    return `${variable} = ${value}: ${issue.message}`
+    return `${variable} = ${shown(variable, given[variable])}: ${issue.message}`
   })
-  throw new PeltonError('invalid-configuration', `${problems.length} setting(s) cannot be used:\n  ${problems.join('\n  ')}\n`, {
-    remedy: 'Correct or unset them; docs/configuration.md lists every setting.',
-  })
+  throw new PeltonError(
+    'invalid-configuration',
+    `${problems.length} setting(s) cannot be used:\n  ${problems.join('\n  ')}`,
+    {
+      remedy: 'Correct or unset them; docs/configuration.md lists every setting.',
+    },
+  )
+}
+
+/** A value for people: credentials hidden, also those inside an address. */
+function shown(variable: string, value: string | undefined): string {
+  return SECRETS.test(variable) ? '(hidden)' : showValue(value?.replace(/(^|,|\/\/)[^,]*@/g, '$1***@'))
+}
+
+type BrokerSettings = z.infer<z.ZodObject<typeof brokerSettings>>
+
+/** The settings as the SDK takes them. @param name shown in the broker's list of connections */
+export function brokerOptions(settings: BrokerSettings, name: string) {
+  return {
+    url: settings.PELTON_NATS_URL,
+    name,
+    user: settings.PELTON_NATS_USER,
+    password: settings.PELTON_NATS_PASSWORD,
+    token: settings.PELTON_NATS_TOKEN,
+  }
 }

@@ -31,7 +31,8 @@ export interface LifecycleOptions {
 }
 
 /**
- * Runs a service until SIGTERM or SIGINT, then drains it. A second signal or the end of the grace period forces.
+ * Runs a service until SIGTERM or SIGINT, then drains it. A second signal or the end of the grace period forces,
+ * also while the service still starts.
  *
  * @returns the exit code
  */
@@ -42,22 +43,28 @@ export async function runService(start: () => Promise<Service>, options: Lifecyc
     onState?.(state)
   }
   const signals = createSignals()
+  const forced = (because: string): number => {
+    log.warn({ because }, 'forced: what is still held is handed out again')
+    return EXIT_CODES.forced
+  }
   enter('starting')
   try {
-    const service = await start()
+    const overdue = Promise.race([signals.second, signals.first.then(() => after(graceMs))])
+    const service = await Promise.race([start(), overdue])
+    if (typeof service === 'string') return forced(service)
     enter('ready')
     const ended = service.run()
-    await Promise.race([ended, signals.first])
+    const because = await Promise.race([ended, signals.first])
+    if (because === undefined) throw new Error('the service ended by itself')
     enter('draining')
     const drained = service.stop().then(() => ended)
-    const forced = await Promise.race([drained.then(() => undefined), signals.second, after(graceMs)])
-    if (forced === undefined) {
+    const late = await Promise.race([drained, signals.second, after(graceMs)])
+    if (late === undefined) {
       enter('stopped')
       return EXIT_CODES.ok
     }
-    log.warn({ because: forced }, 'forced: what is still held is handed out again')
     service.abort()
-    return EXIT_CODES.forced
+    return forced(late)
   } catch (thrown) {
     log.fatal({ err: thrown }, 'failed')
     enter('failed')

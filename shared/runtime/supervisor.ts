@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
+import { EXIT_CODES } from './lifecycle.ts'
 
 export interface SupervisorOptions {
   /** Module the processes run, and Node's arguments for it. */
@@ -11,8 +12,12 @@ export interface SupervisorOptions {
   readonly count: number
   /** Gets each line a process writes to its standard output or error. */
   readonly onLine: (line: string, index: number) => void
-  /** Told what the supervisor does: starts, restarts, crash loops. */
+  /** Told what the supervisor does: restarts, crash loops, processes it gives up. */
   readonly note: (text: string) => void
+  /** Told each state a process reports over its channel: `ready`, say. */
+  readonly onState?: (state: string, index: number) => void
+  /** Told once when every process was given up, because none can use its settings. */
+  readonly onGivenUp?: () => void
 }
 
 const FIRST_BACKOFF_MS = 200
@@ -20,11 +25,14 @@ const MAX_BACKOFF_MS = 10_000
 /** A process that lived this long is taken as healthy again. */
 const HEALTHY_MS = 30_000
 const CRASH_LOOP = 4
+const MAX_LINE = 300
 
 interface Slot {
   readonly index: number
   child: ChildProcess | undefined
   crashes: number
+  lastLine: string
+  isGivenUp: boolean
   restart: NodeJS.Timeout | undefined
 }
 
@@ -43,6 +51,8 @@ export class Supervisor {
       index,
       child: undefined,
       crashes: 0,
+      lastLine: '',
+      isGivenUp: false,
       restart: undefined,
     }))
     for (const slot of this.#slots) this.#start(slot)
@@ -61,30 +71,59 @@ export class Supervisor {
   }
 
   #start(slot: Slot): void {
-    const { entry, env, onLine } = this.#options
+    const { entry, env, onLine, onState } = this.#options
     const child = spawn(process.execPath, [...entry.execArgv, fileURLToPath(entry.url)], {
       env: env(slot.index),
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
       detached: true,
     })
     slot.child = child
+    slot.lastLine = ''
     const startedAt = performance.now()
-    for (const stream of [child.stdout, child.stderr]) {
-      if (stream !== null) createInterface({ input: stream }).on('line', (line) => onLine(line, slot.index))
+    const hear = (line: string): void => {
+      slot.lastLine = line
+      onLine(line, slot.index)
     }
-    child.once('error', (error) => onLine(error.message, slot.index))
-    child.once('close', (code, signal) => this.#onExit(slot, describeExit(code, signal), performance.now() - startedAt))
+    for (const stream of [child.stdout, child.stderr]) {
+      if (stream !== null) createInterface({ input: stream }).on('line', hear)
+    }
+    child.on('message', (message) => {
+      const { state } = message as { readonly state?: unknown }
+      if (typeof state === 'string') onState?.(state, slot.index)
+    })
+    child.once('error', (error) => hear(error.message))
+    child.once('close', (code, signal) => this.#onExit(slot, code, signal, performance.now() - startedAt))
   }
 
-  #onExit(slot: Slot, how: string, livedMs: number): void {
+  #onExit(slot: Slot, code: number | null, signal: NodeJS.Signals | null, livedMs: number): void {
     slot.child = undefined
     if (this.#stopping) return
+    const who = `worker ${slot.index + 1}`
+    if (code === EXIT_CODES.usage) return this.#giveUp(slot, who)
     slot.crashes = livedMs > HEALTHY_MS ? 1 : slot.crashes + 1
     const delayMs = Math.min(MAX_BACKOFF_MS, FIRST_BACKOFF_MS * 2 ** (slot.crashes - 1))
-    const loop = slot.crashes >= CRASH_LOOP ? ` It keeps ending (${slot.crashes} times): its last lines above say why.` : ''
-    this.#options.note(`worker ${slot.index + 1} ended (${how}); starting it again in ${delayMs} ms.${loop}`)
+    const how = signal === null ? `exit code ${code}` : `signal ${signal}`
+    this.#options.note(
+      slot.crashes < CRASH_LOOP
+        ? `${who} ended (${how}); starting it again in ${delayMs} ms`
+        : `${who} is in a crash loop: it ended ${slot.crashes} times in a row (${how}), each within ` +
+            `${HEALTHY_MS / 1000} s of its start. The last it said: ${shown(slot.lastLine)}. ` +
+            `Trying again in ${delayMs / 1000} s; Ctrl-C to stop.`,
+    )
     slot.restart = setTimeout(() => this.#start(slot), delayMs)
   }
+
+  /** Settings that cannot be used do not get better by trying again. */
+  #giveUp(slot: Slot, who: string): void {
+    slot.isGivenUp = true
+    this.#options.note(`${who} cannot use its settings (see above) and is not started again`)
+    if (this.#slots.every(({ isGivenUp }) => isGivenUp)) this.#options.onGivenUp?.()
+  }
+}
+
+function shown(line: string): string {
+  if (line === '') return 'nothing'
+  return line.length <= MAX_LINE ? line : `${line.slice(0, MAX_LINE - 1)}…`
 }
 
 async function stopSlot(slot: Slot, signal: NodeJS.Signals): Promise<void> {
@@ -95,8 +134,4 @@ async function stopSlot(slot: Slot, signal: NodeJS.Signals): Promise<void> {
     child.once('close', () => resolve())
     child.kill(signal)
   })
-}
-
-function describeExit(code: number | null, signal: NodeJS.Signals | null): string {
-  return signal === null ? `exit code ${code}` : `signal ${signal}`
 }

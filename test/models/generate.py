@@ -147,10 +147,11 @@ def hostile():
          h.make_node("Expand", ["one", "shape"], ["wide"]), h.make_node("Exp", ["wide"], ["exp"]),
          h.make_node("ReduceSum", ["exp"], ["total"], keepdims=0), h.make_node("Add", ["x", "total"], ["y"])],
         [x], [y], [big, nh.from_array(np.array([0], np.int64), "first")]))
-    """An initialiser that says it has 2^40 elements and brings none."""
+    """An initialiser that says it has 2^40 elements and brings two."""
     giant = T(name="bias", data_type=T.FLOAT, dims=[2 ** 20, 2 ** 20])
-    giant.raw_data = b""
-    write("giant-initialiser", model([h.make_node("Add", ["x", "bias"], ["y"])], [x], [y], [giant]))
+    giant.raw_data = b"\0" * 8
+    write("giant-initialiser", model([h.make_node("Identity", ["x"], ["y"]), h.make_node("ReduceSum", ["bias"], ["z"])],
+                                     [x], [y, value("z", T.FLOAT, None)], [giant]))
     """Initialisers kept outside the file: beside it, above it, and inside an attribute of a nested graph."""
     for name, location in (("external-beside", "weights.bin"), ("external-above", "../../../../etc/passwd")):
         write(name, model([h.make_node("Add", ["x", "bias"], ["y"])], [x], [y], [external(location)]))

@@ -18,12 +18,14 @@ export interface DeliveryInfo {
  */
 export function readDeliverySubject(reply: string): DeliveryInfo | undefined {
   const parts = reply.split('.')
-  if (parts[0] !== '$JS' || parts[1] !== 'ACK' || parts.length < 9) return undefined
-  const at = parts.length >= 11 ? 4 : 2
+  if (parts[0] !== '$JS' || parts[1] !== 'ACK' || (parts.length !== 9 && parts.length < 11)) return undefined
+  const at = parts.length === 9 ? 2 : 4
   const number = (offset: number): number => Number(parts[at + offset])
   const stream = parts[at]
   const consumer = parts[at + 1]
-  if (stream === undefined || consumer === undefined || !Number.isSafeInteger(number(3))) return undefined
+  const numbers = parts.slice(at + 2, at + 7)
+  if (stream === undefined || consumer === undefined || !numbers.every((part) => /^\d+$/.test(part)))
+    return undefined
   return {
     stream,
     consumer,

@@ -1,5 +1,5 @@
 import { PeltonError, showValue } from '../errors.ts'
-import { decodeAttribute, HEADERS, type Headers, readHeader } from './headers.ts'
+import { decodeAttribute, encodeAttribute, HEADERS, type Headers, readHeader } from './headers.ts'
 import { unwrapStructured } from './structured.ts'
 import { type Route, readRoute } from './subjects.ts'
 import { eventToken, isToken } from './token.ts'
@@ -14,6 +14,9 @@ export interface Origin {
   readonly epoch: string
   readonly sequence: number
 }
+
+/** Characters an event's id and source may have each, percent-encoded: both stand in headers of every outcome. */
+export const MAX_IDENTITY_LENGTH = 1024
 
 /** A message as it lies in FEATURES or RETRIES. */
 export interface StoredMessage {
@@ -64,6 +67,7 @@ export function readEvent(message: StoredMessage): FeatureEvent {
     return value
   }
   const identity = identify(message, header)
+  checkIdentity(identity, problems)
   const event: Omit<FeatureEvent, 'problem'> = {
     ...identity,
     token: readCarriedToken(message) ?? eventToken(route.model, identity.source, identity.id),
@@ -93,10 +97,27 @@ function identify(
   message: StoredMessage,
   header: ReadAttribute,
 ): { readonly id: string; readonly source: string } {
-  const id = header(HEADERS.id) ?? readHeader(message.headers, HEADERS.messageId)
-  if (id === undefined)
-    return { id: `${message.epoch}/${message.sequence}`, source: `nats:${message.stream}` }
-  return { id, source: header(HEADERS.source) ?? 'unknown' }
+  // Empty is absent: events that share an empty id would else pass for one, and all but the first be lost.
+  const id = header(HEADERS.id) || readHeader(message.headers, HEADERS.messageId)
+  if (!id) return { id: `${message.epoch}/${message.sequence}`, source: `nats:${message.stream}` }
+  return { id, source: header(HEADERS.source) || 'unknown' }
+}
+
+function checkIdentity(
+  identity: { readonly id: string; readonly source: string },
+  problems: PeltonError[],
+): void {
+  for (const part of ['id', 'source'] as const) {
+    const { length } = encodeAttribute(identity[part])
+    if (length <= MAX_IDENTITY_LENGTH) continue
+    problems.push(
+      new PeltonError('malformed', `the ${part} of an event has ${length} characters, percent-encoded`, {
+        field: HEADERS[part],
+        value: showValue(identity[part]),
+        remedy: `Use at most ${MAX_IDENTITY_LENGTH} characters.`,
+      }),
+    )
+  }
 }
 
 /** A copy that Pelton made (retry, replay) carries the identity that was computed for the original. */
@@ -105,12 +126,14 @@ function readCarriedToken(message: StoredMessage): string | undefined {
   return token !== undefined && isToken(token) && readOrigin(message) !== undefined ? token : undefined
 }
 
+/** Printable and bounded, because it is copied into the headers of outcomes and any producer can send one. */
+const ORIGIN = /^([!-~]{1,255}) ([!-~]{1,64}) (\d{1,16})$/
+
 /** `<stream> <epoch> <sequence>`, as {@link writeOrigin} writes it. */
 function readOrigin(message: StoredMessage): Origin | undefined {
-  const [stream, epoch, sequence, ...rest] = readHeader(message.headers, HEADERS.origin)?.split(' ') ?? []
-  if (stream === undefined || epoch === undefined || sequence === undefined || rest.length > 0)
-    return undefined
-  return /^\d{1,16}$/.test(sequence) ? { stream, epoch, sequence: Number(sequence) } : undefined
+  const [, stream, epoch, sequence] = ORIGIN.exec(readHeader(message.headers, HEADERS.origin) ?? '') ?? []
+  if (stream === undefined || epoch === undefined || !Number.isSafeInteger(Number(sequence))) return undefined
+  return { stream, epoch, sequence: Number(sequence) }
 }
 
 export function writeOrigin({ stream, epoch, sequence }: Origin): string {

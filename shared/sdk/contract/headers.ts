@@ -84,23 +84,27 @@ export function decodeAttribute(value: string): string | undefined {
   }
 }
 
+// biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what this finds
+const UNPRINTABLE = /[\u0000-\u001f\u007f-\u009f\u2028\u2029]+/g
+
+/** Whether `name` can be written as a header name: printable ASCII without spaces and colons. */
+export function isHeaderName(name: string): boolean {
+  return /^[!-9;-~]+$/.test(name)
+}
+
 /**
  * Text from anywhere (an error, a client) made safe as a header value: one line, no control characters, printable,
  * at most `maxLength` characters. A CR or LF in a header would let its author write further headers.
  */
 export function sanitizeHeaderValue(text: string, maxLength = 512): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what this removes
-  const oneLine = text
-    .toWellFormed()
-    .replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]+/g, ' ')
-    .trim()
+  const oneLine = text.toWellFormed().replace(UNPRINTABLE, ' ').trim()
   if (oneLine.length <= maxLength) return oneLine
   return `${oneLine.slice(0, maxLength - 1).toWellFormed()}…`
 }
 
 const utf8 = new TextEncoder()
 
-/** A NATS header block: `NATS/1.0`, one line per entry, an empty line. Values must be sanitised already. */
+/** A NATS header block: `NATS/1.0`, one line per entry, an empty line. Names and values must be sanitised already. */
 export function encodeHeaderBlock(entries: Iterable<HeaderEntry>): Uint8Array {
   let text = 'NATS/1.0\r\n'
   for (const [name, value] of entries) text += `${name}: ${value}\r\n`

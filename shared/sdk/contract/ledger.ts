@@ -62,19 +62,24 @@ export function decodeLedgerRecord(bytes: Uint8Array): LedgerRecord {
   try {
     const wire = JSON.parse(new TextDecoder().decode(bytes)) as WireRecord
     if (wire.v !== 1) throw new Error(`version ${showValue(wire.v)}`)
+    for (const field of ['stream', 'epoch', 'by'] as const) {
+      if (typeof wire[field] !== 'string') throw new Error(`${field} ${showValue(wire[field])}`)
+    }
     const predicted = decodeRanges(wire.predicted ?? '').map((sequence) => ({
       sequence,
       outcome: 'predicted' as const,
     }))
-    const other = (wire.other ?? []).map(([sequence, outcome, token]) => ({
-      sequence,
-      outcome,
-      ...(token !== '' && { token }),
-    }))
+    const other = (wire.other ?? []).map(decodeEntry)
     return { stream: wire.stream, epoch: wire.epoch, by: wire.by, entries: [...predicted, ...other] }
   } catch (cause) {
     throw new PeltonError('malformed', 'not a ledger record', { field: 'LEDGER' }, cause)
   }
+}
+
+function decodeEntry([sequence, outcome, token]: readonly [number, LedgerOutcome, string]): LedgerEntry {
+  if (!Number.isSafeInteger(sequence) || typeof outcome !== 'string' || typeof token !== 'string')
+    throw new Error(`entry ${showValue([sequence, outcome, token])}`)
+  return { sequence, outcome, ...(token !== '' && { token }) }
 }
 
 function isPlain(entry: LedgerEntry): boolean {
@@ -94,14 +99,20 @@ export function encodeRanges(sequences: readonly number[]): string {
   return ranges.join(',')
 }
 
-/** The reverse of {@link encodeRanges}, ascending. */
+/** More than any batch has: a damaged range must not fill the memory of an audit. */
+const MAX_RECORD_ENTRIES = 1_000_000
+
+/** The reverse of {@link encodeRanges}, ascending. @throws Error for text that is not a list of ranges */
 export function decodeRanges(text: string): number[] {
   const sequences: number[] = []
   for (const range of text === '' ? [] : text.split(',')) {
-    const [first, last = first] = range.split('-').map(Number)
-    if (!Number.isSafeInteger(first) || !Number.isSafeInteger(last))
+    const [, from, to = from] = /^(\d{1,16})(?:-(\d{1,16}))?$/.exec(range) ?? []
+    const first = Number(from)
+    const last = Number(to)
+    if (!Number.isSafeInteger(first) || !Number.isSafeInteger(last) || last < first)
       throw new Error(`range ${showValue(range)}`)
-    for (let sequence = first as number; sequence <= (last as number); sequence++) sequences.push(sequence)
+    if (sequences.length + last - first >= MAX_RECORD_ENTRIES) throw new Error(`too many sequences: ${range}`)
+    for (let sequence = first; sequence <= last; sequence++) sequences.push(sequence)
   }
   return sequences
 }

@@ -1,6 +1,13 @@
 import { type PeltonError, REASONS, type Reason } from '../errors.ts'
-import { CONTRACT_VERSION, type FeatureEvent, writeOrigin } from './event.ts'
-import { encodeAttribute, HEADERS, type HeaderEntry, readHeader, sanitizeHeaderValue } from './headers.ts'
+import { CONTRACT_VERSION, type FeatureEvent, MAX_IDENTITY_LENGTH, writeOrigin } from './event.ts'
+import {
+  encodeAttribute,
+  HEADERS,
+  type HeaderEntry,
+  isHeaderName,
+  readHeader,
+  sanitizeHeaderValue,
+} from './headers.ts'
 import { subjects } from './subjects.ts'
 
 /** Where in the life of an event it failed. */
@@ -81,8 +88,8 @@ export function failureNotice(event: FeatureEvent, failure: Failure, made: Prove
     detail: failure.description,
     reason: failure.reason,
     stage: failure.stage,
-    id: event.id,
-    source: event.source,
+    id: bounded(event.id),
+    source: bounded(event.source),
     error: failure.description,
   }
   return {
@@ -108,10 +115,10 @@ function resultHeaders(
     [HEADERS.contract, CONTRACT_VERSION],
     [HEADERS.specVersion, '1.0'],
     [HEADERS.id, `${event.token}-${event.origin.sequence}`],
-    [HEADERS.source, encodeAttribute(`/pelton/models/${event.route.model}`)],
+    [HEADERS.source, encodeAttribute(`/pelton/models/${bounded(event.route.model)}`)],
     [HEADERS.time, new Date(made.at).toISOString()],
-    [HEADERS.correlationId, encodeAttribute(event.id)],
-    [HEADERS.causationId, encodeAttribute(event.id)],
+    [HEADERS.correlationId, encodeAttribute(bounded(event.id))],
+    [HEADERS.causationId, encodeAttribute(bounded(event.id))],
     [HEADERS.outcome, outcome],
     [HEADERS.token, event.token],
     [HEADERS.origin, writeOrigin(event.origin)],
@@ -126,16 +133,22 @@ function resultHeaders(
   return entries
 }
 
+/** An id or source beyond its limit makes its event malformed: what is said about it must still fit a header. */
+function bounded(text: string): string {
+  return encodeAttribute(text).length <= MAX_IDENTITY_LENGTH ? text : `${text.slice(0, 100)}…`
+}
+
 /** Failures kept in a dead letter's history, newest last. */
 const HISTORY_LENGTH = 8
 
-/** Header bytes a dead letter may use; what is beyond is cut from the event's own headers first. */
+/** Header bytes a copy of an event may use; what is beyond is cut from the event's own headers. */
 const MAX_HEADER_BYTES = 12 * 1024
 
 /**
  * The whole event, with why it was given up: everything needed to understand and to replay it.
  *
- * @param earlier history of an older dead letter of the same event, if one is known
+ * @param subject where the event was delivered
+ * @param body the event's own unless given
  */
 export function deadLetterMessage(
   event: FeatureEvent,
@@ -185,33 +198,64 @@ export function retryMessage(event: FeatureEvent, dueAt: number): OutgoingMessag
   ]
   return {
     subject: subjects.retry(event.route, event.token),
-    headers: [...own, ...carriedHeaders(event, own)],
+    headers: withinBytes([...own, ...carriedHeaders(event, own)], MAX_HEADER_BYTES),
     body: event.body,
   }
 }
 
-/** The event's own headers for a copy, without the broker's and without those the copy sets itself. */
+/**
+ * The event's own headers for a copy, without the broker's and without those the copy sets itself. Those that say
+ * what the event is stand first: they are the last to be cut.
+ */
 function carriedHeaders(event: FeatureEvent, own: readonly HeaderEntry[]): HeaderEntry[] {
   const set = new Set(own.map(([name]) => name.toLowerCase()))
   const carried: HeaderEntry[] = []
   for (const [name, value] of event.headers) {
-    if (!name.startsWith('nats-') && !set.has(name)) carried.push([name, sanitizeHeaderValue(value, 4096)])
+    if (name.startsWith('nats-') || set.has(name) || !isHeaderName(name) || value === '') continue
+    carried.push([name, sanitizeHeaderValue(value, 4096)])
   }
   // Identity must survive even where it came from a header that is not copied (Nats-Msg-Id) or from the position.
-  if (!event.headers.has(HEADERS.id)) carried.push([HEADERS.id, encodeAttribute(event.id)])
-  if (!event.headers.has(HEADERS.source)) carried.push([HEADERS.source, encodeAttribute(event.source)])
-  return carried
+  for (const part of ['id', 'source'] as const) {
+    if (!event.headers.get(HEADERS[part])) carried.push([HEADERS[part], encodeAttribute(event[part])])
+  }
+  return [
+    ...carried.filter(([name]) => NEEDED_TO_READ.has(name)),
+    ...carried.filter(([name]) => !NEEDED_TO_READ.has(name)),
+  ]
 }
 
+/** Headers without which a copy would be another event. */
+const NEEDED_TO_READ: ReadonlySet<string> = new Set(
+  [
+    HEADERS.specVersion,
+    HEADERS.id,
+    HEADERS.source,
+    HEADERS.type,
+    HEADERS.dataContentType,
+    HEADERS.contentType,
+    HEADERS.inferenceHeaderLength,
+    HEADERS.expiryTime,
+    HEADERS.contract,
+    HEADERS.modelVersion,
+    HEADERS.supersedes,
+    HEADERS.replay,
+    HEADERS.replyTo,
+  ].map((name) => name.toLowerCase()),
+)
+
+/** Earlier failures as they stand in the event, bounded: any producer can send such a header. */
 function readHistory(event: FeatureEvent): string[] {
-  return readHeader(event.headers, HEADERS.history)?.split('; ') ?? []
+  const history = readHeader(event.headers, HEADERS.history)?.split('; ') ?? []
+  return history.slice(-HISTORY_LENGTH).map((entry) => sanitizeHeaderValue(entry, 120))
 }
 
-/** The longest prefix of `entries` that fits: own headers stand first, so the event's are cut before them. */
+/** The entries that fit, in order: own headers stand first, so the event's are cut before them. */
 function withinBytes(entries: readonly HeaderEntry[], maxBytes: number): HeaderEntry[] {
   let used = 0
   return entries.filter(([name, value]) => {
-    used += name.length + Buffer.byteLength(value) + 4
-    return used <= maxBytes
+    const size = name.length + Buffer.byteLength(value) + 4
+    if (used + size > maxBytes) return false
+    used += size
+    return true
   })
 }

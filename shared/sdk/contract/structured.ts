@@ -35,9 +35,20 @@ function fromJson(headers: Headers, envelope: JsonValue): Omit<Unwrapped, 'probl
   const merged = new Map(headers)
   merged.delete(HEADERS.contentType.toLowerCase())
   for (const [name, value] of Object.entries(attributes)) {
+    checkAttributeName(name)
     if (value !== null) merged.set(`ce-${name.toLowerCase()}`, encodeAttribute(attributeText(name, value)))
   }
   return { headers: merged, body: bodyOf(data, base64) }
+}
+
+/** A name becomes a header name: one with a line break would write headers of its author's choice into every copy. */
+function checkAttributeName(name: string): void {
+  if (/^[A-Za-z0-9_-]{1,64}$/.test(name)) return
+  throw new PeltonError('malformed', 'a CloudEvents attribute has a name that cannot be used', {
+    field: 'data',
+    value: showValue(name),
+    remedy: 'Name attributes with letters and digits.',
+  })
 }
 
 function attributeText(name: string, value: JsonValue): string {

@@ -9,7 +9,8 @@ export function isLane(text: string): text is Lane {
 }
 
 const utf8 = new TextEncoder()
-const strictUtf8 = new TextDecoder('utf-8', { fatal: true })
+/** A name may begin with U+FEFF: without `ignoreBOM` the decoder would drop it, and two names would be one. */
+const strictUtf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
 /**
  * A name as one segment of a subject: `[A-Za-z0-9_-]` as they are, every other byte of its UTF-8 percent-encoded.
@@ -34,7 +35,12 @@ export function encodeSegment(name: string): string {
     .join('')
 }
 
-/** The name behind a segment, or `undefined` where the segment is not one {@link encodeSegment} could have made. */
+/**
+ * The name behind a segment: the reverse of {@link encodeSegment}, which also reads what others encode more of than
+ * they need.
+ *
+ * @returns `undefined` where the segment is not percent-encoded UTF-8
+ */
 export function decodeSegment(segment: string): string | undefined {
   if (/^[A-Za-z0-9_-]+$/.test(segment)) return segment
   if (!/^(?:[A-Za-z0-9_-]|%[0-9A-Fa-f]{2})+$/.test(segment)) return undefined

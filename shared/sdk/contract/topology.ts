@@ -1,3 +1,4 @@
+import { PeltonError } from '../errors.ts'
 import { LANES, type Lane, subjects } from './subjects.ts'
 
 /** The oldest nats-server Pelton runs on: scheduled messages, consumer reset, work-queue fixes. */
@@ -87,28 +88,18 @@ export interface ConsumerSpec {
 
 const NANOS_PER_MS = 1_000_000
 
+type Common = Pick<StreamSpec, 'num_replicas' | 'storage'>
+
 /**
  * Every stream and store of Pelton (design of the wire contract: docs/protocol.md).
  *
  * @param maxPayloadBytes the server's `max_payload`
+ * @throws PeltonError `not-provisioned` where `max_payload` leaves no room for events
  */
 export function streamSpecs(options: TopologyOptions, maxPayloadBytes: number): readonly StreamSpec[] {
-  const common = { num_replicas: options.replicas, storage: 'file' } as const
+  const common: Common = { num_replicas: options.replicas, storage: 'file' }
   return [
-    {
-      ...common,
-      name: STREAMS.features,
-      description: 'Feature events waiting to be predicted',
-      subjects: LANES.map((lane) => `features.*.*.${lane}`),
-      retention: 'workqueue',
-      discard: 'new',
-      max_msgs: options.featuresMaxMessages,
-      max_bytes: options.featuresMaxBytes,
-      max_msgs_per_subject: options.featuresMaxPerSubject,
-      discard_new_per_subject: true,
-      max_msg_size: maxPayloadBytes - COPY_HEADROOM_BYTES,
-      duplicate_window: 30_000 * NANOS_PER_MS,
-    },
+    featuresSpec(common, options, maxPayloadBytes),
     {
       ...common,
       name: STREAMS.retries,
@@ -118,6 +109,39 @@ export function streamSpecs(options: TopologyOptions, maxPayloadBytes: number): 
       discard: 'old',
       allow_msg_schedules: true,
     },
+    ...outcomeSpecs(common, options),
+    ledgerSpec(common, options),
+    advisoriesSpec(common),
+    ...storeSpecs(common),
+  ]
+}
+
+function featuresSpec(common: Common, options: TopologyOptions, maxPayloadBytes: number): StreamSpec {
+  if (maxPayloadBytes < 2 * COPY_HEADROOM_BYTES) {
+    throw new PeltonError('not-provisioned', "the broker's max_payload leaves no room for events", {
+      field: 'max_payload',
+      value: String(maxPayloadBytes),
+      remedy: `Set it to ${2 * COPY_HEADROOM_BYTES} bytes or more.`,
+    })
+  }
+  return {
+    ...common,
+    name: STREAMS.features,
+    description: 'Feature events waiting to be predicted',
+    subjects: LANES.map((lane) => `features.*.*.${lane}`),
+    retention: 'workqueue',
+    discard: 'new',
+    max_msgs: options.featuresMaxMessages,
+    max_bytes: options.featuresMaxBytes,
+    max_msgs_per_subject: options.featuresMaxPerSubject,
+    discard_new_per_subject: true,
+    max_msg_size: maxPayloadBytes - COPY_HEADROOM_BYTES,
+    duplicate_window: 30_000 * NANOS_PER_MS,
+  }
+}
+
+function outcomeSpecs(common: Common, options: TopologyOptions): readonly StreamSpec[] {
+  return [
     {
       ...common,
       name: STREAMS.results,
@@ -138,33 +162,38 @@ export function streamSpecs(options: TopologyOptions, maxPayloadBytes: number): 
       max_msgs: options.deadLettersMaxMessages,
       max_msgs_per_subject: 1,
     },
-    {
-      ...common,
-      name: STREAMS.ledger,
-      description: 'How each delivery ended, one message per settled batch',
-      subjects: ['ledger.*'],
-      retention: 'limits',
-      discard: 'old',
-      max_age: options.ledgerMaxAgeMs * NANOS_PER_MS,
-    },
-    {
-      ...common,
-      name: STREAMS.advisories,
-      description: 'A wake-up when somebody changed a consumer; never the truth',
-      subjects: ['MAX_DELIVERIES', 'MSG_TERMINATED'].map(
-        (kind) => `$JS.EVENT.ADVISORY.CONSUMER.${kind}.FEATURES.>`,
-      ),
-      retention: 'limits',
-      discard: 'old',
-      max_age: 7 * 24 * 3_600_000 * NANOS_PER_MS,
-      max_msgs: 100_000,
-    },
-    ...storeSpecs(common),
   ]
 }
 
+function ledgerSpec(common: Common, options: TopologyOptions): StreamSpec {
+  return {
+    ...common,
+    name: STREAMS.ledger,
+    description: 'How each delivery ended, one message per settled batch',
+    subjects: ['ledger.*'],
+    retention: 'limits',
+    discard: 'old',
+    max_age: options.ledgerMaxAgeMs * NANOS_PER_MS,
+  }
+}
+
+function advisoriesSpec(common: Common): StreamSpec {
+  return {
+    ...common,
+    name: STREAMS.advisories,
+    description: 'A wake-up when somebody changed a consumer; never the truth',
+    subjects: ['MAX_DELIVERIES', 'MSG_TERMINATED'].map(
+      (kind) => `$JS.EVENT.ADVISORY.CONSUMER.${kind}.FEATURES.>`,
+    ),
+    retention: 'limits',
+    discard: 'old',
+    max_age: 7 * 24 * 3_600_000 * NANOS_PER_MS,
+    max_msgs: 100_000,
+  }
+}
+
 /** Key-value buckets and the object store, as the streams they are (ADR-8, ADR-20). */
-function storeSpecs(common: Pick<StreamSpec, 'num_replicas' | 'storage'>): readonly StreamSpec[] {
+function storeSpecs(common: Common): readonly StreamSpec[] {
   const store = {
     ...common,
     retention: 'limits',

@@ -8,7 +8,7 @@ import {
   type TopologyOptions,
 } from '../contract/topology.ts'
 import { PeltonError, showValue } from '../errors.ts'
-import { consumerInfo, requestApi, type StreamInfo, streamInfo } from './api.ts'
+import { ApiRefusal, consumerInfo, requestApi, type StreamInfo, streamInfo } from './api.ts'
 
 export interface ProvisionOptions {
   readonly topology?: Partial<TopologyOptions>
@@ -17,6 +17,9 @@ export interface ProvisionOptions {
   /** Told each thing that was changed or left larger than asked. */
   readonly note?: (text: string) => void
 }
+
+/** The stream exists with another configuration. */
+const NAME_IN_USE = 10058
 
 type Config = Readonly<Record<string, unknown>>
 
@@ -63,14 +66,25 @@ async function provisionStream(
 ): Promise<void> {
   const present = await streamInfo(connection, spec.name)
   if (present === undefined) {
-    await requestApi(connection, `STREAM.CREATE.${spec.name}`, { max_consumers: -1, ...spec })
-    note(`created stream ${spec.name}`)
+    if (await createStream(connection, spec)) note(`created stream ${spec.name}`)
+    else await provisionStream(connection, spec, note)
     return
   }
   const change = planChange(`stream ${spec.name}`, present.config, { ...spec }, note)
   if (change === undefined) return
   await requestApi(connection, `STREAM.UPDATE.${spec.name}`, change.config)
   note(`changed stream ${spec.name}: ${change.summary}`)
+}
+
+/** False where somebody else created it meanwhile with other limits. */
+async function createStream(connection: NatsConnection, spec: StreamSpec): Promise<boolean> {
+  try {
+    await requestApi(connection, `STREAM.CREATE.${spec.name}`, { max_consumers: -1, ...spec })
+    return true
+  } catch (thrown) {
+    if (thrown instanceof ApiRefusal && thrown.code === NAME_IN_USE) return false
+    throw thrown
+  }
 }
 
 async function provisionConsumer(

@@ -46,7 +46,10 @@ export class PublishWindow {
   readonly #timeoutMs: number
   readonly #waiting = new Map<string, Waiting>()
   readonly #queue: (() => void)[] = []
+  /** Places taken: a place passes from the publish that ends to the one that waits longest. */
+  #taken = 0
   #nextId = 0
+  #closed = false
 
   constructor(connection: NatsConnection, options: PublishWindowOptions = {}) {
     this.#connection = connection
@@ -55,11 +58,8 @@ export class PublishWindow {
     this.#prefix = `${uniqueInbox(connection)}.`
     this.#subscription = connection.subscribe(`${this.#prefix}*`, {
       callback: (error, message) => {
-        const id = message.subject.slice(this.#prefix.length)
-        this.#settle(
-          id,
-          error === null ? readReply(message) : { kind: 'unknown', description: error.message },
-        )
+        if (error === null) this.#settle(message.subject.slice(this.#prefix.length), readReply(message))
+        else this.#giveUp(error.message) // the broker refuses the inbox: no answer can come
       },
     })
     this.#sweeper = setInterval(() => this.#sweep(), Math.min(250, this.#timeoutMs / 4))
@@ -76,9 +76,10 @@ export class PublishWindow {
    * Waits for room while the window is full.
    */
   async publish(message: OutgoingMessage): Promise<PublishReply> {
-    if (this.#waiting.size >= this.#maxInFlight)
-      await new Promise<void>((resolve) => this.#queue.push(resolve))
+    if (this.#taken >= this.#maxInFlight) await new Promise<void>((resolve) => this.#queue.push(resolve))
+    else this.#taken++
     return new Promise((resolve) => {
+      if (this.#closed) return resolve(CLOSED)
       const id = (this.#nextId++).toString(36)
       try {
         const headers = preEncoded(message.headers)
@@ -86,17 +87,23 @@ export class PublishWindow {
         this.#waiting.set(id, { resolve, deadline: performance.now() + this.#timeoutMs })
       } catch (thrown) {
         resolve(unsent(thrown))
-        this.#queue.shift()?.()
+        this.#leave()
       }
     })
   }
 
-  /** Ends the subscription; what still waits becomes `unknown`. */
+  /** Ends the subscription; what still waits, and what is published later, becomes `unknown`. May be called twice. */
   close(): void {
+    if (this.#closed) return
+    this.#closed = true
     clearInterval(this.#sweeper)
     this.#subscription.unsubscribe()
-    for (const id of [...this.#waiting.keys()]) this.#settle(id, { kind: 'unknown', description: 'closed' })
+    this.#giveUp(CLOSED.description)
     for (const proceed of this.#queue.splice(0)) proceed()
+  }
+
+  #giveUp(description: string): void {
+    for (const id of [...this.#waiting.keys()]) this.#settle(id, { kind: 'unknown', description })
   }
 
   #settle(id: string, reply: PublishReply): void {
@@ -104,7 +111,13 @@ export class PublishWindow {
     if (entry === undefined) return
     this.#waiting.delete(id)
     entry.resolve(reply)
-    this.#queue.shift()?.()
+    this.#leave()
+  }
+
+  #leave(): void {
+    const next = this.#queue.shift()
+    if (next === undefined) this.#taken--
+    else next()
   }
 
   #sweep(): void {
@@ -115,6 +128,8 @@ export class PublishWindow {
     }
   }
 }
+
+const CLOSED = { kind: 'unknown', description: 'the publisher is closed' } as const
 
 let inboxes = 0
 
@@ -151,7 +166,10 @@ function fromApi({ seq, duplicate, error }: ApiReply): PublishReply {
   if (error !== undefined) {
     return { kind: 'refused', code: error.err_code, status: error.code, description: error.description }
   }
-  return { kind: 'stored', sequence: seq ?? 0, duplicate: duplicate === true }
+  // Not the answer of a stream: somebody else listens on the subject. Only a stream's word is `stored`.
+  if (!Number.isSafeInteger(seq))
+    return { kind: 'unknown', description: 'the answer is not that of a stream' }
+  return { kind: 'stored', sequence: seq as number, duplicate: duplicate === true }
 }
 
 /** A publish the client would not send: larger than `max_payload` is certain, a closed connection is not. */

@@ -34,6 +34,7 @@ interface OpenPull {
   readonly done: (end: PullEnd) => void
   remaining: number
   received: number
+  receivedBytes: number
   guard: NodeJS.Timeout | undefined
 }
 
@@ -49,6 +50,7 @@ export class PullLane {
   readonly #onMessage: (message: Msg) => void
   #open: OpenPull | undefined
   #nextId = 0
+  #closing: Promise<void> | undefined
 
   /** @param onMessage gets every message, also one that comes after its pull has ended: nothing is dropped */
   constructor(
@@ -70,9 +72,10 @@ export class PullLane {
   /** One pull in two phases: what is there at once, or the first to come; then, if fewer came, the linger for the rest. */
   async pull(request: PullRequest): Promise<{ readonly received: number; readonly end: PullEnd }> {
     const { batch, maxBytes, idleMs, lingerMs } = request
-    const first = await this.#request(batch, maxBytes, idleMs, true)
-    if (first.received === 0 || first.end !== 'drained' || lingerMs <= 0) return first
-    const rest = await this.#request(batch - first.received, maxBytes, lingerMs, false)
+    const { receivedBytes, ...first } = await this.#request(batch, maxBytes, idleMs, true)
+    const restBytes = maxBytes - receivedBytes
+    if (first.received === 0 || first.end !== 'drained' || lingerMs <= 0 || restBytes <= 0) return first
+    const rest = await this.#request(batch - first.received, restBytes, lingerMs, false)
     return { received: first.received + rest.received, end: rest.end }
   }
 
@@ -81,24 +84,33 @@ export class PullLane {
     this.#open?.done('cancelled')
   }
 
-  /** Withdraws what the broker still holds open; resolves once the last message on its way was handed over. */
-  async close(): Promise<void> {
+  /**
+   * Withdraws what the broker still holds open; resolves once the last message on its way was handed over. May be
+   * called again; a pull after it ends `cancelled`.
+   */
+  close(): Promise<void> {
+    this.#closing ??= this.#drain()
+    return this.#closing
+  }
+
+  async #drain(): Promise<void> {
     this.cancel()
-    if (!this.#connection.isClosed()) await this.#subscription.drain()
+    if (!this.#connection.isClosed() && !this.#subscription.isClosed()) await this.#subscription.drain()
   }
 
   #receive(message: Msg): void {
-    const pull =
-      this.#open !== undefined && message.subject === this.#prefix + this.#open.id ? this.#open : undefined
     if (isStatus(message)) {
-      const end = statusEnd(message.headers?.code ?? 0, message.headers?.description ?? '')
-      if (end !== undefined) pull?.done(end)
-      else if (pull !== undefined) watch(pull)
+      // A status comes under the pull's own inbox; one of an earlier pull says nothing about this one.
+      if (this.#open !== undefined && message.subject === this.#prefix + this.#open.id)
+        applyStatus(this.#open, message)
       return
     }
     this.#onMessage(message)
+    // A delivery keeps its stream's subject: which pull it belongs to cannot be seen. There is one at a time.
+    const pull = this.#open
     if (pull === undefined) return
     pull.received++
+    pull.receivedBytes += wireBytes(message)
     if (--pull.remaining === 0) pull.done('full')
     else watch(pull)
   }
@@ -108,7 +120,10 @@ export class PullLane {
     maxBytes: number,
     expiresMs: number,
     noWait: boolean,
-  ): Promise<{ readonly received: number; readonly end: PullEnd }> {
+  ): Promise<{ readonly received: number; readonly receivedBytes: number; readonly end: PullEnd }> {
+    // Nobody would hear the answer: what the broker handed out would wait for the end of its `ack_wait`.
+    if (this.#closing !== undefined)
+      return Promise.resolve({ received: 0, receivedBytes: 0, end: 'cancelled' })
     return new Promise((resolve) => {
       const hasHeartbeat = expiresMs >= 2 * HEARTBEAT_MS
       const pull: OpenPull = {
@@ -116,11 +131,12 @@ export class PullLane {
         silenceMs: hasHeartbeat ? 2.5 * HEARTBEAT_MS : expiresMs + 1_000,
         remaining: batch,
         received: 0,
+        receivedBytes: 0,
         guard: undefined,
         done: (end) => {
           clearTimeout(pull.guard)
           if (this.#open === pull) this.#open = undefined
-          resolve({ received: pull.received, end })
+          resolve({ received: pull.received, receivedBytes: pull.receivedBytes, end })
         },
       }
       this.#open = pull
@@ -145,10 +161,22 @@ export class PullLane {
   }
 }
 
+/** Size of a message as the broker counts it against `max_bytes`: subject, reply subject, headers and body. */
+function wireBytes(message: Msg): number {
+  // Every message of the client knows it, without parsing its headers; only the client's interface does not say so.
+  return (message as Msg & { size(): number }).size()
+}
+
 /** A pull dies with its leader or its connection, silently: only a timer of ours notices. */
 function watch(pull: OpenPull): void {
   if (pull.guard === undefined) pull.guard = setTimeout(() => pull.done('lost'), pull.silenceMs)
   else pull.guard.refresh()
+}
+
+function applyStatus(pull: OpenPull, message: Msg): void {
+  const end = statusEnd(message.headers?.code ?? 0, message.headers?.description ?? '')
+  if (end === undefined) watch(pull)
+  else pull.done(end)
 }
 
 /** Statuses arrive as an empty message without a reply subject and with a code. */
@@ -161,6 +189,7 @@ function statusEnd(code: number, description: string): PullEnd | undefined {
   if (code === 100) return undefined
   if (code === 404 || code === 408) return 'drained'
   if (code === 503) return 'unavailable'
+  if (code === 409 && /batch completed/i.test(description)) return 'full' // by bytes
   if (code === 409 && /exceeds maxbytes/i.test(description)) return 'too-large'
   if (code === 409 && /consumer deleted|consumer is push/i.test(description)) return 'unavailable'
   return 'lost'

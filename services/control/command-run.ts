@@ -1,0 +1,67 @@
+import { EXIT_CODES } from '../../shared/runtime/lifecycle.ts'
+import { createTerminal, type Terminal } from './terminal.ts'
+
+/** What every command works with. */
+export interface CommandRun {
+  readonly terminal: Terminal
+  readonly env: NodeJS.ProcessEnv
+  /** Aborted by the first Ctrl-C or SIGTERM: finish what is under way, begin nothing new. */
+  readonly signal: AbortSignal
+}
+
+/**
+ * Runs the work of a command until it is done. The first Ctrl-C aborts its signal, the second ends the process.
+ *
+ * @param work returns the exit code
+ * @param onStopping what the first Ctrl-C says
+ */
+export async function runCommand(
+  work: (run: CommandRun) => Promise<number>,
+  onStopping = 'stopping; Ctrl-C again to force',
+): Promise<void> {
+  const terminal = createTerminal()
+  const interrupted = new AbortController()
+  const onInterrupt = (): void => {
+    if (interrupted.signal.aborted) process.exit(EXIT_CODES.forced)
+    terminal.note(onStopping)
+    interrupted.abort()
+  }
+  process.on('SIGINT', onInterrupt).on('SIGTERM', onInterrupt)
+  try {
+    process.exitCode = await work({ terminal, env: process.env, signal: interrupted.signal })
+  } finally {
+    process.off('SIGINT', onInterrupt).off('SIGTERM', onInterrupt)
+  }
+}
+
+/** Waits, but no longer than until `signal` is aborted. */
+export function pause(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) return resolve()
+    const done = (): void => {
+      clearTimeout(timer)
+      signal.removeEventListener('abort', done)
+      resolve()
+    }
+    const timer = setTimeout(done, ms)
+    signal.addEventListener('abort', done)
+  })
+}
+
+/** Help text behind the options: examples, and how the command ends. */
+export function helpTail(
+  examples: readonly string[],
+  codes: { readonly failed: string; readonly ok?: string },
+): string {
+  return [
+    '',
+    'Examples:',
+    ...examples.map((example) => `  $ ${example}`),
+    '',
+    'Exit codes:',
+    `  0  ${codes.ok ?? 'done'}`,
+    `  1  ${codes.failed}`,
+    '  2  arguments or settings cannot be used',
+    '  3  forced by a second Ctrl-C',
+  ].join('\n')
+}

@@ -1,0 +1,47 @@
+import { Command } from 'commander'
+import { EXIT_CODES } from '../../../shared/runtime/lifecycle.ts'
+import { provision } from '../../../shared/sdk/jetstream/provision.ts'
+import { withBroker } from '../broker.ts'
+import { type CommandRun, helpTail, runCommand } from '../command-run.ts'
+import { readTopology, TOPOLOGY_SETTINGS } from '../config.ts'
+import { addSettingOptions, withOptions } from '../setting-options.ts'
+
+interface ProvisionArguments extends Readonly<Record<string, unknown>> {
+  readonly pool: readonly string[]
+}
+
+export function provisionCommand(): Command {
+  const command = new Command('provision')
+    .summary("create Pelton's streams and consumers on a broker, or let their limits grow")
+    .description(
+      'Creates what is missing and lets limits grow; limits somebody made larger stay. Safe to run again. Refuses a\n' +
+        'change that could lose events. Prints what it changed.',
+    )
+    .option('--pool <name...>', 'pools to create consumers for', ['default'])
+  return addSettingOptions(command, TOPOLOGY_SETTINGS)
+    .addHelpText(
+      'after',
+      helpTail(
+        ['pelton provision', 'pelton provision --replicas 3 --results-max-messages 1000000 --pool default gpu'],
+        { failed: 'the broker does not answer, or differs in a way whose change could lose events' },
+      ),
+    )
+    .action((options: ProvisionArguments) => runCommand((run) => provisionBroker(run, options)))
+}
+
+async function provisionBroker(run: CommandRun, options: ProvisionArguments): Promise<number> {
+  const topology = readTopology(withOptions(run.env, TOPOLOGY_SETTINGS, options))
+  return withBroker(run, async ({ connection }) => {
+    let changes = 0
+    await provision(connection, {
+      topology,
+      pools: options.pool,
+      note: (text) => {
+        changes++
+        run.terminal.print(text)
+      },
+    })
+    if (changes === 0) run.terminal.print('nothing to change')
+    return EXIT_CODES.ok
+  })
+}

@@ -1,0 +1,62 @@
+import type { NatsConnection } from '@nats-io/transport-node'
+import { Command } from 'commander'
+import { EXIT_CODES } from '../../../shared/runtime/lifecycle.ts'
+import { withBroker } from '../broker.ts'
+import { type CommandRun, helpTail, pause, runCommand } from '../command-run.ts'
+import { paceBetween, statusTables } from '../status/report.ts'
+import { type StatusSnapshot, takeSnapshot } from '../status/snapshot.ts'
+import { alignColumns } from '../terminal.ts'
+
+interface StatusArguments {
+  readonly json?: boolean
+  readonly watch?: boolean
+}
+
+/** Between the two looks that make a pace. */
+const SAMPLE_MS = 1_000
+
+export function statusCommand(): Command {
+  return new Command('status')
+    .summary('how much waits, how fast it is answered, how full the streams are')
+    .option('--json', 'one JSON object a line')
+    .option('--watch', 'look again every second until Ctrl-C')
+    .addHelpText(
+      'after',
+      helpTail(['pelton status', 'pelton status --watch', 'pelton status --json | jq .backlogSeconds'], {
+        failed: 'the broker does not answer, or a stream of Pelton is missing',
+      }),
+    )
+    .action((options: StatusArguments) =>
+      runCommand((run) => withBroker(run, ({ connection }) => status(run, connection, options)), 'stopping'),
+    )
+}
+
+async function status(run: CommandRun, connection: NatsConnection, options: StatusArguments): Promise<number> {
+  let earlier = await takeSnapshot(connection)
+  do {
+    await pause(SAMPLE_MS, run.signal)
+    const snapshot = await takeSnapshot(connection)
+    show(run, earlier, snapshot, options)
+    earlier = snapshot
+  } while (options.watch === true && !run.signal.aborted)
+  const isMissing = earlier.streams.some((stream) => stream.isMissing)
+  if (isMissing) run.terminal.note('streams are missing: run `pelton provision`, or `pelton up`, once')
+  return isMissing ? EXIT_CODES.failed : EXIT_CODES.ok
+}
+
+function show(
+  { terminal }: CommandRun,
+  earlier: StatusSnapshot,
+  snapshot: StatusSnapshot,
+  { json = false, watch = false }: StatusArguments,
+): void {
+  const pace = paceBetween(earlier, snapshot)
+  if (json) return terminal.json({ ...snapshot, at: new Date(snapshot.at).toISOString(), ...pace })
+  const lines = statusTables(snapshot, pace).flatMap((table, index) =>
+    index === 0 ? alignColumns(table) : ['', ...alignColumns(table)],
+  )
+  if (watch && terminal.isInteractive) return terminal.view(lines)
+  const [first = '', ...rest] = lines
+  terminal.print(terminal.strong(first))
+  for (const line of rest) terminal.print(line)
+}

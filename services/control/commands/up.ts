@@ -1,0 +1,133 @@
+import { resolve } from 'node:path'
+import { Command } from 'commander'
+import { EXIT_CODES } from '../../../shared/runtime/lifecycle.ts'
+import type { Supervisor } from '../../../shared/runtime/supervisor.ts'
+import { PeltonError } from '../../../shared/sdk/errors.ts'
+import { provision } from '../../../shared/sdk/jetstream/provision.ts'
+import { DEMO_MODEL, DEMO_MODELS } from '../../demo/models.ts'
+import { type UsedBroker, useBroker } from '../broker.ts'
+import { type CommandRun, helpTail, runCommand } from '../command-run.ts'
+import { brokerDataDir, readTopology, TOPOLOGY_SETTINGS } from '../config.ts'
+import { portNumber, wholeNumber } from '../option-values.ts'
+import { addSettingOptions, withOptions } from '../setting-options.ts'
+import { superviseWorkers } from '../workers.ts'
+
+interface UpArguments extends Readonly<Record<string, unknown>> {
+  readonly workers: number
+  readonly models?: string
+  readonly data?: string
+  readonly port?: number
+}
+
+export function upCommand(): Command {
+  const command = new Command('up')
+    .summary('run Pelton on this machine: broker, streams and supervised workers')
+    .description(
+      'Runs until Ctrl-C: an embedded broker unless PELTON_NATS_URL names one, the streams, and worker processes that\n' +
+        'are started again when they end. What was accepted is kept in the data folder until the next start. Other\n' +
+        'pelton commands on this machine find the broker by themselves.',
+    )
+    .option('--workers <n>', 'worker processes', wholeNumber, 1)
+    .option('--models <folder>', 'folder of models: <name>/<version>/model.onnx (PELTON_MODELS; default: the demo model)')
+    .option('--data <folder>', 'folder of the embedded broker (PELTON_DATA)')
+    .option('--port <n>', 'port of the embedded broker (default: 4222 where it is free)', portNumber)
+  return addSettingOptions(command, TOPOLOGY_SETTINGS)
+    .addHelpText(
+      'after',
+      helpTail(['pelton up', 'pelton up --workers 2 --models ./models', 'pelton up --data /tmp/try --port 4333'], {
+        ok: 'stopped by Ctrl-C: every event held was finished or given back',
+        failed: 'the broker cannot run, or no worker can use its settings',
+      }),
+    )
+    .action((options: UpArguments) =>
+      runCommand((run) => up(run, options), 'stopping: workers finish what they hold; Ctrl-C again to force'),
+    )
+}
+
+async function up(run: CommandRun, options: UpArguments): Promise<number> {
+  const { terminal, env } = run
+  const topology = readTopology(withOptions(env, TOPOLOGY_SETTINGS, options))
+  const models = resolve(options.models ?? (env.PELTON_MODELS || DEMO_MODELS))
+  if (models === DEMO_MODELS)
+    terminal.note('models: those of the demo; name yours with --models or PELTON_MODELS')
+  const end = createEnd(run.signal)
+  const broker = await useBroker(env, {
+    note: terminal.note,
+    dataDir: options.data ?? brokerDataDir(env),
+    ...(options.port !== undefined && { port: options.port }),
+    onLost: end.fail,
+  })
+  try {
+    await provision(broker.connection, { topology, note: terminal.note })
+    const fleet = startFleet(run, broker, { count: options.workers, models, onGivenUp: end.fail })
+    try {
+      await end.reached
+    } finally {
+      await fleet.stop()
+    }
+    terminal.note('stopped')
+    return EXIT_CODES.ok
+  } finally {
+    await broker.close()
+  }
+}
+
+interface FleetArguments {
+  readonly count: number
+  readonly models: string
+  readonly onGivenUp: (error: PeltonError) => void
+}
+
+/** Starts the workers; once all take events, says how to send one. */
+function startFleet({ terminal }: CommandRun, broker: UsedBroker, fleet: FleetArguments): Supervisor {
+  const ready = new Set<number>()
+  return superviseWorkers({
+    count: fleet.count,
+    models: fleet.models,
+    env: broker.env,
+    note: terminal.note,
+    onReady: (index) => {
+      if (ready.has(index)) return terminal.note(`worker ${index + 1} takes events again`)
+      ready.add(index)
+      if (ready.size < fleet.count) return
+      terminal.note(`${fleet.count === 1 ? 'the worker takes' : `${fleet.count} workers take`} events; Ctrl-C to stop`)
+      terminal.print(`PELTON_NATS_URL=${broker.url}`)
+      if (fleet.models === DEMO_MODELS) terminal.note(`try it from another terminal:\n  ${EXAMPLE}`)
+    },
+    onGivenUp: () =>
+      fleet.onGivenUp(
+        new PeltonError('invalid-configuration', 'no worker can use its settings', {
+          remedy: 'See the lines above; docs/configuration.md lists every setting.',
+        }),
+      ),
+  })
+}
+
+/** The kind of record the demo model takes. */
+const EXAMPLE_FLIGHT = {
+  origin: 'DTW',
+  destination: 'ORD',
+  hour: 18,
+  weekday: 5,
+  distance: 235,
+  origin_delay: 12.5,
+  inbound_delay: 9,
+  destination_delay: 20,
+  route_delay: 15,
+  origin_departures: 30,
+}
+
+/** One flight of the demo, as a person would send it. */
+const EXAMPLE = `echo '${JSON.stringify({ id: 'flight-1', features: EXAMPLE_FLIGHT })}' | pelton publish ${DEMO_MODEL}`
+
+/** Settles when the command is to end: at Ctrl-C, or with the error that ends it. */
+function createEnd(signal: AbortSignal): { readonly reached: Promise<void>; fail(error: PeltonError): void } {
+  let fail: (error: PeltonError) => void = () => undefined
+  const reached = new Promise<void>((resolveEnd, reject) => {
+    fail = reject
+    if (signal.aborted) resolveEnd()
+    else signal.addEventListener('abort', () => resolveEnd(), { once: true })
+  })
+  reached.catch(() => undefined) // it may fail before anybody waits for it
+  return { reached, fail: (error) => fail(error) }
+}

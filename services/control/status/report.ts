@@ -1,0 +1,66 @@
+import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
+import { showBytes, showCount, showDuration, showShare } from '../quantities.ts'
+import type { StatusSnapshot } from './snapshot.ts'
+
+/** What two looks at a broker tell about its pace. */
+export interface Pace {
+  /** Outcomes stored per second. */
+  readonly resultsPerSecond: number
+  /** How long the backlog takes at this pace; undefined while nothing is answered. */
+  readonly backlogSeconds: number | undefined
+}
+
+/** The pace between two snapshots, by the broker's clock. */
+export function paceBetween(earlier: StatusSnapshot, later: StatusSnapshot): Pace {
+  const seconds = Math.max(0.001, (later.at - earlier.at) / 1_000)
+  const last = (snapshot: StatusSnapshot): number =>
+    snapshot.streams.find(({ name }) => name === STREAMS.results)?.lastSequence ?? 0
+  const resultsPerSecond = Math.max(0, last(later) - last(earlier)) / seconds
+  if (later.backlog === 0) return { resultsPerSecond, backlogSeconds: 0 }
+  return {
+    resultsPerSecond,
+    backlogSeconds: resultsPerSecond === 0 ? undefined : later.backlog / resultsPerSecond,
+  }
+}
+
+/** A status for people: a headline, then tables of streams, consumers and dead letters. */
+export function statusTables(snapshot: StatusSnapshot, pace: Pace): readonly (readonly string[])[][] {
+  const { streams, consumers, deadLetters } = snapshot
+  const tables: (readonly string[])[][] = [
+    [
+      ['STREAM', 'MESSAGES', 'SIZE', 'FULL'],
+      ...streams.map((stream) => [
+        stream.name,
+        stream.isMissing ? 'missing: run `pelton provision`' : showCount(stream.messages),
+        stream.isMissing ? '' : showBytes(stream.bytes),
+        stream.full === undefined ? '' : `${showShare(stream.full)} of ${stream.limit}`,
+      ]),
+    ],
+    [
+      ['CONSUMER', 'PENDING', 'IN FLIGHT', 'REDELIVERED', 'IDLE PULLS'],
+      ...consumers.map((consumer) => [
+        consumer.name,
+        ...[consumer.pending, consumer.inFlight, consumer.redelivered, consumer.waitingPulls].map(showCount),
+      ]),
+    ],
+  ]
+  if (deadLetters.total > 0) {
+    const models = Object.entries(deadLetters.byModel).map(([model, count]) => [model, showCount(count)])
+    const more = deadLetters.isComplete ? [] : [['…', 'more: not all were counted']]
+    tables.push([['DEAD LETTERS OF', 'COUNT'], ...models, ...more])
+  }
+  return [[[headline(snapshot, pace)]], ...tables]
+}
+
+function headline({ backlog, retriesScheduled, deadLetters }: StatusSnapshot, pace: Pace): string {
+  const wait =
+    backlog === 0
+      ? 'no backlog'
+      : `backlog ${showCount(backlog)} events, ${pace.backlogSeconds === undefined ? 'nothing is being answered' : showDuration(pace.backlogSeconds * 1_000)}`
+  return [
+    wait,
+    `${showCount(pace.resultsPerSecond)} results/s`,
+    `${showCount(retriesScheduled)} retries waiting`,
+    `${showCount(deadLetters.total)} dead letters`,
+  ].join(' · ')
+}

@@ -1,0 +1,102 @@
+import { styleText } from 'node:util'
+import { stringify } from 'lossless-json'
+
+/** Where a command writes: results to standard output, everything about the work to standard error. */
+export interface Terminal {
+  /** Whether a person watches the results: else no colours and no moving lines. */
+  readonly isInteractive: boolean
+  /** A result. */
+  print(text: string): void
+  /** A result as one line of JSON; bigints and lossless numbers keep every digit. */
+  json(value: unknown): void
+  /** Rows in columns as wide as they need; the first is the heading. */
+  table(rows: readonly (readonly string[])[]): void
+  /** News about the work. */
+  note(text: string): void
+  /** The one line that changes: shown in place on a terminal, every few seconds elsewhere. */
+  progress(text: string): void
+  /** Several lines that change in place. For terminals only: see {@link isInteractive}. */
+  view(lines: readonly string[]): void
+  /** Emphasis, on a terminal only. */
+  strong(text: string): string
+  bad(text: string): string
+  warn(text: string): string
+  good(text: string): string
+  faint(text: string): string
+}
+
+const QUIET_PROGRESS_MS = 3_000
+const CLEAR_LINE = '\r\u001b[2K'
+
+/** Colours and moving lines only where a person watches, and never against NO_COLOR. */
+export function createTerminal(
+  out: NodeJS.WriteStream = process.stdout,
+  err: NodeJS.WriteStream = process.stderr,
+): Terminal {
+  const isInteractive = out.isTTY === true && err.isTTY === true
+  const hasColor = out.isTTY === true && !process.env.NO_COLOR
+  const style = (format: Parameters<typeof styleText>[0], text: string): string =>
+    hasColor ? styleText(format, text) : text
+  const moving = createMovingLines(err)
+  const print = (text: string): void => {
+    moving.clear()
+    out.write(`${text}\n`)
+  }
+  let lastProgressAt = Number.NEGATIVE_INFINITY
+  return {
+    isInteractive,
+    print,
+    json: (value) => print(stringify(value) ?? 'null'),
+    table: (rows) => {
+      for (const line of alignColumns(rows)) print(line)
+    },
+    note: (text) => {
+      moving.clear()
+      err.write(`${text}\n`)
+    },
+    progress: (text) => {
+      if (performance.now() - lastProgressAt < (err.isTTY ? 100 : QUIET_PROGRESS_MS)) return
+      lastProgressAt = performance.now()
+      if (err.isTTY) moving.show([text])
+      else err.write(`${text}\n`)
+    },
+    view: (lines) => moving.show(lines),
+    strong: (text) => style('bold', text),
+    bad: (text) => style('red', text),
+    warn: (text) => style('yellow', text),
+    good: (text) => style('green', text),
+    faint: (text) => style('dim', text),
+  }
+}
+
+/** Lines that are written over. They are cut to the width: a line that wraps would leave its rest behind. */
+function createMovingLines(err: NodeJS.WriteStream) {
+  let shown = 0
+  const clear = (): void => {
+    if (shown > 0) err.write(`${CLEAR_LINE}${'\u001b[1A\u001b[2K'.repeat(shown - 1)}\r`)
+    shown = 0
+  }
+  return {
+    clear,
+    show: (lines: readonly string[]): void => {
+      clear()
+      const width = (err.columns || 80) - 1
+      err.write(lines.map((line) => line.slice(0, width)).join('\n'))
+      shown = lines.length
+    },
+  }
+}
+
+/** Pads each cell but the last of a row to the widest of its column. */
+export function alignColumns(rows: readonly (readonly string[])[]): string[] {
+  const widths: number[] = []
+  for (const row of rows) {
+    for (const [index, cell] of row.entries()) widths[index] = Math.max(widths[index] ?? 0, cell.length)
+  }
+  return rows.map((row) =>
+    row
+      .map((cell, index) => (index === row.length - 1 ? cell : cell.padEnd(widths[index] ?? 0)))
+      .join('  ')
+      .trimEnd(),
+  )
+}

@@ -1,0 +1,76 @@
+import { siblingEntry } from '../../shared/runtime/source-entry.ts'
+import { Supervisor } from '../../shared/runtime/supervisor.ts'
+
+export interface FleetOptions {
+  readonly count: number
+  /** Folder of models. */
+  readonly models: string
+  readonly env: NodeJS.ProcessEnv
+  /** Told what people should know: restarts, warnings and errors of workers. */
+  readonly note: (text: string) => void
+  /** Told when a worker takes events, also after a restart. */
+  readonly onReady?: (index: number) => void
+  /** Told when no worker can use its settings. */
+  readonly onGivenUp?: () => void
+}
+
+/** Keeps worker processes running until stopped. They meet control only on the wire. */
+export function superviseWorkers(options: FleetOptions): Supervisor {
+  const { count, models, env, note, onReady, onGivenUp } = options
+  return new Supervisor({
+    entry: siblingEntry(import.meta.url, '../worker/main'),
+    count,
+    env: (index) => ({
+      ...env,
+      PELTON_MODELS: models,
+      PELTON_WORKER: workerName(env.PELTON_WORKER, index, count),
+    }),
+    onLine: (line, index) => reportLine(line, index, note),
+    note,
+    ...(onReady !== undefined && {
+      onState: (state: string, index: number) => {
+        if (state === 'ready') onReady(index)
+      },
+    }),
+    ...(onGivenUp !== undefined && { onGivenUp }),
+  })
+}
+
+/** Two workers of one name could not be told apart in ledger and headers. */
+function workerName(given: string | undefined, index: number, count: number): string {
+  if (given === undefined) return `worker-${process.pid}-${index + 1}`
+  return count === 1 ? given : `${given}-${index + 1}`
+}
+
+/** Log lines from `warn` on are shown; what is no log line (a crash) is shown as it is. */
+function reportLine(line: string, index: number, note: (text: string) => void): void {
+  const entry = parse(line)
+  if (entry === undefined) {
+    note(`worker ${index + 1}: ${line}`)
+    return
+  }
+  if (entry.level !== 'warn' && entry.level !== 'error' && entry.level !== 'fatal') return
+  const { level, msg, err, refusing, consumer, end } = entry
+  const about = [err?.message, refusing && JSON.stringify(refusing), consumer && `${consumer} ${end}`].filter(
+    Boolean,
+  )
+  note(`worker ${index + 1}: ${level}: ${msg}${about.length > 0 ? ` (${about.join(', ')})` : ''}`)
+}
+
+interface LogLine {
+  readonly level: string
+  readonly msg: string
+  readonly err?: { readonly message: string }
+  readonly refusing?: Readonly<Record<string, string>>
+  readonly consumer?: string
+  readonly end?: string
+}
+
+function parse(line: string): LogLine | undefined {
+  try {
+    const entry: unknown = JSON.parse(line)
+    return typeof entry === 'object' && entry !== null && 'level' in entry ? (entry as LogLine) : undefined
+  } catch {
+    return undefined
+  }
+}

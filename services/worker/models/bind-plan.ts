@@ -1,0 +1,73 @@
+import { PeltonError, showValue } from '../../../shared/sdk/errors.ts'
+import type { InputMapping } from './feature-mapping.ts'
+import type { Manifest } from './manifest.ts'
+import { nearestName } from './nearest-name.ts'
+import type { Signature, TensorSpec } from './signature.ts'
+
+export interface BinderModel {
+  readonly name: string
+  readonly version: string
+  readonly signature: Signature
+  readonly manifest: Manifest
+}
+
+/** All that is known of a model before its events come. */
+export interface BindPlan {
+  readonly model: BinderModel
+  readonly specs: readonly TensorSpec[]
+  readonly indexByName: ReadonlyMap<string, number>
+  readonly mappings: readonly InputMapping[]
+  /** Every feature some input takes, each once. */
+  readonly features: readonly string[]
+  readonly outputs: readonly string[]
+  /** Name of an input no features can fill, if there is one. */
+  readonly unmapped: string | undefined
+}
+
+export function planBinding(model: BinderModel): BindPlan {
+  const { signature, manifest } = model
+  const mappings = manifest.inputs
+  const specs = signature.inputs.map((spec, index) => settleColumns(spec, mappings[index]))
+  return {
+    model,
+    specs,
+    indexByName: new Map(specs.map((spec, index) => [spec.name, index])),
+    mappings,
+    features: [...new Set(mappings.flatMap(({ columns }) => columns.map((column) => column.feature)))],
+    outputs: manifest.outputs,
+    unmapped: mappings.find((mapping) => mapping.rowShape === undefined)?.tensor,
+  }
+}
+
+/** A column count the model leaves open is the number of columns the manifest names. */
+function settleColumns(spec: TensorSpec, mapping: InputMapping | undefined): TensorSpec {
+  if (mapping?.rowShape === undefined || !mapping.isExplicit || spec.shape.length !== 2) return spec
+  return { ...spec, shape: [spec.shape[0] ?? null, mapping.columns.length] }
+}
+
+/** A remedy that names what there is, and what was probably meant. */
+export function didYouMean(name: string, known: readonly string[]): string {
+  const nearest = nearestName(name, known)
+  const meant = nearest === undefined ? '' : `Did you mean ${showValue(nearest)}? `
+  return `${meant}Known are ${showValue(known, 200)}.`
+}
+
+export function nameOf({ model }: BindPlan): string {
+  return `model ${model.name} version ${model.version}`
+}
+
+/** A refusal of the event at hand; `value` is shown shortened. */
+export function mismatch(
+  plan: BindPlan,
+  problem: string,
+  field: string,
+  value: unknown,
+  remedy: string,
+): PeltonError {
+  const shown = value === undefined ? 'nothing' : showValue(value)
+  return new PeltonError('schema-mismatch', `${problem}, for ${nameOf(plan)}`, {
+    field,
+    value: shown,
+    remedy,
+  })
+}

@@ -1,0 +1,76 @@
+import type { EventData } from '../../../shared/sdk/contract/open-inference.ts'
+import type { Tensor } from '../../../shared/sdk/contract/tensor.ts'
+import { PeltonError } from '../../../shared/sdk/errors.ts'
+import { takeFeatures } from './bind-features.ts'
+import { type BinderModel, type BindPlan, didYouMean, mismatch, nameOf, planBinding } from './bind-plan.ts'
+import { takeTensors } from './bind-tensors.ts'
+
+/** An event as the model takes it. */
+export interface BoundEvent {
+  /** One tensor for every input of the signature, in its order. */
+  readonly inputs: readonly Tensor[]
+  /** The size all free first dimensions agree on; 1 for a model whose inputs have none. */
+  readonly rows: number
+  /** Names of the outputs to answer with. */
+  readonly outputs: readonly string[]
+}
+
+/**
+ * Fits an event to its model. Throws `schema-mismatch` with the field, its value and what to do, for anything the
+ * runtime would refuse, or silently ignore, broadcast or cut; `too-large` for more rows than an event may bring.
+ */
+export type Binder = (data: EventData) => BoundEvent
+
+/** The binder of a model: the plan is made once, each event costs little more than reading it. */
+export function createBinder(model: BinderModel): Binder {
+  const plan = planBinding(model)
+  return (data) => {
+    const inputs =
+      data.kind === 'tensors' ? takeTensors(plan, data.inputs) : takeFeatures(plan, data.features)
+    const rows = countRows(plan, inputs)
+    const outputs = data.outputs === undefined ? plan.outputs : takeOutputs(plan, data.outputs)
+    return { inputs, rows, outputs }
+  }
+}
+
+/** Free first dimensions must agree: the runtime would broadcast them against each other and answer nonsense. */
+function countRows(plan: BindPlan, inputs: readonly Tensor[]): number {
+  let rows: number | undefined
+  for (let index = 0; index < inputs.length; index++) {
+    if (plan.specs[index]?.shape[0] !== null) continue
+    const own = inputs[index]?.shape[0]
+    if (rows !== undefined && own !== rows) {
+      const problem = `inputs disagree about the number of rows (another has ${rows})`
+      throw mismatch(
+        plan,
+        problem,
+        `${inputs[index]?.name}.shape[0]`,
+        own,
+        'Send as many rows in each input.',
+      )
+    }
+    rows = own
+  }
+  if (rows === undefined) return 1
+  if (rows === 0) throw mismatch(plan, 'an event needs a row', 'shape[0]', 0, 'Send at least one row.')
+  const most = plan.model.manifest.limits.maxRowsPerEvent
+  if (rows <= most) return rows
+  throw new PeltonError('too-large', `one event may bring at most ${most} rows to ${nameOf(plan)}`, {
+    field: 'shape[0]',
+    value: String(rows),
+    remedy: 'Send the rows in several events.',
+  })
+}
+
+function takeOutputs(plan: BindPlan, asked: NonNullable<EventData['outputs']>): string[] {
+  return asked.map(({ name }, index) => {
+    if (plan.outputs.includes(name)) return name
+    throw mismatch(
+      plan,
+      'the model has no such output',
+      `outputs[${index}].name`,
+      name,
+      didYouMean(name, plan.outputs),
+    )
+  })
+}

@@ -1,0 +1,99 @@
+import { PeltonError, showValue } from '../../../shared/sdk/errors.ts'
+import { createBinder } from './bind.ts'
+import { planBinding } from './bind-plan.ts'
+import { checkGolden } from './golden.ts'
+import { completeManifest, type ManifestSource } from './manifest.ts'
+import { type OnnxFile, readOnnxFile } from './onnx-file.ts'
+import { probeBatching } from './probe.ts'
+import { openSession, type Session } from './session.ts'
+import type { Signature } from './signature.ts'
+
+/** A model version to look at before it is served. */
+export interface InspectionRequest {
+  readonly name: string
+  readonly version: string
+  readonly path: string
+  readonly manifest: ManifestSource
+  /** Names the manifest in errors. */
+  readonly manifestFile: string
+}
+
+export interface Inspection {
+  readonly signature: Signature
+  /** How long the runtime took to load it. */
+  readonly loadMs: number
+  /** Whether rows of different events may share a run, going by the model alone. */
+  readonly batchable: boolean
+  /** What an operator should know: why it is not batchable, which outputs are left out. */
+  readonly notes: readonly string[]
+}
+
+/** Datatypes the runtime's binding cannot even list, so that an output of one cannot be left out. */
+const UNLISTED = /^(complex|bfloat16|float8|float4|uint2|int2|datatype|undefined)/
+const FEEDABLE = new Set(
+  'float uint8 int8 uint16 int16 int32 int64 string bool float16 double uint32 uint64'.split(' '),
+)
+
+/**
+ * Reads, loads and tries a model in this process, which it may hang, crash or fill. Throws `model-refused` or
+ * `invalid-configuration` (its manifest) with the reason.
+ */
+export async function inspectModel(request: InspectionRequest): Promise<Inspection> {
+  const file = readOnnxFile(request.path)
+  checkFile(file)
+  const startedMs = performance.now()
+  const session = await openSession(request.path)
+  const loadMs = performance.now() - startedMs
+  try {
+    const constants = file.inputs.map((input) => input.name).filter((name) => file.initialisers.has(name))
+    const signature = { ...session.signature, constants }
+    return { signature, loadMs, ...(await tryModel(request, signature, session)) }
+  } finally {
+    await session.release()
+  }
+}
+
+function checkFile({ inputs, outputs, initialisers, externalTensors }: OnnxFile): void {
+  const [external] = externalTensors
+  if (external !== undefined) {
+    throw new PeltonError('model-refused', 'the model keeps data in other files', {
+      field: `tensor ${showValue(external)}`,
+      value: 'external data',
+      remedy: 'Export it as one file (onnx.save with save_as_external_data=False).',
+    })
+  }
+  for (const { name, kind } of inputs) {
+    if (!FEEDABLE.has(kind) && !initialisers.has(name)) throw unsupported('input', name, kind)
+  }
+  for (const { name, kind } of outputs) if (UNLISTED.test(kind)) throw unsupported('output', name, kind)
+}
+
+function unsupported(place: 'input' | 'output', name: string, kind: string): PeltonError {
+  return new PeltonError('model-refused', `an ${place} is of a kind Pelton does not carry`, {
+    field: `${place} ${showValue(name)}`,
+    value: kind,
+    remedy:
+      'Export the model with tensors of the usual datatypes there; a Cast node converts bfloat16 to float.',
+  })
+}
+
+async function tryModel(
+  { name, version, manifest: source, manifestFile }: InspectionRequest,
+  signature: Signature,
+  session: Session,
+): Promise<{ batchable: boolean; notes: string[] }> {
+  const manifest = completeManifest(source, signature, manifestFile)
+  const model = { name, version, signature, manifest }
+  const bind = createBinder(model)
+  for (const sample of manifest.golden) await checkGolden(sample, bind, session.run)
+  // The columns a manifest names settle sizes the model leaves open.
+  const settled = { ...signature, inputs: planBinding(model).specs }
+  const { batchable, reason } = await probeBatching(settled, (inputs) =>
+    session.run(inputs, manifest.outputs),
+  )
+  const notes = session.omittedOutputs.map(
+    (output) => `output ${showValue(output)} is left out: it is no tensor`,
+  )
+  if (reason !== undefined) notes.push(`each event runs by itself: ${reason}`)
+  return { batchable, notes }
+}

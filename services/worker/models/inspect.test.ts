@@ -1,0 +1,161 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { afterAll, describe, expect, it, vi } from 'vitest'
+import { createInspector, type InspectionRequest } from './inspect.ts'
+import { type ManifestSource, parseManifest } from './manifest.ts'
+
+// Each test may start a process of its own on a busy machine.
+vi.setConfig({ testTimeout: 60_000 })
+
+const inspector = createInspector()
+const folder = mkdtempSync(join(tmpdir(), 'pelton-inspect-'))
+afterAll(async () => {
+  await inspector.close()
+  rmSync(folder, { recursive: true })
+})
+
+function fixture(name: string): string {
+  return fileURLToPath(new URL(`../../../test/models/${name}.onnx`, import.meta.url))
+}
+
+function request(path: string, manifest: ManifestSource = {}): InspectionRequest {
+  return { name: 'm', version: '1', path, manifest, manifestFile: 'm/manifest.yaml' }
+}
+
+async function refusalOf(path: string, manifest?: ManifestSource): Promise<string> {
+  const error: unknown = await inspector.inspect(request(path, manifest)).catch((thrown: unknown) => thrown)
+  expect(error).toMatchObject({ code: expect.stringMatching(/^(model-refused|invalid-configuration)$/) })
+  return String(error)
+}
+
+describe('inspection', () => {
+  it('tells the signature of a model', async () => {
+    const { signature, loadMs } = await inspector.inspect(request(fixture('several')))
+    expect(signature.inputs).toEqual([
+      { name: 'a', datatype: 'FP32', shape: [null, 1] },
+      { name: 'b', datatype: 'FP32', shape: [null, 1] },
+      { name: 'n', datatype: 'INT64', shape: [null, 1] },
+    ])
+    expect(signature.outputs.map((output) => output.name)).toEqual(['sum', 'twice', 'same'])
+    expect(loadMs).toBeGreaterThan(0)
+  })
+
+  it.each(['default-ir3', 'default-ir8'])('takes no input of %s that brings its own value', async (name) => {
+    const { signature } = await inspector.inspect(request(fixture(name)))
+    expect(signature.inputs.map((input) => input.name)).toEqual(['x'])
+    expect(signature.constants).toEqual(['bias'])
+  })
+
+  it('leaves out outputs that are no tensors, and says so', async () => {
+    const { signature, notes } = await inspector.inspect(request(fixture('zipmap')))
+    expect(signature.outputs.map((output) => output.name)).toEqual(['label'])
+    expect(notes).toEqual(['output "probabilities" is left out: it is no tensor'])
+  })
+
+  it.each([
+    ['bfloat16-input', 'input "x" = bfloat16'],
+    ['bfloat16-output', 'output "z" = bfloat16'],
+    ['complex-input', 'input "x" = complex64'],
+    ['int4-input', 'input "x" = int4'],
+    ['sequence-input', 'input "s" = sequence'],
+    ['only-map', 'no output is a tensor'],
+    ['external-beside', 'tensor "bias" = external data'],
+    ['external-above', 'tensor "bias" = external data'],
+    ['external-nested', 'external data'],
+    ['giant-initialiser', '4398046511104 bytes'],
+  ])('refuses %s by name', async (name, words) => {
+    expect(await refusalOf(fixture(name))).toContain(words)
+  })
+})
+
+describe('batchability', () => {
+  it.each(['linear', 'several', 'features', 'free-columns', 'zipmap', 'identity-fp16', 'rank-8'])(
+    'holds for %s',
+    async (name) => {
+      expect((await inspector.inspect(request(fixture(name)))).batchable).toBe(true)
+    },
+  )
+
+  it.each([
+    ['fixed-rows', 'not every input has a free first dimension'],
+    ['rank-0', 'not every input has a free first dimension'],
+    ['sum-rows', 'output y has no row for each row of the inputs'],
+    ['mixes-rows', 'output y of a row depends on the other rows'],
+    ['three-rows-only', 'it fails on generated inputs'],
+    ['gather', 'it fails on generated inputs'],
+  ])('does not hold for %s, which is served all the same', async (name, reason) => {
+    const { batchable, notes } = await inspector.inspect(request(fixture(name)))
+    expect(batchable).toBe(false)
+    expect(notes.join()).toContain(`each event runs by itself: ${reason}`)
+  })
+})
+
+describe('golden samples', () => {
+  const good =
+    'golden: [{ inputs: [{ name: x, shape: [1, 3], datatype: FP32, data: [1, 1, 1] }], outputs: { score: [[6.5]] } }]'
+
+  it('let a model pass that meets them', async () => {
+    const features =
+      'inputs: { x: { features: [a, b, c] } }\ngolden: [{ features: { a: 1, b: 0, c: 2 }, outputs: { score: [7.5] } }]'
+    for (const text of [good, features]) {
+      await inspector.inspect(request(fixture('linear'), parseManifest(text, 'm')))
+    }
+  })
+
+  it('refuse a model that does not, with the value found and the value expected', async () => {
+    const error = await refusalOf(fixture('linear'), parseManifest(good.replace('6.5', '6.6'), 'm'))
+    expect(error).toContain('outputs.score[0] = 6.5')
+    expect(error).toContain('Expected 6.599999904632568 within 0.0001')
+  })
+
+  it('refuse a sample that does not fit the model', async () => {
+    expect(
+      await refusalOf(fixture('linear'), parseManifest(good.replace('[1, 3]', '[3, 1]'), 'm')),
+    ).toContain('Send shape [*, 3]')
+    expect(await refusalOf(fixture('linear'), parseManifest(good.replace('score', 'scores'), 'm'))).toContain(
+      'Did you mean "score"',
+    )
+  })
+})
+
+describe('hostile models', () => {
+  it.each([
+    ['endless-loop', { timeLimitMs: 1500 }, /did not end in time/],
+    ['memory-hog', { memoryLimitBytes: 700 * 2 ** 20 }, /too much memory/],
+  ])('like %s are killed, and the next is inspected', async (name, limits, reason) => {
+    const own = createInspector(limits)
+    await expect(own.inspect(request(fixture(name)))).rejects.toThrow(reason)
+    expect((await own.inspect(request(fixture('linear')))).batchable).toBe(true)
+    await own.close()
+  })
+
+  it('that are damaged are refused or loaded, whatever the bit', async () => {
+    const whole = readFileSync(fixture('linear'))
+    const path = join(folder, 'damaged.onnx')
+    for (let byte = 0; byte < whole.length; byte++) {
+      const copy = Uint8Array.from(whole)
+      copy[byte] = (copy[byte] ?? 0) ^ (1 << (byte % 8))
+      writeFileSync(path, copy)
+      const result: unknown = await inspector.inspect(request(path)).catch((thrown: unknown) => thrown)
+      expect(result).toSatisfy((value) => Object(value).code === 'model-refused' || Object(value).signature)
+    }
+    for (let length = 0; length < whole.length - 10; length += 3) {
+      writeFileSync(path, whole.subarray(0, length))
+      await refusalOf(path)
+    }
+  })
+
+  it('are refused when the inspector is closed meanwhile', async () => {
+    const own = createInspector()
+    await own.inspect(request(fixture('linear')))
+    const inspected = own.inspect(request(fixture('endless-loop')))
+    const refused = expect(inspected).rejects.toMatchObject({
+      code: expect.stringMatching(/closed|model-refused/),
+    })
+    await own.close()
+    await refused
+    await expect(own.inspect(request(fixture('linear')))).rejects.toMatchObject({ code: 'closed' })
+  })
+})

@@ -1,0 +1,180 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+import { siblingEntry } from '../../../shared/runtime/source-entry.ts'
+import { PeltonError } from '../../../shared/sdk/errors.ts'
+import type { Inspection, InspectionRequest } from './inspect-model.ts'
+import type { FromInspector } from './inspector-messages.ts'
+import { readResidentBytes } from './process-memory.ts'
+import { parseSignature } from './signature.ts'
+import { fromErrorMessage } from './thread-messages.ts'
+
+export type { Inspection, InspectionRequest } from './inspect-model.ts'
+
+export interface InspectorOptions {
+  /** How long reading, loading and trying one model may take. @default 20000 */
+  readonly timeLimitMs?: number
+  /** Resident memory the process may have meanwhile; a model takes two to three times its file. @default 2 GiB */
+  readonly memoryLimitBytes?: number
+}
+
+/**
+ * Looks at models in a process of its own, because a hostile or broken graph can loop for ever, crash the process or
+ * take all memory, and only killing a process ends that.
+ */
+export interface Inspector {
+  /**
+   * Inspects one model; a second call waits for the first. Rejects with `model-refused` or `invalid-configuration` and
+   * the reason, also when the process had to be killed or crashed; the next call starts another.
+   */
+  inspect(request: InspectionRequest): Promise<Inspection>
+  /** Kills the process, whatever it does. May be called twice. */
+  close(): Promise<void>
+}
+
+const START_LIMIT_MS = 60_000
+const MEMORY_CHECK_MS = 50
+const DEFAULT_MEMORY_BYTES = 2 * 2 ** 30
+
+/** A child that takes requests one at a time. */
+interface Child {
+  /** The answer to a request, or to the start when there is none. Rejects when the process ends first. */
+  ask(request: InspectionRequest | undefined, limits: Required<InspectorOptions>): Promise<FromInspector>
+  kill(): Promise<void>
+  readonly isAlive: boolean
+}
+
+/** An inspector; its process starts with the first model. */
+export function createInspector(options: InspectorOptions = {}): Inspector {
+  const limits = { timeLimitMs: 20_000, memoryLimitBytes: DEFAULT_MEMORY_BYTES, ...options }
+  let child: Child | undefined
+  let last: Promise<unknown> = Promise.resolve()
+  let isClosed = false
+
+  async function inspectNow(request: InspectionRequest): Promise<Inspection> {
+    if (isClosed) throw new PeltonError('closed', 'the inspector is closed')
+    if (child?.isAlive !== true) {
+      child = startChild()
+      await child.ask(undefined, { ...limits, timeLimitMs: START_LIMIT_MS })
+    }
+    const answer = await child.ask(request, limits)
+    if (answer.kind === 'inspected') {
+      return { ...answer.inspection, signature: parseSignature(answer.inspection.signature) }
+    }
+    throw answer.kind === 'refused' ? fromErrorMessage(answer.error) : crashed('it answered out of turn')
+  }
+
+  return {
+    inspect(request) {
+      const inspected = last.then(() => inspectNow(request))
+      last = inspected.catch(() => undefined)
+      return inspected
+    },
+    async close() {
+      isClosed = true
+      await child?.kill()
+    },
+  }
+}
+
+function startChild(): Child {
+  const { url, execArgv } = siblingEntry(import.meta.url, 'inspect-process')
+  const process_ = spawn(process.execPath, [...execArgv, fileURLToPath(url)], {
+    stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
+    serialization: 'advanced',
+    env: { ...process.env, ORT_DISABLE_TELEMETRY: '1' },
+  })
+  let isAlive = true
+  const ended = new Promise<string>((resolve) => {
+    process_.once('error', (thrown) => resolve(thrown.message))
+    process_.once('exit', (code, signal) => resolve(signal ?? `exit code ${code}`))
+  }).finally(() => {
+    isAlive = false
+  })
+  return {
+    ask: (request, limits) => ask(process_, ended, request, limits),
+    async kill() {
+      process_.kill('SIGKILL')
+      await ended
+    },
+    get isAlive() {
+      return isAlive
+    },
+  }
+}
+
+async function ask(
+  child: ChildProcess,
+  ended: Promise<string>,
+  request: InspectionRequest | undefined,
+  limits: Required<InspectorOptions>,
+): Promise<FromInspector> {
+  let verdict: PeltonError | undefined
+  const end = (reason: PeltonError): void => {
+    verdict ??= reason
+    child.kill('SIGKILL')
+  }
+  const timer = setTimeout(() => end(tooSlow(limits.timeLimitMs)), limits.timeLimitMs)
+  const stopWatching = watchMemory(child.pid, limits.memoryLimitBytes, () =>
+    end(tooLarge(limits.memoryLimitBytes)),
+  )
+  let onMessage: ((message: FromInspector) => void) | undefined
+  try {
+    const answered = new Promise<FromInspector>((resolve) => {
+      onMessage = resolve
+      child.once('message', resolve)
+    })
+    if (request !== undefined) child.send(request, () => undefined) // an ended child is seen below
+    const failed = ended.then((how) => {
+      throw verdict ?? crashed(how)
+    })
+    return await Promise.race([answered, failed])
+  } finally {
+    clearTimeout(timer)
+    stopWatching()
+    if (onMessage !== undefined) child.off('message', onMessage)
+  }
+}
+
+/** Looks at the memory of a process until told to stop; a look begins when the one before has ended. */
+function watchMemory(pid: number | undefined, limitBytes: number, onExcess: () => void): () => void {
+  let timer: NodeJS.Timeout | undefined
+  let isStopped = pid === undefined
+  const look = async (): Promise<void> => {
+    const resident = pid === undefined ? undefined : await readResidentBytes(pid)
+    if (isStopped) return
+    if (resident !== undefined && resident > limitBytes) onExcess()
+    else next()
+  }
+  const next = (): void => {
+    timer = setTimeout(() => void look(), MEMORY_CHECK_MS)
+  }
+  if (!isStopped) next()
+  return () => {
+    isStopped = true
+    clearTimeout(timer)
+  }
+}
+
+function tooSlow(limitMs: number): PeltonError {
+  return new PeltonError('model-refused', 'loading and trying the model did not end in time', {
+    field: 'timeLimitMs',
+    value: String(limitMs),
+    remedy: 'Check the model for a loop without end, or raise the limit.',
+  })
+}
+
+function tooLarge(limitBytes: number): PeltonError {
+  return new PeltonError('model-refused', 'loading and trying the model took too much memory', {
+    field: 'memoryLimitBytes',
+    value: String(limitBytes),
+    remedy: 'Make the model smaller, or raise the limit.',
+  })
+}
+
+function crashed(how: string): PeltonError {
+  return new PeltonError('model-refused', 'the process that loads and tries the model ended', {
+    field: 'inspector',
+    value: how,
+    remedy: 'The model may crash the runtime; export it again, with another opset.',
+  })
+}

@@ -1,0 +1,28 @@
+import { PeltonError, showValue } from '../../../shared/sdk/errors.ts'
+import { nearestName } from './nearest-name.ts'
+
+/** Something wrong in a manifest. */
+export interface ManifestProblem {
+  readonly path: string
+  readonly value: string
+  readonly remedy: string
+}
+
+/** A problem with a value, which is shown shortened. */
+export function problem(path: string, value: unknown, remedy: string): ManifestProblem {
+  return { path, value: showValue(value), remedy }
+}
+
+/** A name that is not one of those known, with the one probably meant. */
+export function unknownName(path: string, value: string, known: readonly string[]): ManifestProblem {
+  const nearest = nearestName(value, known)
+  const meant = nearest === undefined ? '' : `Did you mean ${showValue(nearest)}? `
+  return problem(path, value, `${meant}The model has ${showValue(known, 200)}.`)
+}
+
+/** One error for all problems of the manifest in `file`. */
+export function invalidManifest(file: string, problems: readonly ManifestProblem[]): PeltonError {
+  const list = problems.map(({ path, value, remedy }) => `${path} = ${value}: ${remedy}`).join(' ')
+  const count = problems.length === 1 ? 'a problem' : `${problems.length} problems`
+  return new PeltonError('invalid-configuration', `the manifest has ${count}`, { field: file, remedy: list })
+}

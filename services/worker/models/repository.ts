@@ -1,0 +1,234 @@
+import { readdir, readFile, realpath } from 'node:fs/promises'
+import { join } from 'node:path'
+import { PeltonError, showValue, toPeltonError } from '../../../shared/sdk/errors.ts'
+import { type Binder, createBinder } from './bind.ts'
+import { createInspector, type Inspector, type InspectorOptions } from './inspect.ts'
+import {
+  completeManifest,
+  type Manifest,
+  type ManifestSource,
+  mergeManifests,
+  parseManifest,
+} from './manifest.ts'
+import { checkOwnFile, exists, readDigest } from './model-file.ts'
+import type { Signature } from './signature.ts'
+
+/** One version of a model, inspected and ready to run. Fits wherever a `ModelFile` is asked for. */
+export interface ServedModel {
+  readonly name: string
+  /** A positive integer in digits. */
+  readonly version: string
+  /** Differs for every name, version and content: sessions are kept under it. */
+  readonly key: string
+  readonly path: string
+  /** SHA-256 of the file, hex. */
+  readonly digest: string
+  readonly sizeBytes: number
+  readonly signature: Signature
+  readonly manifest: Manifest
+  /** Whether rows of different events may share a run: the model allows it and the manifest does not forbid it. */
+  readonly batchable: boolean
+  /** Most rows joined into one run; 1 when not batchable. */
+  readonly maxBatchRows: number
+  /** How long loading took when it was inspected. */
+  readonly loadMs: number
+  /** What an operator should know, in sentences. */
+  readonly notes: readonly string[]
+  /** Fits events to the model. */
+  readonly bind: Binder
+}
+
+export interface RefusedModel {
+  readonly name: string
+  /** Undefined when the folder of the model itself is refused. */
+  readonly version: string | undefined
+  readonly error: PeltonError
+}
+
+/** The models of a folder, as they were when it was opened. */
+export interface ModelRepository {
+  /** By name, then version. */
+  readonly models: readonly ServedModel[]
+  readonly refused: readonly RefusedModel[]
+  /** The model with this name and version; without a version, the highest that is served. */
+  find(name: string, version?: string): ServedModel | undefined
+}
+
+export interface RepositoryOptions {
+  /** `<folder>/<name>/<version>/model.onnx`, with an optional manifest.yaml, .yml or .json in either folder. */
+  readonly folder: string
+  readonly inspect?: InspectorOptions
+  /** Told about progress, remarks and refusals, in sentences. */
+  readonly note?: (text: string) => void
+}
+
+interface Candidate {
+  readonly name: string
+  readonly version: string
+}
+
+const MANIFEST_FILES = ['manifest.yaml', 'manifest.yml', 'manifest.json']
+const PROGRESS_EVERY = 50
+
+/**
+ * Reads, checks and tries every model of a folder. A bad model never stops the others: it is among `refused`. Throws
+ * `invalid-configuration` when the folder is missing, cannot be read or holds no model folder at all.
+ */
+export async function openRepository(options: RepositoryOptions): Promise<ModelRepository> {
+  const { folder, inspect = {}, note = () => undefined } = options
+  const root = await openFolder(folder)
+  const refused: RefusedModel[] = []
+  const refuse = (name: string, version: string | undefined, thrown: unknown): void => {
+    const error = toPeltonError(thrown, 'model-refused', 'the model cannot be read')
+    refused.push({ name, version, error })
+    note(
+      `model ${showValue(name)}${version === undefined ? '' : ` version ${version}`} is refused: ${error.message}`,
+    )
+  }
+  const candidates = await listVersions(root, refuse)
+  if (candidates.length + refused.length === 0) throw noModels(folder)
+  const models: ServedModel[] = []
+  const inspector = createInspector(inspect)
+  try {
+    for (const [index, { name, version }] of candidates.entries()) {
+      if (index > 0 && index % PROGRESS_EVERY === 0)
+        note(`${index} of ${candidates.length} model versions are inspected`)
+      try {
+        const model = await readModel(root, { name, version }, inspector)
+        models.push(model)
+        for (const remark of model.notes) note(`model ${showValue(name)} version ${version}: ${remark}`)
+      } catch (thrown) {
+        refuse(name, version, thrown)
+      }
+    }
+  } finally {
+    await inspector.close()
+  }
+  return createRepository(models, refused)
+}
+
+function createRepository(models: readonly ServedModel[], refused: readonly RefusedModel[]): ModelRepository {
+  const byVersion = new Map<string, ServedModel>()
+  const highest = new Map<string, ServedModel>()
+  // Names hold no slash, so a name and a version never run together.
+  for (const model of models) {
+    byVersion.set(`${model.name}/${model.version}`, model)
+    highest.set(model.name, model) // versions come in rising order
+  }
+  const find: ModelRepository['find'] = (name, version) => {
+    return version === undefined ? highest.get(name) : byVersion.get(`${name}/${version}`)
+  }
+  return Object.freeze({ models: Object.freeze(models), refused: Object.freeze(refused), find })
+}
+
+async function openFolder(folder: string): Promise<string> {
+  try {
+    const root = await realpath(folder)
+    await readdir(root)
+    return root
+  } catch (cause) {
+    const remedy = 'Name a folder that exists and that Pelton may read.'
+    const details = { field: 'models folder', value: folder, remedy }
+    throw new PeltonError('invalid-configuration', 'the models folder cannot be read', details, cause)
+  }
+}
+
+function noModels(folder: string): PeltonError {
+  return new PeltonError('invalid-configuration', 'the models folder holds no model', {
+    field: 'models folder',
+    value: folder,
+    remedy: 'Put models there as <name>/<version>/model.onnx, where version is a positive integer.',
+  })
+}
+
+type Refuse = (name: string, version: string | undefined, thrown: unknown) => void
+
+/** Every version folder, by name and rising version. Plain files and names that begin with a dot are passed over. */
+async function listVersions(root: string, refuse: Refuse): Promise<Candidate[]> {
+  const candidates: Candidate[] = []
+  const entries = await readdir(root, { withFileTypes: true })
+  const names = entries
+    .filter((entry) => !entry.isFile() && !entry.name.startsWith('.'))
+    .map((entry) => entry.name)
+  for (const name of names.sort()) {
+    try {
+      checkName(name)
+      const versions = (await readdir(join(root, name))).filter((version) => /^[1-9]\d{0,14}$/.test(version))
+      if (versions.length === 0) throw noVersion(name)
+      versions.sort((left, right) => Number(left) - Number(right))
+      for (const version of versions) candidates.push({ name, version })
+    } catch (thrown) {
+      refuse(name, undefined, thrown)
+    }
+  }
+  return candidates
+}
+
+function checkName(name: string): void {
+  if (name.length <= 128 && !/[\p{Cc}\p{Cs}\ufffd]/u.test(name)) return
+  throw new PeltonError('model-refused', 'the folder has a name that cannot be that of a model', {
+    field: 'name',
+    value: showValue(name),
+    remedy: 'Use at most 128 characters, without control characters.',
+  })
+}
+
+function noVersion(name: string): PeltonError {
+  return new PeltonError('model-refused', 'the model has no version folder', {
+    field: 'path',
+    value: name,
+    remedy: 'Put the model at <name>/<version>/model.onnx, where version is a positive integer.',
+  })
+}
+
+async function readModel(
+  root: string,
+  { name, version }: Candidate,
+  inspector: Inspector,
+): Promise<ServedModel> {
+  const path = await checkOwnFile(root, join(root, name, version, 'model.onnx'))
+  const { digest, sizeBytes } = await readDigest(path)
+  const source = await readManifests(root, name, version)
+  const manifestFile = `manifest of ${name}/${version}`
+  const inspection = await inspector.inspect({ name, version, path, manifest: source, manifestFile })
+  const { signature, loadMs, notes } = inspection
+  const manifest = completeManifest(source, signature, manifestFile)
+  const batchable = inspection.batchable && manifest.batching.enabled
+  return Object.freeze({
+    name,
+    version,
+    key: `${name}/${version}@${digest.slice(0, 16)}`,
+    path,
+    digest,
+    sizeBytes,
+    signature,
+    manifest,
+    batchable,
+    maxBatchRows: batchable ? manifest.batching.maxRows : 1,
+    loadMs,
+    notes,
+    bind: createBinder({ name, version, signature, manifest }),
+  })
+}
+
+async function readManifests(root: string, name: string, version: string): Promise<ManifestSource> {
+  const ofModel = await readManifest(root, join(root, name), name)
+  const ofVersion = await readManifest(root, join(root, name, version), `${name}/${version}`)
+  return mergeManifests(ofModel, ofVersion)
+}
+
+async function readManifest(root: string, folder: string, shown: string): Promise<ManifestSource> {
+  const found: string[] = []
+  for (const file of MANIFEST_FILES) if (await exists(join(folder, file))) found.push(file)
+  const [file] = found
+  if (file === undefined) return {}
+  if (found.length > 1) {
+    throw new PeltonError('invalid-configuration', 'there is more than one manifest', {
+      field: shown,
+      value: found.join(', '),
+      remedy: 'Keep one of them.',
+    })
+  }
+  const path = await checkOwnFile(root, join(folder, file))
+  return parseManifest(await readFile(path, 'utf8'), `${shown}/${file}`)
+}

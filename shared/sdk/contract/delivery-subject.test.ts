@@ -1,0 +1,34 @@
+import { describe, expect, it } from 'vitest'
+import { readDeliverySubject } from './delivery-subject.ts'
+
+const info = {
+  stream: 'FEATURES',
+  consumer: 'worker-default-high',
+  deliveryCount: 3,
+  streamSequence: 1234,
+  storedAt: 1_700_000_000_123,
+  pending: 42,
+}
+const rest = 'FEATURES.worker-default-high.3.1234.99.1700000000123000000.42'
+
+describe('readDeliverySubject', () => {
+  it.each([
+    ['the old form', `$JS.ACK.${rest}`],
+    ['the new form', `$JS.ACK.hub.ACCHASH.${rest}`],
+    ['the new form without a domain', `$JS.ACK._.ACCHASH.${rest}`],
+    ['the new form with its random last part', `$JS.ACK._.ACCHASH.${rest}.aZ09`],
+  ])('reads %s', (_what, subject) => expect(readDeliverySubject(subject)).toEqual(info))
+
+  it.each([
+    '',
+    '_INBOX.a.b',
+    '$JS.ACK',
+    '$JS.ACK.FEATURES.worker.1.2.3.4',
+    `$JS.NAK.${rest}`,
+    `$JS.ACK.x.${rest}`,
+    '$JS.ACK.FEATURES.worker.x.2.3.4.5',
+    '$JS.ACK.FEATURES.worker.1.x.3.4.5',
+    '$JS.ACK.FEATURES.worker.1.2.3.x.5',
+    '$JS.ACK.FEATURES.worker.1.2.3.4.',
+  ])('knows no delivery in %j', (subject) => expect(readDeliverySubject(subject)).toBeUndefined())
+})

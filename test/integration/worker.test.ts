@@ -1,0 +1,271 @@
+import { connect, headers, type NatsConnection } from '@nats-io/transport-node'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { type FlightEvent, loadFlights } from '../../services/demo/flights.ts'
+import { DEMO_MODELS } from '../../services/demo/models.ts'
+import { type EmbeddedBroker, startBroker } from '../../shared/sdk/broker/server.ts'
+import { HEADERS, readHeader } from '../../shared/sdk/contract/headers.ts'
+import { subjects } from '../../shared/sdk/contract/subjects.ts'
+import { eventToken } from '../../shared/sdk/contract/token.ts'
+import { STREAMS } from '../../shared/sdk/contract/topology.ts'
+import { requestApi, streamInfo } from '../../shared/sdk/jetstream/api.ts'
+import { provision } from '../../shared/sdk/jetstream/provision.ts'
+import { type Outcomes, readOutcomes } from '../kit/outcomes.ts'
+import { startWorkerProcess, type WorkerProcess } from '../kit/worker-process.ts'
+
+const MODEL = 'flight-delay'
+const SOURCE = 'test'
+let flights: FlightEvent[]
+let broker: EmbeddedBroker
+let connection: NatsConnection
+let workers: WorkerProcess[]
+
+beforeAll(async () => {
+  flights = await loadFlights({ count: 500 })
+})
+
+beforeEach(async () => {
+  workers = []
+  broker = await startBroker()
+  connection = await connect({ servers: broker.url })
+  await provision(connection, { topology: { ackWaitMs: 3_000 } })
+})
+
+afterEach(async () => {
+  for (const worker of workers) worker.kill('SIGKILL')
+  await Promise.all(workers.map(({ ended }) => ended))
+  await connection.close()
+  await broker.stop()
+})
+
+afterAll(() => {
+  flights = []
+})
+
+async function startWorker(env: NodeJS.ProcessEnv = {}): Promise<WorkerProcess> {
+  const worker = await startWorkerProcess({ url: broker.url, models: DEMO_MODELS, env })
+  workers.push(worker)
+  return worker
+}
+
+/** What any NATS client can do: a subject, a body, a few headers. */
+async function publish(
+  id: string,
+  body: string,
+  extra: Readonly<Record<string, string>> = {},
+  model = MODEL,
+): Promise<string> {
+  const block = headers()
+  for (const [name, value] of Object.entries({ [HEADERS.id]: id, [HEADERS.source]: SOURCE, ...extra }))
+    block.set(name, value)
+  const reply = await connection.request(subjects.feature({ pool: 'default', model, lane: 'normal' }), body, {
+    headers: block,
+    timeout: 5_000,
+  })
+  expect(reply.json()).toMatchObject({ stream: STREAMS.features })
+  return eventToken(model, SOURCE, id)
+}
+
+function recordOf(flight: FlightEvent): string {
+  return JSON.stringify({ features: flight.features })
+}
+
+async function pause(): Promise<void> {
+  await new Promise((resolve) => setTimeout(resolve, 50))
+}
+
+async function ackPending(): Promise<number> {
+  const name = `CONSUMER.INFO.${STREAMS.features}.worker-default-normal`
+  return (await requestApi<{ num_ack_pending: number }>(connection, name)).num_ack_pending
+}
+
+async function reconnected(): Promise<void> {
+  while (
+    !(await connection.rtt().then(
+      () => true,
+      () => false,
+    ))
+  )
+    await pause()
+}
+
+async function settled(count: number): Promise<Outcomes> {
+  for (;;) {
+    const outcomes = await readOutcomes(connection)
+    if (outcomes.waiting === 0 && outcomes.predictions.size + outcomes.failures.size >= count) return outcomes
+    await new Promise((resolve) => setTimeout(resolve, 100))
+  }
+}
+
+describe('worker', () => {
+  test('answers every event of a batch with its own prediction, and names each in the ledger', async () => {
+    const tokens = await Promise.all(flights.map((flight) => publish(flight.id, recordOf(flight))))
+    await startWorker()
+    const outcomes = await settled(flights.length)
+    expect(new Set(outcomes.predictions.keys())).toEqual(new Set(tokens))
+    expect(outcomes.failures.size).toBe(0)
+    expect(
+      [...outcomes.ledger.values()].every((ended) => ended.length === 1 && ended[0] === 'predicted'),
+    ).toBe(true)
+    expect(outcomes.ledger.size).toBe(flights.length)
+    const prediction = outcomes.predictions.get(tokens[0]!)!
+    expect(JSON.parse(Buffer.from(prediction.body).toString())).toMatchObject({
+      model_name: MODEL,
+      model_version: '2',
+      id: flights[0]!.id,
+    })
+    expect(readHeader(prediction.headers, HEADERS.correlationId)).toBe(flights[0]!.id)
+    expect(Number(readHeader(prediction.headers, HEADERS.batchRows))).toBeGreaterThan(0)
+  })
+
+  test('makes a dead letter with reason, stage and full payload of each bad event, and predicts its neighbours', async () => {
+    const good = recordOf(flights[0]!)
+    const bad: [id: string, body: string, extra: Record<string, string>, reason: string, model?: string][] = [
+      ['broken', good.slice(0, 40), {}, 'malformed'],
+      [
+        'missing',
+        JSON.stringify({ features: { ...flights[0]!.features, distance: undefined } }),
+        {},
+        'schema-mismatch',
+      ],
+      [
+        'wrong-type',
+        JSON.stringify({ features: { ...flights[0]!.features, hour: 'noon' } }),
+        {},
+        'schema-mismatch',
+      ],
+      [
+        'extra',
+        JSON.stringify({ features: { ...flights[0]!.features, colour: 'red' } }),
+        {},
+        'schema-mismatch',
+      ],
+      ['late', good, { 'ce-expirytime': '2001-01-01T00:00:00Z' }, 'deadline-exceeded'],
+      ['deadline', good, { 'ce-expirytime': 'soon' }, 'malformed'],
+      ['contract', good, { 'Pelton-Contract': '2' }, 'malformed'],
+      ['version', good, { 'Pelton-Model-Version': '9' }, 'unknown-model'],
+      ['encoding', good, { 'ce-datacontenttype': 'text/csv' }, 'malformed'],
+      ['nobody', good, {}, 'unknown-model', 'no model'],
+    ]
+    for (const [id, body, extra, , model] of bad) await publish(id, body, extra, model)
+    const goodTokens = await Promise.all(
+      flights.slice(0, 50).map((flight) => publish(flight.id, recordOf(flight))),
+    )
+    const worker = await startWorker()
+    const outcomes = await settled(bad.length + 50)
+    expect(new Set(outcomes.predictions.keys())).toEqual(new Set(goodTokens))
+    for (const [id, body, , reason, model = MODEL] of bad) {
+      const deadLetter = outcomes.deadLetters.get(eventToken(model, SOURCE, id))
+      expect(deadLetter && readHeader(deadLetter.headers, HEADERS.deadLetterReason), id).toBe(reason)
+      expect(Buffer.from(deadLetter!.body).toString()).toBe(body)
+      expect(readHeader(deadLetter!.headers, HEADERS.id)).toBe(id)
+      expect(readHeader(deadLetter!.headers, HEADERS.deadLetterDescription)).not.toBe('')
+    }
+    expect(outcomes.failures.size).toBe(bad.length)
+    expect(worker.log.filter(({ level }) => level === 'fatal')).toEqual([])
+  })
+
+  test('reads events of plain clients: only Nats-Msg-Id, no headers at all, structured CloudEvents', async () => {
+    const subject = subjects.feature({ pool: 'default', model: MODEL, lane: 'high' })
+    const body = recordOf(flights[0]!)
+    const withId = headers()
+    withId.set('nats-msg-id', 'plain-1')
+    await connection.request(subject, body, { headers: withId, timeout: 5_000 })
+    await connection.request(subject, body)
+    const structured = headers()
+    structured.set('content-type', 'application/cloudevents+json')
+    const envelope = { specversion: '1.0', id: 's-1', source: SOURCE, type: 'x', data: JSON.parse(body) }
+    await connection.request(subject, JSON.stringify(envelope), { headers: structured, timeout: 5_000 })
+    await startWorker()
+    const outcomes = await settled(3)
+    expect(outcomes.predictions.has(eventToken(MODEL, 'unknown', 'plain-1'))).toBe(true)
+    expect(outcomes.predictions.has(eventToken(MODEL, SOURCE, 's-1'))).toBe(true)
+    expect(outcomes.predictions.size).toBe(3)
+  })
+
+  test('answers an event once, also when it is published again after the window of the stream', async () => {
+    await startWorker()
+    const token = await publish('again', recordOf(flights[0]!))
+    const first = (await settled(1)).predictions.get(token)
+    await publish('again', recordOf(flights[0]!))
+    await publish('again', recordOf(flights[1]!))
+    const outcomes = await settled(1)
+    expect(outcomes.predictions.get(token)?.sequence).toBe(first?.sequence)
+    expect([...outcomes.ledger.values()].flat().sort()).toEqual([
+      'already-answered',
+      'already-answered',
+      'predicted',
+    ])
+  })
+
+  test('sends the wake-up copy only to reply inboxes', async () => {
+    await startWorker()
+    const inbox = '_INBOX.test.1'
+    const woken = new Promise<string>((resolve) => {
+      connection.subscribe(inbox, {
+        max: 1,
+        callback: (_error, message) => resolve(message.headers?.get(HEADERS.outcome) ?? ''),
+      })
+    })
+    const elsewhere: string[] = []
+    connection.subscribe('orders.>', { callback: (_error, message) => void elsewhere.push(message.subject) })
+    await publish('waits', recordOf(flights[0]!), { 'Pelton-Reply-To': inbox })
+    await publish('attack', recordOf(flights[1]!), { 'Pelton-Reply-To': 'orders.cancel' })
+    expect(await woken).toBe('prediction')
+    await settled(2)
+    await connection.flush()
+    expect(elsewhere).toEqual([])
+  })
+
+  test('drains on SIGTERM: what it holds is settled, exit 0, nothing waits for a timeout', async () => {
+    await Promise.all(flights.map((flight) => publish(flight.id, recordOf(flight))))
+    const worker = await startWorker({ PELTON_HELD_ROWS: '64' })
+    worker.kill('SIGTERM')
+    expect(await worker.ended).toBe(0)
+    // A delivery that was neither settled nor given back stays pending here until somebody pulls again.
+    while ((await ackPending()) > 0) await pause()
+    await startWorker()
+    const outcomes = await settled(flights.length)
+    expect(outcomes.predictions.size).toBe(flights.length)
+  })
+
+  test('stops pulling while the results stream refuses, and goes on when it takes messages again', async () => {
+    const info = await streamInfo(connection, STREAMS.results)
+    const full = { ...info!.config, discard: 'new', max_msgs: 1 }
+    await requestApi(connection, `STREAM.UPDATE.${STREAMS.results}`, full)
+    await Promise.all(flights.map((flight) => publish(flight.id, recordOf(flight))))
+    const worker = await startWorker({ PELTON_HELD_ROWS: '64' })
+    const paused = async (): Promise<void> => {
+      while (!worker.log.some(({ msg }) => String(msg).startsWith('pulling stops')))
+        await new Promise((resolve) => setTimeout(resolve, 50))
+    }
+    await paused()
+    expect((await readOutcomes(connection)).waiting).toBeGreaterThanOrEqual(flights.length - 1)
+    await requestApi(connection, `STREAM.UPDATE.${STREAMS.results}`, { ...info!.config })
+    const outcomes = await settled(flights.length)
+    expect(outcomes.predictions.size).toBe(flights.length)
+    expect(worker.log.some(({ msg }) => String(msg).startsWith('pulling goes on'))).toBe(true)
+  })
+
+  test('goes on after the broker was killed and came back', async () => {
+    await startWorker()
+    await Promise.all(flights.slice(0, 100).map((flight) => publish(flight.id, recordOf(flight))))
+    await broker.kill()
+    await broker.restart()
+    await reconnected()
+    for (const flight of flights.slice(100, 200)) await publish(flight.id, recordOf(flight))
+    const outcomes = await settled(200)
+    expect(outcomes.predictions.size).toBe(200)
+  })
+
+  test('refuses to start where nothing is provisioned, and says what to do', async () => {
+    await requestApi(connection, `STREAM.DELETE.${STREAMS.ledger}`)
+    await expect(startWorker()).rejects.toThrow(
+      /stream LEDGER does not exist on this broker.*pelton provision/s,
+    )
+  })
+
+  test('refuses settings it cannot use, all at once', async () => {
+    const attempt = startWorker({ PELTON_THREADS: 'many', PELTON_LINGER_MS: '-1' })
+    await expect(attempt).rejects.toThrow(/ended \(2\).*PELTON_THREADS.*PELTON_LINGER_MS/s)
+  })
+})

@@ -1,0 +1,57 @@
+import type { NatsConnection } from '@nats-io/transport-node'
+import { ensureBroker } from '../../shared/sdk/broker/obtain.ts'
+import { type EmbeddedBroker, type StartBrokerOptions, startBroker } from '../../shared/sdk/broker/server.ts'
+import { type BrokerOptions, connectBroker } from '../../shared/sdk/jetstream/connect.ts'
+import { type ProvisionOptions, provision } from '../../shared/sdk/jetstream/provision.ts'
+
+/** A real nats-server for one test file, and the connections a test made to it. */
+export interface TestBroker extends Omit<EmbeddedBroker, 'stop'> {
+  /** A connection of its own; closed by {@link TestBroker.stop} at the latest. */
+  connect(options?: Partial<BrokerOptions>): Promise<NatsConnection>
+  /** Creates Pelton's streams and consumers. Returns what was noted. */
+  provision(options?: ProvisionOptions): Promise<string[]>
+  /** Closes all connections, ends the server, removes its data. May be called again. */
+  stop(): Promise<void>
+}
+
+/**
+ * Starts a nats-server on a free port with fresh data. Whoever starts it stops it:
+ * `beforeAll(async () => { broker = await startTestBroker() }); afterAll(() => broker.stop())`.
+ */
+export async function startTestBroker(options: Omit<StartBrokerOptions, 'binary'> = {}): Promise<TestBroker> {
+  const binary = await ensureBroker({ note: (text) => process.stderr.write(`${text}\n`) })
+  const server = await startBroker({ ...options, binary })
+  const connections: NatsConnection[] = []
+
+  async function connect(given: Partial<BrokerOptions> = {}): Promise<NatsConnection> {
+    const connection = await connectBroker({ url: server.url, name: 'test', ...given })
+    connections.push(connection)
+    return connection
+  }
+
+  return {
+    url: server.url,
+    port: server.port,
+    dataDir: server.dataDir,
+    get pid() {
+      return server.pid
+    },
+    get exited() {
+      return server.exited
+    },
+    kill: () => server.kill(),
+    restart: () => server.restart(),
+    connect,
+    provision: async (given = {}) => {
+      const notes: string[] = []
+      const connection = await connect()
+      await provision(connection, { ...given, note: (text) => notes.push(text) })
+      await connection.close()
+      return notes
+    },
+    stop: async () => {
+      await Promise.all(connections.map((connection) => connection.close()))
+      await server.stop()
+    },
+  }
+}

@@ -1,0 +1,59 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+import { siblingEntry } from '../../shared/runtime/source-entry.ts'
+
+/** A real worker process, as an operator would run it. */
+export interface WorkerProcess {
+  readonly pid: number
+  /** Its log so far, one parsed line each. */
+  readonly log: readonly Readonly<Record<string, unknown>>[]
+  /** Resolves with exit code or signal once it has ended. */
+  readonly ended: Promise<number | NodeJS.Signals>
+  kill(signal?: NodeJS.Signals): void
+}
+
+export interface WorkerProcessOptions {
+  readonly url: string
+  readonly models: string
+  readonly env?: NodeJS.ProcessEnv
+}
+
+/** Starts a worker and waits until it says that it is ready. Rejects with its log when it ends before. */
+export async function startWorkerProcess(options: WorkerProcessOptions): Promise<WorkerProcess> {
+  const { url, execArgv } = siblingEntry(import.meta.url, '../../services/worker/main')
+  const child = spawn(process.execPath, [...execArgv, fileURLToPath(url)], {
+    env: { ...process.env, PELTON_NATS_URL: options.url, PELTON_MODELS: options.models, ...options.env },
+    stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+  })
+  const log: Record<string, unknown>[] = []
+  for (const stream of [child.stdout, child.stderr]) {
+    if (stream !== null) createInterface({ input: stream }).on('line', (line) => log.push(parseLine(line)))
+  }
+  const ended = new Promise<number | NodeJS.Signals>((resolve) => {
+    child.once('exit', (code, signal) => resolve(signal ?? code ?? 0))
+  })
+  await ready(child, ended, log)
+  return { pid: child.pid ?? 0, log, ended, kill: (signal = 'SIGTERM') => void child.kill(signal) }
+}
+
+async function ready(child: ChildProcess, ended: Promise<unknown>, log: readonly unknown[]): Promise<void> {
+  const isReady = new Promise<true>((resolve) => {
+    child.on('message', (message) => {
+      if ((message as { state?: string }).state === 'ready') resolve(true)
+    })
+  })
+  const first = await Promise.race([isReady, ended])
+  if (first !== true)
+    throw new Error(
+      `the worker ended (${String(first)}) before it was ready:\n${JSON.stringify(log, null, 1)}`,
+    )
+}
+
+function parseLine(line: string): Record<string, unknown> {
+  try {
+    return JSON.parse(line) as Record<string, unknown>
+  } catch {
+    return { text: line }
+  }
+}

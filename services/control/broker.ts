@@ -70,20 +70,20 @@ export async function findRunningBroker(env: NodeJS.ProcessEnv, note: Note): Pro
   const dataDir = brokerDataDir(env)
   const running = env.PELTON_NATS_URL ? undefined : await readRunningServer(dataDir).catch(() => undefined)
   if (running !== undefined) note(`broker: nats://127.0.0.1:${running.port}, of \`pelton up\` in ${dataDir}`)
-  const address =
-    running === undefined ? settings.PELTON_NATS_URL : `nats://127.0.0.1:${running.port}`
-  const connection = await connectBroker({ ...brokerOptions(settings, 'pelton control'), url: address }).catch(
-    (thrown: unknown) => {
-      if (env.PELTON_NATS_URL || !(thrown instanceof PeltonError) || thrown.code !== 'broker-unavailable')
-        throw thrown
-      throw new PeltonError(
-        'broker-unavailable',
-        `no \`pelton up\` runs here (${dataDir}), and nobody answers at ${withoutSecrets(address)}`,
-        { remedy: 'Start `pelton up`, or set PELTON_NATS_URL to the address of your broker.' },
-        thrown,
-      )
-    },
-  )
+  const address = running === undefined ? settings.PELTON_NATS_URL : `nats://127.0.0.1:${running.port}`
+  const connection = await connectBroker({
+    ...brokerOptions(settings, 'pelton control'),
+    url: address,
+  }).catch((thrown: unknown) => {
+    if (env.PELTON_NATS_URL || !(thrown instanceof PeltonError) || thrown.code !== 'broker-unavailable')
+      throw thrown
+    throw new PeltonError(
+      'broker-unavailable',
+      `no \`pelton up\` runs here (${dataDir}), and nobody answers at ${withoutSecrets(address)}`,
+      { remedy: 'Start `pelton up`, or set PELTON_NATS_URL to the address of your broker.' },
+      thrown,
+    )
+  })
   const url = withoutSecrets(address)
   return {
     connection,

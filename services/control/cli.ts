@@ -1,20 +1,65 @@
 import { Command } from 'commander'
 import { EXIT_CODES } from '../../shared/runtime/lifecycle.ts'
 import { PeltonError } from '../../shared/sdk/errors.ts'
+import { deadLettersCommand } from './commands/dead-letters.ts'
 import { demoCommand } from './commands/demo.ts'
+import { doctorCommand } from './commands/doctor.ts'
+import { modelsCommand } from './commands/models.ts'
+import { provisionCommand } from './commands/provision.ts'
+import { publishCommand } from './commands/publish.ts'
+import { statusCommand } from './commands/status.ts'
+import { upCommand } from './commands/up.ts'
+import { watchCommand } from './commands/watch.ts'
+
+// A reader that goes away (`| head`) has seen enough.
+for (const stream of [process.stdout, process.stderr]) {
+  stream.on('error', (error: NodeJS.ErrnoException) =>
+    process.exit(error.code === 'EPIPE' ? 0 : EXIT_CODES.failed),
+  )
+}
+
+const COMMANDS = [
+  upCommand(),
+  demoCommand(),
+  publishCommand(),
+  watchCommand(),
+  statusCommand(),
+  deadLettersCommand(),
+  modelsCommand(),
+  doctorCommand(),
+  provisionCommand(),
+]
 
 const program = new Command('pelton')
   .description(
     'Event-driven inference on NATS JetStream: every accepted event becomes a prediction or a dead letter.',
   )
-  .showHelpAfterError('(add --help for the options and examples)')
-  .exitOverride()
-  .addCommand(demoCommand())
+  .addHelpText(
+    'after',
+    [
+      '',
+      'Examples:',
+      '  $ pelton up                            # in one terminal',
+      '  $ pelton publish flight-delay f.jsonl  # in another',
+      '  $ pelton watch --all',
+      '',
+      'Results go to standard output, everything else to standard error. Settings: docs/configuration.md.',
+      'Exit codes: 0 done, 1 failed, 2 arguments or settings cannot be used, 3 forced by a second Ctrl-C.',
+    ].join('\n'),
+  )
+for (const command of COMMANDS) program.addCommand(command)
+settle(program)
 
 try {
   await program.parseAsync()
 } catch (thrown) {
   process.exitCode = explain(thrown)
+}
+
+/** The same manners for every command: they are not inherited by commands that are added. */
+function settle(command: Command): void {
+  command.showHelpAfterError('(add --help for the options and examples)').exitOverride()
+  for (const below of command.commands) settle(below)
 }
 
 /** What went wrong, in one message; commander has printed its own already. */

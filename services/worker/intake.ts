@@ -18,8 +18,11 @@ export interface IntakeOptions {
   readonly onTrouble: (consumer: string, end: PullEnd | undefined) => void
 }
 
-/** How long a pull waits at the broker for a first message. */
-const IDLE_MS = 5_000
+/**
+ * How long a pull waits at the broker for a first message. A drain waits for it: a pull that is withdrawn while the
+ * broker hands a message out leaves that message to the end of its `ack_wait`.
+ */
+const IDLE_MS = 1_500
 const MAX_BACKOFF_MS = 1_000
 
 /** One lane of the pool, on FEATURES or on RETRIES. */
@@ -40,6 +43,7 @@ export class Intake {
   readonly #sources: readonly Source[]
   readonly #stop = new AbortController()
   #paused = false
+  #pulling: Promise<void> | undefined
 
   constructor(connection: NatsConnection, room: Room, options: IntakeOptions) {
     this.#room = room
@@ -52,8 +56,9 @@ export class Intake {
   }
 
   /** Pulls until stopped. */
-  async run(): Promise<void> {
-    await Promise.all(this.#sources.map((source) => this.#pullFor(source)))
+  run(): Promise<void> {
+    this.#pulling ??= Promise.all(this.#sources.map((source) => this.#pullFor(source))).then(() => undefined)
+    return this.#pulling
   }
 
   /** While paused no pull is opened; those that are open still deliver. */
@@ -62,10 +67,11 @@ export class Intake {
     if (!paused) this.#room.wake()
   }
 
-  /** Opens no more pulls and withdraws those that are open; messages on their way still reach `onMessage`. */
+  /** Opens no more pulls and waits for those that are open; what they still bring reaches `onMessage`. */
   async stop(): Promise<void> {
     this.#stop.abort()
     this.#room.wake()
+    await this.#pulling
     await Promise.all(this.#sources.map((source) => source.lane.close()))
   }
 

@@ -68,7 +68,9 @@ export function readSettings<Shape extends z.ZodRawShape>(
 
 /** A value for people: credentials hidden, also those inside an address. */
 function shown(variable: string, value: string | undefined): string {
-  return SECRETS.test(variable) ? '(hidden)' : showValue(value?.replace(/(^|,|\/\/)[^,]*@/g, '$1***@'))
+  return SECRETS.test(variable)
+    ? '(hidden)'
+    : showValue(value?.replace(/(^|,)(\s*)([a-z]+:\/\/)?[^,]*@/gi, '$1$2$3***@'))
 }
 
 type BrokerSettings = z.infer<z.ZodObject<typeof brokerSettings>>

@@ -44,7 +44,9 @@ function listCommand(): Command {
     .summary('list dead letters, oldest first')
     .option('--model <name>', 'only those of this model')
     .option('--reason <reason>', `only those with this reason: ${Object.keys(REASONS).join(', ')}`, reason)
-    .option('--since <time>', 'only those stored since: a time, or 90s, 15m, 2h, 7d ago', (text) => moment(text))
+    .option('--since <time>', 'only those stored since: a time, or 90s, 15m, 2h, 7d ago', (text) =>
+      moment(text),
+    )
     .option('--from <sequence>', 'go on from this sequence', wholeNumber)
     .option('--limit <n>', 'how many at most', wholeNumber, 50)
     .option('--json', 'one JSON object a line')
@@ -69,10 +71,9 @@ function showCommand(): Command {
     .option('--payload', 'nothing but the bytes of the payload')
     .addHelpText(
       'after',
-      helpTail(
-        ['pelton dead-letters show 17', 'pelton dead-letters show 17 --payload > event.json'],
-        { failed: 'there is no such dead letter, or the broker does not answer' },
-      ),
+      helpTail(['pelton dead-letters show 17', 'pelton dead-letters show 17 --payload > event.json'], {
+        failed: 'there is no such dead letter, or the broker does not answer',
+      }),
     )
     .action((which: string, options: ShowArguments) => runCommand((run) => show(run, which, options)))
 }
@@ -155,12 +156,17 @@ function historyOf({ headers }: DeadLetterEntry): string[] {
 function print({ terminal }: CommandRun, deadLetter: StoredDeadLetter): void {
   const { reason: why, description, ...facts } = describeEntry(deadLetter)
   terminal.print(terminal.bad(`${why}: ${description}`))
-  const known = Object.entries(facts).flatMap(([name, value]) => (value === undefined ? [] : [[name, String(value)]]))
+  const known = Object.entries(facts).flatMap(([name, value]) =>
+    value === undefined ? [] : [[name, String(value)]],
+  )
   for (const line of alignColumns(known)) terminal.print(`  ${line}`)
   const sections: [string, readonly string[]][] = [
     ['History', historyOf(deadLetter)],
     ['Headers', [...deadLetter.headers].map(([name, value]) => `${name}: ${value}`)],
-    [`Payload (${showBytes(deadLetter.sizeBytes)})`, payloadLines(readPayload(deadLetter.headers, deadLetter.body))],
+    [
+      `Payload (${showBytes(deadLetter.sizeBytes)})`,
+      payloadLines(readPayload(deadLetter.headers, deadLetter.body)),
+    ],
   ]
   for (const [title, lines] of sections) {
     terminal.print(`\n${terminal.strong(title)}`)

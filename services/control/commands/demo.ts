@@ -1,4 +1,4 @@
-import { Command, InvalidArgumentError } from 'commander'
+import { Command } from 'commander'
 import { EXIT_CODES } from '../../../shared/runtime/lifecycle.ts'
 import { provision } from '../../../shared/sdk/jetstream/provision.ts'
 import { areaUnderCurve } from '../../demo/auc.ts'

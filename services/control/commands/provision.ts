@@ -22,7 +22,10 @@ export function provisionCommand(): Command {
     .addHelpText(
       'after',
       helpTail(
-        ['pelton provision', 'pelton provision --replicas 3 --results-max-messages 1000000 --pool default gpu'],
+        [
+          'pelton provision',
+          'pelton provision --replicas 3 --results-max-messages 1000000 --pool default gpu',
+        ],
         { failed: 'the broker does not answer, or differs in a way whose change could lose events' },
       ),
     )

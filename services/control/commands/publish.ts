@@ -109,7 +109,11 @@ async function openInput(file: string): Promise<Readable> {
   return new Promise((resolve, reject) => {
     stream.once('open', () => resolve(stream))
     stream.once('error', (cause) => {
-      const details = { field: 'file', value: file, remedy: 'Name a file that exists, or - for standard input.' }
+      const details = {
+        field: 'file',
+        value: file,
+        remedy: 'Name a file that exists, or - for standard input.',
+      }
       reject(new PeltonError('invalid-argument', 'the file cannot be read', details, cause))
     })
   })

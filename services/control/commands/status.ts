@@ -31,7 +31,11 @@ export function statusCommand(): Command {
     )
 }
 
-async function status(run: CommandRun, connection: NatsConnection, options: StatusArguments): Promise<number> {
+async function status(
+  run: CommandRun,
+  connection: NatsConnection,
+  options: StatusArguments,
+): Promise<number> {
   let earlier = await takeSnapshot(connection)
   do {
     await pause(SAMPLE_MS, run.signal)

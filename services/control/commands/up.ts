@@ -28,16 +28,22 @@ export function upCommand(): Command {
         'pelton commands on this machine find the broker by themselves.',
     )
     .option('--workers <n>', 'worker processes', wholeNumber, 1)
-    .option('--models <folder>', 'folder of models: <name>/<version>/model.onnx (PELTON_MODELS; default: the demo model)')
+    .option(
+      '--models <folder>',
+      'folder of models: <name>/<version>/model.onnx (PELTON_MODELS; default: the demo model)',
+    )
     .option('--data <folder>', 'folder of the embedded broker (PELTON_DATA)')
     .option('--port <n>', 'port of the embedded broker (default: 4222 where it is free)', portNumber)
   return addSettingOptions(command, TOPOLOGY_SETTINGS)
     .addHelpText(
       'after',
-      helpTail(['pelton up', 'pelton up --workers 2 --models ./models', 'pelton up --data /tmp/try --port 4333'], {
-        ok: 'stopped by Ctrl-C: every event held was finished or given back',
-        failed: 'the broker cannot run, or no worker can use its settings',
-      }),
+      helpTail(
+        ['pelton up', 'pelton up --workers 2 --models ./models', 'pelton up --data /tmp/try --port 4333'],
+        {
+          ok: 'stopped by Ctrl-C: every event held was finished or given back',
+          failed: 'the broker cannot run, or no worker can use its settings',
+        },
+      ),
     )
     .action((options: UpArguments) =>
       runCommand((run) => up(run, options), 'stopping: workers finish what they hold; Ctrl-C again to force'),
@@ -90,7 +96,9 @@ function startFleet({ terminal }: CommandRun, broker: UsedBroker, fleet: FleetAr
       if (ready.has(index)) return terminal.note(`worker ${index + 1} takes events again`)
       ready.add(index)
       if (ready.size < fleet.count) return
-      terminal.note(`${fleet.count === 1 ? 'the worker takes' : `${fleet.count} workers take`} events; Ctrl-C to stop`)
+      terminal.note(
+        `${fleet.count === 1 ? 'the worker takes' : `${fleet.count} workers take`} events; Ctrl-C to stop`,
+      )
       terminal.print(`PELTON_NATS_URL=${broker.url}`)
       if (fleet.models === DEMO_MODELS) terminal.note(`try it from another terminal:\n  ${EXAMPLE}`)
     },

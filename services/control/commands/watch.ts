@@ -81,6 +81,8 @@ function from(text: string): 'new' | 'all' | Date {
   try {
     return moment(text)
   } catch {
-    throw new InvalidArgumentError('It must be new, all, a time like 2026-01-31T12:00:00Z, or 90s, 15m, 2h, 7d.')
+    throw new InvalidArgumentError(
+      'It must be new, all, a time like 2026-01-31T12:00:00Z, or 90s, 15m, 2h, 7d.',
+    )
   }
 }

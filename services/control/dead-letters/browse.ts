@@ -1,6 +1,6 @@
 import type { Msg, NatsConnection } from '@nats-io/transport-node'
-import { HEADERS, type Headers, readHeader } from '../../../shared/sdk/contract/headers.ts'
 import { readDeliverySubject } from '../../../shared/sdk/contract/delivery-subject.ts'
+import { HEADERS, type Headers, readHeader } from '../../../shared/sdk/contract/headers.ts'
 import { encodeSegment, readOutcomeSubject } from '../../../shared/sdk/contract/subjects.ts'
 import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
 import { PeltonError } from '../../../shared/sdk/errors.ts'
@@ -68,7 +68,9 @@ export async function* browseDeadLetters(
   } finally {
     await lane.close()
     // It would go by itself a little later.
-    await requestApi(connection, `CONSUMER.DELETE.${STREAMS.deadLetters}.${reader.name}`).catch(() => undefined)
+    await requestApi(connection, `CONSUMER.DELETE.${STREAMS.deadLetters}.${reader.name}`).catch(
+      () => undefined,
+    )
   }
 }
 

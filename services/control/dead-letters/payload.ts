@@ -48,7 +48,12 @@ function decoded(headers: Headers, length: string, body: Uint8Array): EventData 
 
 function showTensor({ name, datatype, shape, data }: Tensor): ShownTensor {
   const first = Array.from(data as ArrayLike<unknown>, (value) => value).slice(0, SHOWN_ELEMENTS)
-  return { name, datatype, shape, first: first.map((value) => (typeof value === 'bigint' ? String(value) : value)) }
+  return {
+    name,
+    datatype,
+    shape,
+    first: first.map((value) => (typeof value === 'bigint' ? String(value) : value)),
+  }
 }
 
 function textOf(body: Uint8Array): string | undefined {

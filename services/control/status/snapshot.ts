@@ -70,7 +70,9 @@ export async function takeSnapshot(connection: NatsConnection): Promise<StatusSn
     (name) => streams.find((stream) => stream.name === name)?.isMissing === false,
   )
   const listed = await Promise.all(sources.map((stream) => listConsumers(connection, stream)))
-  const consumers = listed.flatMap((list, index) => list.map((info) => toConsumer(sources[index] ?? '', info)))
+  const consumers = listed.flatMap((list, index) =>
+    list.map((info) => toConsumer(sources[index] ?? '', info)),
+  )
   const due = sum(
     consumers.filter(({ stream }) => stream === STREAMS.retries).map((one) => one.pending + one.inFlight),
   )
@@ -138,7 +140,15 @@ async function countDeadLetters(connection: NatsConnection, total: number): Prom
 
 function toStreamStatus(name: string, info: StreamInfo | undefined): StreamStatus {
   if (info === undefined)
-    return { name, isMissing: true, messages: 0, bytes: 0, lastSequence: 0, full: undefined, limit: undefined }
+    return {
+      name,
+      isMissing: true,
+      messages: 0,
+      bytes: 0,
+      lastSequence: 0,
+      full: undefined,
+      limit: undefined,
+    }
   const { messages, bytes, last_seq: lastSequence } = info.state
   const shares = (
     [
@@ -150,7 +160,15 @@ function toStreamStatus(name: string, info: StreamInfo | undefined): StreamStatu
     return most > 0 ? [{ limit, share: used / most }] : []
   })
   const nearest = shares.sort((a, b) => b.share - a.share)[0]
-  return { name, isMissing: false, messages, bytes, lastSequence, full: nearest?.share, limit: nearest?.limit }
+  return {
+    name,
+    isMissing: false,
+    messages,
+    bytes,
+    lastSequence,
+    full: nearest?.share,
+    limit: nearest?.limit,
+  }
 }
 
 function toConsumer(stream: string, info: ListedConsumer): ConsumerStatus {

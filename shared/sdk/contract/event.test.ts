@@ -54,7 +54,9 @@ describe('readEvent, binary mode', () => {
   })
 
   it('reads names in any case', () => {
-    const upper = Object.fromEntries(Object.entries(binary).map(([name, value]) => [name.toUpperCase(), value]))
+    const upper = Object.fromEntries(
+      Object.entries(binary).map(([name, value]) => [name.toUpperCase(), value]),
+    )
     expect(readEvent(message(upper))).toMatchObject({ id: '42', source: '/airport/DTW', problem: undefined })
   })
 
@@ -90,10 +92,13 @@ describe('readEvent, binary mode', () => {
     })
   })
 
-  it.each(['ce-id', 'ce-source', 'ce-datacontenttype', 'ce-expirytime'])('says that %s cannot be decoded', (name) => {
-    const { problem } = readEvent(message({ ...binary, [name]: '100%' }))
-    expect(problem).toMatchObject({ code: 'malformed', details: { field: name, value: '"100%"' } })
-  })
+  it.each(['ce-id', 'ce-source', 'ce-datacontenttype', 'ce-expirytime'])(
+    'says that %s cannot be decoded',
+    (name) => {
+      const { problem } = readEvent(message({ ...binary, [name]: '100%' }))
+      expect(problem).toMatchObject({ code: 'malformed', details: { field: name, value: '"100%"' } })
+    },
+  )
 
   it('gives an event whose id cannot be decoded an identity of its own', () => {
     const one = readEvent(message({ ...binary, 'ce-id': '%' }))
@@ -265,7 +270,10 @@ describe('readEvent, a copy', () => {
     ['an origin of two words', { ...copy, 'Pelton-Origin': 'FEATURES 3' }],
     ['an origin without a sequence', { ...copy, 'Pelton-Origin': `FEATURES ${EPOCH} x` }],
     ['an origin with a line break', { ...copy, 'Pelton-Origin': `FEATURES\nx ${EPOCH} 3` }],
-    ['an origin beyond what counts exactly', { ...copy, 'Pelton-Origin': `FEATURES ${EPOCH} ${'9'.repeat(16)}` }],
+    [
+      'an origin beyond what counts exactly',
+      { ...copy, 'Pelton-Origin': `FEATURES ${EPOCH} ${'9'.repeat(16)}` },
+    ],
     ['an origin too long for a header', { ...copy, 'Pelton-Origin': `${'F'.repeat(300)} ${EPOCH} 3` }],
   ])('does not believe %s', (_what, headers) => {
     expect(readEvent(message({ ...binary, ...headers })).token).toBe(
@@ -283,11 +291,16 @@ describe('readEvent, whatever comes', () => {
 
   it('never throws, and always has a token', () => {
     fc.assert(
-      fc.property(fc.dictionary(name, value), fc.oneof(fc.json(), fc.string()), fc.string(), (headers, body, subject) => {
-        const event = readEvent({ ...message(headers, body), subject })
-        expect(event.token).toMatch(/^[A-Za-z0-9_-]{22}$/)
-        expect(event.attempt).toBeGreaterThanOrEqual(1)
-      }),
+      fc.property(
+        fc.dictionary(name, value),
+        fc.oneof(fc.json(), fc.string()),
+        fc.string(),
+        (headers, body, subject) => {
+          const event = readEvent({ ...message(headers, body), subject })
+          expect(event.token).toMatch(/^[A-Za-z0-9_-]{22}$/)
+          expect(event.attempt).toBeGreaterThanOrEqual(1)
+        },
+      ),
       { numRuns: 500 },
     )
   })

@@ -11,9 +11,27 @@ import {
 } from './headers.ts'
 
 const codeUnit = fc.integer({ min: 0, max: 0xffff }).map((unit) => String.fromCharCode(unit))
-const anyText = fc.oneof(fc.string({ unit: 'binary' }), fc.string({ unit: 'grapheme' }), fc.string({ unit: codeUnit }))
+const anyText = fc.oneof(
+  fc.string({ unit: 'binary' }),
+  fc.string({ unit: 'grapheme' }),
+  fc.string({ unit: codeUnit }),
+)
 const nastyText = fc.string({
-  unit: fc.constantFrom('\r', '\n', '\0', '\t', '\u2028', '\u0085', ' ', 'a', '"', '%', '🛫', '\ud83d', '\udeeb'),
+  unit: fc.constantFrom(
+    '\r',
+    '\n',
+    '\0',
+    '\t',
+    '\u2028',
+    '\u0085',
+    ' ',
+    'a',
+    '"',
+    '%',
+    '🛫',
+    '\ud83d',
+    '\udeeb',
+  ),
 })
 
 describe('encodeAttribute', () => {

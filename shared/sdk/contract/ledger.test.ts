@@ -9,9 +9,20 @@ import {
   type LedgerOutcome,
 } from './ledger.ts'
 
-const sequence = fc.oneof(fc.integer({ min: 1, max: 50 }), fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER - 1 }))
+const sequence = fc.oneof(
+  fc.integer({ min: 1, max: 50 }),
+  fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER - 1 }),
+)
 const outcome = fc.constantFrom<LedgerOutcome>(
-  ...(['predicted', 'already-answered', 'dead-lettered', 'retried', 'discarded', 'replayed', 'purged'] as const),
+  ...([
+    'predicted',
+    'already-answered',
+    'dead-lettered',
+    'retried',
+    'discarded',
+    'replayed',
+    'purged',
+  ] as const),
 )
 const entry: fc.Arbitrary<LedgerEntry> = fc.oneof(
   fc.record({ sequence, outcome: fc.constant('predicted' as const) }),
@@ -22,7 +33,9 @@ const text = fc.string({ unit: 'grapheme', maxLength: 12 })
 
 /** What a record says, without order and repeats. */
 function meaning(entries: readonly LedgerEntry[]): string[] {
-  return [...new Set(entries.map(({ sequence, outcome, token }) => `${sequence} ${outcome} ${token ?? ''}`))].sort()
+  return [
+    ...new Set(entries.map(({ sequence, outcome, token }) => `${sequence} ${outcome} ${token ?? ''}`)),
+  ].sort()
 }
 
 describe('ledger record', () => {
@@ -73,7 +86,9 @@ describe('ledger record', () => {
     ['an entry without a token', '{"v":1,"stream":"F","epoch":"e","by":"w","other":[[5,"retried"]]}'],
     ['an entry without a number', '{"v":1,"stream":"F","epoch":"e","by":"w","other":[["5","retried","t"]]}'],
   ])('is refused when it holds %s', (_what, bytes) => {
-    expect(() => decodeLedgerRecord(Buffer.from(bytes))).toThrow(expect.objectContaining({ code: 'malformed' }))
+    expect(() => decodeLedgerRecord(Buffer.from(bytes))).toThrow(
+      expect.objectContaining({ code: 'malformed' }),
+    )
   })
 })
 

@@ -194,7 +194,9 @@ describe('deadLetterMessage', () => {
 
   it('remembers earlier failures, the newest eight', () => {
     const history = Array.from({ length: 12 }, (_, index) => `2026 timed-out attempt=${index}`).join('; ')
-    const letter = received(deadLetterMessage(eventWith({ 'Pelton-History': history }), SUBJECT, failure, made))
+    const letter = received(
+      deadLetterMessage(eventWith({ 'Pelton-History': history }), SUBJECT, failure, made),
+    )
     const kept = letter['pelton-history']?.split('; ')
     expect(kept).toHaveLength(8)
     expect(kept?.[0]).toBe('2026 timed-out attempt=5')
@@ -202,7 +204,9 @@ describe('deadLetterMessage', () => {
   })
 
   it('cuts headers of its event, never its own, when they are too many', () => {
-    const many = Object.fromEntries(Array.from({ length: 50 }, (_, index) => [`x-${index}`, 'v'.repeat(1_000)]))
+    const many = Object.fromEntries(
+      Array.from({ length: 50 }, (_, index) => [`x-${index}`, 'v'.repeat(1_000)]),
+    )
     const letter = deadLetterMessage(eventWith({ ...many, 'ce-type': 'flight' }), SUBJECT, failure, made)
     expect(headerBytes(letter.headers)).toBeLessThanOrEqual(12 * 1024 + 16)
     expect(received(letter)).toMatchObject({
@@ -256,7 +260,9 @@ describe('deadLetterMessage', () => {
     fc.assert(
       fc.property(fc.dictionary(text, text), text, text, (headers, subject, description) => {
         const letter = deadLetterMessage(eventWith(headers), subject, { ...failure, description }, made)
-        const lines = Buffer.from(encodeHeaderBlock(letter.headers)).toString('utf8').split(/\r\n|\r|\n/)
+        const lines = Buffer.from(encodeHeaderBlock(letter.headers))
+          .toString('utf8')
+          .split(/\r\n|\r|\n/)
         expect(lines).toHaveLength(letter.headers.length + 3)
       }),
     )
@@ -282,7 +288,13 @@ describe('retryMessage', () => {
   })
 
   it('is read back as the same event, one attempt further', () => {
-    const name = fc.constantFrom('ce-type', 'ce-expirytime', 'x-tenant', 'Pelton-Model-Version', 'Pelton-Reply-To')
+    const name = fc.constantFrom(
+      'ce-type',
+      'ce-expirytime',
+      'x-tenant',
+      'Pelton-Model-Version',
+      'Pelton-Reply-To',
+    )
     fc.assert(
       fc.property(fc.dictionary(name, fc.stringMatching(/^[!-~]{1,40}$/)), (headers) => {
         const event = eventWith(headers)
@@ -295,7 +307,15 @@ describe('retryMessage', () => {
           epoch: 'another',
           sequence: 1,
         })
-        for (const field of ['token', 'id', 'source', 'route', 'origin', 'modelVersion', 'replyTo'] as const) {
+        for (const field of [
+          'token',
+          'id',
+          'source',
+          'route',
+          'origin',
+          'modelVersion',
+          'replyTo',
+        ] as const) {
           expect(again[field]).toEqual(event[field])
         }
         expect(again.attempt).toBe(event.attempt + 1)
@@ -304,7 +324,9 @@ describe('retryMessage', () => {
   })
 
   it('keeps what makes its event readable when headers have to be cut', () => {
-    const many = Object.fromEntries(Array.from({ length: 50 }, (_, index) => [`x-${index}`, 'v'.repeat(1_000)]))
+    const many = Object.fromEntries(
+      Array.from({ length: 50 }, (_, index) => [`x-${index}`, 'v'.repeat(1_000)]),
+    )
     const retry = retryMessage(eventWith({ ...many, 'ce-datacontenttype': 'application/json' }), AT)
     expect(headerBytes(retry.headers)).toBeLessThanOrEqual(12 * 1024 + 16)
     expect(received(retry)).toMatchObject({ 'ce-id': '42', 'ce-datacontenttype': 'application/json' })

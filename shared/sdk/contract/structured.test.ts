@@ -64,7 +64,9 @@ describe('unwrapStructured', () => {
   it('keeps numbers as they were written', () => {
     const body = Buffer.from('{"id":"1","data":[18446744073709551615,-9223372036854775808,1.0]}')
     const unwrapped = unwrapStructured(mode, body)
-    expect(Buffer.from(unwrapped.body).toString('utf8')).toMatch(/^\[18446744073709551615,-9223372036854775808,1/)
+    expect(Buffer.from(unwrapped.body).toString('utf8')).toMatch(
+      /^\[18446744073709551615,-9223372036854775808,1/,
+    )
   })
 
   it.each(['a b', 'a:b', 'a\r\nb', '', 'é', 'a'.repeat(65)])('refuses the attribute name %j', (name) => {

@@ -13,7 +13,10 @@ import {
 
 const name = fc.oneof(
   fc.string({ unit: 'binary', minLength: 1 }).filter((text) => text.isWellFormed()),
-  fc.string({ unit: fc.constantFrom('.', '*', '>', ' ', '%', '\0', '\n', 'a', '🛫', '\ufeff'), minLength: 1 }),
+  fc.string({
+    unit: fc.constantFrom('.', '*', '>', ' ', '%', '\0', '\n', 'a', '🛫', '\ufeff'),
+    minLength: 1,
+  }),
 )
 const lane = fc.constantFrom(...LANES)
 const token = fc.stringMatching(/^[A-Za-z0-9_-]{22}$/)
@@ -50,9 +53,12 @@ describe('encodeSegment', () => {
 })
 
 describe('decodeSegment', () => {
-  it.each(['', '%', '%4', '%zz', 'a%', 'né', 'a b', '%FF', '%C3', '%ED%A0%80'])('knows no name for %j', (segment) => {
-    expect(decodeSegment(segment)).toBeUndefined()
-  })
+  it.each(['', '%', '%4', '%zz', 'a%', 'né', 'a b', '%FF', '%C3', '%ED%A0%80'])(
+    'knows no name for %j',
+    (segment) => {
+      expect(decodeSegment(segment)).toBeUndefined()
+    },
+  )
 
   it('reads what another client encoded more of than it had to', () => {
     expect(decodeSegment('%61%2eb')).toBe('a.b')

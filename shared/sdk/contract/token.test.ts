@@ -57,12 +57,17 @@ describe('payloadDigest', () => {
 
   it('differs where one byte differs', () => {
     fc.assert(
-      fc.property(fc.uint8Array({ minLength: 1 }), fc.nat(), fc.integer({ min: 1, max: 255 }), (body, at, by) => {
-        const other = Uint8Array.from(body)
-        const index = at % body.length
-        other[index] = (body[index] as number) ^ by
-        expect(payloadDigest(other)).not.toBe(payloadDigest(body))
-      }),
+      fc.property(
+        fc.uint8Array({ minLength: 1 }),
+        fc.nat(),
+        fc.integer({ min: 1, max: 255 }),
+        (body, at, by) => {
+          const other = Uint8Array.from(body)
+          const index = at % body.length
+          other[index] = (body[index] as number) ^ by
+          expect(payloadDigest(other)).not.toBe(payloadDigest(body))
+        },
+      ),
     )
   })
 })

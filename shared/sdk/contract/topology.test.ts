@@ -3,7 +3,13 @@ import { LANES } from './subjects.ts'
 import { COPY_HEADROOM_BYTES, consumerSpecs, DEFAULT_TOPOLOGY, STREAMS, streamSpecs } from './topology.ts'
 
 const MAX_PAYLOAD = 1024 * 1024
-const options = { ...DEFAULT_TOPOLOGY, replicas: 3, featuresMaxMessages: 10, resultsMaxAgeMs: 5_000, ackWaitMs: 250 }
+const options = {
+  ...DEFAULT_TOPOLOGY,
+  replicas: 3,
+  featuresMaxMessages: 10,
+  resultsMaxAgeMs: 5_000,
+  ackWaitMs: 250,
+}
 const specs = streamSpecs(options, MAX_PAYLOAD)
 
 function spec(name: string) {
@@ -43,13 +49,18 @@ describe('streamSpecs', () => {
 
   it('keeps results by age and number, and one dead letter of each event for ever', () => {
     expect(spec('RESULTS')).toMatchObject({ discard: 'old', max_age: 5_000_000_000, max_msgs: 5_000_000 })
-    expect(spec('DEADLETTERS')).toMatchObject({ discard: 'new', max_msgs_per_subject: 1, retention: 'limits' })
+    expect(spec('DEADLETTERS')).toMatchObject({
+      discard: 'new',
+      max_msgs_per_subject: 1,
+      retention: 'limits',
+    })
     expect(spec('DEADLETTERS').max_age).toBeUndefined()
   })
 
   it('keeps the ledger longer than the results it accounts for', () => {
     const [ledger, results] = ['LEDGER', 'RESULTS'].map(
-      (name) => streamSpecs(DEFAULT_TOPOLOGY, MAX_PAYLOAD).find((candidate) => candidate.name === name)?.max_age ?? 0,
+      (name) =>
+        streamSpecs(DEFAULT_TOPOLOGY, MAX_PAYLOAD).find((candidate) => candidate.name === name)?.max_age ?? 0,
     )
     expect(ledger).toBeGreaterThan(results as number)
   })
@@ -75,7 +86,10 @@ describe('streamSpecs', () => {
 
   it('refuses a broker whose messages are too small for an event and its copy', () => {
     expect(() => streamSpecs(DEFAULT_TOPOLOGY, COPY_HEADROOM_BYTES)).toThrow(
-      expect.objectContaining({ code: 'not-provisioned', details: expect.objectContaining({ field: 'max_payload' }) }),
+      expect.objectContaining({
+        code: 'not-provisioned',
+        details: expect.objectContaining({ field: 'max_payload' }),
+      }),
     )
   })
 })
@@ -83,7 +97,9 @@ describe('streamSpecs', () => {
 describe('consumerSpecs', () => {
   it('has one consumer per lane and stream, each with a filter that never changes', () => {
     const consumers = consumerSpecs('my.pool', options)
-    expect(consumers.map(({ stream, durable_name, filter_subject }) => [stream, durable_name, filter_subject])).toEqual([
+    expect(
+      consumers.map(({ stream, durable_name, filter_subject }) => [stream, durable_name, filter_subject]),
+    ).toEqual([
       ['FEATURES', 'worker-my%2Epool-high', 'features.my%2Epool.*.high'],
       ['RETRIES', 'retry-my%2Epool-high', 'due.my%2Epool.*.high.*'],
       ['FEATURES', 'worker-my%2Epool-normal', 'features.my%2Epool.*.normal'],

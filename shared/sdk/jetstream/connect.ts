@@ -93,5 +93,5 @@ function checkVersion(connection: NatsConnection, url: string): void {
 
 /** A broker address for people: user, password and token removed. */
 export function withoutSecrets(url: string): string {
-  return url.replace(/(^|,|\/\/)[^,]*@/g, '$1***@')
+  return url.replace(/(^|,)(\s*)([a-z]+:\/\/)?[^,]*@/gi, '$1$2$3***@')
 }

@@ -1,0 +1,101 @@
+import { Command } from 'commander'
+import { EXIT_CODES } from '../../../shared/runtime/lifecycle.ts'
+import { PeltonError } from '../../../shared/sdk/errors.ts'
+import { findRunningBroker, type UsedBroker } from '../broker.ts'
+import { type CommandRun, helpTail, runCommand } from '../command-run.ts'
+import { readTopology, TOPOLOGY_SETTINGS } from '../config.ts'
+import { checkAccount, checkClock, checkDurability, checkResults } from '../doctor/broker-checks.ts'
+import { examine, type Finding, fail } from '../doctor/finding.ts'
+import { checkModelsFolder } from '../doctor/models-check.ts'
+import { checkRights } from '../doctor/rights-check.ts'
+import { checkConsumers, checkOrphans, checkPools, checkStreams } from '../doctor/stream-checks.ts'
+import { addSettingOptions, withOptions } from '../setting-options.ts'
+import type { Terminal } from '../terminal.ts'
+
+interface DoctorArguments extends Readonly<Record<string, unknown>> {
+  readonly pool: readonly string[]
+  readonly models?: string
+  readonly json?: boolean
+}
+
+export function doctorCommand(): Command {
+  const command = new Command('doctor')
+    .summary('check broker, streams, consumers, rights, clocks and models, and say how to mend each')
+    .description(
+      'Changes nothing. Give it the same settings as `pelton provision`, to compare with what is there.',
+    )
+    .option('--pool <name...>', 'pools whose consumers must be there', ['default'])
+    .option('--models <folder>', 'models folder to look at (PELTON_MODELS)')
+    .option('--json', 'one JSON object a line')
+  return addSettingOptions(command, TOPOLOGY_SETTINGS)
+    .addHelpText(
+      'after',
+      helpTail(['pelton doctor', 'pelton doctor --pool default gpu --models ./models --json'], {
+        ok: 'nothing has to be mended; warnings may be',
+        failed: 'at least one check failed',
+      }),
+    )
+    .action((options: DoctorArguments) => runCommand((run) => doctor(run, options)))
+}
+
+async function doctor(run: CommandRun, options: DoctorArguments): Promise<number> {
+  const topology = readTopology(withOptions(run.env, TOPOLOGY_SETTINGS, options))
+  const counts = { ok: 0, warn: 0, fail: 0, unknown: 0 }
+  const report = (findings: readonly Finding[]): void => {
+    for (const finding of findings) {
+      counts[finding.level]++
+      if (options.json === true) run.terminal.json(finding)
+      else print(run.terminal, finding)
+    }
+  }
+  const broker = await findBroker(run, report)
+  if (broker !== undefined) {
+    const { connection } = broker
+    try {
+      report(await examine('account', () => checkAccount(connection)))
+      report(await examine('rights', () => checkRights(connection)))
+      report(await examine('streams', () => checkStreams(connection, topology)))
+      report(await examine('consumers', () => checkConsumers(connection, topology, options.pool)))
+      report(await examine('pools', () => checkPools(connection)))
+      report(await examine('orphans', () => checkOrphans(connection, run.signal)))
+      report(await examine('durability', () => checkDurability(connection)))
+      report(await examine('results', () => checkResults(connection, topology)))
+      report(await examine('clock', () => checkClock(connection)))
+    } finally {
+      await broker.close()
+    }
+  }
+  const models = options.models ?? run.env.PELTON_MODELS
+  if (models) report(await examine('models', () => checkModelsFolder(models)))
+  if (options.json !== true)
+    run.terminal.print(
+      `${counts.ok} ok, ${counts.warn} to look at, ${counts.unknown} unknown, ${counts.fail} to mend`,
+    )
+  return counts.fail === 0 ? EXIT_CODES.ok : EXIT_CODES.failed
+}
+
+/** No broker is a finding like any other; settings that cannot be read are not. */
+async function findBroker(
+  run: CommandRun,
+  report: (findings: readonly Finding[]) => void,
+): Promise<UsedBroker | undefined> {
+  try {
+    return await findRunningBroker(run.env, run.terminal.note)
+  } catch (thrown) {
+    if (!(thrown instanceof PeltonError) || thrown.code === 'invalid-configuration') throw thrown
+    report([
+      fail(
+        'broker',
+        thrown.description,
+        thrown.details.remedy ?? 'Start `pelton up`, or set PELTON_NATS_URL.',
+      ),
+    ])
+    return undefined
+  }
+}
+
+function print(terminal: Terminal, { level, check, text, remedy }: Finding): void {
+  const shown = { ok: terminal.good, warn: terminal.warn, unknown: terminal.warn, fail: terminal.bad }
+  terminal.print(`${shown[level](level.padEnd(7))}  ${check}: ${text}`)
+  if (remedy !== undefined) terminal.print(terminal.faint(`         ${remedy}`))
+}

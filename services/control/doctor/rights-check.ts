@@ -1,0 +1,47 @@
+import type { NatsConnection } from '@nats-io/transport-node'
+import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
+import { findApi, NOT_FOUND } from '../../../shared/sdk/jetstream/api.ts'
+import { type Finding, fail, isRefusedByRights, ok } from './finding.ts'
+
+/** Requests that change nothing, and what they are needed for. */
+const HARMLESS: readonly {
+  readonly subject: string
+  readonly notFound: number
+  readonly body: unknown
+  readonly for: string
+}[] = [
+  ...Object.values(STREAMS).map((name) => ({
+    subject: `STREAM.INFO.${name}`,
+    notFound: NOT_FOUND.stream,
+    body: {},
+    for: 'status, doctor',
+  })),
+  {
+    subject: `CONSUMER.LIST.${STREAMS.features}`,
+    notFound: NOT_FOUND.stream,
+    body: { offset: 0 },
+    for: 'status, doctor',
+  },
+  {
+    subject: `STREAM.MSG.GET.${STREAMS.deadLetters}`,
+    notFound: NOT_FOUND.message,
+    body: { last_by_subj: 'deadletters.none.none' },
+    for: 'dead-letters show',
+  },
+]
+
+/** Whether this user may do what control does, tried with requests that change nothing. */
+export async function checkRights(connection: NatsConnection): Promise<readonly Finding[]> {
+  const findings: Finding[] = []
+  for (const { subject, notFound, body, for: purpose } of HARMLESS) {
+    try {
+      await findApi(connection, subject, notFound, body)
+    } catch (thrown) {
+      // Something else than a missing right is what the other checks are for.
+      if (!isRefusedByRights(thrown)) continue
+      const remedy = 'Use a user with the rights of control (infra/nats), or give this one more.'
+      findings.push(fail('rights', `$JS.API.${subject} is refused, needed for: ${purpose}`, remedy))
+    }
+  }
+  return findings.length > 0 ? findings : [ok('rights', 'this user may read what control reads')]
+}

@@ -1,0 +1,179 @@
+import type { NatsConnection } from '@nats-io/transport-node'
+import { decodeSegment } from '../../../shared/sdk/contract/subjects.ts'
+import {
+  type ConsumerSpec,
+  consumerSpecs,
+  STREAMS,
+  type StreamSpec,
+  streamSpecs,
+  type TopologyOptions,
+} from '../../../shared/sdk/contract/topology.ts'
+import { PeltonError } from '../../../shared/sdk/errors.ts'
+import { consumerInfo, streamInfo } from '../../../shared/sdk/jetstream/api.ts'
+import { planChange } from '../../../shared/sdk/jetstream/provision.ts'
+import { pause } from '../command-run.ts'
+import { showCount, showShare } from '../quantities.ts'
+import { countSubjects, type ListedConsumer, listConsumers } from '../status/snapshot.ts'
+import { type Finding, fail, ok, warn } from './finding.ts'
+
+const PROVISION = 'Run `pelton provision`.'
+const NOTHING = (): void => undefined
+
+/** Every stream and store: there, as provisioned, with room. */
+export async function checkStreams(
+  connection: NatsConnection,
+  topology: TopologyOptions,
+): Promise<readonly Finding[]> {
+  const specs = streamSpecs(topology, connection.info?.max_payload ?? 1024 ** 2)
+  const findings = (await Promise.all(specs.map((spec) => checkStream(connection, spec)))).flat()
+  return findings.length > 0 ? findings : [ok('streams', `all ${specs.length} are as provisioned, with room`)]
+}
+
+async function checkStream(connection: NatsConnection, spec: StreamSpec): Promise<readonly Finding[]> {
+  const check = `stream ${spec.name}`
+  const info = await streamInfo(connection, spec.name)
+  if (info === undefined) return [fail(check, 'it does not exist', PROVISION)]
+  const findings = compare(check, info.config, { ...spec })
+  for (const [limit, used] of [
+    ['max_msgs', info.state.messages],
+    ['max_bytes', info.state.bytes],
+  ] as const) {
+    const most = Number(info.config[limit] ?? -1)
+    if (most <= 0 || used < 0.8 * most || spec.discard === 'old') continue
+    const text = `${showShare(used / most)} of ${limit} is used`
+    findings.push(
+      used >= most
+        ? fail(
+            check,
+            `${text}: it refuses more`,
+            'Add workers, or replay and discard what is not needed; raise its limit.',
+          )
+        : warn(check, text, 'Add workers, or raise its limit with `pelton provision`.'),
+    )
+  }
+  return findings
+}
+
+type Config = Readonly<Record<string, unknown>>
+
+function compare(check: string, present: Config, wanted: Config): Finding[] {
+  try {
+    const change = planChange(check, present, wanted, NOTHING)
+    return change === undefined ? [] : [warn(check, `it differs: ${change.summary}`, PROVISION)]
+  } catch (thrown) {
+    if (!(thrown instanceof PeltonError)) throw thrown
+    return [fail(check, thrown.description, 'See docs/runbooks, or use another account.')]
+  }
+}
+
+/** The consumers of the pools: there, as provisioned, none that counts attempts, none of strangers. */
+export async function checkConsumers(
+  connection: NatsConnection,
+  topology: TopologyOptions,
+  pools: readonly string[],
+): Promise<readonly Finding[]> {
+  const specs = pools.flatMap((pool) => consumerSpecs(pool, topology))
+  const findings = (await Promise.all(specs.map((spec) => checkConsumer(connection, spec)))).flat()
+  const known = new Set(specs.map((spec) => spec.durable_name))
+  for (const stream of [STREAMS.features, STREAMS.retries]) {
+    if ((await streamInfo(connection, stream)) === undefined) continue
+    for (const listed of await listConsumers(connection, stream)) findings.push(...checkListed(listed, known))
+  }
+  return findings.length > 0 ? findings : [ok('consumers', `all ${specs.length} are as provisioned`)]
+}
+
+async function checkConsumer(connection: NatsConnection, spec: ConsumerSpec): Promise<readonly Finding[]> {
+  const { stream, ...wanted } = spec
+  const check = `consumer ${spec.durable_name}`
+  const info = await consumerInfo(connection, stream, spec.durable_name)
+  if (info === undefined) return [fail(check, 'it does not exist', PROVISION)]
+  return compare(check, info.config, wanted)
+}
+
+/** Past `max_deliver` an event becomes an orphan no metric shows; `backoff` silently replaces `ack_wait`. */
+function checkListed(
+  { name, config, num_pending, num_waiting }: ListedConsumer,
+  known: ReadonlySet<string>,
+): Finding[] {
+  const check = `consumer ${name}`
+  const findings: Finding[] = []
+  const isOurs = known.has(name) || /^(?:worker|retry)-.+-(?:high|normal|low)$/.test(name)
+  if (!isOurs)
+    findings.push(warn(check, 'it is none of Pelton and takes events', 'Delete it if nobody knows it.'))
+  if (isOurs && config.max_deliver !== -1)
+    findings.push(
+      fail(check, `max_deliver is ${config.max_deliver}: events past it are never answered`, PROVISION),
+    )
+  if (config.backoff !== undefined && config.backoff !== null)
+    findings.push(
+      fail(
+        check,
+        'it has a backoff, which replaces ack_wait',
+        'Delete the consumer while drained, then run `pelton provision`.',
+      ),
+    )
+  if (isOurs && num_pending > 0 && num_waiting === 0)
+    findings.push(
+      warn(
+        check,
+        `${showCount(num_pending)} events wait, and no pull is open`,
+        'Start or add workers, unless they are busy: see `pelton status`.',
+      ),
+    )
+  return findings
+}
+
+/** Events for pools without consumers: nobody will ever pull them. */
+export async function checkPools(connection: NatsConnection): Promise<readonly Finding[]> {
+  if ((await streamInfo(connection, STREAMS.features)) === undefined) return []
+  const { counts } = await countSubjects(connection, STREAMS.features, 'features.>')
+  const served = new Set(
+    (await listConsumers(connection, STREAMS.features)).map((one) => String(one.config.filter_subject)),
+  )
+  const waiting = new Map<string, number>()
+  for (const [subject, count] of counts) {
+    const [, pool = '', , lane] = subject.split('.')
+    if (!served.has(`features.${pool}.*.${lane}`)) waiting.set(pool, (waiting.get(pool) ?? 0) + count)
+  }
+  if (waiting.size === 0) return [ok('pools', 'every pool with events has its consumers')]
+  return [...waiting].map(([segment, count]) => {
+    const pool = decodeSegment(segment) ?? segment
+    const text = `${showCount(count)} events wait for a pool that has no consumers`
+    return fail(
+      `pool ${pool}`,
+      text,
+      `Run \`pelton provision --pool ${pool}\` and start workers with PELTON_POOL=${pool}.`,
+    )
+  })
+}
+
+const ORPHAN_SAMPLE_MS = 1_500
+
+/**
+ * Events that no consumer counts: `messages − Σ(pending + in flight)`, above zero in two samples. Events of a pool
+ * without consumers are {@link checkPools}'s.
+ */
+export async function checkOrphans(
+  connection: NatsConnection,
+  signal: AbortSignal,
+): Promise<readonly Finding[]> {
+  const first = await countOrphans(connection)
+  if (first > 0) await pause(ORPHAN_SAMPLE_MS, signal)
+  const second = first > 0 ? await countOrphans(connection) : first
+  if (first <= 0 || second < first) return [ok('orphans', 'every waiting event is known to a consumer')]
+  return [
+    fail(
+      'orphans',
+      `${showCount(second)} events of ${STREAMS.features} are known to no consumer: somebody changed one`,
+      'Provision the pools first; if it stays, reset the consumer of the lane (`nats consumer reset FEATURES <name>`): ' +
+        'what was answered already is recognised.',
+    ),
+  ]
+}
+
+async function countOrphans(connection: NatsConnection): Promise<number> {
+  const consumers = await listConsumers(connection, STREAMS.features)
+  const counted = consumers.reduce((sum, one) => sum + one.num_pending + one.num_ack_pending, 0)
+  const info = await streamInfo(connection, STREAMS.features) // read last: what was settled meanwhile counts for us
+  return (info?.state.messages ?? 0) - counted
+}

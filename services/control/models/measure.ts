@@ -1,0 +1,69 @@
+import { spawn } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+import { siblingEntry } from '../../../shared/runtime/source-entry.ts'
+import type { Tensor } from '../../../shared/sdk/contract/tensor.ts'
+import { PeltonError } from '../../../shared/sdk/errors.ts'
+import type { BatchTiming } from './knee.ts'
+
+export interface MeasureRequest {
+  readonly path: string
+  /** One row, or what the model takes for one run. */
+  readonly inputs: readonly Tensor[]
+  readonly outputs: readonly string[]
+  /** Largest batch to try; 1 for a model whose rows may not share a run. */
+  readonly maxRows: number
+}
+
+/** What running a model in a process of its own showed. */
+export interface Measurement {
+  readonly loadMs: number
+  /** Resident memory it added, after its largest batch. */
+  readonly memoryBytes: number
+  readonly timings: readonly BatchTiming[]
+  /** Its outputs for one row. */
+  readonly prediction: readonly Tensor[]
+}
+
+export type MeasureAnswer =
+  | { readonly kind: 'measured'; readonly measurement: Measurement }
+  | { readonly kind: 'failed'; readonly text: string }
+
+const TIME_LIMIT_MS = 60_000
+
+/**
+ * Measures one model in a process of its own.
+ *
+ * @throws PeltonError `inference-failed` when it fails, ends its process, or takes longer than a minute
+ */
+export async function measureModel(request: MeasureRequest, signal: AbortSignal): Promise<Measurement> {
+  const { url, execArgv } = siblingEntry(import.meta.url, 'measure-process')
+  const child = spawn(process.execPath, [...execArgv, fileURLToPath(url)], {
+    stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
+    serialization: 'advanced',
+    env: { ...process.env, ORT_DISABLE_TELEMETRY: '1' },
+  })
+  let verdict: string | undefined
+  const kill = (why: string): void => {
+    verdict ??= why
+    child.kill('SIGKILL')
+  }
+  const onAbort = (): void => kill('it was stopped')
+  signal.addEventListener('abort', onAbort)
+  const timer = setTimeout(() => kill(`it takes longer than ${TIME_LIMIT_MS / 1_000} s`), TIME_LIMIT_MS)
+  try {
+    const answer = await new Promise<MeasureAnswer>((resolve) => {
+      child.once('message', (message) => resolve(message as MeasureAnswer))
+      child.once('error', ({ message }) => resolve({ kind: 'failed', text: message }))
+      child.once('exit', (code, killed) =>
+        resolve({ kind: 'failed', text: verdict ?? `its process ended (${killed ?? `exit code ${code}`})` }),
+      )
+      child.send(request, () => undefined) // a child that ended is seen above
+    })
+    if (answer.kind === 'measured') return answer.measurement
+    throw new PeltonError('inference-failed', `the model cannot be measured: ${answer.text}`)
+  } finally {
+    clearTimeout(timer)
+    signal.removeEventListener('abort', onAbort)
+    child.kill('SIGKILL')
+  }
+}

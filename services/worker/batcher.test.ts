@@ -1,0 +1,139 @@
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { Batcher } from './batcher.ts'
+
+interface Item {
+  readonly id: number
+  readonly kind: string
+  readonly rows: number
+}
+
+const LINGER = 5
+const kinds = { a: 4, b: 16, c: 1 } as const
+const kind = fc.constantFrom(...(Object.keys(kinds) as (keyof typeof kinds)[]))
+const step = fc.oneof(
+  fc.record({ add: kind, rows: fc.integer({ min: 1, max: 20 }) }),
+  fc.record({ wait: fc.integer({ min: 0, max: 2 * LINGER }) }),
+  fc.record({ take: fc.boolean() }),
+)
+
+/** Runs steps against a batcher; collects what came out, the rest flushed at the end. */
+function play(steps: readonly (typeof step extends fc.Arbitrary<infer T> ? T : never)[]) {
+  const batcher = new Batcher<Item>(LINGER)
+  const added: Item[] = []
+  const addedAt = new Map<Item, number>()
+  const batches: { readonly items: Item[]; readonly at: number; readonly flushed: boolean }[] = []
+  let now = 0
+  for (const each of steps) {
+    if ('add' in each) {
+      const item = { id: added.length, kind: each.add, rows: each.rows }
+      added.push(item)
+      addedAt.set(item, now)
+      batcher.add(each.add, kinds[each.add], item, now)
+    } else if ('wait' in each) now += each.wait
+    else {
+      const items = batcher.take(now, each.take)
+      if (items !== undefined) batches.push({ items, at: now, flushed: each.take })
+    }
+    const taken = batches.reduce((sum, { items }) => sum + items.length, 0)
+    expect(batcher.size).toBe(added.length - taken)
+  }
+  for (let items = batcher.take(now, true); items !== undefined; items = batcher.take(now, true)) {
+    batches.push({ items, at: now, flushed: true })
+  }
+  return { batcher, added, addedAt, batches }
+}
+
+describe('Batcher', () => {
+  it('loses and doubles nothing, and keeps the order of each kind', () => {
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 100 }), (steps) => {
+        const { batcher, added, batches } = play(steps)
+        for (const each of Object.keys(kinds)) {
+          const out = batches.flatMap(({ items }) => items).filter((item) => item.kind === each)
+          expect(out).toEqual(added.filter((item) => item.kind === each))
+        }
+        expect(batcher.size).toBe(0)
+        expect(batcher.nextDueAt()).toBeUndefined()
+      }),
+      { numRuns: 300 },
+    )
+  })
+
+  it('never mixes kinds, and never exceeds the rows of a batch but for a single item', () => {
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 100 }), (steps) => {
+        for (const { items } of play(steps).batches) {
+          expect(new Set(items.map((item) => item.kind)).size).toBe(1)
+          const rows = items.reduce((sum, item) => sum + item.rows, 0)
+          if (items.length > 1) expect(rows).toBeLessThanOrEqual(kinds[items[0]?.kind as keyof typeof kinds])
+        }
+      }),
+      { numRuns: 300 },
+    )
+  })
+
+  it('gives a batch away early only when it could take no more', () => {
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 100 }), (steps) => {
+        const { added, addedAt, batches } = play(steps)
+        const gone = new Set<Item>()
+        for (const { items, at, flushed } of batches) {
+          const [first] = items as [Item]
+          const maxRows = kinds[first.kind as keyof typeof kinds]
+          const waiting = added.filter(
+            (item) => item.kind === first.kind && !gone.has(item) && (addedAt.get(item) ?? 0) <= at,
+          )
+          const waitingRows = waiting.reduce((sum, item) => sum + item.rows, 0)
+          for (const item of items) gone.add(item)
+          if (!flushed && at < (addedAt.get(first) ?? 0) + LINGER) {
+            expect(waitingRows).toBeGreaterThanOrEqual(maxRows)
+          }
+        }
+      }),
+      { numRuns: 300 },
+    )
+  })
+
+  it('closes a batch the linger after its first item', () => {
+    const batcher = new Batcher<Item>(LINGER)
+    batcher.add('a', 4, { id: 1, kind: 'a', rows: 1 }, 100)
+    batcher.add('a', 4, { id: 2, kind: 'a', rows: 1 }, 103)
+    expect(batcher.nextDueAt()).toBe(105)
+    expect(batcher.take(104.9)).toBeUndefined()
+    expect(batcher.take(105)?.map(({ id }) => id)).toEqual([1, 2])
+  })
+
+  it('closes a full batch at once, and lets what did not fit wait for its own linger', () => {
+    const batcher = new Batcher<Item>(LINGER)
+    batcher.add('a', 4, { id: 1, kind: 'a', rows: 3 }, 100)
+    batcher.add('a', 4, { id: 2, kind: 'a', rows: 3 }, 102)
+    expect(batcher.nextDueAt()).toBeLessThanOrEqual(102)
+    expect(batcher.take(102)?.map(({ id }) => id)).toEqual([1])
+    expect(batcher.take(102)).toBeUndefined()
+    expect(batcher.nextDueAt()).toBe(107)
+  })
+
+  it('runs an item larger than a batch alone', () => {
+    const batcher = new Batcher<Item>(LINGER)
+    batcher.add('a', 4, { id: 1, kind: 'a', rows: 9 }, 0)
+    batcher.add('a', 4, { id: 2, kind: 'a', rows: 1 }, 0)
+    expect(batcher.take(0)?.map(({ id }) => id)).toEqual([1])
+  })
+
+  it('serves the kind that waited longest first', () => {
+    const batcher = new Batcher<Item>(LINGER)
+    batcher.add('a', 4, { id: 1, kind: 'a', rows: 1 }, 0)
+    batcher.add('b', 1, { id: 2, kind: 'b', rows: 1 }, 1)
+    expect(batcher.take(10)?.map(({ id }) => id)).toEqual([1])
+    expect(batcher.take(10)?.map(({ id }) => id)).toEqual([2])
+  })
+
+  it('gives everything away when flushed', () => {
+    const batcher = new Batcher<Item>(LINGER)
+    batcher.add('a', 4, { id: 1, kind: 'a', rows: 1 }, 0)
+    expect(batcher.take(0)).toBeUndefined()
+    expect(batcher.take(0, true)).toHaveLength(1)
+    expect(batcher.take(0, true)).toBeUndefined()
+  })
+})

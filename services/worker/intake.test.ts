@@ -1,0 +1,47 @@
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import type { PullEnd } from '../../shared/sdk/jetstream/pull-lane.ts'
+import { nextAsk } from './intake.ts'
+
+const end = fc.constantFrom<PullEnd>(
+  ...(['full', 'drained', 'too-large', 'lost', 'unavailable', 'cancelled'] as const),
+)
+
+describe('nextAsk', () => {
+  it('asks for one again when nothing came, however the pull ended', () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 1, max: 1_000 }), end, (ask, how) => {
+        expect(nextAsk(ask, 0, how, 1_000)).toBe(1)
+      }),
+    )
+  })
+
+  it('reaches the most there is room for while pulls come back full, and no more', () => {
+    let ask = 1
+    const asked = Array.from({ length: 6 }, () => (ask = nextAsk(ask, ask, 'full', 100)))
+    expect(asked).toEqual([4, 16, 64, 100, 100, 100])
+  })
+
+  it('falls back to what really comes', () => {
+    expect(nextAsk(64, 5, 'drained', 100)).toBe(10)
+    expect(nextAsk(64, 60, 'drained', 100)).toBe(64)
+    expect(nextAsk(64, 1, 'too-large', 100)).toBe(2)
+  })
+
+  it('always asks for at least one and never for more than the most', () => {
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 1, max: 200 }),
+        fc.nat(200),
+        end,
+        fc.integer({ min: 1, max: 200 }),
+        (a, b, how, most) => {
+          const ask = Math.min(a, most)
+          const next = nextAsk(ask, Math.min(b, ask), how, most)
+          expect(next).toBeGreaterThanOrEqual(1)
+          expect(next).toBeLessThanOrEqual(most)
+        },
+      ),
+    )
+  })
+})

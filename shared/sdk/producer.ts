@@ -1,0 +1,320 @@
+import { channel } from 'node:diagnostics_channel'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { NatsConnection } from '@nats-io/transport-node'
+import { subjects } from './contract/subjects.ts'
+import { COPY_HEADROOM_BYTES, STREAMS } from './contract/topology.ts'
+import { PeltonError, showValue } from './errors.ts'
+import { checkIdentity, type EventMessage, type EventToPublish, eventMessage } from './event-message.ts'
+import { streamInfo } from './jetstream/api.ts'
+import {
+  API_ERRORS,
+  isFull,
+  type PublishReply,
+  PublishWindow,
+  publishError,
+} from './jetstream/publish-window.ts'
+import { type ConnectionOptions, type Link, openLink } from './link.ts'
+import { PendingBuffer } from './pending-buffer.ts'
+import { ReplyInbox } from './reply-inbox.ts'
+import type { StoredResult } from './result.ts'
+import { readWhenStored, type WaitOptions } from './wait-for.ts'
+
+export interface ProducerOptions extends ConnectionOptions {
+  /** Who produces: the CloudEvents source of every event, part of its identity. At most 1024 characters. */
+  readonly source: string
+  /** Pool whose workers serve the models. @default 'default' */
+  readonly pool?: string
+  /** Publishes that wait for the broker's word at once. @default 512 */
+  readonly maxInFlight?: number
+  /** Publishes accepted and not settled; beyond it `publish()` waits. @default 10_000 */
+  readonly maxBuffered?: number
+  /** Their bytes, headers included; beyond it `publish()` waits. @default 64 MiB */
+  readonly maxBufferedBytes?: number
+  /** How long the broker's word on one try may take, milliseconds. @default 5_000 */
+  readonly ackTimeoutMs?: number
+  /**
+   * How long a publish whose fate is unknown is tried again with the same id, milliseconds. At most the stream's
+   * duplicate window: a later try could be stored twice. @default 30_000
+   */
+  readonly retryForMs?: number
+  /** How long a publish that a full stream refuses is tried again, milliseconds. @default 0, the caller is told at once */
+  readonly fullRetryMs?: number
+}
+
+/** The broker's word that an event is stored: it will be answered. */
+export interface Receipt {
+  readonly token: string
+  readonly id: string
+  /** Position of the event in FEATURES; of the first one, for a duplicate. */
+  readonly sequence: number
+  /**
+   * The stream held this id already and stored nothing new. After `tries` above 1 that is most likely an earlier try of
+   * this very publish.
+   */
+  readonly duplicate: boolean
+  /** How often it was sent. */
+  readonly tries: number
+}
+
+export interface Producer {
+  readonly connection: NatsConnection
+  /** Publishes accepted and not settled. */
+  readonly pending: number
+  /**
+   * Publishes one event; resolves once it is stored. Waits while the buffer is full, so a caller that awaits is slowed
+   * down to what the broker takes. Safe to repeat with the same id.
+   *
+   * @throws PeltonError
+   *   - `invalid-argument`, `schema-mismatch`: the event cannot be sent like this
+   *   - `too-large`: larger than the broker takes; nothing was sent
+   *   - `stream-full`: not stored, workers are behind
+   *   - `broker-unavailable`: no word in time, so it is unknown whether it is stored; repeat it with the same id
+   *   - `undeliverable`: the stream refuses it for another reason
+   *   - `closed`
+   */
+  publish(event: EventToPublish): Promise<Receipt>
+  /**
+   * Publishes one event and waits for its outcome: a prediction, or a failure notice, which is a result and no error.
+   * `options.timeoutMs` counts from when the event is stored. @throws as {@link Producer.publish}; `timeout`
+   */
+  request(event: Omit<EventToPublish, 'replyTo'>, options?: WaitOptions): Promise<StoredResult>
+  /** Resolves when `publish()` would not have to wait for room. */
+  ready(): Promise<void>
+  /**
+   * Takes no more events, waits for what is pending, and closes its own connection, never a shared one. May be called
+   * again. `timeoutMs` is 30 000 unless given. @throws PeltonError `timeout` when some publishes had no answer by then:
+   * they reject, and it is unknown whether they are stored
+   */
+  close(options?: { readonly timeoutMs?: number }): Promise<void>
+}
+
+/** What is told on the `pelton:publish` channel of `node:diagnostics_channel` for each stored event. */
+export interface PublishDiagnostics extends Receipt {
+  readonly model: string
+  readonly sizeBytes: number
+  /** From being accepted to being stored. */
+  readonly durationMs: number
+}
+
+/**
+ * Connects, or shares a connection, and checks that FEATURES exists where that may be asked.
+ *
+ * @throws PeltonError `invalid-argument`, `broker-unavailable`, `broker-too-old`, `not-provisioned`
+ */
+export async function createProducer(options: ProducerOptions): Promise<Producer> {
+  const settings = readSettings(options)
+  const link = await openLink(options, `pelton producer ${settings.source.slice(0, 64)}`)
+  try {
+    return new StreamProducer(link, settings, await readLimits(link.connection))
+  } catch (thrown) {
+    await link.close()
+    throw thrown
+  }
+}
+
+const DEFAULTS = {
+  maxInFlight: 512,
+  maxBuffered: 10_000,
+  maxBufferedBytes: 64 * 1024 ** 2,
+  ackTimeoutMs: 5_000,
+  retryForMs: 30_000,
+  fullRetryMs: 0,
+} as const
+
+type Settings = Readonly<Record<keyof typeof DEFAULTS, number>> & {
+  readonly source: string
+  readonly pool: string
+}
+
+function readSettings(options: ProducerOptions): Settings {
+  const { source, pool = 'default' } = options
+  checkIdentity('source', source)
+  checkIdentity('pool', pool)
+  const numbers = Object.entries(DEFAULTS).map(([field, fallback]) => {
+    const value = options[field as keyof typeof DEFAULTS] ?? fallback
+    const least = field === 'fullRetryMs' ? 0 : 1
+    if (Number.isSafeInteger(value) && value >= least) return [field, value] as const
+    const details = { field, value: showValue(value), remedy: `Give a whole number of ${least} or more.` }
+    throw new PeltonError('invalid-argument', 'this setting cannot be used', details)
+  })
+  return { source, pool, ...(Object.fromEntries(numbers) as Record<keyof typeof DEFAULTS, number>) }
+}
+
+/** Configuration of FEATURES; empty where this user may not ask. */
+type Limits = Readonly<Record<string, unknown>>
+
+async function readLimits(connection: NatsConnection): Promise<Limits> {
+  const info = await streamInfo(connection, STREAMS.features).catch(() => 'unknown' as const)
+  if (info === 'unknown') return {}
+  if (info !== undefined) return info.config
+  throw new PeltonError('not-provisioned', 'stream FEATURES does not exist on this broker', {
+    remedy: 'Run `pelton provision`, or `pelton up`, once.',
+  })
+}
+
+const published = channel('pelton:publish')
+
+class StreamProducer implements Producer {
+  readonly #link: Link
+  readonly #settings: Settings
+  readonly #limits: Limits
+  readonly #window: PublishWindow
+  readonly #buffer: PendingBuffer
+  readonly #retryForMs: number
+  readonly #giveUp = new AbortController()
+  #replies: ReplyInbox | undefined
+  #closing: Promise<void> | undefined
+
+  constructor(link: Link, settings: Settings, limits: Limits) {
+    this.#link = link
+    this.#settings = settings
+    this.#limits = limits
+    const { maxInFlight, ackTimeoutMs, maxBuffered, maxBufferedBytes, retryForMs } = settings
+    this.#window = new PublishWindow(link.connection, { maxInFlight, timeoutMs: ackTimeoutMs })
+    this.#buffer = new PendingBuffer(maxBuffered, maxBufferedBytes)
+    const duplicateWindowMs = Number(limits.duplicate_window ?? Number.NaN) / 1e6
+    this.#retryForMs = duplicateWindowMs > 0 ? Math.min(retryForMs, duplicateWindowMs) : retryForMs
+  }
+
+  get connection(): NatsConnection {
+    return this.#link.connection
+  }
+
+  get pending(): number {
+    return this.#buffer.size
+  }
+
+  async publish(event: EventToPublish): Promise<Receipt> {
+    if (this.#closing !== undefined) throw new PeltonError('closed', 'this producer is closed')
+    const { source, pool } = this.#settings
+    const message = eventMessage(event, { source, pool, now: Date.now() })
+    this.#checkSize(message)
+    await this.#buffer.enter(message.sizeBytes)
+    try {
+      const receipt = await this.#send(message, event.model)
+      return receipt
+    } finally {
+      this.#buffer.leave(message.sizeBytes)
+    }
+  }
+
+  async request(event: Omit<EventToPublish, 'replyTo'>, options: WaitOptions = {}): Promise<StoredResult> {
+    this.#replies ??= new ReplyInbox(this.connection)
+    const { replyTo, wake } = this.#replies.open(event.model)
+    try {
+      const receipt = await this.publish({ ...event, replyTo })
+      // An event that was there before may be answered already: then nobody sends a wake-up.
+      const patienceMs = receipt.duplicate ? 0 : Math.min(1_000, options.timeoutMs ?? 1_000)
+      await wake.sleep(patienceMs, options.signal)
+      return await readWhenStored(this.connection, subjects.result(event.model, receipt.token), wake, options)
+    } finally {
+      this.#replies.release(replyTo)
+    }
+  }
+
+  ready(): Promise<void> {
+    return this.#buffer.ready()
+  }
+
+  close({ timeoutMs = 30_000 }: { readonly timeoutMs?: number } = {}): Promise<void> {
+    this.#closing ??= this.#flushAndClose(timeoutMs)
+    return this.#closing
+  }
+
+  /** One event until the stream's word, a refusal that stays, or the end of patience. */
+  async #send(message: EventMessage, model: string): Promise<Receipt> {
+    const { id, token, sizeBytes } = message
+    const started = performance.now()
+    for (let tries = 1; ; tries++) {
+      if (this.#giveUp.signal.aborted) throw unknownFate(message, 'the producer was closed')
+      const reply = await this.#window.publish(message)
+      if (reply.kind === 'stored') {
+        const receipt = { token, id, sequence: reply.sequence, duplicate: reply.duplicate, tries }
+        if (published.hasSubscribers)
+          published.publish({ ...receipt, model, sizeBytes, durationMs: performance.now() - started })
+        return receipt
+      }
+      const patienceMs = isFull(reply) ? this.#settings.fullRetryMs : this.#retryForMs
+      const pauseMs = Math.min(2_000, 25 * 2 ** tries) * (0.5 + Math.random() / 2)
+      if (!canPass(reply) || performance.now() - started + pauseMs >= patienceMs)
+        throw this.#refusal(message, reply)
+      await sleep(pauseMs, undefined, { signal: this.#giveUp.signal }).catch(() => undefined)
+    }
+  }
+
+  async #flushAndClose(timeoutMs: number): Promise<void> {
+    const patience = new AbortController()
+    const flushed = await Promise.race([
+      this.#buffer.idle().then(() => true),
+      sleep(timeoutMs, false, { signal: patience.signal }).catch(() => false),
+    ])
+    patience.abort()
+    const left = this.#buffer.size
+    this.#giveUp.abort()
+    this.#window.close()
+    this.#replies?.close()
+    await this.#link.close()
+    if (flushed) return
+    throw new PeltonError('timeout', `${left} publishes had no answer within ${timeoutMs} ms`, {
+      field: 'timeoutMs',
+      value: String(timeoutMs),
+      remedy: 'Publish them again with the same ids: what is stored is absorbed.',
+    })
+  }
+
+  #checkSize({ sizeBytes, headers, body }: EventMessage): void {
+    const maxPayload = this.connection.info?.max_payload ?? 1024 ** 2
+    const most = maxPayload - COPY_HEADROOM_BYTES
+    if (sizeBytes <= most) return
+    const parts = `${body.length} of body and ${sizeBytes - body.length} of ${headers.length} headers`
+    throw new PeltonError(
+      'too-large',
+      `the event has ${sizeBytes} bytes (${parts}), at most ${most} are taken`,
+      {
+        field: 'event',
+        value: `${sizeBytes} bytes`,
+        remedy: `Send fewer rows, or raise the broker's max_payload (${maxPayload}) and run \`pelton provision\`.`,
+      },
+    )
+  }
+
+  #refusal(message: EventMessage, reply: Exclude<PublishReply, { kind: 'stored' }>): PeltonError {
+    if (isFull(reply)) return this.#streamFull(reply)
+    if (reply.kind === 'unknown' || canPass(reply)) return unknownFate(message, reply.description)
+    if (reply.code === API_ERRORS.tooLarge) {
+      const remedy = 'Send fewer rows, or run `pelton provision` after raising max_payload.'
+      const details = { field: 'max_msg_size', value: `${message.sizeBytes} bytes`, remedy }
+      return new PeltonError('too-large', `FEATURES refuses the event: ${reply.description}`, details)
+    }
+    return publishError(STREAMS.features, reply)
+  }
+
+  #streamFull(reply: PublishReply): PeltonError {
+    const description = 'description' in reply ? reply.description : ''
+    const field = /per subject/.test(description)
+      ? 'max_msgs_per_subject'
+      : /bytes/.test(description)
+        ? 'max_bytes'
+        : 'max_msgs'
+    return new PeltonError('stream-full', `FEATURES is full and refuses the event: ${description}`, {
+      field,
+      value: showValue(this.#limits[field]),
+      remedy: 'Nothing was stored. Slow down and publish again later, or add workers.',
+    })
+  }
+}
+
+/** Whether the same publish may succeed later: no word, an election, an earlier try in flight, a full stream. */
+function canPass(reply: Exclude<PublishReply, { kind: 'stored' }>): boolean {
+  if (reply.kind === 'unknown') return true
+  if (reply.code === API_ERRORS.inFlight || reply.code === API_ERRORS.duplicateInFlight) return true
+  return reply.status === 503 || reply.status === 429
+}
+
+function unknownFate({ id, token }: EventMessage, why: string): PeltonError {
+  return new PeltonError('broker-unavailable', `it is unknown whether the event is stored: ${why}`, {
+    field: 'id',
+    value: `${showValue(id)}, token ${token}`,
+    remedy: 'Publish it again with the same id: what is stored is absorbed.',
+  })
+}

@@ -1,0 +1,146 @@
+import { fromHalfBits } from './contract/float16.ts'
+import { decodeAttribute, HEADERS, type Headers, readHeader } from './contract/headers.ts'
+import { decodeResponse, type InferenceResponse } from './contract/open-inference.ts'
+import { readOutcomeSubject } from './contract/subjects.ts'
+import type { Tensor } from './contract/tensor.ts'
+import { PeltonError, type Reason, showValue } from './errors.ts'
+
+interface Answered {
+  /** Id of the event: what its producer gave, and what `publish()` returned. */
+  readonly id: string
+  /** Identity of the event over models and sources: the same as in the receipt of `publish()`. */
+  readonly token: string
+  readonly model: string
+  /** How often Pelton had started to predict the event, from 1. */
+  readonly attempt: number
+  /** When the outcome was made, by the broker's clock. */
+  readonly time: Date
+  /** Sequence of the event in FEATURES. */
+  readonly eventSequence: number
+  /** Trace context of the event. */
+  readonly traceparent: string | undefined
+  /** All headers, names in lower case. */
+  readonly headers: Headers
+  /** The body as it lies in the stream. */
+  readonly body: Uint8Array
+}
+
+export interface Prediction extends Answered {
+  readonly kind: 'prediction'
+  readonly modelVersion: string
+  /**
+   * The model's outputs, decoded when first read.
+   *
+   * @throws PeltonError `malformed` or `schema-mismatch` when the body is not an Open Inference Protocol response
+   */
+  readonly outputs: readonly Tensor[]
+  /** From being stored to being started, milliseconds. */
+  readonly queueMs: number
+  readonly inferenceMs: number
+  /** Rows of all events that shared the model call. */
+  readonly batchRows: number
+  /** Why a lesser model or a cached answer was used, if so. */
+  readonly degraded: string | undefined
+  readonly cached: boolean
+  /**
+   * The one value of an output.
+   *
+   * @throws PeltonError `invalid-argument` when there is no such output or it has more than one element
+   */
+  value(output: string): number | bigint | string | boolean
+}
+
+/** What became of an event that could not be predicted: its dead letter is kept for operators. */
+export interface Failure extends Answered {
+  readonly kind: 'failure'
+  /** One of the closed set; a newer worker may know more. */
+  readonly reason: Reason | (string & {})
+  /** What is wrong, where, and what to do. */
+  readonly description: string
+  /** Where it failed: `guard`, `decode`, `validate`, `batch`, `infer` or `publish`. */
+  readonly stage: string
+}
+
+/** The one outcome of an event. */
+export type StoredResult = Prediction | Failure
+
+/**
+ * Reads a message of RESULTS, or a wake-up copy of one.
+ *
+ * @returns `undefined` for a message that is not an outcome
+ */
+export function readResult(subject: string, headers: Headers, body: Uint8Array): StoredResult | undefined {
+  const outcome = readHeader(headers, HEADERS.outcome)
+  if (outcome !== 'prediction' && outcome !== 'dead-letter') return undefined
+  const answered = readAnswered(subject, headers, body)
+  if (outcome === 'prediction') return readPrediction(answered, headers, body)
+  return {
+    ...answered,
+    kind: 'failure',
+    reason: readHeader(headers, HEADERS.deadLetterReason) ?? 'undeliverable',
+    description: readHeader(headers, HEADERS.deadLetterDescription) ?? '',
+    stage: readHeader(headers, HEADERS.stage) ?? '',
+  }
+}
+
+function readAnswered(subject: string, headers: Headers, body: Uint8Array): Answered {
+  const place = readOutcomeSubject(subject)
+  return {
+    id: decodeAttribute(readHeader(headers, HEADERS.correlationId) ?? '') ?? '',
+    token: readHeader(headers, HEADERS.token) ?? place?.token ?? '',
+    model: place?.model ?? '',
+    attempt: readNumber(headers, HEADERS.attempt),
+    time: new Date(readHeader(headers, HEADERS.time) ?? Number.NaN),
+    eventSequence: Number(readHeader(headers, HEADERS.origin)?.split(' ').at(-1)),
+    traceparent: readHeader(headers, HEADERS.traceparent),
+    headers,
+    body,
+  }
+}
+
+function readPrediction(answered: Answered, headers: Headers, body: Uint8Array): Prediction {
+  let decoded: InferenceResponse | undefined
+  const outputs = (): readonly Tensor[] => {
+    const length = readHeader(headers, HEADERS.inferenceHeaderLength)
+    decoded ??= decodeResponse(readHeader(headers, HEADERS.dataContentType), length, body)
+    return decoded.outputs
+  }
+  return {
+    ...answered,
+    kind: 'prediction',
+    modelVersion: readHeader(headers, HEADERS.modelVersion) ?? '',
+    queueMs: readNumber(headers, HEADERS.queueMs),
+    inferenceMs: readNumber(headers, HEADERS.inferenceMs),
+    batchRows: readNumber(headers, HEADERS.batchRows),
+    degraded: readHeader(headers, HEADERS.degraded),
+    cached: readHeader(headers, HEADERS.cached) === 'true',
+    get outputs() {
+      return outputs()
+    },
+    value: (output) => oneValue(outputs(), output),
+  }
+}
+
+/** NaN where the header is missing. */
+function readNumber(headers: Headers, name: string): number {
+  return Number(readHeader(headers, name) ?? Number.NaN)
+}
+
+function oneValue(outputs: readonly Tensor[], name: string): number | bigint | string | boolean {
+  const tensor = outputs.find((output) => output.name === name)
+  const [value] = tensor?.data ?? []
+  if (tensor === undefined || value === undefined || tensor.data.length !== 1) {
+    const problem =
+      tensor === undefined ? 'the prediction has no such output' : 'this output is not one value'
+    throw new PeltonError('invalid-argument', problem, {
+      field: 'output',
+      value: tensor === undefined ? showValue(name) : `${name} ${showValue(tensor.shape)}`,
+      remedy:
+        tensor === undefined
+          ? `Its outputs are ${outputs.map((output) => output.name).join(', ')}.`
+          : 'Read its tensor from outputs.',
+    })
+  }
+  if (tensor.datatype === 'BOOL') return value === 1
+  return tensor.datatype === 'FP16' ? fromHalfBits(Number(value)) : value
+}

@@ -7,6 +7,7 @@ import { doctorCommand } from './commands/doctor.ts'
 import { modelsCommand } from './commands/models.ts'
 import { provisionCommand } from './commands/provision.ts'
 import { publishCommand } from './commands/publish.ts'
+import { settingsCommand } from './commands/settings.ts'
 import { statusCommand } from './commands/status.ts'
 import { upCommand } from './commands/up.ts'
 import { watchCommand } from './commands/watch.ts'
@@ -28,6 +29,7 @@ const COMMANDS = [
   modelsCommand(),
   doctorCommand(),
   provisionCommand(),
+  settingsCommand(),
 ]
 
 const program = new Command('pelton')

@@ -99,7 +99,10 @@ export class Supervisor {
     slot.child = undefined
     if (this.#stopping) return
     const who = `worker ${slot.index + 1}`
-    if (code === EXIT_CODES.usage) return this.#giveUp(slot, who)
+    if (code === EXIT_CODES.usage) {
+      this.#giveUp(slot, who)
+      return
+    }
     slot.crashes = livedMs > HEALTHY_MS ? 1 : slot.crashes + 1
     const delayMs = Math.min(MAX_BACKOFF_MS, FIRST_BACKOFF_MS * 2 ** (slot.crashes - 1))
     const how = signal === null ? `exit code ${code}` : `signal ${signal}`

@@ -4,7 +4,7 @@ import type { NatsConnection } from '@nats-io/transport-node'
 import { subjects } from './contract/subjects.ts'
 import { COPY_HEADROOM_BYTES, STREAMS } from './contract/topology.ts'
 import { PeltonError, showValue } from './errors.ts'
-import { checkIdentity, type EventMessage, type EventToPublish, eventMessage } from './event-message.ts'
+import { type EventMessage, type EventToPublish, eventMessage } from './event-message.ts'
 import { streamInfo } from './jetstream/api.ts'
 import {
   API_ERRORS,
@@ -13,33 +13,12 @@ import {
   PublishWindow,
   publishError,
 } from './jetstream/publish-window.ts'
-import { type ConnectionOptions, type Link, openLink } from './link.ts'
+import { type Link, openLink } from './link.ts'
 import { PendingBuffer } from './pending-buffer.ts'
+import { type ProducerOptions, type ProducerSettings, readProducerSettings } from './producer-settings.ts'
 import { ReplyInbox } from './reply-inbox.ts'
 import type { StoredResult } from './result.ts'
 import { readWhenStored, type WaitOptions } from './wait-for.ts'
-
-export interface ProducerOptions extends ConnectionOptions {
-  /** Who produces: the CloudEvents source of every event, part of its identity. At most 1024 characters. */
-  readonly source: string
-  /** Pool whose workers serve the models. @default 'default' */
-  readonly pool?: string
-  /** Publishes that wait for the broker's word at once. @default 512 */
-  readonly maxInFlight?: number
-  /** Publishes accepted and not settled; beyond it `publish()` waits. @default 10_000 */
-  readonly maxBuffered?: number
-  /** Their bytes, headers included; beyond it `publish()` waits. @default 64 MiB */
-  readonly maxBufferedBytes?: number
-  /** How long the broker's word on one try may take, milliseconds. @default 5_000 */
-  readonly ackTimeoutMs?: number
-  /**
-   * How long a publish whose fate is unknown is tried again with the same id, milliseconds. At most the stream's
-   * duplicate window: a later try could be stored twice. @default 30_000
-   */
-  readonly retryForMs?: number
-  /** How long a publish that a full stream refuses is tried again, milliseconds. @default 0, the caller is told at once */
-  readonly fullRetryMs?: number
-}
 
 /** The broker's word that an event is stored: it will be answered. */
 export interface Receipt {
@@ -102,7 +81,7 @@ export interface PublishDiagnostics extends Receipt {
  * @throws PeltonError `invalid-argument`, `broker-unavailable`, `broker-too-old`, `not-provisioned`
  */
 export async function createProducer(options: ProducerOptions): Promise<Producer> {
-  const settings = readSettings(options)
+  const settings = readProducerSettings(options)
   const link = await openLink(options, `pelton producer ${settings.source.slice(0, 64)}`)
   try {
     return new StreamProducer(link, settings, await readLimits(link.connection))
@@ -110,34 +89,6 @@ export async function createProducer(options: ProducerOptions): Promise<Producer
     await link.close()
     throw thrown
   }
-}
-
-const DEFAULTS = {
-  maxInFlight: 512,
-  maxBuffered: 10_000,
-  maxBufferedBytes: 64 * 1024 ** 2,
-  ackTimeoutMs: 5_000,
-  retryForMs: 30_000,
-  fullRetryMs: 0,
-} as const
-
-type Settings = Readonly<Record<keyof typeof DEFAULTS, number>> & {
-  readonly source: string
-  readonly pool: string
-}
-
-function readSettings(options: ProducerOptions): Settings {
-  const { source, pool = 'default' } = options
-  checkIdentity('source', source)
-  checkIdentity('pool', pool)
-  const numbers = Object.entries(DEFAULTS).map(([field, fallback]) => {
-    const value = options[field as keyof typeof DEFAULTS] ?? fallback
-    const least = field === 'fullRetryMs' ? 0 : 1
-    if (Number.isSafeInteger(value) && value >= least) return [field, value] as const
-    const details = { field, value: showValue(value), remedy: `Give a whole number of ${least} or more.` }
-    throw new PeltonError('invalid-argument', 'this setting cannot be used', details)
-  })
-  return { source, pool, ...(Object.fromEntries(numbers) as Record<keyof typeof DEFAULTS, number>) }
 }
 
 /** Configuration of FEATURES; empty where this user may not ask. */
@@ -156,7 +107,7 @@ const published = channel('pelton:publish')
 
 class StreamProducer implements Producer {
   readonly #link: Link
-  readonly #settings: Settings
+  readonly #settings: ProducerSettings
   readonly #limits: Limits
   readonly #window: PublishWindow
   readonly #buffer: PendingBuffer
@@ -165,7 +116,7 @@ class StreamProducer implements Producer {
   #replies: ReplyInbox | undefined
   #closing: Promise<void> | undefined
 
-  constructor(link: Link, settings: Settings, limits: Limits) {
+  constructor(link: Link, settings: ProducerSettings, limits: Limits) {
     this.#link = link
     this.#settings = settings
     this.#limits = limits

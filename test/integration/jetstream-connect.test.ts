@@ -205,7 +205,7 @@ describe('a header block', () => {
 
   it('carries any attribute there and back', async () => {
     const connection = await connectNats({ servers: broker.url })
-    const heard = connection.subscribe('attributes')
+    const heard = connection.subscribe('attributes')[Symbol.asyncIterator]()
     const texts = fc.sample(fc.string({ unit: 'binary' }), { numRuns: 100, seed: 7 })
     for (const text of texts) {
       const block = createHeaders()
@@ -213,7 +213,7 @@ describe('a header block', () => {
       connection.publish('attributes', '', { headers: block })
     }
     for (const text of texts) {
-      const next = await heard[Symbol.asyncIterator]().next()
+      const next = await heard.next()
       const headers = readMessageHeaders(next.value as Msg)
       expect(decodeAttribute(headers.get('ce-id') ?? '')).toBe(text.toWellFormed())
     }

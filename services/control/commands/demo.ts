@@ -2,11 +2,15 @@ import { Command } from 'commander'
 import { EXIT_CODES } from '../../../shared/runtime/lifecycle.ts'
 import { provision } from '../../../shared/sdk/jetstream/provision.ts'
 import { areaUnderCurve } from '../../demo/auc.ts'
-import { type DemoReport, runDemo } from '../../demo/demo.ts'
-import { DEMO_MODELS } from '../../demo/models.ts'
-import { percentile } from '../../demo/tally.ts'
-import { useBroker } from '../broker.ts'
-import { createTerminal, type Terminal } from '../terminal.ts'
+import { type DemoProgress, type DemoReport, runDemo } from '../../demo/demo.ts'
+import { loadFlights } from '../../demo/flights.ts'
+import { DEMO_MODEL, DEMO_MODELS } from '../../demo/models.ts'
+import { type UsedBroker, useBroker } from '../broker.ts'
+import { type CommandRun, helpTail, runCommand } from '../command-run.ts'
+import { createDemoView } from '../demo-view.ts'
+import { wholeNumber } from '../option-values.ts'
+import { percentile } from '../quantities.ts'
+import type { Terminal } from '../terminal.ts'
 import { superviseWorkers } from '../workers.ts'
 
 /** The least area under the curve the demo accepts: what a model without recent delays does not reach. */
@@ -28,45 +32,68 @@ export function demoCommand(): Command {
     .option('--flights <n>', 'flights to replay', wholeNumber, 20_000)
     .option('--workers <n>', 'worker processes', wholeNumber, 1)
     .option('--unanswered <n>', 'events that may be without an answer at any time', wholeNumber, 2_000)
-    .action(async (options: DemoArguments) => {
-      process.exitCode = await demo(options, createTerminal())
-    })
+    .addHelpText(
+      'after',
+      helpTail(['pelton demo', 'pelton demo --flights 200000 --workers 2'], {
+        ok: 'every event is accounted for, and the predictions are as good as they have to be',
+        failed: 'a count does not close, or the predictions are worse than they have to be',
+      }),
+    )
+    .action((options: DemoArguments) =>
+      runCommand(
+        (run) => demo(run, options),
+        'stopping: waiting for the answers to what was sent; Ctrl-C again to force',
+      ),
+    )
 }
 
-async function demo({ flights, workers, unanswered }: DemoArguments, terminal: Terminal): Promise<number> {
-  const interrupted = new AbortController()
-  const onInterrupt = (): void => {
-    if (interrupted.signal.aborted) process.exit(EXIT_CODES.forced)
-    terminal.note('stopping: waiting for the answers to what was sent; again to force')
-    interrupted.abort()
-  }
-  process.on('SIGINT', onInterrupt).on('SIGTERM', onInterrupt)
-  const broker = await useBroker(process.env, { note: terminal.note })
+async function demo(run: CommandRun, options: DemoArguments): Promise<number> {
+  const { terminal, env, signal } = run
+  const broker = await useBroker(env, { note: terminal.note })
   try {
     await provision(broker.connection)
     const fleet = superviseWorkers({
-      count: workers,
+      count: options.workers,
       models: DEMO_MODELS,
       env: broker.env,
       note: terminal.note,
     })
+    const progress = await createProgress(run, broker, options)
     try {
       const report = await runDemo({
         connection: broker.connection,
-        count: flights,
-        maxUnanswered: unanswered,
-        signal: interrupted.signal,
-        onProgress: ({ sent, answered, total }) =>
-          terminal.progress(`flights: ${sent} of ${total} sent, ${answered} answered`),
+        count: options.flights,
+        maxUnanswered: options.unanswered,
+        signal,
+        onProgress: progress.show,
       })
       return summarize(report, terminal)
     } finally {
+      progress.close()
       await fleet.stop()
     }
   } finally {
     await broker.close()
-    process.off('SIGINT', onInterrupt).off('SIGTERM', onInterrupt)
   }
+}
+
+const REDRAW_MS = 100
+
+/** A live view where a person watches, else a line now and then. */
+async function createProgress({ terminal }: CommandRun, { connection }: UsedBroker, options: DemoArguments) {
+  const line = ({ sent, answered, total }: DemoProgress): void =>
+    terminal.progress(`flights: ${sent} of ${total} sent, ${answered} answered`)
+  if (!terminal.isInteractive) return { show: line, close: () => undefined }
+  const flights = await loadFlights({ count: options.flights })
+  const late = new Map(flights.map((flight) => [flight.id, flight.late]))
+  const view = createDemoView(connection, DEMO_MODEL, late)
+  let drawnAt = Number.NEGATIVE_INFINITY
+  const show = (progress: DemoProgress): void => {
+    if (performance.now() - drawnAt < REDRAW_MS) return
+    drawnAt = performance.now()
+    terminal.view(view.lines(progress))
+  }
+  return { show, close: view.close }
 }
 
 /** Prints what came of the run. @returns the exit code: 0 only if every count closes and the model kept its quality */
@@ -77,7 +104,7 @@ function summarize(report: DemoReport, terminal: Terminal): number {
     doubled === 0 &&
     unexpected === 0 &&
     deadLetters === deadLettersStored
-  const auc = predictions > 1 ? areaUnderCurve(report.scores, report.late) : Number.NaN
+  const auc = canRank(report) ? areaUnderCurve(report.scores, report.late) : Number.NaN
   const line = (name: string, text: string): void => terminal.print(`  ${name.padEnd(14)}${text}`)
   terminal.print(terminal.strong(`flights of ${report.source}`))
   line(
@@ -104,7 +131,7 @@ function summarize(report: DemoReport, terminal: Terminal): number {
   return closes && auc >= LEAST_AUC ? EXIT_CODES.ok : EXIT_CODES.failed
 }
 
-export function wholeNumber(text: string): number {
-  if (!/^[1-9]\d{0,8}$/.test(text)) throw new InvalidArgumentError('It must be a whole number from 1.')
-  return Number(text)
+/** A demo that was stopped early may have seen flights of one kind only. */
+function canRank({ late }: DemoReport): boolean {
+  return late.includes(true) && late.includes(false)
 }

@@ -1,15 +1,18 @@
 import { Command } from 'commander'
 import { EXIT_CODES } from '../../../shared/runtime/lifecycle.ts'
-import { encodeResponse } from '../../../shared/sdk/contract/open-inference.ts'
 import { PeltonError } from '../../../shared/sdk/errors.ts'
 import { DEMO_MODELS } from '../../demo/models.ts'
 import { type ModelRepository, openRepository, type ServedModel } from '../../worker/models/repository.ts'
-import type { TensorSpec } from '../../worker/models/signature.ts'
 import { type CommandRun, helpTail, runCommand } from '../command-run.ts'
-import { type CostFit, fitCost } from '../models/knee.ts'
-import { type Measurement, measureModel } from '../models/measure.ts'
+import { checkedJson, checkedRows, describeModel } from '../models/checked.ts'
+import { fitCost } from '../models/knee.ts'
+import { measureModel } from '../models/measure.ts'
 import { sampleInput } from '../models/sample-row.ts'
-import { showBytes, showDuration } from '../quantities.ts'
+import { showBytes } from '../quantities.ts'
+import { alignColumns } from '../terminal.ts'
+
+/** Batches are tried up to here, or to what the manifest allows. */
+const LARGEST_TRIED = 256
 
 interface ModelsArguments {
   readonly json?: boolean
@@ -93,95 +96,28 @@ async function check(run: CommandRun, folder: string | undefined, options: Model
   return isFailed ? EXIT_CODES.failed : code
 }
 
-async function checkModel({ terminal, signal }: CommandRun, model: ServedModel, options: ModelsArguments) {
+async function checkModel(
+  { terminal, signal }: CommandRun,
+  model: ServedModel,
+  options: ModelsArguments,
+): Promise<void> {
   const sample = sampleInput(model)
   const measurement = await measureModel(
     {
       path: model.path,
       inputs: sample.inputs,
       outputs: model.manifest.outputs,
-      maxRows: model.batchable ? Math.max(256, model.maxBatchRows) : 1,
+      maxRows: model.batchable ? Math.max(LARGEST_TRIED, model.maxBatchRows) : 1,
     },
     signal,
   )
-  const cost = fitCost(measurement.timings)
-  const prediction = Buffer.from(
-    encodeResponse({ modelName: model.name, modelVersion: model.version, outputs: measurement.prediction })
-      .body,
-  ).toString()
+  const checked = { model, measurement, cost: fitCost(measurement.timings), sampleFrom: sample.origin }
   if (options.json === true) {
-    const { loadMs, memoryBytes, timings } = measurement
-    const facts = {
-      ...describeModel(model),
-      loadMs,
-      memoryBytes,
-      timings,
-      ...cost,
-      goldenSamples: model.manifest.golden.length,
-    }
-    return terminal.json({
-      ...facts,
-      sampleFrom: sample.origin,
-      prediction: JSON.parse(prediction) as unknown,
-      notes: model.notes,
-    })
+    terminal.json(checkedJson(checked))
+    return
   }
   terminal.print(terminal.strong(`${model.name} version ${model.version}`))
-  const line = (name: string, text: string): void => terminal.print(`  ${name.padEnd(12)}${text}`)
-  for (const [index, input] of model.signature.inputs.entries())
-    line(index === 0 ? 'inputs' : '', showSpec(input))
-  for (const [index, output] of model.signature.outputs.entries())
-    line(index === 0 ? 'outputs' : '', showSpec(output))
-  line('golden', goldenText(model))
-  for (const note of model.notes) line('note', note)
-  line(
-    'file',
-    `${showBytes(model.sizeBytes)}, loads in ${showDuration(measurement.loadMs)}, ${showBytes(measurement.memoryBytes)} of memory`,
-  )
-  for (const [index, text] of batchLines(model, measurement, cost).entries())
-    line(index === 0 ? 'batching' : '', text)
-  line(
-    'prediction',
-    `${prediction.length <= 200 ? prediction : `${prediction.slice(0, 199)}…`} (${sample.origin})`,
-  )
-}
-
-function goldenText({ manifest: { golden } }: ServedModel): string {
-  return golden.length === 0
-    ? 'none in the manifest: nothing proves that the answers are right'
-    : `${golden.length} met`
-}
-
-function batchLines(model: ServedModel, { timings }: Measurement, cost: CostFit): string[] {
-  const [first] = timings
-  const perRow = (ms: number): string => `${(ms * 1_000).toFixed(0)} µs`
-  if (!model.batchable) return [`no: one row a run, ${perRow(first?.ms ?? 0)}`]
-  const best = timings.find(({ rows }) => rows === cost.kneeRows)
-  const gain = best === undefined || first === undefined ? 1 : first.ms / (best.ms / best.rows)
-  const lines = [
-    `yes, up to ${model.maxBatchRows} rows; t(b) ≈ ${perRow(cost.fixedMs)} + ${perRow(cost.perRowMs)} · b`,
-    `knee at ${cost.kneeRows} rows: a row costs ${perRow((best?.ms ?? 0) / cost.kneeRows)}, ${gain.toFixed(1)} times less than alone`,
-  ]
-  if (cost.kneeRows > model.maxBatchRows)
-    lines.push(`batching.maxRows: ${cost.kneeRows} in its manifest would be cheaper`)
-  return lines
-}
-
-function showSpec({ name, datatype, shape }: TensorSpec): string {
-  return `${name} ${datatype}[${shape.map((size) => size ?? '?').join(', ')}]`
-}
-
-function describeModel(model: ServedModel) {
-  return {
-    model: model.name,
-    version: model.version,
-    sha256: model.digest,
-    sizeBytes: model.sizeBytes,
-    batchable: model.batchable,
-    maxBatchRows: model.maxBatchRows,
-    inputs: model.signature.inputs.map(showSpec),
-    outputs: model.manifest.outputs,
-  }
+  for (const line of alignColumns(checkedRows(checked))) terminal.print(`  ${line}`)
 }
 
 function open({ env, terminal }: CommandRun, folder: string | undefined): Promise<ModelRepository> {
@@ -204,7 +140,10 @@ function reportFailure(
   error: PeltonError,
   { json = false }: ModelsArguments,
 ): void {
-  if (json) return terminal.json({ model, version, refused: error.message })
+  if (json) {
+    terminal.json({ model, version, refused: error.message })
+    return
+  }
   terminal.print(
     `${terminal.bad('refused')}  ${model}${version === undefined ? '' : ` version ${version}`}: ${error.message}`,
   )

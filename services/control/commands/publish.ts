@@ -12,6 +12,9 @@ import { readLines } from '../publish/lines.ts'
 import { type PublishCounts, publishLines } from '../publish/publish-lines.ts'
 import { showCount } from '../quantities.ts'
 
+/** A full stream is no fault of a line: the file waits this long for workers to make room. */
+const FULL_PATIENCE_MS = 600_000
+
 interface PublishArguments {
   readonly lane: Lane
   readonly source: string
@@ -69,7 +72,12 @@ async function publish(
   const started = performance.now()
   const counts = await withBroker(run, async ({ connection }) => {
     const { source, pool, modelVersion, deadline, idField } = options
-    const producer = await createProducer({ connection, source, ...(pool !== undefined && { pool }) })
+    const producer = await createProducer({
+      connection,
+      source,
+      fullRetryMs: FULL_PATIENCE_MS,
+      ...(pool !== undefined && { pool }),
+    })
     try {
       return await publishLines(readLines(input, signal), {
         source: file === '-' ? 'standard input' : file,

@@ -55,11 +55,17 @@ function show(
   { json = false, watch = false }: StatusArguments,
 ): void {
   const pace = paceBetween(earlier, snapshot)
-  if (json) return terminal.json({ ...snapshot, at: new Date(snapshot.at).toISOString(), ...pace })
+  if (json) {
+    terminal.json({ ...snapshot, at: new Date(snapshot.at).toISOString(), ...pace })
+    return
+  }
   const lines = statusTables(snapshot, pace).flatMap((table, index) =>
     index === 0 ? alignColumns(table) : ['', ...alignColumns(table)],
   )
-  if (watch && terminal.isInteractive) return terminal.view(lines)
+  if (watch && terminal.isInteractive) {
+    terminal.view(lines)
+    return
+  }
   const [first = '', ...rest] = lines
   terminal.print(terminal.strong(first))
   for (const line of rest) terminal.print(line)

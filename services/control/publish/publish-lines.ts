@@ -1,5 +1,4 @@
-import { setTimeout as sleep } from 'node:timers/promises'
-import { PeltonError } from '../../../shared/sdk/errors.ts'
+import type { PeltonError } from '../../../shared/sdk/errors.ts'
 import { type EventLine, lineError, readEventLine } from './event-line.ts'
 import type { NumberedLine } from './lines.ts'
 
@@ -24,8 +23,6 @@ export interface PublishLinesOptions {
 
 /** Events sent and not yet acknowledged. */
 const MAX_OPEN = 512
-/** How long a refusal for want of room is waited out, per event. */
-const FULL_PATIENCE_MS = 600_000
 
 /**
  * Publishes every line; resolves once each is acknowledged or has failed. The order of lines is not kept where an event
@@ -35,7 +32,7 @@ export async function publishLines(
   lines: AsyncIterable<NumberedLine>,
   options: PublishLinesOptions,
 ): Promise<PublishCounts> {
-  const { source, idField, keepGoing, onError, onProgress } = options
+  const { source, idField, keepGoing, publish, onError, onProgress } = options
   const counts: PublishCounts = { published: 0, duplicates: 0, failed: 0 }
   const open = new Set<Promise<void>>()
   const fail = (thrown: unknown, lineNumber: number): void => {
@@ -46,7 +43,7 @@ export async function publishLines(
     if (counts.failed > 0 && !keepGoing) break
     try {
       const event = readEventLine(bytes, idField === undefined ? {} : { idField })
-      const sent = publishPatiently(event, options)
+      const sent = publish(event)
         .then(({ duplicate }) => void (duplicate ? counts.duplicates++ : counts.published++))
         .catch((thrown: unknown) => fail(thrown, number))
         .finally(() => {
@@ -61,21 +58,4 @@ export async function publishLines(
   }
   await Promise.all(open)
   return counts
-}
-
-/** A full stream is no fault of the line: the file waits as long as workers make room. */
-async function publishPatiently(
-  event: EventLine,
-  { publish }: PublishLinesOptions,
-): Promise<{ readonly duplicate: boolean }> {
-  const giveUpAt = performance.now() + FULL_PATIENCE_MS
-  for (let delayMs = 50; ; delayMs = Math.min(2_000, delayMs * 2)) {
-    try {
-      return await publish(event)
-    } catch (thrown) {
-      const isFull = thrown instanceof PeltonError && thrown.code === 'stream-full'
-      if (!isFull || performance.now() > giveUpAt) throw thrown
-      await sleep(delayMs)
-    }
-  }
 }

@@ -1,0 +1,172 @@
+import type { NatsConnection } from '@nats-io/transport-node'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import {
+  COPY_HEADROOM_BYTES,
+  consumerSpecs,
+  DEFAULT_TOPOLOGY,
+  streamSpecs,
+} from '../../shared/sdk/contract/topology.ts'
+import { consumerInfo, requestApi, streamInfo } from '../../shared/sdk/jetstream/api.ts'
+import { provision, requireConsumer, requireStreams } from '../../shared/sdk/jetstream/provision.ts'
+import { PublishWindow } from '../../shared/sdk/jetstream/publish-window.ts'
+import { startTestBroker, type TestBroker } from '../kit/broker.ts'
+
+let broker: TestBroker
+let connection: NatsConnection
+
+beforeEach(async () => {
+  broker = await startTestBroker()
+  connection = await broker.connect()
+})
+afterEach(() => broker?.stop())
+
+async function configOf(stream: string): Promise<Record<string, unknown>> {
+  return { ...(await streamInfo(connection, stream))?.config }
+}
+
+async function update(stream: string, changes: object): Promise<void> {
+  await requestApi(connection, `STREAM.UPDATE.${stream}`, { ...(await configOf(stream)), ...changes })
+}
+
+async function updateConsumer(stream: string, name: string, changes: object): Promise<void> {
+  const info = await consumerInfo(connection, stream, name)
+  await requestApi(connection, `CONSUMER.CREATE.${stream}.${name}.${info?.config.filter_subject}`, {
+    stream_name: stream,
+    config: { ...info?.config, ...changes },
+    action: 'update',
+  })
+}
+
+describe('provision', () => {
+  it('creates everything, and says so; a second run finds nothing to do', async () => {
+    const notes = await broker.provision({ pools: ['default', 'my pool.1'] })
+    const streams = streamSpecs(DEFAULT_TOPOLOGY, 1024 * 1024)
+    expect(notes.filter((note) => note.startsWith('created stream'))).toHaveLength(streams.length)
+    expect(notes.filter((note) => note.startsWith('created consumer'))).toHaveLength(12)
+    for (const spec of streams) expect(await configOf(spec.name)).toMatchObject({ ...spec })
+    for (const { stream, ...spec } of consumerSpecs('my pool.1', DEFAULT_TOPOLOGY)) {
+      expect((await consumerInfo(connection, stream, spec.durable_name))?.config).toMatchObject(spec)
+    }
+    expect(await broker.provision({ pools: ['default', 'my pool.1'] })).toEqual([])
+  })
+
+  it('works out the largest event from what the broker takes', async () => {
+    const small = await startTestBroker({ config: 'max_payload: 64KB' })
+    try {
+      await small.provision()
+      const link = await small.connect()
+      expect((await streamInfo(link, 'FEATURES'))?.config.max_msg_size).toBe(64 * 1024 - COPY_HEADROOM_BYTES)
+    } finally {
+      await small.stop()
+    }
+  })
+
+  it('refuses a broker whose messages are too small', async () => {
+    const tiny = await startTestBroker({ config: 'max_payload: 8KB' })
+    try {
+      await expect(tiny.provision()).rejects.toMatchObject({
+        code: 'not-provisioned',
+        details: { field: 'max_payload' },
+      })
+    } finally {
+      await tiny.stop()
+    }
+  })
+
+  it('lets limits grow without losing what is stored, and says what changed', async () => {
+    await broker.provision({ topology: { featuresMaxMessages: 10 } })
+    const window = new PublishWindow(connection)
+    const event = { subject: 'features.default.m.high', headers: [], body: Buffer.from('x') }
+    expect(await window.publish(event)).toMatchObject({ kind: 'stored' })
+    window.close()
+    const notes = await broker.provision({ topology: { featuresMaxMessages: 20 } })
+    expect(notes).toEqual(['changed stream FEATURES: max_msgs 10 → 20'])
+    expect(await streamInfo(connection, 'FEATURES')).toMatchObject({
+      config: { max_msgs: 20 },
+      state: { messages: 1 },
+    })
+  })
+
+  it('keeps limits an operator made larger, and says so', async () => {
+    await broker.provision()
+    await update('RESULTS', { max_msgs: -1, max_age: 48 * 3_600_000_000_000 })
+    const notes = await broker.provision()
+    expect(notes).toHaveLength(2)
+    for (const note of notes) expect(note).toMatch(/^stream RESULTS: max_(?:msgs|age) stays at/)
+    expect(await configOf('RESULTS')).toMatchObject({ max_msgs: -1, max_age: 48 * 3_600_000_000_000 })
+  })
+
+  it.each([
+    ['retention', { retention: 'interest' }],
+    ['subjects', { subjects: ['features.*.*.high'] }],
+    ['discard', { discard: 'old', discard_new_per_subject: false }],
+  ])('refuses to change %s of a stream, and leaves it as it is', async (field, differing) => {
+    const [spec] = streamSpecs(DEFAULT_TOPOLOGY, 1024 * 1024)
+    await requestApi(connection, 'STREAM.CREATE.FEATURES', { ...spec, ...differing, max_msgs: 7 })
+    const before = await configOf('FEATURES')
+    await expect(broker.provision()).rejects.toMatchObject({ code: 'not-provisioned', details: { field } })
+    expect(await configOf('FEATURES')).toEqual(before)
+  })
+
+  it('repairs a consumer that would count attempts', async () => {
+    await broker.provision()
+    await updateConsumer('FEATURES', 'worker-default-high', { max_deliver: 3 })
+    await expect(requireConsumer(connection, 'FEATURES', 'worker-default-high')).rejects.toMatchObject({
+      code: 'not-provisioned',
+      details: { field: 'max_deliver' },
+    })
+    expect(await broker.provision()).toEqual(['changed consumer worker-default-high: max_deliver 3 → -1'])
+    expect(await requireConsumer(connection, 'FEATURES', 'worker-default-high')).toEqual({
+      ackWaitMs: 30_000,
+    })
+  })
+
+  it('refuses a consumer with a backoff of its own, or another filter', async () => {
+    await broker.provision()
+    await updateConsumer('RETRIES', 'retry-default-low', { max_deliver: 5, backoff: [1_000_000_000] })
+    await expect(broker.provision()).rejects.toMatchObject({
+      code: 'not-provisioned',
+      details: { field: 'backoff' },
+    })
+    await requestApi(connection, 'CONSUMER.DELETE.RETRIES.retry-default-low')
+    await requestApi(connection, 'CONSUMER.CREATE.RETRIES.retry-default-low.due.x.*.low.*', {
+      stream_name: 'RETRIES',
+      config: { ...consumerSpecs('default', DEFAULT_TOPOLOGY).at(-1), filter_subject: 'due.x.*.low.*' },
+    })
+    await expect(broker.provision()).rejects.toMatchObject({
+      code: 'not-provisioned',
+      details: { field: 'filter_subject' },
+    })
+  })
+
+  it('can be run by several at once', async () => {
+    const links = await Promise.all([1, 2, 3, 4].map(() => broker.connect()))
+    await Promise.all(links.map((link) => provision(link, { pools: ['a', 'b'] })))
+    expect(await broker.provision({ pools: ['a', 'b'] })).toEqual([])
+  })
+
+  it('can be run by several at once who ask for different limits: the largest holds', async () => {
+    const links = await Promise.all([1, 2, 3, 4].map(() => broker.connect()))
+    await Promise.all(
+      links.map((link, index) => provision(link, { topology: { featuresMaxMessages: 10 * (index + 1) } })),
+    )
+    expect((await configOf('FEATURES')).max_msgs).toBe(40)
+  })
+})
+
+describe('requireStreams and requireConsumer', () => {
+  it('name what is missing, and what to do', async () => {
+    await expect(requireStreams(connection, ['FEATURES'])).rejects.toMatchObject({
+      code: 'not-provisioned',
+      message: expect.stringContaining('stream FEATURES'),
+      details: { remedy: expect.stringContaining('pelton provision') },
+    })
+    await broker.provision()
+    const found = await requireStreams(connection, ['FEATURES', 'RESULTS'])
+    expect([...found.keys()]).toEqual(['FEATURES', 'RESULTS'])
+    await expect(requireConsumer(connection, 'FEATURES', 'worker-other-high')).rejects.toMatchObject({
+      code: 'not-provisioned',
+      message: expect.stringContaining('consumer worker-other-high'),
+    })
+  })
+})

@@ -1,0 +1,185 @@
+import { type ChildProcess, execFile, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync } from 'node:fs'
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath, pathToFileURL } from 'node:url'
+import { promisify } from 'node:util'
+import { connect, type NatsConnection } from '@nats-io/transport-node'
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { DEMO_MODELS } from '../../services/demo/models.ts'
+import { STREAMS } from '../../shared/sdk/contract/topology.ts'
+import { consumerInfo } from '../../shared/sdk/jetstream/api.ts'
+import { startWorkerProcess, type WorkerProcess } from '../kit/worker-process.ts'
+
+const run = promisify(execFile)
+const ROOT = fileURLToPath(new URL('../..', import.meta.url))
+const SDK = join(ROOT, 'shared/sdk')
+/** Snippets of the README, by the word behind ```ts. */
+const snippets = new Map<string, string>()
+
+let project: string
+let installed: string
+let broker: { readonly url: string; stop(): Promise<void> }
+let connection: NatsConnection
+let worker: WorkerProcess
+const children: ChildProcess[] = []
+
+beforeAll(async () => {
+  project = await mkdtemp(join(tmpdir(), 'pelton-packaging-'))
+  installed = join(project, 'node_modules/pelton')
+  const readme = await readFile(join(SDK, 'README.md'), 'utf8')
+  for (const [, name = '', code = ''] of readme.matchAll(/^```ts (\w+)\n(.*?)^```$/gms))
+    snippets.set(name, code)
+  await install()
+  const { startTestBroker } = await import(pathToFileURL(join(installed, 'dist/testing.js')).href)
+  broker = await startTestBroker({ note: (text: string) => process.stderr.write(`${text}\n`) })
+  connection = await connect({ servers: broker.url })
+  worker = await startWorkerProcess({ url: broker.url, models: DEMO_MODELS })
+})
+
+afterEach(async () => {
+  for (const child of children.splice(0)) {
+    if (child.exitCode === null && child.signalCode === null) child.kill('SIGKILL')
+  }
+})
+
+afterAll(async () => {
+  worker?.kill('SIGKILL')
+  await worker?.ended
+  await connection?.close()
+  await broker?.stop()
+  await rm(project, { recursive: true, force: true })
+  await rm(join(SDK, 'dist'), { recursive: true, force: true })
+})
+
+/** Packs the SDK and installs the tarball into an empty project, as a user would. */
+async function install(): Promise<void> {
+  const { stdout } = await run('npm', ['pack', '--json', '--pack-destination', project], { cwd: SDK })
+  const [{ filename }] = JSON.parse(stdout.slice(stdout.indexOf('[')))
+  await writeFile(join(project, 'package.json'), JSON.stringify({ private: true, type: 'module' }))
+  const quiet = ['--prefer-offline', '--no-audit', '--no-fund', '--ignore-scripts']
+  const wanted = [`./${filename}`, '@types/node@20', 'typescript@7.0.2']
+  await run('npm', ['install', ...quiet, ...wanted], { cwd: project }).catch((cause: unknown) => {
+    const why =
+      'npm install of the packed SDK failed: this test needs a package registry, or npm with a warm cache'
+    throw new Error(why, { cause })
+  })
+}
+
+/** Starts a compiled snippet and resolves once it has printed `lines` lines. Rejects when it ends before. */
+async function start(
+  name: string,
+  lines: number,
+): Promise<{ readonly child: ChildProcess; readonly printed: readonly string[] }> {
+  const env = { ...process.env, PELTON_NATS_URL: broker.url }
+  const child = spawn(process.execPath, [`${name}.js`], {
+    cwd: project,
+    env,
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  children.push(child)
+  let out = ''
+  let err = ''
+  const printed = (): string[] => out.split('\n').slice(0, -1)
+  await new Promise<void>((resolve, reject) => {
+    const check = (): void => void (printed().length >= lines && resolve())
+    child.stderr?.on('data', (data: Buffer) => {
+      err += data.toString()
+    })
+    child.stdout?.on('data', (data: Buffer) => {
+      out += data.toString()
+      check()
+    })
+    child.once('close', (code) => {
+      if (code !== 0) reject(new Error(`${name} ended with ${code}:\n${out}${err}`))
+      else resolve()
+    })
+    check()
+  })
+  return { child, printed: printed() }
+}
+
+/** Runs a snippet to its end. */
+async function finish(name: string): Promise<readonly string[]> {
+  const { printed, child } = await start(name, Number.POSITIVE_INFINITY)
+  expect(child.exitCode).toBe(0)
+  return printed
+}
+
+async function until(isSo: () => Promise<boolean>): Promise<void> {
+  while (!(await isSo())) await new Promise((resolve) => setTimeout(resolve, 20))
+}
+
+describe('the packed SDK', () => {
+  test('holds no tests and needs the NATS client and lossless-json only', async () => {
+    const files = await readdir(join(installed, 'dist'), { recursive: true })
+    expect(files.filter((file) => /\.test\.|testdata/.test(file))).toEqual([])
+    expect(existsSync(join(installed, 'LICENSE'))).toBe(true)
+    const manifest = JSON.parse(await readFile(join(installed, 'package.json'), 'utf8'))
+    expect(Object.keys(manifest.dependencies)).toEqual([
+      '@nats-io/jetstream',
+      '@nats-io/transport-node',
+      'lossless-json',
+    ])
+    for (const stranger of ['zod', 'pino', 'onnxruntime-node', 'commander'])
+      expect(existsSync(join(project, 'node_modules', stranger))).toBe(false)
+  })
+
+  test('has a README whose first two snippets are at most ten lines', () => {
+    expect([...snippets.keys()].slice(0, 1)).toEqual(['producer'])
+    for (const name of ['producer', 'subscriber']) {
+      const lines = (snippets.get(name) ?? '').split('\n').filter((line) => line.trim() !== '')
+      expect(lines.length, name).toBeGreaterThan(3)
+      expect(lines.length, name).toBeLessThanOrEqual(10)
+    }
+  })
+
+  test('compiles every snippet of its README strictly, its own declarations included', async () => {
+    for (const [name, code] of snippets) await writeFile(join(project, `${name}.ts`), code)
+    const compilerOptions = {
+      target: 'es2023',
+      module: 'nodenext',
+      strict: true,
+      noUncheckedIndexedAccess: true,
+      exactOptionalPropertyTypes: true,
+      types: ['node'],
+    }
+    const files = [...snippets.keys()].map((name) => `${name}.ts`)
+    await writeFile(join(project, 'tsconfig.json'), JSON.stringify({ compilerOptions, files }))
+    const compiler = join(project, 'node_modules/.bin/tsc')
+    const said = await run(compiler, [], { cwd: project }).catch((error: { stdout: string }) => error)
+    expect(said.stdout).toBe('')
+  })
+
+  test("the README's producer and subscriber get a prediction from a real worker", async () => {
+    const subscribing = start('subscriber', 1)
+    await until(async () => (await consumerInfo(connection, STREAMS.results, 'sub-gate-board')) !== undefined)
+    expect(await finish('producer')).toEqual(['NW329 is number 1'])
+    const { printed } = await subscribing
+    expect(printed[0]).toMatch(/^NW329 0\.\d+$/)
+    expect(await finish('producer')).toEqual(['NW329 is number 1, sent before'])
+  })
+
+  test("the README's request gets a failure notice, and finds it again", async () => {
+    expect(await finish('request')).toEqual([expect.stringMatching(/^schema-mismatch /), 'true'])
+  })
+
+  test("the README's batches and tensors run", async () => {
+    await finish('tensors')
+    const { printed } = await start('batches', 1)
+    expect(printed.join('\n')).toContain("'NW329', '2', ")
+  })
+
+  test("the README's test with a broker of its own sees a full stream", async () => {
+    expect(await finish('testing')).toEqual(['stream-full'])
+  })
+
+  test('leaves no process behind when a snippet that runs for ever is ended', async () => {
+    const { child } = await start('batches', 1)
+    child.kill('SIGTERM')
+    if (child.exitCode === null && child.signalCode === null) await once(child, 'exit')
+    expect(child.signalCode).toBe('SIGTERM')
+  })
+})

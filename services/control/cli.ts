@@ -19,6 +19,10 @@ for (const stream of [process.stdout, process.stderr]) {
   )
 }
 
+// npm runs scripts in the root of the repository; paths are meant from where it was called.
+const { INIT_CWD, npm_lifecycle_event: script } = process.env
+if (INIT_CWD && (script === 'pelton' || script === 'start')) process.chdir(INIT_CWD)
+
 const COMMANDS = [
   upCommand(),
   demoCommand(),

@@ -7,6 +7,8 @@ export interface CommandRun {
   readonly env: NodeJS.ProcessEnv
   /** Aborted by the first Ctrl-C or SIGTERM: finish what is under way, begin nothing new. */
   readonly signal: AbortSignal
+  /** Calls `end` just before a second Ctrl-C ends the process: what this command started must not outlive it. */
+  onForced(end: () => void): void
 }
 
 /**
@@ -21,14 +23,19 @@ export async function runCommand(
 ): Promise<void> {
   const terminal = createTerminal()
   const interrupted = new AbortController()
+  const ends: (() => void)[] = []
   const onInterrupt = (): void => {
-    if (interrupted.signal.aborted) process.exit(EXIT_CODES.forced)
+    if (interrupted.signal.aborted) {
+      for (const end of ends) end()
+      process.exit(EXIT_CODES.forced)
+    }
     terminal.note(onStopping)
     interrupted.abort()
   }
   process.on('SIGINT', onInterrupt).on('SIGTERM', onInterrupt)
   try {
-    process.exitCode = await work({ terminal, env: process.env, signal: interrupted.signal })
+    const onForced = (end: () => void): void => void ends.push(end)
+    process.exitCode = await work({ terminal, env: process.env, signal: interrupted.signal, onForced })
   } finally {
     process.off('SIGINT', onInterrupt).off('SIGTERM', onInterrupt)
   }
@@ -46,6 +53,13 @@ export function pause(ms: number, signal: AbortSignal): Promise<void> {
     const timer = setTimeout(done, ms)
     signal.addEventListener('abort', done)
   })
+}
+
+/** How a person calls this program: through npm in a clone, else by its name. */
+export function programName(env: NodeJS.ProcessEnv): string {
+  return env.npm_lifecycle_event === 'pelton' || env.npm_lifecycle_event === 'start'
+    ? 'npm run -s pelton --'
+    : 'pelton'
 }
 
 /** Help text behind the options: examples, and how the command ends. */

@@ -58,6 +58,7 @@ async function demo(run: CommandRun, options: DemoArguments): Promise<number> {
       env: broker.env,
       note: terminal.note,
     })
+    run.onForced(() => void fleet.stop()) // the second call: what still drains is killed
     const progress = await createProgress(run, broker, options)
     try {
       const report = await runDemo({

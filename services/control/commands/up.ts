@@ -6,7 +6,7 @@ import { PeltonError } from '../../../shared/sdk/errors.ts'
 import { provision } from '../../../shared/sdk/jetstream/provision.ts'
 import { DEMO_MODEL, DEMO_MODELS } from '../../demo/models.ts'
 import { type UsedBroker, useBroker } from '../broker.ts'
-import { type CommandRun, helpTail, runCommand } from '../command-run.ts'
+import { type CommandRun, helpTail, programName, runCommand } from '../command-run.ts'
 import { brokerDataDir, readTopology, TOPOLOGY_SETTINGS } from '../config.ts'
 import { portNumber, wholeNumber } from '../option-values.ts'
 import { addSettingOptions, withOptions } from '../setting-options.ts'
@@ -66,6 +66,7 @@ async function up(run: CommandRun, options: UpArguments): Promise<number> {
   try {
     await provision(broker.connection, { topology, note: terminal.note })
     const fleet = startFleet(run, broker, { count: options.workers, models, onGivenUp: end.fail })
+    run.onForced(() => void fleet.stop()) // the second call: what still drains is killed
     try {
       await end.reached
     } finally {
@@ -85,7 +86,7 @@ interface FleetArguments {
 }
 
 /** Starts the workers; once all take events, says how to send one. */
-function startFleet({ terminal }: CommandRun, broker: UsedBroker, fleet: FleetArguments): Supervisor {
+function startFleet({ terminal, env }: CommandRun, broker: UsedBroker, fleet: FleetArguments): Supervisor {
   const ready = new Set<number>()
   return superviseWorkers({
     count: fleet.count,
@@ -100,7 +101,10 @@ function startFleet({ terminal }: CommandRun, broker: UsedBroker, fleet: FleetAr
         `${fleet.count === 1 ? 'the worker takes' : `${fleet.count} workers take`} events; Ctrl-C to stop`,
       )
       terminal.print(`PELTON_NATS_URL=${broker.url}`)
-      if (fleet.models === DEMO_MODELS) terminal.note(`try it from another terminal:\n  ${EXAMPLE}`)
+      if (fleet.models === DEMO_MODELS)
+        terminal.note(
+          `try it from another terminal:\n  ${EXAMPLE_LINE} | ${programName(env)} publish ${DEMO_MODEL}`,
+        )
     },
     onGivenUp: () =>
       fleet.onGivenUp(
@@ -126,7 +130,7 @@ const EXAMPLE_FLIGHT = {
 }
 
 /** One flight of the demo, as a person would send it. */
-const EXAMPLE = `echo '${JSON.stringify({ id: 'flight-1', features: EXAMPLE_FLIGHT })}' | pelton publish ${DEMO_MODEL}`
+const EXAMPLE_LINE = `echo '${JSON.stringify({ id: 'flight-1', features: EXAMPLE_FLIGHT })}'`
 
 /** Settles when the command is to end: at Ctrl-C, or with the error that ends it. */
 function createEnd(signal: AbortSignal): { readonly reached: Promise<void>; fail(error: PeltonError): void } {

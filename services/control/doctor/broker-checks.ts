@@ -119,8 +119,8 @@ export async function checkResults(
   const kept = info.state.messages
   const memory =
     most > 0
-      ? `results: ${showBytes(kept * RESULT_BYTES)} of broker memory now, ${showBytes(most * RESULT_BYTES)} when all ${showCount(most)} are kept`
-      : `results: ${showBytes(kept * RESULT_BYTES)} of broker memory now, without a bound`
+      ? `${showBytes(kept * RESULT_BYTES)} of broker memory now, ${showBytes(most * RESULT_BYTES)} when all ${showCount(most)} are kept`
+      : `${showBytes(kept * RESULT_BYTES)} of broker memory now, without a bound`
   const findings: Finding[] = [
     most > 0
       ? ok('results', memory)

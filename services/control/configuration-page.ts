@@ -94,6 +94,6 @@ function without(shape: z.ZodRawShape, left: z.ZodRawShape): z.ZodRawShape {
 
 function table(rows: readonly (readonly string[])[]): string {
   const head = ['Variable', 'Default', 'Meaning']
-  const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`
+  const line = (cells: readonly string[]): string => `| ${cells.join(' | ').replaceAll('<', '\\<')} |`
   return [line(head), line(head.map(() => '---')), ...rows.map(line)].join('\n')
 }

@@ -6,7 +6,8 @@ import { readMessageHeaders } from '../../shared/sdk/jetstream/stored-message.ts
 import { readResult } from '../../shared/sdk/result.ts'
 import { areaUnderCurve } from '../demo/auc.ts'
 import type { DemoProgress } from '../demo/demo.ts'
-import { percentile, showCount, showDuration } from './quantities.ts'
+import { percentile } from '../demo/tally.ts'
+import { showCount, showDuration } from './quantities.ts'
 
 /** What the demo shows while it runs. Everything is measured on the wire, beside the demo's own counting. */
 export interface DemoView {

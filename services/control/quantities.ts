@@ -28,8 +28,3 @@ export function showDuration(ms: number): string {
 export function showShare(share: number): string {
   return `${(share * 100).toFixed(share > 0 && share < 0.1 ? 1 : 0)} %`
 }
-
-/** The value below which a share of ascending `sorted` values lies (nearest rank); NaN of none. */
-export function percentile(sorted: readonly number[], share: number): number {
-  return sorted[Math.max(0, Math.ceil(share * sorted.length) - 1)] ?? Number.NaN
-}

@@ -11,7 +11,9 @@ export function count(least: number, most: number) {
 }
 
 /** A duration in whole milliseconds. */
-export const milliseconds = count
+export function milliseconds(least: number, most: number) {
+  return count(least, most)
+}
 
 export function bytes(least: number) {
   return count(least, Number.MAX_SAFE_INTEGER)

@@ -1,4 +1,5 @@
 import { channel } from 'node:diagnostics_channel'
+import { setMaxListeners } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { NatsConnection } from '@nats-io/transport-node'
 import { subjects } from './contract/subjects.ts'
@@ -118,6 +119,7 @@ class StreamProducer implements Producer {
 
   constructor(link: Link, settings: ProducerSettings, limits: Limits) {
     this.#link = link
+    setMaxListeners(0, this.#giveUp.signal) // one for each publish that waits to try again
     this.#settings = settings
     this.#limits = limits
     const { maxInFlight, ackTimeoutMs, maxBuffered, maxBufferedBytes, retryForMs } = settings

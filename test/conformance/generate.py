@@ -9,6 +9,7 @@ elements in base64 or, for strings, a list. A value that is no tensor has only "
 Nothing is downloaded: the cases come from the `onnx` package (Debian: python3-onnx).
 """
 import base64
+import collections
 import json
 import os
 import sys
@@ -44,8 +45,8 @@ def to_value(info, value):
     return {'name': info.name, 'kind': kind, 'shape': array.shape, 'data': raw, 'numpy': str(array.dtype)}
 
 
-def write_case(case, folder):
-    model_folder = os.path.join(folder, 'models', case.name, '1')
+def write_case(case, name, folder):
+    model_folder = os.path.join(folder, 'models', name, '1')
     os.makedirs(model_folder)
     with open(os.path.join(model_folder, 'model.onnx'), 'wb') as file:
         file.write(case.model.SerializeToString())
@@ -57,7 +58,7 @@ def write_case(case, folder):
         }
         for inputs, outputs in case.data_sets
     ]
-    return {'name': case.name, 'rtol': case.rtol, 'atol': case.atol, 'sets': sets}
+    return {'name': name, 'rtol': case.rtol, 'atol': case.atol, 'sets': sets}
 
 
 def main():
@@ -65,8 +66,12 @@ def main():
     numpy.random.seed(0)
     cases = [case for case in model_cases.collect_testcases() + node_cases.collect_testcases(None) if case.model]
     with open(os.path.join(folder, 'cases.jsonl'), 'w', encoding='utf-8') as file:
+        seen = collections.Counter()
         for case in cases:
-            file.write(json.dumps(write_case(case, folder)) + '\n')
+            # A few cases of onnx share a name and differ in content.
+            seen[case.name] += 1
+            name = case.name if seen[case.name] == 1 else f'{case.name}-{seen[case.name]}'
+            file.write(json.dumps(write_case(case, name, folder)) + '\n')
     print(json.dumps({'onnx': onnx.__version__, 'cases': len(cases)}))
 
 

@@ -7,11 +7,11 @@ import { HEADERS, readHeader } from '../../shared/sdk/contract/headers.ts'
 import { binaryOutputsOf, decodeEventData } from '../../shared/sdk/contract/open-inference.ts'
 import { COPY_HEADROOM_BYTES, STREAMS } from '../../shared/sdk/contract/topology.ts'
 import { PeltonError } from '../../shared/sdk/errors.ts'
-import { requestApi } from '../../shared/sdk/jetstream/api.ts'
+import { requestApi, streamInfo } from '../../shared/sdk/jetstream/api.ts'
+import { parseHeaderBlock } from '../../shared/sdk/jetstream/stored-message.ts'
 import { createProducer, type Producer, type PublishDiagnostics } from '../../shared/sdk/producer.ts'
 import type { ProducerOptions } from '../../shared/sdk/producer-settings.ts'
 import { startTestBroker, type TestBroker } from '../kit/broker.ts'
-import { readStream } from '../kit/outcomes.ts'
 
 let broker: TestBroker
 let connection: NatsConnection
@@ -47,10 +47,27 @@ async function limitFeatures(maxMessages: number): Promise<void> {
   await requestApi(connection, `STREAM.UPDATE.${STREAMS.features}`, { ...config, max_msgs: maxMessages })
 }
 
-/** What lies in FEATURES, read as a worker reads it. */
+/** What lies in FEATURES, read as a worker reads it, message by message: a work queue takes no further consumer. */
 async function stored(): Promise<FeatureEvent[]> {
-  const records = await readStream(connection, STREAMS.features)
-  return records.map((record) => readEvent({ ...record, stream: STREAMS.features, epoch: 'epoch' }))
+  const info = await streamInfo(connection, STREAMS.features)
+  const count = info?.state.last_seq ?? 0
+  return Promise.all(Array.from({ length: count }, (_, index) => readAt(index + 1)))
+}
+
+async function readAt(sequence: number): Promise<FeatureEvent> {
+  interface Reply {
+    readonly message: { readonly subject: string; readonly hdrs: string; readonly data?: string }
+  }
+  const body = { seq: sequence }
+  const { message } = await requestApi<Reply>(connection, `STREAM.MSG.GET.${STREAMS.features}`, body)
+  return readEvent({
+    subject: message.subject,
+    headers: parseHeaderBlock(Buffer.from(message.hdrs, 'base64')),
+    body: Buffer.from(message.data ?? '', 'base64'),
+    stream: STREAMS.features,
+    epoch: 'epoch',
+    sequence,
+  })
 }
 
 const codeOf = (thrown: unknown): unknown => (thrown instanceof PeltonError ? thrown.code : thrown)
@@ -153,10 +170,10 @@ describe('publish', () => {
           expect(codeOf(thrown)).toBe('invalid-argument')
           return
         }
-        const event = (await stored()).at(-1)
-        expect([event?.id, event?.source, event?.problem]).toEqual([id, source, undefined])
+        const event = await readAt((await streamInfo(connection, STREAMS.features))?.state.last_seq ?? 0)
+        expect([event.id, event.source, event.problem]).toEqual([id, source, undefined])
         const again = await producer.publish({ model: 'm', id, features: {} })
-        expect([again.token, again.duplicate]).toEqual([event?.token, true])
+        expect([again.token, again.duplicate]).toEqual([event.token, true])
       }),
       { numRuns: 60 },
     )

@@ -61,6 +61,7 @@ describe('binding tensors', () => {
     ['an unknown input', [a, b, floats('c', [3, 2])], 'inputs[2].name', 'no such input'],
     ['an input of Object.prototype', [a, b, floats('constructor', [3])], 'inputs[2].name', 'no such input'],
     ['a missing input', [a], 'inputs', 'missing'],
+    ['no input at all', [], 'inputs', 'missing'],
     ['a repeated input', [a, a], 'inputs[1].name', 'twice'],
     ['another datatype', [{ ...a, datatype: 'FP64' }, b], 'inputs[0].datatype', 'Send FP32'],
     ['another rank', [floats('a', [3, 2, 1]), b], 'inputs[0].shape', '[*, 2]'],
@@ -87,6 +88,12 @@ describe('binding tensors', () => {
   it('has one row where no first dimension is free', () => {
     const bind = binder([spec('image', 'FP32', [8, 3]), spec('scale', 'FP32', [])])
     expect(bind(tensors(floats('image', [8, 3]), floats('scale', []))).rows).toBe(1)
+  })
+
+  it('takes an event without inputs for a model without inputs, and features for none', () => {
+    const none = { inputs: [], rows: 1, outputs: ['score', 'label'] }
+    expect(binder([])(tensors())).toEqual(none)
+    expect(binder([])(features({}))).toEqual(none)
   })
 
   it('refuses text that the runtime would cut or change', () => {

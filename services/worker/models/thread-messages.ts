@@ -77,6 +77,10 @@ export function buffersOf(tensors: readonly Tensor[]): ArrayBuffer[] {
   return [...buffers]
 }
 
+/**
+ * To 16 bytes, as a buffer of its own would be: the runtime sums in another order where a tensor begins elsewhere, and
+ * the last bits of an answer would depend on the tensors in front of it.
+ */
 function aligned(bytes: number): number {
-  return Math.ceil(bytes / 8) * 8
+  return Math.ceil(bytes / 16) * 16
 }

@@ -221,7 +221,6 @@ describe('structure of a request', () => {
     ['both', { inputs: [input], features: {} }, 'malformed', 'data'],
     ['a misspelt key', { input: [input], inputs: [input] }, 'malformed', 'data'],
     ['inputs that are an object', { inputs: {} }, 'malformed', 'inputs'],
-    ['no input', { inputs: [] }, 'malformed', 'inputs'],
     ['an input that is null', { inputs: [null] }, 'malformed', 'inputs[0]'],
     ['a misspelt key in a tensor', { inputs: [{ ...input, dtype: 'FP32' }] }, 'malformed', 'inputs[0]'],
     ['no name', { inputs: [{ ...input, name: undefined }] }, 'malformed', 'inputs[0].name'],
@@ -579,7 +578,6 @@ describe('encoding', () => {
       'invalid-output',
     )
     expect(refusal(() => encodeRequest({ inputs: [broken] })).code).toBe('invalid-argument')
-    expect(refusal(() => encodeRequest({ inputs: [] })).code).toBe('invalid-argument')
     const parameters = { a: Number.NaN }
     expect(refusal(() => encodeRequest({ inputs: [output], parameters })).details.field).toBe('parameters.a')
     expect(refusal(() => encodeFeatures({ features: { a: [1] as never } })).details.field).toBe('features.a')
@@ -587,6 +585,12 @@ describe('encoding', () => {
     expect(refusal(() => encodeFeatures({ features: {}, outputs: [{ name: '' }] })).details.field).toBe(
       'outputs',
     )
+  })
+
+  it.each([false, true])('carries a request without inputs, for a model that has none (binary: %s)', (binary) => {
+    const { body, contentType, inferenceHeaderLength } = encodeRequest({ inputs: [] }, { binary })
+    expect(inferenceHeaderLength).toBeUndefined()
+    expect(decodeEventData(contentType, undefined, body)).toMatchObject({ kind: 'tensors', inputs: [] })
   })
 
   it('lets subscribers ignore what newer workers add', () => {

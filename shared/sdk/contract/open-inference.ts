@@ -87,7 +87,6 @@ export function decodeEventData(
   const fields = readEventFields(root)
   if (hasInputs) {
     const inputs = readTensors('inputs', root.inputs, sections.tensors, limits)
-    if (inputs.length === 0) throw malformed('inputs', root.inputs, 'a request needs at least one input')
     return { kind: 'tensors', inputs, ...fields }
   }
   if (sections.tensors !== undefined) checkNothingLeft({ bytes: sections.tensors, at: 0 })
@@ -137,17 +136,14 @@ export function encodeResponse(
 }
 
 /**
- * Writes a request body of tensors; `options.binary` (default false) says which inputs become raw bytes.
+ * Writes a request body of tensors, none for a model without inputs; `options.binary` (default false) says which
+ * inputs become raw bytes.
  * Throws `invalid-argument` when an input's data does not fit its shape and datatype.
  */
 export function encodeRequest(
   request: RequestFields & { readonly inputs: readonly Tensor[] },
   options: { readonly binary?: BinaryChoice } = {},
 ): EncodedBody {
-  if (request.inputs.length === 0) {
-    const details = { field: 'inputs', value: '[]' }
-    throw new PeltonError('invalid-argument', 'a request needs at least one input', details)
-  }
   const fields = `${writeFields(request, 'invalid-argument')}${writeOutputs(request.outputs)}`
   return encodeTensors('inputs', request.inputs, fields.slice(1), options.binary ?? false, 'invalid-argument')
 }

@@ -45,7 +45,7 @@ const FREE = new Set([
 
 /**
  * Creates what is missing of Pelton's streams and consumers, and lets limits grow. Safe to run again and by several at
- * once. Limits an operator made larger stay.
+ * once; where those ask for different limits, one of them holds. Limits an operator made larger stay.
  *
  * @throws PeltonError `not-provisioned` when a stream or consumer differs in a way whose change could lose events
  */

@@ -76,6 +76,7 @@ export class PublishWindow {
    * Waits for room while the window is full.
    */
   async publish(message: OutgoingMessage): Promise<PublishReply> {
+    if (this.#closed) return CLOSED
     if (this.#taken >= this.#maxInFlight) await new Promise<void>((resolve) => this.#queue.push(resolve))
     else this.#taken++
     return new Promise((resolve) => {

@@ -1,0 +1,315 @@
+import { connect, headers, type NatsConnection } from '@nats-io/transport-node'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { type EmbeddedBroker, startBroker } from '../../shared/sdk/broker/server.ts'
+import { HEADERS, readHeader } from '../../shared/sdk/contract/headers.ts'
+import { subjects } from '../../shared/sdk/contract/subjects.ts'
+import { eventToken } from '../../shared/sdk/contract/token.ts'
+import { provision } from '../../shared/sdk/jetstream/provision.ts'
+import { modelsFolder } from '../kit/models-folder.ts'
+import { readOutcomes } from '../kit/outcomes.ts'
+import { startWorkerProcess, type WorkerProcess } from '../kit/worker-process.ts'
+
+const MODELS = [
+  'identity-fp32',
+  'identity-int64',
+  'identity-int8',
+  'identity-bytes',
+  'several',
+  'fixed-rows',
+  'rank-0',
+  'endless-loop',
+  'external-above',
+  'giant-initialiser',
+  'linear',
+]
+let broker: EmbeddedBroker
+let connection: NatsConnection
+let folder: Awaited<ReturnType<typeof modelsFolder>>
+let worker: WorkerProcess
+
+beforeAll(async () => {
+  folder = await modelsFolder(MODELS)
+  broker = await startBroker({ config: 'max_payload: 4MB' })
+  connection = await connect({ servers: broker.url })
+  await provision(connection)
+  worker = await startWorkerProcess({ url: broker.url, models: folder.path })
+})
+
+afterAll(async () => {
+  worker?.kill('SIGKILL')
+  await worker?.ended
+  await connection?.close()
+  await broker?.stop()
+  await folder?.remove()
+})
+
+interface Bad {
+  readonly name: string
+  readonly model?: string
+  readonly body: string | Uint8Array
+  readonly headers?: Readonly<Record<string, string>>
+  readonly reason: string
+  /** What the description must name: the field or the value, and the way out. */
+  readonly says: RegExp
+}
+
+const tensor = (over: object): string =>
+  JSON.stringify({ inputs: [{ name: 'x', shape: [1, 2], datatype: 'FP32', data: [1, 2], ...over }] })
+const binary = { 'ce-datacontenttype': 'application/octet-stream' }
+
+const BAD: readonly Bad[] = [
+  { name: 'broken JSON', body: '{"inputs": [', reason: 'malformed', says: /JSON/ },
+  { name: 'an empty body', body: '', reason: 'malformed', says: /JSON/ },
+  {
+    name: 'a megabyte of nested arrays',
+    body: '['.repeat(500_000) + ']'.repeat(500_000),
+    reason: 'malformed',
+    says: /deep|nest/i,
+  },
+  { name: 'not UTF-8', body: Uint8Array.of(0x7b, 0xff, 0x7d), reason: 'malformed', says: /UTF-8/ },
+  { name: 'duplicate keys', body: '{"inputs": [], "inputs": []}', reason: 'malformed', says: /inputs/ },
+  { name: 'neither inputs nor features', body: '{"rows": []}', reason: 'malformed', says: /inputs|rows/ },
+  {
+    name: 'a number too large for JSON',
+    body: tensor({}).replace('[1,2]}', '[1e999,2]}'),
+    reason: 'malformed',
+    says: /1e999|large/,
+  },
+  {
+    name: 'a number too large for FP32',
+    body: tensor({ data: [1e300, 2] }),
+    reason: 'schema-mismatch',
+    says: /data\[0\].*1e\+?300/,
+  },
+  { name: 'a bare NaN', body: tensor({}).replace('[1,2]}', '[NaN,2]}'), reason: 'malformed', says: /JSON/ },
+  {
+    name: 'an INT8 out of range',
+    model: 'identity-int8',
+    body: tensor({ datatype: 'INT8', data: [128, 0] }),
+    reason: 'schema-mismatch',
+    says: /128/,
+  },
+  {
+    name: 'a fraction for INT64',
+    model: 'identity-int64',
+    body: tensor({ datatype: 'INT64', data: [1.5, 0] }),
+    reason: 'schema-mismatch',
+    says: /1\.5/,
+  },
+  {
+    name: 'NUL in a string',
+    model: 'identity-bytes',
+    body: tensor({ datatype: 'BYTES', data: ['a\u0000b', ''] }),
+    reason: 'schema-mismatch',
+    says: /NUL|\\u0000/,
+  },
+  {
+    name: 'a lone surrogate',
+    model: 'identity-bytes',
+    body: tensor({ datatype: 'BYTES', data: ['q', 'y'] }).replace('"q"', '"\\ud800"'),
+    reason: 'schema-mismatch',
+    says: /surrogate|well-formed/i,
+  },
+  { name: 'an unknown input', body: tensor({ name: 'y' }), reason: 'schema-mismatch', says: /y/ },
+  {
+    name: 'a missing input',
+    model: 'several',
+    body: '{"inputs": []}',
+    reason: 'schema-mismatch',
+    says: /input/,
+  },
+  {
+    name: 'a repeated input',
+    body: JSON.stringify({
+      inputs: [1, 2].map(() => ({ name: 'x', shape: [1, 2], datatype: 'FP32', data: [1, 2] })),
+    }),
+    reason: 'schema-mismatch',
+    says: /x/,
+  },
+  {
+    name: 'a wrong datatype',
+    body: tensor({ datatype: 'FP64' }),
+    reason: 'schema-mismatch',
+    says: /FP64.*FP32|FP32.*FP64/,
+  },
+  {
+    name: 'an unknown datatype',
+    body: tensor({ datatype: 'FLOAT' }),
+    reason: 'schema-mismatch',
+    says: /FLOAT/,
+  },
+  { name: 'a negative shape', body: tensor({ shape: [-1, 2] }), reason: 'schema-mismatch', says: /-1/ },
+  {
+    name: 'a shape that overflows',
+    body: tensor({ shape: [2 ** 40, 2 ** 40] }),
+    reason: 'schema-mismatch',
+    says: /shape/,
+  },
+  {
+    name: 'a shape that asks for too much',
+    body: tensor({ shape: [2 ** 31, 2 ** 10] }),
+    reason: 'too-large',
+    says: /shape/,
+  },
+  {
+    name: 'fewer values than the shape says',
+    body: tensor({ data: [1] }),
+    reason: 'schema-mismatch',
+    says: /data/,
+  },
+  {
+    name: 'a wrong rank',
+    model: 'linear',
+    body: tensor({ shape: [2] }),
+    reason: 'schema-mismatch',
+    says: /shape|rank|dimension/i,
+  },
+  {
+    name: 'an unknown output',
+    body: JSON.stringify({ ...JSON.parse(tensor({})), outputs: [{ name: 'nope' }] }),
+    reason: 'schema-mismatch',
+    says: /nope/,
+  },
+  {
+    name: 'an unknown content type',
+    body: tensor({}),
+    headers: { 'ce-datacontenttype': 'application/xml' },
+    reason: 'malformed',
+    says: /application\/xml/,
+  },
+  {
+    name: 'another charset',
+    body: tensor({}),
+    headers: { 'ce-datacontenttype': 'application/json; charset=latin1' },
+    reason: 'malformed',
+    says: /latin1/,
+  },
+  {
+    name: 'the binary form without its length',
+    body: Uint8Array.of(1, 2, 3),
+    headers: binary,
+    reason: 'malformed',
+    says: /Inference-Header-Content-Length/,
+  },
+  {
+    name: 'the binary form with a wrong length',
+    body: Uint8Array.of(1, 2, 3),
+    headers: { ...binary, 'Inference-Header-Content-Length': '99' },
+    reason: 'malformed',
+    says: /99/,
+  },
+  {
+    name: 'a header that is not percent-encoded UTF-8',
+    body: tensor({}),
+    headers: { 'ce-subject': '%ff', 'ce-expirytime': '%zz' },
+    reason: 'malformed',
+    says: /ce-expirytime/,
+  },
+  {
+    name: 'an attempt that is no number',
+    body: tensor({}),
+    headers: { 'Pelton-Attempt': 'many' },
+    reason: 'malformed',
+    says: /Pelton-Attempt.*many/,
+  },
+  { name: 'an unknown model', model: 'nobody', body: tensor({}), reason: 'unknown-model', says: /nobody/ },
+  {
+    name: 'an unknown version',
+    body: tensor({}),
+    headers: { 'Pelton-Model-Version': '7' },
+    reason: 'unknown-model',
+    says: /7/,
+  },
+  {
+    name: 'a model that was refused at load',
+    model: 'endless-loop',
+    body: tensor({}),
+    reason: 'unknown-model',
+    says: /endless-loop/,
+  },
+  {
+    name: 'a batch-style structured event',
+    body: '[]',
+    headers: { 'Content-Type': 'application/cloudevents-batch+json' },
+    reason: 'malformed',
+    says: /cloudevents-batch/,
+  },
+]
+
+test('each kind of bad input is a dead letter that names field or value, and its neighbours are predicted', async () => {
+  const ids = new Map<string, string>()
+  const good: string[] = []
+  for (const [index, bad] of BAD.entries()) {
+    const model = bad.model ?? 'identity-fp32'
+    await publish(model, `bad-${index}`, bad.body, bad.headers)
+    ids.set(eventToken(model, 'test', `bad-${index}`), bad.name)
+    await publish('identity-fp32', `good-${index}`, tensor({ data: [index, -index] }))
+    good.push(eventToken('identity-fp32', 'test', `good-${index}`))
+  }
+  const outcomes = await settled(2 * BAD.length)
+  for (const [index, bad] of BAD.entries()) {
+    const deadLetter = outcomes.deadLetters.get(
+      eventToken(bad.model ?? 'identity-fp32', 'test', `bad-${index}`),
+    )
+    expect(deadLetter, bad.name).toBeDefined()
+    expect(readHeader(deadLetter!.headers, HEADERS.deadLetterReason), bad.name).toBe(bad.reason)
+    const description = readHeader(deadLetter!.headers, HEADERS.deadLetterDescription) ?? ''
+    expect(description, bad.name).toMatch(bad.says)
+    expect(description, bad.name).not.toMatch(/\n|node_modules|at Object|\.ts:/)
+    expect(Buffer.from(deadLetter!.body).equals(Buffer.from(bad.body)), bad.name).toBe(true)
+  }
+  for (const [index, token] of good.entries()) {
+    const prediction = JSON.parse(Buffer.from(outcomes.predictions.get(token)!.body).toString())
+    expect(prediction.outputs[0].data).toEqual([index, index === 0 ? -0 : -index])
+  }
+  expect(worker.log.filter(({ level }) => level === 'fatal')).toEqual([])
+})
+
+test('the same id with another payload keeps its first outcome and is reported as a conflict', async () => {
+  await publish('identity-fp32', 'twice', tensor({ data: [1, 1] }))
+  const before = (await settled(2 * BAD.length + 1)).predictions.get(
+    eventToken('identity-fp32', 'test', 'twice'),
+  )
+  await publish('identity-fp32', 'twice', tensor({ data: [2, 2] }))
+  const after = (await settled(2 * BAD.length + 1)).predictions.get(
+    eventToken('identity-fp32', 'test', 'twice'),
+  )
+  expect(after?.sequence).toBe(before?.sequence)
+  while (
+    !worker.log.some(({ msg, eventId }) => eventId === 'twice' && String(msg).includes('another payload'))
+  )
+    await pause()
+})
+
+test('hostile models are refused by name and the others are served', () => {
+  const refused = worker.log
+    .filter(({ level, model }) => level === 'error' && model !== undefined)
+    .map(({ model }) => model)
+  expect(refused.sort()).toEqual(['endless-loop', 'external-above', 'giant-initialiser'])
+})
+
+async function publish(
+  model: string,
+  id: string,
+  body: string | Uint8Array,
+  extra: Readonly<Record<string, string>> = {},
+): Promise<void> {
+  const block = headers()
+  for (const [name, value] of Object.entries({ 'ce-id': id, 'ce-source': 'test', ...extra }))
+    block.set(name, value)
+  const subject = subjects.feature({ pool: 'default', model, lane: 'normal' })
+  const reply = await connection.request(subject, body, { headers: block, timeout: 5_000 })
+  expect(reply.json()).toHaveProperty('seq')
+}
+
+async function pause(): Promise<void> {
+  await new Promise((resolve) => setTimeout(resolve, 50))
+}
+
+async function settled(count: number): ReturnType<typeof readOutcomes> {
+  for (;;) {
+    const outcomes = await readOutcomes(connection)
+    if (outcomes.waiting === 0 && outcomes.predictions.size + outcomes.failures.size >= count) return outcomes
+    await pause()
+  }
+}

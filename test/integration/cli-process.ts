@@ -1,0 +1,80 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+import { siblingEntry } from '../../shared/runtime/source-entry.ts'
+
+/** A command that runs, as a person would run it. */
+export interface CliProcess {
+  readonly child: ChildProcess
+  readonly out: () => string
+  readonly err: () => string
+  /** Exit code, or the signal that ended it. */
+  readonly ended: Promise<number | NodeJS.Signals>
+  /** Resolves once standard output or error contains `text`; rejects when it ended before. */
+  until(text: string): Promise<void>
+}
+
+export interface CliOptions {
+  readonly env?: NodeJS.ProcessEnv
+  readonly input?: string
+}
+
+const { url, execArgv } = siblingEntry(import.meta.url, '../../services/control/cli')
+
+/** Starts `pelton …args` without any settings of this machine. */
+export function startCli(args: readonly string[], { env, input }: CliOptions = {}): CliProcess {
+  const own = Object.entries(process.env).filter(
+    ([name]) => !/^PELTON_(?!NATS_SERVER|NATS_RELEASE)|^npm_|^INIT_CWD/.test(name),
+  )
+  const child = spawn(process.execPath, [...execArgv, fileURLToPath(url), ...args], {
+    env: { ...Object.fromEntries(own), ...env },
+    stdio: 'pipe',
+  })
+  let out = ''
+  let err = ''
+  const waiting = new Set<() => void>()
+  const wake = (): void => {
+    for (const check of waiting) check()
+  }
+  child.stdout.on('data', (chunk) => {
+    out += chunk
+    wake()
+  })
+  child.stderr.on('data', (chunk) => {
+    err += chunk
+    wake()
+  })
+  child.stdin.on('error', () => undefined) // it may end before it has read everything
+  if (input !== undefined) child.stdin.end(input)
+  const ended = new Promise<number | NodeJS.Signals>((resolve) =>
+    child.once('close', (code, signal) => resolve(signal ?? code ?? 0)),
+  )
+  const until = (text: string): Promise<void> =>
+    new Promise((resolve, reject) => {
+      const check = (): void => {
+        if (!out.includes(text) && !err.includes(text)) return
+        waiting.delete(check)
+        resolve()
+      }
+      waiting.add(check)
+      check()
+      void ended.then((how) => reject(new Error(`it ended (${how}) before it said ${text}:\n${out}${err}`)))
+    })
+  return { child, out: () => out, err: () => err, ended, until }
+}
+
+/** Runs `pelton …args` to its end. */
+export async function runCli(args: readonly string[], options: CliOptions = {}) {
+  const cli = startCli(args, { input: '', ...options })
+  const code = await cli.ended
+  return {
+    code,
+    out: cli.out(),
+    err: cli.err(),
+    json: () =>
+      cli
+        .out()
+        .trim()
+        .split('\n')
+        .map((line) => JSON.parse(line)),
+  }
+}

@@ -1,0 +1,289 @@
+import { cp, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
+import { DEMO_MODELS } from '../../services/demo/models.ts'
+import { readRunningServer } from '../../shared/sdk/broker/readiness.ts'
+import { STREAMS } from '../../shared/sdk/contract/topology.ts'
+import { requestApi, streamInfo } from '../../shared/sdk/jetstream/api.ts'
+import { startTestBroker, type TestBroker } from '../kit/broker.ts'
+import { startWorkerProcess, type WorkerProcess } from '../kit/worker-process.ts'
+import { runCli, startCli } from './cli-process.ts'
+
+const FLIGHT = {
+  origin: 'DTW',
+  destination: 'ORD',
+  hour: 18,
+  weekday: 5,
+  distance: 235,
+  origin_delay: 12.5,
+  inbound_delay: 9,
+  destination_delay: 20,
+  route_delay: 15,
+  origin_departures: 30,
+}
+const flight = (id: string, features: object = FLIGHT) => `${JSON.stringify({ id, features })}\n`
+
+let broker: TestBroker
+let worker: WorkerProcess
+let folder: string
+let env: NodeJS.ProcessEnv
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'pelton-cli-'))
+  broker = await startTestBroker()
+  env = { PELTON_NATS_URL: broker.url, PELTON_DATA: folder }
+  const provisioned = await runCli(['provision'], { env })
+  expect(provisioned.code, provisioned.err).toBe(0)
+  worker = await startWorkerProcess({ url: broker.url, models: DEMO_MODELS })
+})
+
+afterAll(async () => {
+  worker?.kill()
+  await worker?.ended
+  await broker?.stop()
+  await rm(folder, { recursive: true, force: true })
+})
+
+describe('pelton provision', () => {
+  it('says when there is nothing to change, lets a limit grow, and says so', async () => {
+    expect((await runCli(['provision'], { env })).out).toBe('nothing to change\n')
+    const grown = await runCli(['provision', '--dead-letters-max-messages', '20000000'], { env })
+    expect(grown.out).toBe('changed stream DEADLETTERS: max_msgs 10000000 → 20000000\n')
+  })
+
+  it('names every setting that cannot be used, and exits 2', async () => {
+    const { code, err, out } = await runCli(['provision', '--replicas', 'x'], {
+      env: { ...env, PELTON_ACK_WAIT_MS: '3' },
+    })
+    expect([code, out]).toEqual([2, ''])
+    expect(err).toMatch(/PELTON_REPLICAS = "x".*PELTON_ACK_WAIT_MS = "3".*docs\/configuration\.md/s)
+  })
+})
+
+describe('pelton publish, watch and dead-letters', () => {
+  it('brings events from a file to their outcomes', async () => {
+    const file = join(folder, 'flights.jsonl')
+    await writeFile(file, flight('good') + flight('bad', { origin: 'DTW' }))
+    const published = await runCli(['publish', 'flight-delay', file, '--source', 'file'], { env })
+    expect(published.out, published.err).toMatch(/^2 published, 0 duplicates, 0 failed/)
+    expect(published.code).toBe(0)
+
+    const watched = await runCli(['watch', '--all', '--from', 'all', '--json', '--count', '2'], { env })
+    expect(watched.code).toBe(0)
+    const [prediction] = watched.json().filter(({ id }) => id === 'good')
+    expect(prediction).toMatchObject({ kind: 'prediction', model: 'flight-delay', modelVersion: '2' })
+    expect(prediction.outputs.map(({ name }: { name: string }) => name)).toEqual(['label', 'probability'])
+    const [failure] = watched.json().filter(({ id }) => id === 'bad')
+    expect(failure).toMatchObject({ kind: 'failure', reason: 'schema-mismatch', stage: 'validate' })
+
+    const listed = await runCli(['dead-letters', 'list', '--json', '--reason', 'schema-mismatch'], { env })
+    const [entry] = listed.json()
+    expect(entry).toMatchObject({ id: 'bad', source: 'file', token: failure.token, model: 'flight-delay' })
+    expect((await runCli(['dead-letters', 'list', '--reason', 'shed'], { env })).out).toBe('')
+    for (const which of [String(entry.sequence), entry.token]) {
+      const shown = await runCli(['dead-letters', 'show', which, '--json'], { env })
+      expect(shown.json()[0]).toMatchObject({
+        token: entry.token,
+        history: [expect.stringContaining('schema-mismatch attempt=1')],
+        payload: { kind: 'json', value: { id: 'bad', features: { origin: 'DTW' } } },
+      })
+    }
+    const payload = await runCli(['dead-letters', 'show', entry.token, '--payload'], { env })
+    expect(payload.out).toBe(flight('bad', { origin: 'DTW' }).trim())
+    expect((await runCli(['dead-letters', 'show', entry.token], { env })).out).toContain('"origin": "DTW"')
+  })
+
+  it('counts what was published before, from standard input', async () => {
+    const input = flight('twice') + flight('twice')
+    const { out, code } = await runCli(['publish', 'flight-delay'], { env, input })
+    expect(out).toMatch(/^1 published, 1 duplicates, 0 failed/)
+    expect(code).toBe(0)
+  })
+
+  it('stops at a bad line, names it, and exits 1', async () => {
+    const input = `${flight('before')}{"nothing": 1}\n${flight('after')}`
+    const { err, out, code } = await runCli(['publish', 'flight-delay', '-'], { env, input })
+    expect(code).toBe(1)
+    expect(err).toMatch(/malformed: standard input:2: .*nothing/)
+    expect(out).toMatch(/^1 published, 0 duplicates, 1 failed/)
+    const kept = await runCli(['publish', 'flight-delay', '-', '--keep-going'], { env, input })
+    expect([kept.code, kept.out]).toEqual([1, expect.stringMatching(/^1 published, 1 duplicates, 1 failed/)])
+  })
+
+  it('keeps what was sent when Ctrl-C comes before the end of the input', async () => {
+    const connection = await broker.connect()
+    const lastSequence = async () => (await streamInfo(connection, STREAMS.features))?.state.last_seq ?? 0
+    const before = await lastSequence()
+    const cli = startCli(['publish', 'flight-delay'], { env })
+    cli.child.stdin?.write(flight('interrupted-1') + flight('interrupted-2'))
+    await vi.waitFor(async () => expect(await lastSequence()).toBe(before + 2), { timeout: 60_000 })
+    cli.child.kill('SIGINT')
+    expect(await cli.ended).toBe(1)
+    expect(cli.out()).toMatch(/^2 published, 0 duplicates, 0 failed/)
+    expect(cli.err()).toContain('the rest was not read')
+  })
+
+  it('watches until Ctrl-C, and ends quietly when nobody reads on', async () => {
+    const watching = startCli(['watch'], { env, input: '' })
+    await watching.until('watching predictions')
+    watching.child.kill('SIGINT')
+    expect(await watching.ended).toBe(0)
+
+    const unread = startCli(['watch', '--all', '--from', 'all'], { env, input: '' })
+    unread.child.stdout?.destroy()
+    expect(await unread.ended).toBe(0)
+    expect(unread.err()).not.toMatch(/EPIPE|Error/)
+  })
+})
+
+describe('pelton status and doctor', () => {
+  it('tells streams, consumers and dead letters', async () => {
+    const { json, code, err } = await runCli(['status', '--json'], { env })
+    expect(code, err).toBe(0)
+    const [status] = json()
+    expect(status.consumers.map(({ name }: { name: string }) => name)).toContain('worker-default-high')
+    expect(status.deadLetters.byModel['flight-delay']).toBeGreaterThan(0)
+    expect(status.streams.every(({ isMissing }: { isMissing: boolean }) => !isMissing)).toBe(true)
+    expect((await runCli(['status'], { env })).out).toMatch(/dead letters\n\nSTREAM +MESSAGES/)
+  })
+
+  it('finds nothing to mend in a provisioned broker, and says what it cannot know', async () => {
+    const { json, code, out } = await runCli(['doctor', '--json', '--models', DEMO_MODELS], { env })
+    expect(code, out).toBe(0)
+    const levels = new Map(json().map(({ check, level }) => [check, level]))
+    expect(levels.get('durability')).toBe('unknown')
+    expect([...levels.values()]).not.toContain('fail')
+  })
+
+  it('finds a consumer that counts attempts, a missing one and events nobody serves, with remedies', async () => {
+    const spoiled = await startTestBroker()
+    try {
+      await spoiled.provision()
+      const connection = await spoiled.connect()
+      await requestApi(connection, 'CONSUMER.DELETE.FEATURES.worker-default-low')
+      const config = {
+        durable_name: 'worker-default-low',
+        name: 'worker-default-low',
+        filter_subject: 'features.default.*.low',
+        ack_policy: 'explicit',
+        max_deliver: 3,
+      }
+      const create = 'CONSUMER.CREATE.FEATURES.worker-default-low.features.default.*.low'
+      await requestApi(connection, create, { stream_name: 'FEATURES', config })
+      await requestApi(connection, 'CONSUMER.DELETE.RETRIES.retry-default-high')
+      await connection.request('features.gpu.m.high', 'x')
+      const own = { PELTON_NATS_URL: spoiled.url, PELTON_DATA: folder }
+      const { code, json } = await runCli(['doctor', '--json'], { env: own })
+      expect(code).toBe(1)
+      const failed = json().filter(({ level }) => level === 'fail')
+      const texts = failed.map(({ check, text }) => `${check}: ${text}`)
+      expect(texts).toContainEqual(
+        'consumer worker-default-low: max_deliver is 3: events past it are never answered',
+      )
+      expect(texts).toContainEqual('consumer retry-default-high: it does not exist')
+      expect(texts).toContainEqual('pool gpu: 1 events wait for a pool that has no consumers')
+      for (const { remedy } of failed) expect(remedy).toMatch(/\w/)
+    } finally {
+      await spoiled.stop()
+    }
+  })
+
+  it('says what to do when no broker answers, without credentials', async () => {
+    const own = { PELTON_NATS_URL: 'nats://user:secret@127.0.0.1:1', PELTON_DATA: folder }
+    for (const command of ['status', 'doctor', 'watch']) {
+      const { code, out, err } = await runCli([command], { env: own })
+      expect(code).toBe(1)
+      expect(out + err).toContain('no connection to the broker')
+      expect(out + err).not.toMatch(/secret|at .*\.ts:\d/)
+    }
+  })
+})
+
+describe('pelton models', () => {
+  it('tries and measures each model, and exits 1 for one that would be refused', async () => {
+    const models = join(folder, 'models')
+    await cp(DEMO_MODELS, models, { recursive: true })
+    const good = await runCli(['models', 'check', models, '--json'])
+    expect(good.code, good.err).toBe(0)
+    for (const model of good.json()) {
+      expect(model).toMatchObject({ model: 'flight-delay', batchable: true, sampleFrom: 'generated' })
+      expect(model.timings.map(({ rows }: { rows: number }) => rows).slice(0, 4)).toEqual([1, 2, 4, 8])
+      expect(model.kneeRows).toBeGreaterThan(1)
+      expect(model.prediction.outputs[1].name).toBe('probability')
+    }
+    await mkdir(join(models, 'broken', '1'), { recursive: true })
+    await writeFile(join(models, 'broken', '1', 'model.onnx'), 'no model')
+    const listed = await runCli(['models', 'list', models])
+    expect(listed.code).toBe(1)
+    expect(listed.out).toMatch(/flight-delay +2 .*\n(.*\n)*refused {2}broken version 1: model-refused/)
+  })
+})
+
+describe('pelton up', () => {
+  it('serves events, is found by other commands, survives a crash of its broker and stops at Ctrl-C', async () => {
+    const dataDir = join(folder, 'up')
+    const own = { PELTON_DATA: dataDir }
+    const up = startCli(['up', '--models', DEMO_MODELS], { env: own, input: '' })
+    await up.until('PELTON_NATS_URL=')
+    const published = await runCli(['publish', 'flight-delay'], { env: own, input: flight('before') })
+    expect(published.err).toContain('of `pelton up`')
+    expect(published.code).toBe(0)
+
+    const server = await readRunningServer(dataDir)
+    process.kill(server?.pid ?? 0, 'SIGKILL')
+    await up.until('starting it again')
+    await vi.waitFor(async () => expect(await readRunningServer(dataDir)).toBeDefined(), { timeout: 60_000 })
+    const after = await runCli(['publish', 'flight-delay'], { env: own, input: flight('after') })
+    expect(after.code, after.err).toBe(0)
+    const watched = await runCli(['watch', '--from', 'all', '--json', '--count', '2'], { env: own })
+    expect(
+      watched
+        .json()
+        .map(({ id }) => id)
+        .sort(),
+    ).toEqual(['after', 'before'])
+
+    up.child.kill('SIGINT')
+    expect(await up.ended, up.err()).toBe(0)
+    expect(up.err()).toContain('stopped')
+    expect(await readRunningServer(dataDir)).toBeUndefined()
+  })
+
+  it('ends with 2 when no worker can use its settings', async () => {
+    const own = { PELTON_DATA: join(folder, 'bad'), PELTON_THREADS: 'many' }
+    const { code, err } = await runCli(['up', '--models', DEMO_MODELS], { env: own })
+    expect(code, err).toBe(2)
+    expect(err).toContain('PELTON_THREADS = "many"')
+  })
+})
+
+describe('pelton', () => {
+  const commands = [
+    'up',
+    'demo',
+    'publish',
+    'watch',
+    'status',
+    'dead-letters list',
+    'dead-letters show',
+    'models list',
+    'models check',
+    'doctor',
+    'provision',
+    'settings',
+  ]
+  it.each(commands)('%s has help with examples and exit codes', async (command) => {
+    const { code, out } = await runCli([...command.split(' '), '--help'])
+    expect(code).toBe(0)
+    expect(out).toMatch(/Examples:\n {2}\$ pelton|Examples:\n {2}\$ echo/)
+    expect(out).toMatch(/Exit codes:\n {2}0 /)
+  })
+
+  it('exits 2 for arguments that cannot be used, and points at the help', async () => {
+    for (const args of [['nonsense'], ['up', '--workers', '0'], ['publish'], ['watch', '--from', 'never']]) {
+      const { code, err } = await runCli(args)
+      expect([code, err]).toEqual([2, expect.stringContaining('--help')])
+    }
+  })
+})

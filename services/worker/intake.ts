@@ -8,7 +8,7 @@ import type { Room } from './room.ts'
 
 export interface IntakeOptions {
   readonly pool: string
-  /** Size of the largest message there can be: never pull with less room, or it would wedge its lane. */
+  /** What the largest message there can be counts against a pull: never pull with less, or it would wedge its lane. */
   readonly maxMessageBytes: number
   /** How long the broker may wait for the rest of a pull. */
   readonly lingerMs: number
@@ -91,7 +91,7 @@ export class Intake {
     while (await this.#hasRoom()) {
       const { received, end } = await this.#pullOnce(source)
       source.ask = nextAsk(source.ask, received, end, Math.ceil(this.#room.capacity.rows / 4))
-      if (end === 'lost' || end === 'unavailable') {
+      if (end === 'lost' || end === 'unavailable' || (end === 'too-large' && received === 0)) {
         this.#options.onTrouble(source.consumer, end)
         backoffMs = Math.min(MAX_BACKOFF_MS, backoffMs * 2 || 50)
         await sleep(backoffMs, undefined, { signal: this.#stop.signal }).catch(() => undefined)

@@ -62,7 +62,7 @@ export class OutcomeStore {
 
   /** Stores one outcome; resolves once the broker has it. @throws AbortError when stopped while a stream refuses */
   async store(delivery: Delivery, outcome: Outcome): Promise<Stored> {
-    if (outcome.kind === 'retried') return this.#storeRetry(delivery, outcome.dueAt)
+    if (outcome.kind === 'retried') return this.#storeRetry(delivery, outcome)
     if (outcome.kind === 'dead-lettered') return this.#giveUp(delivery, outcome.failure, outcome.modelVersion)
     const made = this.#provenance(delivery, outcome.facts.modelVersion)
     const message = predictionMessage(delivery.event, outcome.facts, made, outcome.body)
@@ -107,10 +107,13 @@ export class OutcomeStore {
     await this.#persist(STREAMS.deadLetters, message)
   }
 
-  async #storeRetry(delivery: Delivery, dueAt: number): Promise<Stored> {
+  async #storeRetry(delivery: Delivery, { dueAt, failure }: Outcome & { kind: 'retried' }): Promise<Stored> {
     const reply = await this.#deps.window.publish(retryMessage(delivery.event, dueAt))
     // A PubAck that says `duplicate` is never success: the copy would be gone.
-    return reply.kind === 'stored' && !reply.duplicate ? 'retried' : 'returned'
+    if (reply.kind === 'stored') return reply.duplicate ? 'returned' : 'retried'
+    // A copy that can never be stored must not come back for ever.
+    if (reply.kind === 'refused' && reply.code === API_ERRORS.tooLarge) return this.#giveUp(delivery, failure)
+    return 'returned'
   }
 
   /**

@@ -7,38 +7,40 @@ import { DEFAULT_RETRIES, decideFailure, type Outcome } from './outcome.ts'
 import type { Prepared } from './prepare.ts'
 import type { Concluded } from './settlement.ts'
 
-export interface PredictDeps {
-  readonly threads: Pick<InferenceThreads, 'run'>
-  /** Broker time, milliseconds since 1970. */
-  readonly now: () => number
-}
+type Threads = Pick<InferenceThreads, 'run'>
 
 /**
  * Runs a batch and says what is to become of each of its events. A batch that fails is halved until the bad events
  * stand alone: their neighbours get their predictions.
+ *
+ * @param now broker time, milliseconds since 1970
  */
-export async function predict(batch: readonly Prepared[], deps: PredictDeps): Promise<Concluded[]> {
-  const startedAt = deps.now()
+export async function predict(
+  batch: readonly Prepared[],
+  threads: Threads,
+  now: () => number,
+): Promise<Concluded[]> {
+  const startedAt = now()
   const started = performance.now()
   try {
-    const outputs = await runTogether(batch, deps)
+    const outputs = await runTogether(batch, threads)
     const inferenceMs = performance.now() - started
     return batch.map((item, index) =>
-      conclude(item, outputs[index] ?? [], { startedAt, inferenceMs, batch }, deps),
+      conclude(item, outputs[index] ?? [], { startedAt, endedAt: now(), inferenceMs, batch }),
     )
   } catch (thrown) {
     const [only] = batch
-    if (batch.length === 1 && only !== undefined) return [fail(only, thrown, deps)]
+    if (batch.length === 1 && only !== undefined) return [fail(only, thrown, now())]
     const middle = Math.ceil(batch.length / 2)
     const halves = [batch.slice(0, middle), batch.slice(middle)]
-    return (await Promise.all(halves.map((half) => predict(half, deps)))).flat()
+    return (await Promise.all(halves.map((half) => predict(half, threads, now)))).flat()
   }
 }
 
 /** One model call for all rows; returns the outputs of each event. */
 async function runTogether(
   batch: readonly Prepared[],
-  { threads }: PredictDeps,
+  threads: Threads,
 ): Promise<readonly (readonly Tensor[])[]> {
   const [first] = batch
   if (first === undefined) return []
@@ -64,16 +66,18 @@ async function runTogether(
 }
 
 interface Run {
+  /** Broker time, milliseconds since 1970. */
   readonly startedAt: number
+  readonly endedAt: number
   readonly inferenceMs: number
   readonly batch: readonly Prepared[]
 }
 
-function conclude(item: Prepared, outputs: readonly Tensor[], run: Run, deps: PredictDeps): Concluded {
+function conclude(item: Prepared, outputs: readonly Tensor[], run: Run): Concluded {
   try {
     return { delivery: item.delivery, outcome: toPrediction(item, outputs, run) }
   } catch (thrown) {
-    return fail(item, thrown, deps)
+    return fail(item, thrown, run.endedAt)
   }
 }
 
@@ -115,10 +119,10 @@ function refuseNonFinite({ name, datatype, data }: Tensor): void {
   })
 }
 
-function fail({ delivery, model }: Prepared, thrown: unknown, { now }: PredictDeps): Concluded {
+function fail({ delivery, model }: Prepared, thrown: unknown, now: number): Concluded {
   const error = toPeltonError(thrown, 'inference-failed', 'the model failed on this event')
   const policy = { ...DEFAULT_RETRIES, ...model.manifest.retries }
-  const outcome = decideFailure(error, 'infer', { ...delivery.event, now: now() }, policy)
+  const outcome = decideFailure(error, 'infer', { ...delivery.event, now }, policy)
   return {
     delivery,
     outcome: outcome.kind === 'dead-lettered' ? { ...outcome, modelVersion: model.version } : outcome,

@@ -21,14 +21,14 @@ export interface Prepared {
   readonly kind: string
 }
 
-export interface PrepareDeps {
-  readonly models: Pick<ModelRepository, 'find' | 'models'>
-  /** Broker time, milliseconds since 1970. */
-  readonly now: () => number
-}
+export type Models = Pick<ModelRepository, 'find' | 'models'>
 
-/** Guard, decode, validate: what can be known about an event before its model runs. */
-export function prepare(delivery: Delivery, { models, now }: PrepareDeps): Prepared | Concluded {
+/**
+ * Guard, decode, validate: what can be known about an event before its model runs.
+ *
+ * @param now broker time, milliseconds since 1970
+ */
+export function prepare(delivery: Delivery, models: Models, now: () => number): Prepared | Concluded {
   const { event } = delivery
   let stage: Stage = 'guard'
   try {
@@ -58,7 +58,7 @@ function refuseExpired({ event }: Delivery, now: number): void {
   )
 }
 
-function findModel({ event }: Delivery, models: PrepareDeps['models']): ServedModel {
+function findModel({ event }: Delivery, models: Models): ServedModel {
   const model = models.find(event.route.model, event.modelVersion)
   if (model !== undefined) return model
   const versions = models.models

@@ -4,7 +4,6 @@ import type { Delivery } from './delivery.ts'
 import type { HeldDeliveries } from './held.ts'
 import type { Outcome } from './outcome.ts'
 import type { OutcomeStore, Stored } from './outcome-store.ts'
-import type { RetryBudget } from './retry-budget.ts'
 
 /** A delivery and what is to become of it. */
 export interface Concluded {
@@ -15,7 +14,9 @@ export interface Concluded {
 export interface SettlementDeps {
   readonly store: Pick<OutcomeStore, 'store' | 'record'>
   readonly held: Pick<HeldDeliveries, 'acknowledge' | 'giveBack'>
-  readonly budget: RetryBudget
+  /** Spends one retry; false when the budget is used up or the retry lane is full. */
+  readonly mayRetry: () => boolean
+  readonly onPredicted: () => void
   /** Creation time of each stream that delivers. */
   readonly epochs: ReadonlyMap<string, string>
   /** Told how each delivery ended. */
@@ -42,11 +43,11 @@ export async function settle(group: readonly Concluded[], deps: SettlementDeps):
 
 async function storeOutcome(
   { delivery, outcome }: Concluded,
-  { store, budget }: SettlementDeps,
+  { store, mayRetry, onPredicted }: SettlementDeps,
 ): Promise<Stored> {
-  if (outcome.kind === 'retried' && !budget.spend()) return 'returned'
+  if (outcome.kind === 'retried' && !mayRetry()) return 'returned'
   const how = await store.store(delivery, outcome)
-  if (how === 'predicted') budget.succeeded()
+  if (how === 'predicted') onPredicted()
   return how
 }
 

@@ -1,7 +1,7 @@
-import type { Msg, NatsConnection } from '@nats-io/transport-node'
+import type { Msg } from '@nats-io/transport-node'
 import type { Logger } from 'pino'
-import type { PublishWindow } from '../../shared/sdk/jetstream/publish-window.ts'
 import { Batcher } from './batcher.ts'
+import type { BrokerSide } from './broker-side.ts'
 import { readDelivery } from './delivery.ts'
 import { HeldDeliveries } from './held.ts'
 import { Intake } from './intake.ts'
@@ -16,15 +16,10 @@ import { type Concluded, settle } from './settlement.ts'
 import { StorageHealth } from './storage-health.ts'
 
 export interface WorkerDeps {
-  readonly connection: NatsConnection
-  readonly window: PublishWindow
+  readonly broker: BrokerSide
   readonly models: ModelRepository
   readonly threads: InferenceThreads
   readonly log: Logger
-  /** Broker time, milliseconds since 1970. */
-  readonly now: () => number
-  /** Creation time of each stream that delivers. */
-  readonly epochs: ReadonlyMap<string, string>
 }
 
 export interface WorkerOptions {
@@ -33,10 +28,6 @@ export interface WorkerOptions {
   readonly capacity: Capacity
   /** How long the first event of a batch waits for others, milliseconds. */
   readonly lingerMs: number
-  /** How long the broker waits before it hands a silent delivery to somebody else, milliseconds. */
-  readonly ackWaitMs: number
-  /** Size of the largest message there can be. */
-  readonly maxMessageBytes: number
 }
 
 /** What a worker did since it started. */
@@ -77,25 +68,27 @@ export class Worker {
   #failure: unknown
 
   constructor(deps: WorkerDeps, options: WorkerOptions) {
+    const { broker, log } = deps
     this.#deps = deps
     const room = new Room(options.capacity)
     const health = new StorageHealth((refusing) => this.#onHealth(refusing))
-    this.#held = new HeldDeliveries(deps.connection, room, options.ackWaitMs)
+    this.#held = new HeldDeliveries(broker.connection, room, broker.ackWaitMs)
     this.#batcher = new Batcher(options.lingerMs)
-    this.#intake = new Intake(deps.connection, room, {
+    this.#intake = new Intake(broker.connection, room, {
       ...options,
+      maxMessageBytes: broker.maxMessageBytes,
       onMessage: (message) => this.#receive(message),
       onTrouble: (consumer, end) =>
-        deps.log[end ? 'warn' : 'info']({ consumer, end }, end ? 'pull failed' : 'pulling again'),
+        log[end ? 'warn' : 'info']({ consumer, end }, end ? 'pull failed' : 'pulling again'),
     })
     this.#store = new OutcomeStore({
-      ...deps,
+      ...broker,
       health,
       worker: options.name,
       pool: options.pool,
       signal: this.#force.signal,
       onConflict: ({ event }) =>
-        deps.log.warn({ eventId: event.id, token: event.token }, 'the same id was used with another payload'),
+        log.warn({ eventId: event.id, token: event.token }, 'the same id was used with another payload'),
     })
   }
 
@@ -116,10 +109,10 @@ export class Worker {
 
   /** 2–3. Guard, decode, validate; 4. what can be run waits for its batch. */
   #receive(message: Msg): void {
-    const delivery = readDelivery(message, this.#deps.epochs)
+    const delivery = readDelivery(message, this.#deps.broker.epochs)
     if (delivery === undefined) return
     this.#held.add(delivery)
-    const prepared = this.#draining ? undefined : prepare(delivery, this.#deps)
+    const prepared = this.#draining ? undefined : prepare(delivery, this.#deps.models, this.#deps.broker.now)
     if (prepared === undefined) this.#held.giveBack(delivery)
     else if ('outcome' in prepared) this.#reject(prepared)
     else this.#enqueue(prepared)
@@ -147,7 +140,7 @@ export class Worker {
 
   /** 5–6. Infer, halving a batch that fails; then the place is free for the next batch while this one is settled. */
   async #process(batch: readonly Prepared[]): Promise<void> {
-    const concluded = await predict(batch, this.#deps).finally(() => {
+    const concluded = await predict(batch, this.#deps.threads, this.#deps.broker.now).finally(() => {
       this.#running--
       this.#dispatch()
     })
@@ -161,8 +154,9 @@ export class Worker {
     await settle(group, {
       store: this.#store,
       held: this.#held,
-      budget: this.#budget,
-      epochs: this.#deps.epochs,
+      mayRetry: () => this.#deps.broker.mayRetry() && this.#budget.spend(),
+      onPredicted: () => this.#budget.succeeded(),
+      epochs: this.#deps.broker.epochs,
       onSettled: (concluded, stored) => this.#report(concluded, stored),
     })
   }

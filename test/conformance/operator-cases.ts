@@ -71,7 +71,10 @@ const run = promisify(execFile)
  */
 export async function findPythonWithOnnx(): Promise<string | undefined> {
   for (const python of ['/usr/bin/python3', 'python3']) {
-    const found = await run(python, ['-c', 'import importlib.util as u, sys; sys.exit(u.find_spec("onnx") is None)']).then(
+    const found = await run(python, [
+      '-c',
+      'import importlib.util as u, sys; sys.exit(u.find_spec("onnx") is None)',
+    ]).then(
       () => true,
       () => false,
     )

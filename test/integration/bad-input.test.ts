@@ -135,7 +135,7 @@ const BAD: readonly Bad[] = [
   {
     name: 'an unknown datatype',
     body: tensor({ datatype: 'FLOAT' }),
-    reason: 'schema-mismatch',
+    reason: 'malformed',
     says: /FLOAT/,
   },
   { name: 'a negative shape', body: tensor({ shape: [-1, 2] }), reason: 'schema-mismatch', says: /-1/ },
@@ -243,7 +243,7 @@ test('each kind of bad input is a dead letter that names field or value, and its
     const model = bad.model ?? 'identity-fp32'
     await publish(model, `bad-${index}`, bad.body, bad.headers)
     ids.set(eventToken(model, 'test', `bad-${index}`), bad.name)
-    await publish('identity-fp32', `good-${index}`, tensor({ data: [index, -index] }))
+    await publish('identity-fp32', `good-${index}`, tensor({ data: [index, -1 - index] }))
     good.push(eventToken('identity-fp32', 'test', `good-${index}`))
   }
   const outcomes = await settled(2 * BAD.length)
@@ -260,7 +260,7 @@ test('each kind of bad input is a dead letter that names field or value, and its
   }
   for (const [index, token] of good.entries()) {
     const prediction = JSON.parse(Buffer.from(outcomes.predictions.get(token)!.body).toString())
-    expect(prediction.outputs[0].data).toEqual([index, index === 0 ? -0 : -index])
+    expect(prediction.outputs[0].data).toEqual([index, -1 - index])
   }
   expect(worker.log.filter(({ level }) => level === 'fatal')).toEqual([])
 })

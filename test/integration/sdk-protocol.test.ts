@@ -78,12 +78,13 @@ describe('docs/protocol.md', () => {
     expect(decodeResponse('application/json', undefined, Buffer.from(response)).outputs).toHaveLength(1)
   })
 
-  test.skipIf(noPython !== undefined)('computes tokens as the contract does', async () => {
+  test('computes tokens as the contract does', async ({ skip }) => {
+    skip(noPython !== undefined, noPython)
     const [code = ''] = blocks('python token')
-    const events = [
+    const events: [model: string, source: string, id: string][] = [
       ['flight-delay', 'gate/7', 'NW329'],
       ['é', 'unknown', '😀 "1%"'],
-    ] as const
+    ]
     const calls = events.map((event) => `print(token(*${JSON.stringify(event)}))`).join('\n')
     const { stdout } = await run('python3', ['-c', `${code}\n${calls}`])
     expect(stdout.trim().split('\n')).toEqual(events.map((event) => eventToken(...event)))
@@ -116,30 +117,28 @@ describe('foreign clients', () => {
     await broker?.stop()
   })
 
-  test.skipIf(noPython !== undefined)(
-    'Python gets a prediction with its standard library alone',
-    async () => {
-      const [code = ''] = blocks('python socket')
-      expect(
-        code
-          .trim()
-          .split('\n')
-          .filter((line) => line !== '').length,
-      ).toBeLessThanOrEqual(25)
-      const [, inbox = ''] = /Pelton-Reply-To: ([^\\]+)/.exec(code) ?? []
-      expect(isReplySubject(inbox)).toBe(true)
-      const env = { ...process.env, PELTON_NATS: `127.0.0.1:${broker.port}` }
-      const { stdout } = await run('python3', ['-c', code], { env })
-      const [ack, answer, ...rest] = stdout.trim().split('\n')
-      expect(rest).toEqual([])
-      expect(ack).toMatch(/^ack \{"stream": "FEATURES", "seq": \d+\}$/)
-      expect(answer).toMatch(/^answer \{"model_name": "flight-delay", "model_version": "2"/)
-      const stored = await waitFor(connection, { model: 'flight-delay', source: 'unknown', id: 'NW330' })
-      expect(stored.kind === 'prediction' && stored.value('probability')).toBeGreaterThan(0)
-    },
-  )
+  test('Python gets a prediction with its standard library alone', async () => {
+    const [code = ''] = blocks('python socket')
+    expect(
+      code
+        .trim()
+        .split('\n')
+        .filter((line) => line !== '').length,
+    ).toBeLessThanOrEqual(25)
+    const [, inbox = ''] = /Pelton-Reply-To: ([^\\]+)/.exec(code) ?? []
+    expect(isReplySubject(inbox)).toBe(true)
+    const env = { ...process.env, PELTON_NATS: `127.0.0.1:${broker.port}` }
+    const { stdout } = await run('python3', ['-c', code], { env })
+    const [ack, answer, ...rest] = stdout.trim().split('\n')
+    expect(rest).toEqual([])
+    expect(ack).toMatch(/^ack \{"stream": "FEATURES", "seq": \d+\}$/)
+    expect(answer).toMatch(/^answer \{"model_name": "flight-delay", "model_version": "2"/)
+    const stored = await waitFor(connection, { model: 'flight-delay', source: 'unknown', id: 'NW330' })
+    expect(stored.kind === 'prediction' && stored.value('probability')).toBeGreaterThan(0)
+  })
 
-  test.skipIf(noNats !== undefined)('the nats command publishes', async () => {
+  test('the nats command publishes', async ({ skip }) => {
+    skip(noNats !== undefined, noNats)
     const [code = ''] = blocks('sh nats')
     const { stdout, stderr } = await run('sh', ['-c', code], {
       env: { ...process.env, NATS_URL: broker.url },

@@ -85,6 +85,12 @@ describe('binding tensors', () => {
     })
   })
 
+  it('takes an empty list beside an input of fixed size: its first dimension does not count rows', () => {
+    const bind = binder([spec('list', 'FP32', [null]), spec('splits', 'INT64', [3])])
+    const splits = tensor('splits', 'INT64', [3], new BigInt64Array(3))
+    expect(bind(tensors(floats('list', [0]), splits)).rows).toBe(1)
+  })
+
   it('has one row where no first dimension is free', () => {
     const bind = binder([spec('image', 'FP32', [8, 3]), spec('scale', 'FP32', [])])
     expect(bind(tensors(floats('image', [8, 3]), floats('scale', []))).rows).toBe(1)

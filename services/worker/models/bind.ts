@@ -4,6 +4,7 @@ import { PeltonError } from '../../../shared/sdk/errors.ts'
 import { takeFeatures } from './bind-features.ts'
 import { type BinderModel, type BindPlan, didYouMean, mismatch, nameOf, planBinding } from './bind-plan.ts'
 import { takeTensors } from './bind-tensors.ts'
+import { hasDynamicRows } from './signature.ts'
 
 /** An event as the model takes it. */
 export interface BoundEvent {
@@ -52,6 +53,8 @@ function countRows(plan: BindPlan, inputs: readonly Tensor[]): number {
     rows = own
   }
   if (rows === undefined) return 1
+  // Beside an input of fixed size, a free first dimension is not one of rows: a list of any length, say, even none.
+  if (rows === 0 && !hasDynamicRows(plan.model.signature)) return 1
   if (rows === 0) throw mismatch(plan, 'an event needs a row', 'shape[0]', 0, 'Send at least one row.')
   const most = plan.model.manifest.limits.maxRowsPerEvent
   if (rows <= most) return rows

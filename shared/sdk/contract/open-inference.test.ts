@@ -587,11 +587,14 @@ describe('encoding', () => {
     )
   })
 
-  it.each([false, true])('carries a request without inputs, for a model that has none (binary: %s)', (binary) => {
-    const { body, contentType, inferenceHeaderLength } = encodeRequest({ inputs: [] }, { binary })
-    expect(inferenceHeaderLength).toBeUndefined()
-    expect(decodeEventData(contentType, undefined, body)).toMatchObject({ kind: 'tensors', inputs: [] })
-  })
+  it.each([false, true])(
+    'carries a request without inputs, for a model that has none (binary: %s)',
+    (binary) => {
+      const { body, contentType, inferenceHeaderLength } = encodeRequest({ inputs: [] }, { binary })
+      expect(inferenceHeaderLength).toBeUndefined()
+      expect(decodeEventData(contentType, undefined, body)).toMatchObject({ kind: 'tensors', inputs: [] })
+    },
+  )
 
   it('lets subscribers ignore what newer workers add', () => {
     const body = Buffer.from('{"model_name":"m","model_version":"1","new":1,"outputs":[]}')

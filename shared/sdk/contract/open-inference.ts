@@ -1,4 +1,4 @@
-import { type ErrorCode, PeltonError } from '../errors.ts'
+import type { ErrorCode } from '../errors.ts'
 import { type EncodedBody, joinBody, splitBody } from './body-sections.ts'
 import { isJsonObject, parseJson } from './json.ts'
 import {

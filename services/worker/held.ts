@@ -47,6 +47,11 @@ export class HeldDeliveries {
     this.#answer(delivery, delayMs > 0 ? `-NAK {"delay":${Math.ceil(delayMs * 1e6)}}` : '-NAK')
   }
 
+  /** Gives back whatever is held, for somebody else to take at once. */
+  giveBackAll(): void {
+    for (const delivery of [...this.#held]) this.giveBack(delivery)
+  }
+
   /** Resolves when nothing is held. */
   async empty(): Promise<void> {
     if (this.#held.size > 0) await new Promise<void>((resolve) => this.#onEmpty.push(resolve))

@@ -31,7 +31,7 @@ async function start(settings: WorkerSettings, log: Logger): Promise<Service> {
     threads: settings.PELTON_THREADS ?? Math.max(1, availableParallelism() - 1),
   })
   const worker = new Worker(
-    { broker, models, threads, log },
+    { broker, models, threads, log, die: () => process.kill(process.pid, 'SIGKILL') },
     {
       name: settings.PELTON_WORKER,
       pool: settings.PELTON_POOL,

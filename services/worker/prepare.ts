@@ -6,6 +6,7 @@ import type { Delivery } from './delivery.ts'
 import type { ModelRepository, ServedModel } from './models/repository.ts'
 import { decideFailure } from './outcome.ts'
 import type { Concluded } from './settlement.ts'
+import type { StartMark } from './suspects.ts'
 
 /** An event that can be run: its inputs fit the signature of its model. */
 export interface Prepared {
@@ -19,6 +20,12 @@ export interface Prepared {
   readonly request: Pick<EventData, 'id' | 'outputs' | 'parameters'>
   /** Events of the same kind can share a model call: same model, same inputs, same datatypes, same trailing shapes. */
   readonly kind: string
+  /** Rows a batch of this kind may have. */
+  readonly maxBatchRows: number
+  /** Set for a suspect: what an earlier run left. */
+  readonly mark?: StartMark
+  /** Whether nothing else may run beside it. */
+  readonly runsAlone?: boolean
 }
 
 export type Models = Pick<ModelRepository, 'find' | 'models'>
@@ -39,7 +46,16 @@ export function prepare(delivery: Delivery, models: Models, now: () => number): 
     const data = decodeEventData(event.contentType, event.inferenceHeaderLength, event.body)
     stage = 'validate'
     const { inputs, rows, outputs } = model.bind(data)
-    return { delivery, model, inputs, rows, outputs, request: data, kind: kindOf(model, inputs) }
+    return {
+      delivery,
+      model,
+      inputs,
+      rows,
+      outputs,
+      request: data,
+      kind: kindOf(model, inputs),
+      maxBatchRows: model.maxBatchRows,
+    }
   } catch (thrown) {
     const error = toPeltonError(thrown, 'malformed', 'the event cannot be read')
     return { delivery, outcome: decideFailure(error, stage, { ...event, now: now() }) }

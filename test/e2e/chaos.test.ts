@@ -45,11 +45,11 @@ function createFleet(url: string) {
       models: DEMO_MODELS,
       env: { PELTON_THREADS: '1', PELTON_HELD_ROWS: '256' },
     }).then((worker) => {
+      starting.delete(started)
       alive.add(worker)
       if (isStopped) worker.kill('SIGKILL')
     })
     starting.add(started)
-    started.finally(() => starting.delete(started))
   }
 
   return {
@@ -134,7 +134,10 @@ describe(`eight workers, kill -9 of one each second for ${SECONDS} s, seed ${SEE
       for (let index = pending.length; index < until; index++) {
         const { id, features } = flights[index] as FlightEvent
         const published = producer.publish({ model: DEMO_MODEL, id, features: { ...features } })
-        pending.push(published.then(({ token }) => void (tokens[index] = token)))
+        const noted = published.then(({ token }) => {
+          tokens[index] = token
+        })
+        pending.push(noted)
       }
       await sleep(200 * random())
       if (await fleet.killOne(random)) kills++

@@ -2,7 +2,7 @@ import { execFile, spawnSync } from 'node:child_process'
 import { readFile } from 'node:fs/promises'
 import { promisify } from 'node:util'
 import { connect, headers, type NatsConnection } from '@nats-io/transport-node'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { DEMO_MODELS } from '../../services/demo/models.ts'
 import { CONTRACT_VERSION, MAX_IDENTITY_LENGTH } from '../../shared/sdk/contract/event.ts'
 import { HEADERS } from '../../shared/sdk/contract/headers.ts'
@@ -110,6 +110,12 @@ describe('foreign clients', () => {
     worker = await startWorkerProcess({ url: broker.url, models: DEMO_MODELS })
   })
 
+  beforeEach(({ onTestFailed }) => {
+    onTestFailed(
+      () => void process.stderr.write(`log of the worker: ${JSON.stringify(worker.log, null, 1)}\n`),
+    )
+  })
+
   afterAll(async () => {
     worker?.kill('SIGKILL')
     await worker?.ended
@@ -128,7 +134,7 @@ describe('foreign clients', () => {
     const [, inbox = ''] = /Pelton-Reply-To: ([^\\]+)/.exec(code) ?? []
     expect(isReplySubject(inbox)).toBe(true)
     const env = { ...process.env, PELTON_NATS: `127.0.0.1:${broker.port}` }
-    const { stdout } = await run('python3', ['-c', code], { env })
+    const { stdout } = await run('python3', ['-c', code], { env, signal })
     const [ack, answer, ...rest] = stdout.trim().split('\n')
     expect(rest).toEqual([])
     expect(ack).toMatch(/^ack \{"stream": "FEATURES", "seq": \d+\}$/)
@@ -137,7 +143,7 @@ describe('foreign clients', () => {
     expect(stored.kind === 'prediction' && stored.value('probability')).toBeGreaterThan(0)
   })
 
-  test('the nats command publishes', async ({ skip }) => {
+  test('the nats command publishes', async ({ skip, signal }) => {
     skip(noNats !== undefined, noNats)
     const [code = ''] = blocks('sh nats')
     const { stdout, stderr } = await run('sh', ['-c', code], {

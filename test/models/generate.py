@@ -140,6 +140,10 @@ def hostile():
         [value("again", T.BOOL, []), value("next", T.FLOAT, ["N", 2])])
     yes = nh.from_array(np.array(True), "yes")
     write("endless-loop", model([h.make_node("Loop", ["", "yes", "x"], ["y"], body=body)], [x], [y], [yes]))
+    """Loops as often as its largest input says: harmless or endless, by the event."""
+    write("loops-by-input", model(
+        [h.make_node("ReduceMax", ["x"], ["most"], keepdims=0), h.make_node("Cast", ["most"], ["times"], to=T.INT64),
+         h.make_node("Loop", ["times", "yes", "x"], ["y"], body=body)], [x], [y], [yes]))
     """Fills 16 GiB when run."""
     big = nh.from_array(np.array([2 ** 16, 2 ** 16], np.int64), "shape")
     write("memory-hog", model(

@@ -1,12 +1,11 @@
-import type { Msg, NatsConnection } from '@nats-io/transport-node'
-import { readDeliverySubject } from '../../../shared/sdk/contract/delivery-subject.ts'
+import type { NatsConnection } from '@nats-io/transport-node'
 import { HEADERS, type Headers, readHeader } from '../../../shared/sdk/contract/headers.ts'
 import { encodeSegment, readOutcomeSubject } from '../../../shared/sdk/contract/subjects.ts'
 import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
-import { PeltonError } from '../../../shared/sdk/errors.ts'
-import { findApi, NOT_FOUND, requestApi } from '../../../shared/sdk/jetstream/api.ts'
-import { PullLane } from '../../../shared/sdk/jetstream/pull-lane.ts'
-import { parseHeaderBlock, readMessageHeaders } from '../../../shared/sdk/jetstream/stored-message.ts'
+import { findApi, NOT_FOUND } from '../../../shared/sdk/jetstream/api.ts'
+import { parseHeaderBlock } from '../../../shared/sdk/jetstream/stored-message.ts'
+import { type DeadLetterFilter, matchesFilter } from './filter.ts'
+import { type ReadMessage, readMessages } from './stream-reader.ts'
 
 /** What a list says about a dead letter, without its payload. */
 export interface DeadLetterEntry {
@@ -14,102 +13,67 @@ export interface DeadLetterEntry {
   readonly model: string
   readonly token: string
   readonly sizeBytes: number
+  /** When it was stored, RFC 3339. */
+  readonly storedAt: string
   readonly headers: Headers
 }
 
 /** A dead letter as it is stored. */
 export interface StoredDeadLetter extends DeadLetterEntry {
-  /** When it was stored, RFC 3339. */
-  readonly storedAt: string
   readonly body: Uint8Array
 }
 
 export interface BrowseOptions {
-  /** Only those of this model. */
-  readonly model?: string
+  readonly filter?: DeadLetterFilter
   /** Only from this sequence of the stream on. */
   readonly fromSequence?: number
-  /** Only those stored since. */
-  readonly since?: Date
+  /** Only up to this sequence of the stream. */
+  readonly toSequence?: number
 }
 
-/** Headers of this many are read at once. */
-const PAGE = 200
-const PAGE_BYTES = 4 * 1024 ** 2
-const IDLE_MS = 2_000
-
 /**
- * Dead letters, oldest first, read a page at a time without their payloads. The reader on the broker is temporary and
- * changes nothing; what is stored after it began is not read.
+ * Dead letters that match a filter, oldest first, without their payloads. What is stored after it began is not read.
+ *
+ * @throws PeltonError `broker-unavailable`
  */
 export async function* browseDeadLetters(
   connection: NatsConnection,
   options: BrowseOptions = {},
 ): AsyncGenerator<DeadLetterEntry> {
-  const reader = await createReader(connection, options)
-  if (reader === undefined) return
-  const page: Msg[] = []
-  const lane = new PullLane(connection, { stream: STREAMS.deadLetters, consumer: reader.name }, (message) =>
-    page.push(message),
-  )
-  try {
-    for (let left = reader.pending; left > 0; ) {
-      const { received, end } = await lane.pull({
-        batch: Math.min(PAGE, left),
-        maxBytes: PAGE_BYTES,
-        idleMs: IDLE_MS,
-        lingerMs: 0,
-      })
-      for (const message of page.splice(0)) yield toEntry(message)
-      left -= received
-      if (received === 0 && end === 'drained') return // somebody removed the rest meanwhile
-      if (received === 0) throw unreadable(end)
-    }
-  } finally {
-    await lane.close()
-    // It would go by itself a little later.
-    await requestApi(connection, `CONSUMER.DELETE.${STREAMS.deadLetters}.${reader.name}`).catch(
-      () => undefined,
-    )
-  }
+  for await (const message of readMatching(connection, options, true)) yield toEntry(message)
 }
 
-async function createReader(
+/** Like {@link browseDeadLetters}, with the payloads. */
+export async function* readDeadLetters(
   connection: NatsConnection,
-  { model, fromSequence, since }: BrowseOptions,
-): Promise<{ readonly name: string; readonly pending: number } | undefined> {
-  const start =
-    since !== undefined
-      ? { deliver_policy: 'by_start_time', opt_start_time: since.toISOString() }
-      : fromSequence !== undefined
-        ? { deliver_policy: 'by_start_sequence', opt_start_seq: fromSequence }
-        : { deliver_policy: 'all' }
-  const config = {
-    ...start,
-    filter_subject: `deadletters.${model === undefined ? '*' : encodeSegment(model)}.*`,
-    ack_policy: 'none',
-    headers_only: true,
-    mem_storage: true,
-    num_replicas: 1,
-    inactive_threshold: 30e9,
-  }
-  const created = await findApi<{ name: string; num_pending: number }>(
-    connection,
-    `CONSUMER.CREATE.${STREAMS.deadLetters}`,
-    NOT_FOUND.stream,
-    { stream_name: STREAMS.deadLetters, config },
-  )
-  return created && { name: created.name, pending: created.num_pending }
+  options: BrowseOptions = {},
+): AsyncGenerator<StoredDeadLetter> {
+  for await (const message of readMatching(connection, options, false))
+    yield { ...toEntry(message), body: message.body }
 }
 
-function toEntry(message: Msg): DeadLetterEntry {
-  const headers = readMessageHeaders(message)
-  return {
-    sequence: readDeliverySubject(message.reply ?? '')?.streamSequence ?? 0,
-    ...identify(message.subject),
-    sizeBytes: Number(readHeader(headers, 'Nats-Msg-Size') ?? message.data.length),
-    headers,
+async function* readMatching(
+  connection: NatsConnection,
+  { filter = {}, fromSequence, toSequence = Number.MAX_SAFE_INTEGER }: BrowseOptions,
+  headersOnly: boolean,
+): AsyncGenerator<ReadMessage> {
+  const start =
+    fromSequence !== undefined
+      ? { deliver_policy: 'by_start_sequence', opt_start_seq: fromSequence }
+      : filter.since !== undefined
+        ? { deliver_policy: 'by_start_time', opt_start_time: filter.since }
+        : { deliver_policy: 'all' }
+  const subject = `deadletters.${filter.model === undefined ? '*' : encodeSegment(filter.model)}.*`
+  const messages = readMessages(connection, { stream: STREAMS.deadLetters, subject, start, headersOnly })
+  for await (const message of messages) {
+    if (message.sequence > toSequence) return
+    if (matchesFilter(filter, toEntry(message))) yield message
   }
+}
+
+function toEntry({ subject, sequence, storedAt, headers, body }: ReadMessage): DeadLetterEntry {
+  const sizeBytes = Number(readHeader(headers, 'Nats-Msg-Size') ?? body.length)
+  return { sequence, ...identify(subject), sizeBytes, storedAt, headers }
 }
 
 function identify(subject: string): { readonly model: string; readonly token: string } {
@@ -152,6 +116,8 @@ export function describeEntry({ sequence, model, token, sizeBytes, headers }: De
     description: readHeader(headers, HEADERS.deadLetterDescription) ?? '',
     stage: readHeader(headers, HEADERS.stage),
     attempt: Number(readHeader(headers, HEADERS.attempt) ?? 1),
+    failures: historyOf(headers).length,
+    replay: readHeader(headers, HEADERS.replay),
     failedAt: readHeader(headers, HEADERS.failedAt),
     firstSeen: readHeader(headers, HEADERS.firstSeen),
     id: readHeader(headers, HEADERS.id),
@@ -161,8 +127,8 @@ export function describeEntry({ sequence, model, token, sizeBytes, headers }: De
   }
 }
 
-function unreadable(end: string): PeltonError {
-  return new PeltonError('broker-unavailable', `the dead letters cannot be read on (${end})`, {
-    remedy: 'Try again; the sequence shown last can be given as --from.',
-  })
+/** The failures of an event so far, oldest first: `<time> <reason> attempt=<n>`. */
+export function historyOf(headers: Headers): string[] {
+  const text = readHeader(headers, HEADERS.history)
+  return text === undefined || text === '' ? [] : text.split('; ')
 }

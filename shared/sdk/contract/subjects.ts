@@ -78,6 +78,8 @@ export const subjects = {
   /** The register of an event's one outcome. */
   result: (model: string, token: string): string => `results.${encodeSegment(model)}.${token}`,
   deadLetter: (model: string, token: string): string => `deadletters.${encodeSegment(model)}.${token}`,
+  /** The key of an event's start mark in the bucket `pelton-starts`. */
+  startMark: (token: string): string => `$KV.pelton-starts.${token}`,
   ledger: (pool: string): string => `ledger.${encodeSegment(pool)}`,
   /** What the consumers of a pool's lane select. Never changes for the life of a consumer. */
   featureFilter: (pool: string, lane: Lane): string => `features.${encodeSegment(pool)}.*.${lane}`,

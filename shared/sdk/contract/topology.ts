@@ -16,6 +16,13 @@ export const STREAMS = {
   advisories: 'ADVISORIES',
 } as const
 
+/** The streams behind key-value buckets. */
+export const STORES = {
+  models: 'KV_pelton-models',
+  starts: 'KV_pelton-starts',
+  replays: 'KV_pelton-replays',
+} as const
+
 /** Limits an operator may set. Sizes in bytes, times in milliseconds. */
 export interface TopologyOptions {
   /** Copies of each stream in a cluster. @default 1 */

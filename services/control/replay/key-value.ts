@@ -1,0 +1,84 @@
+import type { NatsConnection } from '@nats-io/transport-node'
+import { HEADERS } from '../../../shared/sdk/contract/headers.ts'
+import { PeltonError } from '../../../shared/sdk/errors.ts'
+import { lastOfSubject, requestApi } from '../../../shared/sdk/jetstream/api.ts'
+import { API_ERRORS, type PublishWindow, publishError } from '../../../shared/sdk/jetstream/publish-window.ts'
+import { readMessages } from '../dead-letters/stream-reader.ts'
+
+const BUCKET = 'pelton-replays'
+const STREAM = `KV_${BUCKET}`
+
+/** A value and the revision to expect when it is changed. */
+export interface KeptValue<Value> {
+  readonly key: string
+  readonly revision: number
+  readonly value: Value
+}
+
+/**
+ * The bucket `pelton-replays`, by compare-and-set only. Keys are read from the leader; a key is removed for good: what
+ * was once held leaves no trace in the bucket.
+ */
+export interface KeyValue {
+  get<Value>(key: string): Promise<KeptValue<Value> | undefined>
+  /**
+   * Stores a value if the key's revision is `expected` (0: if there is none).
+   *
+   * @returns the new revision, or `undefined` when somebody else was faster
+   * @throws PeltonError `broker-unavailable` when nobody says what became of it
+   */
+  put(key: string, value: unknown, expected: number): Promise<number | undefined>
+  /** Removes a key up to a revision; a later one stays. */
+  remove(key: string, revision: number): Promise<void>
+  /** The values of all keys that begin with `prefix` and a dot. */
+  list<Value>(prefix: string): AsyncGenerator<KeptValue<Value>>
+}
+
+export function openKeyValue(connection: NatsConnection, window: PublishWindow): KeyValue {
+  const subject = (key: string): string => `$KV.${BUCKET}.${key}`
+  const get = async <Value>(key: string): Promise<KeptValue<Value> | undefined> => {
+    const copy = await lastOfSubject(connection, STREAM, subject(key))
+    return copy && { key, revision: copy.sequence, value: parse<Value>(key, copy.body) }
+  }
+  const ask = async (key: string, body: Uint8Array, expected: number): Promise<number | undefined> => {
+    const reply = await window.publish({
+      subject: subject(key),
+      headers: [
+        [HEADERS.expectedStream, STREAM],
+        [HEADERS.expectedSubjectSequence, String(expected)],
+      ],
+      body,
+    })
+    if (reply.kind === 'stored') return reply.sequence
+    if (reply.kind === 'refused' && reply.code === API_ERRORS.wrongLastSequence) return undefined
+    // Nobody's word: it is stored if exactly these bytes stand there with a later revision.
+    const copy = await lastOfSubject(connection, STREAM, subject(key))
+    if (copy !== undefined && copy.sequence > expected && Buffer.from(copy.body).equals(body))
+      return copy.sequence
+    throw publishError(STREAM, reply)
+  }
+  return {
+    get,
+    put: (key, value, expected) => ask(key, Buffer.from(JSON.stringify(value)), expected),
+    remove: async (key, revision) => {
+      await requestApi(connection, `STREAM.PURGE.${STREAM}`, { filter: subject(key), seq: revision + 1 })
+    },
+    async *list<Value>(prefix: string) {
+      const start = { deliver_policy: 'last_per_subject' }
+      const messages = readMessages(connection, { stream: STREAM, subject: subject(`${prefix}.>`), start })
+      for await (const { subject: from, sequence, body } of messages) {
+        const key = from.slice(subject('').length)
+        yield { key, revision: sequence, value: parse<Value>(key, body) }
+      }
+    },
+  }
+}
+
+function parse<Value>(key: string, body: Uint8Array): Value {
+  try {
+    return JSON.parse(Buffer.from(body).toString()) as Value
+  } catch (cause) {
+    const details = { field: key, remedy: `Look at it with \`nats kv get ${BUCKET} ${key}\`, and remove it.` }
+    throw new PeltonError('internal', `a record in ${BUCKET} cannot be read`, details, cause)
+  }
+}

@@ -1,0 +1,102 @@
+import type { NatsConnection } from '@nats-io/transport-node'
+import type { HeaderEntry } from '../../shared/sdk/contract/headers.ts'
+import { subjects } from '../../shared/sdk/contract/subjects.ts'
+import { STORES } from '../../shared/sdk/contract/topology.ts'
+import { lastOfSubject } from '../../shared/sdk/jetstream/api.ts'
+import { type PublishWindow, publishError } from '../../shared/sdk/jetstream/publish-window.ts'
+import type { Delivery } from './delivery.ts'
+import type { Prepared } from './prepare.ts'
+import type { Concluded } from './settlement.ts'
+
+/** That an event was about to be run, stored before it ran. Gone once the event has ended: what stays tells of a run that did not. */
+export interface StartMark {
+  /** Runs begun together with other suspects. */
+  readonly shared: number
+  /** Runs begun alone: only these can condemn an event. */
+  readonly alone: number
+}
+
+/** Suspects without a mark run together, so few that a crash names few. */
+const SHARED_ROWS = 8
+
+/** A mark is read where there may be one: not at the first delivery of a first attempt. */
+export function isSuspect({ info, event }: Delivery): boolean {
+  return info.deliveryCount > 1 || event.attempt > 1
+}
+
+/**
+ * Events whose worker died, hung, or only drained. Counting deliveries would condemn everything a crashed worker
+ * happened to hold; a mark, stored before the event runs, names those that were running. Events without a mark run in
+ * small batches, marked ones alone, and who was running alone too often is not run again.
+ */
+export class Suspects {
+  readonly #connection: NatsConnection
+  readonly #window: PublishWindow
+
+  constructor(connection: NatsConnection, window: PublishWindow) {
+    this.#connection = connection
+    this.#window = window
+  }
+
+  /** What the event's past says: run it (with its mark, and how), or give it up. */
+  async vet(prepared: Prepared): Promise<Prepared | Concluded> {
+    const { delivery, model } = prepared
+    const mark = await this.#read(delivery.event.token)
+    const most = model.manifest.retries.maxAttempts
+    if (mark.alone >= most) return crashed(prepared, mark)
+    if (mark.shared + mark.alone > 0) return { ...prepared, mark, runsAlone: true }
+    return {
+      ...prepared,
+      mark,
+      kind: `${prepared.kind} suspect`,
+      maxBatchRows: Math.min(SHARED_ROWS, prepared.maxBatchRows),
+    }
+  }
+
+  /** Marks the suspects of a batch; resolves when the broker has the marks. @throws PeltonError when it does not take one */
+  async begin(batch: readonly Prepared[]): Promise<void> {
+    await Promise.all(
+      batch.map(async ({ delivery, mark = NO_MARK, runsAlone }) => {
+        const next = runsAlone ? { ...mark, alone: mark.alone + 1 } : { ...mark, shared: mark.shared + 1 }
+        const message = { subject: subjects.startMark(delivery.event.token), headers: [], body: encode(next) }
+        const reply = await this.#window.publish(message)
+        if (reply.kind !== 'stored') throw publishError(STORES.starts, reply)
+      }),
+    )
+  }
+
+  /** Removes the mark of an event that has ended. One that stays expires, and does no harm before. */
+  clear(token: string): void {
+    void this.#window.publish({ subject: subjects.startMark(token), headers: PURGE, body: new Uint8Array() })
+  }
+
+  async #read(token: string): Promise<StartMark> {
+    const copy = await lastOfSubject(this.#connection, STORES.starts, subjects.startMark(token))
+    if (copy === undefined || copy.body.length === 0) return NO_MARK
+    return { ...NO_MARK, ...(JSON.parse(Buffer.from(copy.body).toString()) as Partial<StartMark>) }
+  }
+}
+
+const NO_MARK: StartMark = { shared: 0, alone: 0 }
+
+/** Removes a key and its history (ADR-8). */
+const PURGE: readonly HeaderEntry[] = [
+  ['KV-Operation', 'PURGE'],
+  ['Nats-Rollup', 'sub'],
+]
+
+function encode(mark: StartMark): Uint8Array {
+  return new TextEncoder().encode(JSON.stringify(mark))
+}
+
+function crashed({ delivery, model }: Prepared, { alone }: StartMark): Concluded {
+  const description = `its worker ended ${alone} times while it ran alone; it is not run again`
+  return {
+    delivery,
+    outcome: {
+      kind: 'dead-lettered',
+      failure: { reason: 'worker-crashed', description, stage: 'infer' },
+      modelVersion: model.version,
+    },
+  }
+}

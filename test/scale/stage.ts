@@ -1,0 +1,117 @@
+import { readFile } from 'node:fs/promises'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { connect, type NatsConnection } from '@nats-io/transport-node'
+import type { FlightEvent } from '../../services/demo/flights.ts'
+import { startBroker } from '../../shared/sdk/broker/server.ts'
+import type { TopologyOptions } from '../../shared/sdk/contract/topology.ts'
+import { STREAMS } from '../../shared/sdk/contract/topology.ts'
+import { streamInfo } from '../../shared/sdk/jetstream/api.ts'
+import { provision } from '../../shared/sdk/jetstream/provision.ts'
+import { createProducer, type Producer } from '../../shared/sdk/producer.ts'
+
+/** A fresh broker with Pelton's streams, and what a measurement needs to know of it. */
+export interface Stage {
+  readonly url: string
+  readonly connection: NatsConnection
+  readonly producer: Producer
+  /** Publishes flights to a model (or to several in turn), repeating them with new ids until there are `count`. */
+  publishFlights(flights: readonly FlightEvent[], count: number, models: readonly string[]): Promise<void>
+  /** Outcomes stored so far. */
+  outcomes(): Promise<number>
+  /** Resolves when there are this many outcomes: when the first and the last of these were seen, milliseconds. */
+  answered(count: number): Promise<Drain>
+  close(): Promise<void>
+}
+
+export interface Drain {
+  readonly events: number
+  readonly ms: number
+}
+
+const LOOK_EVERY_MS = 20
+
+export async function openStage(topology: Partial<TopologyOptions> = {}): Promise<Stage> {
+  const broker = await startBroker()
+  const connection = await connect({ servers: broker.url })
+  await provision(connection, { topology })
+  const producer = await createProducer({ connection, source: 'bench' })
+  let published = 0
+
+  async function outcomes(): Promise<number> {
+    return (await streamInfo(connection, STREAMS.results))?.state.messages ?? 0
+  }
+
+  /** From the first look that finds progress: start-up is not part of a rate. */
+  async function answered(count: number): Promise<Drain> {
+    const before = await outcomes()
+    let first: { readonly at: number; readonly events: number } | undefined
+    for (;;) {
+      const events = await outcomes()
+      const at = performance.now()
+      if (first === undefined && (events > before || events >= count)) first = { at, events }
+      if (first !== undefined && events >= count) return { events: events - first.events, ms: at - first.at }
+      await sleep(LOOK_EVERY_MS)
+    }
+  }
+
+  return {
+    url: broker.url,
+    connection,
+    producer,
+    async publishFlights(flights, count, models) {
+      for (let done = 0; done < count; ) {
+        const chunk = Math.min(5_000, count - done)
+        await Promise.all(
+          Array.from({ length: chunk }, () => {
+            const index = published++
+            const features = { ...(flights[index % flights.length] as FlightEvent).features }
+            const model = models[index % models.length] as string
+            return producer.publish({ model, id: `event-${index}`, features })
+          }),
+        )
+        done += chunk
+      }
+    },
+    outcomes,
+    answered,
+    async close() {
+      await producer.close()
+      await connection.close()
+      await broker.stop()
+    },
+  }
+}
+
+/** Resident memory of a process in MiB, now and at most since it began (Linux). */
+export async function memoryOf(pid: number): Promise<{ readonly nowMiB: number; readonly peakMiB: number }> {
+  const status = await readFile(`/proc/${pid}/status`, 'utf8')
+  const field = (name: string): number =>
+    Number(new RegExp(`^${name}:\\s+(\\d+) kB`, 'm').exec(status)?.[1]) / 1024
+  return { nowMiB: field('VmRSS'), peakMiB: field('VmHWM') }
+}
+
+export function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b)
+  const middle = Math.floor(sorted.length / 2)
+  const upper = sorted[middle] ?? Number.NaN
+  return sorted.length % 2 === 1 ? upper : (upper + (sorted[middle - 1] ?? Number.NaN)) / 2
+}
+
+/** The value below which this share of the values lies. */
+export function quantile(values: readonly number[], share: number): number {
+  const sorted = [...values].sort((a, b) => a - b)
+  return sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? Number.NaN
+}
+
+export function rateOf({ events, ms }: Drain): number {
+  return (events * 1_000) / ms
+}
+
+/** Value of `--name=number` on the command line. */
+export function numberArgument(name: string, fallback: number): number {
+  const given = process.argv.find((argument) => argument.startsWith(`--${name}=`))
+  if (given === undefined) return fallback
+  const value = Number(given.slice(name.length + 3))
+  if (Number.isSafeInteger(value) && value > 0) return value
+  throw new Error(`--${name} needs a whole number above 0, not ${given}`)
+}

@@ -7,7 +7,7 @@ export default defineConfig({
       {
         test: {
           name: 'integration',
-          include: ['test/integration/**/*.test.ts'],
+          include: ['test/{integration,packaging,conformance,scale}/**/*.test.ts'],
           testTimeout: 120_000,
           hookTimeout: 300_000,
           globalSetup: ['test/kit/global-setup.ts'],

@@ -1,6 +1,7 @@
 import { Command } from 'commander'
 import { EXIT_CODES } from '../../shared/runtime/lifecycle.ts'
 import { PeltonError } from '../../shared/sdk/errors.ts'
+import { auditCommand } from './commands/audit.ts'
 import { deadLettersCommand } from './commands/dead-letters.ts'
 import { demoCommand } from './commands/demo.ts'
 import { doctorCommand } from './commands/doctor.ts'
@@ -30,6 +31,7 @@ const COMMANDS = [
   watchCommand(),
   statusCommand(),
   deadLettersCommand(),
+  auditCommand(),
   modelsCommand(),
   doctorCommand(),
   provisionCommand(),

@@ -1,4 +1,5 @@
 import { availableParallelism } from 'node:os'
+import { setFlagsFromString } from 'node:v8'
 import type { Logger } from 'pino'
 import { EXIT_CODES, runService, type Service } from '../../shared/runtime/lifecycle.ts'
 import { createLogger } from '../../shared/runtime/logging.ts'
@@ -9,7 +10,15 @@ import { createInferenceThreads } from './models/inference-threads.ts'
 import { openRepository } from './models/repository.ts'
 import { Worker } from './worker.ts'
 
+/**
+ * V8 lets the heap grow to a multiple of what is alive, a multiple that varies from one collection to the next: the
+ * longer a worker drains a backlog, the higher the highest peak. A fixed multiple keeps memory flat, at the same rate
+ * (docs/benchmarks.md).
+ */
+const HEAP_GROWING_PERCENT = 70
+
 async function main(): Promise<number> {
+  setFlagsFromString(`--heap-growing-percent=${HEAP_GROWING_PERCENT}`)
   let settings: WorkerSettings
   try {
     settings = readWorkerSettings(process.env)

@@ -1,5 +1,9 @@
+import { PeltonError } from '../../shared/sdk/errors.ts'
 import type { InferenceThreads } from './models/inference-threads.ts'
 import type { ServedModel } from './models/repository.ts'
+import { DEFAULT_RETRIES, decideFailure } from './outcome.ts'
+import type { Prepared } from './prepare.ts'
+import type { Concluded } from './settlement.ts'
 
 const CHECK_MS = 250
 
@@ -24,4 +28,22 @@ export function watchRuns(
   }, CHECK_MS)
   timer.unref()
   return () => clearInterval(timer)
+}
+
+/** What becomes of an event that ran alone and did not end. @param now broker time, milliseconds */
+export function timedOut({ delivery, model }: Prepared, now: number): Concluded {
+  const { timeoutMs } = model.manifest.limits
+  const error = new PeltonError('timed-out', `the model did not answer within ${timeoutMs} ms`, {
+    field: 'limits.timeoutMs',
+    remedy: 'Raise the limit in the manifest, or mend the model.',
+  })
+  return {
+    delivery,
+    outcome: decideFailure(
+      error,
+      'infer',
+      { ...delivery.event, now },
+      { ...DEFAULT_RETRIES, ...model.manifest.retries },
+    ),
+  }
 }

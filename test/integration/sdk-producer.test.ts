@@ -41,6 +41,17 @@ async function produce(options: Partial<ProducerOptions> = {}): Promise<Producer
   return producer
 }
 
+/** Stops the server's process, and waits until it really answers no more: the signal takes its time. */
+async function freeze(): Promise<void> {
+  process.kill(broker.pid, 'SIGSTOP')
+  const answers = (): Promise<boolean> => connection.flush().then(() => true)
+  while (await Promise.race([answers(), new Promise((resolve) => setTimeout(resolve, 100, false))]));
+}
+
+function thaw(): void {
+  process.kill(broker.pid, 'SIGCONT')
+}
+
 /** Limits FEATURES to some messages, as an operator would. */
 async function limitFeatures(maxMessages: number): Promise<void> {
   const { config } = await requestApi<{ config: object }>(connection, `STREAM.INFO.${STREAMS.features}`)
@@ -291,11 +302,11 @@ describe('publish', () => {
 
   test('says that it does not know when the broker gives no word in time', async () => {
     const producer = await produce({ ackTimeoutMs: 100, retryForMs: 400 })
-    process.kill(broker.pid, 'SIGSTOP')
+    await freeze()
     const thrown = await producer
       .publish({ model: 'm', id: '1', features: {} })
       .catch((error: unknown) => error)
-    process.kill(broker.pid, 'SIGCONT')
+    thaw()
     expect(codeOf(thrown)).toBe('broker-unavailable')
     expect((thrown as Error).message).toMatch(/unknown whether .*same id/)
     const again = await producer.publish({ model: 'm', id: '1', features: {} })
@@ -311,7 +322,7 @@ describe('the buffer', () => {
   ])('makes the caller wait once it is full of %s, in order', async (_what, options) => {
     const producer = await produce({ ...options, maxInFlight: 3 })
     const data = new Uint8Array(700)
-    process.kill(broker.pid, 'SIGSTOP')
+    await freeze()
     const done: string[] = []
     const publishes = ['0', '1', '2', '3', '4', '5', '6'].map(async (id) => {
       await producer.publish({ model: 'm', id, data })
@@ -323,7 +334,7 @@ describe('the buffer', () => {
     })
     await new Promise((resolve) => setTimeout(resolve, 50))
     expect([producer.pending, isReady, done]).toEqual([7, false, []])
-    process.kill(broker.pid, 'SIGCONT')
+    thaw()
     await Promise.all([...publishes, ready])
     expect(producer.pending).toBe(0)
     expect((await stored()).map(({ id }) => id)).toEqual(['0', '1', '2', '3', '4', '5', '6'])
@@ -351,12 +362,12 @@ describe('close', () => {
 
   test('says how many publishes had no answer in time, and rejects those', async () => {
     const producer = await produce({ ackTimeoutMs: 60_000 })
-    process.kill(broker.pid, 'SIGSTOP')
+    await freeze()
     const publishes = [1, 2, 3].map(() =>
       producer.publish({ model: 'm', features: {} }).catch((error: unknown) => error),
     )
     const thrown = await producer.close({ timeoutMs: 50 }).catch((error: unknown) => error)
-    process.kill(broker.pid, 'SIGCONT')
+    thaw()
     expect((thrown as Error).message).toMatch(/^timeout: 3 publishes/)
     expect((await Promise.all(publishes)).map(codeOf)).toEqual(Array(3).fill('broker-unavailable'))
   })

@@ -16,10 +16,11 @@ export interface Floor extends OpenThen {
   readonly at: string
 }
 
-/** A floor as it lies in the bucket. */
+/** What lies in the bucket. */
 export interface StoredFloor {
-  readonly floor: Floor
-  /** Its sequence in the bucket's stream: whoever replaces it names it. */
+  /** Undefined where nothing was signed off, or it cannot be read: then an audit starts from the first event. */
+  readonly floor: Floor | undefined
+  /** Its sequence in the bucket's stream, 0 for none: whoever replaces it names it. */
   readonly revision: number
 }
 
@@ -30,10 +31,9 @@ const FLOOR_SUBJECT = '$KV.pelton-models.audit.floor'
 /** Larger is not stored: many single waiting events between settled ones. */
 const MAX_FLOOR_BYTES = 512 * 1024
 
-export async function readFloor(connection: NatsConnection): Promise<StoredFloor | undefined> {
+export async function readFloor(connection: NatsConnection): Promise<StoredFloor> {
   const copy = await lastOfSubject(connection, BUCKET_STREAM, FLOOR_SUBJECT)
-  if (copy === undefined || copy.body.length === 0) return undefined
-  return { floor: decodeFloor(copy.body), revision: copy.sequence }
+  return { floor: copy && decodeFloor(copy.body), revision: copy?.sequence ?? 0 }
 }
 
 /**
@@ -42,11 +42,7 @@ export async function readFloor(connection: NatsConnection): Promise<StoredFloor
  * @param replaced revision of the floor that was read; 0 where there was none
  * @throws PeltonError `invalid-argument` where too many single events are open, or somebody signed off meanwhile
  */
-export async function writeFloor(
-  connection: NatsConnection,
-  floor: Floor,
-  replaced: number,
-): Promise<void> {
+export async function writeFloor(connection: NatsConnection, floor: Floor, replaced: number): Promise<void> {
   const body = encodeFloor(floor)
   if (body.length > Math.min(MAX_FLOOR_BYTES, connection.info?.max_payload ?? MAX_FLOOR_BYTES)) {
     throw new PeltonError('invalid-argument', 'too many events are open to sign off a floor', {
@@ -90,33 +86,24 @@ export function encodeFloor(floor: Floor): Uint8Array {
   return new TextEncoder().encode(JSON.stringify(wire))
 }
 
-/** @throws PeltonError `malformed` for bytes that are not a floor */
-export function decodeFloor(bytes: Uint8Array): Floor {
+/** @returns `undefined` for bytes that are not a floor */
+export function decodeFloor(bytes: Uint8Array): Floor | undefined {
   try {
-    const wire = JSON.parse(new TextDecoder().decode(bytes)) as WireFloor
-    const waiting = wire.waiting === '' ? [] : parseRanges(wire.waiting)
-    const numbers = [wire.sequence, wire.ledger.next]
-    const texts = [wire.epoch, wire.ledger.epoch, wire.at]
-    if (
-      wire.v !== 1 ||
-      waiting === undefined ||
-      !numbers.every(Number.isSafeInteger) ||
-      !texts.every((text) => typeof text === 'string')
-    )
-      throw new Error('unexpected fields')
-    return { ...wire, waiting, retries: wire.retries.map(toRetried) }
-  } catch (cause) {
-    throw new PeltonError(
-      'malformed',
-      'the signed-off floor cannot be read',
-      { field: FLOOR_SUBJECT, remedy: 'Audit with --full; --sign-off then replaces it.' },
-      cause,
-    )
+    const { v, epoch, sequence, ledger, at, waiting, retries } = JSON.parse(
+      new TextDecoder().decode(bytes),
+    ) as WireFloor
+    const ranges = waiting === '' ? [] : parseRanges(waiting)
+    const isWhole = [sequence, ledger.next].every((number) => Number.isSafeInteger(number) && number >= 0)
+    const isNamed = [epoch, ledger.epoch, at].every((text) => typeof text === 'string')
+    if (v !== 1 || ranges === undefined || !isWhole || !isNamed) return undefined
+    return { epoch, sequence, ledger, at, waiting: ranges, retries: retries.map(toRetried) }
+  } catch {
+    return undefined
   }
 }
 
 function toRetried([token, stream, sequence]: WireFloor['retries'][number]): RetriedEvent {
   if (typeof token !== 'string' || typeof stream !== 'string' || !Number.isSafeInteger(sequence))
-    throw new Error('unexpected retries')
+    throw new Error('not a retried event')
   return { token, stream, sequence }
 }

@@ -39,7 +39,10 @@ const MAX_REMOVED = 2_000_000
 const LIST_TIMEOUT_MS = 60_000
 
 interface DetailedInfo extends StreamInfo {
-  readonly state: StreamInfo['state'] & { readonly deleted?: readonly number[]; readonly num_deleted?: number }
+  readonly state: StreamInfo['state'] & {
+    readonly deleted?: readonly number[]
+    readonly num_deleted?: number
+  }
 }
 
 /** Reads which sequences FEATURES holds, without a consumer: a work queue takes no second one. */

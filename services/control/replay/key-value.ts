@@ -1,8 +1,9 @@
 import type { NatsConnection } from '@nats-io/transport-node'
-import { HEADERS } from '../../../shared/sdk/contract/headers.ts'
+import { HEADERS, type HeaderEntry } from '../../../shared/sdk/contract/headers.ts'
 import { PeltonError } from '../../../shared/sdk/errors.ts'
 import { lastOfSubject, requestApi } from '../../../shared/sdk/jetstream/api.ts'
 import { API_ERRORS, type PublishWindow, publishError } from '../../../shared/sdk/jetstream/publish-window.ts'
+import { patiently } from '../dead-letters/patience.ts'
 import { readMessages } from '../dead-letters/stream-reader.ts'
 
 const BUCKET = 'pelton-replays'
@@ -25,7 +26,7 @@ export interface KeyValue {
    * Stores a value if the key's revision is `expected` (0: if there is none).
    *
    * @returns the new revision, or `undefined` when somebody else was faster
-   * @throws PeltonError `broker-unavailable` when nobody says what became of it
+   * @throws PeltonError `broker-unavailable` when nobody says for a minute what became of it
    */
   put(key: string, value: unknown, expected: number): Promise<number | undefined>
   /** Removes a key up to a revision; a later one stays. */
@@ -37,31 +38,32 @@ export interface KeyValue {
 export function openKeyValue(connection: NatsConnection, window: PublishWindow): KeyValue {
   const subject = (key: string): string => `$KV.${BUCKET}.${key}`
   const get = async <Value>(key: string): Promise<KeptValue<Value> | undefined> => {
-    const copy = await lastOfSubject(connection, STREAM, subject(key))
+    const copy = await patiently(() => lastOfSubject(connection, STREAM, subject(key)))
     return copy && { key, revision: copy.sequence, value: parse<Value>(key, copy.body) }
   }
   const ask = async (key: string, body: Uint8Array, expected: number): Promise<number | undefined> => {
-    const reply = await window.publish({
-      subject: subject(key),
-      headers: [
-        [HEADERS.expectedStream, STREAM],
-        [HEADERS.expectedSubjectSequence, String(expected)],
-      ],
-      body,
+    const headers: readonly HeaderEntry[] = [
+      [HEADERS.expectedStream, STREAM],
+      [HEADERS.expectedSubjectSequence, String(expected)],
+    ]
+    let isOpen = false
+    return patiently(async () => {
+      const reply = await window.publish({ subject: subject(key), headers, body })
+      if (reply.kind === 'stored') return reply.sequence
+      const isLate = reply.kind === 'refused' && reply.code === API_ERRORS.wrongLastSequence
+      if (isLate && !isOpen) return undefined
+      isOpen = true // an earlier try may have been stored: then these very bytes stand there
+      if (!isLate) throw publishError(STREAM, reply)
+      const copy = await lastOfSubject(connection, STREAM, subject(key))
+      return copy !== undefined && Buffer.from(copy.body).equals(body) ? copy.sequence : undefined
     })
-    if (reply.kind === 'stored') return reply.sequence
-    if (reply.kind === 'refused' && reply.code === API_ERRORS.wrongLastSequence) return undefined
-    // Nobody's word: it is stored if exactly these bytes stand there with a later revision.
-    const copy = await lastOfSubject(connection, STREAM, subject(key))
-    if (copy !== undefined && copy.sequence > expected && Buffer.from(copy.body).equals(body))
-      return copy.sequence
-    throw publishError(STREAM, reply)
   }
   return {
     get,
     put: (key, value, expected) => ask(key, Buffer.from(JSON.stringify(value)), expected),
     remove: async (key, revision) => {
-      await requestApi(connection, `STREAM.PURGE.${STREAM}`, { filter: subject(key), seq: revision + 1 })
+      const asked = { filter: subject(key), seq: revision + 1 }
+      await patiently(() => requestApi(connection, `STREAM.PURGE.${STREAM}`, asked))
     },
     async *list<Value>(prefix: string) {
       const start = { deliver_policy: 'last_per_subject' }

@@ -1,0 +1,131 @@
+import { userInfo } from 'node:os'
+import type { NatsConnection } from '@nats-io/transport-node'
+import { Command, InvalidArgumentError } from 'commander'
+import { EXIT_CODES } from '../../../shared/runtime/lifecycle.ts'
+import { sanitizeHeaderValue } from '../../../shared/sdk/contract/headers.ts'
+import { PeltonError } from '../../../shared/sdk/errors.ts'
+import { type Audited, audit } from '../audit/audit.ts'
+import { declarePurged } from '../audit/declare-purged.ts'
+import { writeFloor } from '../audit/floor.ts'
+import { reportLines } from '../audit/report-lines.ts'
+import { parseRanges, type SequenceRange } from '../audit/sequence-set.ts'
+import { withBroker } from '../broker.ts'
+import { type CommandRun, helpTail, runCommand } from '../command-run.ts'
+import { showCount } from '../quantities.ts'
+
+interface AuditArguments {
+  readonly deep?: boolean
+  readonly full?: boolean
+  readonly json?: boolean
+  readonly signOff?: boolean
+  readonly purged?: readonly SequenceRange[]
+  readonly reason?: string
+}
+
+export function auditCommand(): Command {
+  return new Command('audit')
+    .summary('prove that every accepted event has its outcome, or still waits')
+    .description(
+      'Holds the ledger against what is stored, to the sequence. Works while producers and workers go on. Changes\n' +
+        'nothing, but with --sign-off and --purged.',
+    )
+    .option(
+      '--deep',
+      'read the results and dead letters too: there, once, as the ledger says; implies --full',
+    )
+    .option('--full', 'start from the first event, not from the signed-off floor')
+    .option('--sign-off', 'if nothing is lost, let later audits start from here')
+    .option('--purged <sequences>', 'enter lost sequences as removed by an operator: 17,40-44', sequences)
+    .option('--reason <text>', 'why they were removed; needed with --purged')
+    .option('--json', 'the report as one JSON object')
+    .addHelpText(
+      'after',
+      helpTail(
+        [
+          'pelton audit',
+          'pelton audit --sign-off',
+          'pelton audit --deep --json | jq .lost',
+          'pelton audit --purged 17,40-44 --reason "test events, ticket 4711"',
+        ],
+        {
+          ok: 'every event is accounted for',
+          failed: 'events without an outcome, or contradictions; or the broker does not answer',
+        },
+      ),
+    )
+    .action((options: AuditArguments) =>
+      runCommand((run) => withBroker(run, ({ connection }) => runAudit(run, connection, options))),
+    )
+}
+
+async function runAudit(
+  run: CommandRun,
+  connection: NatsConnection,
+  options: AuditArguments,
+): Promise<number> {
+  const { deep = false, full = false, purged, reason } = options
+  if ((purged === undefined) !== (reason === undefined)) throw needsBoth()
+  const { signal, terminal } = run
+  const look = (): Promise<Audited> =>
+    audit(connection, { deep, full: full || deep, signal, progress: (text) => terminal.progress(text) })
+  let audited = await look()
+  if (purged !== undefined) {
+    const by = `operator ${userName()}: ${sanitizeHeaderValue(reason ?? '')}`
+    const count = await declarePurged(connection, audited.report, purged, by)
+    terminal.note(`entered ${showCount(count)} events as purged, by ${by}`)
+    audited = await look()
+  }
+  print(run, audited, options)
+  if (options.signOff === true) await signOff(run, connection, audited)
+  return audited.report.clean ? EXIT_CODES.ok : EXIT_CODES.failed
+}
+
+function print({ terminal }: CommandRun, { report }: Audited, { json = false }: AuditArguments): void {
+  if (json) {
+    terminal.json(report)
+    return
+  }
+  const styles = {
+    plain: (text: string) => text,
+    good: terminal.good,
+    warn: terminal.warn,
+    bad: terminal.bad,
+  }
+  for (const { level, text } of reportLines(report)) terminal.print(styles[level](text))
+}
+
+async function signOff(
+  { terminal }: CommandRun,
+  connection: NatsConnection,
+  audited: Audited,
+): Promise<void> {
+  const { floor, revision } = audited
+  if (floor === undefined) {
+    terminal.note('not signed off: only an audit that finds everything can be')
+    return
+  }
+  await writeFloor(connection, floor, revision)
+  terminal.note(`signed off: the next audit starts from sequence ${showCount(floor.sequence)}`)
+}
+
+function sequences(text: string): readonly SequenceRange[] {
+  const ranges = parseRanges(text)
+  if (ranges === undefined) throw new InvalidArgumentError('It must be sequences like 17,40-44.')
+  return ranges
+}
+
+function needsBoth(): PeltonError {
+  return new PeltonError('invalid-argument', '--purged and --reason belong together', {
+    field: '--reason',
+    remedy: 'Say which sequences, and why they were removed.',
+  })
+}
+
+/** The name of who runs this, where the system knows one. */
+function userName(): string {
+  try {
+    return userInfo().username
+  } catch {
+    return 'unknown'
+  }
+}

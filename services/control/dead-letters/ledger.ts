@@ -1,0 +1,63 @@
+import type { NatsConnection } from '@nats-io/transport-node'
+import type { Origin } from '../../../shared/sdk/contract/event.ts'
+import { encodeLedgerRecord, type LedgerOutcome } from '../../../shared/sdk/contract/ledger.ts'
+import { subjects } from '../../../shared/sdk/contract/subjects.ts'
+import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
+import { ApiRefusal, requestApi } from '../../../shared/sdk/jetstream/api.ts'
+import { type PublishWindow, publishError } from '../../../shared/sdk/jetstream/publish-window.ts'
+import { findDeadLetter } from './browse.ts'
+import { patiently } from './patience.ts'
+
+/** An event whose dead letter an operator ended. */
+export interface Ended {
+  readonly token: string
+  readonly origin: Origin
+  readonly pool: string
+}
+
+/**
+ * Names events in the ledger, under the stream and sequence they first had. Doubles are harmless.
+ *
+ * @param by the operator
+ */
+export async function recordEnded(
+  window: PublishWindow,
+  outcome: Extract<LedgerOutcome, 'replayed' | 'discarded' | 'purged'>,
+  by: string,
+  events: readonly Ended[],
+): Promise<void> {
+  const groups = new Map<string, Ended[]>()
+  for (const event of events) {
+    const key = JSON.stringify([event.pool, event.origin.stream, event.origin.epoch])
+    groups.set(key, [...(groups.get(key) ?? []), event])
+  }
+  for (const group of groups.values()) {
+    const [first] = group
+    if (first === undefined) continue
+    const { stream, epoch } = first.origin
+    const entries = group.map(({ origin, token }) => ({ sequence: origin.sequence, outcome, token }))
+    const body = encodeLedgerRecord({ stream, epoch, by, entries })
+    await patiently(async () => {
+      const reply = await window.publish({ subject: subjects.ledger(first.pool), headers: [], body })
+      if (reply.kind !== 'stored') throw publishError(STREAMS.ledger, reply)
+    })
+  }
+}
+
+/**
+ * Removes exactly this dead letter; its bytes are overwritten. A newer one of the same event stays.
+ *
+ * @returns false when it was gone already
+ */
+export async function removeDeadLetter(connection: NatsConnection, sequence: number): Promise<boolean> {
+  return patiently(async () => {
+    try {
+      await requestApi(connection, `STREAM.MSG.DELETE.${STREAMS.deadLetters}`, { seq: sequence })
+      return true
+    } catch (thrown) {
+      if (!(thrown instanceof ApiRefusal) || (await findDeadLetter(connection, { sequence })) !== undefined)
+        throw thrown
+      return false
+    }
+  })
+}

@@ -1,0 +1,18 @@
+const AT_ONCE = 32
+
+/** Does something with each item, a few at once; rejects with the first error once those under way have ended. */
+export async function inParallel<Item>(
+  items: readonly Item[],
+  work: (item: Item) => Promise<unknown>,
+): Promise<void> {
+  const rest = items.values()
+  const errors: unknown[] = []
+  const next = async (): Promise<void> => {
+    for (const item of rest) {
+      if (errors.length > 0) return
+      await work(item).catch((error: unknown) => errors.push(error))
+    }
+  }
+  await Promise.all(Array.from({ length: Math.min(AT_ONCE, items.length) }, next))
+  if (errors.length > 0) throw errors[0]
+}

@@ -1,0 +1,151 @@
+import type { NatsConnection } from '@nats-io/transport-node'
+import { PeltonError } from '../../../shared/sdk/errors.ts'
+import type { PublishWindow } from '../../../shared/sdk/jetstream/publish-window.ts'
+import { type Ended, recordEnded, removeDeadLetter } from '../dead-letters/ledger.ts'
+import { inParallel } from '../dead-letters/parallel.ts'
+import type { Holds, TakenHold } from './holds.ts'
+import type { KeyValue } from './key-value.ts'
+import { parseOrigin } from './message.ts'
+import { type KeptTask, keepTask, type ReplayCounts, type ReplayTask, readTask } from './task.ts'
+
+export interface BooksDeps {
+  readonly connection: NatsConnection
+  readonly window: PublishWindow
+  readonly keyValue: KeyValue
+  readonly holds: Holds
+  readonly now: () => Date
+}
+
+type End = 'predicted' | 'failed' | 'superseded'
+
+const FLUSH_MS = 250
+/** Written this often also when nothing ended: the sign of life of the process that runs the task. */
+const SIGN_MS = 1_000
+const MOST_AT_ONCE = 500
+
+/**
+ * Keeps the account of a task. What has ended is written down in this order, so that whatever ends the process in
+ * between, the next one goes on without losing or counting anything twice: the ledger names it; the dead letter goes;
+ * the task counts it, and lists the hold as counted; the hold is released.
+ */
+export class Books {
+  readonly #deps: BooksDeps
+  readonly #ended: { readonly taken: TakenHold; readonly end: End }[] = []
+  readonly #onTrouble: (trouble: unknown) => void
+  readonly #runner: string
+  #kept: KeptTask
+  #skipped: Record<string, number> = {}
+  #flushing: Promise<void> = Promise.resolve()
+  #writtenAt = performance.now()
+  #ticker: NodeJS.Timeout | undefined
+
+  /** @param onTrouble told that the account cannot be kept: the task is somebody else's now, or the broker is gone */
+  constructor(deps: BooksDeps, kept: KeptTask, onTrouble: (trouble: unknown) => void) {
+    this.#deps = deps
+    this.#kept = kept
+    this.#runner = kept.value.runner
+    this.#onTrouble = onTrouble
+  }
+
+  get task(): ReplayTask {
+    return this.#kept.value
+  }
+
+  /** What has ended, written down or not. */
+  get counts(): ReplayCounts {
+    return withEnds(this.task.counts, this.#ended, this.#skipped)
+  }
+
+  /** Begins to write by itself. */
+  open(): void {
+    this.#ticker = setInterval(() => {
+      const isDue = this.#ended.length > 0 || performance.now() - this.#writtenAt >= SIGN_MS
+      if (isDue) void this.flush().catch(this.#onTrouble)
+    }, FLUSH_MS)
+  }
+
+  end(taken: TakenHold, end: End): void {
+    this.#ended.push({ taken, end })
+  }
+
+  skip(why: string): void {
+    this.#skipped[why] = (this.#skipped[why] ?? 0) + 1
+  }
+
+  /** Writes down what has ended until now. */
+  flush(): Promise<void> {
+    const flushed = this.#flushing.then(() => this.#write())
+    this.#flushing = flushed.catch(() => undefined)
+    return flushed
+  }
+
+  /** The last word: writes everything, and changes the task once more. */
+  async close(change: (task: ReplayTask) => ReplayTask): Promise<ReplayTask> {
+    clearInterval(this.#ticker)
+    do await this.flush()
+    while (this.#ended.length > 0)
+    await this.#change(change)
+    return this.task
+  }
+
+  async #write(): Promise<void> {
+    const { connection, window, holds } = this.#deps
+    const batch = this.#ended.slice(0, MOST_AT_ONCE)
+    const answered = batch.filter(({ end }) => end !== 'failed').map(({ taken }) => taken)
+    await recordEnded(window, 'replayed', this.task.by, answered.flatMap(endedOf))
+    await inParallel(answered, ({ hold }) => removeDeadLetter(connection, hold.sequence))
+    await this.#change((task) => ({
+      ...task,
+      updatedAt: this.#deps.now().toISOString(),
+      counts: withEnds(task.counts, batch, this.#skipped),
+      counted: batch.length === 0 ? task.counted : batch.map(({ taken }) => taken.token),
+    }))
+    this.#ended.splice(0, batch.length)
+    this.#writtenAt = performance.now()
+    await inParallel(
+      batch.map(({ taken }) => taken),
+      (taken) => holds.release(taken),
+    )
+  }
+
+  /** Others may add a wish to the task meanwhile; only a process that took it over may do more. */
+  async #change(change: (task: ReplayTask) => ReplayTask): Promise<void> {
+    for (;;) {
+      const kept = await keepTask(this.#deps.keyValue, change(this.#kept.value), this.#kept.revision)
+      if (kept !== undefined) {
+        this.#kept = kept
+        return
+      }
+      const present = await readTask(this.#deps.keyValue, this.task.id)
+      if (present.value.runner !== this.#runner) throw takenOver(this.task.id)
+      this.#kept = present
+    }
+  }
+}
+
+function withEnds(
+  counts: ReplayCounts,
+  ended: readonly { readonly end: End }[],
+  skipped: Readonly<Record<string, number>>,
+): ReplayCounts {
+  const count = (which: End): number => counts[which] + ended.filter(({ end }) => end === which).length
+  return {
+    predicted: count('predicted'),
+    failed: count('failed'),
+    superseded: count('superseded'),
+    skipped: { ...skipped },
+  }
+}
+
+function endedOf({ token, hold: { sent } }: TakenHold): Ended[] {
+  const origin = parseOrigin(sent?.origin ?? '')
+  return sent === undefined || origin === undefined ? [] : [{ token, origin, pool: sent.pool }]
+}
+
+function takenOver(id: string): PeltonError {
+  return new PeltonError('conflict', 'another process runs this replay now', {
+    field: 'task',
+    value: id,
+    remedy: 'This one has stopped; watch the other with `pelton replay status`.',
+  })
+}

@@ -1,0 +1,81 @@
+import { type Origin, writeOrigin } from '../../../shared/sdk/contract/event.ts'
+import { HEADERS, type HeaderEntry, type Headers, readHeader } from '../../../shared/sdk/contract/headers.ts'
+import type { OutgoingMessage } from '../../../shared/sdk/contract/outcome.ts'
+import { readRoute, subjects } from '../../../shared/sdk/contract/subjects.ts'
+import { isToken } from '../../../shared/sdk/contract/token.ts'
+import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
+import type { DeadLetterEntry, StoredDeadLetter } from '../dead-letters/browse.ts'
+import type { ReplayOptions } from './task.ts'
+
+/** Where the event of a dead letter came from: needed to send it there again, and to account for it. */
+export interface DeadLetterOrigin {
+  readonly origin: Origin
+  readonly pool: string
+}
+
+const ORIGIN = /^([!-~]{1,255}) ([!-~]{1,64}) (\d{1,16})$/
+
+/** `undefined` for a dead letter without `Pelton-Token`, `Pelton-Origin` or `x-original-subject`: nobody of ours wrote it. */
+export function originOf({
+  token,
+  headers,
+}: Pick<DeadLetterEntry, 'token' | 'headers'>): DeadLetterOrigin | undefined {
+  const route = readRoute(readHeader(headers, HEADERS.originalSubject) ?? '')
+  const origin = parseOrigin(readHeader(headers, HEADERS.origin) ?? '')
+  if (route === undefined || origin === undefined || !isToken(token)) return undefined
+  if (readHeader(headers, HEADERS.token) !== token) return undefined
+  return { origin, pool: route.pool }
+}
+
+/** Reads `<stream> <epoch> <sequence>`. */
+export function parseOrigin(text: string): Origin | undefined {
+  const [, stream, epoch, sequence] = ORIGIN.exec(text) ?? []
+  if (stream === undefined || epoch === undefined || !Number.isSafeInteger(Number(sequence))) return undefined
+  return { stream, epoch, sequence: Number(sequence) }
+}
+
+export interface ReplayFacts extends DeadLetterOrigin {
+  readonly task: string
+  /** Sequence of the failure notice the outcome may replace; 0 when there is none. */
+  readonly supersedes: number
+  /** Gets a copy of the outcome: the sign to look at the register. */
+  readonly replyTo: string
+}
+
+/**
+ * The event of a dead letter as it is sent again: its payload, its own headers and its identity, as a first attempt.
+ * What the dead letter says about its failure stays behind. Without `Nats-Msg-Id`: the broker must not take a second
+ * replay for the first; the register does.
+ */
+export function replayMessage(
+  { model, token, headers, body }: Pick<StoredDeadLetter, 'model' | 'token' | 'headers' | 'body'>,
+  facts: ReplayFacts,
+  options: Pick<ReplayOptions, 'lane' | 'modelVersion' | 'keepDeadline'>,
+): OutgoingMessage {
+  const own: HeaderEntry[] = [
+    [HEADERS.expectedStream, STREAMS.features],
+    [HEADERS.token, token],
+    [HEADERS.origin, writeOrigin(facts.origin)],
+    [HEADERS.attempt, '1'],
+    [HEADERS.replay, facts.task],
+    [HEADERS.supersedes, String(facts.supersedes)],
+    [HEADERS.replyTo, facts.replyTo],
+  ]
+  if (options.modelVersion !== undefined) own.push([HEADERS.modelVersion, options.modelVersion])
+  return {
+    subject: subjects.feature({ pool: facts.pool, model, lane: options.lane }),
+    headers: [...own, ...eventHeaders(headers, options.keepDeadline)],
+    body,
+  }
+}
+
+/** Pelton's own headers that belong to the event, not to its failure. */
+const KEPT = [HEADERS.contract, HEADERS.publishedAt, HEADERS.history].map((name) => name.toLowerCase())
+
+function eventHeaders(headers: Headers, keepDeadline: boolean): HeaderEntry[] {
+  return [...headers].filter(([name]) => {
+    if (name === HEADERS.expiryTime) return keepDeadline
+    if (name.startsWith('pelton-')) return KEPT.includes(name)
+    return !/^(?:nats-|x-dead-letter-|x-original-|x-failed-at$|x-first-seen$|x-delivery-count$)/.test(name)
+  })
+}

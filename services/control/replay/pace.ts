@@ -1,0 +1,61 @@
+/** When the next event may be sent: a token bucket whose rate grows linearly to its full value. */
+export interface Pace {
+  /** Milliseconds to wait before the next event; 0 takes it now. */
+  next(nowMs: number): number
+}
+
+/** Events saved up at most, as a share of a second: the rate is kept in short stretches too. */
+const BURST_SECONDS = 0.1
+/** A ramp begins at this share of the full rate. */
+const FIRST_SHARE = 0.05
+
+/**
+ * @param rate events a second at full rate
+ * @param rampSeconds until the full rate is reached; 0 for at once
+ */
+export function createPace(rate: number, rampSeconds: number, startedMs: number): Pace {
+  let saved = 1
+  let lastMs = startedMs
+  const rateAt = (nowMs: number): number => {
+    const share = rampSeconds <= 0 ? 1 : (nowMs - startedMs) / 1_000 / rampSeconds
+    return rate * Math.min(1, Math.max(FIRST_SHARE, share))
+  }
+  return {
+    next(nowMs) {
+      const current = rateAt(nowMs)
+      const most = Math.max(1, current * BURST_SECONDS)
+      saved = Math.min(most, saved + (Math.max(0, nowMs - lastMs) / 1_000) * current)
+      lastMs = nowMs
+      if (saved < 1) return Math.max(1, ((1 - saved) / current) * 1_000)
+      saved--
+      return 0
+    },
+  }
+}
+
+/** The last outcomes of a replay: tells when too many fail again. */
+export interface Watch {
+  add(hasFailed: boolean): void
+  /** Failures and size of the window, when it holds enough and more failed than allowed. */
+  tooMany(): { readonly failed: number; readonly of: number } | undefined
+}
+
+/** Fewer outcomes than this say nothing. */
+export const LEAST_OUTCOMES = 20
+const WINDOW = 100
+
+/** @param maxShare of failures, 0 to 1: at 1 nothing is too many */
+export function createWatch(maxShare: number): Watch {
+  const last: boolean[] = []
+  return {
+    add: (hasFailed) => {
+      last.push(hasFailed)
+      if (last.length > WINDOW) last.shift()
+    },
+    tooMany: () => {
+      const failed = last.filter(Boolean).length
+      const isTooMany = last.length >= LEAST_OUTCOMES && failed / last.length > maxShare
+      return isTooMany ? { failed, of: last.length } : undefined
+    },
+  }
+}

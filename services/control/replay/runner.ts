@@ -1,0 +1,247 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
+import { PeltonError } from '../../../shared/sdk/errors.ts'
+import { streamInfo } from '../../../shared/sdk/jetstream/api.ts'
+import { browseDeadLetters, type DeadLetterEntry } from '../dead-letters/browse.ts'
+import { inParallel } from '../dead-letters/parallel.ts'
+import { Books, type BooksDeps } from './books.ts'
+import type { TakenHold } from './holds.ts'
+import { InFlight } from './in-flight.ts'
+import { createPace, createWatch } from './pace.ts'
+import { whySkipped } from './plan.ts'
+import { Sender } from './sender.ts'
+import { ended, type KeptTask, type ReplayTask, withEvent } from './task.ts'
+import { findOnTheirWay, readRegister } from './traces.ts'
+
+export interface ReplayProgress {
+  readonly task: ReplayTask
+  readonly inFlight: number
+  /** Outcomes a second in this run. */
+  readonly rate: number
+  /** Milliseconds until the end at this rate; undefined before there is a rate. */
+  readonly etaMs: number | undefined
+}
+
+export interface RunDeps extends BooksDeps {
+  /** Pauses the task. */
+  readonly signal: AbortSignal
+  readonly onProgress: (progress: ReplayProgress) => void
+}
+
+/** How a run was told to end. */
+interface Halt {
+  readonly state: 'paused' | 'cancelled'
+  readonly by: string
+  readonly note: string
+}
+
+/** How long outcomes of what was sent are waited for once no more is to be sent. */
+const LAST_OUTCOMES_MS = 5_000
+const PROGRESS_MS = 200
+/** The reader of the dead letters is lost with a broker that restarts: so often in a row it is made again. */
+const MOST_REREADS = 60
+
+/**
+ * Runs a task that this process has taken (its `runner` is ours) until it is done, paused or cancelled. Whatever ends
+ * the process in between, another run goes on where this one was: the dead letters that are left, and the holds, say
+ * what is to be done.
+ *
+ * @throws PeltonError `conflict` when another process took the task over, `broker-unavailable` when it cannot go on
+ */
+export async function runReplay(deps: RunDeps, kept: KeptTask): Promise<ReplayTask> {
+  const run = new ReplayRun(deps, kept)
+  try {
+    return await run.toTheEnd()
+  } finally {
+    run.close()
+  }
+}
+
+class ReplayRun {
+  readonly #deps: RunDeps
+  readonly #books: Books
+  readonly #inFlight: InFlight
+  readonly #sender: Sender
+  readonly #watch: ReturnType<typeof createWatch>
+  readonly #halted = new AbortController()
+  readonly #sending = new Set<Promise<void>>()
+  readonly #progress: NodeJS.Timeout
+  readonly #startedAt = performance.now()
+  readonly #endedBefore: number
+  #halt: Halt | undefined
+  #trouble: unknown
+
+  constructor(deps: RunDeps, kept: KeptTask) {
+    this.#deps = deps
+    this.#books = new Books(deps, kept, (trouble) => this.#fail(trouble))
+    this.#inFlight = new InFlight({
+      connection: deps.connection,
+      onEnd: (taken, end) => {
+        this.#books.end(taken, end)
+        this.#watch.add(end === 'failed')
+        this.#checkFailures()
+      },
+    })
+    this.#watch = createWatch(kept.value.options.maxFailureShare)
+    this.#sender = new Sender(deps, {
+      task: kept.value,
+      books: this.#books,
+      inFlight: this.#inFlight,
+      signal: this.#halted.signal,
+    })
+    this.#endedBefore = ended(kept.value.counts)
+    this.#progress = setInterval(() => this.#tell(), PROGRESS_MS)
+    const interrupted = (): void =>
+      this.#stop({ state: 'paused', by: kept.value.by, note: 'paused by Ctrl-C or a signal' })
+    if (deps.signal.aborted) interrupted()
+    deps.signal.addEventListener('abort', interrupted, { once: true })
+  }
+
+  /** Adopt what an earlier run left, send what is left, wait for the outcomes, close the account. */
+  async toTheEnd(): Promise<ReplayTask> {
+    const features = await streamInfo(this.#deps.connection, STREAMS.features)
+    this.#sender.begin(features?.state.last_seq ?? 0)
+    const left = await this.#releaseCounted()
+    this.#books.open()
+    await this.#adopt(left)
+    if (this.#books.task.wish?.state !== 'cancelled') await this.#sendRest()
+    await Promise.all(this.#sending)
+    await this.#awaitOutcomes()
+    if (this.#trouble !== undefined) throw this.#trouble
+    this.#obeyWish()
+    return this.#finish()
+  }
+
+  close(): void {
+    clearInterval(this.#progress)
+    this.#inFlight.close()
+  }
+
+  /** The last run may have counted outcomes whose holds it could not release any more. */
+  async #releaseCounted(): Promise<TakenHold[]> {
+    const { holds } = this.#deps
+    const { id, counted } = this.#books.task
+    const left: TakenHold[] = []
+    const done: TakenHold[] = []
+    for await (const taken of holds.of(id)) (counted.includes(taken.token) ? done : left).push(taken)
+    await inParallel(done, (taken) => holds.release(taken))
+    return left
+  }
+
+  /** Holds of an earlier run: what is on its way is waited for, what never left is sent. */
+  async #adopt(left: readonly TakenHold[]): Promise<void> {
+    const { connection } = this.#deps
+    const replays = left.flatMap(({ token, hold: { sent } }) => (sent === undefined ? [] : [{ token, sent }]))
+    const onTheirWay = await findOnTheirWay(connection, this.#books.task.id, replays)
+    await inParallel(left, async (taken) => {
+      const { token, hold } = taken
+      if (hold.sent === undefined) return
+      this.#inFlight.add(taken)
+      if (onTheirWay.has(token)) return
+      const register = await readRegister(connection, hold.sent.model, token)
+      const isOpen = register.kind === 'empty' || register.sequence === hold.sent.supersedes
+      if (isOpen) await this.#sender.sendHeld(taken)
+    })
+  }
+
+  async #sendRest(): Promise<void> {
+    const { filter, options, upTo } = this.#books.task
+    const pace = createPace(options.rate, options.rampSeconds, performance.now())
+    const signal = this.#halted.signal
+    for await (const entry of this.#browse(upTo)) {
+      const why = whySkipped(entry, filter, options)
+      if (why !== undefined) this.#books.skip(why)
+      if (why !== undefined) continue
+      await this.#inFlight.fewerThan(options.inFlight, signal)
+      for (let waitMs = pace.next(performance.now()); waitMs > 0; waitMs = pace.next(performance.now()))
+        await sleep(waitMs, undefined, { signal }).catch(() => undefined)
+      this.#obeyWish()
+      if (signal.aborted || this.#isCapReached()) return
+      const sent: Promise<void> = this.#sender
+        .send(entry)
+        .catch((trouble: unknown) => this.#fail(trouble))
+        .finally(() => this.#sending.delete(sent))
+      this.#sending.add(sent)
+      while (this.#sending.size >= options.inFlight) await Promise.race(this.#sending)
+    }
+  }
+
+  /** Dead letters that were there when the task began. A reader that is lost is made again where it was. */
+  async *#browse(upTo: number): AsyncGenerator<DeadLetterEntry> {
+    const { filter } = this.#books.task
+    for (let fromSequence = 1, tries = 0; ; tries++) {
+      const since = fromSequence > 1 ? { fromSequence } : {}
+      try {
+        const entries = browseDeadLetters(this.#deps.connection, { filter, toSequence: upTo, ...since })
+        for await (const entry of entries) {
+          fromSequence = entry.sequence + 1
+          tries = 0
+          yield entry
+        }
+        return
+      } catch (thrown) {
+        const isLost = thrown instanceof PeltonError && thrown.code === 'broker-unavailable'
+        if (!isLost || tries >= MOST_REREADS) throw thrown
+        await sleep(1_000, undefined, { signal: this.#halted.signal }).catch(() => undefined)
+      }
+      if (this.#halted.signal.aborted) return
+    }
+  }
+
+  #isCapReached(): boolean {
+    const { cap } = this.#books.task.options
+    return cap !== undefined && ended(this.#books.counts) + this.#inFlight.size + this.#sending.size >= cap
+  }
+
+  async #awaitOutcomes(): Promise<void> {
+    await this.#inFlight.fewerThan(1, this.#halted.signal)
+    if (this.#inFlight.size > 0 && this.#trouble === undefined)
+      await this.#inFlight.fewerThan(1, AbortSignal.timeout(LAST_OUTCOMES_MS))
+  }
+
+  async #finish(): Promise<ReplayTask> {
+    const halt = this.#halt
+    const under = this.#inFlight.all()
+    if (halt?.state === 'cancelled') await inParallel(under, (taken) => this.#deps.holds.release(taken))
+    const waiting = under.length === 0 ? '' : `; ${under.length} still without an outcome`
+    const note = `${halt?.note ?? 'every dead letter of the filter was handled'}${waiting}`
+    return this.#books.close((task) => {
+      const { wish: _obeyed, ...rest } = task
+      const state = halt?.state ?? 'done'
+      return withEvent({ ...rest, state, note }, halt?.by ?? task.by, `${state}: ${note}`, this.#deps.now())
+    })
+  }
+
+  #checkFailures(): void {
+    const found = this.#watch.tooMany()
+    if (found === undefined) return
+    const note = `paused by itself: ${found.failed} of the last ${found.of} failed again`
+    this.#stop({ state: 'paused', by: 'pelton', note })
+  }
+
+  #obeyWish(): void {
+    const { wish } = this.#books.task
+    if (wish !== undefined) this.#stop({ ...wish, note: `${wish.state} by ${wish.by}` })
+  }
+
+  #stop(halt: Halt): void {
+    this.#halt ??= halt
+    this.#halted.abort()
+  }
+
+  #fail(trouble: unknown): void {
+    this.#trouble ??= trouble
+    this.#halted.abort()
+  }
+
+  #tell(): void {
+    this.#obeyWish()
+    const { task, counts } = this.#books
+    const done = ended(counts)
+    const seconds = (performance.now() - this.#startedAt) / 1_000
+    const rate = (done - this.#endedBefore) / seconds
+    const left = Math.max(0, Math.min(task.total, task.options.cap ?? task.total) - done)
+    const etaMs = rate > 0 ? (left / rate) * 1_000 : undefined
+    this.#deps.onProgress({ task: { ...task, counts }, inFlight: this.#inFlight.size, rate, etaMs })
+  }
+}

@@ -1,0 +1,126 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { writeOrigin } from '../../../shared/sdk/contract/event.ts'
+import { subjects } from '../../../shared/sdk/contract/subjects.ts'
+import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
+import { API_ERRORS, isFull, publishError } from '../../../shared/sdk/jetstream/publish-window.ts'
+import { type DeadLetterEntry, findDeadLetter } from '../dead-letters/browse.ts'
+import { patiently } from '../dead-letters/patience.ts'
+import type { Books, BooksDeps } from './books.ts'
+import type { Hold, SentReplay, TakenHold } from './holds.ts'
+import type { InFlight } from './in-flight.ts'
+import { originOf, parseOrigin, replayMessage } from './message.ts'
+import type { ReplayTask } from './task.ts'
+import { findOnTheirWay, readRegister } from './traces.ts'
+
+interface SenderParts {
+  readonly task: ReplayTask
+  readonly books: Books
+  readonly inFlight: InFlight
+  /** Aborted when no more is to be sent. */
+  readonly signal: AbortSignal
+}
+
+/** A full FEATURES is waited for: live traffic comes first. */
+const FULL_PAUSE_MS = 1_000
+
+/** Sends dead letters again, each at most once: it is taken before it is sent, and what became of a publish is found out. */
+export class Sender {
+  readonly #deps: BooksDeps
+  readonly #parts: SenderParts
+  /** Last sequence of FEATURES known: whatever is sent now comes after it. */
+  #last = 0
+
+  constructor(deps: BooksDeps, parts: SenderParts) {
+    this.#deps = deps
+    this.#parts = parts
+  }
+
+  /** @param last sequence of FEATURES before anything is sent */
+  begin(last: number): void {
+    this.#last = last
+  }
+
+  /** Takes a dead letter and sends its event. */
+  async send(entry: DeadLetterEntry): Promise<void> {
+    const { connection, holds } = this.#deps
+    const { task, books } = this.#parts
+    const found = originOf(entry)
+    if (found === undefined) return
+    const { model, token, sequence } = entry
+    const register = await readRegister(connection, model, token)
+    const sent: SentReplay = {
+      model,
+      pool: found.pool,
+      origin: writeOrigin(found.origin),
+      subject: subjects.feature({ pool: found.pool, model, lane: task.options.lane }),
+      supersedes: register.kind === 'notice' ? register.sequence : 0,
+      after: this.#last,
+    }
+    const hold: Hold = { by: { kind: 'replay', id: task.id, who: task.by }, sequence, sent }
+    const taken = await holds.take(token, hold)
+    if ('heldBy' in taken) {
+      const { heldBy } = taken
+      if (heldBy.id !== task.id) books.skip(`held by ${heldBy.kind} ${heldBy.id} of ${heldBy.who}`)
+      return
+    }
+    await this.sendHeld(taken, register.kind === 'prediction')
+  }
+
+  /**
+   * Sends the event of a dead letter that is held already.
+   *
+   * @param isAnswered its event has a prediction: nothing is sent, the dead letter is left over
+   */
+  async sendHeld(taken: TakenHold, isAnswered = false): Promise<void> {
+    const { connection, holds } = this.#deps
+    const { inFlight, books, task, signal } = this.#parts
+    const { token, hold } = taken
+    const letter = await patiently(() => findDeadLetter(connection, { sequence: hold.sequence }))
+    const origin = parseOrigin(hold.sent?.origin ?? '')
+    const isStopped = signal.aborted && !isAnswered
+    if (letter === undefined || hold.sent === undefined || origin === undefined || isStopped) {
+      inFlight.remove(token) // somebody ended it since it was listed, or nothing is to be sent any more
+      return holds.release(taken)
+    }
+    if (isAnswered) return books.end(taken, 'superseded')
+    const { pool, supersedes } = hold.sent
+    const replyTo = inFlight.replyTo(token)
+    const message = replayMessage(letter, { task: task.id, origin, pool, supersedes, replyTo }, task.options)
+    inFlight.add(taken)
+    const refusal = await this.#publish(taken, hold.sent, message)
+    if (refusal === undefined) return
+    inFlight.remove(token)
+    books.skip(refusal)
+    await holds.release(taken)
+  }
+
+  /** @returns why it was not stored, for good */
+  async #publish(
+    { token }: TakenHold,
+    sent: SentReplay,
+    message: Parameters<BooksDeps['window']['publish']>[0],
+  ): Promise<string | undefined> {
+    const { connection, window } = this.#deps
+    for (let pauseMs = 50; ; pauseMs = Math.min(FULL_PAUSE_MS, 2 * pauseMs)) {
+      const reply = await window.publish(message)
+      if (reply.kind === 'stored') {
+        this.#last = Math.max(this.#last, reply.sequence)
+        return undefined
+      }
+      if (reply.kind === 'refused' && reply.code === API_ERRORS.tooLarge)
+        return 'larger than FEATURES takes, with the headers of a replay'
+      // Nobody's word: it may lie there. Only when it does not, it is sent again.
+      if (reply.kind === 'unknown' && (await this.#isStored(token, sent))) return undefined
+      if (this.#parts.signal.aborted) return publishError(STREAMS.features, reply).description
+      await sleep(isFull(reply) ? FULL_PAUSE_MS : pauseMs)
+    }
+  }
+
+  async #isStored(token: string, sent: SentReplay): Promise<boolean> {
+    const { connection } = this.#deps
+    const found = await findOnTheirWay(connection, this.#parts.task.id, [{ token, sent }])
+    if (found.has(token)) return true
+    const register = await readRegister(connection, sent.model, token)
+    return register.kind !== 'empty' && register.sequence !== sent.supersedes
+  }
+}

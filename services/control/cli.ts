@@ -8,6 +8,7 @@ import { doctorCommand } from './commands/doctor.ts'
 import { modelsCommand } from './commands/models.ts'
 import { provisionCommand } from './commands/provision.ts'
 import { publishCommand } from './commands/publish.ts'
+import { replayCommand } from './commands/replay.ts'
 import { settingsCommand } from './commands/settings.ts'
 import { statusCommand } from './commands/status.ts'
 import { upCommand } from './commands/up.ts'
@@ -31,6 +32,7 @@ const COMMANDS = [
   watchCommand(),
   statusCommand(),
   deadLettersCommand(),
+  replayCommand(),
   auditCommand(),
   modelsCommand(),
   doctorCommand(),

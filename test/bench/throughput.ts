@@ -28,6 +28,7 @@ const seconds = numberArgument('seconds', 10)
 const flights = await loadFlights({ count: 20_000 })
 /** What a prediction for a flight takes with its headers, less those of the bare loop, which stores as much. */
 const ANSWER_BYTES = 800
+const WARM_UP_SECONDS = 3
 
 async function withWaitingEvents<Result>(measure: (stage: Stage) => Promise<Result>): Promise<Result> {
   const stage = await openStage()
@@ -78,11 +79,11 @@ function numberIn(headers: StoredRecord['headers'], name: string): number {
 }
 
 /** Events in bursts of 10 ms at a steady rate, for as long as told. */
-async function publishSteadily(stage: Stage, perSecond: number): Promise<number> {
+async function publishSteadily(stage: Stage, perSecond: number, forSeconds: number): Promise<number> {
   const startedAt = performance.now()
   const pending: Promise<void>[] = []
   let done = 0
-  for (let elapsed = 0; elapsed < seconds * 1_000; elapsed = performance.now() - startedAt) {
+  for (let elapsed = 0; elapsed < forSeconds * 1_000; elapsed = performance.now() - startedAt) {
     const due = Math.floor((elapsed / 1_000) * perSecond) - done
     if (due > 0) pending.push(stage.publishFlights(flights, due, [DEMO_MODEL]))
     done += Math.max(0, due)
@@ -96,9 +97,12 @@ async function waitAt(perSecond: number): Promise<void> {
   const stage = await openStage()
   const worker = await startWorkerProcess({ url: stage.url, models: DEMO_MODELS })
   try {
-    const sent = await publishSteadily(stage, perSecond)
-    await stage.answered(sent)
-    const results = await readStream(stage.connection, STREAMS.results)
+    // The first seconds open the model and compile the code: they are no steady state.
+    const warmUp = await publishSteadily(stage, perSecond, WARM_UP_SECONDS)
+    await stage.answered(warmUp)
+    const sent = await publishSteadily(stage, perSecond, seconds)
+    await stage.answered(warmUp + sent)
+    const results = (await readStream(stage.connection, STREAMS.results)).slice(warmUp)
     const waits = results.map(({ headers }) => numberIn(headers, HEADERS.queueMs))
     console.log(
       `at ${Math.round(perSecond)} events/s for ${seconds} s: queue p50 ${quantile(waits, 0.5).toFixed(1)} ms, ` +

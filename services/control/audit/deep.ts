@@ -27,7 +27,7 @@ export interface OutcomeProblem {
 export interface DeepReport {
   readonly results: number
   readonly deadLetters: number
-  /** Outcomes that are older than RESULTS or DEADLETTERS keep them. */
+  /** Entries of the ledger whose outcome is older than RESULTS or DEADLETTERS keep it. */
   readonly expired: number
   /** Predictions of replayed events, which the ledger names under another sequence than their result. */
   readonly replayed: number
@@ -73,7 +73,7 @@ export async function checkOutcomes(connection: NatsConnection, deps: DeepDeps):
 type Verdict = 'fine' | 'expired' | Exclude<OutcomeProblem['problem'], 'answered-twice'>
 
 /** Holds one event against its register and its dead letter. */
-export function judgeEvent(event: ExpectedEvent, { results, deadLetters }: Stored): Verdict {
+function judgeEvent(event: ExpectedEvent, { results, deadLetters }: Stored): Verdict {
   const { outcomes, token, since } = event
   const has = (outcome: LedgerOutcome): boolean => outcomes.has(outcome)
   if (!has('predicted') && !has('already-answered') && !has('dead-lettered')) return 'fine'

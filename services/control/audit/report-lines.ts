@@ -4,7 +4,7 @@ import { alignColumns } from '../terminal.ts'
 import type { OutcomeCounts } from './accounts.ts'
 import type { DeepReport, OutcomeProblem } from './deep.ts'
 import type { AuditReport } from './report.ts'
-import { countIn, showRanges } from './sequence-set.ts'
+import { countIn, showRanges, toRanges } from './sequence-set.ts'
 
 /** One line of a report, and how loud it is. */
 export interface ReportLine {
@@ -107,12 +107,25 @@ function deepLines({ results, deadLetters, expired, replayed, problems }: DeepRe
   const again = replayed > 0 ? `; ${showCount(replayed)} are of replayed events` : ''
   return [
     ...plain([`${read}${past}${again}`]),
-    ...problems.map(({ problem, stream, sequence, token }) => {
-      const where = [stream !== undefined && `${stream} ${sequence}`, token !== undefined && `token ${token}`]
-      const text = `${where.filter(Boolean).join(', ')}: ${PROBLEM_TEXTS[problem]}`
-      return { level: 'bad', text } as const
-    }),
+    ...problemTexts(problems).map((text) => ({ level: 'bad', text }) as const),
   ]
+}
+
+/** One line for each token, and one for all sequences with the same problem. */
+function problemTexts(problems: readonly OutcomeProblem[]): string[] {
+  const texts: string[] = []
+  const unnamed = new Map<OutcomeProblem['problem'], number[]>()
+  for (const { problem, stream, sequence, token } of problems) {
+    const where = stream === undefined ? '' : `${stream} ${sequence}, `
+    if (token !== undefined) texts.push(`${where}token ${token}: ${PROBLEM_TEXTS[problem]}`)
+    if (token !== undefined || sequence === undefined) continue
+    const known = unnamed.get(problem)
+    if (known === undefined) unnamed.set(problem, [sequence])
+    else known.push(sequence)
+  }
+  for (const [problem, sequences] of unnamed)
+    texts.push(`FEATURES ${showRanges(toRanges(sequences))}: ${PROBLEM_TEXTS[problem]}`)
+  return texts
 }
 
 function plain(texts: readonly string[]): ReportLine[] {

@@ -67,7 +67,12 @@ async function runAudit(
   if ((purged === undefined) !== (reason === undefined)) throw needsBoth()
   const { signal, terminal } = run
   const look = (): Promise<Audited> =>
-    audit(connection, { deep, full: full || deep, signal, progress: (text) => terminal.progress(text) })
+    audit(connection, {
+      deep,
+      full: full || deep,
+      signal,
+      ...(terminal.isInteractive && { progress: (text) => terminal.progress(text) }),
+    })
   let audited = await look()
   if (purged !== undefined) {
     const by = `operator ${userName()}: ${sanitizeHeaderValue(reason ?? '')}`

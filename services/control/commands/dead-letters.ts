@@ -1,27 +1,25 @@
-import { Command, InvalidArgumentError } from 'commander'
-import { stringify } from 'lossless-json'
+import { Command } from 'commander'
 import { EXIT_CODES } from '../../../shared/runtime/lifecycle.ts'
-import { HEADERS, readHeader } from '../../../shared/sdk/contract/headers.ts'
-import { isToken } from '../../../shared/sdk/contract/token.ts'
-import { isReason, PeltonError, REASONS, type Reason } from '../../../shared/sdk/errors.ts'
 import { withBroker } from '../broker.ts'
 import { type CommandRun, helpTail, runCommand } from '../command-run.ts'
+import { listActs } from '../dead-letters/acts.ts'
+import { exportCommand, importCommand } from '../dead-letters/archive-command.ts'
+import { browseDeadLetters, describeEntry, findDeadLetter } from '../dead-letters/browse.ts'
 import {
-  browseDeadLetters,
-  type DeadLetterEntry,
-  describeEntry,
-  findDeadLetter,
-  type StoredDeadLetter,
-} from '../dead-letters/browse.ts'
-import { readPayload, type ShownPayload } from '../dead-letters/payload.ts'
-import { moment, wholeNumber } from '../option-values.ts'
-import { showBytes } from '../quantities.ts'
-import { alignColumns } from '../terminal.ts'
+  addFilterOptions,
+  type FilterArguments,
+  operator,
+  readFilter,
+} from '../dead-letters/filter-options.ts'
+import { groupDeadLetters } from '../dead-letters/groups.ts'
+import { removeCommand } from '../dead-letters/removal-command.ts'
+import { deadLetterJson, LIST_HEADING, listRow, printDeadLetter } from '../dead-letters/show.ts'
+import { readWhich } from '../dead-letters/which.ts'
+import { withStore } from '../dead-letters/with-store.ts'
+import { wholeNumber } from '../option-values.ts'
+import { showCount } from '../quantities.ts'
 
-interface ListArguments {
-  readonly model?: string
-  readonly reason?: Reason
-  readonly since?: Date
+interface ListArguments extends FilterArguments {
   readonly from?: number
   readonly limit: number
   readonly json?: boolean
@@ -32,38 +30,53 @@ interface ShowArguments {
   readonly payload?: boolean
 }
 
+interface RecordedArguments {
+  readonly because: string
+  readonly by?: string
+  readonly yes?: boolean
+}
+
+const FAILED = { failed: 'the broker does not answer, or may not be read' }
+
 export function deadLettersCommand(): Command {
   return new Command('dead-letters')
-    .summary('look at the events Pelton gave up on, and why')
+    .summary('look at the events Pelton gave up on, and why; keep, discard or purge them')
     .addCommand(listCommand())
+    .addCommand(countCommand())
     .addCommand(showCommand())
+    .addCommand(exportingCommand())
+    .addCommand(importingCommand())
+    .addCommand(discardCommand())
+    .addCommand(purgeCommand())
+    .addCommand(historyCommand())
 }
 
 function listCommand(): Command {
-  return new Command('list')
-    .summary('list dead letters, oldest first')
-    .option('--model <name>', 'only those of this model')
-    .option('--reason <reason>', `only those with this reason: ${Object.keys(REASONS).join(', ')}`, reason)
-    .option('--since <time>', 'only those stored since: a time, or 90s, 15m, 2h, 7d ago', (text) =>
-      moment(text),
-    )
+  const examples = [
+    'pelton dead-letters list --since 1h',
+    'pelton dead-letters list --model flight-delay --reason schema-mismatch --json',
+    'pelton dead-letters list --text "not served"',
+  ]
+  return addFilterOptions(new Command('list').summary('list dead letters, oldest first'))
     .option('--from <sequence>', 'go on from this sequence', wholeNumber)
     .option('--limit <n>', 'how many at most', wholeNumber, 50)
     .option('--json', 'one JSON object a line')
-    .addHelpText(
-      'after',
-      helpTail(
-        [
-          'pelton dead-letters list --since 1h',
-          'pelton dead-letters list --model flight-delay --reason schema-mismatch --json',
-        ],
-        { failed: 'the broker does not answer, or may not be read' },
-      ),
-    )
+    .addHelpText('after', helpTail(examples, FAILED))
     .action((options: ListArguments) => runCommand((run) => list(run, options)))
 }
 
+function countCommand(): Command {
+  const examples = ['pelton dead-letters count', 'pelton dead-letters count --model flight-delay --json']
+  return addFilterOptions(new Command('count').summary('count them by model, reason and description'))
+    .option('--json', 'one JSON object a line')
+    .addHelpText('after', helpTail(examples, FAILED))
+    .action((options: FilterArguments & { readonly json?: boolean }) =>
+      runCommand((run) => count(run, options)),
+    )
+}
+
 function showCommand(): Command {
+  const examples = ['pelton dead-letters show 17', 'pelton dead-letters show 17 --payload > event.json']
   return new Command('show')
     .summary('show one dead letter whole: reason, history, headers, payload')
     .argument('<token-or-sequence>', 'as `dead-letters list` shows them')
@@ -71,34 +84,103 @@ function showCommand(): Command {
     .option('--payload', 'nothing but the bytes of the payload')
     .addHelpText(
       'after',
-      helpTail(['pelton dead-letters show 17', 'pelton dead-letters show 17 --payload > event.json'], {
-        failed: 'there is no such dead letter, or the broker does not answer',
-      }),
+      helpTail(examples, { failed: 'there is no such dead letter, or the broker does not answer' }),
     )
     .action((which: string, options: ShowArguments) => runCommand((run) => show(run, which, options)))
 }
 
+function exportingCommand(): Command {
+  const examples = ['pelton dead-letters export letters.jsonl --model flight-delay']
+  return addFilterOptions(new Command('export').summary('write them whole, one JSON object a line'))
+    .argument('[file]', 'a new file; - for standard output', '-')
+    .addHelpText('after', helpTail(examples, { failed: 'the broker does not answer, or Ctrl-C' }))
+    .action((file: string, options: FilterArguments) =>
+      runCommand((run) => exportCommand(run, file, readFilter(options))),
+    )
+}
+
+function importingCommand(): Command {
+  const failed = 'a line is no dead letter, or the broker refuses; those before it are stored'
+  return new Command('import')
+    .summary('store what export wrote; what is there or was answered since stays as it is')
+    .argument('[file]', 'file of JSON Lines; - for standard input', '-')
+    .option('--by <name>', 'who does it, for the record')
+    .addHelpText('after', helpTail(['pelton dead-letters import letters.jsonl'], { failed }))
+    .action((file: string, options: { readonly by?: string }) =>
+      runCommand((run) => importCommand(run, file, operator(options.by))),
+    )
+}
+
+function discardCommand(): Command {
+  const examples = [
+    'pelton dead-letters discard 17 --because "test event" --yes',
+    'pelton dead-letters discard --model old-model --until 30d --because "model retired" --yes',
+  ]
+  return addFilterOptions(new Command('discard').summary('give them up for good, and record why'))
+    .argument('[token-or-sequence...]', 'as `dead-letters list` shows them; none: all that match the filter')
+    .requiredOption('--because <text>', 'why, for the record')
+    .option('--by <name>', 'who does it, for the record')
+    .option('--yes', 'do it; without, only count')
+    .addHelpText('after', helpTail(examples, { failed: 'some could not be discarded: a replay has them' }))
+    .action((which: readonly string[], options: FilterArguments & RecordedArguments) =>
+      runCommand((run) =>
+        removeCommand(run, {
+          outcome: 'discarded',
+          which: which.map(readWhich),
+          filter: readFilter(options),
+          because: options.because,
+          by: operator(options.by),
+          isSure: options.yes === true,
+        }),
+      ),
+    )
+}
+
+function purgeCommand(): Command {
+  const examples = ['pelton dead-letters purge --subject person-4711 --because "erasure request 12" --yes']
+  return new Command('purge')
+    .summary("remove a person's data, by ce-subject; the record names nobody")
+    .requiredOption('--subject <subject>', 'ce-subject of the events')
+    .requiredOption('--because <text>', 'why, for the record: do not name the person')
+    .option('--by <name>', 'who does it, for the record')
+    .option('--yes', 'do it; without, only count')
+    .addHelpText('after', helpTail(examples, { failed: 'some could not be purged: a replay has them' }))
+    .action((options: RecordedArguments & { readonly subject: string }) =>
+      runCommand((run) =>
+        removeCommand(run, {
+          outcome: 'purged',
+          which: [],
+          filter: { subject: options.subject },
+          because: options.because,
+          by: operator(options.by),
+          isSure: options.yes === true,
+        }),
+      ),
+    )
+}
+
+function historyCommand(): Command {
+  return new Command('history')
+    .summary('what was discarded, purged and imported: who, when, why')
+    .option('--json', 'one JSON object a line')
+    .addHelpText('after', helpTail(['pelton dead-letters history'], FAILED))
+    .action((options: { readonly json?: boolean }) => runCommand((run) => history(run, options)))
+}
+
 async function list(run: CommandRun, options: ListArguments): Promise<number> {
   const { terminal, signal } = run
-  const { model, since, from: fromSequence } = options
-  const filter = {
-    ...(model !== undefined && { model }),
-    ...(since !== undefined && { since }),
-    ...(fromSequence !== undefined && { fromSequence }),
-  }
+  const from = options.from === undefined ? {} : { fromSequence: options.from }
   return withBroker(run, async ({ connection }) => {
-    const rows: string[][] = [['SEQUENCE', 'FAILED AT', 'MODEL', 'REASON', 'TOKEN', 'SIZE', 'DESCRIPTION']]
+    const rows: string[][] = [LIST_HEADING]
     let shown = 0
-    for await (const entry of browseDeadLetters(connection, filter)) {
+    for await (const entry of browseDeadLetters(connection, { filter: readFilter(options), ...from })) {
       if (signal.aborted) break
-      const facts = describeEntry(entry)
-      if (options.reason !== undefined && facts.reason !== options.reason) continue
       if (++shown > options.limit) {
         terminal.note(`there are more; go on with --from ${entry.sequence}`)
         break
       }
-      if (options.json === true) terminal.json(facts)
-      else rows.push(toRow(entry))
+      if (options.json === true) terminal.json(describeEntry(entry))
+      else rows.push(listRow(entry))
     }
     if (options.json === true) return EXIT_CODES.ok
     if (rows.length === 1) terminal.note('no dead letters')
@@ -107,9 +189,28 @@ async function list(run: CommandRun, options: ListArguments): Promise<number> {
   })
 }
 
-function toRow(entry: DeadLetterEntry): string[] {
-  const { sequence, failedAt = '', model, reason: why, token, sizeBytes, description } = describeEntry(entry)
-  return [String(sequence), failedAt, model, why, token, showBytes(sizeBytes), description]
+async function count(
+  run: CommandRun,
+  options: FilterArguments & { readonly json?: boolean },
+): Promise<number> {
+  return withBroker(run, async ({ connection }) => {
+    const groups = await groupDeadLetters(browseDeadLetters(connection, { filter: readFilter(options) }))
+    if (options.json === true) for (const group of groups) run.terminal.json(group)
+    else if (groups.length === 0) run.terminal.note('no dead letters')
+    else
+      run.terminal.table([
+        ['COUNT', 'MODEL', 'REASON', 'FIRST', 'LAST', 'DESCRIPTION'],
+        ...groups.map(({ count: many, model, reason, first, last, description }) => [
+          showCount(many),
+          model,
+          reason,
+          first,
+          last,
+          description,
+        ]),
+      ])
+    return EXIT_CODES.ok
+  })
 }
 
 async function show(run: CommandRun, text: string, options: ShowArguments): Promise<number> {
@@ -121,69 +222,31 @@ async function show(run: CommandRun, text: string, options: ShowArguments): Prom
       return EXIT_CODES.failed
     }
     if (options.payload === true) process.stdout.write(deadLetter.body)
-    else if (options.json === true) run.terminal.json(toJson(deadLetter))
-    else print(run, deadLetter)
+    else if (options.json === true) run.terminal.json(deadLetterJson(deadLetter))
+    else printDeadLetter(run.terminal, deadLetter)
     return EXIT_CODES.ok
   })
 }
 
-function readWhich(text: string): { readonly token: string } | { readonly sequence: number } {
-  if (/^[1-9]\d{0,15}$/.test(text)) return { sequence: Number(text) }
-  if (isToken(text)) return { token: text }
-  throw new PeltonError('invalid-argument', 'this is neither a token nor a sequence', {
-    field: 'token-or-sequence',
-    value: text,
-    remedy: 'Take one of `pelton dead-letters list`.',
+async function history(run: CommandRun, options: { readonly json?: boolean }): Promise<number> {
+  return withStore(run, async ({ keyValue }) => {
+    const acts = await listActs(keyValue)
+    if (options.json === true) for (const act of acts) run.terminal.json(act)
+    else if (acts.length === 0) run.terminal.note('nothing was discarded, purged or imported')
+    else
+      run.terminal.table([
+        ['AT', 'BY', 'WHAT', 'COMPLETE', 'COUNTS', 'BECAUSE'],
+        ...acts.map(({ at, by, what, isComplete, counts, because }) => [
+          at,
+          by,
+          what,
+          isComplete ? 'yes' : 'no: do it again',
+          Object.entries(counts)
+            .map(([name, value]) => `${name} ${value}`)
+            .join(', '),
+          because,
+        ]),
+      ])
+    return EXIT_CODES.ok
   })
-}
-
-function toJson(deadLetter: StoredDeadLetter) {
-  const { headers, body, storedAt } = deadLetter
-  const history = historyOf(deadLetter)
-  return {
-    ...describeEntry(deadLetter),
-    storedAt,
-    history,
-    headers: Object.fromEntries(headers),
-    payload: readPayload(headers, body),
-  }
-}
-
-function historyOf({ headers }: DeadLetterEntry): string[] {
-  return readHeader(headers, HEADERS.history)?.split('; ') ?? []
-}
-
-function print({ terminal }: CommandRun, deadLetter: StoredDeadLetter): void {
-  const { reason: why, description, ...facts } = describeEntry(deadLetter)
-  terminal.print(terminal.bad(`${why}: ${description}`))
-  const known = Object.entries(facts).flatMap(([name, value]) =>
-    value === undefined ? [] : [[name, String(value)]],
-  )
-  for (const line of alignColumns(known)) terminal.print(`  ${line}`)
-  const sections: [string, readonly string[]][] = [
-    ['History', historyOf(deadLetter)],
-    ['Headers', [...deadLetter.headers].map(([name, value]) => `${name}: ${value}`)],
-    [
-      `Payload (${showBytes(deadLetter.sizeBytes)})`,
-      payloadLines(readPayload(deadLetter.headers, deadLetter.body)),
-    ],
-  ]
-  for (const [title, lines] of sections) {
-    terminal.print(`\n${terminal.strong(title)}`)
-    for (const line of lines) terminal.print(`  ${line}`)
-  }
-}
-
-function payloadLines(payload: ShownPayload): string[] {
-  if (payload.kind === 'json') return (stringify(payload.value, null, 2) ?? '').split('\n')
-  if (payload.kind === 'text') return payload.text.split('\n')
-  if (payload.kind === 'bytes') return [`not text; base64: ${payload.base64}`]
-  return payload.tensors.map(
-    ({ name, datatype, shape, first }) => `${name} ${datatype}[${shape.join(', ')}]: ${first.join(', ')} …`,
-  )
-}
-
-function reason(text: string): Reason {
-  if (isReason(text)) return text
-  throw new InvalidArgumentError(`It must be one of ${Object.keys(REASONS).join(', ')}.`)
 }

@@ -78,8 +78,12 @@ export class InFlight {
   async fewerThan(most: number, signal: AbortSignal): Promise<void> {
     while (this.#waiting.size >= most && !signal.aborted) {
       await new Promise<void>((resolve) => {
-        this.#changed.push(resolve)
-        signal.addEventListener('abort', () => resolve(), { once: true })
+        const done = (): void => {
+          signal.removeEventListener('abort', done)
+          resolve()
+        }
+        this.#changed.push(done)
+        signal.addEventListener('abort', done)
       })
     }
   }

@@ -68,6 +68,8 @@ class ReplayRun {
   readonly #progress: NodeJS.Timeout
   readonly #startedAt = performance.now()
   readonly #endedBefore: number
+  /** Dead letters of the task that have ended, or were taken. */
+  #begun: number
   #halt: Halt | undefined
   #trouble: unknown
 
@@ -90,6 +92,7 @@ class ReplayRun {
       signal: this.#halted.signal,
     })
     this.#endedBefore = ended(kept.value.counts)
+    this.#begun = this.#endedBefore
     this.#progress = setInterval(() => this.#tell(), PROGRESS_MS)
     const interrupted = (): void =>
       this.#stop({ state: 'paused', by: kept.value.by, note: 'paused by Ctrl-C or a signal' })
@@ -99,12 +102,13 @@ class ReplayRun {
 
   /** Adopt what an earlier run left, send what is left, wait for the outcomes, close the account. */
   async toTheEnd(): Promise<ReplayTask> {
+    this.#obeyWish()
     const features = await streamInfo(this.#deps.connection, STREAMS.features)
     this.#sender.begin(features?.state.last_seq ?? 0)
     const left = await this.#releaseCounted()
     this.#books.open()
     await this.#adopt(left)
-    if (this.#books.task.wish?.state !== 'cancelled') await this.#sendRest()
+    await this.#sendRest()
     await Promise.all(this.#sending)
     await this.#awaitOutcomes()
     if (this.#trouble !== undefined) throw this.#trouble
@@ -133,6 +137,7 @@ class ReplayRun {
     const { connection } = this.#deps
     const replays = left.flatMap(({ token, hold: { sent } }) => (sent === undefined ? [] : [{ token, sent }]))
     const onTheirWay = await findOnTheirWay(connection, this.#books.task.id, replays)
+    this.#begun += left.length
     await inParallel(left, async (taken) => {
       const { token, hold } = taken
       if (hold.sent === undefined) return
@@ -140,7 +145,7 @@ class ReplayRun {
       if (onTheirWay.has(token)) return
       const register = await readRegister(connection, hold.sent.model, token)
       const isOpen = register.kind === 'empty' || register.sequence === hold.sent.supersedes
-      if (isOpen) await this.#sender.sendHeld(taken)
+      if (isOpen && !(await this.#sender.sendHeld(taken))) this.#begun--
     })
   }
 
@@ -153,17 +158,29 @@ class ReplayRun {
       if (why !== undefined) this.#books.skip(why)
       if (why !== undefined) continue
       await this.#inFlight.fewerThan(options.inFlight, signal)
-      for (let waitMs = pace.next(performance.now()); waitMs > 0; waitMs = pace.next(performance.now()))
+      for (
+        let waitMs = pace.next(performance.now());
+        waitMs > 0 && !signal.aborted;
+        waitMs = pace.next(performance.now())
+      )
         await sleep(waitMs, undefined, { signal }).catch(() => undefined)
-      this.#obeyWish()
-      if (signal.aborted || this.#isCapReached()) return
-      const sent: Promise<void> = this.#sender
-        .send(entry)
-        .catch((trouble: unknown) => this.#fail(trouble))
-        .finally(() => this.#sending.delete(sent))
-      this.#sending.add(sent)
+      if (await this.#isCapReached()) return
+      if (signal.aborted) return
+      this.#send(entry)
       while (this.#sending.size >= options.inFlight) await Promise.race(this.#sending)
     }
+  }
+
+  #send(entry: DeadLetterEntry): void {
+    this.#begun++
+    const sent: Promise<void> = this.#sender
+      .send(entry)
+      .then((counts) => {
+        if (!counts) this.#begun--
+      })
+      .catch((trouble: unknown) => this.#fail(trouble))
+      .finally(() => this.#sending.delete(sent))
+    this.#sending.add(sent)
   }
 
   /** Dead letters that were there when the task began. A reader that is lost is made again where it was. */
@@ -188,9 +205,11 @@ class ReplayRun {
     }
   }
 
-  #isCapReached(): boolean {
-    const { cap } = this.#books.task.options
-    return cap !== undefined && ended(this.#books.counts) + this.#inFlight.size + this.#sending.size >= cap
+  /** What is being sent may come to nothing: only then there is room for another. */
+  async #isCapReached(): Promise<boolean> {
+    const { cap = Number.POSITIVE_INFINITY } = this.#books.task.options
+    if (this.#begun >= cap) await Promise.all(this.#sending)
+    return this.#begun >= cap
   }
 
   async #awaitOutcomes(): Promise<void> {

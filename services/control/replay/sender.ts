@@ -40,12 +40,12 @@ export class Sender {
     this.#last = last
   }
 
-  /** Takes a dead letter and sends its event. */
-  async send(entry: DeadLetterEntry): Promise<void> {
+  /** Takes a dead letter and sends its event. @returns whether it counts: false when nothing came of it */
+  async send(entry: DeadLetterEntry): Promise<boolean> {
     const { connection, holds } = this.#deps
     const { task, books } = this.#parts
     const found = originOf(entry)
-    if (found === undefined) return
+    if (found === undefined) return false
     const { model, token, sequence } = entry
     const register = await readRegister(connection, model, token)
     const sent: SentReplay = {
@@ -61,9 +61,9 @@ export class Sender {
     if ('heldBy' in taken) {
       const { heldBy } = taken
       if (heldBy.id !== task.id) books.skip(`held by ${heldBy.kind} ${heldBy.id} of ${heldBy.who}`)
-      return
+      return false
     }
-    await this.sendHeld(taken, register.kind === 'prediction')
+    return this.sendHeld(taken, register.kind === 'prediction')
   }
 
   /**
@@ -71,7 +71,7 @@ export class Sender {
    *
    * @param isAnswered its event has a prediction: nothing is sent, the dead letter is left over
    */
-  async sendHeld(taken: TakenHold, isAnswered = false): Promise<void> {
+  async sendHeld(taken: TakenHold, isAnswered = false): Promise<boolean> {
     const { connection, holds } = this.#deps
     const { inFlight, books, task, signal } = this.#parts
     const { token, hold } = taken
@@ -80,18 +80,23 @@ export class Sender {
     const isStopped = signal.aborted && !isAnswered
     if (letter === undefined || hold.sent === undefined || origin === undefined || isStopped) {
       inFlight.remove(token) // somebody ended it since it was listed, or nothing is to be sent any more
-      return holds.release(taken)
+      await holds.release(taken)
+      return false
     }
-    if (isAnswered) return books.end(taken, 'superseded')
+    if (isAnswered) {
+      books.end(taken, 'superseded')
+      return true
+    }
     const { pool, supersedes } = hold.sent
     const replyTo = inFlight.replyTo(token)
     const message = replayMessage(letter, { task: task.id, origin, pool, supersedes, replyTo }, task.options)
     inFlight.add(taken)
     const refusal = await this.#publish(taken, hold.sent, message)
-    if (refusal === undefined) return
+    if (refusal === undefined) return true
     inFlight.remove(token)
     books.skip(refusal)
     await holds.release(taken)
+    return false
   }
 
   /** @returns why it was not stored, for good */
@@ -100,7 +105,7 @@ export class Sender {
     sent: SentReplay,
     message: Parameters<BooksDeps['window']['publish']>[0],
   ): Promise<string | undefined> {
-    const { connection, window } = this.#deps
+    const { window } = this.#deps
     for (let pauseMs = 50; ; pauseMs = Math.min(FULL_PAUSE_MS, 2 * pauseMs)) {
       const reply = await window.publish(message)
       if (reply.kind === 'stored') {
@@ -111,7 +116,10 @@ export class Sender {
         return 'larger than FEATURES takes, with the headers of a replay'
       // Nobody's word: it may lie there. Only when it does not, it is sent again.
       if (reply.kind === 'unknown' && (await this.#isStored(token, sent))) return undefined
-      if (this.#parts.signal.aborted) return publishError(STREAMS.features, reply).description
+      if (this.#parts.signal.aborted) {
+        // A late publish may still arrive: the hold stays, and the next run finds out.
+        return reply.kind === 'unknown' ? undefined : publishError(STREAMS.features, reply).description
+      }
       await sleep(isFull(reply) ? FULL_PAUSE_MS : pauseMs)
     }
   }

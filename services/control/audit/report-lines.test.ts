@@ -1,0 +1,58 @@
+import { describe, expect, test } from 'vitest'
+import { noOutcomes } from './accounts.ts'
+import type { AuditReport } from './report.ts'
+import { reportLines } from './report-lines.ts'
+
+const REPORT: AuditReport = {
+  clean: true,
+  epoch: '2026-01-31T12:00:00Z',
+  lastSequence: 12_000,
+  sequences: 12_000,
+  outcomes: { ...noOutcomes(), predicted: 11_990, 'dead-lettered': 6 },
+  further: { ...noOutcomes(), 'already-answered': 2, discarded: 1 },
+  waiting: 4,
+  retries: { outcomes: noOutcomes(), waiting: 0 },
+  lost: [],
+  lostRetries: [],
+  unproven: [],
+  ledger: { from: 1, next: 200, expired: 0, removed: 0, unreadable: 0 },
+  earlier: [],
+  warnings: [],
+  tookMs: 300,
+}
+const texts = (report: AuditReport) => reportLines(report).map(({ text }) => text)
+
+describe('audit report', () => {
+  test('says first that all is well, then only the counts that are not 0', () => {
+    expect(texts(REPORT)).toEqual([
+      'Every event is accounted for: 12,000 events up to sequence 12,000 (300 ms)',
+      '     11,990  predicted',
+      '          6  dead-lettered',
+      '          4  waiting in FEATURES',
+      '          2  further deliveries after the first outcome (a lost acknowledgement)',
+      '          1  operators acted on afterwards',
+    ])
+  })
+
+  test('names every lost sequence and token, and every contradiction', () => {
+    const token = 'A'.repeat(22)
+    const deep = {
+      ...{ results: 3, deadLetters: 1, expired: 2, replayed: 0 },
+      problems: [
+        { problem: 'no-dead-letter', stream: 'FEATURES', sequence: 9, token },
+        { problem: 'no-result', stream: 'FEATURES', sequence: 3 },
+        { problem: 'no-result', stream: 'FEATURES', sequence: 4 },
+        { problem: 'answered-twice', token },
+      ],
+    } as const
+    const lost = [[17, 17] as const, [40, 44] as const]
+    const lostRetries = [{ stream: 'FEATURES', sequence: 5, token }]
+    const shown = texts({ ...REPORT, clean: false, lost, lostRetries, deep })
+    expect(shown[0]).toMatch(/^7 without an outcome: /)
+    expect(shown).toContain('Lost, neither stored nor in the ledger: 17, 40-44')
+    expect(shown).toContain(`Lost in the retry lane: FEATURES 5, token ${token}`)
+    expect(shown).toContain(`FEATURES 9, token ${token}: given up, but its dead letter is gone`)
+    expect(shown).toContain('FEATURES 3-4: the ledger names an outcome, RESULTS has none')
+    expect(shown).toContain(`token ${token}: its register has another outcome after its prediction`)
+  })
+})

@@ -1,0 +1,103 @@
+import type { NatsConnection } from '@nats-io/transport-node'
+import { z } from 'zod'
+import { HEADERS, isHeaderName, sanitizeHeaderValue } from '../../../shared/sdk/contract/headers.ts'
+import type { OutgoingMessage } from '../../../shared/sdk/contract/outcome.ts'
+import { subjects } from '../../../shared/sdk/contract/subjects.ts'
+import { isToken } from '../../../shared/sdk/contract/token.ts'
+import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
+import { isReason, PeltonError } from '../../../shared/sdk/errors.ts'
+import { API_ERRORS, type PublishWindow, publishError } from '../../../shared/sdk/jetstream/publish-window.ts'
+import { readRegister } from '../replay/traces.ts'
+import type { StoredDeadLetter } from './browse.ts'
+
+/** A dead letter as one line of an archive: whole, and exact to the byte. */
+export interface ArchivedDeadLetter {
+  readonly model: string
+  readonly token: string
+  readonly storedAt: string
+  readonly headers: Readonly<Record<string, string>>
+  /** The payload: as text where it is UTF-8, else base64. */
+  readonly text?: string
+  readonly base64?: string
+}
+
+const strictUtf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+
+/** The broker's own headers stay behind. */
+export function archiveDeadLetter(letter: StoredDeadLetter): ArchivedDeadLetter {
+  const { model, token, storedAt, headers, body } = letter
+  const kept = [...headers].filter(([name]) => !name.startsWith('nats-'))
+  return { model, token, storedAt, headers: Object.fromEntries(kept), ...payloadOf(body) }
+}
+
+function payloadOf(body: Uint8Array): Pick<ArchivedDeadLetter, 'text' | 'base64'> {
+  try {
+    return { text: strictUtf8.decode(body) }
+  } catch {
+    return { base64: Buffer.from(body).toString('base64') }
+  }
+}
+
+const header = z.record(
+  z.string().refine(isHeaderName, 'is no header name'),
+  z
+    .string()
+    .refine((value) => sanitizeHeaderValue(value, value.length) === value.trim(), 'is no header value'),
+)
+const line = z
+  .strictObject({
+    model: z.string().min(1),
+    token: z.string().refine(isToken, 'is no token'),
+    storedAt: z.string(),
+    headers: header,
+    text: z.string().optional(),
+    base64: z.base64().optional(),
+  })
+  .refine(({ text, base64 }) => (text === undefined) !== (base64 === undefined), 'needs text or base64')
+  .refine(({ headers, token }) => headers[HEADERS.token.toLowerCase()] === token, 'belongs to another token')
+  .refine(({ headers }) => isReason(headers[HEADERS.deadLetterReason] ?? ''), 'has no reason of Pelton')
+
+/** A line of an archive as a dead letter to store. @throws PeltonError `malformed`, with what is wrong */
+export function readArchived(
+  bytes: Uint8Array,
+): OutgoingMessage & { readonly model: string; readonly token: string } {
+  try {
+    const { model, token, headers, text, base64 } = line.parse(JSON.parse(strictUtf8.decode(bytes)))
+    const own = Object.entries(headers).filter(([name]) => !name.toLowerCase().startsWith('nats-'))
+    const body = text === undefined ? Buffer.from(base64 ?? '', 'base64') : Buffer.from(text)
+    return { model, token, subject: subjects.deadLetter(model, token), headers: own, body }
+  } catch (cause) {
+    const [issue] = cause instanceof z.ZodError ? cause.issues : []
+    const why = issue === undefined ? '' : `: ${[...issue.path, issue.message].join(' ')}`
+    const remedy = 'Give lines as `pelton dead-letters export` writes them.'
+    throw new PeltonError('malformed', `this is no archived dead letter${why}`, { remedy }, cause)
+  }
+}
+
+export type Imported = 'stored' | 'present' | 'answered'
+
+/**
+ * Stores an archived dead letter, unless the event has one, or has a prediction.
+ *
+ * @throws PeltonError `stream-full`, `undeliverable`, `broker-unavailable`
+ */
+export async function importDeadLetter(
+  connection: NatsConnection,
+  window: PublishWindow,
+  bytes: Uint8Array,
+): Promise<Imported> {
+  const { model, token, subject, headers, body } = readArchived(bytes)
+  if ((await readRegister(connection, model, token)).kind === 'prediction') return 'answered'
+  const reply = await window.publish({
+    subject,
+    headers: [
+      ...headers,
+      [HEADERS.expectedStream, STREAMS.deadLetters],
+      [HEADERS.expectedSubjectSequence, '0'],
+    ],
+    body,
+  })
+  if (reply.kind === 'stored') return 'stored'
+  if (reply.kind === 'refused' && reply.code === API_ERRORS.wrongLastSequence) return 'present'
+  throw publishError(STREAMS.deadLetters, reply)
+}

@@ -1,0 +1,56 @@
+import { showCount, showDuration } from '../quantities.ts'
+import type { ReplayPlan } from './plan.ts'
+import type { ReplayProgress } from './runner.ts'
+import { ended, type ReplayCounts, type ReplayOptions, type ReplayTask } from './task.ts'
+
+/** What a replay would do, for people. */
+export function planLines(
+  plan: ReplayPlan,
+  options: Pick<ReplayOptions, 'lane' | 'modelVersion' | 'cap'>,
+): string[] {
+  const lines = [`${showCount(plan.matching)} dead letters match, ${showCount(plan.sent)} would be sent`]
+  for (const [reason, count] of Object.entries(plan.byReason)) lines.push(`  ${showCount(count)}  ${reason}`)
+  for (const [why, count] of Object.entries(plan.skipped))
+    lines.push(`  ${showCount(count)}  left alone: ${why}`)
+  if (plan.deadlinesDropped > 0)
+    lines.push(`${showCount(plan.deadlinesDropped)} had a deadline: they are sent without (--keep-deadline)`)
+  if (plan.versionsDropped > 0)
+    lines.push(
+      `${showCount(plan.versionsDropped)} name a model version: the one served answers (--model-version)`,
+    )
+  const target = options.modelVersion === undefined ? '' : `, to model version ${options.modelVersion}`
+  lines.push(`lane ${options.lane}${target}${options.cap === undefined ? '' : `, at most ${options.cap}`}`)
+  return lines
+}
+
+export function progressLine({ task, inFlight, rate, etaMs }: ReplayProgress): string {
+  const { counts, total, options } = task
+  const goal = Math.min(total, options.cap ?? total)
+  const eta = etaMs === undefined ? '' : `, ${showDuration(etaMs)} left`
+  return `${showCount(ended(counts))} of ${showCount(goal)}: ${countsText(counts)}; ${inFlight} under way, ${showCount(rate)}/s${eta}`
+}
+
+export function countsText({ predicted, failed, superseded, skipped }: ReplayCounts): string {
+  const passed = Object.values(skipped).reduce((sum, count) => sum + count, 0)
+  const parts = [`${showCount(predicted)} predicted`, `${showCount(failed)} failed again`]
+  if (superseded > 0) parts.push(`${showCount(superseded)} answered before`)
+  if (passed > 0) parts.push(`${showCount(passed)} left alone`)
+  return parts.join(', ')
+}
+
+/** A task, whole, for people. */
+export function taskLines(task: ReplayTask): string[] {
+  const { id, state, note, by, filter, options, total, counts, createdAt, updatedAt, events } = task
+  const limit = options.cap === undefined ? '' : `, at most ${options.cap}`
+  return [
+    `${id}  ${state}${note === '' ? '' : `: ${note}`}`,
+    `  started   ${createdAt} by ${by}; last sign ${updatedAt}`,
+    `  filter    ${JSON.stringify(filter)}`,
+    `  pace      ${options.rate}/s after ${options.rampSeconds} s, lane ${options.lane}, ${options.inFlight} under way at most${limit}`,
+    `  outcomes  ${showCount(ended(counts))} of ${showCount(total)}: ${countsText(counts)}`,
+    ...Object.entries(counts.skipped).map(
+      ([why, count]) => `            ${showCount(count)} left alone: ${why}`,
+    ),
+    ...events.map(({ at, by: who, what }) => `  ${at}  ${who}: ${what}`),
+  ]
+}

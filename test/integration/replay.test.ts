@@ -1,0 +1,428 @@
+import { spawn } from 'node:child_process'
+import { cp, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import type { NatsConnection } from '@nats-io/transport-node'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
+import { createTask } from '../../services/control/replay/control.ts'
+import { createHolds } from '../../services/control/replay/holds.ts'
+import { openKeyValue } from '../../services/control/replay/key-value.ts'
+import { planReplay } from '../../services/control/replay/plan.ts'
+import { DEMO_MODELS } from '../../services/demo/models.ts'
+import { siblingEntry } from '../../shared/runtime/source-entry.ts'
+import { HEADERS, type HeaderEntry, readHeader } from '../../shared/sdk/contract/headers.ts'
+import { decodeLedgerRecord } from '../../shared/sdk/contract/ledger.ts'
+import { subjects } from '../../shared/sdk/contract/subjects.ts'
+import { eventToken } from '../../shared/sdk/contract/token.ts'
+import { STREAMS } from '../../shared/sdk/contract/topology.ts'
+import { streamInfo } from '../../shared/sdk/jetstream/api.ts'
+import { PublishWindow } from '../../shared/sdk/jetstream/publish-window.ts'
+import { startTestBroker, type TestBroker } from '../kit/broker.ts'
+import { readOutcomes, readStream } from '../kit/outcomes.ts'
+import { startWorkerProcess, type WorkerProcess } from '../kit/worker-process.ts'
+import { runCli, startCli } from './cli-process.ts'
+
+const FEATURES = {
+  origin: 'DTW',
+  destination: 'ORD',
+  hour: 18,
+  weekday: 5,
+  distance: 235,
+  origin_delay: 12.5,
+  inbound_delay: 9,
+  destination_delay: 20,
+  route_delay: 15,
+  origin_departures: 30,
+}
+const GOOD = JSON.stringify({ features: FEATURES })
+const BAD = JSON.stringify({ features: { origin: 'DTW' } })
+const EXPIRED: HeaderEntry = [HEADERS.expiryTime, '2020-01-01T00:00:00Z']
+const SOURCE = 'test'
+const FAST = ['--rate', '1000', '--ramp', '0']
+
+let broker: TestBroker
+let connection: NatsConnection
+let window: PublishWindow
+let env: NodeJS.ProcessEnv
+let models: string
+let workers: WorkerProcess[]
+
+beforeAll(async () => {
+  models = await mkdtemp(join(tmpdir(), 'pelton-replay-'))
+  await cp(DEMO_MODELS, models, { recursive: true })
+  await cp(join(DEMO_MODELS, 'flight-delay'), join(models, 'late-model'), { recursive: true })
+})
+
+beforeEach(async () => {
+  workers = []
+  broker = await startTestBroker()
+  connection = await broker.connect()
+  await broker.provision({ topology: { ackWaitMs: 3_000 } })
+  window = new PublishWindow(connection)
+  env = { PELTON_NATS_URL: broker.url, USER: 'ops' }
+})
+
+afterEach(async () => {
+  for (const worker of workers) worker.kill('SIGKILL')
+  await Promise.all(workers.map(({ ended }) => ended))
+  window.close()
+  await broker.stop()
+})
+
+afterAll(() => rm(models, { recursive: true, force: true }))
+
+async function startWorker(folder: string = DEMO_MODELS): Promise<WorkerProcess> {
+  const worker = await startWorkerProcess({ url: broker.url, models: folder })
+  workers.push(worker)
+  return worker
+}
+
+async function endWorkers(): Promise<void> {
+  for (const worker of workers) worker.kill()
+  await Promise.all(workers.map(({ ended }) => ended))
+}
+
+async function publish(
+  id: string,
+  body: string,
+  extra: readonly HeaderEntry[] = [],
+  model = 'flight-delay',
+): Promise<string> {
+  const reply = await window.publish({
+    subject: subjects.feature({ pool: 'default', model, lane: 'normal' }),
+    headers: [[HEADERS.id, id], [HEADERS.source, SOURCE], ...extra],
+    body: Buffer.from(body),
+  })
+  expect(reply.kind).toBe('stored')
+  return eventToken(model, SOURCE, id)
+}
+
+const countIn = async (stream: string): Promise<number> =>
+  (await streamInfo(connection, stream))?.state.messages ?? 0
+
+const lastIn = async (stream: string): Promise<number> =>
+  (await streamInfo(connection, stream))?.state.last_seq ?? 0
+
+/** Waits until the workers have made so many dead letters, and have settled everything. */
+async function deadLetters(count: number): Promise<void> {
+  await vi.waitFor(
+    async () => {
+      expect(await countIn(STREAMS.deadLetters)).toBe(count)
+      expect(await countIn(STREAMS.features)).toBe(0)
+    },
+    { timeout: 60_000, interval: 50 },
+  )
+}
+
+async function expiredEvents(count: number): Promise<string[]> {
+  const ids = Array.from({ length: count }, (_item, index) => `expired-${index}`)
+  const tokens = await Promise.all(ids.map((id) => publish(id, GOOD, [EXPIRED])))
+  await deadLetters(count)
+  return tokens
+}
+
+/** FEATURES sequences that the ledger says were replayed, one entry for each time it says so. */
+async function replayedInLedger(): Promise<number[]> {
+  const records = (await readStream(connection, STREAMS.ledger)).map(({ body }) => decodeLedgerRecord(body))
+  return records.flatMap(({ entries, by }) =>
+    entries.flatMap(({ outcome, sequence }) => (outcome === 'replayed' && by === 'ops' ? [sequence] : [])),
+  )
+}
+
+async function heldKeys(): Promise<string[]> {
+  const records = await readStream(connection, 'KV_pelton-replays')
+  return records.map(({ subject }) => subject).filter((subject) => subject.includes('.held.'))
+}
+
+describe('a replay', () => {
+  test('turns expired events into predictions, under their own identity, and clears the dead letters', async () => {
+    await startWorker()
+    const tokens = await expiredEvents(20)
+    const plan = await runCli(['replay', 'plan', '--json'], { env })
+    expect(plan.json()[0], plan.err).toMatchObject({
+      matching: 20,
+      sent: 20,
+      byReason: { 'deadline-exceeded': 20 },
+      deadlinesDropped: 20,
+    })
+    const { code, err, json } = await runCli(['replay', 'start', '--json', ...FAST], { env })
+    expect(code, err).toBe(0)
+    expect(err).toContain('20 had a deadline: they are sent without')
+    const [task] = json()
+    expect(task).toMatchObject({ state: 'done', by: 'ops', counts: { predicted: 20, failed: 0 } })
+    const outcomes = await readOutcomes(connection)
+    expect([...outcomes.predictions.keys()].sort()).toEqual([...tokens].sort())
+    expect(outcomes.failures.size).toBe(0)
+    expect(outcomes.deadLetters.size).toBe(0)
+    expect((await replayedInLedger()).sort((a, b) => a - b)).toEqual(tokens.map((_token, i) => i + 1))
+    expect(await heldKeys()).toEqual([])
+    expect((await runCli(['replay', 'list'], { env })).out).toContain('20 predicted')
+    const again = await runCli(['replay', 'start'], { env })
+    expect([again.code, again.err]).toEqual([0, expect.stringContaining('nothing was sent')])
+  })
+
+  test('answers events of a model that came late; those that fail again are new dead letters with their history', async () => {
+    await startWorker()
+    await publish('late', GOOD, [], 'late-model')
+    const never = await publish('never', GOOD, [], 'no-model')
+    await deadLetters(2)
+    const before = await lastIn(STREAMS.deadLetters)
+    await endWorkers()
+    await startWorker(models)
+    const { code, json, err } = await runCli(['replay', 'start', '--json', ...FAST], { env })
+    expect(code, err).toBe(0)
+    expect(json()[0]).toMatchObject({ counts: { predicted: 1, failed: 1 } })
+    const { deadLetters: left, predictions, failures } = await readOutcomes(connection)
+    expect([predictions.size, failures.size, left.size]).toEqual([1, 1, 1])
+    const letter = left.get(never)
+    expect(letter?.sequence).toBeGreaterThan(before)
+    expect(readHeader(letter?.headers ?? new Map(), HEADERS.history)?.split('; ')).toHaveLength(2)
+    expect(readHeader(letter?.headers ?? new Map(), HEADERS.replay)).toBe(json()[0].id)
+    const third = await runCli(['replay', 'start', '--json', '--max-failures', '1'], { env })
+    expect(third.err).toContain('nothing was sent')
+  })
+
+  test('leaves alone what would fail again, unless it is asked for by name', async () => {
+    await startWorker()
+    await publish('bad', BAD)
+    await deadLetters(1)
+    const plan = await runCli(['replay', 'plan'], { env })
+    expect(plan.out).toMatch(/1 dead letters match, 0 would be sent.*schema-mismatch: would fail again/s)
+    const asked = await runCli(['replay', 'start', '--reason', 'schema-mismatch', '--json', ...FAST], { env })
+    expect(asked.json()[0], asked.err).toMatchObject({ counts: { predicted: 0, failed: 1 } })
+  })
+
+  test('sends to the version that was asked for, and no more than the cap', async () => {
+    await startWorker()
+    await expiredEvents(12)
+    const args = ['replay', 'start', '--json', '--model-version', '1', '--cap', '5', ...FAST]
+    const { json, err } = await runCli(args, { env })
+    expect(json()[0], err).toMatchObject({ state: 'done', counts: { predicted: 5 } })
+    const { predictions, deadLetters: left } = await readOutcomes(connection)
+    expect(predictions.size).toBe(5)
+    expect(left.size).toBe(7)
+    for (const { headers } of predictions.values())
+      expect(readHeader(headers, HEADERS.modelVersion)).toBe('1')
+  })
+
+  test('pauses by itself when too many fail again, and goes on when told to', async () => {
+    await startWorker()
+    await Promise.all(Array.from({ length: 60 }, (_item, index) => publish(`bad-${index}`, BAD)))
+    await deadLetters(60)
+    const args = ['replay', 'start', '--reason', 'schema-mismatch', '--json', '--in-flight', '5', ...FAST]
+    const { json, code } = await runCli(args, { env })
+    expect(code).toBe(1)
+    const [task] = json()
+    expect(task.state).toBe('paused')
+    expect(task.note).toMatch(/paused by itself: (\d+) of the last \1 failed again/)
+    expect(task.counts.failed).toBeGreaterThanOrEqual(20)
+    expect(task.counts.failed).toBeLessThan(60)
+    const resumed = await runCli(['replay', 'resume', task.id, '--max-failure-share', '1', '--json'], { env })
+    expect(resumed.json()[0], resumed.err).toMatchObject({ state: 'done', counts: { failed: 60 } })
+    expect(await lastIn(STREAMS.features)).toBe(120)
+  })
+
+  test('pauses at Ctrl-C and when told to, is resumed, and is cancelled', async () => {
+    await startWorker()
+    await expiredEvents(60)
+    const slow = startCli(['replay', 'start', '--rate', '20', '--ramp', '0'], { env, input: '' })
+    await slow.until('task ')
+    const id = /task (\S+)/.exec(slow.err())?.[1] ?? ''
+    await vi.waitFor(async () => expect(await lastIn(STREAMS.features)).toBeGreaterThan(63), {
+      timeout: 30_000,
+    })
+    slow.child.kill('SIGINT')
+    expect(await slow.ended).toBe(1)
+    expect(slow.out()).toContain('paused by Ctrl-C')
+
+    const resumed = startCli(['replay', 'resume', id], { env, input: '' })
+    const sent = await lastIn(STREAMS.features)
+    await vi.waitFor(async () => expect(await lastIn(STREAMS.features)).toBeGreaterThan(sent + 3), {
+      timeout: 30_000,
+    })
+    const rival = await runCli(['replay', 'resume', id], { env })
+    expect([rival.code, rival.err]).toEqual([1, expect.stringContaining('another process runs this replay')])
+    const paused = await runCli(['replay', 'pause', id, '--by', 'boss'], { env })
+    expect([paused.code, paused.out]).toEqual([0, expect.stringContaining('paused by boss')])
+    expect(await resumed.ended).toBe(1)
+
+    const cancelled = await runCli(['replay', 'cancel', id], { env })
+    expect([cancelled.code, cancelled.out]).toEqual([0, expect.stringContaining('cancelled by ops')])
+    expect((await runCli(['replay', 'resume', id], { env })).err).toContain('this replay is cancelled')
+    expect(await heldKeys()).toEqual([])
+    const { predictions, deadLetters: left } = await readOutcomes(connection)
+    expect(predictions.size + left.size).toBe(60)
+    expect(await lastIn(STREAMS.features)).toBe(60 + predictions.size)
+  })
+
+  test('waits for workers, and removes what was answered meanwhile', async () => {
+    await startWorker()
+    const [token = ''] = await expiredEvents(3)
+    await endWorkers()
+    const waiting = startCli(['replay', 'start', '--json', ...FAST], { env, input: '' })
+    await vi.waitFor(async () => expect(await countIn(STREAMS.features)).toBe(3), { timeout: 30_000 })
+    const id = /task (\S+)/.exec(waiting.err())?.[1] ?? ''
+    const discard = await runCli(['dead-letters', 'discard', token, '--because', 'x', '--yes'], { env })
+    expect([discard.code, discard.err]).toEqual([1, expect.stringContaining(`replay ${id} of ops has it`)])
+    waiting.child.kill('SIGKILL')
+    await waiting.ended
+    await startWorker()
+    await vi.waitFor(async () => expect(await countIn(STREAMS.features)).toBe(0), { timeout: 30_000 })
+    expect(await countIn(STREAMS.deadLetters)).toBe(3)
+    const resumed = await runCli(['replay', 'resume', id, '--json'], { env })
+    expect(resumed.json()[0], resumed.err).toMatchObject({ state: 'done', counts: { predicted: 3 } })
+    expect(await countIn(STREAMS.deadLetters)).toBe(0)
+    expect(await lastIn(STREAMS.features)).toBe(6)
+  })
+})
+
+/** The steps of one replay, in order: the broker has done it, the process does not live to see the next. */
+const STEPS = [
+  ['taking a dead letter', '.held.', 7],
+  ['storing its event in FEATURES', 'features.', 7],
+  ['naming it in the ledger', 'ledger.', 1],
+  ['removing the dead letter', 'STREAM.MSG.DELETE', 3],
+  ['counting it in the task', '.task.', 1],
+  ['releasing it', 'STREAM.PURGE', 3],
+] as const
+
+describe('kill -9 of the process that runs a replay', () => {
+  test.each(STEPS)(
+    'after %s: resumed, it sends nothing twice and counts each once',
+    async (_name, step, nth) => {
+      await startWorker()
+      await expiredEvents(30)
+      const keyValue = openKeyValue(connection, window)
+      const options = { lane: 'low', rate: 100, rampSeconds: 0, inFlight: 16 } as const
+      const rest = { maxFailureShare: 0.5, keepDeadline: false }
+      const plan = await planReplay(connection, {}, rest)
+      const control = { keyValue, by: 'ops', now: () => new Date() }
+      const { value } = await createTask(control, {}, { ...options, ...rest }, plan)
+      const { url, execArgv } = siblingEntry(import.meta.url, './replay-crash-process')
+      const args = [...execArgv, fileURLToPath(url), broker.url, value.id, step, String(nth)]
+      const child = spawn(process.execPath, args, { stdio: 'inherit' })
+      const signal = await new Promise((resolve) => child.once('exit', (_code, how) => resolve(how)))
+      expect(signal).toBe('SIGKILL')
+      const unfinished = await runCli(['replay', 'status', value.id, '--json'], { env })
+      expect(unfinished.json()[0].state).toBe('running')
+
+      const resumed = await runCli(['replay', 'resume', value.id, '--json'], { env })
+      expect(resumed.json()[0], resumed.err).toMatchObject({
+        state: 'done',
+        counts: { predicted: 30, failed: 0, superseded: 0, skipped: {} },
+      })
+      expect(await lastIn(STREAMS.features)).toBe(60)
+      const outcomes = await readOutcomes(connection)
+      expect(outcomes.predictions.size).toBe(30)
+      expect(outcomes.deadLetters.size).toBe(0)
+      expect(new Set(await replayedInLedger()).size).toBe(30)
+      expect(await heldKeys()).toEqual([])
+      expect(await createHolds(keyValue).of(value.id).next()).toMatchObject({ done: true })
+    },
+  )
+})
+
+describe('dead letters for ops', () => {
+  test('finds by every criterion, and counts by model, reason and description', async () => {
+    await startWorker()
+    const person: HeaderEntry = [HEADERS.subject, 'person%2F4711']
+    await publish('one', BAD, [person, ['ce-partitionkey', 'k1']])
+    await publish('two', BAD)
+    await publish('three', GOOD, [EXPIRED])
+    await deadLetters(3)
+    const ids = async (...args: string[]): Promise<string[]> => {
+      const { out, err, json } = await runCli(['dead-letters', 'list', '--json', ...args], { env })
+      expect(err).not.toContain('error')
+      return out === '' ? [] : json().map(({ id }: { id: string }) => id)
+    }
+    expect((await ids('--reason', 'schema-mismatch')).sort()).toEqual(['one', 'two'])
+    expect(await ids('--subject', 'person/4711')).toEqual(['one'])
+    expect(await ids('--key', 'k1')).toEqual(['one'])
+    expect(await ids('--id', 'two')).toEqual(['two'])
+    expect(await ids('--text', 'DEADLINE PASSED')).toEqual(['three'])
+    expect(await ids('--until', '1h')).toEqual([])
+    expect(await ids('--model', 'other')).toEqual([])
+    const { json } = await runCli(['dead-letters', 'count', '--json'], { env })
+    expect(json()).toMatchObject([
+      { reason: 'schema-mismatch', count: 2, model: 'flight-delay' },
+      { count: 1 },
+    ])
+    const [{ first, last }] = json()
+    expect(Date.parse(first)).toBeLessThanOrEqual(Date.parse(last))
+  })
+
+  test('exports whole, discards with a reason, and imports what was exported', async () => {
+    await startWorker()
+    const tokens = await expiredEvents(5)
+    const [token = ''] = tokens
+    const file = join(models, `${broker.port}.jsonl`)
+    expect((await runCli(['dead-letters', 'export', file], { env })).err).toContain('5 dead letters written')
+    const before = await readStream(connection, STREAMS.deadLetters)
+    const discard = ['dead-letters', 'discard', '--reason', 'deadline-exceeded', '--because', 'a test']
+    expect((await runCli(discard, { env })).out).toContain('5 dead letters would be discarded')
+    expect(await countIn(STREAMS.deadLetters)).toBe(5)
+    const done = await runCli([...discard, '--yes'], { env })
+    expect([done.code, done.out]).toEqual([0, '5 discarded, 0 gone meanwhile, 0 held by others\n'])
+    const { ledger, failures } = await readOutcomes(connection)
+    expect(ledger.get(1)).toEqual(['dead-lettered', 'discarded'])
+    expect(failures.size).toBe(5)
+    const { json } = await runCli(['dead-letters', 'history', '--json'], { env })
+    expect(json()).toMatchObject([
+      { what: 'discarded', by: 'ops', because: 'a test', counts: { removed: 5 } },
+    ])
+    expect(await heldKeys()).toEqual([])
+
+    expect((await runCli(['dead-letters', 'import', file], { env })).out).toMatch(
+      /^5 stored, 0 there already/,
+    )
+    expect((await runCli(['dead-letters', 'import', file], { env })).out).toMatch(
+      /^0 stored, 5 there already/,
+    )
+    const after = await readStream(connection, STREAMS.deadLetters)
+    const plain = (records: typeof before) =>
+      records.map(({ subject, headers, body }) => [
+        subject,
+        [...headers].filter(([name]) => !name.startsWith('nats-')),
+        Buffer.from(body).toString(),
+      ])
+    expect(plain(after)).toEqual(plain(before))
+    const replayed = await runCli(['replay', 'start', '--json', ...FAST], { env })
+    expect(replayed.json()[0], replayed.err).toMatchObject({ counts: { predicted: 5 } })
+    expect((await runCli(['dead-letters', 'import', file], { env })).out).toContain(
+      '5 answered by a prediction',
+    )
+    await writeFile(file, '{"token": "x"}\n')
+    const bad = await runCli(['dead-letters', 'import', file], { env })
+    expect([bad.code, bad.err]).toEqual([
+      1,
+      expect.stringContaining('line 1: this is no archived dead letter'),
+    ])
+    expect((await runCli(['dead-letters', 'show', token], { env })).code).toBe(1)
+  })
+
+  test("purges a person's dead letters, and the record names nobody", async () => {
+    await startWorker()
+    await publish('mine', BAD, [[HEADERS.subject, 'jane@example.org']])
+    await publish('other', BAD, [[HEADERS.subject, 'john@example.org']])
+    await deadLetters(2)
+    const args = [
+      'dead-letters',
+      'purge',
+      '--subject',
+      'jane@example.org',
+      '--because',
+      'request 12',
+      '--yes',
+    ]
+    expect((await runCli(args, { env })).out).toContain('1 purged')
+    const left = await readStream(connection, STREAMS.deadLetters)
+    expect(left.map(({ headers }) => readHeader(headers, HEADERS.subject))).toEqual(['john@example.org'])
+    const { out } = await runCli(['dead-letters', 'history', '--json'], { env })
+    expect(JSON.parse(out)).toMatchObject({ what: 'purged', because: 'request 12', isComplete: true })
+    expect(out).not.toContain('jane')
+    const records = await readStream(connection, 'KV_pelton-replays')
+    for (const { body } of records) expect(Buffer.from(body).toString()).not.toContain('jane')
+    expect((await readOutcomes(connection)).ledger.get(1)).toEqual(['dead-lettered', 'purged'])
+  })
+})

@@ -3,6 +3,8 @@ import type { Logger } from 'pino'
 import { brokerOptions } from '../../shared/runtime/config.ts'
 import { LANES } from '../../shared/sdk/contract/subjects.ts'
 import { dueConsumer, featureConsumer, STREAMS } from '../../shared/sdk/contract/topology.ts'
+import { PeltonError } from '../../shared/sdk/errors.ts'
+import { type StreamInfo, streamInfo } from '../../shared/sdk/jetstream/api.ts'
 import { createBrokerClock } from '../../shared/sdk/jetstream/broker-clock.ts'
 import { connectBroker } from '../../shared/sdk/jetstream/connect.ts'
 import { requireConsumer, requireStreams } from '../../shared/sdk/jetstream/provision.ts'
@@ -23,6 +25,8 @@ export interface BrokerSide {
   readonly maxMessageBytes: number
   /** Whether the retry lane has room for another event. */
   readonly mayRetry: () => boolean
+  /** Rejects when this worker cannot go on with its broker: the connection is closed for good, a stream is another. */
+  readonly failed: Promise<never>
   close(): Promise<void>
 }
 
@@ -38,6 +42,8 @@ const MAX_RETRIES_WAITING = 100_000
 /** A clock further off than this is worth a warning, milliseconds. */
 const MAX_SKEW_MS = 5_000
 
+const WATCH_MS = 5_000
+
 /**
  * Connects and checks that the broker is provisioned for this worker's pool.
  *
@@ -46,13 +52,10 @@ const MAX_SKEW_MS = 5_000
 export async function openBrokerSide(settings: WorkerSettings, log: Logger): Promise<BrokerSide> {
   const connection = await connectBroker(brokerOptions(settings, `pelton worker ${settings.PELTON_WORKER}`))
   const streams = await requireStreams(connection, NEEDED)
+  refuseLimits(streams)
   const ackWaitMs = await shortestAckWait(connection, settings.PELTON_POOL)
-  let retriesWaiting = 0
-  const clock = await createBrokerClock(connection, STREAMS.retries, {
-    onInfo: ({ state }) => {
-      retriesWaiting = state.messages
-    },
-  })
+  const watch = watchStreams(connection, streams)
+  const clock = await createBrokerClock(connection, STREAMS.features)
   // Deadlines go by the broker's clock: a wrong clock here harms nothing but the times in this log.
   if (Math.abs(clock.skewMs) > MAX_SKEW_MS)
     log.warn({ skewMs: Math.round(clock.skewMs) }, 'this clock is wrong')
@@ -64,12 +67,14 @@ export async function openBrokerSide(settings: WorkerSettings, log: Logger): Pro
     now: clock.now,
     epochs: new Map([epochOf(STREAMS.features), epochOf(STREAMS.retries)]),
     ackWaitMs,
-    maxMessageBytes: (connection.info?.max_payload ?? 1024 ** 2) + SUBJECTS_BYTES,
-    mayRetry: () => retriesWaiting < MAX_RETRIES_WAITING,
+    maxMessageBytes: largestMessage(connection, streams) + SUBJECTS_BYTES,
+    mayRetry: () => watch.retriesWaiting < MAX_RETRIES_WAITING,
+    failed: Promise.race([watch.failed, closedForGood(connection)]),
     async close() {
       window.close()
       clock.close()
-      await connection.drain()
+      watch.close()
+      if (!connection.isClosed()) await connection.drain()
     },
   }
 }
@@ -80,4 +85,67 @@ async function shortestAckWait(connection: NatsConnection, pool: string): Promis
     consumers.map(({ stream, durable_name }) => requireConsumer(connection, stream, durable_name)),
   )
   return Math.min(...checked.map(({ ackWaitMs }) => ackWaitMs))
+}
+
+/** The broker's limit may have been lowered since larger events were stored. */
+function largestMessage(connection: NatsConnection, streams: ReadonlyMap<string, StreamInfo>): number {
+  const stored = Number(streams.get(STREAMS.features)?.config.max_msg_size ?? 0)
+  return Math.max(connection.info?.max_payload ?? 1024 ** 2, stored)
+}
+
+async function closedForGood(connection: NatsConnection): Promise<never> {
+  const cause = await connection.closed()
+  throw new PeltonError('broker-unavailable', 'the connection to the broker is closed for good', {}, cause)
+}
+
+interface StreamWatch {
+  readonly retriesWaiting: number
+  readonly failed: Promise<never>
+  close(): void
+}
+
+/** Looks at the streams that deliver: how many retries wait, and whether they are still the ones of the start. */
+function watchStreams(connection: NatsConnection, streams: ReadonlyMap<string, StreamInfo>): StreamWatch {
+  let retriesWaiting = streams.get(STREAMS.retries)?.state.messages ?? 0
+  let timer: NodeJS.Timeout | undefined
+  const failed = new Promise<never>((_resolve, reject) => {
+    const look = async (name: string): Promise<void> => {
+      const info = await streamInfo(connection, name).catch(() => undefined)
+      if (info === undefined) return // no answer now: the next look tells
+      if (name === STREAMS.retries) retriesWaiting = info.state.messages
+      if (info.created !== streams.get(name)?.created) reject(madeAnew(name))
+    }
+    timer = setInterval(() => void Promise.all([STREAMS.features, STREAMS.retries].map(look)), WATCH_MS)
+    timer.unref()
+  })
+  return {
+    get retriesWaiting() {
+      return retriesWaiting
+    },
+    failed,
+    close: () => clearInterval(timer),
+  }
+}
+
+function madeAnew(stream: string): PeltonError {
+  return new PeltonError('not-provisioned', `stream ${stream} was deleted and made anew`, {
+    remedy: 'Nothing to do: a worker that starts now knows the new one.',
+  })
+}
+
+/** RETRIES holds events whose originals are acknowledged: a limit there would drop them. */
+function refuseLimits(streams: ReadonlyMap<string, StreamInfo>): void {
+  const config = streams.get(STREAMS.retries)?.config ?? {}
+  for (const limit of ['max_msgs', 'max_bytes', 'max_age', 'max_msgs_per_subject']) {
+    if (!(Number(config[limit] ?? 0) > 0)) continue
+    throw new PeltonError(
+      'not-provisioned',
+      `stream ${STREAMS.retries} has a limit that would drop accepted events`,
+      {
+        field: limit,
+        value: String(config[limit]),
+        remedy: `Remove it: nats stream edit ${STREAMS.retries}.`,
+      },
+    )
+  }
 }

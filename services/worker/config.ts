@@ -20,8 +20,7 @@ export const WORKER_SETTINGS = {
     .describe('Folder of models: <name>/<version>/model.onnx'),
   PELTON_WORKER: z
     .string()
-    .min(1)
-    .max(64)
+    .regex(/^[!-~]{1,64}$/, 'must be 1 to 64 printable characters without spaces')
     .default(`${hostname()}-${process.pid}`)
     .describe('Name of this worker in headers, ledger and logs (default: host name and process id)'),
   PELTON_THREADS: count(1, 256)

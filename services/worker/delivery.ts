@@ -2,7 +2,7 @@ import type { Msg } from '@nats-io/transport-node'
 import { type DeliveryInfo, readDeliverySubject } from '../../shared/sdk/contract/delivery-subject.ts'
 import { type FeatureEvent, readEvent } from '../../shared/sdk/contract/event.ts'
 import { payloadDigest } from '../../shared/sdk/contract/token.ts'
-import { readMessageHeaders } from '../../shared/sdk/jetstream/stored-message.ts'
+import { messageBytes, readMessageHeaders } from '../../shared/sdk/jetstream/stored-message.ts'
 
 /** An event in this worker's hands: from being pulled to being settled. */
 export interface Delivery {
@@ -49,7 +49,7 @@ export function readDelivery(message: Msg, epochs: ReadonlyMap<string, string>):
 
 /** What a message is charged against the room: its body, and a flat share for subject, headers and bookkeeping. */
 export function envelopeBytes(message: Msg): number {
-  return message.data.length + 1_024
+  return messageBytes(message) + 1_024
 }
 
 /** Tells two payloads apart that claim the same identity. */

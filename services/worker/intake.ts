@@ -31,6 +31,8 @@ interface Source {
   readonly lane: PullLane
   /** Messages the next pull asks for: one while idle, more once events flow. */
   ask: number
+  /** Bytes the next pull must have: grows when the message at the head is larger than was thought. */
+  leastBytes: number
   /** Room promised to the open pull. */
   promisedRows: number
   promisedBytes: number
@@ -80,6 +82,7 @@ export class Intake {
       consumer,
       lane: new PullLane(connection, { stream, consumer }, (message) => this.#receive(source, message, lane)),
       ask: 1,
+      leastBytes: this.#options.maxMessageBytes,
       promisedRows: 0,
       promisedBytes: 0,
     }
@@ -88,9 +91,10 @@ export class Intake {
 
   async #pullFor(source: Source): Promise<void> {
     let backoffMs = 0
-    while (await this.#hasRoom()) {
+    while (await this.#hasRoom(source)) {
       const { received, end } = await this.#pullOnce(source)
       source.ask = nextAsk(source.ask, received, end, Math.ceil(this.#room.capacity.rows / 4))
+      if (end === 'too-large') source.leastBytes = Math.min(this.#room.capacity.bytes, source.leastBytes * 2)
       if (end === 'lost' || end === 'unavailable' || (end === 'too-large' && received === 0)) {
         this.#options.onTrouble(source.consumer, end)
         backoffMs = Math.min(MAX_BACKOFF_MS, backoffMs * 2 || 50)
@@ -103,10 +107,9 @@ export class Intake {
   }
 
   /** Waits until a pull may be opened; false once stopped. */
-  async #hasRoom(): Promise<boolean> {
-    const { maxMessageBytes } = this.#options
+  async #hasRoom(source: Source): Promise<boolean> {
     while (!this.#stop.signal.aborted) {
-      if (!this.#paused && this.#room.freeRows >= 1 && this.#room.freeBytes >= maxMessageBytes) return true
+      if (!this.#paused && this.#room.freeRows >= 1 && this.#room.freeBytes >= source.leastBytes) return true
       await this.#room.released()
     }
     return false
@@ -116,9 +119,7 @@ export class Intake {
     const batch = Math.min(source.ask, this.#room.freeRows)
     const share = Math.floor(this.#room.capacity.bytes / (2 * this.#sources.length))
     const maxBytes =
-      batch === 1
-        ? this.#options.maxMessageBytes
-        : Math.min(this.#room.freeBytes, Math.max(share, this.#options.maxMessageBytes))
+      batch === 1 ? source.leastBytes : Math.min(this.#room.freeBytes, Math.max(share, source.leastBytes))
     this.#room.take(batch, maxBytes)
     source.promisedRows += batch
     source.promisedBytes += maxBytes

@@ -27,7 +27,13 @@ async function main(): Promise<number> {
     return EXIT_CODES.usage
   }
   const log = createLogger('worker', settings.PELTON_LOG_LEVEL).child({ worker: settings.PELTON_WORKER })
-  const onState = (state: string): void => void process.send?.({ kind: 'state', state })
+  // Without its supervisor a worker drains; what it would tell it, and log, has no reader any more.
+  process.on('disconnect', () => {
+    log.level = 'silent'
+  })
+  const onState = (state: string): void => {
+    if (process.connected) process.send?.({ kind: 'state', state }, undefined, undefined, () => undefined)
+  }
   return runService(() => start(settings, log), { log, graceMs: settings.PELTON_GRACE_MS, onState })
 }
 
@@ -54,7 +60,7 @@ async function start(settings: WorkerSettings, log: Logger): Promise<Service> {
   const served = models.models.map(({ key }) => key)
   log.info({ models: served, pool: settings.PELTON_POOL, threads: threads.size }, 'serving')
   return {
-    run: () => worker.run(),
+    run: () => Promise.race([worker.run(), broker.failed]),
     stop: async () => {
       await worker.stop()
       await threads.close()

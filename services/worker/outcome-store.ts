@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { NatsConnection } from '@nats-io/transport-node'
 import { encodeHeaderBlock, HEADERS, type Headers, readHeader } from '../../shared/sdk/contract/headers.ts'
 import { encodeLedgerRecord, type LedgerRecord } from '../../shared/sdk/contract/ledger.ts'
@@ -14,7 +13,7 @@ import {
 import { isReplySubject, subjects } from '../../shared/sdk/contract/subjects.ts'
 import { STREAMS } from '../../shared/sdk/contract/topology.ts'
 import { isReason } from '../../shared/sdk/errors.ts'
-import { lastOfSubject } from '../../shared/sdk/jetstream/api.ts'
+import { lastOfSubject, type StoredCopy } from '../../shared/sdk/jetstream/api.ts'
 import {
   API_ERRORS,
   type PublishReply,
@@ -23,7 +22,7 @@ import {
 import { parseHeaderBlock } from '../../shared/sdk/jetstream/stored-message.ts'
 import { type Delivery, digestOf } from './delivery.ts'
 import type { Outcome } from './outcome.ts'
-import type { StorageHealth } from './storage-health.ts'
+import type { StorageHealth, Try } from './storage-health.ts'
 
 /** How a delivery ended in storage; `returned`: nothing was stored, the broker shall hand it out again. */
 export type Stored = 'predicted' | 'already-answered' | 'dead-lettered' | 'retried' | 'returned'
@@ -36,18 +35,17 @@ export interface OutcomeStoreDeps {
   readonly pool: string
   /** Broker time, milliseconds since 1970. */
   readonly now: () => number
-  /** Ends waiting for a stream that refuses; what is not stored then is not acknowledged. */
-  readonly signal: AbortSignal
   /** Told when an event's identity was used with another payload. */
   readonly onConflict: (delivery: Delivery) => void
 }
 
 /** What the register of an event holds when somebody else was first. */
-interface Answer {
-  readonly sequence: number
+interface Answer extends StoredCopy {
   readonly headers: Headers
-  readonly body: Uint8Array
 }
+
+/** Deliveries after which an event that cannot be retried is given up. */
+const MOST_RETURNS = 5
 
 /**
  * Stores outcomes. The subject `results.<model>.<token>` is the register of an event's one outcome: every terminal
@@ -60,9 +58,14 @@ export class OutcomeStore {
     this.#deps = deps
   }
 
-  /** Stores one outcome; resolves once the broker has it. @throws AbortError when stopped while a stream refuses */
-  async store(delivery: Delivery, outcome: Outcome): Promise<Stored> {
-    if (outcome.kind === 'retried') return this.#storeRetry(delivery, outcome)
+  /**
+   * Stores one outcome; resolves once the broker has it.
+   *
+   * @param mayRetry spends one retry, if there is one
+   * @throws AbortError when stopped while a stream refuses
+   */
+  async store(delivery: Delivery, outcome: Outcome, mayRetry: () => boolean): Promise<Stored> {
+    if (outcome.kind === 'retried') return this.#retryOrReturn(delivery, outcome, mayRetry)
     if (outcome.kind === 'dead-lettered') return this.#giveUp(delivery, outcome.failure, outcome.modelVersion)
     const made = this.#provenance(delivery, outcome.facts.modelVersion)
     const message = predictionMessage(delivery.event, outcome.facts, made, outcome.body)
@@ -89,17 +92,23 @@ export class OutcomeStore {
 
   /** Somebody answered before: their outcome stands. */
   async #respectAnswer(delivery: Delivery, answer: Answer): Promise<Stored> {
-    const { event } = delivery
-    if (readHeader(answer.headers, HEADERS.inputDigest) !== digestOf(delivery))
-      this.#deps.onConflict(delivery)
-    if (readHeader(answer.headers, HEADERS.outcome) === 'dead-letter') {
-      const subject = subjects.deadLetter(event.route.model, event.token)
-      const deadLetter = await this.#read(STREAMS.deadLetters, subject)
-      if (deadLetter === undefined)
-        await this.#storeDeadLetter(delivery, failureIn(answer.headers), this.#provenance(delivery))
+    const isSamePayload = readHeader(answer.headers, HEADERS.inputDigest) === digestOf(delivery)
+    if (!isSamePayload) this.#deps.onConflict(delivery)
+    else if (readHeader(answer.headers, HEADERS.outcome) === 'dead-letter') {
+      await this.#completeDeadLetter(delivery, answer.headers)
     }
-    this.#wake(delivery, encodeHeaderBlock(answer.headers), answer.body)
+    this.#wake(delivery, withoutBrokerLines(answer.headerBlock), answer.body)
     return 'already-answered'
+  }
+
+  /** A notice and its dead letter carry the same time: an older dead letter, of an earlier failure, is not it. */
+  async #completeDeadLetter(delivery: Delivery, notice: Headers): Promise<void> {
+    const at = Date.parse(readHeader(notice, HEADERS.time) ?? '')
+    const subject = subjects.deadLetter(delivery.event.route.model, delivery.event.token)
+    const present = await this.#read(STREAMS.deadLetters, subject)
+    const failedAt = present && Date.parse(readHeader(present.headers, HEADERS.failedAt) ?? '')
+    if (failedAt === at) return
+    await this.#storeDeadLetter(delivery, failureIn(notice), { ...this.#provenance(delivery), at })
   }
 
   async #storeDeadLetter(delivery: Delivery, failure: Failure, made: Provenance): Promise<void> {
@@ -107,13 +116,25 @@ export class OutcomeStore {
     await this.#persist(STREAMS.deadLetters, message)
   }
 
-  async #storeRetry(delivery: Delivery, { dueAt, failure }: Outcome & { kind: 'retried' }): Promise<Stored> {
-    const reply = await this.#deps.window.publish(retryMessage(delivery.event, dueAt))
-    // A PubAck that says `duplicate` is never success: the copy would be gone.
-    if (reply.kind === 'stored') return reply.duplicate ? 'returned' : 'retried'
-    // A copy that can never be stored must not come back for ever.
-    if (reply.kind === 'refused' && reply.code === API_ERRORS.tooLarge) return this.#giveUp(delivery, failure)
-    return 'returned'
+  /**
+   * Another attempt by a scheduled copy. Without a retry to spend, or a lane that takes the copy, the broker keeps the
+   * event and hands it out again; not for ever, because a dead letter is an answer and endless waiting is none.
+   */
+  async #retryOrReturn(
+    delivery: Delivery,
+    { dueAt, failure }: Outcome & { kind: 'retried' },
+    mayRetry: () => boolean,
+  ): Promise<Stored> {
+    if (mayRetry()) {
+      const copy = retryMessage(delivery.event, failure, this.#provenance(delivery), dueAt)
+      const reply = await this.#deps.window.publish(copy)
+      // A PubAck that says `duplicate` is never success: the copy would be gone.
+      if (reply.kind === 'stored' && !reply.duplicate) return 'retried'
+      // A copy that can never be stored must not come back for ever.
+      if (reply.kind === 'refused' && reply.code === API_ERRORS.tooLarge)
+        return this.#giveUp(delivery, failure)
+    }
+    return delivery.info.deliveryCount < MOST_RETURNS ? 'returned' : this.#giveUp(delivery, failure)
   }
 
   /**
@@ -122,56 +143,46 @@ export class OutcomeStore {
    */
   async #claim(delivery: Delivery, message: OutgoingMessage): Promise<'claimed' | 'too-large' | Answer> {
     let expected = delivery.event.supersedes
-    for (let tries = 0; ; tries++) {
+    if (expected > 0) {
+      // Only a failure notice may be replaced, whatever a producer writes into its headers.
+      const present = await this.#read(STREAMS.results, message.subject)
+      const isNotice = present && readHeader(present.headers, HEADERS.outcome) === 'dead-letter'
+      if (present !== undefined && (!isNotice || present.sequence !== expected)) return present
+      if (present === undefined) expected = 0 // it has expired
+    }
+    return this.#deps.health.until<'claimed' | 'too-large' | Answer>(STREAMS.results, async () => {
       const reply = await this.#deps.window.publish(expecting(message, expected))
       if (reply.kind === 'stored') {
-        this.#deps.health.stored(STREAMS.results)
         this.#wake(delivery, encodeHeaderBlock(message.headers), message.body)
-        return 'claimed'
+        return { answer: 'claimed' }
       }
-      if (reply.kind === 'refused' && reply.code === API_ERRORS.tooLarge) return 'too-large'
-      if (reply.kind === 'refused' && reply.code === API_ERRORS.wrongLastSequence) {
-        const answer = await this.#read(STREAMS.results, message.subject)
-        if (answer !== undefined && answer.sequence !== expected) return answer
-        if (answer === undefined) expected = 0 // the notice this event may replace has expired
-        continue
-      }
-      await this.#waitAfter(STREAMS.results, reply, tries)
-    }
+      if (reply.kind === 'refused' && reply.code === API_ERRORS.tooLarge) return { answer: 'too-large' }
+      if (reply.kind === 'unknown' || reply.code !== API_ERRORS.wrongLastSequence) return tryAgain(reply)
+      const present = await this.#read(STREAMS.results, message.subject)
+      if (present !== undefined && present.sequence !== expected) return { answer: present }
+      if (present === undefined) expected = 0 // the notice this event may replace has expired
+      return { again: 'open', because: 'another claim is under way' }
+    })
   }
 
   /** Publishes until the stream has it. Doubles are harmless where this is used. */
-  async #persist(stream: string, message: OutgoingMessage): Promise<void> {
-    for (let tries = 0; ; tries++) {
+  #persist(stream: string, message: OutgoingMessage): Promise<void> {
+    return this.#deps.health.until<void>(stream, async () => {
       const reply = await this.#deps.window.publish(message)
-      if (reply.kind === 'stored') return this.#deps.health.stored(stream)
-      await this.#waitAfter(stream, reply, tries)
-    }
-  }
-
-  async #waitAfter(
-    stream: string,
-    reply: Exclude<PublishReply, { kind: 'stored' }>,
-    tries: number,
-  ): Promise<void> {
-    // One answer lost in an election is no trouble worth a pause; the second is.
-    if (tries > 0 || reply.kind === 'refused') this.#deps.health.failed(stream, reply.description)
-    await sleep(Math.min(1_000, 25 * 2 ** tries), undefined, { signal: this.#deps.signal })
+      return reply.kind === 'stored' ? { answer: undefined } : tryAgain(reply)
+    })
   }
 
   /** Reads the last message of a subject from its leader, for as long as that takes. */
-  async #read(stream: string, subject: string): Promise<Answer | undefined> {
-    for (let tries = 0; ; tries++) {
+  #read(stream: string, subject: string): Promise<Answer | undefined> {
+    return this.#deps.health.until<Answer | undefined>(stream, async () => {
       try {
         const copy = await lastOfSubject(this.#deps.connection, stream, subject)
-        return (
-          copy && { sequence: copy.sequence, headers: parseHeaderBlock(copy.headerBlock), body: copy.body }
-        )
+        return { answer: copy && { ...copy, headers: parseHeaderBlock(copy.headerBlock) } }
       } catch (thrown) {
-        const description = thrown instanceof Error ? thrown.message : String(thrown)
-        await this.#waitAfter(stream, { kind: 'unknown', description }, tries)
+        return { again: 'unknown', because: thrown instanceof Error ? thrown.message : String(thrown) }
       }
-    }
+    })
   }
 
   /** A copy of the outcome to whoever waits for it: a wake-up, the stored result is the truth. */
@@ -219,4 +230,14 @@ function failureIn(headers: Headers): Failure {
     description: readHeader(headers, HEADERS.deadLetterDescription) ?? '',
     stage: 'publish',
   }
+}
+
+function tryAgain(reply: Exclude<PublishReply, { kind: 'stored' }>): Try<never> {
+  return { again: reply.kind, because: reply.description }
+}
+
+/** The header block of a stored message as its writer meant it: without what only the broker reads. */
+function withoutBrokerLines(block: Uint8Array): Uint8Array {
+  const lines = Buffer.from(block).toString('latin1').split('\r\n')
+  return Buffer.from(lines.filter((line) => !/^nats-/i.test(line)).join('\r\n'), 'latin1')
 }

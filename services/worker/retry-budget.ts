@@ -29,3 +29,14 @@ export class RetryBudget {
     return true
   }
 }
+
+/** A budget for each model: one that fails does not spend the retries of another. */
+export class RetryBudgets {
+  readonly #budgets = new Map<string, RetryBudget>()
+
+  of(model: string): RetryBudget {
+    const budget = this.#budgets.get(model) ?? new RetryBudget()
+    this.#budgets.set(model, budget)
+    return budget
+  }
+}

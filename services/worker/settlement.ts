@@ -14,9 +14,9 @@ export interface Concluded {
 export interface SettlementDeps {
   readonly store: Pick<OutcomeStore, 'store' | 'record'>
   readonly held: Pick<HeldDeliveries, 'acknowledge' | 'giveBack'>
-  /** Spends one retry; false when the budget is used up or the retry lane is full. */
-  readonly mayRetry: () => boolean
-  readonly onPredicted: () => void
+  /** Spends one retry of the event's model; false when its budget is used up or the retry lane is full. */
+  readonly mayRetry: (delivery: Delivery) => boolean
+  readonly onPredicted: (delivery: Delivery) => void
   /** Creation time of each stream that delivers. */
   readonly epochs: ReadonlyMap<string, string>
   /** Told how each delivery ended. */
@@ -45,9 +45,8 @@ async function storeOutcome(
   { delivery, outcome }: Concluded,
   { store, mayRetry, onPredicted }: SettlementDeps,
 ): Promise<Stored> {
-  if (outcome.kind === 'retried' && !mayRetry()) return 'returned'
-  const how = await store.store(delivery, outcome)
-  if (how === 'predicted') onPredicted()
+  const how = await store.store(delivery, outcome, () => mayRetry(delivery))
+  if (how === 'predicted') onPredicted(delivery)
   return how
 }
 
@@ -62,7 +61,11 @@ async function recordInLedger(
     group.forEach(({ delivery: { info, event } }, index) => {
       const outcome = stored[index] as Stored
       if (info.stream !== stream || outcome === 'returned') return
-      const isPlain = outcome === 'predicted' && stream === STREAMS.features
+      // A copy's result names the origin, not this sequence: only the token joins the two.
+      const isPlain =
+        outcome === 'predicted' &&
+        stream === STREAMS.features &&
+        event.origin.sequence === info.streamSequence
       entries.push({ sequence: info.streamSequence, outcome, ...(!isPlain && { token: event.token }) })
     })
     if (entries.length > 0) await store.record({ stream, epoch, entries })

@@ -54,7 +54,7 @@ export class Suspects {
     const { delivery, model } = prepared
     const mark = await this.#read(delivery.event.token).catch((thrown) => this.#giveBack([prepared], thrown))
     if (mark === undefined) return undefined
-    const most = model.manifest.retries.maxAttempts
+    const most = Math.max(2, model.manifest.retries.maxAttempts)
     if (mark.alone >= most) return crashed(prepared, mark)
     if (mark.shared + mark.alone > 0) return { ...prepared, mark, runsAlone: true }
     return {

@@ -11,7 +11,7 @@ import type { ModelRepository, ServedModel } from './models/repository.ts'
 import { OutcomeStore } from './outcome-store.ts'
 import { predict } from './predict.ts'
 import { type Prepared, prepare } from './prepare.ts'
-import { RetryBudget } from './retry-budget.ts'
+import { RetryBudgets } from './retry-budget.ts'
 import { type Capacity, Room } from './room.ts'
 import { type Concluded, settle } from './settlement.ts'
 import { StorageHealth } from './storage-health.ts'
@@ -54,7 +54,7 @@ export class Worker {
   readonly #suspects: Suspects
   readonly #stopWatching: () => void
   readonly #store: OutcomeStore
-  readonly #budget = new RetryBudget()
+  readonly #budgets = new RetryBudgets()
   readonly #force = new AbortController()
   /** Events that cannot be run, waiting to be settled together. */
   #rejected: Concluded[] = []
@@ -71,23 +71,23 @@ export class Worker {
     this.#intake = new Intake(broker.connection, room, {
       ...options,
       maxMessageBytes: broker.maxMessageBytes,
-      onMessage: (message) => this.#receive(message),
+      // Nothing may escape into the client: it would end its reader.
+      onMessage: (message) => this.#own(async () => this.#receive(message)),
       onTrouble: (consumer, end) => this.#journal.pull(consumer, end),
     })
     this.#dispatcher = new Dispatcher({
       lingerMs: options.lingerMs,
       places: threads.size * BATCHES_PER_THREAD,
-      start: (batch, free) => this.#own(this.#process(batch, free)),
+      start: (batch, free) => this.#own(() => this.#process(batch, free)),
     })
     this.#store = new OutcomeStore({
       ...broker,
-      health: new StorageHealth((refusing) => this.#onHealth(refusing)),
+      health: new StorageHealth(this.#force.signal, (refusing) => this.#onHealth(refusing)),
       worker: options.name,
       pool: options.pool,
-      signal: this.#force.signal,
       onConflict: (delivery) => this.#journal.conflict(delivery),
     })
-    this.#stopWatching = watchRuns(threads, models.models, (model) => this.#own(this.#onHung(model)))
+    this.#stopWatching = watchRuns(threads, models.models, (model) => this.#own(() => this.#onHung(model)))
   }
 
   get counts(): WorkerCounts {
@@ -110,7 +110,7 @@ export class Worker {
     else if ('outcome' in prepared) this.#reject(prepared)
     else {
       this.#held.countRows(delivery, prepared.rows)
-      if (isSuspect(delivery)) this.#own(this.#vet(prepared))
+      if (isSuspect(delivery)) this.#own(() => this.#vet(prepared))
       else this.#dispatcher.add(prepared)
     }
   }
@@ -136,8 +136,8 @@ export class Worker {
     await settle(group, {
       store: this.#store,
       held: this.#held,
-      mayRetry: () => this.#deps.broker.mayRetry() && this.#budget.spend(),
-      onPredicted: () => this.#budget.succeeded(),
+      mayRetry: ({ event }) => this.#deps.broker.mayRetry() && this.#budgets.of(event.route.model).spend(),
+      onPredicted: ({ event }) => this.#budgets.of(event.route.model).succeeded(),
       epochs: this.#deps.broker.epochs,
       onSettled: (concluded, stored) => this.#journal.settled(concluded, stored),
     })
@@ -184,12 +184,12 @@ export class Worker {
   /** Events that cannot be run are settled together with others that came in the same turn of the loop. */
   #reject(concluded: Concluded): void {
     if (this.#rejected.push(concluded) > 1) return
-    setImmediate(() => this.#own(this.#settle(this.#rejected.splice(0))))
+    setImmediate(() => this.#own(() => this.#settle(this.#rejected.splice(0))))
   }
 
   /** Owns work nobody awaits. Only being forced to stop may end it early; anything else is a defect and stops the worker. */
-  #own(work: Promise<void>): void {
-    work.catch((thrown: unknown) => {
+  #own(work: () => Promise<void>): void {
+    work().catch((thrown: unknown) => {
       if (this.#force.signal.aborted) return
       this.#failure ??= thrown
       this.#journal.defect(thrown)

@@ -1,3 +1,4 @@
+import { createConnection } from 'node:net'
 import { connect, headers, type NatsConnection } from '@nats-io/transport-node'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { type FlightEvent, loadFlights } from '../../services/demo/flights.ts'
@@ -63,6 +64,28 @@ async function publish(
   })
   expect(reply.json()).toMatchObject({ stream: STREAMS.features })
   return eventToken(model, SOURCE, id)
+}
+
+/** Header bytes as no client library would send them. */
+async function publishRaw(block: string, subject: string, body: string): Promise<void> {
+  const socket = createConnection(broker.port, '127.0.0.1')
+  const header = Buffer.from(block)
+  const sizes = `${header.length} ${header.length + Buffer.byteLength(body)}`
+  const done = new Promise<void>((resolve) => {
+    socket.on('data', (data) => {
+      if (data.includes('PONG')) resolve()
+    })
+  })
+  const hello = 'CONNECT {"verbose":false,"headers":true}\r\n'
+  socket.write(
+    Buffer.concat([
+      Buffer.from(`${hello}HPUB ${subject} ${sizes}\r\n`),
+      header,
+      Buffer.from(`${body}\r\nPING\r\n`),
+    ]),
+  )
+  await done
+  socket.destroy()
 }
 
 function recordOf(flight: FlightEvent): string {
@@ -209,6 +232,58 @@ describe('worker', () => {
     await settled(2)
     await connection.flush()
     expect(elsewhere).toEqual([])
+  })
+
+  test('reads headers the client cannot: an event with hostile header bytes harms only itself', async () => {
+    await startWorker()
+    const subject = subjects.feature({ pool: 'default', model: MODEL, lane: 'normal' })
+    const body = recordOf(flights[0]!)
+    const many = Array.from({ length: 8_000 }, (_, index) => `h${index}:`).join('\r\n')
+    for (const line of ['bad name: 1', 'x: a\nb', '\u00e9: 2', 'ce-id: \ud83d', many]) {
+      await publishRaw(`NATS/1.0\r\n${line}\r\n\r\n`, subject, body)
+    }
+    const tokens = await Promise.all(
+      flights.slice(0, 20).map((flight) => publish(flight.id, recordOf(flight))),
+    )
+    const outcomes = await settled(5 + 20)
+    for (const token of tokens) expect(outcomes.predictions.has(token)).toBe(true)
+    expect(outcomes.predictions.size).toBe(25)
+  })
+
+  test('a producer can neither replace a prediction nor take the token of another event', async () => {
+    await startWorker()
+    const token = await publish('mine', recordOf(flights[0]!))
+    const first = (await settled(1)).predictions.get(token)!
+    await publish('mine', recordOf(flights[1]!), { 'Pelton-Supersedes': String(first.sequence) })
+    const victim = eventToken(MODEL, SOURCE, 'victim')
+    const forged = { 'Pelton-Token': victim, 'Pelton-Origin': 'FEATURES 2026-01-01T00:00:00Z 1' }
+    await publish('forger', recordOf(flights[2]!), forged)
+    await settled(2)
+    await publish('victim', recordOf(flights[3]!))
+    const outcomes = await settled(3)
+    expect(outcomes.predictions.get(token)?.sequence).toBe(first.sequence)
+    const answer = JSON.parse(Buffer.from(outcomes.predictions.get(victim)!.body).toString())
+    expect(answer.id).toBe('victim')
+  })
+
+  test('a model name too long for a subject is a dead letter, and the connection lives', async () => {
+    await startWorker()
+    await connection.request(`features.default.${'m'.repeat(3_900)}.normal`, recordOf(flights[0]!), {
+      timeout: 5_000,
+    })
+    const inbox = `_INBOX.${'x'.repeat(3_500)}`
+    const token = await publish('long reply', recordOf(flights[1]!), { 'Pelton-Reply-To': inbox })
+    const outcomes = await settled(2)
+    expect(outcomes.predictions.has(token)).toBe(true)
+    const [deadLetter] = [...outcomes.deadLetters.values()]
+    expect(readHeader(deadLetter!.headers, HEADERS.deadLetterReason)).toBe('unknown-model')
+  })
+
+  test('drains when its supervisor is gone', async () => {
+    await Promise.all(flights.map((flight) => publish(flight.id, recordOf(flight))))
+    const worker = await startWorker()
+    worker.disconnect()
+    expect(await worker.ended).toBe(0)
   })
 
   test('drains on SIGTERM: what it holds is settled, exit 0, nothing waits for a timeout', async () => {

@@ -11,6 +11,8 @@ export interface WorkerProcess {
   /** Resolves with exit code or signal once it has ended. */
   readonly ended: Promise<number | NodeJS.Signals>
   kill(signal?: NodeJS.Signals): void
+  /** Closes the channel, as the end of a supervisor does. */
+  disconnect(): void
 }
 
 export interface WorkerProcessOptions {
@@ -34,7 +36,13 @@ export async function startWorkerProcess(options: WorkerProcessOptions): Promise
     child.once('exit', (code, signal) => resolve(signal ?? code ?? 0))
   })
   await ready(child, ended, log)
-  return { pid: child.pid ?? 0, log, ended, kill: (signal = 'SIGTERM') => void child.kill(signal) }
+  return {
+    pid: child.pid ?? 0,
+    log,
+    ended,
+    kill: (signal = 'SIGTERM') => void child.kill(signal),
+    disconnect: () => child.disconnect(),
+  }
 }
 
 async function ready(child: ChildProcess, ended: Promise<unknown>, log: readonly unknown[]): Promise<void> {

@@ -3,6 +3,7 @@ import { decodeAttribute, encodeAttribute, HEADERS, type Headers, readHeader } f
 import { unwrapStructured } from './structured.ts'
 import { type Route, readRoute } from './subjects.ts'
 import { eventToken, isToken } from './token.ts'
+import { STREAMS } from './topology.ts'
 
 /** The version of the wire contract this code speaks: `major.minor`. */
 export const CONTRACT_VERSION = '1.0'
@@ -109,19 +110,28 @@ function checkIdentity(
 ): void {
   for (const part of ['id', 'source'] as const) {
     const { length } = encodeAttribute(identity[part])
-    if (length <= MAX_IDENTITY_LENGTH) continue
+    // A line break would let two pairs of source and id share a token.
+    if (length <= MAX_IDENTITY_LENGTH && !/\p{Cc}/u.test(identity[part])) continue
     problems.push(
-      new PeltonError('malformed', `the ${part} of an event has ${length} characters, percent-encoded`, {
-        field: HEADERS[part],
-        value: showValue(identity[part]),
-        remedy: `Use at most ${MAX_IDENTITY_LENGTH} characters.`,
-      }),
+      new PeltonError(
+        'malformed',
+        `the ${part} of an event is too long (${length} characters, percent-encoded) or has control characters`,
+        {
+          field: HEADERS[part],
+          value: showValue(identity[part]),
+          remedy: `Use at most ${MAX_IDENTITY_LENGTH} printable characters.`,
+        },
+      ),
     )
   }
 }
 
-/** A copy that Pelton made (retry, replay) carries the identity that was computed for the original. */
+/**
+ * A copy in the retry lane carries the identity that was computed for the original: only workers may publish there. A
+ * producer's event gets the token of its own id, whatever its headers say.
+ */
 function readCarriedToken(message: StoredMessage): string | undefined {
+  if (message.stream !== STREAMS.retries) return undefined
   const token = readHeader(message.headers, HEADERS.token)
   return token !== undefined && isToken(token) && readOrigin(message) !== undefined ? token : undefined
 }

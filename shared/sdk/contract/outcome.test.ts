@@ -272,7 +272,7 @@ describe('deadLetterMessage', () => {
 describe('retryMessage', () => {
   it('is a schedule for the next attempt of the same event, without a message id', () => {
     const event = eventWith({ 'Pelton-Attempt': '2', 'Nats-Msg-Id': 'id', 'ce-type': 'flight' }, 'payload')
-    const retry = retryMessage(event, AT)
+    const retry = retryMessage(event, failure, made, AT)
     expect(retry.subject).toBe(`retries.default.flight-delay.high.${event.token}`)
     expect(Buffer.from(retry.body).toString()).toBe('payload')
     expect(received(retry)).toEqual({
@@ -281,6 +281,8 @@ describe('retryMessage', () => {
       'pelton-token': event.token,
       'pelton-origin': `FEATURES ${EPOCH} 7`,
       'pelton-attempt': '3',
+      'x-first-seen': new Date(made.storedAt).toISOString(),
+      'pelton-history': `${new Date(made.at).toISOString()} ${failure.reason} attempt=2`,
       'ce-id': '42',
       'ce-source': '/airport/DTW',
       'ce-type': 'flight',
@@ -298,7 +300,7 @@ describe('retryMessage', () => {
     fc.assert(
       fc.property(fc.dictionary(name, fc.stringMatching(/^[!-~]{1,40}$/)), (headers) => {
         const event = eventWith(headers)
-        const retry = retryMessage(event, AT)
+        const retry = retryMessage(event, failure, made, AT)
         const again = readEvent({
           subject: `due.default.flight-delay.high.${event.token}`,
           headers: parseHeaderBlock(encodeHeaderBlock(retry.headers)),
@@ -327,7 +329,12 @@ describe('retryMessage', () => {
     const many = Object.fromEntries(
       Array.from({ length: 50 }, (_, index) => [`x-${index}`, 'v'.repeat(1_000)]),
     )
-    const retry = retryMessage(eventWith({ ...many, 'ce-datacontenttype': 'application/json' }), AT)
+    const retry = retryMessage(
+      eventWith({ ...many, 'ce-datacontenttype': 'application/json' }),
+      failure,
+      made,
+      AT,
+    )
     expect(headerBytes(retry.headers)).toBeLessThanOrEqual(12 * 1024 + 16)
     expect(received(retry)).toMatchObject({ 'ce-id': '42', 'ce-datacontenttype': 'application/json' })
   })

@@ -157,10 +157,6 @@ export function deadLetterMessage(
   made: Provenance,
   body: Uint8Array = event.body,
 ): OutgoingMessage {
-  const history = [
-    ...readHistory(event),
-    `${new Date(made.at).toISOString()} ${failure.reason} attempt=${event.attempt}`,
-  ].slice(-HISTORY_LENGTH)
   const own: HeaderEntry[] = [
     [HEADERS.contract, CONTRACT_VERSION],
     [HEADERS.token, event.token],
@@ -168,16 +164,19 @@ export function deadLetterMessage(
     [HEADERS.deadLetterReason, failure.reason],
     [HEADERS.deadLetterDescription, sanitizeHeaderValue(failure.description)],
     [HEADERS.stage, failure.stage],
-    [HEADERS.originalSubject, sanitizeHeaderValue(subject)],
+    [
+      HEADERS.originalSubject,
+      sanitizeHeaderValue(subject.startsWith('due.') ? subjects.feature(event.route) : subject),
+    ],
     [HEADERS.originalStream, event.origin.stream],
     [HEADERS.originalSequence, String(event.origin.sequence)],
     [HEADERS.failedAt, new Date(made.at).toISOString()],
-    [HEADERS.firstSeen, new Date(made.storedAt).toISOString()],
+    [HEADERS.firstSeen, firstSeen(event, made)],
     [HEADERS.deliveryCount, String(made.deliveryCount)],
     [HEADERS.attempt, String(event.attempt)],
     [HEADERS.worker, made.worker],
     [HEADERS.inputDigest, made.inputDigest],
-    [HEADERS.history, history.join('; ')],
+    [HEADERS.history, extendHistory(event, failure, made)],
   ]
   if (made.modelVersion !== undefined) own.push([HEADERS.modelVersion, made.modelVersion])
   return {
@@ -188,13 +187,20 @@ export function deadLetterMessage(
 }
 
 /** A copy of the event for the retry lane: its own headers, its identity, the next attempt. */
-export function retryMessage(event: FeatureEvent, dueAt: number): OutgoingMessage {
+export function retryMessage(
+  event: FeatureEvent,
+  failure: Failure,
+  made: Provenance,
+  dueAt: number,
+): OutgoingMessage {
   const own: HeaderEntry[] = [
     [HEADERS.schedule, `@at ${new Date(dueAt).toISOString()}`],
     [HEADERS.scheduleTarget, subjects.due(event.route, event.token)],
     [HEADERS.token, event.token],
     [HEADERS.origin, writeOrigin(event.origin)],
     [HEADERS.attempt, String(event.attempt + 1)],
+    [HEADERS.firstSeen, firstSeen(event, made)],
+    [HEADERS.history, extendHistory(event, failure, made)],
   ]
   return {
     subject: subjects.retry(event.route, event.token),
@@ -242,6 +248,17 @@ const NEEDED_TO_READ: ReadonlySet<string> = new Set(
     HEADERS.replyTo,
   ].map((name) => name.toLowerCase()),
 )
+
+/** When the event was first stored: a copy carries it from the original. */
+function firstSeen(event: FeatureEvent, made: Provenance): string {
+  const carried = Date.parse(readHeader(event.headers, HEADERS.firstSeen) ?? '')
+  return new Date(Number.isNaN(carried) ? made.storedAt : carried).toISOString()
+}
+
+function extendHistory(event: FeatureEvent, { reason }: Failure, { at }: Provenance): string {
+  const latest = `${new Date(at).toISOString()} ${reason} attempt=${event.attempt}`
+  return [...readHistory(event), latest].slice(-HISTORY_LENGTH).join('; ')
+}
 
 /** Earlier failures as they stand in the event, bounded: any producer can send such a header. */
 function readHistory(event: FeatureEvent): string[] {

@@ -1,4 +1,5 @@
 import { PeltonError, showValue } from '../errors.ts'
+import { payloadDigest } from './token.ts'
 
 /** The priority classes of an event, in order. */
 export const LANES = ['high', 'normal', 'low'] as const
@@ -10,21 +11,29 @@ export function isLane(text: string): text is Lane {
 
 const utf8 = new TextEncoder()
 /** A name may begin with U+FEFF: without `ignoreBOM` the decoder would drop it, and two names would be one. */
+/** A longer model name would not fit the broker's control line together with a token and a reply inbox. */
+const MAX_SEGMENT_LENGTH = 255
+
+const MAX_REPLY_LENGTH = 255
+
 const strictUtf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
 /**
  * A name as one segment of a subject: `[A-Za-z0-9_-]` as they are, every other byte of its UTF-8 percent-encoded.
  *
- * @throws PeltonError `invalid-argument` for an empty name or one that is not well-formed Unicode.
+ * @throws PeltonError `invalid-argument` for a name that is empty, too long, or not well-formed Unicode
  */
 export function encodeSegment(name: string): string {
-  if (/^[A-Za-z0-9_-]+$/.test(name)) return name
-  if (name === '' || !name.isWellFormed()) {
-    throw new PeltonError('invalid-argument', 'a name in a subject must be non-empty, well-formed text', {
-      field: 'name',
-      value: showValue(name),
-    })
-  }
+  const segment = /^[A-Za-z0-9_-]+$/.test(name) ? name : percentEncode(name)
+  if (name !== '' && name.isWellFormed() && segment.length <= MAX_SEGMENT_LENGTH) return segment
+  throw new PeltonError('invalid-argument', 'a name in a subject must be non-empty, well-formed text', {
+    field: 'name',
+    value: showValue(name),
+    remedy: `Use at most ${MAX_SEGMENT_LENGTH} characters of [A-Za-z0-9_-]; others count three for each byte.`,
+  })
+}
+
+function percentEncode(name: string): string {
   return [...utf8.encode(name)]
     .map((byte) => {
       const character = String.fromCharCode(byte)
@@ -90,13 +99,19 @@ export const subjects = {
 
 /**
  * Reads the route of an event from the subject it was stored under (`features.…` or `due.…`).
- * A segment that does not decode stands for itself, so that such an event still ends as a dead letter.
+ * A segment that does not decode stands for itself, and one that is too long for its digest, so that such an event
+ * still ends as a dead letter.
  */
 export function readRoute(subject: string): Route | undefined {
   const [root, pool, model, lane] = subject.split('.')
   if (root !== 'features' && root !== 'due') return undefined
   if (pool === undefined || model === undefined || lane === undefined || !isLane(lane)) return undefined
-  return { pool: decodeSegment(pool) ?? pool, model: decodeSegment(model) ?? model, lane }
+  return { pool: decodeSegment(pool) ?? pool, model: readModel(model), lane }
+}
+
+function readModel(segment: string): string {
+  if (segment.length > MAX_SEGMENT_LENGTH) return `too-long-${payloadDigest(utf8.encode(segment))}`
+  return decodeSegment(segment) ?? segment
 }
 
 /** Reads model and token from a `results.…` or `deadletters.…` subject. */
@@ -111,5 +126,7 @@ export function readOutcomeSubject(
 
 /** Whether a worker may publish a wake-up to `subject`: only reply inboxes, or a producer could make it publish anywhere. */
 export function isReplySubject(subject: string): boolean {
-  return /^(?:_INBOX|_pelton\.reply)(?:\.[A-Za-z0-9_$=-]+)+$/.test(subject)
+  return (
+    subject.length <= MAX_REPLY_LENGTH && /^(?:_INBOX|_pelton\.reply)(?:\.[A-Za-z0-9_$=-]+)+$/.test(subject)
+  )
 }

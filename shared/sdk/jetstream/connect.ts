@@ -53,6 +53,7 @@ async function open(options: BrokerOptions): Promise<NatsConnection> {
     name: options.name,
     timeout: options.timeoutMs ?? 10_000,
     maxReconnectAttempts: -1,
+    ignoreAuthErrorAbort: true,
     reconnectTimeWait: 250,
     reconnectJitter: 100,
     noAsyncTraces: true,

@@ -2,6 +2,7 @@ import type { Msg, MsgHdrs, NatsConnection, Subscription } from '@nats-io/transp
 import { encodeHeaderBlock, type HeaderEntry } from '../contract/headers.ts'
 import type { OutgoingMessage } from '../contract/outcome.ts'
 import { PeltonError } from '../errors.ts'
+import { readStatus } from './stored-message.ts'
 
 /**
  * What became of a publish. `refused` is the stream's word: not stored. `unknown` is nobody's word: it may or may not
@@ -83,6 +84,7 @@ export class PublishWindow {
       if (this.#closed) return resolve(CLOSED)
       const id = (this.#nextId++).toString(36)
       try {
+        refuseLongLine(message.subject)
         const headers = preEncoded(message.headers)
         this.#connection.publish(message.subject, message.body, { headers, reply: this.#prefix + id })
         this.#waiting.set(id, { resolve, deadline: performance.now() + this.#timeoutMs })
@@ -147,7 +149,7 @@ function preEncoded(entries: readonly HeaderEntry[]): MsgHdrs {
 
 function readReply(message: Msg): PublishReply {
   if (message.data.length === 0) {
-    const status = message.headers?.code ?? 0
+    const status = readStatus(message)?.code ?? 0
     return { kind: 'unknown', description: status === 503 ? 'no stream answers' : `status ${status}` }
   }
   try {
@@ -171,6 +173,11 @@ function fromApi({ seq, duplicate, error }: ApiReply): PublishReply {
   if (!Number.isSafeInteger(seq))
     return { kind: 'unknown', description: 'the answer is not that of a stream' }
   return { kind: 'stored', sequence: seq as number, duplicate: duplicate === true }
+}
+
+/** A longer control line makes the broker close the connection: refused here, it harms only its sender. */
+function refuseLongLine(subject: string): void {
+  if (subject.length > 3_800) throw new RangeError('the subject is longer than the maximum payload line')
 }
 
 /** A publish the client would not send: larger than `max_payload` is certain, a closed connection is not. */

@@ -1,5 +1,6 @@
 import type { Msg, NatsConnection, Subscription } from '@nats-io/transport-node'
 import { uniqueInbox } from './publish-window.ts'
+import { messageBytes, readStatus } from './stored-message.ts'
 
 export interface PullRequest {
   /** Messages wanted at most. */
@@ -95,7 +96,8 @@ export class PullLane {
 
   async #drain(): Promise<void> {
     this.cancel()
-    if (!this.#connection.isClosed() && !this.#subscription.isClosed()) await this.#subscription.drain()
+    if (!this.#connection.isClosed() && !this.#subscription.isClosed())
+      await this.#subscription.drain().catch(() => undefined) // the connection is away: nothing to withdraw
   }
 
   #receive(message: Msg): void {
@@ -110,7 +112,7 @@ export class PullLane {
     const pull = this.#open
     if (pull === undefined) return
     pull.received++
-    pull.receivedBytes += wireBytes(message)
+    pull.receivedBytes += messageBytes(message)
     if (--pull.remaining === 0) pull.done('full')
     else watch(pull)
   }
@@ -161,12 +163,6 @@ export class PullLane {
   }
 }
 
-/** Size of a message as the broker counts it against `max_bytes`: subject, reply subject, headers and body. */
-function wireBytes(message: Msg): number {
-  // Every message of the client knows it, without parsing its headers; only the client's interface does not say so.
-  return (message as Msg & { size(): number }).size()
-}
-
 /** A pull dies with its leader or its connection, silently: only a timer of ours notices. */
 function watch(pull: OpenPull): void {
   if (pull.guard === undefined) pull.guard = setTimeout(() => pull.done('lost'), pull.silenceMs)
@@ -174,14 +170,15 @@ function watch(pull: OpenPull): void {
 }
 
 function applyStatus(pull: OpenPull, message: Msg): void {
-  const end = statusEnd(message.headers?.code ?? 0, message.headers?.description ?? '')
+  const { code, description } = readStatus(message) ?? { code: 0, description: '' }
+  const end = statusEnd(code, description)
   if (end === undefined) watch(pull)
   else pull.done(end)
 }
 
 /** Statuses arrive as an empty message without a reply subject and with a code. */
 function isStatus(message: Msg): boolean {
-  return (message.reply ?? '') === '' || (message.data.length === 0 && (message.headers?.code ?? 0) > 0)
+  return (message.reply ?? '') === ''
 }
 
 /** What a status means for the pull; `undefined` for a heartbeat. */

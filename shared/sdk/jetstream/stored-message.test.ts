@@ -1,34 +1,48 @@
-import { headers as createHeaders, type Msg } from '@nats-io/transport-node'
+import type { Msg } from '@nats-io/transport-node'
 import { describe, expect, it } from 'vitest'
 import { encodeHeaderBlock } from '../contract/headers.ts'
-import { parseHeaderBlock, readMessageHeaders } from './stored-message.ts'
+import { headerBlockOf, parseHeaderBlock, readMessageHeaders, readStatus } from './stored-message.ts'
+
+/** What the client keeps of a message with this header block; real ones are read in test/integration. */
+function messageWith(block: Uint8Array): Msg {
+  const body = new TextEncoder().encode('body')
+  return { _rdata: Buffer.concat([block, body]), _msg: { hdr: block.length } } as unknown as Msg
+}
 
 describe('readMessageHeaders', () => {
-  it('reads what parseHeaderBlock reads of the same headers', () => {
-    const block = createHeaders()
-    block.append('Ce-Id', '1')
-    block.append('ce-id', '2')
-    block.append('X-Many', 'a')
-    block.append('X-Many', 'b')
-    block.append('X-Empty', '')
-    const read = readMessageHeaders({ headers: block } as Msg)
-    expect(Object.fromEntries(read)).toEqual({ 'ce-id': '1', 'x-many': 'a', 'x-empty': '' })
-    const raw = encodeHeaderBlock(
-      [...block].flatMap(([name, values]) => values.map((value) => [name, value] as const)),
-    )
-    expect(parseHeaderBlock(raw)).toEqual(read)
+  it('takes the first value of a name, in any case', () => {
+    const block = encodeHeaderBlock([
+      ['Ce-Id', '1'],
+      ['ce-id', '2'],
+      ['X-Empty', ''],
+    ])
+    const message = messageWith(block)
+    expect(Object.fromEntries(readMessageHeaders(message))).toEqual({ 'ce-id': '1', 'x-empty': '' })
+    expect(headerBlockOf(message)).toEqual(Buffer.from(block))
+    expect(parseHeaderBlock(block)).toEqual(readMessageHeaders(message))
   })
 
-  it('has no headers for a message without', () => expect(readMessageHeaders({} as Msg).size).toBe(0))
+  it('has no headers for a message without', () => {
+    const none = { _rdata: new Uint8Array(), _msg: { hdr: -1 } } as unknown as Msg
+    expect(readMessageHeaders(none).size).toBe(0)
+    expect(readStatus(none)).toBeUndefined()
+  })
+
+  it('reads bytes that are no headers without throwing', () => {
+    const block = Buffer.from('NATS/1.0\r\nbad name: 1\r\nx: a\nb\r\n\u00e9: 2\r\nnocolon\r\n\r\n')
+    expect(Object.fromEntries(readMessageHeaders(messageWith(block)))).toEqual({
+      'bad name': '1',
+      x: 'a\nb',
+      '\u00e9': '2',
+    })
+  })
 })
 
-describe('parseHeaderBlock', () => {
-  it('keeps colons in values, drops the space around them, and reads UTF-8', () => {
-    const block = Buffer.from('NATS/1.0\r\nTime:  10:00 \r\nname:né\r\n\r\n')
-    expect(Object.fromEntries(parseHeaderBlock(block))).toEqual({ time: '10:00', name: 'né' })
-  })
-
-  it('survives bytes that are not UTF-8, and a block cut short', () => {
-    expect(parseHeaderBlock(Buffer.from([0xff, 0x0d, 0x0a, 0x61, 0x3a, 0xff])).get('a')).toBe('\ufffd')
+describe('readStatus', () => {
+  it('reads code and description of the first line', () => {
+    const status = (line: string): unknown => readStatus(messageWith(Buffer.from(`${line}\r\n\r\n`)))
+    expect(status('NATS/1.0 404 No Messages')).toEqual({ code: 404, description: 'No Messages' })
+    expect(status('NATS/1.0 503')).toEqual({ code: 503, description: '' })
+    expect(status('NATS/1.0')).toBeUndefined()
   })
 })

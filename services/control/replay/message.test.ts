@@ -1,0 +1,90 @@
+import { describe, expect, it } from 'vitest'
+import { readEvent } from '../../../shared/sdk/contract/event.ts'
+import type { Headers } from '../../../shared/sdk/contract/headers.ts'
+import { deadLetterMessage } from '../../../shared/sdk/contract/outcome.ts'
+import { originOf, replayMessage } from './message.ts'
+
+const SUBJECT = 'due.vip.m%2Fx.high.AAAAAAAAAAAAAAAAAAAAAA'
+const original = readEvent({
+  subject: 'features.vip.m%2Fx.high',
+  headers: new Map([
+    ['ce-id', 'i'],
+    ['ce-source', 's'],
+    ['ce-subject', 'p'],
+    ['ce-expirytime', '2020-01-01T00:00:00Z'],
+    ['traceparent', '00-aa-bb-01'],
+    ['nats-msg-id', 'n'],
+    ['pelton-reply-to', '_INBOX.gone'],
+    ['pelton-replay', 'earlier'],
+    ['pelton-supersedes', '4'],
+    ['pelton-attempt', '3'],
+    ['x-own', 'kept'],
+  ]),
+  body: Buffer.from('{}'),
+  stream: 'FEATURES',
+  epoch: '2026-01-01T00:00:00Z',
+  sequence: 17,
+})
+const made = { worker: 'w', at: 0, deliveryCount: 1, storedAt: 0, modelVersion: '7', inputDigest: 'd' }
+const failure = { reason: 'shed', description: 'late', stage: 'guard' } as const
+const written = deadLetterMessage(original, SUBJECT, failure, made)
+const lower = (entries: readonly (readonly [string, string])[]): Headers =>
+  new Map(entries.map(([name, value]) => [name.toLowerCase(), value]))
+const letter = { model: 'm/x', token: original.token, headers: lower(written.headers), body: written.body }
+const options = { lane: 'low', keepDeadline: false } as const
+
+function replay(change: Parameters<typeof replayMessage>[2] = options) {
+  const found = originOf(letter)
+  if (found === undefined) throw new Error('this dead letter has no origin')
+  const facts = { ...found, task: 'T', supersedes: 9, replyTo: '_INBOX.r.t' }
+  const message = replayMessage(letter, facts, change)
+  const headers = lower(message.headers)
+  const stored = { ...message, headers, stream: 'FEATURES', epoch: 'later', sequence: 99 }
+  return { message, headers, event: readEvent(stored) }
+}
+
+describe('the event of a dead letter, sent again', () => {
+  it('is the same event: identity, payload, attributes, pool; a first attempt that supersedes the notice', () => {
+    const { event, headers } = replay()
+    expect(event).toMatchObject({
+      token: original.token,
+      origin: original.origin,
+      id: 'i',
+      source: 's',
+      route: { pool: 'vip', model: 'm/x', lane: 'low' },
+      attempt: 1,
+      supersedes: 9,
+      replyTo: '_INBOX.r.t',
+      problem: undefined,
+    })
+    expect(event.body).toEqual(original.body)
+    for (const name of ['ce-subject', 'traceparent', 'x-own', 'pelton-history'])
+      expect(headers.get(name)).toBe(letter.headers.get(name))
+    expect(headers.get('pelton-replay')).toBe('T')
+  })
+
+  it('asks for no version that only says who failed, has no deadline, and no message id', () => {
+    const { event, headers } = replay()
+    expect(event.modelVersion).toBeUndefined()
+    expect(event.expiresAt).toBeUndefined()
+    const left = [...headers.keys()].filter((name) => /^(x-(dead|orig|failed|first|deliv)|nats-)/.test(name))
+    expect(left).toEqual(['nats-expected-stream'])
+  })
+
+  it('asks for the version and keeps the deadline when told to', () => {
+    const { event } = replay({ lane: 'high', keepDeadline: true, modelVersion: '8' })
+    expect(event).toMatchObject({ modelVersion: '8', expiresAt: Date.parse('2020-01-01T00:00:00Z') })
+    expect(event.route.lane).toBe('high')
+  })
+
+  it('writes each header once', () => {
+    const names = replay().message.headers.map(([name]) => name.toLowerCase())
+    expect(new Set(names).size).toBe(names.length)
+  })
+
+  it.each(['pelton-token', 'pelton-origin', 'x-original-subject'])('has no origin without %s', (name) => {
+    const headers = new Map(letter.headers)
+    headers.delete(name)
+    expect(originOf({ ...letter, headers })).toBeUndefined()
+  })
+})

@@ -1,0 +1,60 @@
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { createPace, createWatch } from './pace.ts'
+
+/** Sends for a while as fast as the pace allows; returns when each was sent. */
+function sendTimes(rate: number, rampSeconds: number, untilMs: number): number[] {
+  const pace = createPace(rate, rampSeconds, 0)
+  const times: number[] = []
+  for (let now = 0; now < untilMs; ) {
+    const waitMs = pace.next(now)
+    if (waitMs === 0) times.push(now)
+    else now += waitMs
+  }
+  return times
+}
+
+describe('the pace', () => {
+  it('keeps any rate over any second, save for a tenth of a second saved up', () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 1, max: 2_000 }), (rate) => {
+        const times = sendTimes(rate, 0, 3_000)
+        const second = times.filter((time) => time >= 1_000 && time < 2_000).length
+        expect(second).toBeLessThanOrEqual(Math.ceil(1.1 * rate) + 1)
+        expect(second).toBeGreaterThanOrEqual(Math.floor(0.9 * rate) - 1)
+      }),
+      { numRuns: 30 },
+    )
+  })
+
+  it('grows to the full rate over the ramp', () => {
+    const times = sendTimes(100, 10, 12_000)
+    const inSecond = (from: number): number =>
+      times.filter((time) => time >= from * 1_000 && time < (from + 1) * 1_000).length
+    expect(inSecond(0)).toBeLessThan(12)
+    expect(inSecond(4)).toBeGreaterThan(35)
+    expect(inSecond(4)).toBeLessThan(55)
+    expect(inSecond(11)).toBeGreaterThan(90)
+  })
+})
+
+describe('the watch on failures', () => {
+  it('says nothing before twenty outcomes, and counts only the last hundred', () => {
+    const watch = createWatch(0.5)
+    for (let i = 0; i < 19; i++) watch.add(true)
+    expect(watch.tooMany()).toBeUndefined()
+    watch.add(true)
+    expect(watch.tooMany()).toEqual({ failed: 20, of: 20 })
+    for (let i = 0; i < 20; i++) watch.add(false)
+    expect(watch.tooMany()).toBeUndefined() // half is not more than half
+    for (let i = 0; i < 51; i++) watch.add(true)
+    for (let i = 0; i < 20; i++) watch.add(false)
+    expect(watch.tooMany()).toEqual({ failed: 60, of: 100 }) // the first eleven are forgotten
+  })
+
+  it('never stops at a bound of 1', () => {
+    const watch = createWatch(1)
+    for (let i = 0; i < 200; i++) watch.add(true)
+    expect(watch.tooMany()).toBeUndefined()
+  })
+})

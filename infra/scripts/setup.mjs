@@ -31,7 +31,8 @@ function install() {
   const npm = process.platform === 'win32' ? 'npm.cmd' : 'npm'
   const options = ['ci', '--no-audit', '--no-fund', '--loglevel=error']
   const { status } = spawnSync(npm, options, { cwd: root, stdio: ['ignore', 'inherit', 'inherit'] })
-  if (status !== 0) fail('npm ci failed; see above. With network access to your npm registry, run it again.', 1)
+  if (status !== 0)
+    fail('npm ci failed; see above. With network access to your npm registry, run it again.', 1)
 }
 
 function fail(message, code) {

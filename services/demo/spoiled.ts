@@ -14,7 +14,7 @@ export interface DemoEvent {
 const utf8 = new TextEncoder()
 
 /** One flight in this many is spoiled. */
-export const SPOIL_EVERY = 100
+const SPOIL_EVERY = 100
 
 type Spoil = (flight: FlightEvent, body: string) => Omit<DemoEvent, 'flight'>
 

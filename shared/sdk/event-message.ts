@@ -96,9 +96,6 @@ export interface EventMessage extends OutgoingMessage {
   readonly sizeBytes: number
 }
 
-/** Longer subjects risk the broker's limit for one protocol line, which ends the connection. */
-const MAX_SUBJECT_LENGTH = 1024
-
 /**
  * An event as a message for FEATURES.
  *
@@ -111,8 +108,6 @@ export function eventMessage(event: EventToPublish, origin: EventOrigin): EventM
   checkIdentity('id', id)
   if (!isLane(lane)) throw unusable('lane', lane, `Use one of ${LANES.join(', ')}.`)
   const subject = subjects.feature({ pool: origin.pool, model, lane })
-  if (subject.length > MAX_SUBJECT_LENGTH)
-    throw unusable('model', model, `Keep the subject within ${MAX_SUBJECT_LENGTH} characters.`)
   const token = eventToken(model, origin.source, id)
   const { body, contentType, inferenceHeaderLength } = encodeBody(event)
   const headers: HeaderEntry[] = [

@@ -21,13 +21,14 @@ const strictUtf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 /**
  * A name as one segment of a subject: `[A-Za-z0-9_-]` as they are, every other byte of its UTF-8 percent-encoded.
  *
+ * @param field what the error names
  * @throws PeltonError `invalid-argument` for a name that is empty, too long, or not well-formed Unicode
  */
-export function encodeSegment(name: string): string {
+export function encodeSegment(name: string, field = 'name'): string {
   const segment = /^[A-Za-z0-9_-]+$/.test(name) ? name : percentEncode(name)
   if (name !== '' && name.isWellFormed() && segment.length <= MAX_SEGMENT_LENGTH) return segment
   throw new PeltonError('invalid-argument', 'a name in a subject must be non-empty, well-formed text', {
-    field: 'name',
+    field,
     value: showValue(name),
     remedy: `Use at most ${MAX_SEGMENT_LENGTH} characters of [A-Za-z0-9_-]; others count three for each byte.`,
   })
@@ -74,7 +75,7 @@ export interface Route {
 }
 
 function routeOf({ pool, model, lane }: Route): string {
-  return `${encodeSegment(pool)}.${encodeSegment(model)}.${lane}`
+  return `${encodeSegment(pool, 'pool')}.${encodeSegment(model, 'model')}.${lane}`
 }
 
 export const subjects = {

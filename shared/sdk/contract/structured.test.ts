@@ -38,7 +38,7 @@ describe('unwrapStructured', () => {
 
   it('takes the JSON of data for the body', () => {
     fc.assert(
-      fc.property(fc.jsonValue(), (data) => {
+      fc.property(fc.jsonValue().filter(isCarried), (data) => {
         const { body, problem } = unwrap({ id: '1', data })
         expect(problem).toBeUndefined()
         expect(JSON.parse(Buffer.from(body).toString('utf8'))).toEqual(JSON.parse(JSON.stringify(data)))
@@ -73,3 +73,8 @@ describe('unwrapStructured', () => {
     expect(unwrap({ id: '1', [name]: 'x' }).problem).toMatchObject({ code: 'malformed' })
   })
 })
+
+/** `__proto__` as a key is refused, wherever it stands. */
+function isCarried(data: unknown): boolean {
+  return !JSON.stringify(data).includes('"__proto__"')
+}

@@ -38,6 +38,8 @@ interface Halt {
 /** How long outcomes of what was sent are waited for once no more is to be sent. */
 const LAST_OUTCOMES_MS = 5_000
 const PROGRESS_MS = 200
+/** Each send asks the broker four things: more at once gain nothing. */
+const SENT_AT_ONCE = 32
 /** The reader of the dead letters is lost with a broker that restarts: so often in a row it is made again. */
 const MOST_REREADS = 60
 
@@ -157,7 +159,7 @@ class ReplayRun {
       const why = whySkipped(entry, filter, options)
       if (why !== undefined) this.#books.skip(why)
       if (why !== undefined) continue
-      await this.#inFlight.fewerThan(options.inFlight, signal)
+      await this.#room()
       for (
         let waitMs = pace.next(performance.now());
         waitMs > 0 && !signal.aborted;
@@ -167,7 +169,16 @@ class ReplayRun {
       if (await this.#isCapReached()) return
       if (signal.aborted) return
       this.#send(entry)
-      while (this.#sending.size >= options.inFlight) await Promise.race(this.#sending)
+    }
+  }
+
+  /** Waits until another event may be sent: what is being sent counts as under way. */
+  async #room(): Promise<void> {
+    const { inFlight } = this.#books.task.options
+    while (this.#sending.size + this.#inFlight.size >= inFlight || this.#sending.size >= SENT_AT_ONCE) {
+      if (this.#halted.signal.aborted) return
+      if (this.#sending.size > 0) await Promise.race(this.#sending)
+      else await this.#inFlight.fewerThan(inFlight, this.#halted.signal)
     }
   }
 

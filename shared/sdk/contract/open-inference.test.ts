@@ -54,8 +54,8 @@ function refusal(act: () => unknown): PeltonError {
 function expectRefusal(act: () => unknown, code: string, field: string): void {
   const error = refusal(act)
   expect({ code: error.code, field: error.details.field }).toEqual({ code, field })
-  expect(error.details.value).toBeTruthy()
-  expect(error.details.remedy).toBeTruthy()
+  expect(error.details.value).toMatch(/\S/)
+  expect(error.details.remedy).toMatch(/\S/)
 }
 
 const lengthOf = (encoded: EncodedBody): string | undefined => encoded.inferenceHeaderLength?.toString()

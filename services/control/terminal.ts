@@ -1,4 +1,5 @@
 import { styleText } from 'node:util'
+import { createLogUpdate } from 'log-update'
 import { stringify } from 'lossless-json'
 
 /** Where a command writes: results to standard output, everything about the work to standard error. */
@@ -26,7 +27,6 @@ export interface Terminal {
 }
 
 const QUIET_PROGRESS_MS = 3_000
-const CLEAR_LINE = '\r\u001b[2K'
 
 /** Colours and moving lines only where a person watches, and never against NO_COLOR. */
 export function createTerminal(
@@ -71,18 +71,14 @@ export function createTerminal(
 
 /** Lines that are written over. They are cut to the width: a line that wraps would leave its rest behind. */
 function createMovingLines(err: NodeJS.WriteStream) {
-  let shown = 0
-  const clear = (): void => {
-    if (shown > 0) err.write(`${CLEAR_LINE}${'\u001b[1A\u001b[2K'.repeat(shown - 1)}\r`)
-    shown = 0
-  }
+  const update = createLogUpdate(err, { showCursor: true })
   return {
-    clear,
+    clear: () => {
+      update.clear()
+    },
     show: (lines: readonly string[]): void => {
-      clear()
       const width = (err.columns || 80) - 1
-      err.write(lines.map((line) => line.slice(0, width)).join('\n'))
-      shown = lines.length
+      update(lines.map((line) => line.slice(0, width)).join('\n'))
     },
   }
 }

@@ -1,14 +1,25 @@
 import { defineConfig } from 'vitest/config'
 
+const setupFiles = ['test/kit/property-seed.ts']
+
 export default defineConfig({
   test: {
     projects: [
-      { test: { name: 'unit', include: ['services/**/*.test.ts', 'shared/**/*.test.ts'] } },
+      {
+        test: {
+          name: 'unit',
+          include: ['services/**/*.test.ts', 'shared/**/*.test.ts'],
+          hookTimeout: 300_000,
+          testTimeout: 60_000,
+          setupFiles,
+        },
+      },
       {
         test: {
           name: 'integration',
           include: ['test/{integration,packaging,conformance,scale}/**/*.test.ts'],
           testTimeout: 120_000,
+          setupFiles,
           hookTimeout: 300_000,
           globalSetup: ['test/kit/global-setup.ts'],
         },

@@ -204,10 +204,12 @@ describe('pelton models', () => {
   it('tries and measures each model, and exits 1 for one that would be refused', async () => {
     const models = join(folder, 'models')
     await cp(DEMO_MODELS, models, { recursive: true })
+    await rm(join(models, 'flight-delay', '1', 'manifest.yaml'))
     const good = await runCli(['models', 'check', models, '--json'])
     expect(good.code, good.err).toBe(0)
     for (const model of good.json()) {
-      expect(model).toMatchObject({ model: 'flight-delay', batchable: true, sampleFrom: 'generated' })
+      const sampleFrom = model.version === '1' ? 'generated' : 'golden sample'
+      expect(model).toMatchObject({ model: 'flight-delay', batchable: true, sampleFrom })
       expect(model.timings.map(({ rows }: { rows: number }) => rows).slice(0, 4)).toEqual([1, 2, 4, 8])
       expect(model.kneeRows).toBeGreaterThan(1)
       expect(model.prediction.outputs[1].name).toBe('probability')

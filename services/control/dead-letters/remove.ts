@@ -75,7 +75,7 @@ async function removeGroup(
     taken.flatMap(({ entry }) => endedOf(entry)),
   )
   await inParallel(taken, async ({ entry, release }) => {
-    if (await removeDeadLetter(connection, entry.sequence)) counts.removed++
+    if (await removeDeadLetter(connection, entry.sequence, outcome === 'purged')) counts.removed++
     else counts.gone++
     await release()
   })

@@ -41,7 +41,7 @@ export interface Watch {
 }
 
 /** Fewer outcomes than this say nothing. */
-export const LEAST_OUTCOMES = 20
+const LEAST_OUTCOMES = 20
 const WINDOW = 100
 
 /** @param maxShare of failures, 0 to 1: at 1 nothing is too many */

@@ -1,6 +1,7 @@
 import { constants } from 'node:fs'
 import { access, readdir, stat } from 'node:fs/promises'
 import { delimiter, join, resolve } from 'node:path'
+import { MINIMUM_SERVER } from '../contract/topology.ts'
 import { PeltonError, showValue } from '../errors.ts'
 import { runCommand } from './command.ts'
 
@@ -21,15 +22,12 @@ export interface FindOptions {
   note(text: string): void
 }
 
-/** The oldest nats-server Pelton works with: scheduled messages and consumer reset came with it. */
-export const MINIMUM_BROKER_VERSION = '2.14.0'
-
 /** Name of the cached binary and, with `-<version>`, of the folder of one version in the cache. */
 export const BROKER_PROGRAM = 'nats-server'
 
 /** How people get a nats-server when Pelton cannot: the end of every error about it. */
 export const INSTALL_ADVICE =
-  `Install nats-server ${MINIMUM_BROKER_VERSION} or newer (\`brew install nats-server\`, ` +
+  `Install nats-server ${MINIMUM_SERVER} or newer (\`brew install nats-server\`, ` +
   '`apt install nats-server` where the package is new enough, ' +
   'or a release from https://github.com/nats-io/nats-server/releases) ' +
   'and put it on PATH or name it in PELTON_NATS_SERVER; or run one elsewhere ' +
@@ -72,8 +70,8 @@ async function namedBroker(path: string, env: NodeJS.ProcessEnv): Promise<Broker
   const version = await brokerVersion(path, env).catch((cause: unknown) => {
     throw new PeltonError('broker-not-found', `no nats-server runs there: ${textOf(cause)}`, details, cause)
   })
-  if (!isVersionAtLeast(version, MINIMUM_BROKER_VERSION)) {
-    const what = `nats-server ${version} is older than ${MINIMUM_BROKER_VERSION}`
+  if (!isVersionAtLeast(version, MINIMUM_SERVER)) {
+    const what = `nats-server ${version} is older than ${MINIMUM_SERVER}`
     throw new PeltonError('broker-too-old', what, details)
   }
   return { path, version, source: 'PELTON_NATS_SERVER' }
@@ -109,8 +107,8 @@ async function usableBroker(
   if (!(await isExecutableFile(path))) return undefined
   try {
     const version = await brokerVersion(path, env)
-    if (isVersionAtLeast(version, MINIMUM_BROKER_VERSION)) return { path, version, source }
-    note(`${source}: ${path} is ${version}, older than ${MINIMUM_BROKER_VERSION}; passed over`)
+    if (isVersionAtLeast(version, MINIMUM_SERVER)) return { path, version, source }
+    note(`${source}: ${path} is ${version}, older than ${MINIMUM_SERVER}; passed over`)
   } catch (error) {
     note(`${source}: ${textOf(error)}; passed over`)
   }

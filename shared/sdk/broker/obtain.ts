@@ -1,6 +1,7 @@
 import { chmod, mkdir, mkdtemp, rename, rm } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { isAbsolute, join, resolve } from 'node:path'
+import { MINIMUM_SERVER } from '../contract/topology.ts'
 import { PeltonError } from '../errors.ts'
 import { downloadDebianPackage } from './debian.ts'
 import {
@@ -10,7 +11,6 @@ import {
   findBroker,
   INSTALL_ADVICE,
   isVersionAtLeast,
-  MINIMUM_BROKER_VERSION,
   textOf,
 } from './find.ts'
 import { downloadRelease, RELEASE_BASE_URL } from './release.ts'
@@ -44,7 +44,7 @@ interface Way {
 }
 
 /**
- * Finds a nats-server of at least {@link MINIMUM_BROKER_VERSION} or obtains one into Pelton's cache:
+ * Finds a nats-server of at least {@link MINIMUM_SERVER} or obtains one into Pelton's cache:
  * `PELTON_NATS_SERVER`, `PATH`, the cache, the official release, Debian's newest package, in this order.
  * Safe to call from many processes at once, and again. Changes nothing outside the cache folder.
  *
@@ -108,8 +108,8 @@ async function obtain(way: Way, { env, cacheDir, note }: Obtaining): Promise<Bro
     const binary = await way.download(workDir)
     await chmod(binary, 0o755)
     const version = await brokerVersion(binary, env)
-    if (!isVersionAtLeast(version, MINIMUM_BROKER_VERSION)) {
-      throw new Error(`it holds nats-server ${version}, older than ${MINIMUM_BROKER_VERSION}`)
+    if (!isVersionAtLeast(version, MINIMUM_SERVER)) {
+      throw new Error(`it holds nats-server ${version}, older than ${MINIMUM_SERVER}`)
     }
     const finished = join(workDir, 'finished')
     await mkdir(finished)
@@ -145,7 +145,7 @@ function runs(path: string, env: NodeJS.ProcessEnv): Promise<boolean> {
 }
 
 function notFound(tried: readonly string[]): PeltonError {
-  const what = `no nats-server ${MINIMUM_BROKER_VERSION} or newer was found or could be obtained. Tried:`
+  const what = `no nats-server ${MINIMUM_SERVER} or newer was found or could be obtained. Tried:`
   const lines = ['PELTON_NATS_SERVER: not set', ...tried].map((line) => `\n  - ${line}`)
   // the advice stands on a line of its own, below the list
   return new PeltonError('broker-not-found', `${what}${lines.join('')}\n${INSTALL_ADVICE}`)

@@ -2,10 +2,11 @@ import { createServer } from 'node:net'
 import type { NatsConnection } from '@nats-io/transport-node'
 import { brokerOptions } from '../../shared/runtime/config.ts'
 import { readRunningServer } from '../../shared/sdk/broker/readiness.ts'
-import { type EmbeddedBroker, startBroker } from '../../shared/sdk/broker/server.ts'
+import { startBroker } from '../../shared/sdk/broker/server.ts'
 import { PeltonError } from '../../shared/sdk/errors.ts'
 import { connectBroker, withoutSecrets } from '../../shared/sdk/jetstream/connect.ts'
 import { brokerDataDir, readControlSettings } from './config.ts'
+import { keepRunning } from './keep-broker.ts'
 
 /** The broker a command works with. */
 export interface UsedBroker {
@@ -14,6 +15,8 @@ export interface UsedBroker {
   readonly url: string
   /** What processes started by this command need in their environment to reach the same broker. */
   readonly env: NodeJS.ProcessEnv
+  /** Monitoring of the server, where it is the embedded one: `<monitorUrl>/varz`. */
+  readonly monitorUrl?: string
   close(): Promise<void>
 }
 
@@ -42,17 +45,19 @@ export async function useBroker(env: NodeJS.ProcessEnv, options: UseBrokerOption
   const port = options.port ?? (dataDir === undefined ? undefined : await usualPort())
   const broker = await startBroker({
     note,
+    durability: settings.PELTON_DURABILITY,
     ...(dataDir !== undefined && { dataDir }),
     ...(port !== undefined && { port }),
   })
   note(`broker: embedded, ${broker.url}${dataDir === undefined ? '' : `, data in ${broker.dataDir}`}`)
-  keepRunning(broker, note, options.onLost ?? (() => undefined))
+  const stopKeeping = keepRunning(broker, note, options.onLost ?? (() => undefined))
   const connection = await connectBroker({ ...brokerOptions(settings, 'pelton control'), url: broker.url })
   return {
     connection,
     url: broker.url,
     env: { ...env, PELTON_NATS_URL: broker.url },
     async close() {
+      stopKeeping()
       await connection.close()
       await broker.stop()
     },
@@ -89,6 +94,7 @@ export async function findRunningBroker(env: NodeJS.ProcessEnv, note: Note): Pro
     connection,
     url,
     env: { ...env, PELTON_NATS_URL: address },
+    ...(running?.monitorUrl !== undefined && { monitorUrl: running.monitorUrl }),
     close: () => connection.close(),
   }
 }
@@ -104,34 +110,6 @@ export async function withBroker<Result>(
   } finally {
     await broker.close()
   }
-}
-
-/** Restarts of the embedded broker in a row, each begun within a minute of the one before. */
-const MAX_RESTARTS = 3
-const HEALTHY_MS = 60_000
-
-/** An embedded broker that ends without being asked is started again, with its data and at its port. */
-function keepRunning(broker: EmbeddedBroker, note: Note, onLost: (error: PeltonError) => void): void {
-  let restarts = 0
-  let startedAt = performance.now()
-  const onExit = async ({ code, expected }: Awaited<EmbeddedBroker['exited']>): Promise<void> => {
-    if (expected) return
-    restarts = performance.now() - startedAt > HEALTHY_MS ? 1 : restarts + 1
-    const log = `${broker.dataDir}/broker.log`
-    if (restarts > MAX_RESTARTS) {
-      const remedy = `Read the end of ${log}.`
-      return onLost(new PeltonError('broker-unavailable', 'the embedded broker keeps ending', { remedy }))
-    }
-    note(`the broker ended (exit code ${code}); starting it again. Its log: ${log}`)
-    startedAt = performance.now()
-    try {
-      await broker.restart()
-      void broker.exited.then(onExit)
-    } catch (thrown) {
-      if (thrown instanceof PeltonError && thrown.code !== 'closed') onLost(thrown)
-    }
-  }
-  void broker.exited.then(onExit)
 }
 
 const USUAL_PORT = 4222

@@ -13,6 +13,13 @@ export const CONTROL_SETTINGS = {
     .describe(
       'Folder of the embedded broker of `pelton up` (default: $XDG_DATA_HOME/pelton, else ~/.local/share/pelton)',
     ),
+  PELTON_DURABILITY: z
+    .enum(['process', 'power'])
+    .default('process')
+    .describe(
+      'What acknowledged events must survive: `process` the end of any process, `power` a loss of power too. The embedded ' +
+        'broker is started so; `pelton doctor` warns when a broker promises less',
+    ),
 } as const
 
 const D = DEFAULT_TOPOLOGY

@@ -33,6 +33,9 @@ export async function startTestBroker(options: Omit<StartBrokerOptions, 'binary'
     url: server.url,
     port: server.port,
     dataDir: server.dataDir,
+    get monitorUrl() {
+      return server.monitorUrl
+    },
     get pid() {
       return server.pid
     },

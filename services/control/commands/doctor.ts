@@ -3,8 +3,9 @@ import { EXIT_CODES } from '../../../shared/runtime/lifecycle.ts'
 import { PeltonError } from '../../../shared/sdk/errors.ts'
 import { findRunningBroker, type UsedBroker } from '../broker.ts'
 import { type CommandRun, helpTail, runCommand } from '../command-run.ts'
-import { readTopology, TOPOLOGY_SETTINGS } from '../config.ts'
-import { checkAccount, checkClock, checkDurability, checkResults } from '../doctor/broker-checks.ts'
+import { readControlSettings, readTopology, TOPOLOGY_SETTINGS } from '../config.ts'
+import { checkAccount, checkClock, checkResults } from '../doctor/broker-checks.ts'
+import { checkDurability } from '../doctor/durability-check.ts'
 import { examine, type Finding, fail } from '../doctor/finding.ts'
 import { checkModelsFolder } from '../doctor/models-check.ts'
 import { checkRights } from '../doctor/rights-check.ts'
@@ -40,6 +41,7 @@ export function doctorCommand(): Command {
 
 async function doctor(run: CommandRun, options: DoctorArguments): Promise<number> {
   const topology = readTopology(withOptions(run.env, TOPOLOGY_SETTINGS, options))
+  const { PELTON_DURABILITY: durability } = readControlSettings(run.env)
   const counts = { ok: 0, warn: 0, fail: 0, unknown: 0 }
   const report = (findings: readonly Finding[]): void => {
     for (const finding of findings) {
@@ -58,7 +60,7 @@ async function doctor(run: CommandRun, options: DoctorArguments): Promise<number
       report(await examine('consumers', () => checkConsumers(connection, topology, options.pool)))
       report(await examine('pools', () => checkPools(connection)))
       report(await examine('orphans', () => checkOrphans(connection, run.signal)))
-      report(await examine('durability', () => checkDurability(connection)))
+      report(await examine('durability', () => checkDurability(broker, durability)))
       report(await examine('results', () => checkResults(connection, topology)))
       report(await examine('clock', () => checkClock(connection)))
     } finally {

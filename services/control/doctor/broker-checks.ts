@@ -3,7 +3,7 @@ import { MINIMUM_SERVER, STREAMS, type TopologyOptions } from '../../../shared/s
 import { requestApi, type StreamInfo, streamInfo } from '../../../shared/sdk/jetstream/api.ts'
 import { createBrokerClock } from '../../../shared/sdk/jetstream/broker-clock.ts'
 import { showBytes, showCount, showDuration, showShare } from '../quantities.ts'
-import { type Finding, fail, ok, unknown, warn } from './finding.ts'
+import { type Finding, fail, ok, warn } from './finding.ts'
 
 /** The server and the account: version, JetStream, its limits. */
 export async function checkAccount(connection: NatsConnection): Promise<readonly Finding[]> {
@@ -59,50 +59,6 @@ export async function checkClock(connection: NatsConnection): Promise<readonly F
   const remedy = 'Run a time service (chrony, systemd-timesyncd) on both machines.'
   if (Math.abs(skewMs) < SKEW_WARN_MS) return [ok('clock', text)]
   return [Math.abs(skewMs) < SKEW_FAIL_MS ? warn('clock', text, remedy) : fail('clock', text, remedy)]
-}
-
-/** Whether what the broker acknowledged survives: copies, and how often it syncs to disk. */
-export async function checkDurability(connection: NatsConnection): Promise<readonly Finding[]> {
-  const info = await streamInfo(connection, STREAMS.features)
-  if (info === undefined) return []
-  const replicas = Number(info.config.num_replicas ?? 1)
-  const interval = await readSyncInterval(connection)
-  const isSafe = interval === 'always'
-  const copies = replicas > 1 ? `${replicas} copies of each stream` : 'one copy of each stream'
-  if (interval === undefined) {
-    return [
-      unknown(
-        'durability',
-        `${copies}; how often the server syncs to disk cannot be read with these rights`,
-        'Make sure that its configuration says `jetstream { sync_interval: always }` if acknowledged events must ' +
-          'survive a loss of power; the default is two minutes.',
-      ),
-    ]
-  }
-  const text = `${copies}, synced to disk ${isSafe ? 'with each write' : `every ${interval}`}`
-  if (isSafe) return [ok('durability', text)]
-  return [
-    warn(
-      'durability',
-      `${text}: a loss of power can lose what was acknowledged since`,
-      'Set `jetstream { sync_interval: always }` on every server, and use three replicas.',
-    ),
-  ]
-}
-
-/** Only a user of the system account may ask. */
-async function readSyncInterval(connection: NatsConnection): Promise<string | undefined> {
-  try {
-    const reply = await connection.request('$SYS.REQ.SERVER.PING.VARZ', '', { timeout: 1_000 })
-    const { data } = reply.json<{
-      data?: { jetstream?: { config?: { sync_interval?: number; sync_always?: boolean } } }
-    }>()
-    const config = data?.jetstream?.config
-    if (config?.sync_always === true) return 'always'
-    return config?.sync_interval === undefined ? undefined : showDuration(config.sync_interval / 1e6)
-  } catch {
-    return undefined
-  }
 }
 
 /** Broker memory per result, measured: 1.5 million took 0.7 GB. */

@@ -7,6 +7,8 @@ import { setTimeout as delay } from 'node:timers/promises'
 export interface RunningServer {
   readonly pid: number
   readonly port: number
+  /** `http://127.0.0.1:<port>` of its monitoring; undefined where that is off. */
+  readonly monitorUrl?: string
 }
 
 const POLL_MS = 15
@@ -38,8 +40,8 @@ export async function readRunningServer(dir: string): Promise<RunningServer | un
   for (const name of await readdir(dir)) {
     const pid = Number(PORTS_FILE.exec(name)?.[1] ?? Number.NaN)
     if (!isAlive(pid)) continue
-    const port = portIn(await readFile(join(dir, name), 'utf8').catch(() => ''))
-    if (port !== undefined && (await greetsWithJetStream(port))) return { pid, port }
+    const ports = portsIn(await readFile(join(dir, name), 'utf8').catch(() => ''))
+    if (ports !== undefined && (await greetsWithJetStream(ports.port))) return { pid, ...ports }
   }
   return undefined
 }
@@ -59,10 +61,16 @@ function isAlive(pid: number): boolean {
   }
 }
 
-/** `{"nats":["nats://127.0.0.1:4222"]}`; undefined while the server is still writing it. */
-function portIn(portsFile: string): number | undefined {
-  const port = /"nats:\/\/[^"]*:(\d+)"\s*\]?/.exec(portsFile)?.[1]
-  return port === undefined ? undefined : Number(port)
+/** `{"nats":["nats://127.0.0.1:4222"],"monitoring":["http://127.0.0.1:8222"]}`; undefined while it is being written. */
+function portsIn(portsFile: string): Omit<RunningServer, 'pid'> | undefined {
+  try {
+    const { nats = [], monitoring = [] }: { nats?: string[]; monitoring?: string[] } = JSON.parse(portsFile)
+    const port = /:(\d+)$/.exec(nats[0] ?? '')?.[1]
+    if (port === undefined) return undefined
+    return { port: Number(port), ...(monitoring[0] !== undefined && { monitorUrl: monitoring[0] }) }
+  } catch {
+    return undefined
+  }
 }
 
 /** Whether a NATS server on this port sends `INFO {…,"jetstream":true,…}`, its first line. */

@@ -64,12 +64,12 @@ describe('startBroker', () => {
   it('takes the port, extra configuration and synced writes', async () => {
     const first = await start()
     await first.stop()
-    const broker = await start({ port: first.port, config: 'max_payload: 3MB', syncAlways: true })
+    const broker = await start({ port: first.port, config: 'max_payload: 3MB', durability: 'power' })
     expect(broker.port).toBe(first.port)
     const connection = await connect({ servers: broker.url })
     expect(connection.info?.max_payload).toBe(3 * 1024 * 1024)
     await connection.close()
-    expect(await readFile(join(broker.dataDir, 'broker.conf'), 'utf8')).toContain('sync_interval: always')
+    expect(await readFile(join(broker.dataDir, 'broker.conf'), 'utf8')).toContain('sync_interval: "always"')
   })
 
   it('works in a folder whose name needs quoting, keeps it, and finds its data again', async () => {
@@ -116,7 +116,7 @@ describe('startBroker', () => {
 
 describe('a running broker', () => {
   it('comes back from kill and restart on the same port with its data', async () => {
-    const broker = await start({ syncAlways: true })
+    const broker = await start({ durability: 'power' })
     const { port, pid } = broker
     await store(broker.url, 'events.a')
     await broker.kill()

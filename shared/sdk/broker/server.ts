@@ -9,6 +9,12 @@ import { spawnGuard } from './guard.ts'
 import { ensureBroker } from './obtain.ts'
 import { type RunningServer, readRunningServer, removePortsFiles, waitUntilReady } from './readiness.ts'
 
+/**
+ * What an acknowledged event survives. `process`: the end of any process, the server's too; a loss of power may cost
+ * what was stored within the last two minutes. `power`: each write is synced to disk before it is acknowledged.
+ */
+export type Durability = 'process' | 'power'
+
 export interface StartBrokerOptions {
   /** Default: what {@link ensureBroker} finds or obtains. */
   readonly binary?: BrokerBinary
@@ -18,8 +24,8 @@ export interface StartBrokerOptions {
   readonly port?: number
   /** Added to the server's configuration: `max_payload: 4MB`. Holds no `jetstream` block. Default: none. */
   readonly config?: string
-  /** Sync each write to disk before it is acknowledged. Default: false, a sync every two minutes. */
-  readonly syncAlways?: boolean
+  /** What survives. @default 'process' */
+  readonly durability?: Durability
   /** See {@link ensureBroker}. */
   readonly note?: (text: string) => void
 }
@@ -39,6 +45,8 @@ export interface EmbeddedBroker {
   readonly port: number
   /** Holds `broker.conf`, `broker.log` and the stored streams. */
   readonly dataDir: string
+  /** The server's monitoring over HTTP: `<monitorUrl>/healthz`. Another one after a restart. */
+  readonly monitorUrl: string
   /** Process id of the present, or last, nats-server. */
   readonly pid: number
   /** Settles when the present run of the server ends, for whatever reason; a restart begins a new run. */
@@ -63,23 +71,23 @@ interface Setup {
   readonly dataDir: string
   readonly temporary: boolean
   readonly config: string
-  readonly syncAlways: boolean
+  readonly durability: Durability
 }
 
 /**
  * Starts a nats-server and resolves when it accepts connections with JetStream on. It ends with this process,
- * however that ends, and does not keep this process alive. Monitoring over HTTP is off; nobody but this
- * machine can connect.
+ * however that ends, and does not keep this process alive. Nobody but this machine can connect, nor see its
+ * monitoring.
  *
  * Throws `broker-unavailable` with the last lines of the server's log when it does not start,
  * `invalid-argument` when another broker serves `dataDir`, and what {@link ensureBroker} throws.
  */
 export async function startBroker(options: StartBrokerOptions = {}): Promise<EmbeddedBroker> {
-  const { port = -1, config = '', syncAlways = false, note } = options
+  const { port = -1, config = '', durability = 'process', note } = options
   const binary = options.binary ?? (await ensureBroker(note === undefined ? {} : { note }))
   const temporary = options.dataDir === undefined
   const dataDir = await openDataDir(options.dataDir)
-  const setup = { binary, dataDir, temporary, config, syncAlways }
+  const setup = { binary, dataDir, temporary, config, durability }
   try {
     await refuseSecondServer(dataDir)
     return embeddedBroker(setup, await run(setup, port))
@@ -107,6 +115,9 @@ function embeddedBroker(setup: Setup, first: Run): EmbeddedBroker {
     dataDir: setup.dataDir,
     get pid() {
       return current.server.pid
+    },
+    get monitorUrl() {
+      return current.server.monitorUrl ?? ''
     },
     get exited() {
       return current.exited
@@ -152,12 +163,14 @@ async function run(setup: Setup, port: number): Promise<Run> {
 }
 
 /** nats-server reads JSON strings as they are, which settles the quoting of paths. */
-function configText({ dataDir, config, syncAlways }: Setup, port: number): string {
-  const sync = syncAlways ? ', sync_interval: always' : ''
+function configText({ dataDir, config, durability }: Setup, port: number): string {
+  // Quoted, like every duration: the server takes an unquoted `2m` for a number and never syncs.
+  const sync = `sync_interval: ${durability === 'power' ? '"always"' : '"2m"'}`
   return [
     `listen: "127.0.0.1:${port}"`,
+    'http: "127.0.0.1:-1"',
     `ports_file_dir: ${JSON.stringify(dataDir)}`,
-    `jetstream { store_dir: ${JSON.stringify(dataDir)}${sync} }`,
+    `jetstream { store_dir: ${JSON.stringify(dataDir)}, ${sync} }`,
     config,
     '',
   ].join('\n')

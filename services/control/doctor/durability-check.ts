@@ -1,0 +1,114 @@
+import type { NatsConnection } from '@nats-io/transport-node'
+import type { Durability } from '../../../shared/sdk/broker/server.ts'
+import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
+import { streamInfo } from '../../../shared/sdk/jetstream/api.ts'
+import type { UsedBroker } from '../broker.ts'
+import { showDuration } from '../quantities.ts'
+import { type Finding, ok, unknown, warn } from './finding.ts'
+
+/** What the broker does before it acknowledges. */
+export interface Promised {
+  /** How often a server syncs to disk, milliseconds; 0 with each write; undefined where it does not tell. */
+  readonly syncMs: number | undefined
+  /** Copies of each stream. */
+  readonly replicas: number
+  /** Streams that acknowledge before they write (`persist_mode: async`, ADR-56): they override the server's sync. */
+  readonly unwritten: readonly string[]
+}
+
+/** Streams whose loss would be an event's. */
+const KEPT = [STREAMS.features, STREAMS.retries, STREAMS.results, STREAMS.deadLetters, STREAMS.ledger]
+
+/** Whether the broker promises what `PELTON_DURABILITY` asks: docs/delivery.md. */
+export async function checkDurability(
+  { connection, monitorUrl }: Pick<UsedBroker, 'connection' | 'monitorUrl'>,
+  asked: Durability,
+): Promise<readonly Finding[]> {
+  const infos = await Promise.all(KEPT.map((stream) => streamInfo(connection, stream)))
+  const [features] = infos
+  if (features === undefined) return []
+  const unwritten = infos.flatMap((info) => (info?.config.persist_mode === 'async' ? [info.config.name] : []))
+  const varz = await (monitorUrl === undefined ? askSystem(connection) : askMonitor(monitorUrl))
+  return judge(
+    {
+      syncMs: syncMsOf(varz),
+      replicas: Number(features.config.num_replicas ?? 1),
+      unwritten: unwritten.map(String),
+    },
+    asked,
+  )
+}
+
+/** Nobody asks for longer; an unquoted `2m` is read as two million seconds, and only a log line says so. */
+const LONGEST_SYNC_MS = 3_600_000
+const QUOTE = 'Set `jetstream { sync_interval: "always" }`, with the quotes, on every server'
+
+/** What is promised against what is asked. */
+export function judge({ syncMs, replicas, unwritten }: Promised, asked: Durability): readonly Finding[] {
+  const copies = replicas > 1 ? `${replicas} copies of each stream` : 'one copy of each stream'
+  if (unwritten.length > 0) {
+    const text = `${unwritten.join(', ')} acknowledge before they write: the end of the server loses events`
+    return [warn('durability', text, 'Remove `persist_mode: async` from them.')]
+  }
+  if (syncMs === undefined) {
+    const text = `${copies}; how often the server syncs to disk cannot be read with these rights`
+    return [
+      unknown(
+        'durability',
+        text,
+        `${QUOTE} if acknowledged events must survive a loss of power; without it the server syncs every two minutes.`,
+      ),
+    ]
+  }
+  if (syncMs > LONGEST_SYNC_MS) {
+    const text = `${copies}, synced every ${showDuration(syncMs)}: most likely a duration without quotes`
+    return [warn('durability', text, `${QUOTE}, or a duration like "2m".`)]
+  }
+  const synced = syncMs === 0 ? 'synced to disk with each write' : `synced every ${showDuration(syncMs)}`
+  const text = `profile ${asked}; ${copies}, ${synced}`
+  if (asked === 'process') {
+    const lost = `: a loss of power can cost what was stored in the last ${showDuration(syncMs)}`
+    return [ok('durability', syncMs === 0 ? text : `${text}${lost}`)]
+  }
+  if (syncMs > 0) return [warn('durability', `${text}: less than asked`, `${QUOTE}.`)]
+  if (replicas < 3)
+    return [
+      warn(
+        'durability',
+        `${text}: survives a loss of power, not that of its disk`,
+        'Use a cluster of three, and `pelton provision --replicas 3`.',
+      ),
+    ]
+  return [ok('durability', text)]
+}
+
+interface Varz {
+  readonly jetstream?: {
+    readonly config?: { readonly sync_interval?: number; readonly sync_always?: boolean }
+  }
+}
+
+function syncMsOf(varz: Varz | undefined): number | undefined {
+  const { sync_always: always, sync_interval: nanos } = varz?.jetstream?.config ?? {}
+  if (always === true) return 0
+  return nanos === undefined ? undefined : nanos / 1e6
+}
+
+/** Only a user of the system account may ask over NATS. */
+async function askSystem(connection: NatsConnection): Promise<Varz | undefined> {
+  try {
+    const reply = await connection.request('$SYS.REQ.SERVER.PING.VARZ', '', { timeout: 1_000 })
+    return reply.json<{ readonly data?: Varz }>().data
+  } catch {
+    return undefined
+  }
+}
+
+async function askMonitor(monitorUrl: string): Promise<Varz | undefined> {
+  try {
+    const response = await fetch(`${monitorUrl}/varz`, { signal: AbortSignal.timeout(2_000) })
+    return (await response.json()) as Varz
+  } catch {
+    return undefined
+  }
+}

@@ -26,19 +26,50 @@ export interface SettlementDeps {
 /** How long the broker keeps an event back that could not be retried in the retry lane, milliseconds. */
 const RETURN_DELAY_MS = 5_000
 
+/** How long what is stored waits for the rest of its group, milliseconds: then it is settled without. */
+const STRAGGLER_MS = 250
+
+/** A delivery whose outcome the broker has. */
+interface Kept extends Concluded {
+  readonly how: Stored
+}
+
 /**
  * The one place where deliveries end: the outcome of each is stored, then the ledger names them, and only then they
  * are acknowledged. Whatever ends the process in between, the broker hands them out again and the register answers.
+ * An outcome that a stream does not take holds back no other for long.
  */
 export async function settle(group: readonly Concluded[], deps: SettlementDeps): Promise<void> {
-  const stored = await Promise.all(group.map((concluded) => storeOutcome(concluded, deps)))
-  await recordInLedger(group, stored, deps)
-  group.forEach((concluded, index) => {
-    const how = stored[index] as Stored
-    if (how === 'returned') deps.held.giveBack(concluded.delivery, RETURN_DELAY_MS)
-    else deps.held.acknowledge(concluded.delivery)
+  const kept: Kept[] = []
+  const all = Promise.all(
+    group.map(async (concluded) => {
+      kept.push({ ...concluded, how: await storeOutcome(concluded, deps) })
+    }),
+  )
+  for (let isComplete = false; !isComplete; ) {
+    isComplete = await isDoneWithin(all, STRAGGLER_MS)
+    await release(kept.splice(0), deps)
+  }
+}
+
+/** Names what is stored in the ledger, then lets go of it. */
+async function release(kept: readonly Kept[], deps: SettlementDeps): Promise<void> {
+  await recordInLedger(kept, deps)
+  for (const concluded of kept) {
+    const { delivery, how } = concluded
+    if (how === 'returned') deps.held.giveBack(delivery, RETURN_DELAY_MS)
+    else deps.held.acknowledge(delivery)
     deps.onSettled(concluded, how)
+  }
+}
+
+/** @throws what `work` throws */
+async function isDoneWithin(work: Promise<unknown>, ms: number): Promise<boolean> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<boolean>((resolve) => {
+    timer = setTimeout(() => resolve(false), ms)
   })
+  return Promise.race([work.then(() => true), late]).finally(() => clearTimeout(timer))
 }
 
 async function storeOutcome(
@@ -51,23 +82,17 @@ async function storeOutcome(
 }
 
 /** One record for each stream that delivered: an entry needs its token where the outcome is not plain. */
-async function recordInLedger(
-  group: readonly Concluded[],
-  stored: readonly Stored[],
-  { store, epochs }: SettlementDeps,
-): Promise<void> {
+async function recordInLedger(kept: readonly Kept[], { store, epochs }: SettlementDeps): Promise<void> {
   for (const [stream, epoch] of epochs) {
     const entries: LedgerEntry[] = []
-    group.forEach(({ delivery: { info, event } }, index) => {
-      const outcome = stored[index] as Stored
-      if (info.stream !== stream || outcome === 'returned') return
+    for (const { delivery, how } of kept) {
+      const { info, event } = delivery
+      if (info.stream !== stream || how === 'returned') continue
       // A copy's result names the origin, not this sequence: only the token joins the two.
       const isPlain =
-        outcome === 'predicted' &&
-        stream === STREAMS.features &&
-        event.origin.sequence === info.streamSequence
-      entries.push({ sequence: info.streamSequence, outcome, ...(!isPlain && { token: event.token }) })
-    })
+        how === 'predicted' && stream === STREAMS.features && event.origin.sequence === info.streamSequence
+      entries.push({ sequence: info.streamSequence, outcome: how, ...(!isPlain && { token: event.token }) })
+    }
     if (entries.length > 0) await store.record({ stream, epoch, entries })
   }
 }

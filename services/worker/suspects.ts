@@ -10,7 +10,7 @@ import type { Journal } from './journal.ts'
 import type { Prepared } from './prepare.ts'
 import type { Concluded } from './settlement.ts'
 
-/** That an event was about to be run, stored before it ran. Gone once the event has ended: what stays tells of a run that did not. */
+/** That an event was about to be run, stored before it ran. Gone once the run has ended: what stays tells of one that did not. */
 export interface StartMark {
   /** Runs begun together with other suspects. */
   readonly shared: number
@@ -89,7 +89,7 @@ export class Suspects {
     )
   }
 
-  /** Removes the marks of a batch whose events have ended. One that stays expires, and does no harm before. */
+  /** Removes the marks of a batch whose run has ended. One that stays expires, and does no harm before. */
   clear(batch: readonly Prepared[]): void {
     for (const { mark, delivery } of batch) {
       const subject = subjects.startMark(delivery.event.token)

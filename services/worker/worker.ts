@@ -127,8 +127,9 @@ export class Worker {
     if (!(await this.#suspects.begin(batch))) return free()
     const concluded = await predict(batch, this.#deps.threads, this.#deps.broker.now).finally(free)
     this.#journal.ran(batch)
-    await this.#settle(concluded)
+    // The run is over: whatever ends the process now, it was not this batch.
     this.#suspects.clear(batch)
+    await this.#settle(concluded)
   }
 
   /** 7–8. Store the outcomes, record them in the ledger, acknowledge: in this order, in one place. */

@@ -1,0 +1,75 @@
+import { describe, expect, it } from 'vitest'
+import type { LedgerRecord } from '../../shared/sdk/contract/ledger.ts'
+import type { Delivery } from './delivery.ts'
+import type { Stored } from './outcome-store.ts'
+import { type Concluded, type SettlementDeps, settle } from './settlement.ts'
+
+const EPOCH = '2026-01-01T00:00:00Z'
+
+/** A delivery as settlement reads it: where it lies and whose it is. */
+function concluded(sequence: number): Concluded {
+  const delivery = {
+    info: { stream: 'FEATURES', streamSequence: sequence },
+    event: { token: `token-${sequence}`, origin: { stream: 'FEATURES', epoch: EPOCH, sequence } },
+  }
+  return { delivery: delivery as unknown as Delivery, outcome: { kind: 'predicted' } as Concluded['outcome'] }
+}
+
+/** Notes what happens, in order. `store` says when and how an outcome is stored. */
+function observe(store: (sequence: number) => Promise<Stored>) {
+  const log: string[] = []
+  const sequenceOf = ({ info }: Delivery): number => info.streamSequence
+  const deps: SettlementDeps = {
+    store: {
+      store: (delivery) => store(sequenceOf(delivery)),
+      record: async ({ entries }: Omit<LedgerRecord, 'by'>) => {
+        log.push(`ledger ${entries.map(({ sequence, outcome }) => `${sequence} ${outcome}`).join(', ')}`)
+      },
+    },
+    held: {
+      acknowledge: (delivery) => void log.push(`ack ${sequenceOf(delivery)}`),
+      giveBack: (delivery) => void log.push(`give back ${sequenceOf(delivery)}`),
+    },
+    mayRetry: () => true,
+    onPredicted: () => undefined,
+    epochs: new Map([['FEATURES', EPOCH]]),
+    onSettled: () => undefined,
+  }
+  return { log, deps }
+}
+
+describe('settle', () => {
+  it('acknowledges only after the ledger has named the deliveries, in one record', async () => {
+    const { log, deps } = observe(async () => 'predicted')
+    await settle([concluded(1), concluded(2)], deps)
+    expect(log).toEqual(['ledger 1 predicted, 2 predicted', 'ack 1', 'ack 2'])
+  })
+
+  it('gives back what was not stored, and does not name it', async () => {
+    const { log, deps } = observe(async (sequence) => (sequence === 1 ? 'returned' : 'predicted'))
+    await settle([concluded(1), concluded(2)], deps)
+    expect(log).toEqual(['ledger 2 predicted', 'give back 1', 'ack 2'])
+  })
+
+  it('lets one outcome that is not taken hold back no other', async () => {
+    let take: (stored: Stored) => void = () => undefined
+    const { log, deps } = observe((sequence) =>
+      sequence === 1
+        ? new Promise((resolve) => {
+            take = resolve
+          })
+        : Promise.resolve('predicted'),
+    )
+    const settled = settle([concluded(1), concluded(2)], deps)
+    await expect.poll(() => log).toEqual(['ledger 2 predicted', 'ack 2'])
+    take('dead-lettered')
+    await settled
+    expect(log.slice(2)).toEqual(['ledger 1 dead-lettered', 'ack 1'])
+  })
+
+  it('acknowledges nothing that could not be stored', async () => {
+    const { log, deps } = observe(() => Promise.reject(new Error('stopped')))
+    await expect(settle([concluded(1)], deps)).rejects.toThrow('stopped')
+    expect(log).toEqual([])
+  })
+})

@@ -19,6 +19,7 @@ describe('npm start', () => {
       expect(stdout).toMatch(/20000 in = 19800 predictions \+ 200 dead letters\n/)
       expect(Number(/AUC +([\d.]+)/.exec(stdout)?.[1])).toBeGreaterThanOrEqual(0.72)
       expect(stdout).toMatch(/dead letters +schema-mismatch 100, malformed 50, deadline-exceeded 50/)
+      expect(stdout).toMatch(/Every event is accounted for: 20,000 events up to sequence 20,000/)
       expect(code).toBe(0)
     },
   )

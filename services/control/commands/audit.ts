@@ -7,11 +7,13 @@ import { PeltonError } from '../../../shared/sdk/errors.ts'
 import { type Audited, audit } from '../audit/audit.ts'
 import { declarePurged } from '../audit/declare-purged.ts'
 import { writeFloor } from '../audit/floor.ts'
+import type { AuditReport } from '../audit/report.ts'
 import { reportLines } from '../audit/report-lines.ts'
 import { parseRanges, type SequenceRange } from '../audit/sequence-set.ts'
 import { withBroker } from '../broker.ts'
 import { type CommandRun, helpTail, runCommand } from '../command-run.ts'
 import { showCount } from '../quantities.ts'
+import type { Terminal } from '../terminal.ts'
 
 interface AuditArguments {
   readonly deep?: boolean
@@ -86,16 +88,14 @@ async function runAudit(
 }
 
 function print({ terminal }: CommandRun, { report }: Audited, { json = false }: AuditArguments): void {
-  if (json) {
-    terminal.json(report)
-    return
-  }
-  const styles = {
-    plain: (text: string) => text,
-    good: terminal.good,
-    warn: terminal.warn,
-    bad: terminal.bad,
-  }
+  if (json) terminal.json(report)
+  else printReport(terminal, report)
+}
+
+/** A report for people, in colours where there are any. */
+export function printReport(terminal: Terminal, report: AuditReport): void {
+  const { good, warn, bad } = terminal
+  const styles = { plain: (text: string) => text, good, warn, bad }
   for (const { level, text } of reportLines(report)) terminal.print(styles[level](text))
 }
 

@@ -34,6 +34,16 @@ export default defineConfig({
           fileParallelism: false,
         },
       },
+      {
+        test: {
+          name: 'faults',
+          include: ['test/faults/**/*.test.ts'],
+          testTimeout: 900_000,
+          hookTimeout: 300_000,
+          globalSetup: ['test/kit/global-setup.ts', 'test/faults/kit/table.ts'],
+          fileParallelism: false,
+        },
+      },
     ],
   },
 })

@@ -17,6 +17,8 @@ export interface BrokerSide {
   readonly window: PublishWindow
   /** Broker time, milliseconds since 1970. */
   readonly now: () => number
+  /** This machine's clock minus the broker's, milliseconds; learnt again every ten seconds. */
+  readonly skewMs: () => number
   /** Creation time of each stream that delivers: sequences start again when a stream is made anew. */
   readonly epochs: ReadonlyMap<string, string>
   /** How long the broker waits before it hands a silent delivery to somebody else, milliseconds. */
@@ -39,8 +41,8 @@ const SUBJECTS_BYTES = 4 * 1024
 /** Events the retry lane may hold: its stream cannot refuse (the server takes no schedules with `discard: new`). */
 const MAX_RETRIES_WAITING = 100_000
 
-/** A clock further off than this is worth a warning, milliseconds. */
-const MAX_SKEW_MS = 5_000
+/** A worker whose clock is further off than this says that it is not ready, milliseconds. */
+export const MAX_SKEW_MS = 5_000
 
 const WATCH_MS = 5_000
 
@@ -52,7 +54,7 @@ const WATCH_MS = 5_000
 export async function openBrokerSide(settings: WorkerSettings, log: Logger): Promise<BrokerSide> {
   const connection = await connectBroker(brokerOptions(settings, `pelton worker ${settings.PELTON_WORKER}`))
   const streams = await requireStreams(connection, NEEDED)
-  refuseLimits(streams)
+  refuseLimits(streams.get(STREAMS.retries) ?? { config: {} })
   const ackWaitMs = await shortestAckWait(connection, settings.PELTON_POOL)
   const watch = watchStreams(connection, streams)
   const clock = await createBrokerClock(connection, STREAMS.features)
@@ -65,6 +67,7 @@ export async function openBrokerSide(settings: WorkerSettings, log: Logger): Pro
     connection,
     window,
     now: clock.now,
+    skewMs: () => clock.skewMs,
     epochs: new Map([epochOf(STREAMS.features), epochOf(STREAMS.retries)]),
     ackWaitMs,
     maxMessageBytes: largestMessage(connection, streams) + SUBJECTS_BYTES,
@@ -104,7 +107,7 @@ interface StreamWatch {
   close(): void
 }
 
-/** Looks at the streams that deliver: how many retries wait, and whether they are still the ones of the start. */
+/** Looks at the streams that deliver: how many retries wait, and whether they are still what they were at the start. */
 function watchStreams(connection: NatsConnection, streams: ReadonlyMap<string, StreamInfo>): StreamWatch {
   let retriesWaiting = streams.get(STREAMS.retries)?.state.messages ?? 0
   let timer: NodeJS.Timeout | undefined
@@ -113,9 +116,11 @@ function watchStreams(connection: NatsConnection, streams: ReadonlyMap<string, S
       const info = await streamInfo(connection, name).catch(() => undefined)
       if (info === undefined) return // no answer now: the next look tells
       if (name === STREAMS.retries) retriesWaiting = info.state.messages
+      if (name === STREAMS.retries) refuseLimits(info)
       if (info.created !== streams.get(name)?.created) reject(madeAnew(name))
     }
-    timer = setInterval(() => void Promise.all([STREAMS.features, STREAMS.retries].map(look)), WATCH_MS)
+    const lookAll = (): Promise<unknown> => Promise.all([STREAMS.features, STREAMS.retries].map(look))
+    timer = setInterval(() => void lookAll().catch(reject), WATCH_MS)
     timer.unref()
   })
   return {
@@ -134,8 +139,7 @@ function madeAnew(stream: string): PeltonError {
 }
 
 /** RETRIES holds events whose originals are acknowledged: a limit there would drop them. */
-function refuseLimits(streams: ReadonlyMap<string, StreamInfo>): void {
-  const config = streams.get(STREAMS.retries)?.config ?? {}
+function refuseLimits({ config }: Pick<StreamInfo, 'config'>): void {
   for (const limit of ['max_msgs', 'max_bytes', 'max_age', 'max_msgs_per_subject']) {
     if (!(Number(config[limit] ?? 0) > 0)) continue
     throw new PeltonError(

@@ -73,6 +73,16 @@ describe('provision', () => {
     }
   })
 
+  it.each([
+    ['more storage than the broker has', { featuresMaxBytes: 2 ** 52 }, 'max_bytes', /FEATURES_MAX_BYTES/],
+    ['copies a single server cannot keep', { replicas: 3 }, 'num_replicas', /PELTON_REPLICAS/],
+  ])('says what to do when asked for %s', async (_what, topology, field, remedy) => {
+    await expect(broker.provision({ topology })).rejects.toMatchObject({
+      code: 'not-provisioned',
+      details: { field, remedy: expect.stringMatching(remedy) },
+    })
+  })
+
   it('lets limits grow without losing what is stored, and says what changed', async () => {
     await broker.provision({ topology: { featuresMaxMessages: 10 } })
     const window = new PublishWindow(connection)

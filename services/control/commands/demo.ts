@@ -18,6 +18,9 @@ import { printReport } from './audit.ts'
 /** The least area under the curve the demo accepts: what a model without recent delays does not reach. */
 const LEAST_AUC = 0.72
 
+/** What may wait in the embedded broker. */
+const DEMO_BYTES = 512 * 1024 ** 2
+
 interface DemoArguments {
   readonly flights: number
   readonly workers: number
@@ -54,7 +57,9 @@ async function demo(run: CommandRun, options: DemoArguments): Promise<number> {
   const { terminal, env, signal } = run
   const broker = await useBroker(env, { note: terminal.note })
   try {
-    await provision(broker.connection)
+    const isOurs = !env.PELTON_NATS_URL
+    // The broker reserves what FEATURES may hold: a laptop's disk may not have the gigabytes of the default.
+    await provision(broker.connection, isOurs ? { topology: { featuresMaxBytes: DEMO_BYTES } } : {})
     const fleet = superviseWorkers({
       count: options.workers,
       models: DEMO_MODELS,
@@ -77,7 +82,7 @@ async function demo(run: CommandRun, options: DemoArguments): Promise<number> {
       progress.close()
       await fleet.stop()
     }
-    const isOurs = !env.PELTON_NATS_URL // somebody else's broker may hold millions of results
+    // Somebody else's broker may hold millions of results.
     const { report } = await audit(broker.connection, { full: isOurs, deep: isOurs, signal })
     printReport(terminal, report)
     return report.clean ? code : EXIT_CODES.failed

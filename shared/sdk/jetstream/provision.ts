@@ -83,8 +83,26 @@ async function createStream(connection: NatsConnection, spec: StreamSpec): Promi
     return true
   } catch (thrown) {
     if (thrown instanceof ApiRefusal && thrown.code === NAME_IN_USE) return false
-    throw thrown
+    throw thrown instanceof ApiRefusal ? cannotCreate(spec, thrown) : thrown
   }
+}
+
+const NO_STORAGE = 10047
+const NOT_CLUSTERED = 10074
+const NO_PEERS = 10005
+
+function cannotCreate(spec: StreamSpec, refusal: ApiRefusal): PeltonError {
+  const description = `stream ${spec.name} cannot be created: ${refusal.message}`
+  const of = (field: keyof StreamSpec, remedy: string): PeltonError =>
+    new PeltonError('not-provisioned', description, { field, value: String(spec[field]), remedy }, refusal)
+  if (refusal.code === NO_STORAGE)
+    return of(
+      'max_bytes',
+      'Free disk space (the broker uses three quarters of what is free when it starts), or lower PELTON_FEATURES_MAX_BYTES.',
+    )
+  if (refusal.code === NOT_CLUSTERED || refusal.code === NO_PEERS)
+    return of('num_replicas', 'Lower PELTON_REPLICAS, or add servers to the cluster.')
+  return new PeltonError('not-provisioned', description, { field: 'stream', value: spec.name }, refusal)
 }
 
 async function provisionConsumer(

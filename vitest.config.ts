@@ -17,7 +17,7 @@ export default defineConfig({
       {
         test: {
           name: 'integration',
-          include: ['test/{integration,packaging,conformance,scale}/**/*.test.ts'],
+          include: ['test/{integration,packaging,conformance,scale,drift}/**/*.test.ts'],
           testTimeout: 120_000,
           setupFiles,
           hookTimeout: 300_000,
@@ -41,6 +41,15 @@ export default defineConfig({
           testTimeout: 900_000,
           hookTimeout: 300_000,
           globalSetup: ['test/kit/global-setup.ts', 'test/faults/kit/table.ts'],
+          fileParallelism: false,
+        },
+      },
+      {
+        test: {
+          name: 'containers',
+          include: ['test/containers/**/*.test.ts'],
+          testTimeout: 900_000,
+          hookTimeout: 900_000,
           fileParallelism: false,
         },
       },

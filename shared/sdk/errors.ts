@@ -130,6 +130,18 @@ export const ERRORS = {
     replay: 'never',
     summary: 'a stream is at its limit and refuses new messages',
   },
+  'outbox-full': {
+    status: 503,
+    retryable: true,
+    replay: 'never',
+    summary: 'an outbox on disk is at its limit and takes no more events for now',
+  },
+  'outbox-unusable': {
+    status: 500,
+    retryable: false,
+    replay: 'never',
+    summary: 'the folder of an outbox cannot be opened, read or written',
+  },
   'model-refused': {
     status: 500,
     retryable: false,

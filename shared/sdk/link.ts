@@ -33,6 +33,7 @@ const OWN = ['url', 'user', 'password', 'token', 'connectTimeoutMs'] as const
  */
 export async function openLink(options: ConnectionOptions, defaultName: string): Promise<Link> {
   const { connection, url = 'nats://127.0.0.1:4222', name = defaultName, user, password, token } = options
+  checkConnectionOptions(options)
   if (connection === undefined) {
     const timeout = options.connectTimeoutMs
     const own = await connectBroker({
@@ -41,12 +42,15 @@ export async function openLink(options: ConnectionOptions, defaultName: string):
     })
     return { connection: own, close: () => own.close() }
   }
-  const both = OWN.find((field) => options[field] !== undefined)
-  if (both !== undefined) {
-    throw new PeltonError('invalid-argument', 'a shared connection has its own address and credentials', {
-      field: both,
-      remedy: `Give either connection or ${both}.`,
-    })
-  }
   return { connection, close: async () => undefined }
+}
+
+/** @throws PeltonError `invalid-argument` when both an address and a connection are given */
+export function checkConnectionOptions(options: ConnectionOptions): void {
+  const both = options.connection && OWN.find((field) => options[field] !== undefined)
+  if (both === undefined) return
+  throw new PeltonError('invalid-argument', 'a shared connection has its own address and credentials', {
+    field: both,
+    remedy: `Give either connection or ${both}.`,
+  })
 }

@@ -1,5 +1,6 @@
 interface Waiter {
   readonly sizeBytes: number
+  /** The place is taken. */
   readonly proceed: () => void
 }
 
@@ -25,24 +26,64 @@ export class PendingBuffer {
     return this.#messages + this.#waiters.length
   }
 
-  /** Takes a place, waiting for one. A message larger than the whole buffer gets in when it is alone. */
-  async enter(sizeBytes: number): Promise<void> {
-    if (this.#waiters.length > 0 || !this.#hasRoom(sizeBytes))
-      return new Promise((proceed) => this.#waiters.push({ sizeBytes, proceed }))
+  /** Messages and bytes that have a place. */
+  get taken(): { readonly messages: number; readonly bytes: number } {
+    return { messages: this.#messages, bytes: this.#bytes }
+  }
+
+  /**
+   * Takes a place, waiting for one. A message larger than the whole buffer gets in when it is alone. Rejects with the
+   * signal's reason, and has no place then.
+   */
+  async enter(sizeBytes: number, signal?: AbortSignal): Promise<void> {
+    signal?.throwIfAborted()
+    if (this.tryEnter(sizeBytes)) return
+    return new Promise((resolve, reject) => {
+      const giveUp = (): void => {
+        this.#waiters.splice(this.#waiters.indexOf(waiter), 1)
+        this.#admit() // whoever is next may be smaller
+        reject(signal?.reason)
+      }
+      const waiter: Waiter = {
+        sizeBytes,
+        proceed: () => {
+          signal?.removeEventListener('abort', giveUp)
+          resolve()
+        },
+      }
+      this.#waiters.push(waiter)
+      signal?.addEventListener('abort', giveUp, { once: true })
+    })
+  }
+
+  /** Takes a place if there is one and nobody waits for it. */
+  tryEnter(sizeBytes: number): boolean {
+    if (this.#waiters.length > 0 || !this.#hasRoom(sizeBytes)) return false
     this.#take(sizeBytes)
+    return true
+  }
+
+  /** Takes places for what is there already, whatever the limits. */
+  occupy(messages: number, sizeBytes: number): void {
+    this.#messages += messages
+    this.#bytes += sizeBytes
   }
 
   /** Gives a place back, with the size it was taken with. */
   leave(sizeBytes: number): void {
     this.#messages--
     this.#bytes -= sizeBytes
+    this.#admit()
+    for (const observe of [...this.#observers]) observe()
+  }
+
+  #admit(): void {
     for (let next = this.#waiters[0]; next !== undefined && this.#hasRoom(next.sizeBytes); ) {
       this.#take(next.sizeBytes)
       this.#waiters.shift()
       next.proceed()
       next = this.#waiters[0]
     }
-    for (const observe of [...this.#observers]) observe()
   }
 
   /** Resolves when a message of ordinary size would get in at once. */

@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { NatsConnection } from '@nats-io/transport-node'
 import { subjects } from './contract/subjects.ts'
 import { COPY_HEADROOM_BYTES, STREAMS } from './contract/topology.ts'
+import { tracePublish } from './diagnostics.ts'
 import { PeltonError, showValue } from './errors.ts'
 import { type EventMessage, type EventToPublish, eventMessage } from './event-message.ts'
 import { streamInfo } from './jetstream/api.ts'
@@ -82,6 +83,19 @@ export interface PublishDiagnostics extends Receipt {
  * @throws PeltonError `invalid-argument`, `broker-unavailable`, `broker-too-old`, `not-provisioned`
  */
 export async function createProducer(options: ProducerOptions): Promise<Producer> {
+  return createMessageProducer(options)
+}
+
+/** A producer that also takes events encoded earlier: what an outbox kept. Internal: `index.ts` does not export it. */
+export interface MessageProducer extends Producer {
+  /** Publishes a message of `eventMessage()` as it is, identity and times included. @throws as {@link Producer.publish} */
+  publishMessage(message: EventMessage, model: string): Promise<Receipt>
+  /** @throws PeltonError `too-large` for what this broker does not take */
+  checkSize(message: EventMessage): void
+}
+
+/** {@link createProducer}, for parts of this package. */
+export async function createMessageProducer(options: ProducerOptions): Promise<MessageProducer> {
   const settings = readProducerSettings(options)
   const link = await openLink(options, `pelton producer ${settings.source.slice(0, 64)}`)
   try {
@@ -106,7 +120,7 @@ async function readLimits(connection: NatsConnection): Promise<Limits> {
 
 const published = channel('pelton:publish')
 
-class StreamProducer implements Producer {
+class StreamProducer implements MessageProducer {
   readonly #link: Link
   readonly #settings: ProducerSettings
   readonly #limits: Limits
@@ -138,13 +152,19 @@ class StreamProducer implements Producer {
   }
 
   async publish(event: EventToPublish): Promise<Receipt> {
-    if (this.#closing !== undefined) throw new PeltonError('closed', 'this producer is closed')
+    this.#checkOpen()
     const { source, pool } = this.#settings
-    const message = eventMessage(event, { source, pool, now: Date.now() })
-    this.#checkSize(message)
+    return tracePublish(event, pool, (traced) =>
+      this.publishMessage(eventMessage(traced, { source, pool, now: Date.now() }), traced.model),
+    )
+  }
+
+  async publishMessage(message: EventMessage, model: string): Promise<Receipt> {
+    this.#checkOpen()
+    this.checkSize(message)
     await this.#buffer.enter(message.sizeBytes)
     try {
-      const receipt = await this.#send(message, event.model)
+      const receipt = await this.#send(message, model)
       return receipt
     } finally {
       this.#buffer.leave(message.sizeBytes)
@@ -215,7 +235,11 @@ class StreamProducer implements Producer {
     })
   }
 
-  #checkSize({ sizeBytes, headers, body }: EventMessage): void {
+  #checkOpen(): void {
+    if (this.#closing !== undefined) throw new PeltonError('closed', 'this producer is closed')
+  }
+
+  checkSize({ sizeBytes, headers, body }: EventMessage): void {
     const maxPayload = this.connection.info?.max_payload ?? 1024 ** 2
     const most = maxPayload - COPY_HEADROOM_BYTES
     if (sizeBytes <= most) return

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Msg, NatsConnection } from '@nats-io/transport-node'
 import { type DeliveryInfo, readDeliverySubject } from './contract/delivery-subject.ts'
 import { STREAMS } from './contract/topology.ts'
+import { tellHandedOver, tellSettled } from './diagnostics.ts'
 import { PeltonError, showValue, toPeltonError } from './errors.ts'
 import { type PullEnd, PullLane } from './jetstream/pull-lane.ts'
 import { readMessageHeaders } from './jetstream/stored-message.ts'
@@ -165,14 +166,17 @@ class StreamSubscriber implements Subscriber {
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<Result, void, void> {
-    for (let next = await this.#queue.next(); next !== undefined; next = await this.#queue.next())
+    for (let next = await this.#queue.next(); next !== undefined; next = await this.#queue.next()) {
+      tellHandedOver(next.result)
       yield next.result
+    }
   }
 
   async *batches({ maxMessages = 64, maxWaitMs = 100 }: BatchOptions = {}): AsyncGenerator<Result[]> {
     for (;;) {
       const batch = await this.#queue.batch(maxMessages, maxWaitMs)
       if (batch.length === 0) return
+      for (const { result } of batch) tellHandedOver(result)
       yield batch.map(({ result }) => result)
     }
   }
@@ -249,8 +253,10 @@ class StreamSubscriber implements Subscriber {
     const { streamSequence: sequence, deliveryCount } = delivery
     let isSettled = false
     const settle = (word: string): void => {
-      if (!isSettled) this.#send(replyTo, word)
+      if (isSettled) return
       isSettled = true
+      this.#send(replyTo, word)
+      tellSettled(stored, word === '+ACK' ? 'ack' : 'retry-later')
     }
     // Assigned, not spread: that would decode the outputs.
     return Object.assign(stored, {

@@ -58,11 +58,13 @@ async function install(): Promise<void> {
   const { stdout } = await run('npm', ['pack', '--json', '--pack-destination', project], { cwd: SDK })
   const [{ filename }] = JSON.parse(stdout.slice(stdout.indexOf('[')))
   await writeFile(join(project, 'package.json'), JSON.stringify({ private: true, type: 'module' }))
+  await installPackages([`./${filename}`, '@types/node@20', 'typescript@7.0.2'])
+}
+
+async function installPackages(wanted: readonly string[]): Promise<void> {
   const quiet = ['--prefer-offline', '--no-audit', '--no-fund', '--ignore-scripts']
-  const wanted = [`./${filename}`, '@types/node@20', 'typescript@7.0.2']
   await run('npm', ['install', ...quiet, ...wanted], { cwd: project }).catch((cause: unknown) => {
-    const why =
-      'npm install of the packed SDK failed: this test needs a package registry, or npm with a warm cache'
+    const why = `npm install of ${wanted[0]} failed: this test needs a package registry, or npm with a warm cache`
     throw new Error(why, { cause })
   })
 }
@@ -122,7 +124,7 @@ describe('the packed SDK', () => {
       '@nats-io/transport-node',
       'lossless-json',
     ])
-    for (const stranger of ['zod', 'pino', 'onnxruntime-node', 'commander'])
+    for (const stranger of ['zod', 'pino', 'onnxruntime-node', 'commander', 'classic-level'])
       expect(existsSync(join(project, 'node_modules', stranger))).toBe(false)
   })
 
@@ -175,5 +177,18 @@ describe('the packed SDK', () => {
 
   test("the README's test with a broker of its own sees a full stream", async () => {
     expect(await finish('testing')).toEqual(['stream-full'])
+  })
+
+  test("the README's outbox asks for classic-level, and works once it is installed", async () => {
+    await expect(finish('outbox')).rejects.toThrow(
+      /outbox-unusable: an outbox needs the package classic-level.*npm install classic-level@3/,
+    )
+    expect(existsSync(join(project, 'outbox'))).toBe(false)
+    const { peerDependencies } = JSON.parse(await readFile(join(installed, 'package.json'), 'utf8'))
+    await installPackages([`classic-level@${peerDependencies['classic-level']}`])
+    expect(await finish('outbox')).toEqual([
+      expect.stringMatching(/^NW330 is on disk as \S{22}; [01] wait, \d+ ms/),
+    ])
+    expect(existsSync(join(project, 'outbox/CURRENT'))).toBe(true)
   })
 })

@@ -1,0 +1,68 @@
+import { channel, tracingChannel } from 'node:diagnostics_channel'
+import type { EventToPublish } from './event-message.ts'
+import type { Receipt } from './producer.ts'
+import type { StoredResult } from './result.ts'
+
+/**
+ * One call of `publish()`, on the tracing channel `pelton:publish` of `node:diagnostics_channel`. Who instruments it
+ * writes the place in its trace here at `start`, and it travels with the event.
+ */
+export interface PublishTrace {
+  readonly event: EventToPublish
+  readonly pool: string
+  /** Sent instead of the event's own. */
+  traceparent?: string
+  tracestate?: string
+  /** From `asyncStart` on, where the event was stored. */
+  readonly result?: Receipt
+  /** From `error` on, where it was not. */
+  readonly error?: unknown
+}
+
+/**
+ * What is told on `pelton:result` when a result is handed to the caller, and on `pelton:result:settled` when the caller
+ * acknowledges it or asks for it later, with the very same `result`. One that is never settled is told once.
+ */
+export interface ResultDiagnostics {
+  readonly result: StoredResult
+  /** How it was settled. */
+  readonly how?: 'ack' | 'retry-later'
+}
+
+export const CHANNELS = {
+  publish: 'pelton:publish',
+  result: 'pelton:result',
+  settled: 'pelton:result:settled',
+} as const
+
+const publishing = tracingChannel<unknown, PublishTrace>(CHANNELS.publish)
+const start = channel(`tracing:${CHANNELS.publish}:start`)
+const handedOver = channel(CHANNELS.result)
+const settled = channel(CHANNELS.settled)
+
+/** Publishes one event by `publish`; told on the channels while somebody listens, else nothing is done. */
+export function tracePublish(
+  event: EventToPublish,
+  pool: string,
+  publish: (event: EventToPublish) => Promise<Receipt>,
+): Promise<Receipt> {
+  if (!start.hasSubscribers) return publish(event)
+  const trace: PublishTrace = { event, pool }
+  const publishTraced = (): Promise<Receipt> => {
+    const { traceparent, tracestate } = trace
+    return publish({
+      ...event,
+      ...(traceparent !== undefined && { traceparent }),
+      ...(tracestate !== undefined && { tracestate }),
+    })
+  }
+  return publishing.tracePromise(publishTraced, trace)
+}
+
+export function tellHandedOver(result: StoredResult): void {
+  if (handedOver.hasSubscribers) handedOver.publish({ result } satisfies ResultDiagnostics)
+}
+
+export function tellSettled(result: StoredResult, how: 'ack' | 'retry-later'): void {
+  if (settled.hasSubscribers) settled.publish({ result, how } satisfies ResultDiagnostics)
+}

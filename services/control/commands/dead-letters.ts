@@ -12,6 +12,7 @@ import {
   readFilter,
 } from '../dead-letters/filter-options.ts'
 import { groupDeadLetters } from '../dead-letters/groups.ts'
+import { pageDeadLetters } from '../dead-letters/page.ts'
 import { removeCommand } from '../dead-letters/removal-command.ts'
 import { deadLetterJson, LIST_HEADING, listRow, printDeadLetter } from '../dead-letters/show.ts'
 import { readWhich } from '../dead-letters/which.ts'
@@ -22,6 +23,7 @@ import { showCount } from '../quantities.ts'
 interface ListArguments extends FilterArguments {
   readonly from?: number
   readonly limit: number
+  readonly newest?: boolean
   readonly json?: boolean
 }
 
@@ -53,13 +55,15 @@ export function deadLettersCommand(): Command {
 
 function listCommand(): Command {
   const examples = [
+    'pelton dead-letters list --newest --limit 20',
     'pelton dead-letters list --since 1h',
     'pelton dead-letters list --model flight-delay --reason schema-mismatch --json',
     'pelton dead-letters list --text "not served"',
   ]
-  return addFilterOptions(new Command('list').summary('list dead letters, oldest first'))
+  return addFilterOptions(new Command('list').summary('list dead letters, oldest or newest first'))
     .option('--from <sequence>', 'go on from this sequence', wholeNumber)
     .option('--limit <n>', 'how many at most', wholeNumber, 50)
+    .option('--newest', 'newest first')
     .option('--json', 'one JSON object a line')
     .addHelpText('after', helpTail(examples, FAILED))
     .action((options: ListArguments) => runCommand((run) => list(run, options)))
@@ -124,14 +128,17 @@ function discardCommand(): Command {
     .addHelpText('after', helpTail(examples, { failed: 'some could not be discarded: a replay has them' }))
     .action((which: readonly string[], options: FilterArguments & RecordedArguments) =>
       runCommand((run) =>
-        removeCommand(run, {
-          outcome: 'discarded',
-          which: which.map(readWhich),
-          filter: readFilter(options),
-          because: options.because,
-          by: operator(options.by),
-          isSure: options.yes === true,
-        }),
+        removeCommand(
+          run,
+          {
+            outcome: 'discarded',
+            which: which.map(readWhich),
+            filter: readFilter(options),
+            because: options.because,
+            by: operator(options.by),
+          },
+          options.yes === true,
+        ),
       ),
     )
 }
@@ -147,14 +154,17 @@ function purgeCommand(): Command {
     .addHelpText('after', helpTail(examples, { failed: 'some could not be purged: a replay has them' }))
     .action((options: RecordedArguments & { readonly subject: string }) =>
       runCommand((run) =>
-        removeCommand(run, {
-          outcome: 'purged',
-          which: [],
-          filter: { subject: options.subject },
-          because: options.because,
-          by: operator(options.by),
-          isSure: options.yes === true,
-        }),
+        removeCommand(
+          run,
+          {
+            outcome: 'purged',
+            which: [],
+            filter: { subject: options.subject },
+            because: options.because,
+            by: operator(options.by),
+          },
+          options.yes === true,
+        ),
       ),
     )
 }
@@ -168,23 +178,20 @@ function historyCommand(): Command {
 }
 
 async function list(run: CommandRun, options: ListArguments): Promise<number> {
-  const { terminal, signal } = run
-  const from = options.from === undefined ? {} : { fromSequence: options.from }
+  const { terminal } = run
+  const { from, limit, newest } = options
   return withBroker(run, async ({ connection }) => {
-    const rows: string[][] = [LIST_HEADING]
-    let shown = 0
-    for await (const entry of browseDeadLetters(connection, { filter: readFilter(options), ...from })) {
-      if (signal.aborted) break
-      if (++shown > options.limit) {
-        terminal.note(`there are more; go on with --from ${entry.sequence}`)
-        break
-      }
-      if (options.json === true) terminal.json(describeEntry(entry))
-      else rows.push(listRow(entry))
-    }
-    if (options.json === true) return EXIT_CODES.ok
-    if (rows.length === 1) terminal.note('no dead letters')
-    else terminal.table(rows)
+    const page = await pageDeadLetters(connection, {
+      filter: readFilter(options),
+      limit,
+      first: newest === true ? 'newest' : 'oldest',
+      ...(from !== undefined && { cursor: from }),
+    })
+    if (options.json === true) for (const entry of page.entries) terminal.json(describeEntry(entry))
+    else if (page.entries.length === 0) terminal.note('no dead letters')
+    else terminal.table([LIST_HEADING, ...page.entries.map(listRow)])
+    const order = newest === true ? '--newest ' : ''
+    if (page.next !== undefined) terminal.note(`there are more; go on with ${order}--from ${page.next}`)
     return EXIT_CODES.ok
   })
 }

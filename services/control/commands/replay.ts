@@ -1,6 +1,8 @@
+import { readFile } from 'node:fs/promises'
 import { Command, InvalidArgumentError } from 'commander'
 import { EXIT_CODES } from '../../../shared/runtime/lifecycle.ts'
 import type { Lane } from '../../../shared/sdk/contract/subjects.ts'
+import { PeltonError } from '../../../shared/sdk/errors.ts'
 import { withBroker } from '../broker.ts'
 import { type CommandRun, helpTail, runCommand } from '../command-run.ts'
 import {
@@ -9,13 +11,12 @@ import {
   operator,
   readFilter,
 } from '../dead-letters/filter-options.ts'
-import { type OpsStore, withStore } from '../dead-letters/with-store.ts'
+import { withStore } from '../dead-letters/with-store.ts'
 import { lane, wholeNumber } from '../option-values.ts'
-import { askFor, type Control, createTask, takeTask } from '../replay/control.ts'
-import { planReplay } from '../replay/plan.ts'
-import { runReplay } from '../replay/runner.ts'
+import { readPatch } from '../replay/json-patch.ts'
+import * as replays from '../replay/replays.ts'
 import { countsText, planLines, progressLine, taskLines } from '../replay/show.ts'
-import { type KeptTask, listTasks, type ReplayOptions, type ReplayTask, readTask } from '../replay/task.ts'
+import { listTasks, type ReplayOptions, type ReplayTask, readTask } from '../replay/task.ts'
 
 interface ReplayArguments extends FilterArguments {
   readonly lane: Lane
@@ -26,6 +27,8 @@ interface ReplayArguments extends FilterArguments {
   readonly maxFailureShare: number
   readonly modelVersion?: string
   readonly keepDeadline?: boolean
+  readonly dropVersion?: boolean
+  readonly patch?: string
   readonly by?: string
   readonly json?: boolean
 }
@@ -48,15 +51,20 @@ export function replayCommand(): Command {
 
 function addReplayOptions(command: Command): Command {
   return addFilterOptions(command)
-    .option('--lane <lane>', 'lane they are sent to', lane, 'low')
+    .option('--lane <lane>', 'lane they are sent to', lane, replays.DEFAULT_OPTIONS.lane)
     .option('--cap <n>', 'send this many at most', wholeNumber)
     .option('--model-version <version>', 'model version that shall answer')
+    .option('--drop-version', 'do not ask for the model version their producers asked for')
     .option('--keep-deadline', 'send them with the deadline they had, also where it has passed')
+    .option('--patch <file>', 'JSON Patch (RFC 6902) for each payload: a file, or the JSON itself')
     .option('--json', 'as one JSON object')
 }
 
 function planCommand(): Command {
-  const examples = ['pelton replay plan --model flight-delay', 'pelton replay plan --reason unknown-model']
+  const examples = [
+    'pelton replay plan --model flight-delay',
+    'pelton replay plan --reason schema-mismatch --patch mend.json',
+  ]
   return addReplayOptions(new Command('plan').summary('count what a replay would do; changes nothing'))
     .addHelpText('after', helpTail(examples, { failed: 'the broker does not answer' }))
     .action((options: ReplayArguments) => runCommand((run) => plan(run, options)))
@@ -66,12 +74,23 @@ function startCommand(): Command {
   const examples = [
     'pelton replay start --reason unknown-model --model flight-delay',
     'pelton replay start --model flight-delay --rate 500 --ramp 60 --lane normal --model-version 3',
+    `pelton replay start --reason schema-mismatch --patch '[{"op":"remove","path":"/features/extra"}]'`,
   ]
   return addReplayOptions(new Command('start').summary('send dead letters again, and wait for each outcome'))
-    .option('--rate <n>', 'events a second', wholeNumber, 100)
-    .option('--ramp <seconds>', 'seconds until the full rate', seconds, 10)
-    .option('--in-flight <n>', 'events without an outcome at most', wholeNumber, 256)
-    .option('--max-failure-share <share>', 'pause when more of the last outcomes failed again', share, 0.5)
+    .option('--rate <n>', 'events a second', wholeNumber, replays.DEFAULT_OPTIONS.rate)
+    .option('--ramp <seconds>', 'seconds until the full rate', seconds, replays.DEFAULT_OPTIONS.rampSeconds)
+    .option(
+      '--in-flight <n>',
+      'events without an outcome at most',
+      wholeNumber,
+      replays.DEFAULT_OPTIONS.inFlight,
+    )
+    .option(
+      '--max-failure-share <share>',
+      'pause when more of the last outcomes failed again',
+      share,
+      replays.DEFAULT_OPTIONS.maxFailureShare,
+    )
     .option('--by <name>', 'who does it, for the record')
     .addHelpText('after', helpTail(examples, { ok: 'every dead letter was handled', failed: RUN_FAILED }))
     .action((options: ReplayArguments) => runCommand((run) => start(run, options), PAUSING))
@@ -140,9 +159,9 @@ function listCommand(): Command {
 }
 
 async function plan(run: CommandRun, given: ReplayArguments): Promise<number> {
+  const options = await readOptions(given)
   return withBroker(run, async ({ connection }) => {
-    const options = readOptions(given)
-    const found = await planReplay(connection, readFilter(given), options)
+    const found = await replays.plan({ connection }, { filter: readFilter(given), options })
     if (given.json === true) run.terminal.json(found)
     else for (const line of planLines(found, options)) run.terminal.print(line)
     return EXIT_CODES.ok
@@ -150,18 +169,24 @@ async function plan(run: CommandRun, given: ReplayArguments): Promise<number> {
 }
 
 async function start(run: CommandRun, given: ReplayArguments): Promise<number> {
+  const options = await readOptions(given)
   return withStore(run, async (store) => {
-    const options = readOptions(given)
-    const filter = readFilter(given)
-    const found = await planReplay(store.connection, filter, options)
-    for (const line of planLines(found, options)) run.terminal.note(line)
-    if (found.sent === 0 || run.signal.aborted) {
+    const { running } = await replays.start(
+      store,
+      { filter: readFilter(given), options },
+      {
+        ...replayRun(run, given.by),
+        onPlan: (found) => {
+          for (const line of planLines(found, options)) run.terminal.note(line)
+        },
+      },
+    )
+    if (running === undefined) {
       run.terminal.note('nothing was sent')
       return run.signal.aborted ? EXIT_CODES.failed : EXIT_CODES.ok
     }
-    const kept = await createTask(control(store, given.by), filter, options, found)
-    run.terminal.note(`task ${kept.value.id}`)
-    return conclude(run, store, kept, given.json === true)
+    run.terminal.note(`task ${running.task.id}`)
+    return conclude(run, await running.ended, given.json === true)
   })
 }
 
@@ -172,8 +197,8 @@ async function resume(run: CommandRun, id: string, given: Partial<ReplayArgument
       ...(rate !== undefined && { rate }),
       ...(maxFailureShare !== undefined && { maxFailureShare }),
     }
-    const kept = await takeTask(control(store, by), id, change)
-    return conclude(run, store, kept, json === true)
+    const running = await replays.resume(store, id, { ...replayRun(run, by), change })
+    return conclude(run, await running.ended, json === true)
   })
 }
 
@@ -184,9 +209,7 @@ async function halt(
   { by }: { readonly by?: string },
 ): Promise<number> {
   return withStore(run, async (store) => {
-    const mine = control(store, by)
-    const obeyed = await askFor(mine, id, state)
-    const task = obeyed ?? (await work(run, store, await takeTask(mine, id, {}, state)))
+    const task = await replays.halt(store, id, state, replayRun(run, by))
     for (const line of taskLines(task)) run.terminal.print(line)
     return task.state === state ? EXIT_CODES.ok : EXIT_CODES.failed
   })
@@ -213,36 +236,58 @@ async function list(run: CommandRun, options: { readonly json?: boolean }): Prom
   })
 }
 
-async function conclude(run: CommandRun, store: OpsStore, kept: KeptTask, json: boolean): Promise<number> {
-  const task = await work(run, store, kept)
-  if (json) run.terminal.json(task)
-  else for (const line of taskLines(task)) run.terminal.print(line)
-  if (task.state === 'paused') run.terminal.note(`go on with: pelton replay resume ${task.id}`)
+function conclude({ terminal }: CommandRun, task: ReplayTask, json: boolean): number {
+  if (json) terminal.json(task)
+  else for (const line of taskLines(task)) terminal.print(line)
+  if (task.state === 'paused') terminal.note(`go on with: pelton replay resume ${task.id}`)
   return task.state === 'done' ? EXIT_CODES.ok : EXIT_CODES.failed
 }
 
-function work({ signal, terminal }: CommandRun, store: OpsStore, kept: KeptTask): Promise<ReplayTask> {
-  const onProgress = (progress: Parameters<typeof progressLine>[0]): void =>
-    terminal.progress(progressLine(progress))
-  return runReplay({ ...store, now: () => new Date(), signal, onProgress }, kept)
-}
-
-function control({ keyValue }: OpsStore, by: string | undefined): Control {
-  return { keyValue, by: operator(by), now: () => new Date() }
-}
-
-function readOptions(given: ReplayArguments): ReplayOptions {
-  const { lane: to, rate, ramp, inFlight, cap, maxFailureShare, modelVersion, keepDeadline } = given
+function replayRun({ signal, terminal }: CommandRun, by: string | undefined): replays.ReplayRun {
   return {
+    by: operator(by),
+    signal,
+    onProgress: (progress) => terminal.progress(progressLine(progress)),
+  }
+}
+
+async function readOptions(given: ReplayArguments): Promise<ReplayOptions> {
+  const {
     lane: to,
     rate,
-    rampSeconds: ramp,
+    ramp,
     inFlight,
+    cap,
     maxFailureShare,
+    modelVersion,
+    keepDeadline,
+    dropVersion,
+  } = given
+  const patch = given.patch === undefined ? undefined : await readPatchOption(given.patch)
+  return {
+    ...replays.DEFAULT_OPTIONS,
+    lane: to,
+    ...(rate !== undefined && { rate, rampSeconds: ramp, inFlight, maxFailureShare }),
     keepDeadline: keepDeadline === true,
+    ...(dropVersion === true && { dropVersion }),
     ...(cap !== undefined && { cap }),
     ...(modelVersion !== undefined && { modelVersion }),
+    ...(patch !== undefined && { patch }),
   }
+}
+
+/** A patch that is none is refused before anything is asked of the broker. */
+async function readPatchOption(given: string): Promise<string> {
+  const isInline = /^\s*[[{]/.test(given)
+  const text = isInline
+    ? given
+    : await readFile(given, 'utf8').catch((cause: unknown) => {
+        const remedy = 'Name a file that exists, or give the JSON itself.'
+        const details = { field: '--patch', value: given, remedy }
+        throw new PeltonError('invalid-argument', 'the file cannot be read', details, cause)
+      })
+  readPatch(text)
+  return text
 }
 
 function seconds(text: string): number {

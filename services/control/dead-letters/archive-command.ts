@@ -6,11 +6,8 @@ import { PeltonError } from '../../../shared/sdk/errors.ts'
 import { withBroker } from '../broker.ts'
 import type { CommandRun } from '../command-run.ts'
 import { readLines } from '../publish/lines.ts'
-import { newId } from '../replay/task.ts'
-import { keepAct } from './acts.ts'
-import { archiveDeadLetter, type Imported, importDeadLetter } from './archive.ts'
-import { readDeadLetters } from './browse.ts'
 import type { DeadLetterFilter } from './filter.ts'
+import { exportLines, importLines } from './transfer.ts'
 import { withStore } from './with-store.ts'
 
 /** Writes the dead letters that match, one JSON object a line, to a new file or standard output. */
@@ -22,9 +19,8 @@ export async function exportCommand(
   const output = await openOutput(file)
   let written = 0
   await withBroker(run, async ({ connection }) => {
-    for await (const letter of readDeadLetters(connection, { filter })) {
-      if (run.signal.aborted) break
-      if (!output.write(`${JSON.stringify(archiveDeadLetter(letter))}\n`)) await once(output, 'drain')
+    for await (const line of exportLines(connection, filter, run.signal)) {
+      if (!output.write(line)) await once(output, 'drain')
       run.terminal.progress(`${++written} written`)
     }
   })
@@ -35,35 +31,15 @@ export async function exportCommand(
 
 /** Stores archived dead letters. Those that are there, or have a prediction, stay as they are. */
 export async function importCommand(run: CommandRun, file: string, by: string): Promise<number> {
+  const { signal } = run
   const input = await openInput(file)
-  const counts: Record<Imported, number> = { stored: 0, present: 0, answered: 0 }
-  const failure = await withStore(run, async ({ connection, window, keyValue }) => {
-    let error: unknown
-    try {
-      for await (const { number, bytes } of readLines(input, run.signal)) {
-        const imported = await importDeadLetter(connection, window, bytes).catch((thrown: unknown) => {
-          throw atLine(number, thrown)
-        })
-        counts[imported]++
-      }
-    } catch (thrown) {
-      error = thrown
-    }
-    const now = new Date()
-    const isComplete = error === undefined && !run.signal.aborted
-    const what = { id: newId(now), what: 'imported', by, at: now.toISOString(), because: '' } as const
-    await keepAct(keyValue, { ...what, asked: {}, counts, isComplete })
-    return error
-  }).finally(() => input.destroy())
+  const { counts, error } = await withStore(run, (store) =>
+    importLines(store, readLines(input, signal), { by, signal }),
+  ).finally(() => input.destroy())
   const { stored, present, answered } = counts
   run.terminal.print(`${stored} stored, ${present} there already, ${answered} answered by a prediction`)
-  if (failure !== undefined) throw failure
-  return run.signal.aborted ? EXIT_CODES.failed : EXIT_CODES.ok
-}
-
-function atLine(number: number, thrown: unknown): unknown {
-  if (!(thrown instanceof PeltonError)) return thrown
-  return new PeltonError(thrown.code, `line ${number}: ${thrown.description}`, {}, thrown)
+  if (error !== undefined) throw error
+  return signal.aborted ? EXIT_CODES.failed : EXIT_CODES.ok
 }
 
 async function openOutput(file: string): Promise<Writable> {

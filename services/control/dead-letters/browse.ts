@@ -54,7 +54,7 @@ export async function* readDeadLetters(
 
 async function* readMatching(
   connection: NatsConnection,
-  { filter = {}, fromSequence, toSequence = Number.MAX_SAFE_INTEGER }: BrowseOptions,
+  { filter = {}, fromSequence, toSequence }: BrowseOptions,
   headersOnly: boolean,
 ): AsyncGenerator<ReadMessage> {
   const start =
@@ -64,11 +64,10 @@ async function* readMatching(
         ? { deliver_policy: 'by_start_time', opt_start_time: filter.since }
         : { deliver_policy: 'all' }
   const subject = `deadletters.${filter.model === undefined ? '*' : encodeSegment(filter.model)}.*`
-  const messages = readMessages(connection, { stream: STREAMS.deadLetters, subject, start, headersOnly })
-  for await (const message of messages) {
-    if (message.sequence > toSequence) return
+  const upTo = toSequence === undefined ? {} : { toSequence }
+  const stream = STREAMS.deadLetters
+  for await (const message of readMessages(connection, { stream, subject, start, headersOnly, ...upTo }))
     if (matchesFilter(filter, toEntry(message))) yield message
-  }
 }
 
 function toEntry({ subject, sequence, storedAt, headers, body }: ReadMessage): DeadLetterEntry {
@@ -115,6 +114,8 @@ export function describeEntry({ sequence, model, token, sizeBytes, headers }: De
     reason: readHeader(headers, HEADERS.deadLetterReason) ?? 'unknown',
     description: readHeader(headers, HEADERS.deadLetterDescription) ?? '',
     stage: readHeader(headers, HEADERS.stage),
+    askedVersion: readHeader(headers, HEADERS.modelVersion),
+    failedVersion: readHeader(headers, HEADERS.failedVersion),
     attempt: Number(readHeader(headers, HEADERS.attempt) ?? 1),
     failures: historyOf(headers).length,
     replay: readHeader(headers, HEADERS.replay),
@@ -127,8 +128,27 @@ export function describeEntry({ sequence, model, token, sizeBytes, headers }: De
   }
 }
 
-/** The failures of an event so far, oldest first: `<time> <reason> attempt=<n>`. */
-export function historyOf(headers: Headers): string[] {
-  const text = readHeader(headers, HEADERS.history)
-  return text === undefined || text === '' ? [] : text.split('; ')
+/** One failure of an event, as its dead letter remembers it. */
+export interface PastFailure {
+  /** RFC 3339. */
+  readonly at: string
+  readonly reason: string
+  /** Which attempt it was, from 1; a replay begins again at 1. */
+  readonly attempt: number
+  /** Version of the model that ran, where known. */
+  readonly version?: string
+  /** Task of the replay that sent it, if one did. */
+  readonly replay?: string
+}
+
+/** The failures of an event so far, oldest first, at most eight. What cannot be read is left out. */
+export function historyOf(headers: Headers): PastFailure[] {
+  const entries = readHeader(headers, HEADERS.history)?.split('; ') ?? []
+  return entries.flatMap((entry) => {
+    const [at = '', reason = '', ...rest] = entry.split(' ')
+    const { attempt, version, replay } = Object.fromEntries(rest.map((fact) => fact.split('=')))
+    if (Number.isNaN(Date.parse(at)) || reason === '') return []
+    const known = { ...(version !== undefined && { version }), ...(replay !== undefined && { replay }) }
+    return [{ at, reason, attempt: Number(attempt ?? 1), ...known }]
+  })
 }

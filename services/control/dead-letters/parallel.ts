@@ -1,9 +1,14 @@
 const AT_ONCE = 32
 
-/** Does something with each item, a few at once; rejects with the first error once those under way have ended. */
+/**
+ * Does something with each item, a few at once; rejects with the first error once those under way have ended.
+ *
+ * @param atOnce @default 32
+ */
 export async function inParallel<Item>(
   items: readonly Item[],
   work: (item: Item) => Promise<unknown>,
+  atOnce = AT_ONCE,
 ): Promise<void> {
   const rest = items.values()
   const errors: unknown[] = []
@@ -13,6 +18,6 @@ export async function inParallel<Item>(
       await work(item).catch((error: unknown) => errors.push(error))
     }
   }
-  await Promise.all(Array.from({ length: Math.min(AT_ONCE, items.length) }, next))
+  await Promise.all(Array.from({ length: Math.min(atOnce, items.length) }, next))
   if (errors.length > 0) throw errors[0]
 }

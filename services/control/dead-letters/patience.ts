@@ -1,9 +1,29 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { PeltonError } from '../../../shared/sdk/errors.ts'
-import { ApiRefusal } from '../../../shared/sdk/jetstream/api.ts'
+import { ApiRefusal, NOT_FOUND } from '../../../shared/sdk/jetstream/api.ts'
 
 /** An election or a restart of the broker is over by then. */
 const PATIENCE_MS = 60_000
+
+/** How long something that fails is tried again. */
+export interface Patience {
+  /** Whether this may pass, and there is time left. */
+  bears(thrown: unknown): boolean
+  /** Milliseconds until the next try: longer each time. */
+  pauseMs(): number
+}
+
+export function createPatience(): Patience {
+  const until = performance.now() + PATIENCE_MS
+  let pauseMs = 25
+  return {
+    bears: (thrown) => mayPass(thrown) && performance.now() <= until,
+    pauseMs: () => {
+      pauseMs = Math.min(1_000, 2 * pauseMs)
+      return pauseMs
+    },
+  }
+}
 
 /**
  * Asks again while the broker does not answer, restarts or elects a leader. Only for what may be done twice.
@@ -11,19 +31,20 @@ const PATIENCE_MS = 60_000
  * @throws what was thrown last, after a minute, or at once for anything else
  */
 export async function patiently<Answer>(ask: () => Promise<Answer>): Promise<Answer> {
-  const until = performance.now() + PATIENCE_MS
-  for (let pauseMs = 50; ; pauseMs = Math.min(1_000, 2 * pauseMs)) {
+  for (const patience = createPatience(); ; ) {
     try {
       return await ask()
     } catch (thrown) {
-      if (!mayPass(thrown) || performance.now() > until) throw thrown
-      await sleep(pauseMs)
+      if (!patience.bears(thrown)) throw thrown
+      await sleep(patience.pauseMs())
     }
   }
 }
 
 function mayPass(thrown: unknown): boolean {
-  if (thrown instanceof ApiRefusal) return thrown.status === 503 || thrown.status === 429
+  // A temporary consumer is gone with the broker that held it: its reader makes another.
+  if (thrown instanceof ApiRefusal)
+    return thrown.status === 503 || thrown.status === 429 || thrown.code === NOT_FOUND.consumer
   return (
     thrown instanceof PeltonError && (thrown.code === 'broker-unavailable' || thrown.code === 'stream-full')
   )

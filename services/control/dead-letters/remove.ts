@@ -1,10 +1,14 @@
 import type { NatsConnection } from '@nats-io/transport-node'
-import type { PublishWindow } from '../../../shared/sdk/jetstream/publish-window.ts'
+import { HEADERS, readHeader } from '../../../shared/sdk/contract/headers.ts'
+import { removalMark } from '../../../shared/sdk/contract/outcome.ts'
+import { STORES } from '../../../shared/sdk/contract/topology.ts'
+import { type PublishWindow, publishError } from '../../../shared/sdk/jetstream/publish-window.ts'
 import type { Hold, Holds } from '../replay/holds.ts'
 import { originOf } from '../replay/message.ts'
-import type { DeadLetterEntry } from './browse.ts'
+import { type DeadLetterEntry, findDeadLetter } from './browse.ts'
 import { type Ended, recordEnded, removeDeadLetter } from './ledger.ts'
 import { inParallel } from './parallel.ts'
+import { patiently } from './patience.ts'
 
 export interface RemoveDeps {
   readonly connection: NatsConnection
@@ -29,7 +33,8 @@ export interface RemovalCounts {
 const AT_ONCE = 200
 
 /**
- * Removes dead letters one by one: taken, named in the ledger, removed by sequence, let go. Killed in between, the same
+ * Removes dead letters one by one: taken, found to be there still, named in the ledger, marked so that no worker makes them anew, removed by
+ * sequence, let go. Killed in between, the same
  * again does the rest. What a replay holds is left to it.
  *
  * @param onHeld told who holds what could not be taken
@@ -66,6 +71,11 @@ async function removeGroup(
     if ('heldBy' in held) {
       counts.held++
       onHeld(entry, held.heldBy)
+    } else if (
+      (await patiently(() => findDeadLetter(connection, { sequence: entry.sequence }))) === undefined
+    ) {
+      counts.gone++ // a replay was faster: the ledger must not name it twice
+      await holds.release(held)
     } else taken.push({ entry, release: () => holds.release(held) })
   })
   await recordEnded(
@@ -75,9 +85,20 @@ async function removeGroup(
     taken.flatMap(({ entry }) => endedOf(entry)),
   )
   await inParallel(taken, async ({ entry, release }) => {
+    await mark(window, entry)
     if (await removeDeadLetter(connection, entry.sequence, outcome === 'purged')) counts.removed++
     else counts.gone++
     await release()
+  })
+}
+
+/** Its event may be handed out once more: an acknowledgement can be lost. */
+async function mark(window: PublishWindow, { token, headers }: DeadLetterEntry): Promise<void> {
+  const failedAt = readHeader(headers, HEADERS.failedAt)
+  if (failedAt === undefined) return
+  await patiently(async () => {
+    const reply = await window.publish(removalMark(token, failedAt))
+    if (reply.kind !== 'stored') throw publishError(STORES.starts, reply)
   })
 }
 

@@ -33,7 +33,7 @@ export function printDeadLetter(terminal: Terminal, letter: StoredDeadLetter): v
   )
   for (const line of alignColumns(known)) terminal.print(`  ${line}`)
   const sections: [string, readonly string[]][] = [
-    ['History', historyOf(letter.headers)],
+    ['History', historyLines(letter)],
     ['Headers', [...letter.headers].map(([name, value]) => `${name}: ${value}`)],
     [`Payload (${showBytes(letter.sizeBytes)})`, payloadLines(readPayload(letter.headers, letter.body))],
   ]
@@ -41,6 +41,17 @@ export function printDeadLetter(terminal: Terminal, letter: StoredDeadLetter): v
     terminal.print(`\n${terminal.strong(title)}`)
     for (const line of lines) terminal.print(`  ${line}`)
   }
+}
+
+function historyLines({ headers }: StoredDeadLetter): string[] {
+  const rows = historyOf(headers).map(({ at, reason, attempt, version, replay }) => [
+    at,
+    reason,
+    `attempt ${attempt}`,
+    version === undefined ? '' : `version ${version}`,
+    replay === undefined ? '' : `replay ${replay}`,
+  ])
+  return alignColumns(rows)
 }
 
 function payloadLines(payload: ShownPayload): string[] {

@@ -1,17 +1,6 @@
-import type { NatsConnection } from '@nats-io/transport-node'
-import { PublishWindow } from '../../../shared/sdk/jetstream/publish-window.ts'
 import { withBroker } from '../broker.ts'
 import type { CommandRun } from '../command-run.ts'
-import { createHolds, type Holds } from '../replay/holds.ts'
-import { type KeyValue, openKeyValue } from '../replay/key-value.ts'
-
-/** What commands that change something work with. */
-export interface OpsStore {
-  readonly connection: NatsConnection
-  readonly window: PublishWindow
-  readonly keyValue: KeyValue
-  readonly holds: Holds
-}
+import { type OpsStore, openStore } from './store.ts'
 
 /** Does something with the broker, its dead letters, and the records about them. */
 export function withStore<Result>(
@@ -19,12 +8,11 @@ export function withStore<Result>(
   work: (store: OpsStore) => Promise<Result>,
 ): Promise<Result> {
   return withBroker(run, async ({ connection }) => {
-    const window = new PublishWindow(connection)
-    const keyValue = openKeyValue(connection, window)
+    const store = openStore(connection)
     try {
-      return await work({ connection, window, keyValue, holds: createHolds(keyValue) })
+      return await work(store)
     } finally {
-      window.close()
+      store.close()
     }
   })
 }

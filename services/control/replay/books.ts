@@ -19,6 +19,8 @@ export interface BooksDeps {
 type End = 'predicted' | 'failed' | 'superseded'
 
 const FLUSH_MS = 250
+/** The broker would have no time for live events in the milliseconds that many more at once take. */
+const CHANGES_AT_ONCE = 8
 /** Written this often also when nothing ended: the sign of life of the process that runs the task. */
 const SIGN_MS = 1_000
 const MOST_AT_ONCE = 500
@@ -93,7 +95,8 @@ export class Books {
     const batch = this.#ended.slice(0, MOST_AT_ONCE)
     const answered = batch.filter(({ end }) => end !== 'failed').map(({ taken }) => taken)
     await recordEnded(window, 'replayed', this.task.by, answered.flatMap(endedOf))
-    await inParallel(answered, ({ hold }) => removeDeadLetter(connection, hold.sequence))
+    const remove = ({ hold }: TakenHold): Promise<boolean> => removeDeadLetter(connection, hold.sequence)
+    await inParallel(answered, remove, CHANGES_AT_ONCE)
     await this.#change((task) => ({
       ...task,
       updatedAt: this.#deps.now().toISOString(),
@@ -105,6 +108,7 @@ export class Books {
     await inParallel(
       batch.map(({ taken }) => taken),
       (taken) => holds.release(taken),
+      CHANGES_AT_ONCE,
     )
   }
 

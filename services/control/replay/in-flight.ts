@@ -3,17 +3,23 @@ import { uniqueInbox } from '../../../shared/sdk/jetstream/publish-window.ts'
 import { findDeadLetter } from '../dead-letters/browse.ts'
 import { patiently } from '../dead-letters/patience.ts'
 import type { TakenHold } from './holds.ts'
-import { readRegister } from './traces.ts'
+import { isInFeatures, readRegister, waitsInRetries } from './traces.ts'
 
 export type ReplayEnd = 'predicted' | 'failed'
 
 export interface InFlightDeps {
   readonly connection: NatsConnection
   readonly onEnd: (taken: TakenHold, end: ReplayEnd) => void
+  /** Told of a replay that is nowhere any more and has no outcome: FEATURES was purged, or lost its end. */
+  readonly onLost: (taken: TakenHold) => void
 }
 
 interface Waiting {
   readonly taken: TakenHold
+  /** Where it lies in FEATURES, once that is known. */
+  sequence: number | undefined
+  /** When to make sure that it is still somewhere. */
+  searchAt: number
   /** When to look at the register without having been woken. */
   lookAt: number
   isLooking: boolean
@@ -24,6 +30,8 @@ interface Waiting {
 const TICK_MS = 100
 /** The wake-up comes without guarantee: every so often the register is read all the same. */
 const LOOK_MS = 2_000
+/** Outcomes come sooner; what takes longer is searched for this often. */
+const SEARCH_MS = 10_000
 const LOOKS_AT_ONCE = 32
 /** A worker stores the notice first, then the dead letter; one that died in between leaves the old dead letter. */
 const RENEWAL_MS = 30_000
@@ -60,9 +68,16 @@ export class InFlight {
     return this.#prefix + token
   }
 
-  add(taken: TakenHold): void {
-    const lookAt = performance.now() + LOOK_MS
-    this.#waiting.set(taken.token, { taken, lookAt, isLooking: false, failedAt: undefined })
+  add(taken: TakenHold, sequence?: number): void {
+    const now = performance.now()
+    const times = { lookAt: now + LOOK_MS, searchAt: now + SEARCH_MS, failedAt: undefined }
+    this.#waiting.set(taken.token, { taken, sequence, ...times, isLooking: false })
+  }
+
+  /** Says where a replay lies in FEATURES: only then it can be found out that it is lost. */
+  placed(token: string, sequence: number): void {
+    const waiting = this.#waiting.get(token)
+    if (waiting !== undefined) waiting.sequence = sequence
   }
 
   remove(token: string): void {
@@ -113,9 +128,26 @@ export class InFlight {
   async #lookAt(waiting: Waiting): Promise<void> {
     const { taken } = waiting
     const end = await this.#endOf(waiting)
+    if (end === undefined && (await this.#isLost(waiting)) && this.#waiting.get(taken.token) === waiting) {
+      waiting.sequence = undefined // nothing is searched for until it is sent again
+      this.#deps.onLost(taken)
+    }
     if (end === undefined || this.#waiting.get(taken.token) !== waiting) return
     this.#deps.onEnd(taken, end)
     this.remove(taken.token)
+  }
+
+  /** First where it would be, then whether it ended meanwhile: what is in neither place is lost. */
+  async #isLost(waiting: Waiting): Promise<boolean> {
+    const { token, hold } = waiting.taken
+    const { connection } = this.#deps
+    if (hold.sent === undefined || waiting.sequence === undefined) return false
+    if (performance.now() < waiting.searchAt) return false
+    waiting.searchAt = performance.now() + SEARCH_MS
+    if (await isInFeatures(connection, waiting.sequence)) return false
+    if (await waitsInRetries(connection, token, hold.sent.subject)) return false
+    const register = await readRegister(connection, hold.sent.model, token)
+    return register.kind === 'empty' || register.sequence === hold.sent.supersedes
   }
 
   async #endOf(waiting: Waiting): Promise<ReplayEnd | undefined> {

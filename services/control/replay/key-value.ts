@@ -68,10 +68,11 @@ export function openKeyValue(connection: NatsConnection, window: PublishWindow):
     async *list<Value>(prefix: string) {
       const start = { deliver_policy: 'last_per_subject' }
       const messages = readMessages(connection, { stream: STREAM, subject: subject(`${prefix}.>`), start })
-      for await (const { subject: from, sequence, body } of messages) {
-        const key = from.slice(subject('').length)
-        yield { key, revision: sequence, value: parse<Value>(key, body) }
-      }
+      // A key that is changed meanwhile may come twice: its last revision counts.
+      const last = new Map<string, { readonly revision: number; readonly body: Uint8Array }>()
+      for await (const { subject: from, sequence, body } of messages)
+        last.set(from.slice(subject('').length), { revision: sequence, body })
+      for (const [key, { revision, body }] of last) yield { key, revision, value: parse<Value>(key, body) }
     },
   }
 }

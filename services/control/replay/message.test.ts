@@ -2,7 +2,8 @@ import { describe, expect, it } from 'vitest'
 import { readEvent } from '../../../shared/sdk/contract/event.ts'
 import type { Headers } from '../../../shared/sdk/contract/headers.ts'
 import { deadLetterMessage } from '../../../shared/sdk/contract/outcome.ts'
-import { originOf, replayMessage } from './message.ts'
+import { payloadDigest } from '../../../shared/sdk/contract/token.ts'
+import { isSameEvent, originOf, replayMessage } from './message.ts'
 
 const SUBJECT = 'due.vip.m%2Fx.high.AAAAAAAAAAAAAAAAAAAAAA'
 const original = readEvent({
@@ -18,6 +19,7 @@ const original = readEvent({
     ['pelton-replay', 'earlier'],
     ['pelton-supersedes', '4'],
     ['pelton-attempt', '3'],
+    ['pelton-model-version', '5'],
     ['x-own', 'kept'],
   ]),
   body: Buffer.from('{}'),
@@ -33,11 +35,14 @@ const lower = (entries: readonly (readonly [string, string])[]): Headers =>
 const letter = { model: 'm/x', token: original.token, headers: lower(written.headers), body: written.body }
 const options = { lane: 'low', keepDeadline: false } as const
 
-function replay(change: Parameters<typeof replayMessage>[2] = options) {
+function replay(
+  change: Parameters<typeof replayMessage>[2] = options,
+  edited?: Parameters<typeof replayMessage>[3],
+) {
   const found = originOf(letter)
   if (found === undefined) throw new Error('this dead letter has no origin')
   const facts = { ...found, task: 'T', supersedes: 9, replyTo: '_INBOX.r.t' }
-  const message = replayMessage(letter, facts, change)
+  const message = replayMessage(letter, facts, change, edited)
   const headers = lower(message.headers)
   const stored = { ...message, headers, stream: 'FEATURES', epoch: 'later', sequence: 99 }
   return { message, headers, event: readEvent(stored) }
@@ -63,9 +68,16 @@ describe('the event of a dead letter, sent again', () => {
     expect(headers.get('pelton-replay')).toBe('T')
   })
 
-  it('asks for no version that only says who failed, has no deadline, and no message id', () => {
+  it('asks for the version its producer asked for, not the one that failed, unless told to drop it', () => {
+    expect(letter.headers.get('pelton-failed-version')).toBe('7')
+    expect(replay().event.modelVersion).toBe('5')
+    expect(replay({ ...options, dropVersion: true }).event.modelVersion).toBeUndefined()
+    expect(replay({ ...options, dropVersion: true, modelVersion: '8' }).event.modelVersion).toBe('8')
+    expect(replay().headers.has('pelton-failed-version')).toBe(false)
+  })
+
+  it('has no deadline and no message id', () => {
     const { event, headers } = replay()
-    expect(event.modelVersion).toBeUndefined()
     expect(event.expiresAt).toBeUndefined()
     const left = [...headers.keys()].filter((name) => /^(x-(dead|orig|failed|first|deliv)|nats-)/.test(name))
     expect(left).toEqual(['nats-expected-stream'])
@@ -78,8 +90,42 @@ describe('the event of a dead letter, sent again', () => {
   })
 
   it('writes each header once', () => {
-    const names = replay().message.headers.map(([name]) => name.toLowerCase())
-    expect(new Set(names).size).toBe(names.length)
+    const edited = { body: Buffer.from('[]'), inferenceHeaderLength: 2 }
+    for (const { message } of [replay(), replay({ ...options, modelVersion: '8' }, edited)]) {
+      const names = message.headers.map(([name]) => name.toLowerCase())
+      expect(new Set(names).size).toBe(names.length)
+    }
+  })
+
+  it('with another payload is the same event, and tells the digest of its first one', () => {
+    const { message, event, headers } = replay(options, {
+      body: Buffer.from('[1]'),
+      inferenceHeaderLength: 3,
+    })
+    expect(event.token).toBe(original.token)
+    expect(Buffer.from(event.body).toString()).toBe('[1]')
+    expect(event.inferenceHeaderLength).toBe('3')
+    expect(headers.get('pelton-original-digest')).toBe(payloadDigest(original.body))
+    const again = { ...letter, headers, body: message.body }
+    const facts = {
+      ...(originOf(letter) ?? { origin: original.origin, pool: '' }),
+      task: 'U',
+      supersedes: 10,
+    }
+    const twice = replayMessage(again, { ...facts, replyTo: '_INBOX.r' }, options, {
+      body: Buffer.from('[2]'),
+      inferenceHeaderLength: undefined,
+    })
+    expect(lower(twice.headers).get('pelton-original-digest')).toBe(payloadDigest(original.body))
+  })
+
+  it('is not sent under another identity', () => {
+    const { message } = replay()
+    expect(isSameEvent(message, original.token)).toBe(true)
+    const unreadable = message.headers.map(
+      ([name, value]) => [name, name === 'ce-id' ? '%FF' : value] as const,
+    )
+    expect(isSameEvent({ ...message, headers: unreadable }, original.token)).toBe(false)
   })
 
   it.each(['pelton-token', 'pelton-origin', 'x-original-subject'])('has no origin without %s', (name) => {

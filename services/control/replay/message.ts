@@ -1,10 +1,11 @@
-import { type Origin, writeOrigin } from '../../../shared/sdk/contract/event.ts'
+import { type Origin, readEvent, writeOrigin } from '../../../shared/sdk/contract/event.ts'
 import { HEADERS, type HeaderEntry, type Headers, readHeader } from '../../../shared/sdk/contract/headers.ts'
 import type { OutgoingMessage } from '../../../shared/sdk/contract/outcome.ts'
 import { readRoute, subjects } from '../../../shared/sdk/contract/subjects.ts'
-import { isToken } from '../../../shared/sdk/contract/token.ts'
+import { isToken, payloadDigest } from '../../../shared/sdk/contract/token.ts'
 import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
 import type { DeadLetterEntry, StoredDeadLetter } from '../dead-letters/browse.ts'
+import type { Edited } from './edit.ts'
 import type { ReplayOptions } from './task.ts'
 
 /** Where the event of a dead letter came from: needed to send it there again, and to account for it. */
@@ -44,13 +45,15 @@ export interface ReplayFacts extends DeadLetterOrigin {
 
 /**
  * The event of a dead letter as it is sent again: its payload, its own headers and its identity, as a first attempt.
- * What the dead letter says about its failure stays behind. Without `Nats-Msg-Id`: the broker must not take a second
+ * What the dead letter says about its failure stays behind. With an edit it is still the same event: it carries the
+ * digest of its first payload, so that nobody takes the two for one id used twice. Without `Nats-Msg-Id`: the broker must not take a second
  * replay for the first; the register does.
  */
 export function replayMessage(
   { model, token, headers, body }: Pick<StoredDeadLetter, 'model' | 'token' | 'headers' | 'body'>,
   facts: ReplayFacts,
-  options: Pick<ReplayOptions, 'lane' | 'modelVersion' | 'keepDeadline'>,
+  options: Pick<ReplayOptions, 'lane' | 'modelVersion' | 'dropVersion' | 'keepDeadline'>,
+  edited?: Pick<Edited, 'body' | 'inferenceHeaderLength'>,
 ): OutgoingMessage {
   const own: HeaderEntry[] = [
     [HEADERS.expectedStream, STREAMS.features],
@@ -62,19 +65,36 @@ export function replayMessage(
     [HEADERS.replyTo, facts.replyTo],
   ]
   if (options.modelVersion !== undefined) own.push([HEADERS.modelVersion, options.modelVersion])
+  if (edited?.inferenceHeaderLength !== undefined)
+    own.push([HEADERS.inferenceHeaderLength, String(edited.inferenceHeaderLength)])
+  const original = readHeader(headers, HEADERS.originalDigest)
+  if (original !== undefined || edited !== undefined)
+    own.push([HEADERS.originalDigest, original ?? payloadDigest(body)])
+  const set = new Set(own.map(([name]) => name.toLowerCase()))
   return {
     subject: subjects.feature({ pool: facts.pool, model, lane: options.lane }),
-    headers: [...own, ...eventHeaders(headers, options.keepDeadline)],
-    body,
+    headers: [...own, ...eventHeaders(headers, options).filter(([name]) => !set.has(name))],
+    body: edited?.body ?? body,
   }
+}
+
+/** Whether workers will take a replay for the event of this token: an id that cannot be read makes it another. */
+export function isSameEvent({ subject, headers, body }: OutgoingMessage, token: string): boolean {
+  const lower = new Map(headers.map(([name, value]) => [name.toLowerCase(), value]))
+  const stored = { subject, headers: lower, body, stream: STREAMS.features, epoch: '', sequence: 0 }
+  return readEvent(stored).token === token
 }
 
 /** Pelton's own headers that belong to the event, not to its failure. */
 const KEPT = [HEADERS.contract, HEADERS.publishedAt, HEADERS.history].map((name) => name.toLowerCase())
 
-function eventHeaders(headers: Headers, keepDeadline: boolean): HeaderEntry[] {
+function eventHeaders(
+  headers: Headers,
+  { keepDeadline, dropVersion = false }: Pick<ReplayOptions, 'keepDeadline' | 'dropVersion'>,
+): HeaderEntry[] {
   return [...headers].filter(([name]) => {
     if (name === HEADERS.expiryTime) return keepDeadline
+    if (name === HEADERS.modelVersion.toLowerCase()) return !dropVersion
     if (name.startsWith('pelton-')) return KEPT.includes(name)
     return !/^(?:nats-|x-dead-letter-|x-original-|x-failed-at$|x-first-seen$|x-delivery-count$)/.test(name)
   })

@@ -1,6 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
-import { PeltonError } from '../../../shared/sdk/errors.ts'
 import { streamInfo } from '../../../shared/sdk/jetstream/api.ts'
 import { browseDeadLetters, type DeadLetterEntry } from '../dead-letters/browse.ts'
 import { inParallel } from '../dead-letters/parallel.ts'
@@ -40,8 +39,6 @@ const LAST_OUTCOMES_MS = 5_000
 const PROGRESS_MS = 200
 /** Each send asks the broker four things: more at once gain nothing. */
 const SENT_AT_ONCE = 32
-/** The reader of the dead letters is lost with a broker that restarts: so often in a row it is made again. */
-const MOST_REREADS = 60
 
 /**
  * Runs a task that this process has taken (its `runner` is ours) until it is done, paused or cancelled. Whatever ends
@@ -85,6 +82,7 @@ class ReplayRun {
         this.#watch.add(end === 'failed')
         this.#checkFailures()
       },
+      onLost: (taken) => this.#sendLost(taken),
     })
     this.#watch = createWatch(kept.value.options.maxFailureShare)
     this.#sender = new Sender(deps, {
@@ -113,6 +111,7 @@ class ReplayRun {
     await this.#sendRest()
     await Promise.all(this.#sending)
     await this.#awaitOutcomes()
+    await Promise.all(this.#sending)
     if (this.#trouble !== undefined) throw this.#trouble
     this.#obeyWish()
     return this.#finish()
@@ -143,7 +142,7 @@ class ReplayRun {
     await inParallel(left, async (taken) => {
       const { token, hold } = taken
       if (hold.sent === undefined) return
-      this.#inFlight.add(taken)
+      this.#inFlight.add(taken, onTheirWay.get(token))
       if (onTheirWay.has(token)) return
       const register = await readRegister(connection, hold.sent.model, token)
       const isOpen = register.kind === 'empty' || register.sequence === hold.sent.supersedes
@@ -155,7 +154,9 @@ class ReplayRun {
     const { filter, options, upTo } = this.#books.task
     const pace = createPace(options.rate, options.rampSeconds, performance.now())
     const signal = this.#halted.signal
-    for await (const entry of this.#browse(upTo)) {
+    const entries = browseDeadLetters(this.#deps.connection, { filter, toSequence: upTo })
+    for await (const entry of entries) {
+      if (signal.aborted) return
       const why = whySkipped(entry, filter, options)
       if (why !== undefined) this.#books.skip(why)
       if (why !== undefined) continue
@@ -194,26 +195,17 @@ class ReplayRun {
     this.#sending.add(sent)
   }
 
-  /** Dead letters that were there when the task began. A reader that is lost is made again where it was. */
-  async *#browse(upTo: number): AsyncGenerator<DeadLetterEntry> {
-    const { filter } = this.#books.task
-    for (let fromSequence = 1, tries = 0; ; tries++) {
-      const since = fromSequence > 1 ? { fromSequence } : {}
-      try {
-        const entries = browseDeadLetters(this.#deps.connection, { filter, toSequence: upTo, ...since })
-        for await (const entry of entries) {
-          fromSequence = entry.sequence + 1
-          tries = 0
-          yield entry
-        }
-        return
-      } catch (thrown) {
-        const isLost = thrown instanceof PeltonError && thrown.code === 'broker-unavailable'
-        if (!isLost || tries >= MOST_REREADS) throw thrown
-        await sleep(1_000, undefined, { signal: this.#halted.signal }).catch(() => undefined)
-      }
-      if (this.#halted.signal.aborted) return
-    }
+  /** FEATURES was purged, or lost its end with the broker's disk: the dead letter is still there, and is sent again. */
+  #sendLost(taken: TakenHold): void {
+    if (this.#halted.signal.aborted) return
+    const sent: Promise<void> = this.#sender
+      .sendHeld(taken)
+      .then((counts) => {
+        if (!counts) this.#begun--
+      })
+      .catch((trouble: unknown) => this.#fail(trouble))
+      .finally(() => this.#sending.delete(sent))
+    this.#sending.add(sent)
   }
 
   /** What is being sent may come to nothing: only then there is room for another. */

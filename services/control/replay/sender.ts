@@ -3,12 +3,15 @@ import { writeOrigin } from '../../../shared/sdk/contract/event.ts'
 import { subjects } from '../../../shared/sdk/contract/subjects.ts'
 import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
 import { API_ERRORS, isFull, publishError } from '../../../shared/sdk/jetstream/publish-window.ts'
-import { type DeadLetterEntry, findDeadLetter } from '../dead-letters/browse.ts'
+import { type DeadLetterEntry, findDeadLetter, type StoredDeadLetter } from '../dead-letters/browse.ts'
 import { patiently } from '../dead-letters/patience.ts'
 import type { Books, BooksDeps } from './books.ts'
+import { type Edited, editPayload } from './edit.ts'
 import type { Hold, SentReplay, TakenHold } from './holds.ts'
 import type { InFlight } from './in-flight.ts'
-import { originOf, parseOrigin, replayMessage } from './message.ts'
+import { type Patch, readPatch } from './json-patch.ts'
+import { isSameEvent, originOf, parseOrigin, replayMessage } from './message.ts'
+import { forgetStarts } from './starts.ts'
 import type { ReplayTask } from './task.ts'
 import { findOnTheirWay, readRegister } from './traces.ts'
 
@@ -23,16 +26,22 @@ interface SenderParts {
 /** A full FEATURES is waited for: live traffic comes first. */
 const FULL_PAUSE_MS = 1_000
 
+const OTHER_EVENT =
+  'its id or source cannot be read from its headers or its patched payload: it would be another event'
+
 /** Sends dead letters again, each at most once: it is taken before it is sent, and what became of a publish is found out. */
 export class Sender {
   readonly #deps: BooksDeps
   readonly #parts: SenderParts
+  readonly #patch: Patch | undefined
   /** Last sequence of FEATURES known: whatever is sent now comes after it. */
   #last = 0
 
   constructor(deps: BooksDeps, parts: SenderParts) {
     this.#deps = deps
     this.#parts = parts
+    const { patch } = parts.task.options
+    this.#patch = patch === undefined ? undefined : readPatch(patch)
   }
 
   /** @param last sequence of FEATURES before anything is sent */
@@ -89,13 +98,29 @@ export class Sender {
     }
     const { pool, supersedes } = hold.sent
     const replyTo = inFlight.replyTo(token)
-    const message = replayMessage(letter, { task: task.id, origin, pool, supersedes, replyTo }, task.options)
+    const edited = this.#edit(letter)
+    if (typeof edited === 'string') return this.#leave(taken, edited)
+    const facts = { task: task.id, origin, pool, supersedes, replyTo }
+    const message = replayMessage(letter, facts, task.options, edited)
+    if (!isSameEvent(message, token)) return this.#leave(taken, OTHER_EVENT)
+    await forgetStarts(connection, letter)
     inFlight.add(taken)
     const refusal = await this.#publish(taken, hold.sent, message)
-    if (refusal === undefined) return true
-    inFlight.remove(token)
-    books.skip(refusal)
-    await holds.release(taken)
+    return refusal === undefined || this.#leave(taken, refusal)
+  }
+
+  /** @returns why not */
+  #edit({ headers, body }: StoredDeadLetter): Edited | undefined | string {
+    if (this.#patch === undefined) return undefined
+    const edit = editPayload(this.#patch, headers, body)
+    return edit.kind === 'refused' ? edit.why : edit
+  }
+
+  /** It stays a dead letter, and nobody's. */
+  async #leave(taken: TakenHold, why: string): Promise<false> {
+    this.#parts.inFlight.remove(taken.token)
+    this.#parts.books.skip(why)
+    await this.#deps.holds.release(taken)
     return false
   }
 
@@ -110,6 +135,7 @@ export class Sender {
       const reply = await window.publish(message)
       if (reply.kind === 'stored') {
         this.#last = Math.max(this.#last, reply.sequence)
+        this.#parts.inFlight.placed(token, reply.sequence)
         return undefined
       }
       if (reply.kind === 'refused' && reply.code === API_ERRORS.tooLarge)
@@ -127,6 +153,8 @@ export class Sender {
   async #isStored(token: string, sent: SentReplay): Promise<boolean> {
     const { connection } = this.#deps
     const found = await findOnTheirWay(connection, this.#parts.task.id, [{ token, sent }])
+    const at = found.get(token)
+    if (at !== undefined) this.#parts.inFlight.placed(token, at)
     if (found.has(token)) return true
     const register = await readRegister(connection, sent.model, token)
     return register.kind !== 'empty' && register.sequence !== sent.supersedes

@@ -14,12 +14,31 @@ export function planLines(
     lines.push(`  ${showCount(count)}  left alone: ${why}`)
   if (plan.deadlinesDropped > 0)
     lines.push(`${showCount(plan.deadlinesDropped)} had a deadline: they are sent without (--keep-deadline)`)
-  if (plan.versionsDropped > 0)
+  if (plan.versionsAsked > 0)
     lines.push(
-      `${showCount(plan.versionsDropped)} name a model version: the one served answers (--model-version)`,
+      `${showCount(plan.versionsAsked)} ask for a model version, and will again (--drop-version, --model-version)`,
     )
+  lines.push(...patchLines(plan))
   const target = options.modelVersion === undefined ? '' : `, to model version ${options.modelVersion}`
   lines.push(`lane ${options.lane}${target}${options.cap === undefined ? '' : `, at most ${options.cap}`}`)
+  return lines
+}
+
+/** One payload before and after the patch, and one it does not apply to. */
+function patchLines({ patch }: ReplayPlan): string[] {
+  if (patch === undefined) return []
+  const lines = [
+    'a patched event that fails again is a dead letter with the patched payload: export them first',
+  ]
+  const { applied, refused } = patch
+  if (applied !== undefined)
+    lines.push(
+      `dead letter ${applied.sequence} before`,
+      `  ${applied.before}`,
+      'and after',
+      `  ${applied.after}`,
+    )
+  if (refused !== undefined) lines.push(`dead letter ${refused.sequence} left alone: ${refused.detail}`)
   return lines
 }
 
@@ -46,6 +65,7 @@ export function taskLines(task: ReplayTask): string[] {
     `${id}  ${state}${note === '' ? '' : `: ${note}`}`,
     `  started   ${createdAt} by ${by}; last sign ${updatedAt}`,
     `  filter    ${JSON.stringify(filter)}`,
+    ...(options.patch === undefined ? [] : [`  patch     ${options.patch}`]),
     `  pace      ${options.rate}/s after ${options.rampSeconds} s, lane ${options.lane}, ${options.inFlight} under way at most${limit}`,
     `  outcomes  ${showCount(ended(counts))} of ${showCount(total)}: ${countsText(counts)}`,
     ...Object.entries(counts.skipped).map(

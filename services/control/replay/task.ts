@@ -21,6 +21,10 @@ export interface ReplayOptions {
   readonly modelVersion?: string
   /** Keep `ce-expirytime` as it is, also where it has passed. */
   readonly keepDeadline: boolean
+  /** Do not ask for the model version a producer asked for. @default false */
+  readonly dropVersion?: boolean
+  /** A JSON Patch (RFC 6902) for each payload, as text: numbers keep every digit. */
+  readonly patch?: string
 }
 
 /**
@@ -36,7 +40,7 @@ export interface ReplayCounts {
   readonly failed: number
   /** Had a prediction already: nothing was sent, the dead letter was removed. */
   readonly superseded: number
-  /** Passed over in the last run: would fail again, held by somebody else, unreadable, larger than FEATURES takes. */
+  /** Passed over in the last run: would fail again, held by others, unreadable, too large, a patch that does not fit. */
   readonly skipped: Readonly<Record<string, number>>
 }
 

@@ -38,21 +38,24 @@ const MOST_LOOKED_AT = 20_000
 /**
  * Which of these replays wait in FEATURES or RETRIES, or are in the hands of a worker. Whoever is not named was never
  * stored, or has ended: read the register *afterwards* to tell.
+ *
+ * @returns their tokens, and the sequence in FEATURES of those that wait there
  */
 export async function findOnTheirWay(
   connection: NatsConnection,
   task: string,
   replays: readonly Sent[],
-): Promise<Set<string>> {
-  const found = new Set<string>()
+): Promise<Map<string, number | undefined>> {
+  const found = new Map<string, number | undefined>()
   const starts = new Map<string, number>()
   for (const { sent } of replays)
     starts.set(sent.subject, Math.min(sent.after + 1, starts.get(sent.subject) ?? Number.MAX_SAFE_INTEGER))
   for (const [subject, from] of starts)
-    for (const token of await waitingInFeatures(connection, task, subject, from)) found.add(token)
+    for (const [token, at] of await waitingInFeatures(connection, task, subject, from)) found.set(token, at)
   await Promise.all(
     replays.map(async ({ token, sent }) => {
-      if (!found.has(token) && (await waitsInRetries(connection, token, sent.subject))) found.add(token)
+      if (!found.has(token) && (await waitsInRetries(connection, token, sent.subject)))
+        found.set(token, undefined)
     }),
   )
   return found
@@ -63,8 +66,8 @@ async function waitingInFeatures(
   task: string,
   subject: string,
   from: number,
-): Promise<string[]> {
-  const tokens: string[] = []
+): Promise<Map<string, number>> {
+  const found = new Map<string, number>()
   for (let sequence = from, looked = 0; looked < MOST_LOOKED_AT; looked++) {
     const asked = { seq: sequence, next_by_subj: subject }
     const reply = await patiently(() =>
@@ -77,17 +80,32 @@ async function waitingInFeatures(
     )
     if (reply === undefined) break
     const headers = parseHeaderBlock(Buffer.from(reply.message.hdrs ?? '', 'base64'))
-    if (readHeader(headers, HEADERS.replay) === task) tokens.push(readHeader(headers, HEADERS.token) ?? '')
+    if (readHeader(headers, HEADERS.replay) === task)
+      found.set(readHeader(headers, HEADERS.token) ?? '', reply.message.seq)
     sequence = reply.message.seq + 1
   }
-  return tokens
+  return found
 }
 
-/** The schedule is looked for first: it becomes the due message, never the other way round. */
-async function waitsInRetries(connection: NatsConnection, token: string, subject: string): Promise<boolean> {
+/** Whether the message of this sequence is in FEATURES still: waiting, or in the hands of a worker. */
+export async function isInFeatures(connection: NatsConnection, sequence: number): Promise<boolean> {
+  const asked = { seq: sequence }
+  const reply = await patiently(() =>
+    findApi(connection, `STREAM.MSG.GET.${STREAMS.features}`, NOT_FOUND.message, asked),
+  )
+  return reply !== undefined
+}
+
+/** A schedule becomes the due message, and one that fails again a schedule: looked for in the order they change. */
+export async function waitsInRetries(
+  connection: NatsConnection,
+  token: string,
+  subject: string,
+): Promise<boolean> {
   const route = readRoute(subject)
   if (route === undefined) return false
-  for (const where of [subjects.retry(route, token), subjects.due(route, token)]) {
+  const schedule = subjects.retry(route, token)
+  for (const where of [schedule, subjects.due(route, token), schedule]) {
     const copy = await patiently(() => lastOfSubject(connection, STREAMS.retries, where))
     if (copy !== undefined) return true
   }

@@ -6,6 +6,7 @@ const info = {
   consumer: 'worker-default-high',
   deliveryCount: 3,
   streamSequence: 1234,
+  consumerSequence: 99,
   storedAt: 1_700_000_000_123,
   pending: 42,
 }

@@ -5,6 +5,8 @@ export interface DeliveryInfo {
   /** How often this message was handed out, from 1. Not the number of attempts to predict it. */
   readonly deliveryCount: number
   readonly streamSequence: number
+  /** How many deliveries of this consumer there were, over all who pull from it, this one included. */
+  readonly consumerSequence: number
   /** When the stream stored the message, milliseconds since 1970 by the broker's clock. */
   readonly storedAt: number
   /** Messages of this consumer not handed out yet. */
@@ -31,6 +33,7 @@ export function readDeliverySubject(reply: string): DeliveryInfo | undefined {
     consumer,
     deliveryCount: number(2),
     streamSequence: number(3),
+    consumerSequence: number(4),
     storedAt: number(5) / 1e6,
     pending: number(6),
   }

@@ -11,8 +11,11 @@ import {
   failureOf,
   type OutgoingMessage,
   predictionMessage,
+  removalMark,
+  removalMarkSubject,
   retryMessage,
 } from './outcome.ts'
+import { subjects } from './subjects.ts'
 
 const EPOCH = '2026-01-31T10:00:00.123456789Z'
 const SUBJECT = 'features.default.flight-delay.high'
@@ -167,14 +170,33 @@ describe('deadLetterMessage', () => {
       'pelton-attempt': '1',
       'pelton-worker': 'w1',
       'pelton-input-digest': made.inputDigest,
-      'pelton-history': '2026-01-31T12:00:00.005Z inference-failed attempt=1',
-      'pelton-model-version': '3',
+      'pelton-history': '2026-01-31T12:00:00.005Z inference-failed attempt=1 version=3',
+      'pelton-failed-version': '3',
       'x-tenant': 'a',
       'ce-id': '42',
       'ce-source': '/airport/DTW',
       'ce-subject': 'gate',
       traceparent: 't',
     })
+  })
+
+  it('tells the version its producer asked for from the one that failed', () => {
+    const pinned = received(
+      deadLetterMessage(eventWith({ 'Pelton-Model-Version': '2' }), SUBJECT, failure, made),
+    )
+    expect(pinned).toMatchObject({ 'pelton-model-version': '2', 'pelton-failed-version': '3' })
+    expect(received(deadLetterMessage(eventWith({}), SUBJECT, failure, made))).not.toHaveProperty(
+      'pelton-model-version',
+    )
+  })
+
+  it('names version and replay of a failure in its history, where they can stand there', () => {
+    const of = (task: string, modelVersion: string) =>
+      received(
+        deadLetterMessage(eventWith({ 'Pelton-Replay': task }), SUBJECT, failure, { ...made, modelVersion }),
+      )['pelton-history']
+    expect(of('20260131T120000-1f2e3d', '3')).toMatch(/ attempt=1 version=3 replay=20260131T120000-1f2e3d$/)
+    expect(of('a; b', 'x'.repeat(200))).toMatch(/ attempt=1$/)
   })
 
   it('writes down an identity that would be lost with the headers of the broker', () => {
@@ -200,7 +222,7 @@ describe('deadLetterMessage', () => {
     const kept = letter['pelton-history']?.split('; ')
     expect(kept).toHaveLength(8)
     expect(kept?.[0]).toBe('2026 timed-out attempt=5')
-    expect(kept?.at(-1)).toBe('2026-01-31T12:00:00.005Z inference-failed attempt=1')
+    expect(kept?.at(-1)).toBe('2026-01-31T12:00:00.005Z inference-failed attempt=1 version=3')
   })
 
   it('cuts headers of its event, never its own, when they are too many', () => {
@@ -210,7 +232,7 @@ describe('deadLetterMessage', () => {
     const letter = deadLetterMessage(eventWith({ ...many, 'ce-type': 'flight' }), SUBJECT, failure, made)
     expect(headerBytes(letter.headers)).toBeLessThanOrEqual(12 * 1024 + 16)
     expect(received(letter)).toMatchObject({
-      'pelton-model-version': '3',
+      'pelton-failed-version': '3',
       'x-dead-letter-reason': 'inference-failed',
       'ce-id': '42',
       'ce-source': '/airport/DTW',
@@ -234,7 +256,7 @@ describe('deadLetterMessage', () => {
     )
     expect(headerBytes(letter.headers)).toBeLessThanOrEqual(12 * 1024 + 16)
     expect(received(letter)).toMatchObject({
-      'pelton-model-version': '3',
+      'pelton-failed-version': '3',
       'ce-id': '42',
       'pelton-origin': `FEATURES ${EPOCH} 7`,
     })
@@ -269,6 +291,32 @@ describe('deadLetterMessage', () => {
   })
 })
 
+describe('the digest an event had before an operator edited it', () => {
+  const digest = 'GJgIAspJNGpZjsjU0c1KLQ'
+
+  it('stands in its outcomes, its dead letter and its retry; what is no digest does not', () => {
+    const edited = eventWith({ 'Pelton-Original-Digest': digest })
+    const messages = [
+      failureNotice(edited, failure, made),
+      predictionMessage(edited, facts, made, new Uint8Array()),
+      deadLetterMessage(edited, SUBJECT, failure, made),
+      retryMessage(edited, failure, made, AT),
+    ]
+    for (const message of messages) expect(received(message)['pelton-original-digest']).toBe(digest)
+    const forged = failureNotice(eventWith({ 'Pelton-Original-Digest': 'x y' }), failure, made)
+    expect(received(forged)).not.toHaveProperty('pelton-original-digest')
+  })
+})
+
+describe('a mark that a dead letter was removed', () => {
+  it('is kept beside the start marks, under a key of its own', () => {
+    const mark = removalMark('GJgIAspJNGpZjsjU0c1KLQ', '2026-01-31T12:00:00.005Z')
+    expect(mark.subject).toBe(removalMarkSubject('GJgIAspJNGpZjsjU0c1KLQ'))
+    expect(mark.subject).not.toBe(subjects.startMark('GJgIAspJNGpZjsjU0c1KLQ'))
+    expect(Buffer.from(mark.body).toString()).toBe('2026-01-31T12:00:00.005Z')
+  })
+})
+
 describe('retryMessage', () => {
   it('is a schedule for the next attempt of the same event, without a message id', () => {
     const event = eventWith({ 'Pelton-Attempt': '2', 'Nats-Msg-Id': 'id', 'ce-type': 'flight' }, 'payload')
@@ -282,7 +330,7 @@ describe('retryMessage', () => {
       'pelton-origin': `FEATURES ${EPOCH} 7`,
       'pelton-attempt': '3',
       'x-first-seen': new Date(made.storedAt).toISOString(),
-      'pelton-history': `${new Date(made.at).toISOString()} ${failure.reason} attempt=2`,
+      'pelton-history': `${new Date(made.at).toISOString()} ${failure.reason} attempt=2 version=3`,
       'ce-id': '42',
       'ce-source': '/airport/DTW',
       'ce-type': 'flight',

@@ -9,6 +9,7 @@ import {
   sanitizeHeaderValue,
 } from './headers.ts'
 import { subjects } from './subjects.ts'
+import { isToken } from './token.ts'
 
 /** Where in the life of an event it failed. */
 export type Stage = 'guard' | 'decode' | 'validate' | 'batch' | 'infer' | 'publish'
@@ -32,8 +33,11 @@ export interface Provenance {
   readonly deliveryCount: number
   /** When the broker stored the event, milliseconds since 1970. */
   readonly storedAt: number
+  /** Version of the model that ran, or would have. */
   readonly modelVersion?: string
   readonly inputDigest: string
+  /** Trace context of whoever made the outcome, instead of the event's own. */
+  readonly traceparent?: string
 }
 
 /** The facts about a prediction that its headers tell. */
@@ -126,8 +130,10 @@ function resultHeaders(
     [HEADERS.inputDigest, made.inputDigest],
     [HEADERS.worker, made.worker],
   ]
+  const original = readHeader(event.headers, HEADERS.originalDigest)
+  if (original !== undefined && isToken(original)) entries.push([HEADERS.originalDigest, original])
   for (const name of [HEADERS.traceparent, HEADERS.tracestate]) {
-    const value = readHeader(event.headers, name)
+    const value = (name === HEADERS.traceparent && made.traceparent) || readHeader(event.headers, name)
     if (value !== undefined) entries.push([name, sanitizeHeaderValue(value)])
   }
   return entries
@@ -178,7 +184,8 @@ export function deadLetterMessage(
     [HEADERS.inputDigest, made.inputDigest],
     [HEADERS.history, extendHistory(event, failure, made)],
   ]
-  if (made.modelVersion !== undefined) own.push([HEADERS.modelVersion, made.modelVersion])
+  // `Pelton-Model-Version` stays what the producer asked for: a replay asks for it again.
+  if (made.modelVersion !== undefined) own.push([HEADERS.failedVersion, made.modelVersion])
   return {
     subject: subjects.deadLetter(event.route.model, event.token),
     headers: withinBytes([...own, ...carriedHeaders(event, own)], MAX_HEADER_BYTES),
@@ -246,6 +253,7 @@ const NEEDED_TO_READ: ReadonlySet<string> = new Set(
     HEADERS.supersedes,
     HEADERS.replay,
     HEADERS.replyTo,
+    HEADERS.originalDigest,
   ].map((name) => name.toLowerCase()),
 )
 
@@ -255,15 +263,20 @@ function firstSeen(event: FeatureEvent, made: Provenance): string {
   return new Date(Number.isNaN(carried) ? made.storedAt : carried).toISOString()
 }
 
-function extendHistory(event: FeatureEvent, { reason }: Failure, { at }: Provenance): string {
-  const latest = `${new Date(at).toISOString()} ${reason} attempt=${event.attempt}`
+/** `<time> <reason> attempt=<n>`, then what is known of ` version=<version that ran>` and ` replay=<task>`. */
+function extendHistory(event: FeatureEvent, { reason }: Failure, made: Provenance): string {
+  const facts = { version: made.modelVersion, replay: readHeader(event.headers, HEADERS.replay) }
+  const known = Object.entries(facts).flatMap(([name, value]) =>
+    value === undefined || !/^[\w.:-]{1,32}$/.test(value) ? [] : [` ${name}=${value}`],
+  )
+  const latest = `${new Date(made.at).toISOString()} ${reason} attempt=${event.attempt}${known.join('')}`
   return [...readHistory(event), latest].slice(-HISTORY_LENGTH).join('; ')
 }
 
 /** Earlier failures as they stand in the event, bounded: any producer can send such a header. */
 function readHistory(event: FeatureEvent): string[] {
   const history = readHeader(event.headers, HEADERS.history)?.split('; ') ?? []
-  return history.slice(-HISTORY_LENGTH).map((entry) => sanitizeHeaderValue(entry, 120))
+  return history.slice(-HISTORY_LENGTH).map((entry) => sanitizeHeaderValue(entry, 160))
 }
 
 /** The entries that fit, in order: own headers stand first, so the event's are cut before them. */
@@ -275,4 +288,19 @@ function withinBytes(entries: readonly HeaderEntry[], maxBytes: number): HeaderE
     used += size
     return true
   })
+}
+
+/**
+ * Says that an operator removed a dead letter. A worker that is handed its event once more (a lost acknowledgement)
+ * finds the failure notice without its dead letter, and must not make it anew.
+ *
+ * @param failedAt `x-failed-at` of the dead letter: a later failure of the event is another
+ */
+export function removalMark(token: string, failedAt: string): OutgoingMessage {
+  return { subject: removalMarkSubject(token), headers: [], body: utf8.encode(failedAt) }
+}
+
+/** In the bucket of the start marks: it expires when no delivery can be left. */
+export function removalMarkSubject(token: string): string {
+  return subjects.startMark(`removed.${token}`)
 }

@@ -1,0 +1,23 @@
+import type { NatsConnection } from '@nats-io/transport-node'
+import { HEADERS, readHeader } from '../../../shared/sdk/contract/headers.ts'
+import { subjects } from '../../../shared/sdk/contract/subjects.ts'
+import { STORES } from '../../../shared/sdk/contract/topology.ts'
+import { findApi, NOT_FOUND } from '../../../shared/sdk/jetstream/api.ts'
+import type { StoredDeadLetter } from '../dead-letters/browse.ts'
+import { patiently } from '../dead-letters/patience.ts'
+
+/** Reasons whose events leave start marks behind. */
+const MARKED: readonly string[] = ['worker-crashed', 'timed-out']
+
+/**
+ * Forgets how often the event of a dead letter ended its worker. A replay is a first attempt: with its old marks, the
+ * first redelivery for whatever cause, such as a worker that drains, would condemn it again without a run.
+ */
+export async function forgetStarts(
+  connection: NatsConnection,
+  { token, headers }: Pick<StoredDeadLetter, 'token' | 'headers'>,
+): Promise<void> {
+  if (!MARKED.includes(readHeader(headers, HEADERS.deadLetterReason) ?? '')) return
+  const asked = { filter: subjects.startMark(token) }
+  await patiently(() => findApi(connection, `STREAM.PURGE.${STORES.starts}`, NOT_FOUND.stream, asked))
+}

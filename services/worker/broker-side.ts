@@ -41,8 +41,8 @@ const SUBJECTS_BYTES = 4 * 1024
 /** Events the retry lane may hold: its stream cannot refuse (the server takes no schedules with `discard: new`). */
 const MAX_RETRIES_WAITING = 100_000
 
-/** A worker whose clock is further off than this says that it is not ready, milliseconds. */
-export const MAX_SKEW_MS = 5_000
+/** A clock further off than this is worth a warning, milliseconds. */
+const MAX_SKEW_MS = 5_000
 
 const WATCH_MS = 5_000
 

@@ -4,6 +4,7 @@ import {
   brokerSettings,
   bytes,
   count,
+  httpSettings,
   milliseconds,
   name,
   readSettings,
@@ -12,6 +13,7 @@ import {
 /** Every setting of a worker: environment variable → schema with default and description. */
 export const WORKER_SETTINGS = {
   ...brokerSettings,
+  ...httpSettings,
   PELTON_POOL: name.default('default').describe('Pool this worker serves'),
   PELTON_MODELS: z
     .string()

@@ -17,6 +17,8 @@ export interface Delivery {
   readonly sizeBytes: number
   /** Rows it takes of the room this worker has: 1 until it is decoded. */
   rows: number
+  /** Trace context its outcome carries; unset: the event's own. */
+  traceparent?: string
 }
 
 /**

@@ -6,6 +6,15 @@ import { type PullEnd, PullLane } from '../../shared/sdk/jetstream/pull-lane.ts'
 import { envelopeBytes } from './delivery.ts'
 import type { Room } from './room.ts'
 
+/** One pull, from being asked to its end. */
+export interface EndedPull {
+  readonly consumer: string
+  readonly lane: Lane
+  readonly received: number
+  readonly end: PullEnd
+  readonly durationMs: number
+}
+
 export interface IntakeOptions {
   readonly pool: string
   /** What the largest message there can be counts against a pull: never pull with less, or it would wedge its lane. */
@@ -14,6 +23,8 @@ export interface IntakeOptions {
   readonly lingerMs: number
   /** Gets every message; the room for it is taken already: one row and its bytes. */
   readonly onMessage: (message: Msg, lane: Lane) => void
+  /** Told of every pull that ended. */
+  readonly onPull?: (pull: EndedPull) => void
   /** Told when a pull could not be served, and when it is served again. */
   readonly onTrouble: (consumer: string, end: PullEnd | undefined) => void
 }
@@ -23,11 +34,13 @@ export interface IntakeOptions {
  * broker hands a message out leaves that message to the end of its `ack_wait`.
  */
 const IDLE_MS = 1_500
-const MAX_BACKOFF_MS = 1_000
+/** Pulls that are not served are sent again this often at least: an election ends without a word to those who wait. */
+const MAX_BACKOFF_MS = 250
 
 /** One lane of the pool, on FEATURES or on RETRIES. */
 interface Source {
   readonly consumer: string
+  readonly priority: Lane
   readonly lane: PullLane
   /** Messages the next pull asks for: one while idle, more once events flow. */
   ask: number
@@ -80,6 +93,7 @@ export class Intake {
   #openSource(connection: NatsConnection, stream: string, consumer: string, lane: Lane): Source {
     const source: Source = {
       consumer,
+      priority: lane,
       lane: new PullLane(connection, { stream, consumer }, (message) => this.#receive(source, message, lane)),
       ask: 1,
       leastBytes: this.#options.maxMessageBytes,
@@ -91,16 +105,24 @@ export class Intake {
 
   async #pullFor(source: Source): Promise<void> {
     let backoffMs = 0
+    let trouble: PullEnd | undefined
     while (await this.#hasRoom(source)) {
+      const startedAt = performance.now()
       const { received, end } = await this.#pullOnce(source)
+      const { consumer, priority: lane } = source
+      this.#options.onPull?.({ consumer, lane, received, end, durationMs: performance.now() - startedAt })
       source.ask = nextAsk(source.ask, received, end, Math.ceil(this.#room.capacity.rows / 4))
       if (end === 'too-large') source.leastBytes = Math.min(this.#room.capacity.bytes, source.leastBytes * 2)
       if (end === 'lost' || end === 'unavailable' || (end === 'too-large' && received === 0)) {
-        this.#options.onTrouble(source.consumer, end)
+        if (end !== trouble) this.#options.onTrouble(source.consumer, end)
+        trouble = end
         backoffMs = Math.min(MAX_BACKOFF_MS, backoffMs * 2 || 50)
-        await sleep(backoffMs, undefined, { signal: this.#stop.signal }).catch(() => undefined)
+        // A pull that was lost in silence has waited already.
+        const restMs = Math.max(0, startedAt + backoffMs - performance.now())
+        await sleep(restMs, undefined, { signal: this.#stop.signal }).catch(() => undefined)
       } else if (backoffMs > 0) {
         this.#options.onTrouble(source.consumer, undefined)
+        trouble = undefined
         backoffMs = 0
       }
     }

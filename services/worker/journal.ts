@@ -1,17 +1,22 @@
 import type { Logger } from 'pino'
+import { readTraceparent } from '../../shared/runtime/trace-context.ts'
+import { HEADERS, readHeader } from '../../shared/sdk/contract/headers.ts'
 import type { PullEnd } from '../../shared/sdk/jetstream/pull-lane.ts'
 import type { Delivery } from './delivery.ts'
+import type { EndedPull } from './intake.ts'
 import type { ServedModel } from './models/repository.ts'
 import type { Stored } from './outcome-store.ts'
 import type { Prepared } from './prepare.ts'
 import type { Concluded } from './settlement.ts'
+import type { WorkerMetrics } from './worker-metrics.ts'
 
 /** What a worker did since it started. */
 export type WorkerCounts = Readonly<Record<Stored | 'batches' | 'rows' | 'conflicts', number>>
 
-/** What a worker tells of its work: counts, and one log line for each event of interest. Never payloads. */
+/** What a worker tells of its work: counts, metrics, and one log line for each event of interest. Never payloads. */
 export class Journal {
   readonly #log: Logger
+  readonly #metrics: WorkerMetrics | undefined
   readonly #counts: Record<keyof WorkerCounts, number> = {
     predicted: 0,
     'already-answered': 0,
@@ -23,12 +28,21 @@ export class Journal {
     conflicts: 0,
   }
 
-  constructor(log: Logger) {
+  constructor(log: Logger, metrics?: WorkerMetrics) {
     this.#log = log
+    this.#metrics = metrics
   }
 
   get counts(): WorkerCounts {
     return { ...this.#counts }
+  }
+
+  received(delivery: Delivery): void {
+    this.#metrics?.received(delivery)
+  }
+
+  pulled(pull: EndedPull): void {
+    this.#metrics?.pulled(pull)
   }
 
   ran(batch: readonly Prepared[]): void {
@@ -36,18 +50,20 @@ export class Journal {
     for (const { rows } of batch) this.#counts.rows += rows
   }
 
-  settled({ delivery, outcome }: Concluded, stored: Stored): void {
+  settled(concluded: Concluded, stored: Stored): void {
     this.#counts[stored]++
+    this.#metrics?.settled(concluded, stored)
     if (stored === 'predicted') return
-    const { id: eventId, route, attempt } = delivery.event
+    const { delivery, outcome } = concluded
     const failure = outcome.kind === 'predicted' ? {} : outcome.failure
-    this.#log.debug({ eventId, model: route.model, attempt, ...failure }, stored)
+    this.#log.debug({ ...about(delivery), ...failure }, stored)
   }
 
-  conflict({ event }: Delivery): void {
+  conflict(delivery: Delivery): void {
     this.#counts.conflicts++
-    const { id: eventId, token, route } = event
-    this.#log.warn({ eventId, token, model: route.model }, 'the same id was used with another payload')
+    this.#metrics?.conflict(delivery)
+    const { token } = delivery.event
+    this.#log.warn({ ...about(delivery), token }, 'the same id was used with another payload')
   }
 
   pull(consumer: string, end: PullEnd | undefined): void {
@@ -67,7 +83,9 @@ export class Journal {
     this.#log.warn({ err }, 'start marks cannot be read or stored: their events are given back')
   }
 
-  hung({ name, version, manifest }: ServedModel): void {
+  hung(served: ServedModel): void {
+    this.#metrics?.hung(served)
+    const { name, version, manifest } = served
     const { timeoutMs } = manifest.limits
     this.#log.fatal({ model: name, version, timeoutMs }, 'a run does not end: this process does')
   }
@@ -75,4 +93,12 @@ export class Journal {
   defect(err: unknown): void {
     this.#log.fatal({ err }, 'the worker stops: a defect, what it holds is handed out again')
   }
+}
+
+/** What every line about an event says of it; its place in its trace where it has one. */
+function about({ event }: Delivery): Readonly<Record<string, unknown>> {
+  const { id: eventId, route, attempt, headers } = event
+  const place = readTraceparent(readHeader(headers, HEADERS.traceparent))
+  const trace = place && { trace_id: place.traceId, span_id: place.spanId }
+  return { eventId, model: route.model, attempt, ...trace }
 }

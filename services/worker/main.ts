@@ -1,13 +1,16 @@
 import { availableParallelism } from 'node:os'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { setFlagsFromString } from 'node:v8'
 import type { Logger } from 'pino'
-import { EXIT_CODES, runService, type Service } from '../../shared/runtime/lifecycle.ts'
+import { EXIT_CODES, runService, type Service, type State } from '../../shared/runtime/lifecycle.ts'
 import { createLogger } from '../../shared/runtime/logging.ts'
+import { startTelemetry, type Telemetry } from '../../shared/runtime/telemetry.ts'
 import { PeltonError } from '../../shared/sdk/errors.ts'
 import { openBrokerSide } from './broker-side.ts'
 import { readWorkerSettings, type WorkerSettings } from './config.ts'
 import { createInferenceThreads } from './models/inference-threads.ts'
 import { openRepository } from './models/repository.ts'
+import { openWindow, type WorkerWindow } from './window.ts'
 import { Worker } from './worker.ts'
 
 /**
@@ -31,14 +34,34 @@ async function main(): Promise<number> {
   process.on('disconnect', () => {
     log.level = 'silent'
   })
-  const onState = (state: string): void => {
+  const telemetry = await startTelemetry({
+    serviceName: 'pelton-worker',
+    instance: settings.PELTON_WORKER,
+    env: process.env,
+    hasHttp: settings.PELTON_HTTP_PORT !== undefined,
+    hasActiveSpans: false,
+    log,
+  })
+  return serve(settings, log, telemetry).finally(() => telemetry.close())
+}
+
+/** Runs the worker behind its window, which is open before the broker is asked and until everything is settled. */
+async function serve(settings: WorkerSettings, log: Logger, telemetry: Telemetry): Promise<number> {
+  const window = await openWindow(settings, log, telemetry).catch((thrown: PeltonError) => thrown)
+  if (window instanceof Error) {
+    log.fatal({ err: window }, 'failed')
+    return EXIT_CODES.usage
+  }
+  const onState = (state: State): void => {
+    window.state = state
     if (process.connected) process.send?.({ kind: 'state', state }, undefined, undefined, () => undefined)
   }
-  return runService(() => start(settings, log), { log, graceMs: settings.PELTON_GRACE_MS, onState })
+  const options = { log, graceMs: settings.PELTON_GRACE_MS, onState }
+  return runService(() => start(settings, log, window), options).finally(() => window.close())
 }
 
 /** Opens the broker, the models and the threads, and composes the worker. */
-async function start(settings: WorkerSettings, log: Logger): Promise<Service> {
+async function start(settings: WorkerSettings, log: Logger, window: WorkerWindow): Promise<Service> {
   const broker = await openBrokerSide(settings, log)
   const models = await openRepository({ folder: settings.PELTON_MODELS, note: (text) => log.info(text) })
   for (const { name, version, error } of models.refused) log.error({ model: name, version }, error.message)
@@ -46,7 +69,14 @@ async function start(settings: WorkerSettings, log: Logger): Promise<Service> {
     threads: settings.PELTON_THREADS ?? Math.max(1, availableParallelism() - 1),
   })
   const worker = new Worker(
-    { broker, models, threads, log, die: () => process.kill(process.pid, 'SIGKILL') },
+    {
+      broker,
+      models,
+      threads,
+      log,
+      die: () => void die(window),
+      observers: window.observers(broker, models),
+    },
     {
       name: settings.PELTON_WORKER,
       pool: settings.PELTON_POOL,
@@ -57,6 +87,7 @@ async function start(settings: WorkerSettings, log: Logger): Promise<Service> {
       lingerMs: settings.PELTON_LINGER_MS,
     },
   )
+  window.show(worker, broker, models)
   const served = models.models.map(({ key }) => key)
   log.info({ models: served, pool: settings.PELTON_POOL, threads: threads.size }, 'serving')
   return {
@@ -69,6 +100,14 @@ async function start(settings: WorkerSettings, log: Logger): Promise<Service> {
     },
     abort: () => worker.abort(),
   }
+}
+
+/** How long what a hung worker has measured may take to be sent, milliseconds. */
+const LAST_WORDS_MS = 500
+
+async function die(window: WorkerWindow): Promise<void> {
+  await Promise.race([window.flush(), sleep(LAST_WORDS_MS)])
+  process.kill(process.pid, 'SIGKILL')
 }
 
 // A native run that hangs would keep the process alive: it ends when its lifecycle has ended.

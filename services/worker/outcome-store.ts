@@ -8,10 +8,11 @@ import {
   type OutgoingMessage,
   type Provenance,
   predictionMessage,
+  removalMarkSubject,
   retryMessage,
 } from '../../shared/sdk/contract/outcome.ts'
 import { isReplySubject, subjects } from '../../shared/sdk/contract/subjects.ts'
-import { STREAMS } from '../../shared/sdk/contract/topology.ts'
+import { STORES, STREAMS } from '../../shared/sdk/contract/topology.ts'
 import { isReason } from '../../shared/sdk/errors.ts'
 import { lastOfSubject, type StoredCopy } from '../../shared/sdk/jetstream/api.ts'
 import {
@@ -93,8 +94,9 @@ export class OutcomeStore {
   /** Somebody answered before: their outcome stands. */
   async #respectAnswer(delivery: Delivery, answer: Answer): Promise<Stored> {
     const isSamePayload = readHeader(answer.headers, HEADERS.inputDigest) === digestOf(delivery)
-    if (!isSamePayload) this.#deps.onConflict(delivery)
-    else if (readHeader(answer.headers, HEADERS.outcome) === 'dead-letter') {
+    if (!isSamePayload && !isEditOfSame(delivery, answer.headers)) this.#deps.onConflict(delivery)
+    // Only the very payload that failed: an operator's replay may have edited it since.
+    else if (isSamePayload && readHeader(answer.headers, HEADERS.outcome) === 'dead-letter') {
       await this.#completeDeadLetter(delivery, answer.headers)
     }
     this.#wake(delivery, withoutBrokerLines(answer.headerBlock), answer.body)
@@ -107,8 +109,14 @@ export class OutcomeStore {
     const subject = subjects.deadLetter(delivery.event.route.model, delivery.event.token)
     const present = await this.#read(STREAMS.deadLetters, subject)
     const failedAt = present && Date.parse(readHeader(present.headers, HEADERS.failedAt) ?? '')
-    if (failedAt === at) return
+    if (failedAt === at || (await this.#wasRemoved(delivery, at))) return
     await this.#storeDeadLetter(delivery, failureIn(notice), { ...this.#provenance(delivery), at })
+  }
+
+  /** Whether an operator removed the dead letter of this very failure. */
+  async #wasRemoved(delivery: Delivery, at: number): Promise<boolean> {
+    const mark = await this.#read(STORES.starts, removalMarkSubject(delivery.event.token))
+    return mark !== undefined && Date.parse(Buffer.from(mark.body).toString()) === at
   }
 
   async #storeDeadLetter(delivery: Delivery, failure: Failure, made: Provenance): Promise<void> {
@@ -202,8 +210,21 @@ export class OutcomeStore {
       storedAt: delivery.info.storedAt,
       inputDigest: digestOf(delivery),
       ...(modelVersion !== undefined && { modelVersion }),
+      ...(delivery.traceparent !== undefined && { traceparent: delivery.traceparent }),
     }
   }
+}
+
+/** Whether one of two payloads is the other after an operator's edit: both tell the digest of the first. */
+function isEditOfSame(delivery: Delivery, answer: Headers): boolean {
+  const digests = (headers: Headers, own: string | undefined): (string | undefined)[] => [
+    own,
+    readHeader(headers, HEADERS.originalDigest),
+  ]
+  const known = digests(answer, readHeader(answer, HEADERS.inputDigest))
+  return digests(delivery.event.headers, digestOf(delivery)).some(
+    (digest) => digest !== undefined && known.includes(digest),
+  )
 }
 
 function expecting(message: OutgoingMessage, sequence: number): OutgoingMessage {

@@ -2,12 +2,15 @@ import { binaryOutputsOf, encodeResponse } from '../../shared/sdk/contract/open-
 import { concatRows, sliceRows, type Tensor } from '../../shared/sdk/contract/tensor.ts'
 import { PeltonError, toPeltonError } from '../../shared/sdk/errors.ts'
 import { findNonFinite } from './models/bind-tensors.ts'
-import type { InferenceThreads } from './models/inference-threads.ts'
+import type { ServedModel } from './models/repository.ts'
 import { DEFAULT_RETRIES, decideFailure, type Outcome } from './outcome.ts'
 import type { Prepared } from './prepare.ts'
 import type { Concluded } from './settlement.ts'
 
-type Threads = Pick<InferenceThreads, 'run'>
+/** Where models run. */
+export interface Threads {
+  run(model: ServedModel, inputs: readonly Tensor[]): Promise<readonly Tensor[]>
+}
 
 /**
  * Runs a batch and says what is to become of each of its events. A batch that fails is halved until the bad events

@@ -8,12 +8,13 @@ import { Intake } from './intake.ts'
 import { Journal, type WorkerCounts } from './journal.ts'
 import type { InferenceThreads } from './models/inference-threads.ts'
 import type { ModelRepository, ServedModel } from './models/repository.ts'
+import { createObserver, type Observer, type ObserverOptions, type Steps } from './observer.ts'
 import { OutcomeStore } from './outcome-store.ts'
 import { predict } from './predict.ts'
 import { type Prepared, prepare } from './prepare.ts'
 import { RetryBudgets } from './retry-budget.ts'
 import { type Capacity, Room } from './room.ts'
-import { type Concluded, settle } from './settlement.ts'
+import type { Concluded } from './settlement.ts'
 import { StorageHealth } from './storage-health.ts'
 import { isSuspect, Suspects } from './suspects.ts'
 import { timedOut, watchRuns } from './watchdog.ts'
@@ -25,6 +26,8 @@ export interface WorkerDeps {
   readonly log: Logger
   /** Ends the process at once: what cannot be cancelled cannot be waited for. */
   readonly die: () => void
+  /** Metrics and traces, where somebody reads them. */
+  readonly observers?: ObserverOptions
 }
 
 export interface WorkerOptions {
@@ -33,6 +36,12 @@ export interface WorkerOptions {
   readonly capacity: Capacity
   /** How long the first event of a batch waits for others, milliseconds. */
   readonly lingerMs: number
+}
+
+/** How full a worker is. */
+export interface WorkerLoad extends Capacity {
+  readonly events: number
+  readonly capacity: Capacity
 }
 
 /** Batches in flight per inference thread: one runs, one waits, so that a thread never idles for a hop. */
@@ -48,6 +57,8 @@ const HUNG_GRACE_MS = 5_000
 export class Worker {
   readonly #deps: WorkerDeps
   readonly #journal: Journal
+  readonly #observer: Observer
+  readonly #room: Room
   readonly #held: HeldDeliveries
   readonly #intake: Intake
   readonly #dispatcher: Dispatcher
@@ -56,16 +67,19 @@ export class Worker {
   readonly #store: OutcomeStore
   readonly #budgets = new RetryBudgets()
   readonly #force = new AbortController()
+  #refusing: ReadonlyMap<string, string> = new Map()
   /** Events that cannot be run, waiting to be settled together. */
   #rejected: Concluded[] = []
   #draining = false
   #failure: unknown
 
   constructor(deps: WorkerDeps, options: WorkerOptions) {
-    const { broker, models, threads } = deps
+    const { broker, models, threads, observers = {} } = deps
     this.#deps = deps
-    this.#journal = new Journal(deps.log)
+    this.#journal = new Journal(deps.log, observers.metrics)
+    this.#observer = createObserver(observers)
     const room = new Room(options.capacity)
+    this.#room = room
     this.#held = new HeldDeliveries(broker.connection, room, broker.ackWaitMs)
     this.#suspects = new Suspects(broker, this.#held, this.#journal)
     this.#intake = new Intake(broker.connection, room, {
@@ -73,6 +87,7 @@ export class Worker {
       maxMessageBytes: broker.maxMessageBytes,
       // Nothing may escape into the client: it would end its reader.
       onMessage: (message) => this.#own(async () => this.#receive(message)),
+      onPull: (pull) => this.#journal.pulled(pull),
       onTrouble: (consumer, end) => this.#journal.pull(consumer, end),
     })
     this.#dispatcher = new Dispatcher({
@@ -94,6 +109,17 @@ export class Worker {
     return this.#journal.counts
   }
 
+  /** What is held or promised, of what there may be. */
+  get load(): WorkerLoad {
+    const { capacity, rows, freeBytes } = this.#room
+    return { events: this.#held.size, rows, bytes: capacity.bytes - freeBytes, capacity }
+  }
+
+  /** Streams that do not take what this worker has to store, each with a reason: while there is one, it does not pull. */
+  get refusing(): ReadonlyMap<string, string> {
+    return this.#refusing
+  }
+
   /** 1. Pull: until stopped, bounded batches from every lane, never more than there is room for. */
   async run(): Promise<void> {
     await this.#intake.run()
@@ -105,6 +131,7 @@ export class Worker {
     const delivery = readDelivery(message, this.#deps.broker.epochs)
     if (delivery === undefined) return
     this.#held.add(delivery)
+    this.#journal.received(delivery)
     const prepared = this.#draining ? undefined : prepare(delivery, this.#deps.models, this.#deps.broker.now)
     if (prepared === undefined) this.#held.giveBack(delivery)
     else if ('outcome' in prepared) this.#reject(prepared)
@@ -125,16 +152,19 @@ export class Worker {
   /** 5–6. Infer, halving a batch that fails; then the place is free for the next batch while this one is settled. */
   async #process(batch: readonly Prepared[], free: () => void): Promise<void> {
     if (!(await this.#suspects.begin(batch))) return free()
-    const concluded = await predict(batch, this.#deps.threads, this.#deps.broker.now).finally(free)
-    this.#journal.ran(batch)
-    // The run is over: whatever ends the process now, it was not this batch.
-    this.#suspects.clear(batch)
-    await this.#settle(concluded)
+    await this.#observer.batch(batch, async (steps) => {
+      const threads = steps.threads(this.#deps.threads)
+      const concluded = await predict(batch, threads, this.#deps.broker.now).finally(free)
+      this.#journal.ran(batch)
+      // The run is over: whatever ends the process now, it was not this batch.
+      this.#suspects.clear(batch)
+      await this.#settle(concluded, steps)
+    })
   }
 
   /** 7–8. Store the outcomes, record them in the ledger, acknowledge: in this order, in one place. */
-  async #settle(group: readonly Concluded[]): Promise<void> {
-    await settle(group, {
+  async #settle(group: readonly Concluded[], steps: Steps = this.#observer): Promise<void> {
+    await steps.settle(group, {
       store: this.#store,
       held: this.#held,
       mayRetry: ({ event }) => this.#deps.broker.mayRetry() && this.#budgets.of(event.route.model).spend(),
@@ -199,6 +229,7 @@ export class Worker {
   }
 
   #onHealth(refusing: ReadonlyMap<string, string>): void {
+    this.#refusing = refusing
     this.#intake.paused = refusing.size > 0
     this.#journal.storage(refusing)
   }

@@ -41,6 +41,18 @@ export const brokerSettings = {
     .describe('Least severity that is logged'),
 } as const
 
+/** Where a service listens for HTTP: health, metrics, and whatever else it offers. */
+export const httpSettings = {
+  PELTON_HTTP_HOST: z
+    .string()
+    .regex(/^[0-9A-Za-z.:_-]{1,255}$/, 'must be an address or a host name')
+    .default('127.0.0.1')
+    .describe('Address to listen on for HTTP'),
+  PELTON_HTTP_PORT: count(0, 65_535)
+    .optional()
+    .describe('Port for HTTP: /livez, /readyz, /metrics; 0 takes any free port and logs it (default: none)'),
+} as const
+
 const SECRETS = /PASSWORD|TOKEN|SECRET/
 
 /**

@@ -1,12 +1,16 @@
-import { jetstreamManager } from '@nats-io/jetstream'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { JetStreamApiError, jetstreamManager } from '@nats-io/jetstream'
 import {
   connect as connectNats,
+  errors,
   type NatsConnection,
   type NodeConnectionOptions,
+  type ReconnectToServerHandler,
 } from '@nats-io/transport-node'
 import { isVersionAtLeast } from '../broker/find.ts'
 import { MINIMUM_SERVER } from '../contract/topology.ts'
 import { PeltonError } from '../errors.ts'
+import { leaveStrandedServer } from './stranded.ts'
 
 export interface BrokerOptions {
   /** `nats://host:port`, several separated by commas. */
@@ -20,6 +24,16 @@ export interface BrokerOptions {
   readonly timeoutMs?: number
 }
 
+const CONNECT_TIMEOUT_MS = 10_000
+const ASK_AGAIN_MS = 200
+/** A server that is cut off or hangs is left after two pings without an answer: before the others have elected. */
+const PING_EVERY_MS = 1_500
+/** How long JetStream may take for one answer. */
+const ANSWER_MS = 2_000
+
+/** Error code of the JetStream API while a cluster has no leader. */
+const TEMPORARILY_UNAVAILABLE = 10_008
+
 /**
  * Connects and checks that the broker can do what Pelton needs. Reconnects for ever afterwards.
  *
@@ -29,7 +43,8 @@ export async function connectBroker(options: BrokerOptions): Promise<NatsConnect
   const connection = await open(options)
   try {
     checkVersion(connection, options.url)
-    await jetstreamManager(connection).then((manager) => manager.getAccountInfo())
+    await requireJetStream(connection, options.timeoutMs ?? CONNECT_TIMEOUT_MS)
+    if (options.url.includes(',')) leaveStrandedServer(connection)
     return connection
   } catch (thrown) {
     await connection.close()
@@ -47,18 +62,39 @@ export async function connectBroker(options: BrokerOptions): Promise<NatsConnect
   }
 }
 
+/** A cluster that elects its leader says that JetStream is unavailable, or nothing: it is asked again. */
+async function requireJetStream(connection: NatsConnection, timeoutMs: number): Promise<void> {
+  const deadline = performance.now() + timeoutMs
+  for (;;) {
+    try {
+      await jetstreamManager(connection, { timeout: ANSWER_MS }) // asks for the account by itself
+      return
+    } catch (thrown) {
+      if (!isPassing(thrown) || performance.now() > deadline) throw thrown
+      await sleep(ASK_AGAIN_MS)
+    }
+  }
+}
+
+function isPassing(thrown: unknown): boolean {
+  if (thrown instanceof JetStreamApiError) return thrown.code === TEMPORARILY_UNAVAILABLE
+  return thrown instanceof errors.TimeoutError
+}
+
 async function open(options: BrokerOptions): Promise<NatsConnection> {
   const settings: NodeConnectionOptions = {
     servers: options.url.split(',').map((url) => url.trim()),
     name: options.name,
-    timeout: options.timeoutMs ?? 10_000,
+    timeout: options.timeoutMs ?? CONNECT_TIMEOUT_MS,
     maxReconnectAttempts: -1,
     ignoreAuthErrorAbort: true,
     reconnectTimeWait: 250,
     reconnectJitter: 100,
     noAsyncTraces: true,
-    pingInterval: 10_000,
-    ...(options.user !== undefined && { user: options.user }),
+    pingInterval: PING_EVERY_MS,
+    maxPingOut: 2,
+    reconnectToServer: longestUntried(),
+    ...(options.user !== undefined && { user: options.user, inboxPrefix: inboxOf(options.user) }),
     ...(options.password !== undefined && { pass: options.password }),
     ...(options.token !== undefined && { token: options.token }),
   }
@@ -76,6 +112,26 @@ async function open(options: BrokerOptions): Promise<NatsConnection> {
       cause,
     )
   }
+}
+
+/**
+ * Dials the servers of a cluster in turn. The client itself tries the one it has just lost first, and a server that is
+ * cut off lets it wait for the whole timeout.
+ */
+function longestUntried(): ReconnectToServerHandler {
+  const turns = new Map<string, number>()
+  let turn = 0
+  return (pool) => {
+    const [chosen] = [...pool].sort((a, b) => (turns.get(a.listen) ?? 0) - (turns.get(b.listen) ?? 0))
+    if (chosen === undefined) return null
+    turns.set(chosen.listen, ++turn)
+    return chosen
+  }
+}
+
+/** Each user has inboxes of its own: who may listen to all of `_INBOX.>` reads what others are answered. */
+export function inboxOf(user: string): string {
+  return `_INBOX.${user.slice(0, 64).replaceAll(/[^A-Za-z0-9_-]/g, '_')}`
 }
 
 function checkVersion(connection: NatsConnection, url: string): void {

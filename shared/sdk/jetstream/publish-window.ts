@@ -2,6 +2,7 @@ import type { Msg, MsgHdrs, NatsConnection, Subscription } from '@nats-io/transp
 import { encodeHeaderBlock, type HeaderEntry } from '../contract/headers.ts'
 import type { OutgoingMessage } from '../contract/outcome.ts'
 import { PeltonError } from '../errors.ts'
+import { onReconnect } from './reconnects.ts'
 import { readStatus } from './stored-message.ts'
 
 /**
@@ -43,6 +44,7 @@ export class PublishWindow {
   readonly #prefix: string
   readonly #subscription: Subscription
   readonly #sweeper: NodeJS.Timeout
+  readonly #stopListening: () => void
   readonly #maxInFlight: number
   readonly #timeoutMs: number
   readonly #waiting = new Map<string, Waiting>()
@@ -65,6 +67,8 @@ export class PublishWindow {
     })
     this.#sweeper = setInterval(() => this.#sweep(), Math.min(250, this.#timeoutMs / 4))
     this.#sweeper.unref()
+    // Neither a publish that was on its way nor its answer outlives the connection.
+    this.#stopListening = onReconnect(connection, () => this.#giveUp('the connection was lost'))
   }
 
   /** Publishes waiting for an answer or for room. */
@@ -100,6 +104,7 @@ export class PublishWindow {
     if (this.#closed) return
     this.#closed = true
     clearInterval(this.#sweeper)
+    this.#stopListening()
     this.#subscription.unsubscribe()
     this.#giveUp(CLOSED.description)
     for (const proceed of this.#queue.splice(0)) proceed()
@@ -136,10 +141,12 @@ const CLOSED = { kind: 'unknown', description: 'the publisher is closed' } as co
 
 let inboxes = 0
 
-/** An inbox below `_INBOX.` that this process uses once. */
+/** An inbox below the connection's own prefix (`_INBOX.<user>`, or `_INBOX`) that this process uses once. */
 export function uniqueInbox(connection: NatsConnection): string {
   const client = connection.info?.client_id ?? 0
-  return `_INBOX.pelton-${process.pid}-${client}-${Math.random().toString(36).slice(2, 10)}-${inboxes++}`
+  // The client keeps its options on the connection without saying so in its types.
+  const { options } = connection as { readonly options?: { readonly inboxPrefix?: string } }
+  return `${options?.inboxPrefix ?? '_INBOX'}.pelton-${process.pid}-${client}-${Math.random().toString(36).slice(2, 10)}-${inboxes++}`
 }
 
 /** nats.js asks a headers object only to encode itself: the block is written directly, which is most of a publish saved. */

@@ -1,5 +1,6 @@
 import type { Msg, NatsConnection, Subscription } from '@nats-io/transport-node'
 import { uniqueInbox } from './publish-window.ts'
+import { onReconnect } from './reconnects.ts'
 import { messageBytes, readStatus } from './stored-message.ts'
 
 export interface PullRequest {
@@ -26,8 +27,11 @@ export type PullEnd =
   | 'unavailable'
   | 'cancelled'
 
-/** The broker sends a sign of life this often during a pull; two missed ones mean the pull is lost. */
-const HEARTBEAT_MS = 500
+/**
+ * The broker sends a sign of life this often during a pull; two missed ones mean the pull is lost. How soon a lane
+ * goes on after an election hangs on it: a pull that was sent before the new leader was there is lost.
+ */
+const HEARTBEAT_MS = 300
 
 interface OpenPull {
   readonly id: number
@@ -36,6 +40,8 @@ interface OpenPull {
   remaining: number
   received: number
   receivedBytes: number
+  /** Signs of life so far. */
+  heard: number
   guard: NodeJS.Timeout | undefined
 }
 
@@ -49,6 +55,7 @@ export class PullLane {
   readonly #prefix: string
   readonly #subscription: Subscription
   readonly #onMessage: (message: Msg) => void
+  readonly #stopListening: () => void
   #open: OpenPull | undefined
   #nextId = 0
   #closing: Promise<void> | undefined
@@ -68,6 +75,8 @@ export class PullLane {
         if (error === null) this.#receive(message)
       },
     })
+    // What the broker, or another server of it, still holds open for the old connection is not this pull any more.
+    this.#stopListening = onReconnect(connection, () => this.#open?.done('lost'))
   }
 
   /** One pull in two phases: what is there at once, or the first to come; then, if fewer came, the linger for the rest. */
@@ -96,6 +105,7 @@ export class PullLane {
 
   async #drain(): Promise<void> {
     this.cancel()
+    this.#stopListening()
     if (!this.#connection.isClosed() && !this.#subscription.isClosed())
       await this.#subscription.drain().catch(() => undefined) // the connection is away: nothing to withdraw
   }
@@ -134,6 +144,7 @@ export class PullLane {
         remaining: batch,
         received: 0,
         receivedBytes: 0,
+        heard: 0,
         guard: undefined,
         done: (end) => {
           clearTimeout(pull.guard)
@@ -163,10 +174,21 @@ export class PullLane {
   }
 }
 
-/** A pull dies with its leader or its connection, silently: only a timer of ours notices. */
+/** A pull dies with its leader, silently: only a timer of ours notices. */
 function watch(pull: OpenPull): void {
-  if (pull.guard === undefined) pull.guard = setTimeout(() => pull.done('lost'), pull.silenceMs)
-  else pull.guard.refresh()
+  if (pull.guard === undefined) pull.guard = setTimeout(() => doubt(pull), pull.silenceMs)
+  else {
+    pull.heard++
+    pull.guard.refresh()
+  }
+}
+
+/** A process that was busy meanwhile reads what has come before it takes the silence for real. */
+function doubt(pull: OpenPull): void {
+  const heard = pull.heard
+  setImmediate(() => {
+    if (pull.heard === heard) pull.done('lost')
+  })
 }
 
 function applyStatus(pull: OpenPull, message: Msg): void {

@@ -1,0 +1,65 @@
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { Backlog, backlogSeconds, deliveryRate } from './backlog.ts'
+
+describe('backlogSeconds', () => {
+  it('is waiting rows ÷ drain rate', () => expect(backlogSeconds(1_200, 400)).toBe(3))
+
+  it('is 0 without a backlog, whatever the rate', () => {
+    fc.assert(
+      fc.property(fc.double({ noNaN: true }), (rate) => {
+        expect(backlogSeconds(0, rate)).toBe(0)
+      }),
+    )
+  })
+
+  it('is a day at most, and where nothing drains', () => {
+    expect(backlogSeconds(1, 0)).toBe(86_400)
+    expect(backlogSeconds(1e9, 1)).toBe(86_400)
+  })
+})
+
+describe('deliveryRate', () => {
+  it('counts deliveries to all workers, up to now', () => {
+    const sights = [
+      { at: 0, delivered: 100 },
+      { at: 1_000, delivered: 700 },
+    ]
+    expect(deliveryRate(sights, 1_000, 10_000)).toBe(600)
+    expect(deliveryRate(sights, 3_000, 10_000)).toBe(200)
+  })
+
+  it('forgets what is older than the window', () => {
+    const sights = [
+      { at: 0, delivered: 0 },
+      { at: 9_000, delivered: 1_000 },
+      { at: 10_000, delivered: 1_100 },
+    ]
+    expect(deliveryRate(sights, 11_000, 2_000)).toBe(50)
+    expect(deliveryRate(sights, 60_000, 2_000)).toBe(0)
+  })
+})
+
+describe('Backlog', () => {
+  it('joins the consumers of a lane, and counts rows like those that ran', () => {
+    const backlog = new Backlog()
+    backlog.ran(99, 399)
+    for (const [at, delivered] of [
+      [0, 10],
+      [1_000, 110],
+      [2_000, 210],
+    ] as const) {
+      backlog.seen('high', 'features', 500 - at / 10, delivered, at)
+      backlog.seen('high', 'due', 50, 1, at)
+    }
+    expect(backlog.read(2_000)).toEqual([{ lane: 'high', rows: 350 * 4, seconds: 3.5 }])
+  })
+
+  it('is empty once a pull found nothing', () => {
+    const backlog = new Backlog()
+    backlog.seen('low', 'features', 70, 1, 0)
+    expect(backlog.read(0)).toEqual([{ lane: 'low', rows: 70, seconds: 86_400 }])
+    backlog.empty('low', 'features')
+    expect(backlog.read(0)).toEqual([{ lane: 'low', rows: 0, seconds: 0 }])
+  })
+})

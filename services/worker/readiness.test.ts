@@ -1,0 +1,35 @@
+import { describe, expect, it } from 'vitest'
+import { reasonsAgainst, type WorkerFacts } from './readiness.ts'
+
+const well: WorkerFacts = { isBrokerReachable: true, models: 1, refusing: new Map(), skewMs: 0 }
+
+describe('reasonsAgainst', () => {
+  it('finds none in a worker that is well', () => expect(reasonsAgainst(well)).toEqual([]))
+
+  it.each<[string, Partial<WorkerFacts>, RegExp]>([
+    ['no connection', { isBrokerReachable: false }, /^broker: /],
+    ['no model', { models: 0 }, /^models: /],
+    [
+      'a stream that refuses',
+      { refusing: new Map([['LEDGER', 'full']]) },
+      /^storage: LEDGER refuses \(full\)$/,
+    ],
+    ['a clock that is ahead', { skewMs: 5_001 }, /^clock: 5\.0 s off/],
+    ['a clock that is behind', { skewMs: -7_200_000 }, /^clock: -7200\.0 s off/],
+  ])('names %s', (_what, facts, reason) => {
+    expect(reasonsAgainst({ ...well, ...facts })).toEqual([expect.stringMatching(reason)])
+  })
+
+  it('tolerates a clock within five seconds', () =>
+    expect(reasonsAgainst({ ...well, skewMs: -5_000 })).toEqual([]))
+
+  it('names everything at once', () => {
+    const all = { isBrokerReachable: false, models: 0, refusing: new Map([['RESULTS', 'x']]), skewMs: 6_000 }
+    expect(reasonsAgainst(all).map((reason) => reason.split(':')[0])).toEqual([
+      'broker',
+      'storage',
+      'models',
+      'clock',
+    ])
+  })
+})

@@ -1,0 +1,76 @@
+import type { Logger } from 'pino'
+import type { HttpSide } from '../../shared/runtime/http.ts'
+import type { State } from '../../shared/runtime/lifecycle.ts'
+import { measureProcess } from '../../shared/runtime/process-metrics.ts'
+import type { Telemetry } from '../../shared/runtime/telemetry.ts'
+import type { BrokerSide } from './broker-side.ts'
+import type { WorkerSettings } from './config.ts'
+import type { ModelRepository } from './models/repository.ts'
+import type { ObserverOptions } from './observer.ts'
+import { type BrokerReach, followBroker, reasonsAgainst } from './readiness.ts'
+import type { Worker } from './worker.ts'
+import { openWorkerGauges } from './worker-gauges.ts'
+import { WorkerMetrics } from './worker-metrics.ts'
+import { createWorkerTraces } from './worker-traces.ts'
+
+/** Where the outside looks into a worker: health, metrics, traces. */
+export interface WorkerWindow {
+  /** Where the worker is in its life. */
+  state: State
+  /** What measures and traces the worker; nothing where nobody looks. */
+  observers(broker: BrokerSide, models: ModelRepository): ObserverOptions
+  /** From here on the worker itself can be seen. */
+  show(worker: Worker, broker: BrokerSide, models: ModelRepository): void
+  /** Sends the metrics as they are. */
+  flush(): Promise<void>
+  close(): Promise<void>
+}
+
+/** Opens the HTTP port, if there is one. @throws PeltonError `invalid-configuration` when it cannot be had */
+export async function openWindow(
+  settings: WorkerSettings,
+  log: Logger,
+  telemetry: Telemetry,
+): Promise<WorkerWindow> {
+  let reasons: () => readonly string[] = () => []
+  let reach: BrokerReach | undefined
+  let metrics: WorkerMetrics | undefined
+  let http: HttpSide | undefined
+  const window: WorkerWindow = {
+    state: 'starting',
+    observers(broker, { models }) {
+      reach = followBroker(broker.connection)
+      metrics = telemetry.hasMetrics ? new WorkerMetrics({ models, now: broker.now }) : undefined
+      return { metrics, traces: telemetry.hasTraces ? createWorkerTraces() : undefined }
+    },
+    show(worker, { skewMs }, { models }) {
+      if (metrics !== undefined) openWorkerGauges({ worker, metrics, models, skewMs })
+      reasons = () =>
+        reasonsAgainst({
+          isBrokerReachable: reach?.isReachable === true,
+          models: models.length,
+          refusing: worker.refusing,
+          skewMs: skewMs(),
+        })
+    },
+    flush: telemetry.flush,
+    close: async () => http?.close(),
+  }
+  if (telemetry.hasMetrics) {
+    const isBrokerReachable = (): boolean => reach?.isReachable === true
+    measureProcess('worker', { state: () => window.state, isBrokerReachable })
+  }
+  const { PELTON_HTTP_HOST: host, PELTON_HTTP_PORT: port } = settings
+  if (port === undefined) return window
+  // Loaded only where it is needed.
+  const { addHealthRoutes, openHttp } = await import('../../shared/runtime/http.ts')
+  http = openHttp({ host, port, log })
+  const { scrape } = telemetry
+  addHealthRoutes(http.app, {
+    state: () => window.state,
+    reasons: () => reasons(),
+    ...(scrape !== undefined && { metrics: scrape }),
+  })
+  await http.listen()
+  return window
+}

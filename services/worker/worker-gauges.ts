@@ -1,0 +1,40 @@
+import { openMeters } from '../../shared/runtime/meters.ts'
+import { STREAMS } from '../../shared/sdk/contract/topology.ts'
+import type { ServedModel } from './models/repository.ts'
+import type { Worker } from './worker.ts'
+import type { WorkerMetrics } from './worker-metrics.ts'
+
+export interface WorkerGaugesOptions {
+  readonly worker: Pick<Worker, 'load' | 'refusing'>
+  readonly metrics: WorkerMetrics
+  readonly models: readonly Pick<ServedModel, 'name' | 'version'>[]
+  readonly skewMs: () => number
+}
+
+/** Streams whose refusal stops a worker. */
+const STORED_IN = [STREAMS.results, STREAMS.deadLetters, STREAMS.ledger]
+
+/** What is looked up when somebody reads the metrics, and costs nothing in between. */
+export function openWorkerGauges({ worker, metrics, models, skewMs }: WorkerGaugesOptions): void {
+  const { gauge } = openMeters('worker')
+  gauge('inFlightRows', (report) => report(worker.load.rows))
+  gauge('inFlightBytes', (report) => report(worker.load.bytes))
+  gauge('capacityRows', (report) => report(worker.load.capacity.rows))
+  gauge('capacityBytes', (report) => report(worker.load.capacity.bytes))
+  gauge('heldEvents', (report) => report(worker.load.events))
+  gauge('clockSkew', (report) => report(skewMs() / 1_000))
+  gauge('modelInfo', (report) => {
+    for (const { name: model, version } of models) report(1, { model, version })
+  })
+  gauge('storageRefusing', (report) => {
+    const { refusing } = worker
+    for (const stream of new Set([...STORED_IN, ...refusing.keys()]))
+      report(refusing.has(stream) ? 1 : 0, { stream_name: stream })
+  })
+  gauge('backlogRows', (report) => {
+    for (const { lane, rows } of metrics.backlog.read(performance.now())) report(rows, { lane })
+  })
+  gauge('backlogDuration', (report) => {
+    for (const { lane, seconds } of metrics.backlog.read(performance.now())) report(seconds, { lane })
+  })
+}

@@ -1,0 +1,222 @@
+import { type Labels, openMeters } from '../../shared/runtime/meters.ts'
+import { UNKNOWN_MODEL } from '../../shared/runtime/metrics.ts'
+import { HEADERS, readHeader } from '../../shared/sdk/contract/headers.ts'
+import { LANES } from '../../shared/sdk/contract/subjects.ts'
+import { STREAMS } from '../../shared/sdk/contract/topology.ts'
+import { Backlog } from './backlog.ts'
+import type { Delivery } from './delivery.ts'
+import type { EndedPull } from './intake.ts'
+import type { ServedModel } from './models/repository.ts'
+import type { Stored } from './outcome-store.ts'
+import type { Prepared } from './prepare.ts'
+import type { Concluded } from './settlement.ts'
+
+export interface WorkerMetricsOptions {
+  readonly models: readonly Pick<ServedModel, 'name' | 'version'>[]
+  /** Broker time, milliseconds since 1970. */
+  readonly now: () => number
+}
+
+const LOOK_EVERY = 16
+
+/** What is measured on the way of an event. Made only where somebody reads it; labels are made once. */
+export class WorkerMetrics {
+  readonly backlog = new Backlog()
+  readonly #looked = { consumer: '', skipped: 0 }
+  readonly #now: () => number
+  readonly #instruments = openInstruments()
+  readonly #labels: ReadonlyMap<string, LabelsByLane>
+  readonly #outcomes: ReturnType<typeof countOutcomes>
+
+  constructor({ models, now }: WorkerMetricsOptions) {
+    this.#now = now
+    this.#labels = new Map(
+      [...models.map(({ name }) => name), UNKNOWN_MODEL].map((name) => [name, byLane(name)]),
+    )
+    this.#outcomes = countOutcomes(this.#instruments, (model) => this.#bounded(model))
+    startAtZero(this.#instruments, new Set(models.map(({ name }) => name)))
+  }
+
+  received({ event, info }: Delivery): void {
+    if (this.#isWorthALook(info))
+      this.backlog.seen(
+        event.route.lane,
+        info.consumer,
+        info.pending,
+        info.consumerSequence,
+        performance.now(),
+      )
+    if (info.deliveryCount > 1) this.#instruments.redeliveries(1, { lane: event.route.lane })
+  }
+
+  /** Of many deliveries in a row a few tell as much; the one behind which nothing waits always counts. */
+  #isWorthALook({ consumer, pending }: Delivery['info']): boolean {
+    if (consumer === this.#looked.consumer && pending > 0 && ++this.#looked.skipped < LOOK_EVERY) return false
+    this.#looked.consumer = consumer
+    this.#looked.skipped = 0
+    return true
+  }
+
+  pulled({ consumer, lane, received, end, durationMs }: EndedPull): void {
+    this.#instruments.pulls(1, { consumer, end })
+    this.#instruments.operation(durationMs / 1_000, FETCH)
+    if (received > 0) this.#instruments.consumed(received, FETCH)
+    else if (end === 'drained') this.backlog.empty(lane, consumer)
+  }
+
+  started(batch: readonly Prepared[]): void {
+    const at = this.#now()
+    let again = 0
+    for (const { delivery } of batch) {
+      const waitedMs = Math.max(0, at - delivery.info.storedAt)
+      this.#instruments.queueWait(waitedMs / 1_000, this.#labelsOf(delivery))
+      if (delivery.event.attempt > 1) again++
+    }
+    const model = batch[0]?.model.name
+    if (again < batch.length) this.#instruments.attempts(batch.length - again, { model, attempt: 'first' })
+    if (again > 0) this.#instruments.attempts(again, { model, attempt: 'again' })
+  }
+
+  /** One model call ended. */
+  ran({ name: model, version }: ServedModel, rows: number, durationMs: number): void {
+    this.#instruments.inference(durationMs / 1_000, { model, version })
+    this.#instruments.batchRows(rows, { model })
+  }
+
+  processed(batch: readonly Prepared[], durationMs: number): void {
+    this.backlog.ran(batch.length, rowsOf(batch))
+    this.#instruments.process(durationMs / 1_000, PROCESS)
+  }
+
+  /** The first outcome of a group was stored. */
+  stored(durationMs: number): void {
+    this.#instruments.operation(durationMs / 1_000, PUBLISH)
+  }
+
+  /** One event was settled. */
+  settled({ delivery, outcome }: Concluded, how: Stored): void {
+    if (how === 'predicted' || how === 'dead-lettered') {
+      const tookMs = Math.max(0, this.#now() - firstStoredAt(delivery))
+      this.#instruments.eventDuration(tookMs / 1_000, this.#labelsOf(delivery))
+    }
+    this.#outcomes(delivery.event.route.model, how, outcome)
+  }
+
+  /** A group was settled. */
+  acknowledged(durationMs: number): void {
+    this.#instruments.operation(durationMs / 1_000, ACK)
+  }
+
+  conflict({ event }: Delivery): void {
+    this.#instruments.conflicts(1, { model: this.#bounded(event.route.model) })
+  }
+
+  hung({ name: model }: ServedModel): void {
+    this.#instruments.hungRuns(1, { model })
+  }
+
+  /** Names from outside must not become labels. */
+  #bounded(model: string): string {
+    return this.#labels.has(model) ? model : UNKNOWN_MODEL
+  }
+
+  #labelsOf({ event: { route } }: Delivery): Labels | undefined {
+    return this.#labels.get(this.#bounded(route.model))?.[route.lane]
+  }
+}
+
+function openInstruments() {
+  const meters = openMeters('worker')
+  return {
+    queueWait: meters.histogram('queueWait'),
+    eventDuration: meters.histogram('eventDuration'),
+    inference: meters.histogram('inferenceDuration'),
+    batchRows: meters.histogram('batchRows'),
+    operation: meters.histogram('operationDuration'),
+    process: meters.histogram('processDuration'),
+    outcomes: meters.counter('outcomes'),
+    attempts: meters.counter('attempts'),
+    pulls: meters.counter('pulls'),
+    conflicts: meters.counter('conflicts'),
+    redeliveries: meters.counter('redeliveries'),
+    hungRuns: meters.counter('hungRuns'),
+    consumed: meters.counter('consumedMessages'),
+    sent: meters.counter('sentMessages'),
+  }
+}
+
+/** A counter that begins with its first event has no rate before it: `increase()` would miss that one. */
+function startAtZero(instruments: ReturnType<typeof openInstruments>, models: Iterable<string>): void {
+  for (const model of models) {
+    instruments.outcomes(0, { model, outcome: 'predicted' })
+    instruments.attempts(0, { model, attempt: 'first' })
+    instruments.conflicts(0, { model })
+    instruments.hungRuns(0, { model })
+  }
+  for (const lane of LANES) instruments.redeliveries(0, { lane })
+  instruments.consumed(0, FETCH)
+  instruments.sent(0, PUBLISH)
+}
+
+/** Events that are settled together differ in few ways: they are counted first and added up once. */
+function countOutcomes(
+  { outcomes, sent }: ReturnType<typeof openInstruments>,
+  bounded: (model: string) => string,
+) {
+  const counts = new Map<string, { readonly labels: Labels; readonly isSent: boolean; count: number }>()
+  const report = (): void => {
+    for (const { labels, isSent, count } of counts.values()) {
+      outcomes(count, labels)
+      if (isSent) sent(count, PUBLISH)
+    }
+    counts.clear()
+  }
+  return (model: string, how: Stored, outcome: Concluded['outcome']): void => {
+    const reason = reasonOf(how, outcome)
+    const key = `${model} ${how} ${reason}`
+    const counted = counts.get(key)
+    if (counted !== undefined) {
+      counted.count++
+      return
+    }
+    if (counts.size === 0) queueMicrotask(report)
+    const labels = { model: bounded(model), outcome: how, ...(reason !== undefined && { reason }) }
+    counts.set(key, { labels, isSent: how !== 'returned' && how !== 'already-answered', count: 1 })
+  }
+}
+
+function reasonOf(how: Stored, outcome: Concluded['outcome']): string | undefined {
+  if (how === 'predicted' || how === 'already-answered') return undefined
+  // The one way a prediction turns into a dead letter: the broker does not take it.
+  return outcome.kind === 'predicted' ? 'too-large' : outcome.failure.reason
+}
+
+/** A copy in the retry lane carries when its event was first stored. */
+function firstStoredAt({ event, info }: Delivery): number {
+  if (info.stream === STREAMS.features) return info.storedAt
+  const first = Date.parse(readHeader(event.headers, HEADERS.firstSeen) ?? '')
+  return Number.isNaN(first) ? info.storedAt : first
+}
+
+export function rowsOf(batch: readonly Prepared[]): number {
+  return batch.reduce((sum, { rows }) => sum + rows, 0)
+}
+
+type LabelsByLane = Readonly<Record<string, Labels>>
+
+function byLane(model: string): LabelsByLane {
+  return Object.fromEntries(LANES.map((lane) => [lane, { model, lane }]))
+}
+
+const FETCH = operationOn('fetch', 'features.{pool}.{model}.{lane}')
+const PROCESS = operationOn('process', 'features.{pool}.{model}.{lane}')
+const ACK = operationOn('ack', 'features.{pool}.{model}.{lane}')
+const PUBLISH = operationOn('publish', 'results.{model}.{token}')
+
+function operationOn(name: string, template: string): Labels {
+  return {
+    'messaging.system': 'nats',
+    'messaging.operation.name': name,
+    'messaging.destination.template': template,
+  }
+}

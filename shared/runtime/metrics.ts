@@ -1,0 +1,400 @@
+/** Whose process emits a metric. */
+export type MetricSource = 'worker' | 'control'
+
+/** One metric: what stands in this table is emitted, and nothing else is. */
+export interface Metric {
+  /** Name in OpenTelemetry. */
+  readonly name: string
+  /** Name on `/metrics`: with unit and `_total`, as a collector would translate it. */
+  readonly prometheus: string
+  readonly kind: 'counter' | 'histogram' | 'gauge'
+  /** UCUM: seconds, bytes, or what is counted in braces. */
+  readonly unit: string
+  readonly description: string
+  /** Every label has few values: names of streams and served models, closed sets. */
+  readonly labels: readonly string[]
+  readonly sources: readonly MetricSource[]
+  /** Upper bounds of a histogram's buckets. */
+  readonly buckets?: readonly number[]
+}
+
+/** As the messaging conventions of OpenTelemetry ask for. */
+const MESSAGING_S = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10]
+/** From a queue that is empty to a backlog of half an hour. */
+const WAIT_S = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1_800]
+const INFERENCE_S = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30]
+const ROWS = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1_024]
+
+const WORKER = ['worker'] as const
+const CONTROL = ['control'] as const
+const BOTH = ['worker', 'control'] as const
+const MESSAGING = ['messaging.system', 'messaging.operation.name', 'messaging.destination.template'] as const
+
+/** Model label of an event for a model that is not served: names from outside must not become labels. */
+export const UNKNOWN_MODEL = '(unknown)'
+
+type Kind = Metric['kind']
+
+function define<K extends Kind>(kind: K, name: string, unit: string, description: string) {
+  return { name, kind, unit, description, prometheus: translate(name, unit, kind) }
+}
+
+function counter(name: string, unit: string, description: string, labels: Names, sources: Sources) {
+  return { ...define('counter', name, unit, description), labels, sources }
+}
+
+function gauge(name: string, unit: string, description: string, labels: Names, sources: Sources) {
+  return { ...define('gauge', name, unit, description), labels, sources }
+}
+
+function histogram(
+  name: string,
+  unit: string,
+  description: string,
+  labels: Names,
+  sources: Sources,
+  buckets: readonly number[],
+) {
+  return { ...define('histogram', name, unit, description), labels, sources, buckets }
+}
+
+type Names = readonly string[]
+type Sources = readonly MetricSource[]
+
+const SUFFIXES: Readonly<Record<string, string>> = { s: '_seconds', By: '_bytes', '1': '_ratio' }
+
+/** The name a collector gives a metric in Prometheus: the unit behind it, and `_total` behind a counter. */
+function translate(name: string, unit: string, kind: Kind): string {
+  const plain = name.replaceAll('.', '_')
+  const suffix = SUFFIXES[unit] ?? ''
+  const withUnit = plain.endsWith(suffix) ? plain : plain + suffix
+  return kind === 'counter' ? `${withUnit}_total` : withUnit
+}
+
+/** Every metric of Pelton. docs/telemetry.md shows this table; a test holds the two together. */
+export const METRICS = {
+  queueWait: histogram(
+    'pelton.queue.wait',
+    's',
+    'From being stored by the broker to being started',
+    ['model', 'lane'],
+    WORKER,
+    WAIT_S,
+  ),
+  eventDuration: histogram(
+    'pelton.event.duration',
+    's',
+    'From being stored by the broker, the first time, to the stored prediction or dead letter',
+    ['model', 'lane'],
+    WORKER,
+    WAIT_S,
+  ),
+  inferenceDuration: histogram(
+    'pelton.inference.duration',
+    's',
+    'One model call, the wait for its thread included',
+    ['model', 'version'],
+    WORKER,
+    INFERENCE_S,
+  ),
+  batchRows: histogram(
+    'pelton.batch.rows',
+    '{row}',
+    'Rows that shared a model call',
+    ['model'],
+    WORKER,
+    ROWS,
+  ),
+  outcomes: counter(
+    'pelton.outcomes',
+    '{event}',
+    'How deliveries ended: predicted, already-answered, dead-lettered, retried, returned; reason unless predicted',
+    ['model', 'outcome', 'reason'],
+    WORKER,
+  ),
+  attempts: counter(
+    'pelton.attempts',
+    '{event}',
+    'Events started to be predicted, `first` or `again`',
+    ['model', 'attempt'],
+    WORKER,
+  ),
+  pulls: counter(
+    'pelton.pulls',
+    '{pull}',
+    'Pulls by how they ended: full, drained, too-large, lost, unavailable, cancelled',
+    ['consumer', 'end'],
+    WORKER,
+  ),
+  inFlightRows: gauge('pelton.in_flight.rows', '{row}', 'Rows held, or promised to an open pull', [], WORKER),
+  inFlightBytes: gauge('pelton.in_flight.bytes', 'By', 'Bytes held, or promised to an open pull', [], WORKER),
+  capacityRows: gauge('pelton.capacity.rows', '{row}', 'Rows that may be in flight', [], WORKER),
+  capacityBytes: gauge('pelton.capacity.bytes', 'By', 'Bytes that may be in flight', [], WORKER),
+  heldEvents: gauge('pelton.held.events', '{event}', 'Events pulled and not settled', [], WORKER),
+  backlogRows: gauge(
+    'pelton.backlog.rows',
+    '{row}',
+    'Rows that wait in the pool, as last seen in a delivery',
+    ['lane'],
+    WORKER,
+  ),
+  backlogDuration: gauge(
+    'pelton.backlog.duration',
+    's',
+    'Waiting rows ÷ the drain rate of all workers of the pool; a day at most',
+    ['lane'],
+    WORKER,
+  ),
+  storageRefusing: gauge(
+    'pelton.storage.refusing',
+    '{stream}',
+    '1 while a stream does not take what this worker has to store: it stops pulling',
+    ['stream_name'],
+    WORKER,
+  ),
+  modelInfo: gauge(
+    'pelton.model.info',
+    '{model}',
+    '1 for each model version served',
+    ['model', 'version'],
+    WORKER,
+  ),
+  conflicts: counter(
+    'pelton.conflicts',
+    '{event}',
+    'Events whose id was answered before for another payload',
+    ['model'],
+    WORKER,
+  ),
+  redeliveries: counter(
+    'pelton.redeliveries',
+    '{event}',
+    'Deliveries the broker had handed out before',
+    ['lane'],
+    WORKER,
+  ),
+  hungRuns: counter(
+    'pelton.hung_runs',
+    '{run}',
+    'Model calls beyond their time limit; each ends its process, so look at the last value',
+    ['model'],
+    WORKER,
+  ),
+  lifecycleState: gauge(
+    'pelton.lifecycle.state',
+    '{state}',
+    '1 for the state the process is in: starting, ready, draining, stopped, failed',
+    ['state'],
+    BOTH,
+  ),
+  brokerReachable: gauge(
+    'pelton.broker.reachable',
+    '{broker}',
+    '1 while there is a connection to the broker',
+    [],
+    BOTH,
+  ),
+  clockSkew: gauge('pelton.clock.skew', 's', "This machine's clock minus the broker's", [], WORKER),
+  eventLoopDelayP99: gauge(
+    'nodejs.eventloop.delay.p99',
+    's',
+    'How late timers ran since the last reading, 99th percentile',
+    [],
+    BOTH,
+  ),
+  eventLoopDelayMax: gauge(
+    'nodejs.eventloop.delay.max',
+    's',
+    'How late timers ran since the last reading, at most',
+    [],
+    BOTH,
+  ),
+  memoryUsage: gauge('process.memory.usage', 'By', 'Resident memory of the process', [], BOTH),
+  operationDuration: histogram(
+    'messaging.client.operation.duration',
+    's',
+    'fetch: one pull, its waiting included; publish: the first outcome of a group until stored; ack: a group until settled',
+    MESSAGING,
+    WORKER,
+    MESSAGING_S,
+  ),
+  processDuration: histogram(
+    'messaging.process.duration',
+    's',
+    'One batch, from its start to its last acknowledgement',
+    MESSAGING,
+    WORKER,
+    MESSAGING_S,
+  ),
+  consumedMessages: counter(
+    'messaging.client.consumed.messages',
+    '{message}',
+    'Messages delivered to this worker',
+    MESSAGING,
+    WORKER,
+  ),
+  sentMessages: counter(
+    'messaging.client.sent.messages',
+    '{message}',
+    'Outcomes and retries this worker stored',
+    MESSAGING,
+    WORKER,
+  ),
+  streamMessages: gauge(
+    'jetstream.stream.total_messages',
+    '{message}',
+    'Messages in a stream',
+    ['stream_name'],
+    CONTROL,
+  ),
+  streamBytes: gauge('jetstream.stream.total_bytes', 'By', 'Bytes in a stream', ['stream_name'], CONTROL),
+  streamLimitMessages: gauge(
+    'jetstream.stream.limit_messages',
+    '{message}',
+    'Messages a stream may hold; -1: no limit',
+    ['stream_name'],
+    CONTROL,
+  ),
+  streamLimitBytes: gauge(
+    'jetstream.stream.limit_bytes',
+    'By',
+    'Bytes a stream may hold; -1: no limit',
+    ['stream_name'],
+    CONTROL,
+  ),
+  streamLimitUsed: gauge(
+    'pelton.stream.limit.used',
+    '1',
+    'Share of a limit that is used, 0 to 1: max_msgs, max_bytes, max_msgs_per_subject',
+    ['stream_name', 'limit'],
+    CONTROL,
+  ),
+  consumerPending: gauge(
+    'jetstream.consumer.num_pending',
+    '{message}',
+    'Messages a consumer has not handed out',
+    ['stream_name', 'consumer_name'],
+    CONTROL,
+  ),
+  consumerAckPending: gauge(
+    'jetstream.consumer.num_ack_pending',
+    '{message}',
+    'Messages handed out and not acknowledged',
+    ['stream_name', 'consumer_name'],
+    CONTROL,
+  ),
+  consumerRedelivered: gauge(
+    'jetstream.consumer.num_redelivered',
+    '{message}',
+    'Messages handed out more than once and not acknowledged',
+    ['stream_name', 'consumer_name'],
+    CONTROL,
+  ),
+  orphans: gauge(
+    'pelton.orphans',
+    '{event}',
+    'Events no consumer will hand out: messages − Σ(pending + ack pending), while it is stable',
+    ['stream_name'],
+    CONTROL,
+  ),
+  unservedEvents: gauge(
+    'pelton.pool.unserved.events',
+    '{event}',
+    'Events that wait for pools without a consumer',
+    [],
+    CONTROL,
+  ),
+  noticesWithoutDeadLetter: gauge(
+    'pelton.notices.without_dead_letter',
+    '{event}',
+    'Failure notices whose dead letter is missing',
+    [],
+    CONTROL,
+  ),
+  supersededDeadLetters: gauge(
+    'pelton.dead_letters.superseded',
+    '{event}',
+    'Dead letters of events that were predicted after all',
+    [],
+    CONTROL,
+  ),
+  deadLetters: gauge(
+    'pelton.dead_letters',
+    '{event}',
+    'Dead letters that are kept',
+    ['model', 'reason'],
+    CONTROL,
+  ),
+  oldestResultAge: gauge(
+    'pelton.result.oldest.age',
+    's',
+    'Age of the oldest result: less than the retention asked for means that results leave early',
+    [],
+    CONTROL,
+  ),
+  oldestEventAge: gauge(
+    'pelton.event.oldest.age',
+    's',
+    'Age of the oldest event that waits; 0 when none does',
+    [],
+    CONTROL,
+  ),
+  auditLastClean: gauge(
+    'pelton.audit.last_clean.timestamp',
+    's',
+    'When the last audit without a finding ended, seconds since 1970',
+    [],
+    CONTROL,
+  ),
+  auditLost: gauge(
+    'pelton.audit.lost',
+    '{event}',
+    'Events without an outcome in the last audit',
+    [],
+    CONTROL,
+  ),
+  replayEvents: gauge(
+    'pelton.replay.events',
+    '{event}',
+    'Dead letters of the replay tasks under way, by how far they are',
+    ['state'],
+    CONTROL,
+  ),
+  durabilityMet: gauge(
+    'pelton.durability.met',
+    '{promise}',
+    '1 while the broker keeps what its settings promise: replicas in step, writes synced',
+    [],
+    CONTROL,
+  ),
+} satisfies Readonly<Record<string, Metric>>
+
+export type MetricKey = keyof typeof METRICS
+
+/** Keys of the metrics of one kind. */
+export type KeyOf<K extends Kind> = {
+  [Key in MetricKey]: (typeof METRICS)[Key]['kind'] extends K ? Key : never
+}[MetricKey]
+
+const ALL: readonly Metric[] = Object.values(METRICS)
+const PROMETHEUS_NAMES: ReadonlyMap<string, string> = new Map(
+  ALL.map(({ name, prometheus }) => [name, prometheus]),
+)
+
+/** The name on `/metrics` of a metric of the table; others keep theirs. */
+export function prometheusName(name: string): string {
+  return PROMETHEUS_NAMES.get(name) ?? name
+}
+
+/** The table as Markdown, for docs/telemetry.md. */
+export function metricsTable(): string {
+  const rows = ALL.map(({ name, prometheus, kind, unit, labels, sources, description }) => {
+    const names = labels.map((label) => `\`${label}\``).join(', ')
+    return `| \`${prometheus}\` | \`${name}\` | ${kind} | \`${unit}\` | ${names} | ${sources.join(', ')} | ${description} |`
+  })
+  return [
+    '| on `/metrics` | in OpenTelemetry | kind | unit | labels | from | what it says |',
+    '| --- | --- | --- | --- | --- | --- | --- |',
+    ...rows,
+  ].join('\n')
+}

@@ -1,0 +1,34 @@
+import { monitorEventLoopDelay } from 'node:perf_hooks'
+import type { State } from './lifecycle.ts'
+import { openMeters } from './meters.ts'
+import type { MetricSource } from './metrics.ts'
+
+export interface ProcessFacts {
+  readonly state: () => State
+  readonly isBrokerReachable: () => boolean
+}
+
+const STATES: readonly State[] = ['starting', 'ready', 'draining', 'stopped', 'failed']
+
+/** The metrics every service has of its process. Call it once, where metrics are read. */
+export function measureProcess(source: MetricSource, { state, isBrokerReachable }: ProcessFacts): void {
+  const meters = openMeters(source)
+  const delay = monitorEventLoopDelay({ resolution: 20 })
+  delay.enable()
+  meters.gauge('lifecycleState', (report) => {
+    for (const each of STATES) report(each === state() ? 1 : 0, { state: each })
+  })
+  meters.gauge('brokerReachable', (report) => report(isBrokerReachable() ? 1 : 0))
+  meters.gauge('memoryUsage', (report) => report(process.memoryUsage.rss()))
+  meters.gauge('eventLoopDelayP99', (report) => report(seconds(delay.percentile(99))))
+  // The last to be read: it begins the next window.
+  meters.gauge('eventLoopDelayMax', (report) => {
+    report(seconds(delay.max))
+    delay.reset()
+  })
+}
+
+/** The histogram counts whole intervals between its timers, in nanoseconds; empty, its maximum is meaningless. */
+function seconds(nanoseconds: number): number {
+  return Math.max(0, nanoseconds / 1e9 - 0.02)
+}

@@ -1,0 +1,128 @@
+import { type Channel, channel, tracingChannel } from 'node:diagnostics_channel'
+import { context, type Span, SpanKind, SpanStatusCode, trace } from '@opentelemetry/api'
+import { CHANNELS, type PublishTrace, type ResultDiagnostics } from '../sdk/diagnostics.ts'
+import type { StoredResult } from '../sdk/result.ts'
+import { readTraceparent, writeTraceparent } from './trace-context.ts'
+
+/**
+ * Makes spans of what the SDK tells on its diagnostics channels:
+ *
+ * - `publish features.{model}.{lane}` (PRODUCER) for each `publish()`, below the active span, or below the `traceparent`
+ *   the event came with. It travels with the event.
+ * - `process results.{model}` (CONSUMER) for each result of a subscriber, from being handed over to being settled, below
+ *   the `traceparent` of the result, so that it ends the trace its event began. A result has one event: it may have a
+ *   parent, a batch has not.
+ *
+ * Call it after `startTelemetry`, where that has traces.
+ *
+ * @returns stops
+ */
+export function traceSdk(): () => void {
+  const stops = [tracePublishing(), traceResults()]
+  return () => {
+    for (const stop of stops) stop()
+  }
+}
+
+function tracePublishing(): () => void {
+  const tracer = trace.getTracer('pelton')
+  const spans = new WeakMap<PublishTrace, Span>()
+  const finish = (told: PublishTrace): void => {
+    const span = spans.get(told)
+    if (span === undefined) return
+    const { result, error } = told
+    if (error !== undefined) {
+      span.setStatus({ code: SpanStatusCode.ERROR })
+      span.setAttribute('error.type', (error as { readonly code?: string }).code ?? 'internal')
+    } else if (result !== undefined) {
+      span.setAttribute('messaging.message.id', result.id)
+      span.setAttribute('messaging.nats.stream.sequence', result.sequence)
+    }
+    span.end()
+  }
+  const subscribers = {
+    start: (told: PublishTrace): void => {
+      const { event, pool } = told
+      const lane = event.lane ?? 'normal'
+      const span = tracer.startSpan(
+        `publish features.${event.model}.${lane}`,
+        {
+          kind: SpanKind.PRODUCER,
+          attributes: {
+            'messaging.system': 'nats',
+            'messaging.operation.name': 'publish',
+            'messaging.operation.type': 'send',
+            'messaging.destination.name': `features.${pool}.${event.model}.${lane}`,
+            'messaging.destination.template': FEATURES_TEMPLATE,
+          },
+        },
+        parentOf(event.traceparent, event.tracestate),
+      )
+      spans.set(told, span)
+      carry(span, told)
+    },
+    end: (): void => undefined,
+    asyncStart: (): void => undefined,
+    asyncEnd: finish,
+    error: (): void => undefined,
+  }
+  const publishing = tracingChannel<unknown, PublishTrace>(CHANNELS.publish)
+  publishing.subscribe(subscribers)
+  return () => publishing.unsubscribe(subscribers)
+}
+
+export const FEATURES_TEMPLATE = 'features.{pool}.{model}.{lane}'
+export const RESULTS_TEMPLATE = 'results.{model}.{token}'
+
+/** Writes where the span is into what travels. */
+function carry(span: Span, told: PublishTrace): void {
+  const place = span.spanContext()
+  told.traceparent = writeTraceparent(place)
+  const state = place.traceState?.serialize()
+  if (state) told.tracestate = state
+}
+
+/** What came with the event is nearer to it than what happens to be active. */
+function parentOf(traceparent: string | undefined, tracestate?: string) {
+  const place = readTraceparent(traceparent, tracestate)
+  return place === undefined ? context.active() : trace.setSpanContext(context.active(), place)
+}
+
+function traceResults(): () => void {
+  const tracer = trace.getTracer('pelton')
+  const spans = new WeakMap<StoredResult, Span>()
+  const begin = ({ result }: ResultDiagnostics): void => {
+    const { model, id, traceparent, kind } = result
+    const span = tracer.startSpan(
+      `process results.${model}`,
+      {
+        kind: SpanKind.CONSUMER,
+        attributes: {
+          'messaging.system': 'nats',
+          'messaging.operation.name': 'process',
+          'messaging.operation.type': 'process',
+          'messaging.destination.template': RESULTS_TEMPLATE,
+          'messaging.message.id': id,
+          'pelton.outcome': kind,
+        },
+      },
+      parentOf(traceparent),
+    )
+    spans.set(result, span)
+  }
+  const finish = ({ result, how }: ResultDiagnostics): void => {
+    const span = spans.get(result)
+    if (how !== undefined) span?.setAttribute('pelton.settled', how)
+    span?.end()
+  }
+  const stops = [listen(channel(CHANNELS.result), begin), listen(channel(CHANNELS.settled), finish)]
+  return () => {
+    for (const stop of stops) stop()
+  }
+}
+
+function listen(to: Channel, onTold: (told: ResultDiagnostics) => void): () => void {
+  const listener = (told: unknown): void => onTold(told as ResultDiagnostics)
+  to.subscribe(listener)
+  return () => void to.unsubscribe(listener)
+}

@@ -1,0 +1,98 @@
+import { DiagLogLevel, diag } from '@opentelemetry/api'
+import { planTelemetry } from './telemetry-plan.ts'
+
+/** What a service's process tells the outside of itself, beside its log. */
+export interface Telemetry {
+  /** Whether spans are exported: without, nobody should make one. */
+  readonly hasTraces: boolean
+  /** Whether somebody reads metrics: without, nobody should record one. */
+  readonly hasMetrics: boolean
+  /** The metrics as Prometheus text; undefined without an HTTP side. */
+  readonly scrape: (() => Promise<string>) | undefined
+  /** Sends the metrics as they are now; gives up after two seconds. Never rejects. */
+  flush(): Promise<void>
+  /** Sends everything for the last time, within the same bound. Safe to call twice. */
+  close(): Promise<void>
+}
+
+/** Where it tells of itself; a pino logger is one. */
+export interface TelemetryLog {
+  warn(about: { readonly problem: string }, what: string): void
+  debug(about: { readonly problem: string }, what: string): void
+}
+
+export interface TelemetryOptions {
+  /** `pelton-worker`; OTEL_SERVICE_NAME comes before it. */
+  readonly serviceName: string
+  /** Tells this process from others of its service. */
+  readonly instance: string
+  readonly env: NodeJS.ProcessEnv
+  /** Whether `/metrics` is served. */
+  readonly hasHttp: boolean
+  /**
+   * Whether spans follow asynchronous calls by themselves. It costs every promise of the process something, on Node 20 a
+   * third of a worker's time: a hot path passes its spans on instead. @default true
+   */
+  readonly hasActiveSpans?: boolean
+  readonly log: TelemetryLog
+}
+
+/** How long a process waits for what it has to send, milliseconds. */
+const CLOSE_MS = 2_000
+
+const OFF: Telemetry = {
+  hasTraces: false,
+  hasMetrics: false,
+  scrape: undefined,
+  flush: async () => undefined,
+  close: async () => undefined,
+}
+
+/**
+ * Starts OpenTelemetry as the standard `OTEL_*` variables say. Where they ask for nothing and there is no HTTP side, the
+ * SDK is not even loaded. An endpoint that is down costs nothing but one log line every ten minutes: what cannot be
+ * sent is dropped from a bounded queue.
+ */
+export async function startTelemetry(options: TelemetryOptions): Promise<Telemetry> {
+  const plan = planTelemetry(options.env, options.hasHttp)
+  for (const problem of plan.problems) options.log.warn({ problem }, 'a telemetry setting is not used')
+  if (!plan.traces && !plan.otlpMetrics && !plan.prometheus) return OFF
+  const { startSdk } = await import('./telemetry-sdk.ts')
+  const sdk = await startSdk(options, plan)
+  reportTrouble(options.log)
+  let closing: Promise<void> | undefined
+  return {
+    hasTraces: plan.traces,
+    hasMetrics: plan.otlpMetrics || plan.prometheus,
+    scrape: sdk.scrape,
+    flush: () => within(CLOSE_MS, sdk.flush()),
+    close: () => {
+      closing ??= within(CLOSE_MS, sdk.close())
+      return closing
+    },
+  }
+}
+
+const QUIET_MS = 600_000
+
+/** The SDK reports each export that fails: one line every ten minutes says as much. */
+function reportTrouble(log: TelemetryLog): void {
+  let quietUntil = Number.NEGATIVE_INFINITY
+  const tell = (problem: string): void => {
+    const isQuiet = performance.now() < quietUntil
+    if (!isQuiet) quietUntil = performance.now() + QUIET_MS
+    log[isQuiet ? 'debug' : 'warn']({ problem: problem.slice(0, 300) }, 'telemetry cannot be sent')
+  }
+  const ignore = (): void => undefined
+  const logger = { error: tell, warn: tell, info: ignore, debug: ignore, verbose: ignore }
+  diag.setLogger(logger, { logLevel: DiagLogLevel.WARN, suppressOverrideMessage: true })
+}
+
+async function within(ms: number, work: Promise<unknown>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise((resolve) => {
+    timer = setTimeout(resolve, ms)
+  })
+  await Promise.race([work.catch(() => undefined), late])
+  clearTimeout(timer)
+}

@@ -1,0 +1,149 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { NatsConnection } from '@nats-io/transport-node'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { STREAMS } from '../../shared/sdk/contract/topology.ts'
+import { requestApi, streamInfo } from '../../shared/sdk/jetstream/api.ts'
+import { createProducer, type Producer } from '../../shared/sdk/producer.ts'
+import { startTestBroker, type TestBroker } from '../kit/broker.ts'
+import { modelsFolder } from '../kit/models-folder.ts'
+import { readPrometheus } from '../kit/prometheus-text.ts'
+import { startWorkerProcess, type WorkerProcess } from '../kit/worker-process.ts'
+
+const MODEL = 'identity-fp32'
+
+interface Readiness {
+  readonly code: number
+  readonly status: string
+  readonly reasons: readonly string[]
+}
+
+let broker: TestBroker
+let connection: NatsConnection
+let producer: Producer
+let folder: Awaited<ReturnType<typeof modelsFolder>>
+let worker: WorkerProcess
+let address: string
+
+beforeEach(async () => {
+  folder = await modelsFolder([MODEL])
+  broker = await startTestBroker()
+  connection = await broker.connect()
+  await broker.provision()
+  producer = await createProducer({ connection, source: 'test' })
+  worker = await startWorkerProcess({ url: broker.url, models: folder.path, env: { PELTON_HTTP_PORT: '0' } })
+  address = await addressOf(worker)
+})
+
+afterEach(async () => {
+  worker.kill('SIGKILL')
+  await worker.ended
+  await producer.close()
+  await broker.stop()
+  await folder.remove()
+})
+
+async function addressOf({ log }: WorkerProcess): Promise<string> {
+  for (;;) {
+    const line = log.find(({ msg }) => msg === 'listening')
+    if (line !== undefined) return String(line.address)
+    await sleep(20)
+  }
+}
+
+async function readiness(): Promise<Readiness> {
+  const response = await fetch(`${address}/readyz`)
+  const { status, reasons } = (await response.json()) as Omit<Readiness, 'code'>
+  return { code: response.status, status, reasons }
+}
+
+async function until(isSo: (now: Readiness) => boolean): Promise<Readiness> {
+  for (;;) {
+    const now = await readiness()
+    if (isSo(now)) return now
+    await sleep(20)
+  }
+}
+
+async function publish(id: string): Promise<void> {
+  const inputs = [{ name: 'x', shape: [1, 2], datatype: 'FP32' as const, data: [1, 2] }]
+  await producer.publish({ model: MODEL, id, inputs })
+}
+
+/** Makes RESULTS refuse, until the returned function is called. */
+async function refuseResults(): Promise<() => Promise<unknown>> {
+  const info = await streamInfo(connection, STREAMS.results)
+  const update = (config: object) => requestApi(connection, `STREAM.UPDATE.${STREAMS.results}`, config)
+  await publish('fills-it')
+  while (((await streamInfo(connection, STREAMS.results))?.state.messages ?? 0) < 1) await sleep(20)
+  await update({ ...info?.config, discard: 'new', max_msgs: 1 })
+  return () => update({ ...info?.config })
+}
+
+const isReady = ({ code }: Readiness): boolean => code === 200
+
+describe('a worker', () => {
+  test('is not ready while its broker is away, lives on, and is ready when it is back', async () => {
+    expect(await readiness()).toEqual({ code: 200, status: 'ready', reasons: [] })
+    await broker.kill()
+    expect(await until((now) => !isReady(now))).toEqual({
+      code: 503,
+      status: 'not-ready',
+      reasons: ['broker: no connection'],
+    })
+    expect((await fetch(`${address}/livez`)).status).toBe(200)
+    const metrics = async () => readPrometheus(await (await fetch(`${address}/metrics`)).text())
+    expect((await metrics()).value('pelton_broker_reachable', {})).toBe(0)
+    await broker.restart()
+    await until(isReady)
+    expect((await metrics()).value('pelton_broker_reachable', {})).toBe(1)
+  })
+
+  test('says which stream refuses, and why; while it drains it says that too', async () => {
+    const heal = await refuseResults()
+    await publish('waits')
+    const refused = await until((now) => !isReady(now))
+    expect(refused.reasons).toEqual([
+      expect.stringMatching(/^storage: RESULTS refuses \(.*maximum messages exceeded/),
+    ])
+    const scrape = readPrometheus(await (await fetch(`${address}/metrics`)).text())
+    expect(scrape.value('pelton_storage_refusing', { stream_name: 'RESULTS' })).toBe(1)
+
+    worker.kill('SIGTERM')
+    const draining = await until(({ status }) => status === 'draining')
+    expect(draining.code).toBe(503)
+    expect(draining.reasons[0]).toBe('draining')
+    await heal()
+    expect(await worker.ended).toBe(0)
+    const states = worker.log.filter(({ msg }) => msg === 'lifecycle').map(({ state }) => state)
+    expect(states).toEqual(['starting', 'ready', 'draining', 'stopped'])
+  })
+
+  test('is ready again when the stream takes messages again', async () => {
+    const heal = await refuseResults()
+    await publish('waits')
+    await until((now) => !isReady(now))
+    await heal()
+    expect(await until(isReady)).toEqual({ code: 200, status: 'ready', reasons: [] })
+  })
+
+  test('a port that is taken ends a worker with exit code 2 and the name of the setting', async () => {
+    const second = startWorkerProcess({
+      url: broker.url,
+      models: folder.path,
+      env: { PELTON_HTTP_PORT: new URL(address).port },
+    })
+    await expect(second).rejects.toThrow(/ended \(2\)[\s\S]*PELTON_HTTP_PORT/)
+  })
+})
+
+test('health is served before the broker answers', async () => {
+  await broker.kill()
+  const log: string[] = []
+  const early = startWorkerProcess({
+    url: broker.url,
+    models: folder.path,
+    env: { PELTON_HTTP_PORT: '0' },
+  }).catch((thrown: Error) => log.push(thrown.message))
+  await early
+  expect(log[0]).toMatch(/listening[\s\S]*broker-unavailable/)
+})

@@ -1,0 +1,256 @@
+import { randomBytes } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { NatsConnection } from '@nats-io/transport-node'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { METRICS, type Metric } from '../../shared/runtime/metrics.ts'
+import { STREAMS } from '../../shared/sdk/contract/topology.ts'
+import { streamInfo } from '../../shared/sdk/jetstream/api.ts'
+import { createProducer, type Producer } from '../../shared/sdk/producer.ts'
+import { startTestBroker, type TestBroker } from '../kit/broker.ts'
+import { modelsFolder } from '../kit/models-folder.ts'
+import { type OtlpReceiver, otlpEnv, type ReceivedSpan, startOtlpReceiver } from '../kit/otlp-receiver.ts'
+import { readPrometheus } from '../kit/prometheus-text.ts'
+import { startWorkerProcess, type WorkerProcess } from '../kit/worker-process.ts'
+import { startCli } from './cli-process.ts'
+
+const MODEL = 'identity-fp32'
+const PRODUCER = 4
+const CONSUMER = 5
+
+let broker: TestBroker
+let connection: NatsConnection
+let producer: Producer
+let folder: Awaited<ReturnType<typeof modelsFolder>>
+let receiver: OtlpReceiver
+let workers: WorkerProcess[]
+
+beforeEach(async () => {
+  workers = []
+  folder = await modelsFolder([MODEL])
+  broker = await startTestBroker()
+  connection = await broker.connect()
+  await broker.provision()
+  producer = await createProducer({ connection, source: 'test' })
+  receiver = await startOtlpReceiver()
+})
+
+afterEach(async () => {
+  for (const worker of workers) worker.kill('SIGKILL')
+  await Promise.all(workers.map(({ ended }) => ended))
+  await producer.close()
+  await broker.stop()
+  await receiver.close()
+  await folder.remove()
+})
+
+async function startWorker(env: NodeJS.ProcessEnv): Promise<WorkerProcess> {
+  const worker = await startWorkerProcess({ url: broker.url, models: folder.path, env })
+  workers.push(worker)
+  return worker
+}
+
+const inputs = (value: number) => [{ name: 'x', shape: [1, 2], datatype: 'FP32' as const, data: [value, 0] }]
+
+function traceparent(isSampled: boolean): { readonly traceId: string; readonly text: string } {
+  const traceId = randomBytes(16).toString('hex')
+  return { traceId, text: `00-${traceId}-${randomBytes(8).toString('hex')}-0${isSampled ? 1 : 0}` }
+}
+
+async function answered(count: number): Promise<void> {
+  while (((await streamInfo(connection, STREAMS.results))?.state.messages ?? 0) < count) await sleep(20)
+}
+
+async function spanWhere(matches: (span: ReceivedSpan) => boolean): Promise<ReceivedSpan> {
+  for (;;) {
+    const found = receiver.spans.find(matches)
+    if (found !== undefined) return found
+    await sleep(20)
+  }
+}
+
+async function endWell(worker: WorkerProcess): Promise<void> {
+  worker.kill('SIGTERM')
+  expect(await worker.ended).toBe(0)
+}
+
+async function addressOf(worker: WorkerProcess): Promise<string> {
+  for (;;) {
+    const line = worker.log.find(({ msg }) => msg === 'listening')
+    if (line !== undefined) return String(line.address)
+    await sleep(20)
+  }
+}
+
+describe('traces', () => {
+  test('one event is one trace from producer to subscriber, across three processes', async () => {
+    const env = { ...otlpEnv(receiver.url), PELTON_NATS_URL: broker.url }
+    await startWorker(env)
+    const watcher = startCli(['watch', '--count', '1', '--json'], { env })
+    await watcher.until('watching')
+    const line = JSON.stringify({ id: 'traced', inputs: inputs(1) })
+    const publisher = startCli(['publish', MODEL], { env, input: `${line}\n` })
+    expect([await publisher.ended, await watcher.ended]).toEqual([0, 0])
+
+    const published = await spanWhere(({ name }) => name === `publish features.${MODEL}.normal`)
+    expect(published).toMatchObject({ service: 'pelton-cli', kind: PRODUCER })
+    expect(published.attributes).toMatchObject({
+      'messaging.system': 'nats',
+      'messaging.message.id': 'traced',
+    })
+    const stored = await spanWhere(({ name }) => name === `publish results.${MODEL}`)
+    expect(stored).toMatchObject({
+      service: 'pelton-worker',
+      kind: PRODUCER,
+      traceId: published.traceId,
+      parentSpanId: published.spanId,
+    })
+    expect(stored.attributes).toMatchObject({
+      'messaging.message.id': 'traced',
+      'pelton.outcome': 'predicted',
+    })
+    const subscribed = await spanWhere(({ name }) => name === `process results.${MODEL}`)
+    expect(subscribed).toMatchObject({
+      service: 'pelton-cli',
+      kind: CONSUMER,
+      traceId: published.traceId,
+      parentSpanId: stored.spanId,
+    })
+
+    const batch = await spanWhere(({ name }) => name === `process features.${MODEL}`)
+    expect(batch.parentSpanId ?? '').toBe('')
+    expect(batch.traceId).not.toBe(published.traceId)
+    expect(batch.links).toMatchObject([{ traceId: published.traceId, spanId: published.spanId }])
+    expect(stored.links).toMatchObject([{ traceId: batch.traceId, spanId: batch.spanId }])
+    for (const name of [`infer ${MODEL}`, 'ack features']) {
+      const child = await spanWhere((span) => span.name === name)
+      expect(child).toMatchObject({ traceId: batch.traceId, parentSpanId: batch.spanId })
+    }
+  })
+
+  test('a batch of 64 sampled events has 64 links; what is not sampled costs no span', async () => {
+    const sampled = Array.from({ length: 64 }, () => traceparent(true))
+    await Promise.all(
+      sampled.map(({ text }, index) =>
+        producer.publish({ model: MODEL, id: `s-${index}`, inputs: inputs(index), traceparent: text }),
+      ),
+    )
+    await startWorker({
+      ...otlpEnv(receiver.url),
+      PELTON_LINGER_MS: '1000',
+      OTEL_TRACES_SAMPLER: 'parentbased_traceidratio',
+      OTEL_TRACES_SAMPLER_ARG: '0',
+    })
+    const batch = await spanWhere(({ name }) => name === `process features.${MODEL}`)
+    expect(batch.attributes['messaging.batch.message_count']).toBe(64)
+    expect(new Set(batch.links.map(({ traceId }) => traceId))).toEqual(
+      new Set(sampled.map(({ traceId }) => traceId)),
+    )
+    expect(batch.links).toHaveLength(64)
+    expect(new Set(batch.links.map(({ attributes }) => attributes['messaging.message.id'])).size).toBe(64)
+    await answered(64)
+
+    const unsampled = traceparent(false)
+    await producer.publish({ model: MODEL, id: 'u', inputs: inputs(1), traceparent: unsampled.text })
+    await producer.publish({ model: MODEL, id: 'none', inputs: inputs(1) })
+    await answered(66)
+    await endWell(workers[0] as WorkerProcess)
+    expect(receiver.spans.filter(({ name }) => name === `process features.${MODEL}`)).toHaveLength(1)
+    expect(receiver.spans.filter(({ name }) => name === `publish results.${MODEL}`)).toHaveLength(64)
+    expect(receiver.spans.some(({ traceId }) => traceId === unsampled.traceId)).toBe(false)
+  })
+
+  test('log lines of an event carry its id, model, attempt and trace', async () => {
+    const worker = await startWorker({ ...otlpEnv(receiver.url), PELTON_LOG_LEVEL: 'debug' })
+    const { traceId, text } = traceparent(true)
+    await producer.publish({ model: MODEL, id: 'bad', inputs: [], traceparent: text })
+    await answered(1)
+    await endWell(worker)
+    const line = worker.log.find(({ eventId }) => eventId === 'bad')
+    expect(line).toMatchObject({ msg: 'dead-lettered', model: MODEL, attempt: 1, trace_id: traceId })
+    const span = await spanWhere((each) => each.attributes['messaging.message.id'] === 'bad')
+    expect(span).toMatchObject({ traceId, attributes: { 'pelton.outcome': 'dead-lettered' } })
+  })
+
+  test('an endpoint that is dead does not disturb the worker, and is spoken of once', async () => {
+    const worker = await startWorker(otlpEnv('http://127.0.0.1:9'))
+    await Promise.all(
+      Array.from({ length: 200 }, (_event, index) =>
+        producer.publish({
+          model: MODEL,
+          id: `d-${index}`,
+          inputs: inputs(1),
+          traceparent: traceparent(true).text,
+        }),
+      ),
+    )
+    await answered(200)
+    const isTrouble = ({ msg }: Readonly<Record<string, unknown>>): boolean => /telemetry/.test(String(msg))
+    while (!worker.log.some(isTrouble)) await sleep(50)
+    await endWell(worker)
+    expect(worker.log.filter(isTrouble)).toHaveLength(1)
+  })
+})
+
+describe('metrics', () => {
+  test('a worker under load shows every metric of its table, and none outside it', async () => {
+    const worker = await startWorker({ PELTON_HTTP_PORT: '0' })
+    const events = Array.from({ length: 300 }, (_event, index) => ({
+      id: `m-${index}`,
+      inputs: inputs(index),
+    }))
+    await Promise.all(events.map((event) => producer.publish({ model: MODEL, ...event })))
+    await producer.publish({ model: MODEL, id: 'bad', inputs: [] })
+    await producer.publish({ model: 'nobody-serves-this', id: 'lost', inputs: inputs(1) })
+    await answered(302)
+    const address = await addressOf(worker)
+    const series = readPrometheus(await (await fetch(`${address}/metrics`)).text())
+
+    const ours: Metric[] = Object.values(METRICS).filter((metric: Metric) =>
+      metric.sources.includes('worker'),
+    )
+    expect(new Set(series.metrics.keys())).toEqual(new Set(ours.map(({ prometheus }) => prometheus)))
+    for (const { prometheus, kind, description, labels } of ours) {
+      const metric = series.metrics.get(prometheus)
+      expect(metric).toMatchObject({ type: kind, help: description })
+      const allowed = new Set([...labels.map((label) => label.replaceAll('.', '_')), 'le'])
+      for (const { labels: found } of metric?.samples ?? [])
+        expect(Object.keys(found).filter((label) => !allowed.has(label))).toEqual([])
+    }
+    expect(series.value('pelton_outcomes_total', { model: MODEL, outcome: 'predicted' })).toBe(300)
+    expect(series.value('pelton_outcomes_total', { outcome: 'dead-lettered', reason: 'unknown-model' })).toBe(
+      1,
+    )
+    expect(
+      series.samples('pelton_outcomes_total').some(({ labels }) => labels.model === 'nobody-serves-this'),
+    ).toBe(false)
+    expect(series.value('pelton_queue_wait_seconds_count', { model: MODEL, lane: 'normal' })).toBe(300)
+    expect(series.value('pelton_event_duration_seconds_count', { model: MODEL, lane: 'normal' })).toBe(301)
+    expect(series.value('pelton_batch_rows_sum', { model: MODEL })).toBe(300)
+    expect(series.value('messaging_client_consumed_messages_total', {})).toBe(302)
+    expect(series.value('messaging_client_sent_messages_total', {})).toBe(302)
+    expect(series.value('pelton_model_info', { model: MODEL, version: '1' })).toBe(1)
+    expect(series.value('pelton_lifecycle_state', { state: 'ready' })).toBe(1)
+    expect(series.value('pelton_backlog_rows', { lane: 'normal' })).toBe(0)
+    expect(series.value('pelton_storage_refusing', { stream_name: STREAMS.results })).toBe(0)
+  })
+
+  test('are sent by OTLP as well, beside the endpoint of Prometheus', async () => {
+    const worker = await startWorker({ ...otlpEnv(receiver.url), PELTON_HTTP_PORT: '0' })
+    await producer.publish({ model: MODEL, id: 'one', inputs: inputs(1) })
+    await answered(1)
+    while (!receiver.metrics.has(METRICS.outcomes.name)) await sleep(50)
+    const address = await addressOf(worker)
+    expect(await (await fetch(`${address}/metrics`)).text()).toContain(METRICS.outcomes.prometheus)
+  })
+
+  test('OTEL_SDK_DISABLED leaves health and takes the rest', async () => {
+    const worker = await startWorker({
+      ...otlpEnv(receiver.url),
+      PELTON_HTTP_PORT: '0',
+      OTEL_SDK_DISABLED: 'true',
+    })
+    const address = await addressOf(worker)
+    expect((await fetch(`${address}/readyz`)).status).toBe(200)
+    expect((await fetch(`${address}/metrics`)).status).toBe(404)
+  })
+})

@@ -1,7 +1,10 @@
 import { Command } from 'commander'
 import { EXIT_CODES } from '../../shared/runtime/lifecycle.ts'
+import { traceSdk } from '../../shared/runtime/sdk-spans.ts'
+import { startTelemetry } from '../../shared/runtime/telemetry.ts'
 import { PeltonError } from '../../shared/sdk/errors.ts'
 import { auditCommand } from './commands/audit.ts'
+import { controlCommand } from './commands/control.ts'
 import { deadLettersCommand } from './commands/dead-letters.ts'
 import { demoCommand } from './commands/demo.ts'
 import { doctorCommand } from './commands/doctor.ts'
@@ -34,6 +37,7 @@ const COMMANDS = [
   deadLettersCommand(),
   replayCommand(),
   auditCommand(),
+  controlCommand(),
   modelsCommand(),
   doctorCommand(),
   provisionCommand(),
@@ -60,10 +64,24 @@ const program = new Command('pelton')
 for (const command of COMMANDS) program.addCommand(command)
 settle(program)
 
+const telemetry = await startTelemetry({
+  serviceName: 'pelton-cli',
+  instance: `pelton-cli-${process.pid}`,
+  env: process.env,
+  hasHttp: false,
+  log: { warn: tellTrouble, debug: () => undefined },
+})
+if (telemetry.hasTraces) traceSdk()
 try {
   await program.parseAsync()
 } catch (thrown) {
   process.exitCode = explain(thrown)
+} finally {
+  await telemetry.close()
+}
+
+function tellTrouble({ problem }: { readonly problem: string }, what: string): void {
+  process.stderr.write(`pelton: ${what}: ${problem}\n`)
 }
 
 /** The same manners for every command: they are not inherited by commands that are added. */

@@ -1,8 +1,10 @@
-import { homedir } from 'node:os'
+import { homedir, hostname } from 'node:os'
 import { isAbsolute, join } from 'node:path'
 import { z } from 'zod'
 import { brokerSettings, bytes, count, milliseconds, readSettings } from '../../shared/runtime/config.ts'
 import { DEFAULT_TOPOLOGY, type TopologyOptions } from '../../shared/sdk/contract/topology.ts'
+
+const MOST_WAIT_MS = 7 * 24 * 3_600_000
 
 /** Settings of the command line beside those of the broker. */
 export const CONTROL_SETTINGS = {
@@ -20,6 +22,51 @@ export const CONTROL_SETTINGS = {
       'What acknowledged events must survive: `process` the end of any process, `power` a loss of power too. The embedded ' +
         'broker is started so; `pelton doctor` warns when a broker promises less',
     ),
+} as const
+
+/** Port of the control service where nothing else is asked for. */
+export const DEFAULT_CONTROL_PORT = 8470
+
+/** Settings of the control service beside those of the broker and of the command line. */
+export const CONTROL_SERVICE_SETTINGS = {
+  PELTON_CONTROL_HOST: z
+    .string()
+    .regex(/^[0-9A-Za-z.:_-]{1,255}$/, 'must be an address or a host name')
+    .default('127.0.0.1')
+    .describe('Address the control service listens on; another than loopback needs PELTON_CONTROL_TOKEN'),
+  PELTON_CONTROL_PORT: count(0, 65_535)
+    .default(DEFAULT_CONTROL_PORT)
+    .describe('Port of the control service; 0 takes any free port and logs it'),
+  PELTON_CONTROL_TOKEN: z
+    .string()
+    .optional()
+    .describe(
+      'Token clients send, or several as `name:token` separated by commas (default: one is generated and kept in the data folder)',
+    ),
+  PELTON_CONTROL_ALLOWED_HOSTS: z
+    .string()
+    .regex(/^[0-9A-Za-z.:_[\],-]{1,1000}$/, 'must be host names separated by commas')
+    .optional()
+    .describe(
+      'Names the control service may be called by (default: on loopback, the names of loopback; else any)',
+    ),
+  PELTON_CONTROL_NAME: z
+    .string()
+    .regex(/^[!-~]{1,64}$/, 'must be 1 to 64 printable characters without spaces')
+    .default(`control-${hostname()}-${process.pid}`)
+    .describe('Name of this control service in records and logs (default: host name and process id)'),
+  PELTON_CONTROL_GRACE_MS: milliseconds(0, 3_600_000)
+    .default(20_000)
+    .describe('How long a control service may take to pause its replays before it is forced'),
+  PELTON_WATCH_MS: milliseconds(100, 3_600_000)
+    .default(10_000)
+    .describe('How often the control service looks at the broker'),
+  PELTON_UNSERVED_MS: milliseconds(0, MOST_WAIT_MS)
+    .default(60_000)
+    .describe('How long a pool may stand still with events before that is an alert'),
+  PELTON_NOTICE_GRACE_MS: milliseconds(0, MOST_WAIT_MS)
+    .default(300_000)
+    .describe('How old a failure notice must be before its dead letter is looked for'),
 } as const
 
 const D = DEFAULT_TOPOLOGY
@@ -62,6 +109,13 @@ export const TOPOLOGY_SETTINGS = {
 /** Everything a command of the command line reads; the broker settings come with it. */
 export function readControlSettings(env: NodeJS.ProcessEnv) {
   return readSettings({ ...brokerSettings, ...CONTROL_SETTINGS }, env)
+}
+
+export type ControlServiceSettings = ReturnType<typeof readControlServiceSettings>
+
+/** @throws PeltonError `invalid-configuration` naming every variable that is not usable */
+export function readControlServiceSettings(env: NodeJS.ProcessEnv) {
+  return readSettings({ ...brokerSettings, ...CONTROL_SERVICE_SETTINGS }, env)
 }
 
 /** @throws PeltonError `invalid-configuration` naming every variable that is not usable */

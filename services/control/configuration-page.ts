@@ -1,7 +1,7 @@
 import type { z } from 'zod'
 import { brokerSettings } from '../../shared/runtime/config.ts'
 import { WORKER_SETTINGS } from '../worker/config.ts'
-import { CONTROL_SETTINGS, TOPOLOGY_SETTINGS } from './config.ts'
+import { CONTROL_SERVICE_SETTINGS, CONTROL_SETTINGS, TOPOLOGY_SETTINGS } from './config.ts'
 
 interface Section {
   readonly title: string
@@ -32,6 +32,11 @@ const SECTIONS: readonly Section[] = [
     title: 'Worker',
     text: 'Read by each worker process.',
     shape: without(WORKER_SETTINGS, brokerSettings),
+  },
+  {
+    title: 'Control service',
+    text: 'Read by the control service, of `pelton up` or `pelton control`.',
+    shape: CONTROL_SERVICE_SETTINGS,
   },
   { title: 'Command line', text: 'Read by `pelton`.', shape: CONTROL_SETTINGS },
   {

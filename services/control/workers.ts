@@ -24,8 +24,9 @@ export function superviseWorkers(options: FleetOptions): Supervisor {
       ...env,
       PELTON_MODELS: models,
       PELTON_WORKER: workerName(env.PELTON_WORKER, index, count),
+      ...portOf(env, index),
     }),
-    onLine: (line, index) => reportLine(line, index, note),
+    onLine: (line, index) => reportLine(line, `worker ${index + 1}`, note),
     note,
     ...(onReady !== undefined && {
       onState: (state: string, index: number) => {
@@ -42,11 +43,20 @@ function workerName(given: string | undefined, index: number, count: number): st
   return count === 1 ? given : `${given}-${index + 1}`
 }
 
-/** Log lines from `warn` on are shown; what is no log line (a crash) is shown as it is. */
-function reportLine(line: string, index: number, note: (text: string) => void): void {
-  const entry = parse(line)
+/** Each worker has a port of its own, counted from the first. */
+function portOf({ PELTON_HTTP_PORT: first }: NodeJS.ProcessEnv, index: number): NodeJS.ProcessEnv {
+  return Number(first) > 0 ? { PELTON_HTTP_PORT: String(Number(first) + index) } : {}
+}
+
+/**
+ * Log lines from `warn` on are shown; what is no log line (a crash) is shown as it is.
+ *
+ * @param who of our processes wrote it
+ */
+export function reportLine(line: string, who: string, note: (text: string) => void): void {
+  const entry = parseLogLine(line)
   if (entry === undefined) {
-    note(`worker ${index + 1}: ${line}`)
+    note(`${who}: ${line}`)
     return
   }
   if (entry.level !== 'warn' && entry.level !== 'error' && entry.level !== 'fatal') return
@@ -54,19 +64,23 @@ function reportLine(line: string, index: number, note: (text: string) => void): 
   const about = [err?.message, refusing && JSON.stringify(refusing), consumer && `${consumer} ${end}`].filter(
     Boolean,
   )
-  note(`worker ${index + 1}: ${level}: ${msg}${about.length > 0 ? ` (${about.join(', ')})` : ''}`)
+  note(`${who}: ${level}: ${msg}${about.length > 0 ? ` (${about.join(', ')})` : ''}`)
 }
 
-interface LogLine {
+export interface LogLine {
   readonly level: string
   readonly msg: string
   readonly err?: { readonly message: string }
   readonly refusing?: Readonly<Record<string, string>>
   readonly consumer?: string
   readonly end?: string
+  /** Of the control service, once it serves: where, and where its token lies. */
+  readonly address?: string
+  readonly tokenFile?: string
 }
 
-function parse(line: string): LogLine | undefined {
+/** A line of a service's log; undefined for a line that is none. */
+export function parseLogLine(line: string): LogLine | undefined {
   try {
     const entry: unknown = JSON.parse(line)
     return typeof entry === 'object' && entry !== null && 'level' in entry ? (entry as LogLine) : undefined

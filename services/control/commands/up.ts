@@ -10,6 +10,7 @@ import { type CommandRun, helpTail, programName, runCommand } from '../command-r
 import { brokerDataDir, readTopology, TOPOLOGY_SETTINGS } from '../config.ts'
 import { portNumber, wholeNumber } from '../option-values.ts'
 import { addSettingOptions, withOptions } from '../setting-options.ts'
+import { superviseControl } from '../supervise-control.ts'
 import { superviseWorkers } from '../workers.ts'
 
 interface UpArguments extends Readonly<Record<string, unknown>> {
@@ -17,15 +18,17 @@ interface UpArguments extends Readonly<Record<string, unknown>> {
   readonly models?: string
   readonly data?: string
   readonly port?: number
+  /** False with `--no-control`. */
+  readonly control: boolean
 }
 
 export function upCommand(): Command {
   const command = new Command('up')
     .summary('run Pelton on this machine: broker, streams and supervised workers')
     .description(
-      'Runs until Ctrl-C: an embedded broker unless PELTON_NATS_URL names one, the streams, and worker processes that\n' +
-        'are started again when they end. What was accepted is kept in the data folder until the next start. Other\n' +
-        'pelton commands on this machine find the broker by themselves.',
+      'Runs until Ctrl-C: an embedded broker unless PELTON_NATS_URL names one, the streams, worker processes and the\n' +
+        'control service, which are started again when they end. What was accepted is kept in the data folder until the\n' +
+        'next start. Other pelton commands on this machine find the broker by themselves.',
     )
     .option('--workers <n>', 'worker processes', wholeNumber, 1)
     .option(
@@ -34,6 +37,7 @@ export function upCommand(): Command {
     )
     .option('--data <folder>', 'folder of the embedded broker (PELTON_DATA)')
     .option('--port <n>', 'port of the embedded broker (default: 4222 where it is free)', portNumber)
+    .option('--no-control', 'without the control service: no watch, no HTTP API')
   return addSettingOptions(command, TOPOLOGY_SETTINGS)
     .addHelpText(
       'after',
@@ -57,20 +61,25 @@ async function up(run: CommandRun, options: UpArguments): Promise<number> {
   if (models === DEMO_MODELS)
     terminal.note('models: those of the demo; name yours with --models or PELTON_MODELS')
   const end = createEnd(run.signal)
+  const dataDir = options.data ?? brokerDataDir(env)
   const broker = await useBroker(env, {
     note: terminal.note,
-    dataDir: options.data ?? brokerDataDir(env),
+    dataDir,
     ...(options.port !== undefined && { port: options.port }),
     onLost: end.fail,
   })
   try {
     await provision(broker.connection, { topology, note: terminal.note })
     const fleet = startFleet(run, broker, { count: options.workers, models, onGivenUp: end.fail })
-    run.onForced(() => void fleet.stop()) // the second call: what still drains is killed
+    const control = options.control
+      ? await superviseControl({ env: broker.env, dataDir, note: terminal.note })
+      : undefined
+    const stop = (): Promise<unknown> => Promise.all([fleet.stop(), control?.stop()])
+    run.onForced(() => void stop()) // the second call: what still drains is killed
     try {
       await end.reached
     } finally {
-      await fleet.stop()
+      await stop()
     }
     terminal.note('stopped')
     return EXIT_CODES.ok

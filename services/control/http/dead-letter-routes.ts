@@ -1,0 +1,174 @@
+import { Readable } from 'node:stream'
+import type { FastifyInstance, FastifyReply } from 'fastify'
+import { plainProblem, sendProblem } from '../../../shared/runtime/http.ts'
+import { PeltonError, showValue } from '../../../shared/sdk/errors.ts'
+import { listActs } from '../dead-letters/acts.ts'
+import {
+  browseDeadLetters,
+  describeEntry,
+  findDeadLetter,
+  type StoredDeadLetter,
+} from '../dead-letters/browse.ts'
+import { groupDeadLetters } from '../dead-letters/groups.ts'
+import { pageDeadLetters } from '../dead-letters/page.ts'
+import { countRemoval, type RemovalRequest, removeAndRecord } from '../dead-letters/removal.ts'
+import { deadLetterJson } from '../dead-letters/show.ts'
+import { exportLines, importLines } from '../dead-letters/transfer.ts'
+import { readWhich } from '../dead-letters/which.ts'
+import { readLines } from '../publish/lines.ts'
+import { operatorOf } from './guard.ts'
+import {
+  discardBody,
+  exportBody,
+  filterOf,
+  filterQuery,
+  nothing,
+  pageOf,
+  pageQuery,
+  purgeBody,
+  readInput,
+} from './input.ts'
+import { type ApiParts, type PartsOf, sendJson } from './parts.ts'
+
+const NDJSON = 'application/x-ndjson'
+/** An import is read as it comes; this bounds what one request may bring. */
+const IMPORT_BYTES = 1024 ** 3
+/** Held dead letters that an answer names; it counts them all. */
+const NAMED_HELD = 100
+
+export function addDeadLetterRoutes(app: FastifyInstance, parts: PartsOf): void {
+  addReading(app, parts)
+  addRemovals(app, parts)
+  addTransfers(app, parts)
+}
+
+function addReading(app: FastifyInstance, parts: PartsOf): void {
+  app.get('/v1/dead-letters', async (request, reply) => {
+    const { entries, next } = await pageDeadLetters(
+      parts().store.connection,
+      pageOf(readInput(pageQuery, request.query)),
+    )
+    return sendJson(reply, { deadLetters: entries.map(describeEntry), ...(next !== undefined && { next }) })
+  })
+  app.get('/v1/dead-letters/counts', async (request, reply) => {
+    const filter = filterOf(readInput(filterQuery, request.query))
+    const groups = await groupDeadLetters(browseDeadLetters(parts().store.connection, { filter }))
+    return sendJson(reply, { total: groups.reduce((sum, { count }) => sum + count, 0), groups })
+  })
+  app.get('/v1/dead-letters/history', async (request, reply) => {
+    readInput(nothing, request.query)
+    return sendJson(reply, { acts: await listActs(parts().store.keyValue) })
+  })
+  app.get<{ Params: { which: string } }>('/v1/dead-letters/:which', async (request, reply) => {
+    const letter = await find(parts(), request.params.which)
+    return letter === undefined
+      ? missing(reply, request.params.which)
+      : sendJson(reply, deadLetterJson(letter))
+  })
+  app.get<{ Params: { which: string } }>('/v1/dead-letters/:which/payload', async (request, reply) => {
+    const letter = await find(parts(), request.params.which)
+    if (letter === undefined) return missing(reply, request.params.which)
+    // Whatever it says it is: a browser must not run it.
+    return reply
+      .type('application/octet-stream')
+      .header('content-disposition', `attachment; filename="dead-letter-${letter.sequence}"`)
+      .header('x-content-type-options', 'nosniff')
+      .header('cache-control', 'no-store')
+      .send(Buffer.from(letter.body))
+  })
+}
+
+function find({ store }: ApiParts, which: string): Promise<StoredDeadLetter | undefined> {
+  return findDeadLetter(store.connection, readWhich(which))
+}
+
+function missing(reply: FastifyReply, which: string): FastifyReply {
+  const detail = `there is no dead letter ${showValue(which)}: it was replayed, discarded, or never was`
+  return sendProblem(reply, plainProblem(404, 'not found', detail))
+}
+
+function addRemovals(app: FastifyInstance, parts: PartsOf): void {
+  app.post('/v1/dead-letters/discard', async (request, reply) => {
+    const { which = [], filter = {}, because, confirm } = readInput(discardBody, request.body)
+    const by = operatorOf(request)
+    return remove(parts(), reply, confirm, {
+      outcome: 'discarded',
+      which,
+      filter: filterOf(filter),
+      because,
+      by,
+    })
+  })
+  app.post('/v1/dead-letters/purge', async (request, reply) => {
+    const { subject, because, confirm } = readInput(purgeBody, request.body)
+    const by = operatorOf(request)
+    return remove(parts(), reply, confirm, { outcome: 'purged', which: [], filter: { subject }, because, by })
+  })
+}
+
+async function remove(
+  { store, signal }: ApiParts,
+  reply: FastifyReply,
+  isSure: boolean,
+  request: RemovalRequest,
+): Promise<FastifyReply> {
+  if (!isSure)
+    return sendJson(reply, { outcome: request.outcome, wouldRemove: await countRemoval(store, request) })
+  const heldBy: object[] = []
+  const counts = await removeAndRecord(store, request, {
+    signal,
+    onHeld: ({ sequence, token }, by) => {
+      if (heldBy.length < NAMED_HELD) heldBy.push({ sequence, token, by })
+    },
+  })
+  return sendJson(reply, { outcome: request.outcome, ...counts, heldBy, isComplete: !signal.aborted })
+}
+
+function addTransfers(app: FastifyInstance, parts: PartsOf): void {
+  app.post('/v1/dead-letters/export', async (request, reply) => {
+    const { filter } = readInput(exportBody, request.body)
+    const { store, signal } = parts()
+    const lines = exportLines(store.connection, filterOf(filter), signal)
+    return reply
+      .type(NDJSON)
+      .header('cache-control', 'no-store')
+      .send(Readable.from(lines, { objectMode: false }))
+  })
+  app.addContentTypeParser(NDJSON, (_request, body, done) => done(null, body))
+  app.post('/v1/dead-letters/import', async (request, reply) => {
+    const { store, signal } = parts()
+    if (!(request.body instanceof Readable)) throw notLines(request.headers['content-type'])
+    const by = operatorOf(request)
+    const lines = readLines(Readable.from(bounded(request.body)), signal)
+    const { counts, error } = await importLines(store, lines, { by, signal })
+    if (error !== undefined) throw withCounts(error, counts)
+    return sendJson(reply, { ...counts, isComplete: !signal.aborted })
+  })
+}
+
+async function* bounded(body: Readable): AsyncGenerator<Buffer> {
+  let bytes = 0
+  for await (const chunk of body) {
+    bytes += (chunk as Buffer).length
+    if (bytes > IMPORT_BYTES)
+      throw new PeltonError('too-large', 'an import by HTTP has 1 GiB at most', {
+        remedy: 'Send it in several parts: what is stored stays as it is.',
+      })
+    yield chunk as Buffer
+  }
+}
+
+function notLines(contentType: string | undefined): PeltonError {
+  return new PeltonError('invalid-argument', 'an import is lines of JSON', {
+    field: 'Content-Type',
+    value: showValue(contentType ?? ''),
+    remedy: `Send it with Content-Type: ${NDJSON}.`,
+  })
+}
+
+/** What came before the line that is wrong is stored: the answer says how much. */
+function withCounts(error: unknown, counts: Readonly<Record<string, number>>): unknown {
+  if (!(error instanceof PeltonError)) return error
+  const stored = Object.entries(counts).map(([name, count]) => `${name} ${count}`)
+  return new PeltonError(error.code, `${error.description} (until then: ${stored.join(', ')})`, {}, error)
+}

@@ -1,0 +1,103 @@
+import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { describe, expect, it } from 'vitest'
+import { PeltonError } from '../../../shared/sdk/errors.ts'
+import { hostCheck, isLoopback, refuseOpenDoor } from './guard.ts'
+import { discardBody, filterQuery, readInput, startBody } from './input.ts'
+import { openTokens, readTokens } from './token.ts'
+
+const LONG = 'a-token-that-is-long-enough'
+
+describe('isLoopback and refuseOpenDoor', () => {
+  it.each([
+    ['127.0.0.1', true],
+    ['127.1.2.3', true],
+    ['::1', true],
+    ['localhost', true],
+    ['0.0.0.0', false],
+    ['::', false],
+    ['10.0.0.1', false],
+    ['127.example.org', false],
+  ])('%s: %s', (host, isOurs) => {
+    expect(isLoopback(host)).toBe(isOurs)
+    if (isOurs) expect(() => refuseOpenDoor(host, undefined)).not.toThrow()
+    else expect(() => refuseOpenDoor(host, undefined)).toThrow(/PELTON_CONTROL_HOST/)
+    expect(() => refuseOpenDoor(host, LONG)).not.toThrow()
+  })
+})
+
+describe('hostCheck', () => {
+  it.each([
+    ['127.0.0.1', undefined, 'localhost:8470', true],
+    ['127.0.0.1', undefined, 'LOCALHOST', true],
+    ['::1', undefined, '[::1]:8470', true],
+    ['127.0.0.1', undefined, 'evil.example', false],
+    ['127.0.0.1', undefined, '127.0.0.1.evil.example', false],
+    ['127.0.0.1', undefined, undefined, false],
+    ['127.0.0.1', 'ops.example', 'ops.example:80', true],
+    ['127.0.0.1', 'ops.example', '127.0.0.1:80', true],
+    ['127.0.0.1', 'ops.example', 'localhost', false],
+    ['0.0.0.0', undefined, 'anything', true],
+    ['0.0.0.0', 'a.example, b.example', 'b.example', true],
+    ['0.0.0.0', 'a.example', 'c.example', false],
+  ])('listening on %s, allowed %s, called %s: %s', (host, allowed, header, isOurs) => {
+    expect(hostCheck(host, allowed)(header)).toBe(isOurs)
+  })
+})
+
+describe('tokens', () => {
+  it('are one, or several with names', () => {
+    expect(readTokens(LONG)).toEqual(new Map([['http', LONG]]))
+    expect(readTokens(`ann:${LONG}1, bob:${LONG}2`)).toEqual(
+      new Map([
+        ['ann', `${LONG}1`],
+        ['bob', `${LONG}2`],
+      ]),
+    )
+  })
+
+  it.each([['short'], ['with spaces in the middle of it'], [`a:${LONG},a:${LONG}`], [`a:b:${LONG}`], [',']])(
+    'refuses %s without repeating it',
+    (text) => {
+      const read = (): unknown => readTokens(text)
+      expect(read).toThrow(PeltonError)
+      expect(read).toThrow(/PELTON_CONTROL_TOKEN = \(hidden\)/)
+    },
+  )
+
+  it('are generated once, for their owner only, also in a folder that had one with wide rights', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'pelton-token-'))
+    try {
+      const { file = '', nameOf } = await openTokens(undefined, join(folder, 'new'))
+      const token = (await readFile(file, 'utf8')).trim()
+      expect([nameOf(token), nameOf(`${token}0`), nameOf('')]).toEqual(['http', undefined, undefined])
+      await writeFile(join(folder, 'control.token'), `${LONG}\n`, { mode: 0o644 })
+      const kept = await openTokens(undefined, folder)
+      expect(kept.nameOf(LONG)).toBe('http')
+      expect((await stat(kept.file ?? '')).mode & 0o777).toBe(0o600)
+    } finally {
+      await rm(folder, { recursive: true })
+    }
+  })
+})
+
+describe('readInput', () => {
+  it('reads what is right', () => {
+    expect(readInput(filterQuery, { model: 'm', maxFailures: '3' })).toEqual({ model: 'm', maxFailures: 3 })
+    expect(readInput(startBody, undefined)).toEqual({ filter: {} })
+    expect(readInput(discardBody, { which: [17], because: 'x' })).toMatchObject({
+      which: [{ sequence: 17 }],
+      confirm: false,
+    })
+    expect(readInput(startBody, { patch: [{ op: 'remove', path: '/a' }] }).patch).toBe(
+      '[{"op":"remove","path":"/a"}]',
+    )
+  })
+
+  it('names the field that is wrong, its value, and where to look', () => {
+    const read = (): unknown => readInput(startBody, { filter: { reason: 'bad-luck' } })
+    expect(read).toThrow(/filter\.reason = "bad-luck"/)
+    expect(read).toThrow(/docs\/control\.md/)
+  })
+})

@@ -1,0 +1,39 @@
+import type { FastifyInstance } from 'fastify'
+import { paceBetween } from '../status/report.ts'
+import { auditBody, nothing, readInput } from './input.ts'
+import { type PartsOf, sendJson } from './parts.ts'
+
+export function addOverviewRoutes(app: FastifyInstance, parts: PartsOf): void {
+  app.get('/v1/status', async (request, reply) => {
+    readInput(nothing, request.query)
+    const { snapshots, watch, replays } = parts()
+    const { before, now } = await snapshots.latest()
+    const { at, ...snapshot } = now
+    return sendJson(reply, {
+      at: new Date(at).toISOString(),
+      ...snapshot,
+      ...(before !== undefined && paceBetween(before, now)),
+      alerts: watch.record.alerts.length,
+      replaysHere: replays.running.length,
+    })
+  })
+  app.get('/v1/watch', async (request, reply) => {
+    readInput(nothing, request.query)
+    const { watch } = parts()
+    const { holder, at, everyMs, alerts, acts, results, deadLetters, openNotices } = watch.record
+    return sendJson(reply, {
+      watcher: holder,
+      isThisOne: watch.isLeader,
+      lookedAt: at,
+      everyMs,
+      alerts,
+      acts,
+      position: { results: results.next, deadLetters: deadLetters.next },
+      openNotices: openNotices.length,
+    })
+  })
+  app.post('/v1/audit', async (request, reply) => {
+    const { deep, full } = readInput(auditBody, request.body)
+    return sendJson(reply, await parts().audits.run({ deep, full: full || deep }))
+  })
+}

@@ -1,0 +1,157 @@
+import type { NatsConnection } from '@nats-io/transport-node'
+import { type Meters, openMeters, type Report } from '../../../shared/runtime/meters.ts'
+import type { Durability } from '../../../shared/sdk/broker/server.ts'
+import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
+import { PeltonError } from '../../../shared/sdk/errors.ts'
+import type { Audits } from '../http/parts.ts'
+import { ended } from '../replay/task.ts'
+import {
+  type Figures,
+  figureDeadLetters,
+  isDurabilityMet,
+  limitsUsed,
+  rarely,
+  readFigures,
+} from './figures.ts'
+import type { HostedReplays } from './hosted-replays.ts'
+import type { Watch } from './watch.ts'
+
+export interface GaugesDeps {
+  readonly connection: NatsConnection
+  /** False while there is no connection: nobody is to wait for an answer then. */
+  readonly isReachable: () => boolean
+  readonly watch: Watch
+  readonly replays: HostedReplays
+  readonly audits: Audits
+  readonly durability: Durability
+}
+
+/** One reading of the metrics asks for all of them: they share what was read. */
+const FRESH_MS = 2_000
+const SLOW_MS = 60_000
+
+/** The metrics of control. Nothing is read from the broker until somebody asks for them. */
+export function openControlGauges(deps: GaugesDeps): void {
+  const meters = openMeters('control')
+  const figures = rarely(FRESH_MS, () => reachable(deps, () => readFigures(deps.connection)))
+  openStreamGauges(meters, figures)
+  openConsumerGauges(meters, figures)
+  openWatchGauges(meters, deps)
+  openWorkGauges(meters, deps)
+}
+
+async function reachable<Value>({ isReachable }: GaugesDeps, read: () => Promise<Value>): Promise<Value> {
+  if (isReachable()) return read()
+  throw new PeltonError('broker-unavailable', 'there is no connection to the broker')
+}
+
+type Key = Parameters<Meters['gauge']>[0]
+
+/** What cannot be read now is missing in this reading: a scrape must not fail because of it. */
+function gauge(meters: Meters, key: Key, read: (report: Report) => Promise<void>): void {
+  meters.gauge(key, (report) => read(report).catch(() => undefined))
+}
+
+function openStreamGauges(meters: Meters, figures: () => Promise<Figures>): void {
+  const each = (
+    key: Key,
+    value: (info: NonNullable<ReturnType<Figures['streams']['get']>>) => number,
+  ): void =>
+    gauge(meters, key, async (report) => {
+      for (const [name, info] of (await figures()).streams) report(value(info), { stream_name: name })
+    })
+  each('streamMessages', ({ state }) => state.messages)
+  each('streamBytes', ({ state }) => state.bytes)
+  each('streamLimitMessages', ({ config }) => Number(config.max_msgs ?? -1))
+  each('streamLimitBytes', ({ config }) => Number(config.max_bytes ?? -1))
+  gauge(meters, 'streamLimitUsed', async (report) => {
+    const read = await figures()
+    for (const name of read.streams.keys())
+      for (const [limit, share] of limitsUsed(name, read)) report(share, { stream_name: name, limit })
+  })
+  gauge(meters, 'oldestResultAge', async (report) => {
+    const results = (await figures()).streams.get(STREAMS.results)
+    const first = (results?.state as { readonly first_ts?: string } | undefined)?.first_ts
+    if (results === undefined || results.state.messages === 0 || first === undefined) return report(0)
+    report(Math.max(0, Date.parse(results.ts) - Date.parse(first)) / 1_000)
+  })
+}
+
+function openConsumerGauges(meters: Meters, figures: () => Promise<Figures>): void {
+  for (const [key, field] of [
+    ['consumerPending', 'num_pending'],
+    ['consumerAckPending', 'num_ack_pending'],
+    ['consumerRedelivered', 'num_redelivered'],
+  ] as const) {
+    gauge(meters, key, async (report) => {
+      for (const consumer of (await figures()).consumers)
+        report(consumer[field], { stream_name: consumer.stream, consumer_name: consumer.name })
+    })
+  }
+}
+
+/** Only the control service that watches tells what the watch found: several would count it several times. */
+function openWatchGauges(meters: Meters, { watch }: GaugesDeps): void {
+  meters.gauge('orphans', (report) => {
+    for (const { stream, lanes } of watch.looked?.streams ?? []) {
+      const names = new Set(lanes.map(({ consumer }) => consumer))
+      const alerts = watch.record.alerts.filter(({ kind, about }) => kind === 'orphans' && names.has(about))
+      report(
+        alerts.reduce((sum, { count }) => sum + count, 0),
+        { stream_name: stream },
+      )
+    }
+  })
+  meters.gauge('unservedEvents', (report) => {
+    if (watch.looked === undefined) return
+    const unserved = watch.looked.streams.flatMap((stream) => stream.unserved)
+    report(unserved.reduce((sum, { count }) => sum + count, 0))
+  })
+  meters.gauge('noticesWithoutDeadLetter', (report) => {
+    if (!watch.isLeader) return
+    const found = watch.record.alerts.find(({ kind }) => kind === 'notice-without-dead-letter')
+    report(found?.count ?? 0)
+  })
+  meters.gauge('supersededDeadLetters', (report) => {
+    if (watch.looked !== undefined) report(watch.looked.superseded)
+  })
+  meters.gauge('oldestEventAge', (report) => {
+    if (watch.looked !== undefined) report(watch.looked.oldestEventMs / 1_000)
+  })
+}
+
+function openWorkGauges(meters: Meters, deps: GaugesDeps): void {
+  const { connection, audits, replays, durability } = deps
+  const letters = rarely(SLOW_MS, () => reachable(deps, () => figureDeadLetters(connection)))
+  gauge(meters, 'deadLetters', async (report) => {
+    for (const { model, reason, count } of await letters()) report(count, { model, reason })
+  })
+  const met = rarely(SLOW_MS, () => reachable(deps, () => isDurabilityMet(connection, durability)))
+  gauge(meters, 'durabilityMet', async (report) => {
+    const isMet = await met()
+    if (isMet !== undefined) report(isMet ? 1 : 0)
+  })
+  meters.gauge('auditLastClean', (report) => {
+    if (audits.last?.report.clean === true) report(audits.last.endedAt / 1_000)
+  })
+  meters.gauge('auditLost', (report) => {
+    const { lost = [], lostRetries = [] } = audits.last?.report ?? {}
+    if (audits.last !== undefined)
+      report(lost.reduce((sum, [first, last]) => sum + last - first + 1, 0) + lostRetries.length)
+  })
+  meters.gauge('replayEvents', (report) => {
+    const sums = { predicted: 0, failed: 0, superseded: 0, under_way: 0, left: 0 }
+    for (const { task, inFlight } of replays.running) {
+      const { predicted, failed, superseded } = task.counts
+      sums.predicted += predicted
+      sums.failed += failed
+      sums.superseded += superseded
+      sums.under_way += inFlight
+      sums.left += Math.max(
+        0,
+        Math.min(task.total, task.options.cap ?? task.total) - ended(task.counts) - inFlight,
+      )
+    }
+    for (const [state, count] of Object.entries(sums)) report(count, { state })
+  })
+}

@@ -1,0 +1,117 @@
+import type { NatsConnection } from '@nats-io/transport-node'
+import { UNKNOWN_MODEL } from '../../../shared/runtime/metrics.ts'
+import type { Durability } from '../../../shared/sdk/broker/server.ts'
+import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
+import { type StreamInfo, streamInfo } from '../../../shared/sdk/jetstream/api.ts'
+import { browseDeadLetters } from '../dead-letters/browse.ts'
+import { type DeadLetterGroup, groupDeadLetters } from '../dead-letters/groups.ts'
+import { checkDurability } from '../doctor/durability-check.ts'
+import { countSubjects, type ListedConsumer, listConsumers } from '../status/snapshot.ts'
+
+/** A consumer and the stream it reads. */
+export type FiguredConsumer = ListedConsumer & { readonly stream: string }
+
+/** What the metrics of control say about the broker. */
+export interface Figures {
+  readonly streams: ReadonlyMap<string, StreamInfo>
+  readonly consumers: readonly FiguredConsumer[]
+  /** Events of the fullest subject of FEATURES. */
+  readonly fullestSubject: number
+}
+
+export async function readFigures(connection: NatsConnection): Promise<Figures> {
+  const streams = new Map<string, StreamInfo>()
+  const consumers: FiguredConsumer[] = []
+  let fullestSubject = 0
+  for (const name of Object.values(STREAMS)) {
+    const info = await streamInfo(connection, name)
+    if (info === undefined) continue
+    streams.set(name, info)
+    if (name !== STREAMS.features && name !== STREAMS.retries) continue
+    for (const consumer of await listConsumers(connection, name))
+      consumers.push({ ...consumer, stream: name })
+    if (name !== STREAMS.features) continue
+    const { counts } = await countSubjects(connection, name, 'features.>', 1)
+    for (const count of counts.values()) fullestSubject = Math.max(fullestSubject, count)
+  }
+  return { streams, consumers, fullestSubject }
+}
+
+/** Share of each limit of a stream that is used, 0 to 1. */
+export function limitsUsed(name: string, { streams, fullestSubject }: Figures): ReadonlyMap<string, number> {
+  const shares = new Map<string, number>()
+  const info = streams.get(name)
+  if (info === undefined) return shares
+  const used: [string, number][] = [
+    ['max_msgs', info.state.messages],
+    ['max_bytes', info.state.bytes],
+  ]
+  if (name === STREAMS.features) used.push(['max_msgs_per_subject', fullestSubject])
+  for (const [limit, amount] of used) {
+    const most = Number(info.config[limit] ?? -1)
+    if (most > 0) shares.set(limit, amount / most)
+  }
+  return shares
+}
+
+export interface DeadLetterFigure {
+  readonly model: string
+  readonly reason: string
+  readonly count: number
+}
+
+/** More than this are not read to be counted by reason. */
+const MOST_READ = 50_000
+/** Beyond so many models the rest is counted together: what producers write must not become labels without end. */
+const MOST_MODELS = 100
+const OTHER_MODELS = '(other)'
+
+/** Dead letters by model and reason; all together where they are too many to be read. */
+export async function figureDeadLetters(connection: NatsConnection): Promise<readonly DeadLetterFigure[]> {
+  const kept = (await streamInfo(connection, STREAMS.deadLetters))?.state.messages ?? 0
+  if (kept === 0) return []
+  if (kept > MOST_READ) return [{ model: OTHER_MODELS, reason: '(not read)', count: kept }]
+  return foldGroups(await groupDeadLetters(browseDeadLetters(connection)))
+}
+
+/** Groups without their descriptions, with names that are not ours folded. Pure. */
+export function foldGroups(
+  groups: readonly Pick<DeadLetterGroup, 'model' | 'reason' | 'count'>[],
+): readonly DeadLetterFigure[] {
+  const models = new Set<string>()
+  const folded = new Map<string, DeadLetterFigure>()
+  for (const { model: named, reason, count } of groups) {
+    const isKnown = reason !== 'unknown-model' && (models.has(named) || models.size < MOST_MODELS)
+    if (isKnown) models.add(named)
+    const model = isKnown ? named : reason === 'unknown-model' ? UNKNOWN_MODEL : OTHER_MODELS
+    const key = JSON.stringify([model, reason])
+    folded.set(key, { model, reason, count: count + (folded.get(key)?.count ?? 0) })
+  }
+  return [...folded.values()]
+}
+
+/** Whether the broker keeps what `PELTON_DURABILITY` promises; undefined where it cannot be read. */
+export async function isDurabilityMet(
+  connection: NatsConnection,
+  asked: Durability,
+): Promise<boolean | undefined> {
+  const findings = await checkDurability({ connection }, asked)
+  if (findings.some(({ level }) => level === 'warn' || level === 'fail')) return false
+  return findings.length > 0 && findings.every(({ level }) => level === 'ok') ? true : undefined
+}
+
+/** Reads something at most every so often; who asks in between gets the same. A failure is read again at once. */
+export function rarely<Value>(everyMs: number, read: () => Promise<Value>): () => Promise<Value> {
+  let kept: Promise<Value> | undefined
+  let readAt = Number.NEGATIVE_INFINITY
+  return () => {
+    if (kept !== undefined && performance.now() - readAt < everyMs) return kept
+    readAt = performance.now()
+    const fresh = read()
+    kept = fresh
+    fresh.catch(() => {
+      if (kept === fresh) kept = undefined
+    })
+    return fresh
+  }
+}

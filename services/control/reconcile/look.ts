@@ -1,0 +1,186 @@
+import type { NatsConnection } from '@nats-io/transport-node'
+import type { Logger } from 'pino'
+import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
+import { PeltonError } from '../../../shared/sdk/errors.ts'
+import { findApi, NOT_FOUND, type StreamInfo, streamInfo } from '../../../shared/sdk/jetstream/api.ts'
+import type { OpsStore } from '../dead-letters/store.ts'
+import { carryOn, type NewAlert } from './alert.ts'
+import { lookAtStream, type StreamLook } from './lane-look.ts'
+import { MAX_OPEN, noticeAlert, reviewNotices, scanNotices } from './notices.ts'
+import { type ConsumerReset, judgeOrphans, type OrphanMemory } from './orphans.ts'
+import type { ReadPosition, SupersededRemoval, WatchRecord } from './record.ts'
+import { resetConsumer } from './reset.ts'
+import { removeSuperseded, scanSuperseded } from './superseded.ts'
+import { judgeService, type UnservedPool, unservedAlert } from './unserved.ts'
+
+export interface WatchLimits {
+  /** How long a pool may stand still before it is an alert, milliseconds. */
+  readonly unservedMs: number
+  /** How old a failure notice must be before its dead letter is looked for, milliseconds. */
+  readonly noticeGraceMs: number
+}
+
+export interface LookDeps {
+  readonly store: OpsStore
+  readonly log: Logger
+  /** Writes the record down at once. False: another control service watches now, and nothing may be done. */
+  readonly keep: (record: WatchRecord) => Promise<boolean>
+}
+
+/** What one look saw and did. */
+export interface Looked {
+  /** The record as it is to be kept. */
+  readonly record: WatchRecord
+  readonly streams: readonly StreamLook[]
+  /** Age of the oldest event that waits, milliseconds; 0 when none does. */
+  readonly oldestEventMs: number
+  /** Dead letters whose event has a prediction, found by this look. */
+  readonly superseded: number
+}
+
+/** Read at most in one look: the first look at 5 million results must not stop the others. */
+const RESULTS_A_LOOK = 50_000
+const DEAD_LETTERS_A_LOOK = 1_000
+
+/** Looks, one after the other: each remembers what the one before saw. */
+export class Looks {
+  readonly #deps: LookDeps
+  readonly #limits: WatchLimits & { readonly name: string }
+  #orphans: ReadonlyMap<string, OrphanMemory> = new Map()
+  #standing: ReadonlyMap<string, number> = new Map()
+
+  constructor(deps: LookDeps, limits: WatchLimits & { readonly name: string }) {
+    this.#deps = deps
+    this.#limits = limits
+  }
+
+  /**
+   * Looks once, mends what can be mended, and says what was found.
+   *
+   * @throws PeltonError `broker-unavailable`, `not-provisioned`
+   */
+  async look(before: WatchRecord): Promise<Looked> {
+    const { connection } = this.#deps.store
+    const streams = await lookAtWorkQueues(connection)
+    const at = Math.max(...streams.map((stream) => stream.at))
+    const mended = await this.#mend(streams, before, at)
+    const service = judgeService(this.#standing, streams, this.#limits.unservedMs)
+    this.#standing = service.since
+    const notices = await this.#lookAtNotices(before, at)
+    const letters = await this.#lookAtDeadLetters(before, at)
+    const alerts: NewAlert[] = [...mended.alerts, ...notices.alerts]
+    for (const pool of service.unserved) alerts.push(unservedAlert(pool, await ageOf(connection, pool, at)))
+    const time = new Date(at).toISOString()
+    const record: WatchRecord = {
+      ...before,
+      at: time,
+      results: notices.position,
+      openNotices: notices.open,
+      deadLetters: letters.position,
+      alerts: carryOn(before.alerts, alerts, time),
+      acts: [...before.acts, ...mended.done, ...letters.done],
+    }
+    const oldestEventMs = (await oldestOf(connection, STREAMS.features, 'features.>', at)) ?? 0
+    return { record, streams, oldestEventMs, superseded: letters.found }
+  }
+
+  /** Resets consumers with orphans. It is written down first: whatever ends the process, no reset is forgotten. */
+  async #mend(streams: readonly StreamLook[], before: WatchRecord, at: number) {
+    const { store, log, keep } = this.#deps
+    const earlier = before.acts.filter((act): act is ConsumerReset => act.what === 'consumer-reset')
+    const lanes = streams.flatMap((stream) => stream.lanes)
+    const judged = judgeOrphans(this.#orphans, lanes, earlier, at)
+    this.#orphans = judged.memory
+    const done: ConsumerReset[] = []
+    for (const { stream, consumer, orphans, inFlight } of judged.resets) {
+      const facts = { stream, consumer, orphans, inFlight }
+      done.push({
+        what: 'consumer-reset',
+        at: new Date(at).toISOString(),
+        by: this.#limits.name,
+        ...facts,
+      })
+      if (!(await keep({ ...before, acts: [...before.acts, ...done] }))) break
+      await resetConsumer(store.connection, stream, consumer)
+      log.warn(facts, 'reset a consumer: workers get its events again, also those they hold')
+    }
+    return { alerts: judged.alerts, done }
+  }
+
+  async #lookAtNotices(before: WatchRecord, at: number) {
+    const { store } = this.#deps
+    const info = await streamInfo(store.connection, STREAMS.results)
+    const position = positionIn(info, before.results)
+    const room = MAX_OPEN - before.openNotices.length
+    const isNew = info !== undefined && info.state.last_seq >= position.next && room > 0
+    const olderThan = at - this.#limits.noticeGraceMs
+    const scan = isNew
+      ? await scanNotices(store.connection, position.next, { olderThan, atMost: RESULTS_A_LOOK, room })
+      : { next: position.next, found: [] }
+    const open = await reviewNotices(store, [...before.openNotices, ...scan.found])
+    const alert = noticeAlert(open)
+    return {
+      position: { ...position, next: scan.next },
+      open,
+      alerts: alert === undefined ? [] : [alert],
+    }
+  }
+
+  async #lookAtDeadLetters(before: WatchRecord, at: number) {
+    const { store, log } = this.#deps
+    const info = await streamInfo(store.connection, STREAMS.deadLetters)
+    const position = positionIn(info, before.deadLetters)
+    const done: SupersededRemoval[] = []
+    if (info === undefined || info.state.messages === 0) return { position, done, found: 0 }
+    const { next, found } = await scanSuperseded(store.connection, position.next, DEAD_LETTERS_A_LOOK)
+    const count = await removeSuperseded(store, found, this.#limits.name)
+    if (count > 0) {
+      done.push({ what: 'superseded-removed', at: new Date(at).toISOString(), by: this.#limits.name, count })
+      log.info({ count }, 'removed dead letters whose events have a prediction')
+    }
+    return { position: { ...position, next }, done, found: found.length }
+  }
+}
+
+async function lookAtWorkQueues(connection: NatsConnection): Promise<StreamLook[]> {
+  const features = await lookAtStream(connection, STREAMS.features)
+  const retries = await lookAtStream(connection, STREAMS.retries)
+  const seen = [features, retries].filter((stream) => stream !== undefined)
+  if (seen.length > 0) return seen
+  throw new PeltonError('not-provisioned', 'neither FEATURES nor RETRIES can be looked at', {
+    remedy: 'Run `pelton provision`, or `pelton up`, once.',
+  })
+}
+
+async function ageOf(
+  connection: NatsConnection,
+  { where }: UnservedPool,
+  at: number,
+): Promise<number | undefined> {
+  const ages = await Promise.all(where.map(({ stream, filter }) => oldestOf(connection, stream, filter, at)))
+  const known = ages.filter((age) => age !== undefined)
+  return known.length === 0 ? undefined : Math.max(...known)
+}
+
+/** Age of the first message under a filter, milliseconds. */
+async function oldestOf(
+  connection: NatsConnection,
+  stream: string,
+  filter: string,
+  at: number,
+): Promise<number | undefined> {
+  const asked = { seq: 1, next_by_subj: filter }
+  const reply = await findApi<{ readonly message: { readonly time: string } }>(
+    connection,
+    `STREAM.MSG.GET.${stream}`,
+    NOT_FOUND.message,
+    asked,
+  )
+  return reply === undefined ? undefined : Math.max(0, at - Date.parse(reply.message.time))
+}
+
+/** Where to read on; from the beginning in a stream that was made anew. */
+function positionIn(info: StreamInfo | undefined, before: ReadPosition): ReadPosition {
+  const epoch = info?.created ?? before.epoch
+  return epoch === before.epoch ? before : { epoch, next: 1 }
+}

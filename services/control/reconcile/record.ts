@@ -1,0 +1,91 @@
+import type { KeptValue, KeyValue } from '../replay/key-value.ts'
+import type { Alert } from './alert.ts'
+import type { OpenNotice } from './notices.ts'
+import type { ConsumerReset } from './orphans.ts'
+
+/** A dead letter that was removed because its event has a prediction. */
+export interface SupersededRemoval {
+  readonly what: 'superseded-removed'
+  readonly at: string
+  readonly by: string
+  readonly count: number
+}
+
+export type WatchAct = ConsumerReset | SupersededRemoval
+
+/** How far a stream was read. Sequences start again when it is made anew. */
+export interface ReadPosition {
+  readonly epoch: string
+  /** First sequence that was not read. */
+  readonly next: number
+}
+
+/** What the watch keeps between looks, and over the end of its process. Who writes it is the one that watches. */
+export interface WatchRecord {
+  /** The control service that watches; empty once it has stopped. */
+  readonly holder: string
+  /** When it last looked, RFC 3339, by the broker's clock. */
+  readonly at: string
+  /** How often it looks, milliseconds. */
+  readonly everyMs: number
+  readonly results: ReadPosition
+  readonly deadLetters: ReadPosition
+  /** Failure notices whose dead letter was not there when they were read. */
+  readonly openNotices: readonly OpenNotice[]
+  readonly alerts: readonly Alert[]
+  /** What it did by itself, oldest first. */
+  readonly acts: readonly WatchAct[]
+}
+
+const NOWHERE: ReadPosition = { epoch: '', next: 1 }
+
+export const EMPTY_RECORD: WatchRecord = {
+  holder: '',
+  at: '',
+  everyMs: 0,
+  results: NOWHERE,
+  deadLetters: NOWHERE,
+  openNotices: [],
+  alerts: [],
+  acts: [],
+}
+
+const KEY = 'watch.record'
+const MAX_ACTS = 100
+/** A holder that missed so many looks, and was silent for so long, is gone. */
+const MISSED_LOOKS = 3
+const LEAST_SILENCE_MS = 3_000
+
+export function readRecord(keyValue: KeyValue): Promise<KeptValue<WatchRecord> | undefined> {
+  return keyValue.get<WatchRecord>(KEY)
+}
+
+/** @returns the new revision, or `undefined` when another control service wrote since: it watches now */
+export function keepRecord(
+  keyValue: KeyValue,
+  record: WatchRecord,
+  expected: number,
+): Promise<number | undefined> {
+  return keyValue.put(KEY, { ...record, acts: record.acts.slice(-MAX_ACTS) }, expected)
+}
+
+/** What this process saw of the record when it last changed, by its own clock. */
+export interface Sighting {
+  readonly revision: number
+  readonly atMs: number
+}
+
+/**
+ * Whether a control service may watch: when nobody does, or when who did has not written for three of its looks. Needs
+ * no clock but our own, so that a wrong one does not make two of them.
+ */
+export function mayWatch(
+  present: KeptValue<WatchRecord> | undefined,
+  me: string,
+  seen: Sighting | undefined,
+  nowMs: number,
+): boolean {
+  if (present === undefined || present.value.holder === '' || present.value.holder === me) return true
+  if (seen?.revision !== present.revision) return false
+  return nowMs - seen.atMs >= Math.max(LEAST_SILENCE_MS, MISSED_LOOKS * present.value.everyMs)
+}

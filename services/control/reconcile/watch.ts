@@ -1,0 +1,152 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Logger } from 'pino'
+import type { OpsStore } from '../dead-letters/store.ts'
+import type { KeptValue } from '../replay/key-value.ts'
+import { listenForAdvisories } from './advisories.ts'
+import { compareAlerts } from './alert.ts'
+import { type Looked, Looks, type WatchLimits } from './look.ts'
+import { EMPTY_RECORD, keepRecord, mayWatch, readRecord, type Sighting, type WatchRecord } from './record.ts'
+import { finishSuperseded } from './superseded.ts'
+
+export interface WatchDeps {
+  readonly store: OpsStore
+  readonly log: Logger
+}
+
+export interface WatchOptions extends WatchLimits {
+  /** Name of this control service; unique among those that run. */
+  readonly name: string
+  /** Between two looks, milliseconds. */
+  readonly everyMs: number
+}
+
+export interface Watch {
+  /** What was found, by this control service or the one that watches. */
+  readonly record: WatchRecord
+  /** Whether this is the one that watches. */
+  readonly isLeader: boolean
+  /** What this one saw in its last look; undefined for one that does not watch, or has not looked yet. */
+  readonly looked: Looked | undefined
+  /** Ends the watch after the look under way, and lets another begin at once. */
+  stop(): Promise<void>
+}
+
+/** An advisory wakes it, but not more often than this. */
+const LEAST_PAUSE_MS = 500
+
+/** Looks at the broker again and again, one control service at a time. */
+export function startWatch(deps: WatchDeps, options: WatchOptions): Watch {
+  return new Watching(deps, options)
+}
+
+class Watching implements Watch {
+  readonly #deps: WatchDeps
+  readonly #options: WatchOptions
+  readonly #stopped = new AbortController()
+  readonly #running: Promise<void>
+  readonly #advisories: { close(): void }
+  #wake = new AbortController()
+  #kept: KeptValue<WatchRecord> | undefined
+  #sighting: Sighting | undefined
+  #looks: Looks | undefined
+  #looked: Looked | undefined
+
+  constructor(deps: WatchDeps, options: WatchOptions) {
+    this.#deps = deps
+    this.#options = options
+    this.#advisories = listenForAdvisories(deps.store.connection, () => this.#wake.abort())
+    this.#running = this.#run()
+  }
+
+  get record(): WatchRecord {
+    return this.#kept?.value ?? EMPTY_RECORD
+  }
+
+  get isLeader(): boolean {
+    return this.#looks !== undefined
+  }
+
+  get looked(): Looked | undefined {
+    return this.#looked
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped.abort()
+    this.#advisories.close()
+    await this.#running
+  }
+
+  async #run(): Promise<void> {
+    while (!this.#stopped.signal.aborted) {
+      await this.#look().catch((error: unknown) => {
+        this.#deps.log.warn({ err: error }, 'the watch could not look; it tries again')
+      })
+      await this.#pause()
+    }
+    if (this.isLeader) await this.#keep({ ...this.record, holder: '' }).catch(() => undefined)
+  }
+
+  /** Until the next look is due, or an advisory says that there is something to see. */
+  async #pause(): Promise<void> {
+    const signal = this.#stopped.signal
+    await sleep(Math.min(LEAST_PAUSE_MS, this.#options.everyMs), undefined, { signal }).catch(() => undefined)
+    const rest = Math.max(0, this.#options.everyMs - LEAST_PAUSE_MS)
+    if (!this.isLeader) this.#wake = new AbortController() // it wakes the one that watches
+    const woken = AbortSignal.any([signal, this.#wake.signal])
+    await sleep(rest, undefined, { signal: woken }).catch(() => undefined)
+    this.#wake = new AbortController()
+  }
+
+  async #look(): Promise<void> {
+    if (!(await this.#mayWatch())) {
+      if (this.isLeader) this.#deps.log.warn('another control service watches now')
+      this.#looks = undefined
+      this.#looked = undefined
+      return
+    }
+    if (this.#looks === undefined) await this.#begin()
+    const before = this.record
+    const looked = await this.#looks?.look(before)
+    if (looked === undefined || !(await this.#keep(looked.record))) return
+    this.#looked = looked
+    this.#tell(before, looked.record)
+  }
+
+  async #mayWatch(): Promise<boolean> {
+    const present = await readRecord(this.#deps.store.keyValue)
+    const now = performance.now()
+    const may = mayWatch(present, this.#options.name, this.#sighting, now)
+    if (present !== undefined && present.revision !== this.#sighting?.revision)
+      this.#sighting = { revision: present.revision, atMs: now }
+    this.#kept = present
+    return may
+  }
+
+  /** Takes the record first: whoever writes it watches. */
+  async #begin(): Promise<void> {
+    const { store, log } = this.#deps
+    if (!(await this.#keep({ ...this.record, holder: this.#options.name, everyMs: this.#options.everyMs })))
+      return
+    this.#looks = new Looks({ store, log, keep: (record) => this.#keep(record) }, this.#options)
+    const removed = await finishSuperseded(store, this.#options.name)
+    log.info({ removed }, 'this control service watches')
+  }
+
+  async #keep(record: WatchRecord): Promise<boolean> {
+    const revision = await keepRecord(this.#deps.store.keyValue, record, this.#kept?.revision ?? 0)
+    if (revision === undefined) {
+      this.#looks = undefined
+      return false
+    }
+    this.#kept = { key: '', revision, value: record }
+    this.#sighting = { revision, atMs: performance.now() }
+    return true
+  }
+
+  #tell(before: WatchRecord, now: WatchRecord): void {
+    const { raised, cleared } = compareAlerts(before.alerts, now.alerts)
+    for (const { kind, about, text, remedy, count } of raised)
+      this.#deps.log.warn({ alert: kind, about, count, remedy }, text)
+    for (const { kind, about } of cleared) this.#deps.log.info({ alert: kind, about }, 'is over')
+  }
+}

@@ -1,0 +1,162 @@
+import type { NatsConnection } from '@nats-io/transport-node'
+import type { Logger } from 'pino'
+import { brokerOptions } from '../../shared/runtime/config.ts'
+import { addHealthRoutes, openHttp } from '../../shared/runtime/http.ts'
+import type { Service, State } from '../../shared/runtime/lifecycle.ts'
+import { measureProcess } from '../../shared/runtime/process-metrics.ts'
+import type { Telemetry } from '../../shared/runtime/telemetry.ts'
+import { STREAMS } from '../../shared/sdk/contract/topology.ts'
+import { PeltonError } from '../../shared/sdk/errors.ts'
+import { connectBroker } from '../../shared/sdk/jetstream/connect.ts'
+import { requireStreams } from '../../shared/sdk/jetstream/provision.ts'
+import { brokerDataDir, type ControlServiceSettings, readControlSettings } from './config.ts'
+import { openStore } from './dead-letters/store.ts'
+import { addApi } from './http/api.ts'
+import { createAudits, createSnapshots } from './http/audits.ts'
+import { addHostCheck, hostCheck, refuseOpenDoor } from './http/guard.ts'
+import type { ApiParts } from './http/parts.ts'
+import { openTokens } from './http/token.ts'
+import { openControlGauges } from './reconcile/control-gauges.ts'
+import { createHostedReplays, type HostedReplays } from './reconcile/hosted-replays.ts'
+import { startWatch } from './reconcile/watch.ts'
+
+/** The HTTP side of the control service: open before the broker is asked, and until everything is paused. */
+export interface ControlDoor {
+  state: State
+  /** From here on the API answers. */
+  parts: ApiParts | undefined
+  isBrokerReachable: boolean
+  readonly address: string
+  /** Where the generated token lies; undefined when the settings gave one. */
+  readonly tokenFile: string | undefined
+  close(): Promise<void>
+}
+
+/** @throws PeltonError `invalid-configuration` for a port, token or address that cannot be used */
+export async function openDoor(
+  settings: ControlServiceSettings,
+  log: Logger,
+  telemetry: Telemetry,
+  env: NodeJS.ProcessEnv,
+): Promise<ControlDoor> {
+  const { PELTON_CONTROL_HOST: host, PELTON_CONTROL_PORT: port, PELTON_CONTROL_TOKEN: token } = settings
+  refuseOpenDoor(host, token)
+  const tokens = await openTokens(token, brokerDataDir(env))
+  const http = openHttp({ host, port, log })
+  const door = {
+    state: 'starting' as State,
+    parts: undefined as ApiParts | undefined,
+    isBrokerReachable: false,
+    address: '',
+    tokenFile: tokens.file,
+    close: http.close,
+  }
+  addHostCheck(http.app, hostCheck(host, settings.PELTON_CONTROL_ALLOWED_HOSTS))
+  addHealthRoutes(http.app, {
+    state: () => door.state,
+    reasons: () => (door.isBrokerReachable ? [] : ['broker: no connection']),
+    ...(telemetry.scrape !== undefined && { metrics: telemetry.scrape }),
+  })
+  addApi(http.app, tokens, () => (door.isBrokerReachable && door.parts) || unreachable())
+  door.address = await http.listen().catch((cause: unknown) => {
+    throw cannotListen(host, port, cause)
+  })
+  if (telemetry.hasMetrics)
+    measureProcess('control', { state: () => door.state, isBrokerReachable: () => door.isBrokerReachable })
+  return door
+}
+
+/** Said at once: what asks the broker would wait for it a minute. */
+function unreachable(): never {
+  throw new PeltonError('broker-unavailable', 'the control service has no connection to the broker', {
+    remedy: 'Ask again in a moment; /readyz says when it is ready.',
+  })
+}
+
+function cannotListen(host: string, port: number, cause: unknown): PeltonError {
+  return new PeltonError(
+    'invalid-configuration',
+    'the port of the control service cannot be opened',
+    {
+      field: 'PELTON_CONTROL_HOST, PELTON_CONTROL_PORT',
+      value: `${host}, ${port}`,
+      remedy: 'Choose another port; 0 takes any that is free. Perhaps a control service runs already.',
+    },
+    cause,
+  )
+}
+
+/** Connects, watches, and goes on with the replays of a control service that ended. */
+export async function startControl(
+  settings: ControlServiceSettings,
+  log: Logger,
+  door: ControlDoor,
+  env: NodeJS.ProcessEnv,
+): Promise<Service> {
+  const connection = await connectBroker(brokerOptions(settings, 'pelton control'))
+  await requireStreams(connection, Object.values(STREAMS))
+  followConnection(connection, door)
+  const stopping = new AbortController()
+  const store = openStore(connection)
+  const name = settings.PELTON_CONTROL_NAME
+  const watch = startWatch(
+    { store, log },
+    {
+      name,
+      everyMs: settings.PELTON_WATCH_MS,
+      unservedMs: settings.PELTON_UNSERVED_MS,
+      noticeGraceMs: settings.PELTON_NOTICE_GRACE_MS,
+    },
+  )
+  const replays = createHostedReplays(store, log, name)
+  const adopter = adoptRegularly(replays, settings.PELTON_WATCH_MS, log)
+  const audits = createAudits(connection, stopping.signal)
+  const snapshots = createSnapshots(connection)
+  door.parts = { store, watch, replays, audits, snapshots, log, signal: stopping.signal }
+  const { PELTON_DURABILITY: durability } = readControlSettings(env)
+  const isReachable = (): boolean => door.isBrokerReachable
+  openControlGauges({ connection, isReachable, watch, replays, audits, durability })
+  log.info(
+    { address: door.address, ...(door.tokenFile !== undefined && { tokenFile: door.tokenFile }) },
+    'serving',
+  )
+  return {
+    run: () => closedForGood(connection),
+    stop: async () => {
+      stopping.abort()
+      clearInterval(adopter)
+      await Promise.all([replays.drain(), watch.stop()])
+      store.close()
+      if (!connection.isClosed()) await connection.drain()
+    },
+    abort: () => undefined,
+  }
+}
+
+function adoptRegularly(replays: HostedReplays, everyMs: number, log: Logger): NodeJS.Timeout {
+  const adopt = (): void => {
+    replays.adopt().catch((error: unknown) => log.warn({ err: error }, 'replays could not be taken over'))
+  }
+  adopt()
+  return setInterval(adopt, everyMs)
+}
+
+function followConnection(connection: NatsConnection, door: ControlDoor): void {
+  door.isBrokerReachable = true
+  const follow = async (): Promise<void> => {
+    for await (const { type } of connection.status()) {
+      if (type === 'disconnect' || type === 'staleConnection' || type === 'close')
+        door.isBrokerReachable = false
+      if (type === 'reconnect') door.isBrokerReachable = true
+    }
+    door.isBrokerReachable = false
+  }
+  void follow()
+}
+
+/** Resolves after a close of ours, rejects when the connection is lost for good. */
+async function closedForGood(connection: NatsConnection): Promise<void> {
+  const cause = await connection.closed()
+  if (cause === undefined) return
+  throw new PeltonError('broker-unavailable', 'the connection to the broker is closed for good', {}, cause)
+}

@@ -1,0 +1,380 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { NatsConnection } from '@nats-io/transport-node'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { DEMO_MODELS } from '../../services/demo/models.ts'
+import { HEADERS, type HeaderEntry } from '../../shared/sdk/contract/headers.ts'
+import { decodeLedgerRecord, encodeLedgerRecord } from '../../shared/sdk/contract/ledger.ts'
+import { subjects } from '../../shared/sdk/contract/subjects.ts'
+import { eventToken } from '../../shared/sdk/contract/token.ts'
+import { STREAMS } from '../../shared/sdk/contract/topology.ts'
+import { consumerInfo, requestApi, streamInfo } from '../../shared/sdk/jetstream/api.ts'
+import { PublishWindow } from '../../shared/sdk/jetstream/publish-window.ts'
+import { PullLane } from '../../shared/sdk/jetstream/pull-lane.ts'
+import { startTestBroker, type TestBroker } from '../kit/broker.ts'
+import { readOutcomes, readStream } from '../kit/outcomes.ts'
+import { startWorkerProcess, type WorkerProcess } from '../kit/worker-process.ts'
+import { type ControlProcess, startControl } from './control-process.ts'
+
+const FEATURES = JSON.stringify({
+  features: {
+    origin: 'DTW',
+    destination: 'ORD',
+    hour: 18,
+    weekday: 5,
+    distance: 235,
+    origin_delay: 12.5,
+    inbound_delay: 9,
+    destination_delay: 20,
+    route_delay: 15,
+    origin_departures: 30,
+  },
+})
+const EXPIRED: HeaderEntry = [HEADERS.expiryTime, '2020-01-01T00:00:00Z']
+const CONSUMER = 'worker-default-normal'
+const SECOND = { timeout: 60_000, interval: 50 }
+
+let broker: TestBroker
+let connection: NatsConnection
+let window: PublishWindow
+let dataDir: string
+let controls: ControlProcess[]
+let workers: WorkerProcess[]
+
+beforeEach(async () => {
+  controls = []
+  workers = []
+  dataDir = await mkdtemp(join(tmpdir(), 'pelton-control-'))
+  broker = await startTestBroker()
+  connection = await broker.connect()
+  await broker.provision({ topology: { ackWaitMs: 1_000 } })
+  window = new PublishWindow(connection)
+})
+
+afterEach(async () => {
+  for (const { kill } of [...controls, ...workers]) kill('SIGKILL')
+  await Promise.all([...controls, ...workers].map(({ ended }) => ended))
+  window.close()
+  await broker.stop()
+  await rm(dataDir, { recursive: true, force: true })
+})
+
+async function control(env: NodeJS.ProcessEnv = {}): Promise<ControlProcess> {
+  const started = await startControl({ url: broker.url, dataDir, env })
+  controls.push(started)
+  return started
+}
+
+async function worker(): Promise<WorkerProcess> {
+  const started = await startWorkerProcess({ url: broker.url, models: DEMO_MODELS })
+  workers.push(started)
+  return started
+}
+
+async function publish(id: string, extra: readonly HeaderEntry[] = [], pool = 'default'): Promise<string> {
+  const reply = await window.publish({
+    subject: subjects.feature({ pool, model: 'flight-delay', lane: 'normal' }),
+    headers: [[HEADERS.id, id], [HEADERS.source, 'test'], ...extra],
+    body: Buffer.from(FEATURES),
+  })
+  expect(reply.kind).toBe('stored')
+  return eventToken('flight-delay', 'test', id)
+}
+
+/** Somebody else's change of a consumer. */
+async function editConsumer(change: Readonly<Record<string, unknown>>, name = CONSUMER): Promise<void> {
+  const stream = name.startsWith('worker') ? STREAMS.features : STREAMS.retries
+  const config = { ...(await consumerInfo(connection, stream, name))?.config, ...change }
+  const subject = `CONSUMER.CREATE.${stream}.${name}.${(config as { filter_subject?: string }).filter_subject}`
+  await requestApi(connection, subject, { stream_name: stream, config, action: 'update' })
+}
+
+/** Takes events and never settles them: with a `max_deliver` of 1 they become orphans once their time is over. */
+async function makeOrphans(count: number, name = CONSUMER): Promise<void> {
+  const stream = name.startsWith('worker') ? STREAMS.features : STREAMS.retries
+  await editConsumer({ max_deliver: 1 }, name)
+  const lane = new PullLane(connection, { stream, consumer: name }, () => undefined)
+  const pulled = await lane.pull({ batch: count, maxBytes: 16 * 1024 ** 2, idleMs: 1_000, lingerMs: 0 })
+  expect(pulled.received).toBe(count)
+  await lane.close()
+  await vi.waitFor(
+    async () => expect((await consumerInfo(connection, stream, name))?.num_ack_pending).toBe(0),
+    SECOND,
+  )
+}
+
+interface Seen {
+  readonly alerts: readonly { kind: string; about: string; text: string; remedy: string; count: number }[]
+  readonly acts: readonly Record<string, unknown>[]
+  readonly isThisOne: boolean
+  readonly position: { readonly results: number }
+}
+
+const watched = async (process: ControlProcess): Promise<Seen> =>
+  (await process.call('GET', '/v1/watch')).json as Seen
+
+const kinds = async (process: ControlProcess): Promise<string[]> =>
+  (await watched(process)).alerts.map(({ kind }) => kind)
+
+describe('the watch', () => {
+  test('finds events past max_deliver, waits until the consumer is mended, and then has workers decide', async () => {
+    const tokens = await Promise.all(Array.from({ length: 6 }, (_item, index) => publish(`e${index}`)))
+    await makeOrphans(4)
+    const process = await control()
+    await vi.waitFor(async () => {
+      const { alerts } = await watched(process)
+      expect(alerts).toEqual(
+        expect.arrayContaining([
+          expect.objectContaining({
+            kind: 'changed-consumer',
+            about: CONSUMER,
+            text: expect.stringContaining('max_deliver is 1'),
+          }),
+          expect.objectContaining({
+            kind: 'orphans',
+            about: CONSUMER,
+            count: 4,
+            remedy: expect.stringContaining('Mend'),
+          }),
+        ]),
+      )
+    }, SECOND)
+    expect((await watched(process)).acts).toEqual([])
+    const scraped = (await process.call('GET', '/metrics')).text
+    expect(scraped).toMatch(/^pelton_orphans\{[^}]*stream_name="FEATURES"[^}]*\} 4$/m)
+
+    expect(await broker.provision({ topology: { ackWaitMs: 1_000 } })).toEqual([
+      `changed consumer ${CONSUMER}: max_deliver 1 → -1`,
+    ])
+    await vi.waitFor(async () => {
+      const { acts, alerts } = await watched(process)
+      expect(acts).toEqual([
+        expect.objectContaining({ what: 'consumer-reset', consumer: CONSUMER, orphans: 4, inFlight: 0 }),
+      ])
+      expect(alerts).toEqual([])
+    }, SECOND)
+    await worker()
+    await vi.waitFor(async () => {
+      const { predictions, waiting } = await readOutcomes(connection)
+      expect([...predictions.keys()].sort()).toEqual([...tokens].sort())
+      expect(waiting).toBe(0)
+    }, SECOND)
+    expect(process.log.some(({ msg }) => String(msg).startsWith('reset a consumer'))).toBe(true)
+  })
+
+  test('hands out once more what was in flight, says so, and each event still has one outcome', async () => {
+    await Promise.all(Array.from({ length: 5 }, (_item, index) => publish(`e${index}`)))
+    await makeOrphans(2)
+    await broker.provision({ topology: { ackWaitMs: 60_000 } })
+    const lane = new PullLane(connection, { stream: STREAMS.features, consumer: CONSUMER }, () => undefined)
+    await lane.pull({ batch: 2, maxBytes: 16 * 1024 ** 2, idleMs: 1_000, lingerMs: 0 })
+    await lane.close()
+    const process = await control()
+    await vi.waitFor(async () => {
+      expect((await watched(process)).acts).toEqual([
+        expect.objectContaining({ what: 'consumer-reset', orphans: 2, inFlight: 2 }),
+      ])
+    }, SECOND)
+    await worker()
+    await vi.waitFor(async () => {
+      const { predictions, waiting } = await readOutcomes(connection)
+      expect([predictions.size, waiting]).toEqual([5, 0])
+    }, SECOND)
+  })
+
+  test('does not reset the same consumer again and again', async () => {
+    await publish('stubborn')
+    await makeOrphans(1)
+    await editConsumer({ max_deliver: -1 })
+    const process = await control()
+    await vi.waitFor(async () => expect((await watched(process)).acts).toHaveLength(1), SECOND)
+    await makeOrphans(1)
+    await editConsumer({ max_deliver: -1 })
+    await vi.waitFor(async () => {
+      const { alerts } = await watched(process)
+      expect(alerts).toEqual([
+        expect.objectContaining({ kind: 'orphans', remedy: expect.stringMatching(/not before \d+ s/) }),
+      ])
+    }, SECOND)
+    expect((await watched(process)).acts).toHaveLength(1)
+  })
+
+  test('finds orphans among due retries, and takes no schedule for one', async () => {
+    const route = { pool: 'default', model: 'flight-delay', lane: 'normal' } as const
+    const dueToken = eventToken('flight-delay', 'test', 'due')
+    const laterToken = eventToken('flight-delay', 'test', 'later')
+    const copy = (token: string, at: number): Parameters<PublishWindow['publish']>[0] => ({
+      subject: subjects.retry(route, token),
+      headers: [
+        [HEADERS.schedule, `@at ${new Date(at).toISOString()}`],
+        [HEADERS.scheduleTarget, subjects.due(route, token)],
+        [HEADERS.token, token],
+        [HEADERS.origin, 'FEATURES 2026-01-01T00:00:00Z 1'],
+        [HEADERS.attempt, '2'],
+        [HEADERS.id, token],
+      ],
+      body: Buffer.from(FEATURES),
+    })
+    for (const message of [copy(dueToken, Date.now() + 100), copy(laterToken, Date.now() + 3_600_000)])
+      expect((await window.publish(message)).kind).toBe('stored')
+    const name = 'retry-default-normal'
+    await vi.waitFor(
+      async () => expect((await consumerInfo(connection, STREAMS.retries, name))?.num_pending).toBe(1),
+      SECOND,
+    )
+    await makeOrphans(1, name)
+    await editConsumer({ max_deliver: -1 }, name)
+    const process = await control()
+    await vi.waitFor(async () => {
+      expect((await watched(process)).acts).toEqual([
+        expect.objectContaining({
+          what: 'consumer-reset',
+          stream: STREAMS.retries,
+          consumer: name,
+          orphans: 1,
+        }),
+      ])
+    }, SECOND)
+    expect((await consumerInfo(connection, STREAMS.retries, name))?.num_pending).toBe(1)
+  })
+
+  test('finds events left outside an edited filter', async () => {
+    await publish('left')
+    const filter = (await consumerInfo(connection, STREAMS.features, CONSUMER))?.config.filter_subject
+    await editConsumer({ filter_subject: 'features.default.other.normal' })
+    const process = await control({ PELTON_UNSERVED_MS: '300' })
+    await vi.waitFor(async () => {
+      expect(await kinds(process)).toEqual(expect.arrayContaining(['changed-consumer', 'unserved-pool']))
+    }, SECOND)
+    await editConsumer({ filter_subject: filter })
+    await worker()
+    await vi.waitFor(async () => {
+      const { predictions, waiting } = await readOutcomes(connection)
+      expect([predictions.size, waiting]).toEqual([1, 0])
+      expect(await kinds(process)).toEqual([])
+    }, SECOND)
+  })
+
+  test('names pools without consumers and pools whose workers are gone, and sees when they are served', async () => {
+    await publish('nobody', [], 'gpu')
+    await publish('idle')
+    const process = await control({ PELTON_UNSERVED_MS: '500' })
+    await vi.waitFor(async () => {
+      const { alerts } = await watched(process)
+      expect(alerts).toEqual(
+        expect.arrayContaining([
+          expect.objectContaining({
+            kind: 'unserved-pool',
+            about: 'gpu',
+            count: 1,
+            remedy: expect.stringContaining('pelton provision --pool gpu'),
+          }),
+          expect.objectContaining({
+            kind: 'idle-pool',
+            about: 'default',
+            count: 1,
+            text: expect.stringMatching(/the oldest for/),
+          }),
+        ]),
+      )
+    }, SECOND)
+    await worker()
+    await vi.waitFor(async () => expect(await kinds(process)).toEqual(['unserved-pool']), SECOND)
+  })
+
+  test('finds a failure notice whose dead letter is gone, but not one that was discarded', async () => {
+    await worker()
+    const tokens: string[] = []
+    for (const id of ['lost', 'discarded', 'kept']) tokens.push(await publish(id, [EXPIRED]))
+    const [lost = '', discarded = ''] = tokens
+    await vi.waitFor(async () => {
+      expect((await readOutcomes(connection)).deadLetters.size).toBe(3)
+      expect((await streamInfo(connection, STREAMS.features))?.state.messages).toBe(0)
+    }, SECOND)
+    const letters = (await readOutcomes(connection)).deadLetters
+    for (const token of [lost, discarded])
+      await requestApi(connection, `STREAM.MSG.DELETE.${STREAMS.deadLetters}`, {
+        seq: letters.get(token)?.sequence,
+      })
+    const epoch = (await streamInfo(connection, STREAMS.features))?.created ?? ''
+    const entries = [{ sequence: 2, outcome: 'discarded', token: discarded } as const]
+    const body = encodeLedgerRecord({ stream: STREAMS.features, epoch, by: 'ops', entries })
+    await window.publish({ subject: subjects.ledger('default'), headers: [], body })
+    const process = await control({ PELTON_NOTICE_GRACE_MS: '0' })
+    await vi.waitFor(async () => {
+      const { alerts } = await watched(process)
+      expect(alerts).toEqual([
+        expect.objectContaining({
+          kind: 'notice-without-dead-letter',
+          count: 1,
+          text: expect.stringContaining(lost),
+        }),
+      ])
+    }, SECOND)
+    expect((await watched(process)).position.results).toBe(4)
+  })
+
+  test('removes a dead letter whose event was predicted after all, and the ledger says so', async () => {
+    await worker()
+    const token = await publish('late', [EXPIRED])
+    await vi.waitFor(async () => expect((await readOutcomes(connection)).deadLetters.size).toBe(1), SECOND)
+    const { failures, deadLetters } = await readOutcomes(connection)
+    const sent = await window.publish({
+      subject: subjects.feature({ pool: 'default', model: 'flight-delay', lane: 'normal' }),
+      headers: [
+        [HEADERS.id, 'late'],
+        [HEADERS.source, 'test'],
+        [HEADERS.token, token],
+        [HEADERS.supersedes, String(failures.get(token)?.sequence)],
+      ],
+      body: Buffer.from(FEATURES),
+    })
+    expect(sent.kind).toBe('stored')
+    await vi.waitFor(async () => expect((await readOutcomes(connection)).predictions.size).toBe(1), SECOND)
+    expect(deadLetters.size).toBe(1)
+    const process = await control({ PELTON_CONTROL_NAME: 'the-watch' })
+    await vi.waitFor(async () => {
+      expect((await watched(process)).acts).toEqual([
+        expect.objectContaining({ what: 'superseded-removed', by: 'the-watch', count: 1 }),
+      ])
+    }, SECOND)
+    expect((await readOutcomes(connection)).deadLetters.size).toBe(0)
+    const records = (await readStream(connection, STREAMS.ledger)).map((one) => decodeLedgerRecord(one.body))
+    const replayed = records.filter(({ by }) => by === 'the-watch').flatMap(({ entries }) => entries)
+    expect(replayed).toEqual([expect.objectContaining({ outcome: 'replayed', token })])
+  })
+})
+
+describe('the watch under load', () => {
+  test('takes nothing for an orphan while events are stored, handed out and settled', async () => {
+    const process = await control({ PELTON_WATCH_MS: '100' })
+    await worker()
+    for (let round = 0; round < 40; round++)
+      await Promise.all(Array.from({ length: 250 }, (_item, index) => publish(`load-${round}-${index}`)))
+    await vi.waitFor(
+      async () => expect((await streamInfo(connection, STREAMS.features))?.state.messages).toBe(0),
+      SECOND,
+    )
+    expect(process.log.filter(({ alert }) => alert === 'orphans')).toEqual([])
+    expect((await watched(process)).acts).toEqual([])
+    expect((await readOutcomes(connection)).predictions.size).toBe(10_000)
+  })
+})
+
+describe('several control services', () => {
+  test('one of them watches, and another takes over when it is killed or stops', async () => {
+    const first = await control({ PELTON_CONTROL_NAME: 'first' })
+    await vi.waitFor(async () => expect((await watched(first)).isThisOne).toBe(true), SECOND)
+    const second = await control({ PELTON_CONTROL_NAME: 'second' })
+    await publish('waits', [], 'gpu')
+    await vi.waitFor(async () => expect((await watched(second)).position).toBeDefined(), SECOND)
+    expect((await watched(second)).isThisOne).toBe(false)
+    first.kill('SIGKILL')
+    await vi.waitFor(async () => expect((await watched(second)).isThisOne).toBe(true), SECOND)
+    const third = await control({ PELTON_CONTROL_NAME: 'third' })
+    second.kill()
+    expect(await second.ended).toBe(0)
+    await vi.waitFor(async () => expect((await watched(third)).isThisOne).toBe(true), SECOND)
+  })
+})

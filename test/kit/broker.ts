@@ -3,6 +3,7 @@ import { ensureBroker } from '../../shared/sdk/broker/obtain.ts'
 import { type EmbeddedBroker, type StartBrokerOptions, startBroker } from '../../shared/sdk/broker/server.ts'
 import { type BrokerOptions, connectBroker } from '../../shared/sdk/jetstream/connect.ts'
 import { type ProvisionOptions, provision } from '../../shared/sdk/jetstream/provision.ts'
+import { startContainerBroker } from './container-broker.ts'
 
 /** A real nats-server for one test file, and the connections a test made to it. */
 export interface TestBroker extends Omit<EmbeddedBroker, 'stop'> {
@@ -15,12 +16,12 @@ export interface TestBroker extends Omit<EmbeddedBroker, 'stop'> {
 }
 
 /**
- * Starts a nats-server on a free port with fresh data. Whoever starts it stops it:
+ * Starts a nats-server on a free port with fresh data: a local process, or with `PELTON_TEST_BROKER=container` one in a
+ * container (what differs there: container-broker.ts). Whoever starts it stops it:
  * `beforeAll(async () => { broker = await startTestBroker() }); afterAll(() => broker.stop())`.
  */
 export async function startTestBroker(options: Omit<StartBrokerOptions, 'binary'> = {}): Promise<TestBroker> {
-  const binary = await ensureBroker({ note: (text) => process.stderr.write(`${text}\n`) })
-  const server = await startBroker({ ...options, binary })
+  const server = await startServer(options)
   const connections: NatsConnection[] = []
 
   async function connect(given: Partial<BrokerOptions> = {}): Promise<NatsConnection> {
@@ -57,4 +58,10 @@ export async function startTestBroker(options: Omit<StartBrokerOptions, 'binary'
       await server.stop()
     },
   }
+}
+
+async function startServer(options: Omit<StartBrokerOptions, 'binary'>): Promise<EmbeddedBroker> {
+  if (process.env.PELTON_TEST_BROKER === 'container') return startContainerBroker(options)
+  const binary = await ensureBroker({ note: (text) => process.stderr.write(`${text}\n`) })
+  return startBroker({ ...options, binary })
 }

@@ -1,0 +1,116 @@
+import { randomBytes } from 'node:crypto'
+import { afterAll, describe, expect, test } from 'vitest'
+import { freePorts } from '../kit/cluster-node.ts'
+import { type Finished, run, whyNoEngine } from './engine.ts'
+
+const missing = whyNoEngine()
+const title = missing === undefined ? 'docker compose up' : `docker compose up (not here: ${missing})`
+
+/** A project, an image and ports of its own: nothing that runs on this machine is touched. */
+const project = `pelton-test-${randomBytes(4).toString('hex')}`
+const env: NodeJS.ProcessEnv = {
+  PELTON_IMAGE: `${project}:test`,
+  PELTON_DEMO_FLIGHTS: '20000',
+  PELTON_WORKER_PASSWORD: 'a test',
+  PELTON_CONTROL_TOKEN: randomBytes(24).toString('base64url'),
+}
+
+const compose = (...args: string[]): Promise<Finished> =>
+  run('docker', ['compose', '-p', project, '--profile', 'demo', ...args], env)
+
+/** The first line of a command of `docker`, for a container of this project. */
+async function inspect(service: string, format: string): Promise<string> {
+  const { text } = await run('docker', ['inspect', '--format', format, `${project}-${service}-1`])
+  return text.trim()
+}
+
+async function succeed(finished: Promise<Finished>): Promise<string> {
+  const { code, text } = await finished
+  expect(code, text.slice(-4_000)).toBe(0)
+  return text
+}
+
+const BROKERS = ['nats-1', 'nats-2', 'nats-3']
+const SERVICES = [...BROKERS, 'worker-1', 'worker-2', 'control']
+
+describe.skipIf(missing !== undefined)(title, () => {
+  afterAll(async () => {
+    await compose('down', '-v', '--remove-orphans', '--timeout', '5')
+    await run('docker', ['image', 'rm', '--force', env.PELTON_IMAGE ?? ''])
+  })
+
+  test('builds the image, and everything gets well', async () => {
+    const [nats, control] = await freePorts(2)
+    Object.assign(env, { PELTON_NATS_PORT: String(nats), PELTON_CONTROL_PUBLISHED_PORT: String(control) })
+    await succeed(compose('build', 'provision'))
+    await succeed(compose('up', '--wait', '--no-build', ...SERVICES))
+    for (const service of SERVICES)
+      expect(await inspect(service, '{{.State.Health.Status}}'), service).toBe('healthy')
+    expect(await inspect('provision', '{{.State.ExitCode}}')).toBe('0')
+  })
+
+  test.each(SERVICES)('%s runs without root, rights and a file system to write to', async (service) => {
+    const [user, readOnly, dropped, options] = (
+      await inspect(
+        service,
+        '{{.Config.User}} {{.HostConfig.ReadonlyRootfs}} {{.HostConfig.CapDrop}} {{.HostConfig.SecurityOpt}}',
+      )
+    ).split(' ')
+    expect({ user, readOnly, dropped, options }).toEqual({
+      user: '1000:1000',
+      readOnly: 'true',
+      dropped: '[ALL]',
+      options: '[no-new-privileges:true]',
+    })
+  })
+
+  test('streams have three copies and are synced before anything is acknowledged', async () => {
+    const told = await succeed(compose('exec', '-T', 'control', 'pelton', 'doctor'))
+    expect(told).toMatch(/3 copies of each stream/)
+    const { text } = await run('docker', [
+      'exec',
+      `${project}-nats-1-1`,
+      'wget',
+      ...['-q', '-O', '-', 'http://127.0.0.1:8222/jsz?config=true'],
+    ])
+    expect(JSON.parse(text).config).toMatchObject({ sync_always: true })
+  })
+
+  test('answers every flight once while a broker is killed, and the audit closes', async () => {
+    await succeed(compose('up', '-d', '--no-build', '--no-deps', 'subscriber', 'producer'))
+    for (let text = ''; !/\n.*?[1-9]\d{3} of 20000 flights answered/.test(text); )
+      ({ text } = await compose('logs', '--no-log-prefix', 'subscriber'))
+    await succeed(compose('kill', '--signal', 'SIGKILL', 'nats-1'))
+    expect(await inspect('subscriber', '{{.State.Running}}'), 'killed in the middle').toBe('true')
+
+    const waited = await run('docker', ['wait', `${project}-producer-1`, `${project}-subscriber-1`])
+    const account = await compose('logs', '--no-log-prefix', 'producer', 'subscriber')
+    expect(waited.text, account.text).toBe('0\n0\n')
+    expect(account.text).toContain('20000 in = 19800 predictions + 200 dead letters\n')
+    expect(account.text).toContain('0 unanswered, 0 doubled, 0 unexpected')
+    const audited = await succeed(compose('exec', '-T', 'control', 'pelton', 'audit', '--deep'))
+    expect(audited).toContain('Every event is accounted for')
+  })
+
+  test('the killed broker comes back to the others', async () => {
+    await succeed(compose('up', '--wait', '--no-build', '--no-recreate', 'nats-1'))
+    expect(await inspect('nats-1', '{{.State.Health.Status}}')).toBe('healthy')
+  })
+
+  test('a worker and the control service drain when they are stopped', async () => {
+    await succeed(compose('stop', 'worker-1', 'control'))
+    expect(await inspect('worker-1', '{{.State.ExitCode}}')).toBe('0')
+    expect(await inspect('control', '{{.State.ExitCode}}')).toBe('0')
+  })
+
+  test('nothing of it is left after `down -v`', async () => {
+    await succeed(compose('down', '-v'))
+    const label = `label=com.docker.compose.project=${project}`
+    for (const kind of [
+      ['ps', '-aq'],
+      ['volume', 'ls', '-q'],
+      ['network', 'ls', '-q'],
+    ])
+      expect((await run('docker', [...kind, '--filter', label])).text).toBe('')
+  })
+})

@@ -1,0 +1,73 @@
+import { execFile } from 'node:child_process'
+import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { describe, expect, test } from 'vitest'
+import { findProgram } from './find-program.ts'
+import { PROMETHEUS, readAlerts, readRuleCases, ruleCaseFiles } from './observability-files.ts'
+
+const run = promisify(execFile)
+const promtool = findProgram('promtool', 'PELTON_PROMTOOL')
+const path = 'path' in promtool ? promtool.path : ''
+const note = 'missing' in promtool ? ` (skipped: ${promtool.missing})` : ''
+
+async function runPromtool(...args: string[]): Promise<{ readonly failed: boolean; readonly said: string }> {
+  try {
+    const { stdout, stderr } = await run(path, args)
+    return { failed: false, said: stdout + stderr }
+  } catch (thrown) {
+    const { stdout, stderr } = thrown as { stdout: string; stderr: string }
+    return { failed: true, said: stdout + stderr }
+  }
+}
+
+const wellDone = { failed: false, said: expect.stringContaining('SUCCESS') }
+
+describe(`promtool${note}`, () => {
+  test.skipIf(path === '')('takes prometheus.yml and every rule it names', async () => {
+    expect(await runPromtool('check', 'config', `${PROMETHEUS}/prometheus.yml`)).toEqual(wellDone)
+  })
+
+  test.skipIf(path === '')('finds each alert firing and silent where its cases say so', async () => {
+    const files = (await ruleCaseFiles()).map((file) => `${PROMETHEUS}/tests/${file}`)
+    expect(await runPromtool('test', 'rules', ...files)).toEqual(wellDone)
+  })
+
+  test.skipIf(path === '')('fails when a threshold is turned round: the cases can fail', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'pelton-rules-'))
+    try {
+      await cp(PROMETHEUS, folder, { recursive: true })
+      const rules = `${folder}/rules/pelton.rules.yml`
+      const text = await readFile(rules, 'utf8')
+      await writeFile(rules, text.replace('max by (stream_name) (pelton_orphans) > 0', 'pelton_orphans < 0'))
+      const { failed, said } = await runPromtool('test', 'rules', `${folder}/tests/streams.test.yml`)
+      expect({ failed, said }).toEqual({ failed: true, said: expect.stringContaining('PeltonOrphans') })
+    } finally {
+      await rm(folder, { recursive: true, force: true })
+    }
+  })
+})
+
+test('every alert has a case in which it fires, with the labels its text speaks of, and one of silence', async () => {
+  const cases = await readRuleCases()
+  for (const { alert, annotations = {} } of await readAlerts()) {
+    const fires = cases.flatMap(({ promql_expr_test: tests = [] }) =>
+      tests
+        .filter(({ expr }) => expr.includes(`alertname="${alert}"`))
+        .flatMap((each) => each.exp_samples ?? []),
+    )
+    expect(fires.length, `${alert} fires nowhere`).toBeGreaterThan(0)
+    const silent = cases.flatMap(({ alert_rule_test: tests = [] }) =>
+      tests.filter(({ alertname, exp_alerts = [] }) => alertname === alert && exp_alerts.length === 0),
+    )
+    expect(silent.length, `${alert} is silent nowhere`).toBeGreaterThan(0)
+    const given = new Set(
+      fires.flatMap(({ labels }) => [...labels.matchAll(/(\w+)=/g)].map(([, label]) => label)),
+    )
+    const used = Object.values(annotations).flatMap((text) =>
+      [...text.matchAll(/\$labels\.(\w+)/g)].map(([, label]) => label),
+    )
+    expect([...given], `labels in the text of ${alert}`).toEqual(expect.arrayContaining(used))
+  }
+})

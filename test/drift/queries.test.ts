@@ -1,0 +1,157 @@
+import { once } from 'node:events'
+import { createServer, type Server } from 'node:http'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { METRICS, type Metric } from '../../shared/runtime/metrics.ts'
+import { STREAMS } from '../../shared/sdk/contract/topology.ts'
+import { streamInfo } from '../../shared/sdk/jetstream/api.ts'
+import { createProducer } from '../../shared/sdk/producer.ts'
+import { startTestBroker, type TestBroker } from '../kit/broker.ts'
+import { modelsFolder } from '../kit/models-folder.ts'
+import { startWorkerProcess, type WorkerProcess } from '../kit/worker-process.ts'
+import { type Expositions, fillEveryMetric } from './exposition.ts'
+import { findProgram } from './find-program.ts'
+import { type PanelQuery, RULES, readPanelQueries, readRules } from './observability-files.ts'
+import { type PrometheusProcess, startPrometheus } from './prometheus-process.ts'
+import { selectorsOf } from './promql-names.ts'
+
+const found = findProgram('prometheus', 'PELTON_PROMETHEUS')
+const binary = 'path' in found ? found.path : ''
+const note = 'missing' in found ? ` (skipped: ${found.missing})` : ''
+
+const ENOUGH_SCRAPES = 15
+
+/** Asks until every query has an answer; names those that have none after enough scrapes. */
+async function unanswered(
+  prometheus: PrometheusProcess,
+  queries: readonly PanelQuery[],
+): Promise<readonly string[]> {
+  let left = queries
+  for (;;) {
+    const [scrapes] = await prometheus.query('min(sum_over_time(up[10m]))')
+    const results = await Promise.all(left.map(({ expr }) => prometheus.query(expr)))
+    left = left.filter((_query, index) => results[index]?.length === 0)
+    const isEnough = Number(scrapes?.value[1] ?? 0) >= ENOUGH_SCRAPES
+    if (left.length === 0 || isEnough) return left.map(({ panel, expr }) => `${panel}: ${expr}`)
+    await sleep(500)
+  }
+}
+
+describe.skipIf(binary === '')(`a Prometheus that has seen every metric of the table${note}`, () => {
+  let expositions: Expositions
+  let server: Server
+  let prometheus: PrometheusProcess
+
+  beforeAll(async () => {
+    expositions = await fillEveryMetric()
+    server = createServer((request, response) => {
+      const [, source = ''] = /^\/(worker|control|exporter)$/.exec(request.url ?? '') ?? []
+      const scrape = expositions[source as 'worker' | 'control' | 'exporter']
+      void scrape().then((text) => response.setHeader('content-type', 'text/plain; version=0.0.4').end(text))
+    }).listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    const address = server.address()
+    const targets = [`127.0.0.1:${typeof address === 'object' && address !== null ? address.port : 0}`]
+    const jobs = [
+      { job: 'pelton-worker', targets, path: '/worker' },
+      { job: 'pelton-control', targets, path: '/control' },
+      { job: 'nats', targets, path: '/exporter' },
+    ]
+    prometheus = await startPrometheus(binary, jobs, RULES)
+  })
+
+  afterAll(async () => {
+    await prometheus?.stop()
+    server?.closeAllConnections()
+    server?.close()
+    await expositions?.close()
+  })
+
+  test('answers every query of the dashboard', async () => {
+    const queries = await readPanelQueries()
+    expect(queries.length).toBeGreaterThan(40)
+    expect(await unanswered(prometheus, queries)).toEqual([])
+  })
+
+  test('can evaluate every rule', async () => {
+    const written = await readRules()
+    let rules = await prometheus.rules()
+    while (rules.some(({ health }) => health === 'unknown')) {
+      await sleep(500)
+      rules = await prometheus.rules()
+    }
+    expect(rules.length).toBe(written.length)
+    expect(rules.filter(({ health }) => health !== 'ok')).toEqual([])
+  })
+
+  test('names what is no query', async () => {
+    await expect(prometheus.query('sum(')).rejects.toThrow(/parse error/)
+  })
+})
+
+describe.skipIf(binary === '')(`a Prometheus that scrapes a real worker${note}`, () => {
+  const MODEL = 'identity-fp32'
+  let broker: TestBroker
+  let folder: Awaited<ReturnType<typeof modelsFolder>>
+  let worker: WorkerProcess
+  let prometheus: PrometheusProcess
+
+  beforeAll(async () => {
+    folder = await modelsFolder([MODEL])
+    broker = await startTestBroker()
+    await broker.provision()
+    worker = await startWorkerProcess({
+      url: broker.url,
+      models: folder.path,
+      env: { PELTON_HTTP_PORT: '0' },
+    })
+    const { host } = new URL(await addressOf(worker))
+    prometheus = await startPrometheus(binary, [{ job: 'pelton-worker', targets: [host] }], RULES)
+  })
+
+  afterAll(async () => {
+    await prometheus?.stop()
+    worker?.kill('SIGKILL')
+    await worker?.ended
+    await broker?.stop()
+    await folder?.remove()
+  })
+
+  async function addressOf({ log }: WorkerProcess): Promise<string> {
+    for (;;) {
+      const line = log.find(({ msg }) => msg === 'listening')
+      if (line !== undefined) return String(line.address)
+      await sleep(20)
+    }
+  }
+
+  test('answers every query that asks workers alone', async () => {
+    const connection = await broker.connect()
+    const producer = await createProducer({ connection, source: 'drift' })
+    for (let id = 0; id < 50; id++) {
+      const isGood = id > 0
+      const inputs = [
+        { name: 'x', shape: isGood ? [1, 2] : [1], datatype: 'FP32' as const, data: isGood ? [id, 0] : [0] },
+      ]
+      await producer.publish({ model: MODEL, id: `e-${id}`, inputs })
+    }
+    while (((await streamInfo(connection, STREAMS.results))?.state.messages ?? 0) < 50) await sleep(20)
+    await producer.close()
+    const own = new Set(
+      Object.values<Metric>(METRICS)
+        .filter(({ sources }) => sources.includes('worker'))
+        .map(({ prometheus: name }) => name),
+    )
+    const isOwn = (name: string): boolean =>
+      own.has(name) || own.has(name.replace(/_(bucket|sum|count)$/, ''))
+    // Nothing was retried: that panel stays empty, and so it should.
+    const queries = (await readPanelQueries()).filter(
+      ({ panel, expr }) =>
+        selectorsOf(expr).every(({ name }) => isOwn(name)) && panel !== 'Retried and returned',
+    )
+    expect(queries.length).toBeGreaterThan(20)
+    expect(await unanswered(prometheus, queries)).toEqual([])
+    const [answers] = await prometheus.query('sum(pelton_outcomes_total{outcome=~"predicted|dead-lettered"})')
+    expect(answers?.value[1]).toBe('50')
+  })
+})

@@ -19,12 +19,18 @@ export interface WorkerProcessOptions {
   readonly url: string
   readonly models: string
   readonly env?: NodeJS.ProcessEnv
+  /** Limits of the process, as options of the shell's `ulimit`: `-n 64`. Default: those of this process. */
+  readonly ulimit?: string
 }
 
 /** Starts a worker and waits until it says that it is ready. Rejects with its log when it ends before. */
 export async function startWorkerProcess(options: WorkerProcessOptions): Promise<WorkerProcess> {
   const { url, execArgv } = siblingEntry(import.meta.url, '../../services/worker/main')
-  const child = spawn(process.execPath, [...execArgv, fileURLToPath(url)], {
+  const command = [process.execPath, ...execArgv, fileURLToPath(url)]
+  // The shell becomes the worker: same process id, same channel.
+  const limited = ['sh', '-c', `ulimit ${options.ulimit} && exec "$@"`, 'sh', ...command]
+  const [program = '', ...parameters] = options.ulimit === undefined ? command : limited
+  const child = spawn(program, parameters, {
     env: { ...process.env, PELTON_NATS_URL: options.url, PELTON_MODELS: options.models, ...options.env },
     stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
   })

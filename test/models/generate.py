@@ -167,6 +167,33 @@ def hostile():
                                    [x], [y], [yes]))
 
 
+def faults():
+    """What the fault suite runs: harmless for most inputs, fatal for some."""
+    pair = [value("a", T.INT64, ["N", 1]), value("b", T.INT64, ["N", 1])]
+    """Integer division. The smallest INT64 by -1 overflows, which ends the process with SIGFPE."""
+    write("divide-int64", model([h.make_node("Div", ["a", "b"], ["y"])], pair, [value("y", T.INT64, ["N", 1])]))
+    """y = 2x, counted up one by one: a run lasts as long as its largest row says. Rows do not touch each other."""
+    x, y = value("x", T.FLOAT, ["N", 1]), value("y", T.FLOAT, ["N", 1])
+    body = h.make_graph(
+        [h.make_node("Identity", ["more"], ["again"]), h.make_node("Cast", ["i"], ["turn"], to=T.FLOAT),
+         h.make_node("Less", ["turn", "x"], ["open"]), h.make_node("Cast", ["open"], ["one"], to=T.FLOAT),
+         h.make_node("Add", ["state", "one"], ["next"])], "body",
+        [value("i", T.INT64, []), value("more", T.BOOL, []), value("state", T.FLOAT, ["N", 1])],
+        [value("again", T.BOOL, []), value("next", T.FLOAT, ["N", 1])])
+    write("counts-up", model(
+        [h.make_node("ReduceMax", ["x"], ["most"], keepdims=0), h.make_node("Cast", ["most"], ["times"], to=T.INT64),
+         h.make_node("Loop", ["times", "yes", "x"], ["y"], body=body)], [x], [y], [nh.from_array(np.array(True), "yes")]))
+    """y = x + 0, after filling as many MiB as the largest row says."""
+    write("fills-memory", model(
+        [h.make_node("ReduceMax", ["x"], ["most"], keepdims=0), h.make_node("Cast", ["most"], ["times"], to=T.INT64),
+         h.make_node("Unsqueeze", ["times", "first"], ["rows"]),
+         h.make_node("Concat", ["rows", "columns"], ["shape"], axis=0),
+         h.make_node("Expand", ["zero", "shape"], ["wide"]), h.make_node("Sin", ["wide"], ["filled"]),
+         h.make_node("ReduceSum", ["filled"], ["total"], keepdims=0), h.make_node("Add", ["x", "total"], ["y"])],
+        [x], [y], [nh.from_array(np.array([0], np.int64), "first"), nh.from_array(np.array([2 ** 18], np.int64), "columns"),
+                   nh.from_array(np.array(0, np.float32), "zero")]))
+
+
 def external(location):
     tensor = T(name="bias", data_type=T.FLOAT, dims=[2], data_location=T.EXTERNAL)
     for key, text in (("location", location), ("offset", "0"), ("length", "8")):
@@ -183,3 +210,4 @@ if __name__ == "__main__":
     defaults()
     other_kinds()
     hostile()
+    faults()

@@ -1,0 +1,108 @@
+import { access } from 'node:fs/promises'
+import type { NatsConnection } from '@nats-io/transport-node'
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
+import { requestApi } from '../../shared/sdk/jetstream/api.ts'
+import { PublishWindow } from '../../shared/sdk/jetstream/publish-window.ts'
+import { leaderOf, startTestCluster, type TestCluster } from '../kit/cluster.ts'
+
+const PATIENT = { timeout: 60_000, interval: 50 }
+
+let cluster: TestCluster
+
+beforeAll(async () => {
+  cluster = await startTestCluster()
+  const connection = await cluster.connect()
+  await requestApi(connection, 'STREAM.CREATE.KIT', { name: 'KIT', subjects: ['kit.>'], num_replicas: 3 })
+  const config = { durable_name: 'c', ack_policy: 'explicit' }
+  await requestApi(connection, 'CONSUMER.CREATE.KIT.c', { stream_name: 'KIT', config })
+})
+afterAll(() => cluster?.stop())
+
+/** Publishes to KIT until it is stored. */
+async function store(connection: NatsConnection, text: string): Promise<void> {
+  const window = new PublishWindow(connection, { timeoutMs: 1_000 })
+  const message = { subject: 'kit.a', headers: [], body: Buffer.from(text) }
+  await vi.waitFor(
+    async () => expect(await window.publish(message)).toMatchObject({ kind: 'stored' }),
+    PATIENT,
+  )
+  window.close()
+}
+
+function other(than: string, index = 0): string {
+  return cluster.nodes.filter(({ name }) => name !== than)[index]?.name ?? ''
+}
+
+describe('test cluster', () => {
+  it('has a leader, syncs always, and knows who leads a stream and a consumer', async () => {
+    const connection = await cluster.connect()
+    const names = cluster.nodes.map(({ name }) => name)
+    expect(names).toContain(await cluster.metaLeader())
+    expect(names).toContain(await leaderOf(connection, 'KIT'))
+    expect(names).toContain(await leaderOf(connection, 'KIT', 'c'))
+    const page = await cluster.nodes[0]?.monitor('jsz')
+    expect((page?.config as { sync_always?: boolean } | undefined)?.sync_always).toBe(true)
+  })
+
+  it('tells nobody of an address past its wires', async () => {
+    const connection = await cluster.connect()
+    expect(connection.info?.connect_urls ?? []).toEqual([])
+    const pages = await Promise.all(
+      cluster.nodes.map(async (node) => ({
+        own: (await node.monitor('varz'))?.cluster as { cluster_port: number },
+        routes: (await node.monitor('routez'))?.routes as { port: number; did_solicit: boolean }[],
+      })),
+    )
+    const listening = new Set(pages.map(({ own }) => own.cluster_port))
+    const dialled = pages.flatMap(({ routes }) => routes).filter(({ did_solicit }) => did_solicit)
+    expect(dialled.length).toBeGreaterThan(0)
+    expect(dialled.filter(({ port }) => listening.has(port))).toEqual([])
+  })
+
+  it.each(['kill', 'stop'] as const)('goes on after the %s of a leader, and takes it back', async (how) => {
+    const observer = await cluster.connect()
+    const leader = await leaderOf(observer, 'KIT')
+    await cluster.node(leader)[how]()
+    expect(cluster.node(leader).isRunning).toBe(false)
+    const connection = await cluster.connect({ url: cluster.node(other(leader)).directUrl })
+    await vi.waitFor(async () => expect(await leaderOf(connection, 'KIT')).not.toBe(leader), PATIENT)
+    await store(connection, how)
+    await cluster.node(leader).start()
+    await cluster.ready()
+    expect(cluster.nodes.every(({ isRunning }) => isRunning)).toBe(true)
+  })
+
+  it('has another leader when the leader is stopped where it is, and takes it back', async () => {
+    const leader = await leaderOf(await cluster.connect(), 'KIT')
+    cluster.node(leader).pause()
+    const connection = await cluster.connect({ url: cluster.node(other(leader)).directUrl })
+    await vi.waitFor(async () => expect(await leaderOf(connection, 'KIT')).not.toBe(leader), PATIENT)
+    cluster.node(leader).resume()
+    await cluster.ready()
+  })
+
+  it.each(['isolated', 'mute'] as const)('replaces a leader that is %s, and heals', async (how) => {
+    const leader = await leaderOf(await cluster.connect(), 'KIT')
+    if (how === 'isolated') cluster.isolate(leader)
+    else cluster.cutRoutes(leader, 'outgoing')
+    const connection = await cluster.connect({ url: cluster.node(other(leader)).directUrl })
+    await vi.waitFor(async () => expect(await leaderOf(connection, 'KIT')).not.toBe(leader), PATIENT)
+    await store(connection, how)
+    cluster.heal()
+    await cluster.ready()
+    await cluster.connect({ url: cluster.node(leader).url })
+  })
+
+  it('leaves no process and no folder behind', async () => {
+    const own = await startTestCluster({ syncInterval: '2m' })
+    const left = own.nodes.map(({ pid, dataDir }) => ({ pid, dataDir }))
+    for (const { pid } of left) expect(process.kill(pid, 0)).toBe(true)
+    own.node('n2').pause()
+    await own.stop()
+    await own.stop()
+    for (const { pid, dataDir } of left) {
+      expect(() => process.kill(pid, 0)).toThrow('ESRCH')
+      await expect(access(dataDir)).rejects.toMatchObject({ code: 'ENOENT' })
+    }
+  })
+})

@@ -1,0 +1,178 @@
+import type { ChildProcess } from 'node:child_process'
+import { closeSync, openSync } from 'node:fs'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { spawnGuard } from '../../shared/sdk/broker/guard.ts'
+import { removePortsFiles, waitUntilReady } from '../../shared/sdk/broker/readiness.ts'
+
+/** What one server of a cluster is made of. */
+export interface NodeSetup {
+  readonly name: string
+  /** Path of nats-server. */
+  readonly binary: string
+  readonly clientPort: number
+  readonly routePort: number
+  readonly monitorPort: number
+  /** Ports of the wires that lead to the other nodes. */
+  readonly routes: readonly number[]
+  readonly syncInterval: string
+  /** Added to the configuration. */
+  readonly config: string
+}
+
+/** One nats-server process of a cluster. */
+export interface NodeProcess {
+  readonly name: string
+  /** Holds `node.conf`, `node.log` and the store. */
+  readonly dataDir: string
+  /** Process id of the present, or last, server. */
+  readonly pid: number
+  readonly isRunning: boolean
+  /** Starts it on its ports and its store; resolves when it greets with JetStream on. */
+  start(): Promise<void>
+  /** Ends it as an operator would, with SIGTERM. */
+  stop(): Promise<void>
+  /** Ends it with SIGKILL, as a crash would. */
+  kill(): Promise<void>
+  /** Stops it where it is (SIGSTOP): its connections stay open and nothing answers. */
+  pause(): void
+  /** Lets it go on after {@link NodeProcess.pause}. */
+  resume(): void
+  /** What its monitoring page says, parsed; undefined while it does not answer. */
+  monitor(path: string): Promise<Readonly<Record<string, unknown>> | undefined>
+  /** Ends it and removes its folder. May be called again. */
+  remove(): Promise<void>
+}
+
+interface Run {
+  readonly guard: ChildProcess
+  readonly exited: Promise<void>
+  pid: number
+}
+
+/** Prepares a node; it runs after its first `start`. It ends with this process, however that ends. */
+export async function createNode(setup: NodeSetup): Promise<NodeProcess> {
+  const dataDir = await mkdtemp(join(tmpdir(), `pelton-cluster-${setup.name}-`))
+  await writeFile(join(dataDir, 'node.conf'), configText(setup, dataDir))
+  let run: Run | undefined
+  let lastPid = 0
+
+  const signal = (name: NodeJS.Signals): void => {
+    if (run !== undefined && run.pid > 0) process.kill(run.pid, name)
+  }
+  const end = async (name: NodeJS.Signals): Promise<void> => {
+    const ending = run
+    if (ending === undefined) return
+    ending.guard.ref()
+    signal(name)
+    if (name !== 'SIGKILL') signal('SIGCONT') // a stopped process hears no other signal
+    await ending.exited
+  }
+  return {
+    name: setup.name,
+    dataDir,
+    get pid() {
+      return lastPid
+    },
+    get isRunning() {
+      return run !== undefined
+    },
+    start: async () => {
+      if (run !== undefined) return
+      const started = await spawnNode(setup, dataDir, () => {
+        if (run === started) run = undefined
+      })
+      run = started
+      lastPid = started.pid
+    },
+    stop: () => end('SIGTERM'),
+    kill: () => end('SIGKILL'),
+    pause: () => signal('SIGSTOP'),
+    resume: () => signal('SIGCONT'),
+    monitor: (path) => fetchPage(`http://127.0.0.1:${setup.monitorPort}/${path}`),
+    remove: async () => {
+      await end('SIGKILL')
+      await rm(dataDir, { recursive: true, force: true })
+    },
+  }
+}
+
+async function spawnNode(setup: NodeSetup, dataDir: string, onExit: () => void): Promise<Run> {
+  await removePortsFiles(dataDir)
+  const logFd = openSync(join(dataDir, 'node.log'), 'a')
+  const configPath = join(dataDir, 'node.conf')
+  const guard = spawnGuard({ server: setup.binary, configPath, logFd, temporaryDir: dataDir })
+  closeSync(logFd)
+  const exited = new Promise<void>((resolve) => {
+    guard.once('error', () => resolve())
+    guard.once('exit', () => resolve())
+  })
+  try {
+    const { pid } = await waitUntilReady(dataDir, exited)
+    void exited.then(onExit)
+    return { guard, exited, pid }
+  } catch (cause) {
+    const log = await readFile(join(dataDir, 'node.log'), 'utf8').catch(() => '')
+    guard.ref()
+    guard.stdin?.end()
+    await exited
+    throw new Error(`node ${setup.name} did not start:\n${log.split('\n').slice(-8).join('\n')}`, { cause })
+  }
+}
+
+/**
+ * Nobody tells clients or nodes of an address that is not ours: every connection goes through its wire. The address
+ * advertised between nodes is one where nobody answers, or they would dial each other past the wires.
+ */
+function configText(setup: NodeSetup, dataDir: string): string {
+  const routes = setup.routes.map((port) => `"nats://127.0.0.1:${port}"`).join(', ')
+  return [
+    `server_name: ${setup.name}`,
+    `listen: "127.0.0.1:${setup.clientPort}"`,
+    `http: "127.0.0.1:${setup.monitorPort}"`,
+    `ports_file_dir: ${JSON.stringify(dataDir)}`,
+    // Quoted: a bare 2m is read as a number.
+    `jetstream { store_dir: ${JSON.stringify(dataDir)}, sync_interval: "${setup.syncInterval}" }`,
+    'cluster {',
+    '  name: pelton',
+    `  listen: "127.0.0.1:${setup.routePort}"`,
+    '  advertise: "127.0.0.1:1"',
+    '  no_advertise: true',
+    `  routes: [${routes}]`,
+    '}',
+    setup.config,
+    '',
+  ].join('\n')
+}
+
+async function fetchPage(url: string): Promise<Readonly<Record<string, unknown>> | undefined> {
+  try {
+    const response = await fetch(url, { signal: AbortSignal.timeout(1_000) })
+    return (await response.json()) as Record<string, unknown>
+  } catch {
+    return undefined
+  }
+}
+
+/** Where the system takes no ports for outgoing connections: a node that is down keeps its own. */
+const PORTS = { first: 20_000, last: 31_999 }
+
+/** Different ports on 127.0.0.1 where nobody listens. */
+export async function freePorts(count: number): Promise<number[]> {
+  const found = new Set<number>()
+  while (found.size < count) {
+    const port = PORTS.first + Math.floor(Math.random() * (PORTS.last - PORTS.first + 1))
+    if (!found.has(port) && (await isFree(port))) found.add(port)
+  }
+  return [...found]
+}
+
+function isFree(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const server = createServer()
+    server.once('error', () => resolve(false))
+    server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)))
+  })
+}

@@ -1,0 +1,225 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { NatsConnection } from '@nats-io/transport-node'
+import { ensureBroker } from '../../shared/sdk/broker/obtain.ts'
+import { requestApi } from '../../shared/sdk/jetstream/api.ts'
+import { type BrokerOptions, connectBroker } from '../../shared/sdk/jetstream/connect.ts'
+import { type ProvisionOptions, provision } from '../../shared/sdk/jetstream/provision.ts'
+import { createNode, freePorts, type NodeProcess } from './cluster-node.ts'
+import { openTcpProxy, type TcpProxy, type Way } from './tcp-proxy.ts'
+
+/** One server of a cluster, and the wires to it. */
+export interface ClusterNode extends Omit<NodeProcess, 'remove'> {
+  /** `nats://127.0.0.1:<port>`, through the wire that `isolate` cuts. */
+  readonly url: string
+  /** The same server past its wire, for whoever observes. */
+  readonly directUrl: string
+}
+
+export interface TestCluster {
+  readonly nodes: readonly ClusterNode[]
+  /** Addresses of all nodes, through their wires, separated by commas. */
+  readonly url: string
+  /** @throws Error where there is no node of this name */
+  node(name: string): ClusterNode
+  /** A connection of its own, to any node unless told; closed by {@link TestCluster.stop} at the latest. */
+  connect(options?: Partial<BrokerOptions>): Promise<NatsConnection>
+  /** Creates Pelton's streams and consumers with three copies. */
+  provision(options?: ProvisionOptions): Promise<void>
+  /**
+   * Cuts the wires between a node and the others. `outgoing`: what it says reaches nobody; `incoming`: it hears
+   * nobody; both unless told. Its clients stay.
+   */
+  cutRoutes(name: string, which?: 'outgoing' | 'incoming'): void
+  /** Cuts a node off from the others and from its clients. */
+  isolate(name: string): void
+  /** Makes all wires whole. */
+  heal(): void
+  /** Name of the node that leads the cluster's own group, as the majority of the running nodes says. */
+  metaLeader(): Promise<string | undefined>
+  /** Resolves once every running node finds itself well and knows the same leader. */
+  ready(): Promise<void>
+  /** Ends all nodes, removes their folders, closes connections and wires. May be called again. */
+  stop(): Promise<void>
+}
+
+export interface ClusterOptions {
+  /** How long a write may stay unsynced: `always`, `2m`. @default 'always' */
+  readonly syncInterval?: string
+  /** Added to each node's configuration. */
+  readonly config?: string
+}
+
+/**
+ * Starts three nats-servers that form one JetStream cluster on the loopback interface. Routes and clients go through wires
+ * that can be cut. Resolves when it has a leader. The servers end with this process, however that ends.
+ */
+export async function startTestCluster(options: ClusterOptions = {}): Promise<TestCluster> {
+  const { syncInterval = 'always', config = '' } = options
+  const { path: binary } = await ensureBroker({ note: (text) => process.stderr.write(`${text}\n`) })
+  const names = ['n1', 'n2', 'n3']
+  const ports = await freePorts(4 * names.length)
+  const wiring = await openWires(names, ports)
+  const nodes: NodeProcess[] = []
+  const stop = async (): Promise<void> => {
+    await Promise.all(nodes.map((node) => node.remove()))
+    await wiring.close()
+  }
+  try {
+    for (const [index, name] of names.entries()) {
+      const [clientPort = 0, routePort = 0, monitorPort = 0] = ports.slice(4 * index)
+      const routes = wiring.routesFrom(name)
+      nodes.push(
+        await createNode({ name, binary, clientPort, routePort, monitorPort, routes, syncInterval, config }),
+      )
+    }
+    await Promise.all(nodes.map((node) => node.start()))
+    const cluster = clusterOf(nodes, wiring, stop)
+    await cluster.ready()
+    return cluster
+  } catch (thrown) {
+    await stop()
+    throw thrown
+  }
+}
+
+function clusterOf(processes: readonly NodeProcess[], wiring: Wiring, end: () => Promise<void>): TestCluster {
+  const connections: NatsConnection[] = []
+  const nodes = processes.map((process): ClusterNode => {
+    const address = wiring.addressOf(process.name)
+    return Object.defineProperties(process, {
+      url: { value: address.url },
+      directUrl: { value: address.directUrl },
+    }) as NodeProcess & typeof address
+  })
+  const url = nodes.map((node) => node.url).join(',')
+  const connect = async (given: Partial<BrokerOptions> = {}): Promise<NatsConnection> => {
+    const connection = await connectBroker({ url, name: 'test', ...given })
+    connections.push(connection)
+    return connection
+  }
+  return {
+    nodes,
+    url,
+    node: (name) => {
+      const found = nodes.find((node) => node.name === name)
+      if (found === undefined) throw new Error(`this cluster has no node ${name}`)
+      return found
+    },
+    connect,
+    provision: async ({ topology, ...rest } = {}) => {
+      const connection = await connect()
+      await provision(connection, { ...rest, topology: { replicas: nodes.length, ...topology } })
+      await connection.close()
+    },
+    cutRoutes: (name, which) => wiring.cutRoutes(name, which),
+    isolate: (name) => {
+      wiring.cutRoutes(name)
+      wiring.cutClients(name)
+    },
+    heal: () => wiring.heal(),
+    metaLeader: async () => (await views(processes)).leader,
+    ready: () => ready(processes),
+    stop: async () => {
+      await Promise.all(connections.map((connection) => connection.close()))
+      await end()
+    },
+  }
+}
+
+/** The name of who leads a stream, or a consumer of it; waits until somebody does and says so. */
+export async function leaderOf(
+  connection: NatsConnection,
+  stream: string,
+  consumer?: string,
+): Promise<string> {
+  const subject = consumer === undefined ? `STREAM.INFO.${stream}` : `CONSUMER.INFO.${stream}.${consumer}`
+  for (;;) {
+    const info = await requestApi<{ readonly cluster?: { readonly leader?: string } }>(
+      connection,
+      subject,
+    ).catch(() => undefined) // an election is under way
+    if (info?.cluster?.leader !== undefined && info.cluster.leader !== '') return info.cluster.leader
+    await sleep(50)
+  }
+}
+
+interface View {
+  readonly leader: string | undefined
+  /** How many running nodes know it and find themselves well. */
+  readonly agreed: number
+}
+
+/** Whom the running nodes take for their leader: whoever most of them name. */
+async function views(nodes: readonly NodeProcess[]): Promise<View> {
+  const votes = new Map<string, number>()
+  const asked = nodes.map(async (node) => {
+    const [jetstream, health] = await Promise.all([node.monitor('jsz'), node.monitor('healthz')])
+    const leader = (jetstream?.meta_cluster as { leader?: string } | undefined)?.leader
+    if (leader !== undefined && leader !== '' && health?.status === 'ok')
+      votes.set(leader, (votes.get(leader) ?? 0) + 1)
+  })
+  await Promise.all(asked)
+  const [first] = [...votes].sort(([, a], [, b]) => b - a)
+  return { leader: first?.[0], agreed: first?.[1] ?? 0 }
+}
+
+async function ready(nodes: readonly NodeProcess[]): Promise<void> {
+  for (;;) {
+    const { agreed } = await views(nodes)
+    if (agreed > 0 && agreed === nodes.filter((node) => node.isRunning).length) return
+    await sleep(50)
+  }
+}
+
+interface Wiring {
+  addressOf(name: string): { readonly url: string; readonly directUrl: string }
+  /** Ports at which this node finds the others. */
+  routesFrom(name: string): number[]
+  cutRoutes(name: string, which?: 'outgoing' | 'incoming'): void
+  cutClients(name: string): void
+  heal(): void
+  close(): Promise<void>
+}
+
+/**
+ * A wire from each node to each other one, and one to each node for its clients: per node four ports, of its clients,
+ * its routes, its monitoring and its wire for clients.
+ */
+async function openWires(names: readonly string[], ports: readonly number[]): Promise<Wiring> {
+  const routes: { readonly from: string; readonly to: string; readonly wire: TcpProxy }[] = []
+  const clients = new Map<string, TcpProxy>()
+  for (const [index, to] of names.entries()) {
+    const [clientPort = 0, routePort = 0, , wirePort = 0] = ports.slice(4 * index)
+    clients.set(to, await openTcpProxy(clientPort, wirePort))
+    for (const from of names) {
+      if (from !== to) routes.push({ from, to, wire: await openTcpProxy(routePort) })
+    }
+  }
+  const all = (): TcpProxy[] => [...clients.values(), ...routes.map(({ wire }) => wire)]
+  return {
+    addressOf: (name) => ({
+      url: `nats://127.0.0.1:${clients.get(name)?.port}`,
+      directUrl: `nats://127.0.0.1:${ports[4 * names.indexOf(name)]}`,
+    }),
+    routesFrom: (name) => routes.filter(({ from }) => from === name).map(({ wire }) => wire.port),
+    cutRoutes: (name, which) => {
+      // What a node says goes to the target of the wires it dialled, and comes from the target of the others'.
+      for (const { from, to, wire } of routes) {
+        if (from === name) wire.cut(...waysFor(which, 'to-target', 'from-target'))
+        if (to === name) wire.cut(...waysFor(which, 'from-target', 'to-target'))
+      }
+    },
+    cutClients: (name) => clients.get(name)?.cut(),
+    heal: () => {
+      for (const wire of all()) wire.heal()
+    },
+    close: async () => {
+      await Promise.all(all().map((wire) => wire.close()))
+    },
+  }
+}
+
+function waysFor(which: 'outgoing' | 'incoming' | undefined, outgoing: Way, incoming: Way): Way[] {
+  if (which === undefined) return [outgoing, incoming]
+  return [which === 'outgoing' ? outgoing : incoming]
+}

@@ -18,7 +18,9 @@ const home = join(folder, 'node_modules', name)
 if (!existsSync(join(home, 'package.json'))) {
   mkdirSync(folder, { recursive: true })
   const options = ['install', '--prefix', folder, '--no-save', '--no-audit', '--no-fund', '--loglevel=error']
-  const { status } = spawnSync('npm', [...options, `${name}@${line}`], { stdio: ['ignore', 'ignore', 'inherit'] })
+  const { status } = spawnSync('npm', [...options, `${name}@${line}`], {
+    stdio: ['ignore', 'ignore', 'inherit'],
+  })
   if (status !== 0) {
     process.stderr.write(`on-node: ${name}@${line} cannot be installed; see above\n`)
     process.exit(1)
@@ -27,5 +29,8 @@ if (!existsSync(join(home, 'package.json'))) {
 const { version } = JSON.parse(readFileSync(join(home, 'package.json'), 'utf8'))
 process.stderr.write(`on-node: Node ${version}\n`)
 const PATH = `${join(home, 'bin')}${delimiter}${process.env.PATH}`
-const { status, signal } = spawnSync(command[0], command.slice(1), { stdio: 'inherit', env: { ...process.env, PATH } })
+const { status, signal } = spawnSync(command[0], command.slice(1), {
+  stdio: 'inherit',
+  env: { ...process.env, PATH },
+})
 process.exit(signal === null ? status : 1)

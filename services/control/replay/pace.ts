@@ -31,7 +31,8 @@ export function createPace(rate: number, rampSeconds: number, startedMs: number)
       const current = rateAt(nowMs)
       const most = Math.max(1, current * GROUP_SECONDS)
       const group = Math.min(most, LARGEST_GROUP)
-      saved = Math.min(most, saved + (Math.max(0, nowMs - lastMs) / 1_000) * current)
+      // Twice: a wake-up that comes late must not lose what was saved up meanwhile.
+      saved = Math.min(2 * most, saved + (Math.max(0, nowMs - lastMs) / 1_000) * current)
       lastMs = nowMs
       if (saved < 1) isGroup = false
       // As much as adding up in steps loses of a group must not cost another wait.

@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { randomBytes } from 'node:crypto'
+import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -513,8 +514,8 @@ describe('the folder', () => {
     await level.put('a', 'b')
     await level.close()
     expect((await caught(open())).message).toMatch(/a LevelDB that is no outbox/)
-    await writeFile(join(tmpdir(), 'a-file'), '')
-    const thrown = await caught(open({ path: join(tmpdir(), 'a-file') }))
+    const file = join(path, 'CURRENT')
+    const thrown = await caught(open({ path: file }))
     expect([codeOf(thrown), thrown.details.field]).toEqual(['outbox-unusable', 'path'])
   })
 
@@ -547,6 +548,20 @@ describe('the folder', () => {
     await edit(/^\d+\.log$/, (bytes) => bytes.subarray(0, bytes.length - 2_000))
     expect(await (await open()).stats()).toMatchObject({ waiting: 39, lost: 0 })
   })
+})
+
+test('the folder gives back the space of what was sent', async () => {
+  const outbox = await openAlone()
+  const data = (): Uint8Array => randomBytes(900_000)
+  for (const id of numbers(45)) await outbox.publish({ model: 'm', id, data: data() })
+  const sizeBytes = async (): Promise<number> => {
+    const sizes = (await readdir(path)).map((file) => stat(join(path, file)).then(({ size }) => size))
+    return (await Promise.all(sizes)).reduce((sum, size) => sum + size, 0)
+  }
+  expect(await sizeBytes()).toBeGreaterThan(40e6)
+  await restart()
+  await outbox.close({ drain: true })
+  expect(await sizeBytes()).toBeLessThan(5e6)
 })
 
 describe('closing', () => {

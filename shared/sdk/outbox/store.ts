@@ -157,7 +157,7 @@ class LevelStore implements Store {
   #next: number
   #held: number
   /** Bytes taken in since LevelDB last gave space back. */
-  #unreclaimed = 0
+  #unreclaimed: number
   #reclaiming: Promise<void> | undefined
 
   constructor(level: Level, options: StoreOptions, { found, state, rejected }: Stock) {
@@ -167,6 +167,7 @@ class LevelStore implements Store {
     this.#rejected = rejected
     this.#next = state.next
     this.#held = state.held
+    this.#unreclaimed = found.sizeBytes
     this.#journal = new Journal(
       (changes, isSynced) => this.#level.batch([...changes], { sync: isSynced }),
       (growth) => this.#sealed(growth),

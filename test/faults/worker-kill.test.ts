@@ -6,16 +6,21 @@ import { EVENTS, IS_FULL, openStage, type Stage } from './kit/stage.ts'
 const WORKERS = Number(process.env.PELTON_FAULTS_WORKERS ?? (IS_FULL ? 8 : 3))
 const KILLS = Number(process.env.PELTON_FAULTS_KILLS ?? (IS_FULL ? 30 : 5))
 
+/** Longest time between two ends. */
+const PAUSE_MS = IS_FULL ? 2_000 : 300
+
 afterAll(closeBareModels)
 
-/** A burst of events, and the signal while they are pulled, run and settled; again and again. */
+/** A burst of events, and the signal while they are pulled, run and settled; again and again, while others are up. */
 async function endInMidBatch(stage: Stage, signal: NodeJS.Signals, times: number): Promise<void> {
   const { feed, fleet, random } = stage
   for (let time = 0; time < times; time++) {
+    // A worker takes some seconds to start: with none left, the scenario would only measure that.
+    while (fleet.workers.length < 2) await sleep(50)
     feed.send(Math.ceil(EVENTS / times))
     await sleep(200 * random())
     await fleet.end(signal)
-    await sleep(300 * random())
+    await sleep(PAUSE_MS * random())
   }
   stage.faultEnded()
 }

@@ -1,8 +1,6 @@
-import { readFile } from 'node:fs/promises'
 import { Command, InvalidArgumentError } from 'commander'
 import { EXIT_CODES } from '../../../shared/runtime/lifecycle.ts'
 import type { Lane } from '../../../shared/sdk/contract/subjects.ts'
-import { PeltonError } from '../../../shared/sdk/errors.ts'
 import { withBroker } from '../broker.ts'
 import { type CommandRun, helpTail, runCommand } from '../command-run.ts'
 import {
@@ -13,7 +11,7 @@ import {
 } from '../dead-letters/filter-options.ts'
 import { withStore } from '../dead-letters/with-store.ts'
 import { lane, wholeNumber } from '../option-values.ts'
-import { readPatch } from '../replay/json-patch.ts'
+import { readPatchOption } from '../replay/patch-option.ts'
 import * as replays from '../replay/replays.ts'
 import { countsText, planLines, progressLine, taskLines } from '../replay/show.ts'
 import { listTasks, type ReplayOptions, type ReplayTask, readTask } from '../replay/task.ts'
@@ -274,20 +272,6 @@ async function readOptions(given: ReplayArguments): Promise<ReplayOptions> {
     ...(modelVersion !== undefined && { modelVersion }),
     ...(patch !== undefined && { patch }),
   }
-}
-
-/** A patch that is none is refused before anything is asked of the broker. */
-async function readPatchOption(given: string): Promise<string> {
-  const isInline = /^\s*[[{]/.test(given)
-  const text = isInline
-    ? given
-    : await readFile(given, 'utf8').catch((cause: unknown) => {
-        const remedy = 'Name a file that exists, or give the JSON itself.'
-        const details = { field: '--patch', value: given, remedy }
-        throw new PeltonError('invalid-argument', 'the file cannot be read', details, cause)
-      })
-  readPatch(text)
-  return text
 }
 
 function seconds(text: string): number {

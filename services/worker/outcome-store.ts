@@ -130,19 +130,20 @@ export class OutcomeStore {
    */
   async #retryOrReturn(
     delivery: Delivery,
-    { dueAt, failure }: Outcome & { kind: 'retried' },
+    { dueAt, failure, modelVersion }: Outcome & { kind: 'retried' },
     mayRetry: () => boolean,
   ): Promise<Stored> {
     if (mayRetry()) {
-      const copy = retryMessage(delivery.event, failure, this.#provenance(delivery), dueAt)
+      const copy = retryMessage(delivery.event, failure, this.#provenance(delivery, modelVersion), dueAt)
       const reply = await this.#deps.window.publish(copy)
       // A PubAck that says `duplicate` is never success: the copy would be gone.
       if (reply.kind === 'stored' && !reply.duplicate) return 'retried'
       // A copy that can never be stored must not come back for ever.
       if (reply.kind === 'refused' && reply.code === API_ERRORS.tooLarge)
-        return this.#giveUp(delivery, failure)
+        return this.#giveUp(delivery, failure, modelVersion)
     }
-    return delivery.info.deliveryCount < MOST_RETURNS ? 'returned' : this.#giveUp(delivery, failure)
+    if (delivery.info.deliveryCount < MOST_RETURNS) return 'returned'
+    return this.#giveUp(delivery, failure, modelVersion)
   }
 
   /**

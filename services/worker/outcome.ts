@@ -6,7 +6,12 @@ export type Outcome =
   | { readonly kind: 'predicted'; readonly facts: PredictionFacts; readonly body: Uint8Array }
   | { readonly kind: 'dead-lettered'; readonly failure: Failure; readonly modelVersion?: string }
   /** Another attempt at `dueAt` (broker time, milliseconds), as a scheduled copy. */
-  | { readonly kind: 'retried'; readonly failure: Failure; readonly dueAt: number }
+  | {
+      readonly kind: 'retried'
+      readonly failure: Failure
+      readonly dueAt: number
+      readonly modelVersion?: string
+    }
 
 export interface RetryPolicy {
   /** Attempts in all, the first included. */
@@ -38,7 +43,7 @@ export function decideFailure(
   facts: AttemptFacts,
   policy: RetryPolicy = DEFAULT_RETRIES,
   random: () => number = Math.random,
-): Outcome {
+): Exclude<Outcome, { kind: 'predicted' }> {
   const reason = isReason(error.code) ? error.code : 'inference-failed'
   const failure: Failure = { reason, description: error.description, stage }
   if (!REASONS[reason].retryable || facts.attempt >= policy.maxAttempts)

@@ -126,8 +126,5 @@ function fail({ delivery, model }: Prepared, thrown: unknown, now: number): Conc
   const error = toPeltonError(thrown, 'inference-failed', 'the model failed on this event')
   const policy = { ...DEFAULT_RETRIES, ...model.manifest.retries }
   const outcome = decideFailure(error, 'infer', { ...delivery.event, now }, policy)
-  return {
-    delivery,
-    outcome: outcome.kind === 'dead-lettered' ? { ...outcome, modelVersion: model.version } : outcome,
-  }
+  return { delivery, outcome: { ...outcome, modelVersion: model.version } }
 }

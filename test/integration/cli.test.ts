@@ -85,7 +85,7 @@ describe('pelton publish, watch and dead-letters', () => {
       const shown = await runCli(['dead-letters', 'show', which, '--json'], { env })
       expect(shown.json()[0]).toMatchObject({
         token: entry.token,
-        history: [expect.stringContaining('schema-mismatch attempt=1')],
+        history: [{ reason: 'schema-mismatch', attempt: 1 }],
         payload: { kind: 'json', value: { id: 'bad', features: { origin: 'DTW' } } },
       })
     }

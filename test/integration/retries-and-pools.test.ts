@@ -79,7 +79,7 @@ describe('retry lane', () => {
       header(HEADERS.history)
         ?.split('; ')
         .map((entry) => entry.replace(/^\S+ /, '')),
-    ).toEqual(['inference-failed attempt=1', 'inference-failed attempt=2', 'inference-failed attempt=3'])
+    ).toEqual([1, 2, 3].map((attempt) => `inference-failed attempt=${attempt} version=1`))
     expect(header(HEADERS.originalSubject)).toBe('features.default.gather.low')
     expect(header(HEADERS.originalSequence)).toBe('1')
     expect(header('x-tenant')).toBe('blue')

@@ -107,6 +107,12 @@ async function inTheMiddle(): Promise<void> {
   }, PATIENT)
 }
 
+/** Keys of a kind that are left of replays. */
+async function keptOf(kind: 'held' | 'hosted'): Promise<string[]> {
+  const kept = await readStream(connection, 'KV_pelton-replays')
+  return kept.map(({ subject }) => subject).filter((subject) => subject.includes(`.${kind}.`))
+}
+
 /** Each dead letter became one prediction, was sent once, and is counted once. */
 async function expectOnce(process: ControlProcess, id: string): Promise<void> {
   await vi.waitFor(async () => expect((await taskOf(process, id)).state).toBe('done'), PATIENT)
@@ -116,8 +122,8 @@ async function expectOnce(process: ControlProcess, id: string): Promise<void> {
   const results = await readStream(connection, STREAMS.results)
   expect(results).toHaveLength(2 * COUNT) // the failure notice and the prediction of each
   expect((await stateOf(STREAMS.features)).last_seq).toBe(2 * COUNT)
-  const kept = await readStream(connection, 'KV_pelton-replays')
-  expect(kept.filter(({ subject }) => /\.(?:held|hosted)\./.test(subject))).toEqual([])
+  expect(await keptOf('held')).toEqual([])
+  await vi.waitFor(async () => expect(await keptOf('hosted')).toEqual([]), PATIENT)
   expect((await process.call('POST', '/v1/audit', { body: { deep: true } })).json.clean).toBe(true)
 }
 
@@ -172,10 +178,7 @@ describe('a replay that a control service runs', () => {
     const halted = await runCli(['replay', 'pause', one], { env })
     expect(halted.code, halted.err).toBe(0)
     const second = await control()
-    await vi.waitFor(async () => {
-      const kept = await readStream(connection, 'KV_pelton-replays')
-      expect(kept.filter(({ subject }) => subject.includes('.hosted.'))).toEqual([])
-    }, PATIENT)
+    await vi.waitFor(async () => expect(await keptOf('hosted')).toEqual([]), PATIENT)
     expect((await taskOf(second, one)).state).toBe('paused')
     expect((await second.call('POST', `/v1/replays/${one}/resume`, { body: { rate: 1_000 } })).status).toBe(
       202,

@@ -108,15 +108,17 @@ class Replays implements HostedReplays {
   async #host(running: RunningReplay, by: string): Promise<void> {
     const { id } = running.task
     this.#progress.set(id, { task: running.task, inFlight: 0, rate: 0, etaMs: undefined })
-    const ended: Promise<void> = running.ended
-      .then((task) => this.#conclude(task, by))
+    const kept = this.#keep(id, { by })
+    // A short one may be over before it is kept: what is forgotten then must not be written afterwards.
+    const ended: Promise<void> = Promise.all([running.ended, kept])
+      .then(([task]) => this.#conclude(task, by))
       .catch((error: unknown) => this.#log.warn({ err: error, task: id }, 'a replay stopped'))
       .finally(() => {
         this.#progress.delete(id)
         this.#ended.delete(ended)
       })
     this.#ended.add(ended)
-    await this.#keep(id, { by })
+    await kept
   }
 
   async #conclude(task: ReplayTask, by: string): Promise<void> {

@@ -6,7 +6,7 @@ import { inParallel } from '../dead-letters/parallel.ts'
 import type { Holds, TakenHold } from './holds.ts'
 import type { KeyValue } from './key-value.ts'
 import { parseOrigin } from './message.ts'
-import { type KeptTask, keepTask, type ReplayCounts, type ReplayTask, readTask } from './task.ts'
+import { isOver, type KeptTask, keepTask, type ReplayCounts, type ReplayTask, readTask } from './task.ts'
 
 export interface BooksDeps {
   readonly connection: NatsConnection
@@ -81,13 +81,24 @@ export class Books {
     return flushed
   }
 
-  /** The last word: writes everything, and changes the task once more. */
+  /**
+   * The last word: writes everything, and changes the task once more. One that is over holds nothing: also what a
+   * killed run took, and what reached the broker only after its holds were read, is given back.
+   */
   async close(change: (task: ReplayTask) => ReplayTask): Promise<ReplayTask> {
     clearInterval(this.#ticker)
     do await this.flush()
     while (this.#ended.length > 0)
+    if (isOver(change(this.task))) await this.#releaseAll()
     await this.#change(change)
     return this.task
+  }
+
+  async #releaseAll(): Promise<void> {
+    const { holds } = this.#deps
+    const left: TakenHold[] = []
+    for await (const taken of holds.of(this.task.id)) left.push(taken)
+    await inParallel(left, (taken) => holds.release(taken), CHANGES_AT_ONCE)
   }
 
   async #write(): Promise<void> {

@@ -5,6 +5,7 @@ import type { DeadLetterFilter } from '../dead-letters/filter.ts'
 import type { KeyValue } from './key-value.ts'
 import type { ReplayPlan } from './plan.ts'
 import {
+  isOver,
   type KeptTask,
   keepTask,
   NO_COUNTS,
@@ -70,7 +71,7 @@ export async function takeTask(
 ): Promise<KeptTask> {
   const present = await readTask(keyValue, id)
   const { state } = present.value
-  if (state === 'done' || state === 'cancelled') throw over(present.value)
+  if (isOver(present.value)) throw over(present.value)
   if (state === 'running' && (await isAlive(keyValue, present))) throw busy(id)
   const { wish: _old, ...task } = present.value
   const taken: ReplayTask = {
@@ -98,7 +99,7 @@ export async function askFor(
 ): Promise<ReplayTask | undefined> {
   for (;;) {
     const present = await readTask(keyValue, id)
-    if (present.value.state === 'done' || present.value.state === 'cancelled') throw over(present.value)
+    if (isOver(present.value)) throw over(present.value)
     if (present.value.state !== 'running') return undefined
     const asked = withEvent({ ...present.value, wish: { state, by } }, by, `asked for: ${state}`, now())
     const kept = await keepTask(keyValue, asked, present.revision)

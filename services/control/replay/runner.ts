@@ -224,7 +224,6 @@ class ReplayRun {
   async #finish(): Promise<ReplayTask> {
     const halt = this.#halt
     const under = this.#inFlight.all()
-    if (halt?.state === 'cancelled') await inParallel(under, (taken) => this.#deps.holds.release(taken))
     const waiting = under.length === 0 ? '' : `; ${under.length} still without an outcome`
     const note = `${halt?.note ?? 'every dead letter of the filter was handled'}${waiting}`
     return this.#books.close((task) => {

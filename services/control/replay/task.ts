@@ -33,6 +33,11 @@ export interface ReplayOptions {
  */
 export type ReplayState = 'running' | 'paused' | 'cancelled' | 'done'
 
+/** Whether nothing can happen to a task any more. */
+export function isOver({ state }: Pick<ReplayTask, 'state'>): boolean {
+  return state === 'done' || state === 'cancelled'
+}
+
 /** How the dead letters of a task ended so far. */
 export interface ReplayCounts {
   readonly predicted: number

@@ -29,12 +29,12 @@ async function produce(stage: Stage, options: Partial<ProducerOptions>): Promise
   return producer
 }
 
-/** Kills the process several times while a feed runs through it. @returns events it was killed over */
+/** Kills the process several times while a feed runs through it, each time in the middle of a burst. @returns events it was killed over */
 async function killInTurns(process: ProducerProcess, stage: Stage, share: (s: number) => Promise<void>) {
   let unconfirmed = 0
   for (let time = 1; time <= TIMES; time++) {
     await share((time - 0.5) / (TIMES + 1))
-    await sleep(20 * stage.random())
+    for (let more = 1 + Math.floor(20 * stage.random()); more > 0; more--) await process.midway()
     unconfirmed += await process.kill()
     stage.faultEnded()
   }
@@ -51,7 +51,7 @@ describe('a producer process', () => {
     const process = startProducerProcess(hasOutbox ? { ...where, path: await outboxFolder() } : where)
     onTestFinished(() => process.stop())
     const feed = stage.addFeed(await flightEvents(EVENTS), { producer: process, source: 'killed' })
-    const publishing = feed.run({ perSecond: EVENTS / 5 })
+    const publishing = feed.run({ burst: EVENTS / 10, everyMs: 500 })
     const unconfirmed = await killInTurns(process, stage, feed.reached)
     await publishing
     await feed.done

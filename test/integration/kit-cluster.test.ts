@@ -1,7 +1,7 @@
 import { access } from 'node:fs/promises'
 import type { NatsConnection } from '@nats-io/transport-node'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
-import { requestApi } from '../../shared/sdk/jetstream/api.ts'
+import { patientApi, requestApi } from '../../shared/sdk/jetstream/api.ts'
 import { PublishWindow } from '../../shared/sdk/jetstream/publish-window.ts'
 import { leaderOf, startTestCluster, type TestCluster } from '../kit/cluster.ts'
 
@@ -12,9 +12,10 @@ let cluster: TestCluster
 beforeAll(async () => {
   cluster = await startTestCluster()
   const connection = await cluster.connect()
-  await requestApi(connection, 'STREAM.CREATE.KIT', { name: 'KIT', subjects: ['kit.>'], num_replicas: 3 })
+  const stream = { name: 'KIT', subjects: ['kit.>'], num_replicas: 3 }
+  await patientApi(() => requestApi(connection, 'STREAM.CREATE.KIT', stream))
   const config = { durable_name: 'c', ack_policy: 'explicit' }
-  await requestApi(connection, 'CONSUMER.CREATE.KIT.c', { stream_name: 'KIT', config })
+  await patientApi(() => requestApi(connection, 'CONSUMER.CREATE.KIT.c', { stream_name: 'KIT', config }))
 })
 afterAll(() => cluster?.stop())
 

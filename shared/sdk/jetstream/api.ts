@@ -1,4 +1,5 @@
-import type { NatsConnection } from '@nats-io/transport-node'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { type NatsConnection, TimeoutError } from '@nats-io/transport-node'
 import { PeltonError } from '../errors.ts'
 
 /** A refusal of the JetStream API. */
@@ -37,6 +38,40 @@ export async function requestApi<Reply>(
   const reply = answer.json<Reply & { error?: { err_code: number; code: number; description: string } }>()
   if (reply.error !== undefined) throw new ApiRefusal(subject, reply.error)
   return reply
+}
+
+/** A cluster that has no leader yet, or whose leader has not heard of enough servers. */
+const NOT_YET = new Set([10005, 10008])
+const PATIENCE_MS = 20_000
+const PAUSE_MS = 250
+
+/**
+ * Repeats an act on the JetStream API while a cluster forms or elects: the answer to a creation comes from the leader of
+ * the new group, whose election can take longer than one answer is waited for. Only for what may be done twice.
+ *
+ * @param onWait told once, when the first try came to nothing
+ * @throws what `act` threw last, after 20 s; anything that time does not change, at once
+ */
+export async function patientApi<Result>(
+  act: () => Promise<Result>,
+  onWait: (reason: string) => void = () => {},
+): Promise<Result> {
+  const until = performance.now() + PATIENCE_MS
+  for (let tries = 1; ; tries++) {
+    try {
+      return await act()
+    } catch (thrown) {
+      if (!passes(thrown) || performance.now() > until) throw thrown
+      if (tries === 1) onWait((thrown as Error).message)
+      await sleep(PAUSE_MS)
+    }
+  }
+}
+
+function passes(thrown: unknown): boolean {
+  const refusal = thrown instanceof PeltonError ? thrown.cause : thrown
+  if (refusal instanceof ApiRefusal) return NOT_YET.has(refusal.code)
+  return refusal instanceof TimeoutError
 }
 
 /** Like {@link requestApi}, but `undefined` where the API answers with `notFoundCode`. */

@@ -8,7 +8,7 @@ import {
   type TopologyOptions,
 } from '../contract/topology.ts'
 import { PeltonError, showValue } from '../errors.ts'
-import { ApiRefusal, consumerInfo, requestApi, type StreamInfo, streamInfo } from './api.ts'
+import { ApiRefusal, consumerInfo, patientApi, requestApi, type StreamInfo, streamInfo } from './api.ts'
 
 export interface ProvisionOptions {
   readonly topology?: Partial<TopologyOptions>
@@ -53,9 +53,13 @@ export async function provision(connection: NatsConnection, options: ProvisionOp
   const { pools = ['default'], note = () => {} } = options
   const topology = { ...DEFAULT_TOPOLOGY, ...options.topology }
   const maxPayload = connection.info?.max_payload ?? 1024 * 1024
-  for (const spec of streamSpecs(topology, maxPayload)) await provisionStream(connection, spec, note)
+  const patiently = (act: () => Promise<void>): Promise<void> =>
+    patientApi(act, (reason) => note(`waiting for the broker: ${reason}`))
+  for (const spec of streamSpecs(topology, maxPayload))
+    await patiently(() => provisionStream(connection, spec, note))
   for (const pool of pools) {
-    for (const spec of consumerSpecs(pool, topology)) await provisionConsumer(connection, spec, note)
+    for (const spec of consumerSpecs(pool, topology))
+      await patiently(() => provisionConsumer(connection, spec, note))
   }
 }
 

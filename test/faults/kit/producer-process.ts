@@ -16,6 +16,8 @@ export interface ProducerProcessOptions {
 export interface ProducerProcess {
   /** Resolves once a process confirmed the event: as stored, or with an outbox as on disk. */
   publish(event: StagedEvent): Promise<Receipt>
+  /** Resolves when the process has confirmed an event while others wait for its word. */
+  midway(): Promise<void>
   /** Ends the process with SIGKILL and starts the next. Resolves with how many events it had not confirmed. */
   kill(): Promise<number>
   /** Waits until all is stored, and ends the process. */
@@ -34,6 +36,7 @@ interface Unconfirmed {
 export function startProducerProcess(options: ProducerProcessOptions): ProducerProcess {
   const unconfirmed = new Map<string, Unconfirmed>()
   const { url, execArgv } = siblingEntry(import.meta.url, './producer-entry')
+  let whenMidway: (() => void)[] = []
   let child = start()
 
   function start(): ChildProcess {
@@ -44,6 +47,9 @@ export function startProducerProcess(options: ProducerProcessOptions): ProducerP
       unconfirmed.delete(id)
       if (receipt === undefined) waiting?.reject(new Error(`${id}: ${failure}`))
       else waiting?.resolve(receipt)
+      if (unconfirmed.size === 0) return
+      for (const resolve of whenMidway) resolve()
+      whenMidway = []
     })
     return started
   }
@@ -61,6 +67,7 @@ export function startProducerProcess(options: ProducerProcessOptions): ProducerP
       if (child.connected) child.send(event)
       return confirmed
     },
+    midway: () => new Promise((resolve) => void whenMidway.push(resolve)),
     async kill() {
       child.kill('SIGKILL')
       await exited()

@@ -91,7 +91,10 @@ export async function openStage(fault: string, options: StageOptions<StageBroker
   closing.push(() => given.abort(new Error('the scenario has ended')))
   let describe = (): Promise<string> => Promise.resolve('the stage was not set')
   onTestFinished(async ({ task }) => {
-    if (task.result?.state === 'fail') console.error(`${fault}: ${await describe().catch(String)}`)
+    if (task.result?.state === 'fail') {
+      const why = task.result.errors?.map(({ message }) => message).join('\n')
+      console.error(`${fault}: ${why}\n${await describe().catch(String)}`)
+    }
     for (const close of closing.reverse()) await close()
   })
   const broker = options.broker ?? (await openBroker(closing))

@@ -34,7 +34,6 @@ async function killInTurns(process: ProducerProcess, stage: Stage, share: (s: nu
   let unconfirmed = 0
   for (let time = 1; time <= TIMES; time++) {
     await share((time - 0.5) / (TIMES + 1))
-    for (let more = 1 + Math.floor(20 * stage.random()); more > 0; more--) await process.midway()
     unconfirmed += await process.kill()
     stage.faultEnded()
   }

@@ -16,9 +16,10 @@ export interface ProducerProcessOptions {
 export interface ProducerProcess {
   /** Resolves once a process confirmed the event: as stored, or with an outbox as on disk. */
   publish(event: StagedEvent): Promise<Receipt>
-  /** Resolves when the process has confirmed an event while others wait for its word. */
-  midway(): Promise<void>
-  /** Ends the process with SIGKILL and starts the next. Resolves with how many events it had not confirmed. */
+  /**
+   * Ends the process with SIGKILL the next time it confirms an event while others wait for its word, and starts the
+   * next. Resolves with how many events it had not confirmed.
+   */
   kill(): Promise<number>
   /** Waits until all is stored, and ends the process. */
   close(): Promise<void>
@@ -36,7 +37,7 @@ interface Unconfirmed {
 export function startProducerProcess(options: ProducerProcessOptions): ProducerProcess {
   const unconfirmed = new Map<string, Unconfirmed>()
   const { url, execArgv } = siblingEntry(import.meta.url, './producer-entry')
-  let whenMidway: (() => void)[] = []
+  let isToEnd = false
   let child = start()
 
   function start(): ChildProcess {
@@ -47,9 +48,7 @@ export function startProducerProcess(options: ProducerProcessOptions): ProducerP
       unconfirmed.delete(id)
       if (receipt === undefined) waiting?.reject(new Error(`${id}: ${failure}`))
       else waiting?.resolve(receipt)
-      if (unconfirmed.size === 0) return
-      for (const resolve of whenMidway) resolve()
-      whenMidway = []
+      if (isToEnd && unconfirmed.size > 0) started.kill('SIGKILL') // at once: its next words are on their way
     })
     return started
   }
@@ -67,10 +66,10 @@ export function startProducerProcess(options: ProducerProcessOptions): ProducerP
       if (child.connected) child.send(event)
       return confirmed
     },
-    midway: () => new Promise((resolve) => void whenMidway.push(resolve)),
     async kill() {
-      child.kill('SIGKILL')
+      isToEnd = true
       await exited()
+      isToEnd = false
       child = start()
       for (const { event } of unconfirmed.values()) child.send(event)
       return unconfirmed.size

@@ -2,12 +2,17 @@ import { defineConfig } from 'vitest/config'
 
 const setupFiles = ['test/kit/property-seed.ts']
 
+/** How often a failed test is run once more: CI asks for one, and lists what needed it. */
+const retry = Number(process.env.PELTON_TEST_RETRY ?? 0)
+
 export default defineConfig({
   test: {
+    reporters: ['default', './test/kit/closing-reporter.ts'],
     projects: [
       {
         test: {
           name: 'unit',
+          retry,
           include: ['services/**/*.test.ts', 'shared/**/*.test.ts'],
           hookTimeout: 300_000,
           testTimeout: 60_000,
@@ -17,6 +22,7 @@ export default defineConfig({
       {
         test: {
           name: 'integration',
+          retry,
           include: ['test/{integration,packaging,conformance,scale,drift}/**/*.test.ts'],
           testTimeout: 120_000,
           setupFiles,
@@ -27,6 +33,7 @@ export default defineConfig({
       {
         test: {
           name: 'e2e',
+          retry,
           include: ['test/e2e/**/*.test.ts'],
           testTimeout: 600_000,
           hookTimeout: 300_000,
@@ -37,6 +44,7 @@ export default defineConfig({
       {
         test: {
           name: 'faults',
+          retry,
           include: ['test/faults/**/*.test.ts'],
           testTimeout: 900_000,
           hookTimeout: 300_000,
@@ -47,6 +55,7 @@ export default defineConfig({
       {
         test: {
           name: 'containers',
+          retry,
           include: ['test/containers/**/*.test.ts'],
           testTimeout: 900_000,
           hookTimeout: 900_000,

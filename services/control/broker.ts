@@ -99,6 +99,15 @@ export async function findRunningBroker(env: NodeJS.ProcessEnv, note: Note): Pro
   }
 }
 
+/**
+ * Monitoring of the broker at an address, where that is the one of a `pelton up` on this machine; undefined for others,
+ * whose address nothing tells. It changes when the server restarts.
+ */
+export async function readMonitorUrl(address: string, env: NodeJS.ProcessEnv): Promise<string | undefined> {
+  const running = await readRunningServer(brokerDataDir(env)).catch(() => undefined)
+  return address === `nats://127.0.0.1:${running?.port}` ? running?.monitorUrl : undefined
+}
+
 /** Does something with a broker that runs already, and leaves it. */
 export async function withBroker<Result>(
   run: { readonly env: NodeJS.ProcessEnv; readonly terminal: { readonly note: Note } },

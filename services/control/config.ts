@@ -64,6 +64,9 @@ export const CONTROL_SERVICE_SETTINGS = {
   PELTON_UNSERVED_MS: milliseconds(0, MOST_WAIT_MS)
     .default(60_000)
     .describe('How long a pool may stand still with events before that is an alert'),
+  PELTON_AUDIT_EVERY_MS: milliseconds(0, MOST_WAIT_MS)
+    .default(3_600_000)
+    .describe('How often the control service that watches audits by itself; 0 for never'),
   PELTON_NOTICE_GRACE_MS: milliseconds(0, MOST_WAIT_MS)
     .default(300_000)
     .describe('How old a failure notice must be before its dead letter is looked for'),

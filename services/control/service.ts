@@ -1,5 +1,6 @@
 import type { NatsConnection } from '@nats-io/transport-node'
 import type { Logger } from 'pino'
+import { type BrokerReach, followBroker } from '../../shared/runtime/broker-reach.ts'
 import { brokerOptions } from '../../shared/runtime/config.ts'
 import { addHealthRoutes, openHttp } from '../../shared/runtime/http.ts'
 import type { Service, State } from '../../shared/runtime/lifecycle.ts'
@@ -9,6 +10,8 @@ import { STREAMS } from '../../shared/sdk/contract/topology.ts'
 import { PeltonError } from '../../shared/sdk/errors.ts'
 import { connectBroker } from '../../shared/sdk/jetstream/connect.ts'
 import { requireStreams } from '../../shared/sdk/jetstream/provision.ts'
+import { auditRegularly } from './audit/schedule.ts'
+import { readMonitorUrl } from './broker.ts'
 import { brokerDataDir, type ControlServiceSettings, readControlSettings } from './config.ts'
 import { openStore } from './dead-letters/store.ts'
 import { addApi } from './http/api.ts'
@@ -25,7 +28,8 @@ export interface ControlDoor {
   state: State
   /** From here on the API answers. */
   parts: ApiParts | undefined
-  isBrokerReachable: boolean
+  /** Undefined before there was a connection. */
+  reach: BrokerReach | undefined
   readonly address: string
   /** Where the generated token lies; undefined when the settings gave one. */
   readonly tokenFile: string | undefined
@@ -46,23 +50,23 @@ export async function openDoor(
   const door = {
     state: 'starting' as State,
     parts: undefined as ApiParts | undefined,
-    isBrokerReachable: false,
+    reach: undefined as BrokerReach | undefined,
     address: '',
     tokenFile: tokens.file,
     close: http.close,
   }
+  const isBrokerReachable = (): boolean => door.reach?.isReachable === true
   addHostCheck(http.app, hostCheck(host, settings.PELTON_CONTROL_ALLOWED_HOSTS))
   addHealthRoutes(http.app, {
     state: () => door.state,
-    reasons: () => (door.isBrokerReachable ? [] : ['broker: no connection']),
+    reasons: () => (isBrokerReachable() ? [] : ['broker: no connection']),
     ...(telemetry.scrape !== undefined && { metrics: telemetry.scrape }),
   })
-  addApi(http.app, tokens, () => (door.isBrokerReachable && door.parts) || unreachable())
+  addApi(http.app, tokens, () => (isBrokerReachable() && door.parts) || unreachable())
   door.address = await http.listen().catch((cause: unknown) => {
     throw cannotListen(host, port, cause)
   })
-  if (telemetry.hasMetrics)
-    measureProcess('control', { state: () => door.state, isBrokerReachable: () => door.isBrokerReachable })
+  if (telemetry.hasMetrics) measureProcess('control', { state: () => door.state, isBrokerReachable })
   return door
 }
 
@@ -95,7 +99,8 @@ export async function startControl(
 ): Promise<Service> {
   const connection = await connectBroker(brokerOptions(settings, 'pelton control'))
   await requireStreams(connection, Object.values(STREAMS))
-  followConnection(connection, door)
+  const reach = followBroker(connection)
+  door.reach = reach
   const stopping = new AbortController()
   const store = openStore(connection)
   const name = settings.PELTON_CONTROL_NAME
@@ -111,11 +116,14 @@ export async function startControl(
   const replays = createHostedReplays(store, log, name)
   const adopter = adoptRegularly(replays, settings.PELTON_WATCH_MS, log)
   const audits = createAudits(connection, stopping.signal)
+  const everyMs = settings.PELTON_AUDIT_EVERY_MS
+  const auditor = auditRegularly({ audits, watch, log, reach }, { everyMs, signal: stopping.signal })
   const snapshots = createSnapshots(connection)
   door.parts = { store, watch, replays, audits, snapshots, log, signal: stopping.signal }
   const { PELTON_DURABILITY: durability } = readControlSettings(env)
-  const isReachable = (): boolean => door.isBrokerReachable
-  openControlGauges({ connection, isReachable, watch, replays, audits, durability })
+  const isReachable = (): boolean => reach.isReachable
+  const monitorUrl = (): Promise<string | undefined> => readMonitorUrl(settings.PELTON_NATS_URL, env)
+  openControlGauges({ store, isReachable, watch, replays, audits, durability, monitorUrl })
   log.info(
     { address: door.address, ...(door.tokenFile !== undefined && { tokenFile: door.tokenFile }) },
     'serving',
@@ -125,6 +133,7 @@ export async function startControl(
     stop: async () => {
       stopping.abort()
       clearInterval(adopter)
+      auditor.stop()
       await Promise.all([replays.drain(), watch.stop()])
       store.close()
       if (!connection.isClosed()) await connection.drain()
@@ -139,19 +148,6 @@ function adoptRegularly(replays: HostedReplays, everyMs: number, log: Logger): N
   }
   adopt()
   return setInterval(adopt, everyMs)
-}
-
-function followConnection(connection: NatsConnection, door: ControlDoor): void {
-  door.isBrokerReachable = true
-  const follow = async (): Promise<void> => {
-    for await (const { type } of connection.status()) {
-      if (type === 'disconnect' || type === 'staleConnection' || type === 'close')
-        door.isBrokerReachable = false
-      if (type === 'reconnect') door.isBrokerReachable = true
-    }
-    door.isBrokerReachable = false
-  }
-  void follow()
 }
 
 /** Resolves after a close of ours, rejects when the connection is lost for good. */

@@ -1,23 +1,3 @@
-import type { NatsConnection } from '@nats-io/transport-node'
-
-/** Follows a connection: it comes back by itself, and says so. */
-export interface BrokerReach {
-  readonly isReachable: boolean
-}
-
-export function followBroker(connection: NatsConnection): BrokerReach {
-  const reach = { isReachable: !connection.isClosed() }
-  const follow = async (): Promise<void> => {
-    for await (const { type } of connection.status()) {
-      if (type === 'disconnect' || type === 'staleConnection' || type === 'close') reach.isReachable = false
-      if (type === 'reconnect') reach.isReachable = true
-    }
-    reach.isReachable = false
-  }
-  void follow()
-  return reach
-}
-
 /** What a worker's readiness depends on. Being busy is not among it: its broker would only give to others. */
 export interface WorkerFacts {
   readonly isBrokerReachable: boolean

@@ -360,10 +360,17 @@ export const METRICS = {
     ['state'],
     CONTROL,
   ),
+  replayTasks: gauge(
+    'pelton.replay.tasks',
+    '{task}',
+    'Replay tasks that are not over, wherever they run: running, paused',
+    ['state'],
+    CONTROL,
+  ),
   durabilityMet: gauge(
     'pelton.durability.met',
     '{promise}',
-    '1 while the broker keeps what its settings promise: replicas in step, writes synced',
+    '1 while the broker keeps what `PELTON_DURABILITY` asks: copies, writes synced; missing where it cannot be known',
     [],
     CONTROL,
   ),

@@ -13,7 +13,7 @@ const VALUES: Readonly<Record<string, readonly string[]>> = {
   attempt: ['first', 'again'],
   consumer: ['worker-default-normal'],
   end: ['full', 'drained'],
-  state: ['starting', 'ready', 'predicted', 'failed', 'superseded', 'under_way', 'left'],
+  state: ['starting', 'ready', 'predicted', 'failed', 'superseded', 'under_way', 'left', 'running', 'paused'],
   stream_name: ['FEATURES', 'RETRIES', 'RESULTS', 'DEADLETTERS'],
   consumer_name: ['worker-default-normal', 'retry-default-normal'],
   limit: ['max_msgs', 'max_bytes'],

@@ -1,9 +1,13 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import type { NatsConnection } from '@nats-io/transport-node'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { DEMO_MODELS } from '../../services/demo/models.ts'
+import { siblingEntry } from '../../shared/runtime/source-entry.ts'
 import { HEADERS } from '../../shared/sdk/contract/headers.ts'
 import { subjects } from '../../shared/sdk/contract/subjects.ts'
 import { STREAMS } from '../../shared/sdk/contract/topology.ts'
@@ -107,6 +111,26 @@ async function inTheMiddle(): Promise<void> {
   }, PATIENT)
 }
 
+/** Kills a control service that starts or resumes a replay once the broker has stored its first record of a kind. */
+async function killedAfter(kind: 'task' | 'hosted', task: readonly string[] = []): Promise<void> {
+  const { url, execArgv } = siblingEntry(import.meta.url, './hosted-crash-process')
+  const child = spawn(process.execPath, [...execArgv, fileURLToPath(url), broker.url, `.${kind}.`, ...task], {
+    stdio: 'inherit',
+  })
+  expect(await once(child, 'exit')).toEqual([null, 'SIGKILL'])
+}
+
+/** Waits until a control service has looked for another eight seconds: one that is silent is found out in six. */
+async function eightSecondsOf(process: ControlProcess): Promise<void> {
+  const looks = async (): Promise<string> => (await process.call('GET', '/v1/watch')).json.lookedAt
+  await vi.waitFor(async () => expect(await looks()).not.toBe(''), PATIENT)
+  const first = await looks()
+  await vi.waitFor(
+    async () => expect(Date.parse(await looks())).toBeGreaterThan(Date.parse(first) + 8_000),
+    PATIENT,
+  )
+}
+
 /** Keys of a kind that are left of replays. */
 async function keptOf(kind: 'held' | 'hosted'): Promise<string[]> {
   const kept = await readStream(connection, 'KV_pelton-replays')
@@ -194,16 +218,67 @@ describe('a replay that a control service runs', () => {
     cli.child.kill('SIGKILL')
     await cli.ended
     const process = await control({ PELTON_WATCH_MS: '100' })
-    const looks = async (): Promise<string> => (await process.call('GET', '/v1/watch')).json.lookedAt
-    await vi.waitFor(async () => expect(await looks()).not.toBe(''), PATIENT)
-    const first = await looks()
-    await vi.waitFor(
-      async () => expect(Date.parse(await looks())).toBeGreaterThan(Date.parse(first) + 8_000),
-      PATIENT,
-    )
+    await eightSecondsOf(process)
     const [task] = (await process.call('GET', '/v1/replays')).json.replays
     expect(task.state).toBe('running')
     expect(task.events.some(({ what }: { what: string }) => what.startsWith('resumed'))).toBe(false)
+  })
+})
+
+describe('a control service that is killed while it takes a replay', () => {
+  test('leaves one that another goes on with, once the task is written', async () => {
+    await deadLetters(COUNT)
+    await killedAfter('task')
+    expect(await keptOf('hosted')).toHaveLength(1)
+    const process = await control()
+    const [task] = (await process.call('GET', '/v1/replays')).json.replays
+    expect(task).toMatchObject({ state: 'running', by: 'ops' })
+    await expectOnce(process, task.id)
+  })
+
+  test('leaves nothing when the task is not written yet', async () => {
+    await deadLetters(3)
+    await killedAfter('hosted')
+    expect(await keptOf('hosted')).toHaveLength(1)
+    const process = await control()
+    await vi.waitFor(async () => expect(await keptOf('hosted')).toEqual([]), PATIENT)
+    expect((await process.call('GET', '/v1/replays')).json.replays).toEqual([])
+    expect((await stateOf(STREAMS.deadLetters)).messages).toBe(3)
+  })
+
+  test('leaves one that was paused as it was, or resumed, and never with two that run it', async () => {
+    await deadLetters(COUNT)
+    const first = await control()
+    const id = await startReplay(first)
+    await inTheMiddle()
+    expect((await first.call('POST', `/v1/replays/${id}/pause`)).json.state).toBe('paused')
+    await killedAfter('hosted', [id])
+    await vi.waitFor(async () => expect(await keptOf('hosted')).toEqual([]), PATIENT)
+    expect((await taskOf(first, id)).state).toBe('paused')
+    await killedAfter('task', [id])
+    const second = await control()
+    await expectOnce(second, id)
+    const resumed = (await taskOf(second, id)).events.filter(({ what }: { what: string }) =>
+      what.startsWith('resumed'),
+    )
+    expect(resumed).toHaveLength(2) // by the one that was killed, and by one of the two that saw it
+  })
+
+  test('leaves what the command line runs since then to its operator', async () => {
+    await deadLetters(COUNT)
+    await killedAfter('task')
+    const env = { PELTON_NATS_URL: broker.url, USER: 'ops' }
+    const [{ id }] = (await runCli(['replay', 'list', '--json'], { env })).json()
+    const cli = startCli(['replay', 'resume', id], { env })
+    await inTheMiddle()
+    cli.child.kill('SIGKILL')
+    await cli.ended
+    const process = await control({ PELTON_WATCH_MS: '100' })
+    await eightSecondsOf(process)
+    expect((await taskOf(process, id)).state).toBe('running')
+    const kept = (await taskOf(process, id)).events.map(({ what }: { what: string }) => what)
+    expect(kept.filter((what: string) => what.startsWith('resumed'))).toHaveLength(1)
+    await vi.waitFor(async () => expect(await keptOf('hosted')).toEqual([]), PATIENT)
   })
 })
 

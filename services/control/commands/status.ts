@@ -5,6 +5,7 @@ import { withBroker } from '../broker.ts'
 import { type CommandRun, helpTail, pause, runCommand } from '../command-run.ts'
 import { paceBetween, statusTables } from '../status/report.ts'
 import { type StatusSnapshot, takeSnapshot } from '../status/snapshot.ts'
+import { readWatched, type Watched, watchedLines } from '../status/watched.ts'
 import { alignColumns } from '../terminal.ts'
 
 interface StatusArguments {
@@ -40,7 +41,8 @@ async function status(
   do {
     await pause(SAMPLE_MS, run.signal)
     const snapshot = await takeSnapshot(connection)
-    show(run, earlier, snapshot, options)
+    const watched = await readWatched(connection, snapshot.at)
+    show(run, { earlier, snapshot, watched }, options)
     earlier = snapshot
   } while (options.watch === true && !run.signal.aborted)
   const isMissing = earlier.streams.some((stream) => stream.isMissing)
@@ -48,20 +50,26 @@ async function status(
   return isMissing ? EXIT_CODES.failed : EXIT_CODES.ok
 }
 
+interface Shown {
+  readonly earlier: StatusSnapshot
+  readonly snapshot: StatusSnapshot
+  readonly watched: Watched | undefined
+}
+
 function show(
   { terminal }: CommandRun,
-  earlier: StatusSnapshot,
-  snapshot: StatusSnapshot,
+  { earlier, snapshot, watched }: Shown,
   { json = false, watch = false }: StatusArguments,
 ): void {
   const pace = paceBetween(earlier, snapshot)
   if (json) {
-    terminal.json({ ...snapshot, at: new Date(snapshot.at).toISOString(), ...pace })
+    terminal.json({ ...snapshot, at: new Date(snapshot.at).toISOString(), ...pace, watch: watched })
     return
   }
   const lines = statusTables(snapshot, pace).flatMap((table, index) =>
     index === 0 ? alignColumns(table) : ['', ...alignColumns(table)],
   )
+  lines.push('', ...watchedLines(watched))
   if (watch && terminal.isInteractive) {
     terminal.view(lines)
     return

@@ -1,5 +1,6 @@
+import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { judge, type Promised } from './durability-check.ts'
+import { isMet, judge, type Promised } from './durability-check.ts'
 
 const SAFE: Promised = { syncMs: 0, replicas: 3, unwritten: [] }
 const USUAL: Promised = { syncMs: 120_000, replicas: 1, unwritten: [] }
@@ -43,5 +44,48 @@ describe('judge', () => {
 
   it('says so when it cannot know', () => {
     expect(level({ syncMs: undefined }, 'power')).toBe('unknown')
+  })
+
+  it('knows that too few copies are less than power, also where nobody says how the server syncs', () => {
+    expect(judge({ ...SAFE, replicas: 2, syncMs: undefined }, 'power')[0]).toMatchObject({
+      level: 'warn',
+      text: expect.stringContaining('2 copies'),
+      remedy: expect.stringContaining('--replicas 3'),
+    })
+    expect(level({ replicas: 1, syncMs: undefined }, 'process')).toBe('unknown')
+  })
+})
+
+describe('isMet', () => {
+  const met = (promised: Partial<Promised>, asked: 'process' | 'power') =>
+    isMet({ ...SAFE, ...promised }, asked)
+
+  it('asks for copies before it asks for syncs', () => {
+    expect(met({}, 'power')).toBe(true)
+    expect(met({ replicas: 1, syncMs: undefined }, 'power')).toBe(false)
+    expect(met({ syncMs: undefined }, 'power')).toBeUndefined()
+    expect(met({ syncMs: 120_000 }, 'power')).toBe(false)
+  })
+
+  it('takes the end of a process for survived unless streams acknowledge before they write', () => {
+    expect(met({ replicas: 1, syncMs: undefined }, 'process')).toBe(true)
+    expect(met({ unwritten: ['LEDGER'], syncMs: undefined }, 'process')).toBe(false)
+  })
+
+  it('never contradicts the doctor', () => {
+    const promised = fc.record({
+      syncMs: fc.constantFrom(undefined, 0, 1_000, 120_000, 2_000_000_000),
+      replicas: fc.integer({ min: 1, max: 5 }),
+      unwritten: fc.constantFrom<readonly string[]>([], ['RESULTS']),
+    })
+    fc.assert(
+      fc.property(promised, fc.constantFrom('process', 'power'), (given, asked) => {
+        const [finding] = judge(given, asked)
+        if (finding?.level === 'ok') expect(isMet(given, asked)).toBe(true)
+        if (isMet(given, asked) === false) expect(finding?.level).toBe('warn')
+        // What the doctor warns of is not met; but a long sync takes nothing from what outlives a process.
+        if (finding?.level === 'warn' && asked === 'power') expect(isMet(given, asked)).toBe(false)
+      }),
+    )
   })
 })

@@ -10,38 +10,66 @@ import { type Finding, ok, unknown, warn } from './finding.ts'
 export interface Promised {
   /** How often a server syncs to disk, milliseconds; 0 with each write; undefined where it does not tell. */
   readonly syncMs: number | undefined
-  /** Copies of each stream. */
+  /** Copies of each stream; of the stream with the fewest. */
   readonly replicas: number
   /** Streams that acknowledge before they write (`persist_mode: async`, ADR-56): they override the server's sync. */
   readonly unwritten: readonly string[]
 }
 
+/** The broker that is asked. */
+export type DurabilityBroker = Pick<UsedBroker, 'connection'> & {
+  /** Monitoring of a server: `<monitorUrl>/varz`. Without it only a user of the system account is told. */
+  readonly monitorUrl?: string | undefined
+}
+
 /** Streams whose loss would be an event's. */
 const KEPT = [STREAMS.features, STREAMS.retries, STREAMS.results, STREAMS.deadLetters, STREAMS.ledger]
+/** Copies that a loss of power and a disk leave something of. */
+const SAFE_REPLICAS = 3
 
 /** Whether the broker promises what `PELTON_DURABILITY` asks: docs/delivery.md. */
 export async function checkDurability(
-  { connection, monitorUrl }: Pick<UsedBroker, 'connection' | 'monitorUrl'>,
+  broker: DurabilityBroker,
   asked: Durability,
 ): Promise<readonly Finding[]> {
-  const infos = await Promise.all(KEPT.map((stream) => streamInfo(connection, stream)))
-  const [features] = infos
-  if (features === undefined) return []
-  const unwritten = infos.flatMap((info) => (info?.config.persist_mode === 'async' ? [info.config.name] : []))
-  const varz = await (monitorUrl === undefined ? askSystem(connection) : askMonitor(monitorUrl))
-  return judge(
-    {
-      syncMs: syncMsOf(varz),
-      replicas: Number(features.config.num_replicas ?? 1),
-      unwritten: unwritten.map(String),
-    },
-    asked,
-  )
+  const streams = await readPromised(broker.connection)
+  return streams === undefined ? [] : judge({ ...streams, syncMs: await readSyncMs(broker) }, asked)
+}
+
+/** What the streams say, which every user of control may read; undefined while they are not provisioned. */
+export async function readPromised(
+  connection: NatsConnection,
+): Promise<Omit<Promised, 'syncMs'> | undefined> {
+  const found = await Promise.all(KEPT.map((stream) => streamInfo(connection, stream)))
+  if (found[0] === undefined) return undefined
+  const configs = found.flatMap((info) => (info === undefined ? [] : [info.config]))
+  return {
+    replicas: Math.min(...configs.map(({ num_replicas: replicas }) => Number(replicas ?? 1))),
+    unwritten: configs.filter(({ persist_mode: mode }) => mode === 'async').map(({ name }) => String(name)),
+  }
+}
+
+/** How often the server syncs to disk, milliseconds; undefined where it does not tell. */
+export async function readSyncMs({ connection, monitorUrl }: DurabilityBroker): Promise<number | undefined> {
+  return syncMsOf(await (monitorUrl === undefined ? askSystem(connection) : askMonitor(monitorUrl)))
+}
+
+/**
+ * Whether what is promised is what is asked; undefined where it cannot be known. How a server syncs matters to a loss of
+ * power only: what it was handed outlives its process in any case.
+ */
+export function isMet({ syncMs, replicas, unwritten }: Promised, asked: Durability): boolean | undefined {
+  if (unwritten.length > 0) return false
+  if (asked === 'process') return true
+  if (replicas < SAFE_REPLICAS) return false
+  return syncMs === undefined ? undefined : syncMs === 0
 }
 
 /** Nobody asks for longer; an unquoted `2m` is read as two million seconds, and only a log line says so. */
 const LONGEST_SYNC_MS = 3_600_000
 const QUOTE = 'Set `jetstream { sync_interval: "always" }`, with the quotes, on every server'
+
+const MORE_COPIES = 'Use a cluster of three, and `pelton provision --replicas 3`.'
 
 /** What is promised against what is asked. */
 export function judge({ syncMs, replicas, unwritten }: Promised, asked: Durability): readonly Finding[] {
@@ -50,6 +78,8 @@ export function judge({ syncMs, replicas, unwritten }: Promised, asked: Durabili
     const text = `${unwritten.join(', ')} acknowledge before they write: the end of the server loses events`
     return [warn('durability', text, 'Remove `persist_mode: async` from them.')]
   }
+  if (asked === 'power' && replicas < SAFE_REPLICAS && syncMs === undefined)
+    return [warn('durability', `profile power; ${copies}: less than asked`, MORE_COPIES)]
   if (syncMs === undefined) {
     const text = `${copies}; how often the server syncs to disk cannot be read with these rights`
     return [
@@ -71,14 +101,8 @@ export function judge({ syncMs, replicas, unwritten }: Promised, asked: Durabili
     return [ok('durability', syncMs === 0 ? text : `${text}${lost}`)]
   }
   if (syncMs > 0) return [warn('durability', `${text}: less than asked`, `${QUOTE}.`)]
-  if (replicas < 3)
-    return [
-      warn(
-        'durability',
-        `${text}: survives a loss of power, not that of its disk`,
-        'Use a cluster of three, and `pelton provision --replicas 3`.',
-      ),
-    ]
+  if (replicas < SAFE_REPLICAS)
+    return [warn('durability', `${text}: survives a loss of power, not that of its disk`, MORE_COPIES)]
   return [ok('durability', text)]
 }
 

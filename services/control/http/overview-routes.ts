@@ -1,7 +1,11 @@
 import type { FastifyInstance } from 'fastify'
+import { plainProblem, sendProblem } from '../../../shared/runtime/http.ts'
 import { paceBetween } from '../status/report.ts'
 import { auditBody, nothing, readInput } from './input.ts'
 import { type PartsOf, sendJson } from './parts.ts'
+
+const NO_AUDIT =
+  'no audit has ended here since the start: the control service that watches audits by itself, and POST asks for one'
 
 export function addOverviewRoutes(app: FastifyInstance, parts: PartsOf): void {
   app.get('/v1/status', async (request, reply) => {
@@ -31,6 +35,12 @@ export function addOverviewRoutes(app: FastifyInstance, parts: PartsOf): void {
       position: { results: results.next, deadLetters: deadLetters.next },
       openNotices: openNotices.length,
     })
+  })
+  app.get('/v1/audit', async (request, reply) => {
+    readInput(nothing, request.query)
+    const { last } = parts().audits
+    if (last === undefined) return sendProblem(reply, plainProblem(404, 'not found', NO_AUDIT))
+    return sendJson(reply, { endedAt: new Date(last.endedAt).toISOString(), report: last.report })
   })
   app.post('/v1/audit', async (request, reply) => {
     const { deep, full } = readInput(auditBody, request.body)

@@ -29,10 +29,14 @@ export interface Snapshots {
 
 /** Audits, one at a time. */
 export interface Audits {
-  /** @throws PeltonError `conflict` while one runs */
+  /** For somebody who asks; waits for one that runs by itself. @throws PeltonError `conflict` while another asks */
   run(options: { readonly deep: boolean; readonly full: boolean }): Promise<AuditReport>
+  /** A shallow one from the floor; undefined while another runs. */
+  runByItself(): Promise<AuditReport | undefined>
   /** The last one this process ran, and when it ended, milliseconds since 1970. */
   readonly last: { readonly report: AuditReport; readonly endedAt: number } | undefined
+  /** The last one says nothing any more. */
+  forget(): void
 }
 
 /** Answers with JSON whose numbers keep every digit. */

@@ -1,13 +1,14 @@
-import type { NatsConnection } from '@nats-io/transport-node'
 import { type Meters, openMeters, type Report } from '../../../shared/runtime/meters.ts'
 import type { Durability } from '../../../shared/sdk/broker/server.ts'
 import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
 import { PeltonError } from '../../../shared/sdk/errors.ts'
+import type { OpsStore } from '../dead-letters/store.ts'
 import type { Audits } from '../http/parts.ts'
 import { ended } from '../replay/task.ts'
 import {
   type Figures,
   figureDeadLetters,
+  figureTasks,
   isDurabilityMet,
   limitsUsed,
   rarely,
@@ -17,13 +18,15 @@ import type { HostedReplays } from './hosted-replays.ts'
 import type { Watch } from './watch.ts'
 
 export interface GaugesDeps {
-  readonly connection: NatsConnection
+  readonly store: Pick<OpsStore, 'connection' | 'keyValue'>
   /** False while there is no connection: nobody is to wait for an answer then. */
   readonly isReachable: () => boolean
   readonly watch: Watch
   readonly replays: HostedReplays
   readonly audits: Audits
   readonly durability: Durability
+  /** Where the server's monitoring is, when it is known: it is another one after a restart of the server. */
+  readonly monitorUrl: () => Promise<string | undefined>
 }
 
 /** One reading of the metrics asks for all of them: they share what was read. */
@@ -33,11 +36,12 @@ const SLOW_MS = 60_000
 /** The metrics of control. Nothing is read from the broker until somebody asks for them. */
 export function openControlGauges(deps: GaugesDeps): void {
   const meters = openMeters('control')
-  const figures = rarely(FRESH_MS, () => reachable(deps, () => readFigures(deps.connection)))
+  const figures = rarely(FRESH_MS, () => reachable(deps, () => readFigures(deps.store.connection)))
   openStreamGauges(meters, figures)
   openConsumerGauges(meters, figures)
   openWatchGauges(meters, deps)
   openWorkGauges(meters, deps)
+  openReplayGauges(meters, deps)
 }
 
 async function reachable<Value>({ isReachable }: GaugesDeps, read: () => Promise<Value>): Promise<Value> {
@@ -121,12 +125,15 @@ function openWatchGauges(meters: Meters, { watch }: GaugesDeps): void {
 }
 
 function openWorkGauges(meters: Meters, deps: GaugesDeps): void {
-  const { connection, audits, replays, durability } = deps
+  const { audits, durability, monitorUrl } = deps
+  const { connection } = deps.store
   const letters = rarely(SLOW_MS, () => reachable(deps, () => figureDeadLetters(connection)))
   gauge(meters, 'deadLetters', async (report) => {
     for (const { model, reason, count } of await letters()) report(count, { model, reason })
   })
-  const met = rarely(SLOW_MS, () => reachable(deps, () => isDurabilityMet(connection, durability)))
+  const met = rarely(SLOW_MS, () =>
+    reachable(deps, async () => isDurabilityMet({ connection, monitorUrl: await monitorUrl() }, durability)),
+  )
   gauge(meters, 'durabilityMet', async (report) => {
     const isMet = await met()
     if (isMet !== undefined) report(isMet ? 1 : 0)
@@ -139,6 +146,10 @@ function openWorkGauges(meters: Meters, deps: GaugesDeps): void {
     if (audits.last !== undefined)
       report(lost.reduce((sum, [first, last]) => sum + last - first + 1, 0) + lostRetries.length)
   })
+}
+
+function openReplayGauges(meters: Meters, deps: GaugesDeps): void {
+  const { replays, store, watch } = deps
   meters.gauge('replayEvents', (report) => {
     const sums = { predicted: 0, failed: 0, superseded: 0, under_way: 0, left: 0 }
     for (const { task, inFlight } of replays.running) {
@@ -153,5 +164,10 @@ function openWorkGauges(meters: Meters, deps: GaugesDeps): void {
       )
     }
     for (const [state, count] of Object.entries(sums)) report(count, { state })
+  })
+  const tasks = rarely(SLOW_MS, () => reachable(deps, () => figureTasks(store.keyValue)))
+  gauge(meters, 'replayTasks', async (report) => {
+    if (!watch.isLeader) return // tasks are everybody's: several would count each several times
+    for (const [state, count] of await tasks()) report(count, { state })
   })
 }

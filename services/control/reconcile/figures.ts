@@ -5,7 +5,9 @@ import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
 import { type StreamInfo, streamInfo } from '../../../shared/sdk/jetstream/api.ts'
 import { browseDeadLetters } from '../dead-letters/browse.ts'
 import { type DeadLetterGroup, groupDeadLetters } from '../dead-letters/groups.ts'
-import { checkDurability } from '../doctor/durability-check.ts'
+import { type DurabilityBroker, isMet, readPromised, readSyncMs } from '../doctor/durability-check.ts'
+import type { KeyValue } from '../replay/key-value.ts'
+import { ACTIVE_STATES, listTasks } from '../replay/task.ts'
 import { countSubjects, type ListedConsumer, listConsumers } from '../status/snapshot.ts'
 
 /** A consumer and the stream it reads. */
@@ -90,14 +92,21 @@ export function foldGroups(
   return [...folded.values()]
 }
 
+/** Replay tasks that are not over, by state; a state that none is in counts none. */
+export async function figureTasks(keyValue: KeyValue): Promise<ReadonlyMap<string, number>> {
+  const tasks = await listTasks(keyValue)
+  return new Map(ACTIVE_STATES.map((state) => [state, tasks.filter((task) => task.state === state).length]))
+}
+
 /** Whether the broker keeps what `PELTON_DURABILITY` promises; undefined where it cannot be read. */
 export async function isDurabilityMet(
-  connection: NatsConnection,
+  broker: DurabilityBroker,
   asked: Durability,
 ): Promise<boolean | undefined> {
-  const findings = await checkDurability({ connection }, asked)
-  if (findings.some(({ level }) => level === 'warn' || level === 'fail')) return false
-  return findings.length > 0 && findings.every(({ level }) => level === 'ok') ? true : undefined
+  const streams = await readPromised(broker.connection)
+  if (streams === undefined) return undefined
+  const known = isMet({ ...streams, syncMs: undefined }, asked)
+  return known ?? isMet({ ...streams, syncMs: await readSyncMs(broker) }, asked)
 }
 
 /** Reads something at most every so often; who asks in between gets the same. A failure is read again at once. */

@@ -6,14 +6,19 @@ import {
   halt,
   type ReplayChange,
   type ReplayRequest,
+  type ReplayRun,
   type RunningReplay,
   resume,
   start,
 } from '../replay/replays.ts'
 import type { ReplayProgress } from '../replay/runner.ts'
-import { type ReplayTask, readTask } from '../replay/task.ts'
+import { isOver, type ReplayTask, readTask } from '../replay/task.ts'
 
-/** A replay that runs in a control service. The record outlives the process: another one goes on with it. */
+/**
+ * Says that a run of a replay is one of a control service: another one may go on with it. Its key names the task and
+ * its `runner`, and it is written before the task is: a task whose runner no record names is run by somebody else, such
+ * as the command line, and never taken over.
+ */
 interface Hosted {
   /** The operator who started or resumed it here. */
   readonly by: string
@@ -39,7 +44,13 @@ export interface HostedReplays {
   drain(): Promise<void>
 }
 
-const keyOf = (id: string): string => `hosted.${id}`
+const PREFIX = 'hosted'
+const keyOf = (id: string, runner: string): string => `${PREFIX}.${id}.${runner}`
+/**
+ * A record that does not fit its task is one of a process that is about to write the task, or one that is of no use any
+ * more: the task was never made, is run by somebody else since, or was paused by somebody. After so long it is the latter.
+ */
+const GRACE_MS = 10_000
 
 export function createHostedReplays(store: OpsStore, log: Logger, name: string): HostedReplays {
   return new Replays(store, log, name)
@@ -52,6 +63,8 @@ class Replays implements HostedReplays {
   readonly #draining = new AbortController()
   readonly #progress = new Map<string, ReplayProgress>()
   readonly #ended = new Set<Promise<void>>()
+  /** Records that do not fit their tasks, and since when, by our own clock. */
+  #misfits: ReadonlyMap<string, number> = new Map()
   #adopting: Promise<void> | undefined
 
   constructor(store: OpsStore, log: Logger, name: string) {
@@ -66,21 +79,23 @@ class Replays implements HostedReplays {
 
   async start(request: ReplayRequest, by: string) {
     this.#refuseWhenDraining()
-    const { plan, running } = await start(this.#store, request, { by, ...this.#run() })
-    if (running !== undefined) await this.#host(running, by)
+    const { plan, running } = await start(this.#store, request, { by, ...this.#run(by) })
+    if (running !== undefined) this.#host(running, by)
     return { plan, task: running?.task }
   }
 
   async resume(id: string, by: string, change: ReplayChange): Promise<ReplayTask> {
     this.#refuseWhenDraining()
-    const running = await resume(this.#store, id, { by, change, ...this.#run() })
-    await this.#host(running, by)
+    const running = await resume(this.#store, id, { by, change, ...this.#run(by) })
+    this.#host(running, by)
     return running.task
   }
 
   async halt(id: string, state: 'paused' | 'cancelled', by: string): Promise<ReplayTask> {
-    await readTask(this.#store.keyValue, id)
-    await this.#forget(id) // from now on nobody goes on with it by itself
+    const { keyValue } = this.#store
+    await readTask(keyValue, id)
+    // From now on nobody goes on with it by itself.
+    for await (const { key } of keyValue.list(`${PREFIX}.${id}`)) await this.#forget(key)
     return halt(this.#store, id, state, { by, signal: this.#draining.signal })
   }
 
@@ -98,55 +113,60 @@ class Replays implements HostedReplays {
     await Promise.all(this.#ended)
   }
 
-  #run() {
-    const onProgress = (progress: ReplayProgress): void => {
-      this.#progress.set(progress.task.id, progress)
+  /** How a task is taken here: with a record that is there first. Where it then is not taken, the record is a misfit. */
+  #run(by: string): Omit<ReplayRun, 'by'> {
+    return {
+      signal: this.#draining.signal,
+      onProgress: (progress) => void this.#progress.set(progress.task.id, progress),
+      onTake: (id, runner) => this.#keep(keyOf(id, runner), { by }),
     }
-    return { signal: this.#draining.signal, onProgress }
   }
 
-  async #host(running: RunningReplay, by: string): Promise<void> {
+  #host(running: RunningReplay, by: string): void {
     const { id } = running.task
     this.#progress.set(id, { task: running.task, inFlight: 0, rate: 0, etaMs: undefined })
-    const kept = this.#keep(id, { by })
-    // A short one may be over before it is kept: what is forgotten then must not be written afterwards.
-    const ended: Promise<void> = Promise.all([running.ended, kept])
-      .then(([task]) => this.#conclude(task, by))
+    const ended: Promise<void> = running.ended
+      .then((task) => this.#conclude(task, by))
       .catch((error: unknown) => this.#log.warn({ err: error, task: id }, 'a replay stopped'))
       .finally(() => {
         this.#progress.delete(id)
         this.#ended.delete(ended)
       })
     this.#ended.add(ended)
-    await kept
   }
 
   async #conclude(task: ReplayTask, by: string): Promise<void> {
     const { id, state, note } = task
     this.#log.info({ task: id, state, counts: task.counts }, `replay ${state}: ${note}`)
+    const key = keyOf(id, task.runner)
     if (state === 'paused' && this.#draining.signal.aborted) {
-      const isWanted = (await this.#store.keyValue.get<Hosted>(keyOf(id))) !== undefined
-      if (isWanted) await this.#keep(id, { by, drainedAt: task.updatedAt })
-    } else await this.#forget(id)
+      const isWanted = (await this.#store.keyValue.get<Hosted>(key)) !== undefined
+      if (isWanted) await this.#keep(key, { by, drainedAt: task.updatedAt })
+    } else await this.#forget(key)
   }
 
   async #adoptAll(): Promise<void> {
-    const hosted: { readonly id: string; readonly value: Hosted }[] = []
-    for await (const { key, value } of this.#store.keyValue.list<Hosted>('hosted'))
-      hosted.push({ id: key.slice('hosted.'.length), value })
-    for (const { id, value } of hosted) {
+    const hosted: { readonly key: string; readonly value: Hosted }[] = []
+    for await (const { key, value } of this.#store.keyValue.list<Hosted>(PREFIX)) hosted.push({ key, value })
+    const misfits = new Map<string, number>()
+    for (const { key, value } of hosted) {
       if (this.#draining.signal.aborted) return
-      if (!this.#progress.has(id)) await this.#adoptOne(id, value)
+      const [, id = '', runner] = key.split('.')
+      const task = (await this.#store.keyValue.get<ReplayTask>(`task.${id}`))?.value
+      if (task !== undefined && isOver(task)) await this.#forget(key)
+      else if (task !== undefined && fits(task, runner, value)) {
+        if (!this.#progress.has(id)) await this.#adoptOne(id, key, value)
+      } else misfits.set(key, this.#misfits.get(key) ?? performance.now())
     }
+    this.#misfits = misfits
+    for (const [key, since] of misfits) if (performance.now() - since >= GRACE_MS) await this.#forget(key)
   }
 
-  async #adoptOne(id: string, { by, drainedAt }: Hosted): Promise<void> {
-    const task = await this.#store.keyValue.get<ReplayTask>(`task.${id}`)
-    const { state = 'cancelled', updatedAt } = task?.value ?? {}
-    if (state === 'done' || state === 'cancelled' || (state === 'paused' && drainedAt !== updatedAt))
-      return this.#forget(id) // over, or paused by somebody: theirs to resume
+  async #adoptOne(id: string, key: string, { by }: Hosted): Promise<void> {
     try {
-      await this.#host(await resume(this.#store, id, { by: this.#name, ...this.#run() }), by)
+      const running = await resume(this.#store, id, { by: this.#name, ...this.#run(by) })
+      this.#host(running, by)
+      await this.#forget(key)
       this.#log.info({ task: id }, 'goes on with a replay whose control service ended')
     } catch (thrown) {
       // Another control service runs it, or was faster.
@@ -154,17 +174,17 @@ class Replays implements HostedReplays {
     }
   }
 
-  async #keep(id: string, hosted: Hosted): Promise<void> {
+  async #keep(key: string, hosted: Hosted): Promise<void> {
     const { keyValue } = this.#store
     for (;;) {
-      const present = await keyValue.get(keyOf(id))
-      if ((await keyValue.put(keyOf(id), hosted, present?.revision ?? 0)) !== undefined) return
+      const present = await keyValue.get(key)
+      if ((await keyValue.put(key, hosted, present?.revision ?? 0)) !== undefined) return
     }
   }
 
-  async #forget(id: string): Promise<void> {
-    const present = await this.#store.keyValue.get(keyOf(id))
-    if (present !== undefined) await this.#store.keyValue.remove(keyOf(id), present.revision)
+  async #forget(key: string): Promise<void> {
+    const present = await this.#store.keyValue.get(key)
+    if (present !== undefined) await this.#store.keyValue.remove(key, present.revision)
   }
 
   #refuseWhenDraining(): void {
@@ -173,4 +193,9 @@ class Replays implements HostedReplays {
       remedy: 'Ask again once it runs, or use `pelton replay`.',
     })
   }
+}
+
+/** Whether a control service is to go on with a task: it was running there, or was paused in order to stop it. */
+function fits(task: ReplayTask, runner: string | undefined, { drainedAt }: Hosted): boolean {
+  return task.runner === runner && (task.state === 'running' || task.updatedAt === drainedAt)
 }

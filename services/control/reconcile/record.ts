@@ -50,14 +50,15 @@ export const EMPTY_RECORD: WatchRecord = {
   acts: [],
 }
 
-const KEY = 'watch.record'
+/** Key of the record in the bucket `pelton-replays`. */
+export const WATCH_KEY = 'watch.record'
 const MAX_ACTS = 100
 /** A holder that missed so many looks, and was silent for so long, is gone. */
 const MISSED_LOOKS = 3
 const LEAST_SILENCE_MS = 3_000
 
 export function readRecord(keyValue: KeyValue): Promise<KeptValue<WatchRecord> | undefined> {
-  return keyValue.get<WatchRecord>(KEY)
+  return keyValue.get<WatchRecord>(WATCH_KEY)
 }
 
 /** @returns the new revision, or `undefined` when another control service wrote since: it watches now */
@@ -66,7 +67,7 @@ export function keepRecord(
   record: WatchRecord,
   expected: number,
 ): Promise<number | undefined> {
-  return keyValue.put(KEY, { ...record, acts: record.acts.slice(-MAX_ACTS) }, expected)
+  return keyValue.put(WATCH_KEY, { ...record, acts: record.acts.slice(-MAX_ACTS) }, expected)
 }
 
 /** What this process saw of the record when it last changed, by its own clock. */

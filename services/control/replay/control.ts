@@ -25,11 +25,13 @@ export interface Control {
   /** The operator. */
   readonly by: string
   readonly now: () => Date
+  /** Awaited right before a task is written that names `runner`, of this process, as the one that runs it. */
+  readonly onTake?: ((id: string, runner: string) => Promise<void>) | undefined
 }
 
 /** Makes a task, taken by this process. */
 export async function createTask(
-  { keyValue, by, now }: Control,
+  { keyValue, by, now, onTake }: Control,
   filter: DeadLetterFilter,
   options: ReplayOptions,
   plan: Pick<ReplayPlan, 'sent' | 'upTo'>,
@@ -51,6 +53,7 @@ export async function createTask(
     counted: [],
     events: [],
   }
+  await onTake?.(task.id, task.runner)
   const kept = await keepTask(keyValue, withEvent(task, by, 'started', at), 0)
   if (kept === undefined) throw busy(task.id)
   return kept
@@ -64,7 +67,7 @@ export async function createTask(
  * @throws PeltonError `conflict` when another process runs it, or when it is over
  */
 export async function takeTask(
-  { keyValue, by, now }: Control,
+  { keyValue, by, now, onTake }: Control,
   id: string,
   change: Partial<Pick<ReplayOptions, 'rate' | 'rampSeconds' | 'inFlight' | 'maxFailureShare'>> = {},
   wish?: 'paused' | 'cancelled',
@@ -83,6 +86,7 @@ export async function takeTask(
     ...(wish !== undefined && { wish: { state: wish, by } }),
   }
   const what = state === 'paused' ? 'resumed' : 'resumed: the process that ran it was gone'
+  await onTake?.(id, taken.runner)
   const kept = await keepTask(keyValue, withEvent(taken, by, what, now()), present.revision)
   if (kept === undefined) throw busy(id)
   return kept

@@ -35,12 +35,20 @@ export interface KeyValue {
   list<Value>(prefix: string): AsyncGenerator<KeptValue<Value>>
 }
 
+const subject = (key: string): string => `$KV.${BUCKET}.${key}`
+
+/** The value of a key, asked for once. @throws PeltonError `broker-unavailable`, ApiRefusal without the bucket */
+export async function readValue<Value>(
+  connection: NatsConnection,
+  key: string,
+): Promise<KeptValue<Value> | undefined> {
+  const copy = await lastOfSubject(connection, STREAM, subject(key))
+  return copy && { key, revision: copy.sequence, value: parse<Value>(key, copy.body) }
+}
+
 export function openKeyValue(connection: NatsConnection, window: PublishWindow): KeyValue {
-  const subject = (key: string): string => `$KV.${BUCKET}.${key}`
-  const get = async <Value>(key: string): Promise<KeptValue<Value> | undefined> => {
-    const copy = await patiently(() => lastOfSubject(connection, STREAM, subject(key)))
-    return copy && { key, revision: copy.sequence, value: parse<Value>(key, copy.body) }
-  }
+  const get = <Value>(key: string): Promise<KeptValue<Value> | undefined> =>
+    patiently(() => readValue<Value>(connection, key))
   const ask = async (key: string, body: Uint8Array, expected: number): Promise<number | undefined> => {
     const headers: readonly HeaderEntry[] = [
       [HEADERS.expectedStream, STREAM],

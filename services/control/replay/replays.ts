@@ -13,6 +13,11 @@ export interface ReplayRun {
   readonly signal: AbortSignal
   /** Told five times a second. @default nobody */
   readonly onProgress?: (progress: ReplayProgress) => void
+  /**
+   * Awaited right before the task is written with `runner`, of this process, as the one that runs it: whatever ends the
+   * process from then on, what was written here says who it was.
+   */
+  readonly onTake?: (id: string, runner: string) => Promise<void>
 }
 
 export interface ReplayRequest {
@@ -66,7 +71,7 @@ export async function start(
   const found = await planReplay(store.connection, filter, whole)
   run.onPlan?.(found)
   if (found.sent === 0 || run.signal.aborted) return { plan: found, running: undefined }
-  const kept = await createTask(control(store, run.by), filter, whole, found)
+  const kept = await createTask(control(store, run), filter, whole, found)
   return { plan: found, running: work(store, kept, run) }
 }
 
@@ -80,7 +85,7 @@ export async function resume(
   id: string,
   run: ReplayRun & { readonly change?: ReplayChange },
 ): Promise<RunningReplay> {
-  return work(store, await takeTask(control(store, run.by), id, run.change), run)
+  return work(store, await takeTask(control(store, run), id, run.change), run)
 }
 
 /**
@@ -95,7 +100,7 @@ export async function halt(
   state: 'paused' | 'cancelled',
   run: ReplayRun,
 ): Promise<ReplayTask> {
-  const mine = control(store, run.by)
+  const mine = control(store, run)
   const obeyed = await askFor(mine, id, state)
   return obeyed ?? work(store, await takeTask(mine, id, {}, state), run).ended
 }
@@ -105,6 +110,6 @@ function work(store: OpsStore, kept: KeptTask, { signal, onProgress }: ReplayRun
   return { task: kept.value, ended: runReplay(deps, kept) }
 }
 
-function control({ keyValue }: OpsStore, by: string): Control {
-  return { keyValue, by, now: () => new Date() }
+function control({ keyValue }: OpsStore, { by, onTake }: ReplayRun): Control {
+  return { keyValue, by, now: () => new Date(), onTake }
 }

@@ -1,0 +1,51 @@
+import type { NatsConnection } from '@nats-io/transport-node'
+import type { Alert } from '../reconcile/alert.ts'
+import { EMPTY_RECORD, WATCH_KEY, type WatchRecord } from '../reconcile/record.ts'
+import { readValue } from '../replay/key-value.ts'
+
+/** What the control service that watches has found. */
+export interface Watched {
+  /** Whether a control service looks: else the rest is what the last one saw. */
+  readonly isWatched: boolean
+  /** When it last looked, RFC 3339, by the broker's clock; empty before the first look. */
+  readonly lookedAt: string
+  readonly alerts: readonly Alert[]
+}
+
+/**
+ * Reads what the watch wrote down.
+ *
+ * @param now by the broker's clock, milliseconds since 1970
+ * @returns undefined where it may not be read
+ */
+export async function readWatched(connection: NatsConnection, now: number): Promise<Watched | undefined> {
+  try {
+    const kept = await readValue<WatchRecord>(connection, WATCH_KEY)
+    return judgeWatched(kept?.value ?? EMPTY_RECORD, now)
+  } catch {
+    return undefined // streams and consumers are told without it
+  }
+}
+
+/** A look takes time: only several that did not come say that nobody looks. */
+const MISSED_LOOKS = 3
+const LEAST_SILENCE_MS = 10_000
+
+/** Whether what the record says is of now. Pure. */
+export function judgeWatched({ holder, at, everyMs, alerts }: WatchRecord, now: number): Watched {
+  const silenceMs = now - Date.parse(at)
+  const isWatched = holder !== '' && silenceMs < Math.max(LEAST_SILENCE_MS, MISSED_LOOKS * everyMs)
+  return { isWatched, lookedAt: at, alerts }
+}
+
+/** For people: whether somebody watches, and each alert with what to do. */
+export function watchedLines(watched: Watched | undefined): readonly string[] {
+  if (watched === undefined) return []
+  const { isWatched, lookedAt, alerts } = watched
+  const since = lookedAt === '' ? '' : ` since ${lookedAt}`
+  const lines = isWatched ? [] : [`no control service watches${since}: start \`pelton control\``]
+  if (isWatched && alerts.length === 0) lines.push('the watch finds nothing wrong')
+  for (const { kind, about, since: began, text, remedy } of alerts)
+    lines.push(`${kind} ${about}, since ${began}: ${text}`, `  ${remedy}`)
+  return lines
+}

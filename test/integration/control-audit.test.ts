@@ -1,0 +1,149 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { NatsConnection } from '@nats-io/transport-node'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { HEADERS } from '../../shared/sdk/contract/headers.ts'
+import { subjects } from '../../shared/sdk/contract/subjects.ts'
+import { STREAMS } from '../../shared/sdk/contract/topology.ts'
+import { requestApi } from '../../shared/sdk/jetstream/api.ts'
+import { PublishWindow } from '../../shared/sdk/jetstream/publish-window.ts'
+import { startTestBroker, type TestBroker } from '../kit/broker.ts'
+import { type ControlProcess, startControl } from './control-process.ts'
+
+const PATIENT = { timeout: 60_000, interval: 50 }
+const OFTEN = { PELTON_AUDIT_EVERY_MS: '1000' }
+
+let broker: TestBroker
+let connection: NatsConnection
+let window: PublishWindow
+let dataDir: string
+let controls: ControlProcess[]
+
+beforeEach(async () => {
+  controls = []
+  dataDir = await mkdtemp(join(tmpdir(), 'pelton-control-'))
+  broker = await startTestBroker()
+  connection = await broker.connect()
+  await broker.provision()
+  window = new PublishWindow(connection)
+})
+
+afterEach(async () => {
+  for (const { kill } of controls) kill('SIGKILL')
+  await Promise.all(controls.map(({ ended }) => ended))
+  window.close()
+  await broker.stop()
+  await rm(dataDir, { recursive: true, force: true })
+})
+
+async function control(env: NodeJS.ProcessEnv = {}): Promise<ControlProcess> {
+  const started = await startControl({ url: broker.url, dataDir, env })
+  controls.push(started)
+  return started
+}
+
+async function publish(count: number): Promise<void> {
+  for (let index = 0; index < count; index++) {
+    const reply = await window.publish({
+      subject: subjects.feature({ pool: 'default', model: 'm', lane: 'normal' }),
+      headers: [
+        [HEADERS.id, `event-${index}`],
+        [HEADERS.source, 'test'],
+      ],
+      body: Buffer.from('{"features": {}}'),
+    })
+    expect(reply.kind).toBe('stored')
+  }
+}
+
+const lastAudit = (process: ControlProcess) => process.call('GET', '/v1/audit')
+
+/** Waits for an audit that ended after another. */
+async function auditAfter(process: ControlProcess, earlier = '') {
+  return vi.waitFor(async () => {
+    const { status, json } = await lastAudit(process)
+    expect(status).toBe(200)
+    expect(json.endedAt > earlier).toBe(true)
+    return json
+  }, PATIENT)
+}
+
+async function metric(process: ControlProcess, name: string): Promise<number | undefined> {
+  const text = await (await fetch(`${process.address}/metrics`)).text()
+  const line = text.split('\n').find((each) => each.startsWith(name))
+  return line === undefined ? undefined : Number(line.split(' ').at(-1))
+}
+
+const warnings = ({ log }: ControlProcess, text: string) =>
+  log.filter(({ msg, level }) => String(msg).includes(text) && (level === 'warn' || level === 40))
+
+describe('a control service that audits by itself', () => {
+  test('says what it found as of an audit that was asked for, and refuses nobody because of it', async () => {
+    await publish(3)
+    const process = await control(OFTEN)
+    const clean = await auditAfter(process)
+    expect(clean.report).toMatchObject({ clean: true, waiting: 3, lost: [] })
+    expect(await metric(process, 'pelton_audit_lost')).toBe(0)
+    expect(await metric(process, 'pelton_audit_last_clean_timestamp_seconds')).toBeGreaterThan(1.7e9)
+    await requestApi(connection, `STREAM.MSG.DELETE.${STREAMS.features}`, { seq: 2 })
+    await vi.waitFor(
+      async () =>
+        expect((await lastAudit(process)).json.report).toMatchObject({ clean: false, lost: [[2, 2]] }),
+      PATIENT,
+    )
+    expect(await metric(process, 'pelton_audit_lost')).toBe(1)
+    expect(warnings(process, 'audit: 1 without an outcome')).not.toEqual([])
+    // An alarm is looked at for 2.5 s: most of the time one runs.
+    for (let round = 0; round < 3; round++)
+      expect((await process.call('POST', '/v1/audit')).json).toMatchObject({ clean: false })
+    const both = await Promise.all([0, 1].map(() => process.call('POST', '/v1/audit')))
+    expect(both.map(({ status }) => status).sort()).toEqual([200, 409])
+  })
+
+  test('goes on, and says so, when an audit cannot be ended', async () => {
+    const process = await control(OFTEN)
+    await auditAfter(process)
+    await requestApi(connection, `STREAM.DELETE.${STREAMS.ledger}`)
+    await vi.waitFor(
+      () => expect(warnings(process, 'an audit could not be ended').length).toBeGreaterThan(1),
+      PATIENT,
+    )
+    await broker.provision()
+    await auditAfter(process, (await lastAudit(process)).json.endedAt)
+  })
+
+  test('does so never when it is told so; what is asked for is kept', async () => {
+    const process = await control({ PELTON_AUDIT_EVERY_MS: '0' })
+    const looks = async (): Promise<string> => (await process.call('GET', '/v1/watch')).json.lookedAt
+    await vi.waitFor(async () => expect(await looks()).not.toBe(''), PATIENT)
+    const first = await looks()
+    await vi.waitFor(
+      async () => expect(Date.parse(await looks())).toBeGreaterThan(Date.parse(first) + 3_000),
+      PATIENT,
+    )
+    const none = await lastAudit(process)
+    expect(none.status).toBe(404)
+    expect(none.headers.get('content-type')).toMatch(/^application\/problem\+json/)
+    expect(await metric(process, 'pelton_audit_lost')).toBeUndefined()
+    const asked = await process.call('POST', '/v1/audit')
+    expect((await lastAudit(process)).json.report).toEqual(asked.json)
+  })
+})
+
+describe('several control services', () => {
+  test('leave the audit to the one that watches; one that no longer does forgets its own', async () => {
+    const first = await control({ ...OFTEN, PELTON_CONTROL_NAME: 'first' })
+    await auditAfter(first)
+    const second = await control({ ...OFTEN, PELTON_CONTROL_NAME: 'second' })
+    const { endedAt } = (await lastAudit(first)).json
+    await auditAfter(first, endedAt)
+    expect((await lastAudit(second)).status).toBe(404)
+    process.kill(first.pid, 'SIGSTOP')
+    await auditAfter(second)
+    process.kill(first.pid, 'SIGCONT')
+    await vi.waitFor(async () => expect((await lastAudit(first)).status).toBe(404), PATIENT)
+    expect(await metric(first, 'pelton_audit_lost')).toBeUndefined()
+    expect(await metric(second, 'pelton_audit_lost')).toBe(0)
+  })
+})

@@ -1,0 +1,137 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { NatsConnection } from '@nats-io/transport-node'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { readMonitorUrl } from '../../services/control/broker.ts'
+import { openStore } from '../../services/control/dead-letters/store.ts'
+import { readSyncMs } from '../../services/control/doctor/durability-check.ts'
+import { isDurabilityMet } from '../../services/control/reconcile/figures.ts'
+import { createTask } from '../../services/control/replay/control.ts'
+import { DEFAULT_OPTIONS } from '../../services/control/replay/replays.ts'
+import { keepTask, type ReplayState } from '../../services/control/replay/task.ts'
+import { HEADERS } from '../../shared/sdk/contract/headers.ts'
+import { subjects } from '../../shared/sdk/contract/subjects.ts'
+import { startTestBroker, type TestBroker } from '../kit/broker.ts'
+import { runCli } from './cli-process.ts'
+import { type ControlProcess, startControl } from './control-process.ts'
+
+const PATIENT = { timeout: 60_000, interval: 50 }
+
+let broker: TestBroker
+let connection: NatsConnection
+let dataDir: string
+let controls: ControlProcess[]
+
+beforeEach(async () => {
+  controls = []
+  dataDir = await mkdtemp(join(tmpdir(), 'pelton-control-'))
+  broker = await startTestBroker()
+  connection = await broker.connect()
+  await broker.provision()
+})
+
+afterEach(async () => {
+  for (const { kill } of controls) kill('SIGKILL')
+  await Promise.all(controls.map(({ ended }) => ended))
+  await broker.stop()
+  await rm(dataDir, { recursive: true, force: true })
+})
+
+/** Waits until it has looked. */
+async function control(env: NodeJS.ProcessEnv = {}): Promise<ControlProcess> {
+  const started = await startControl({ url: broker.url, dataDir, env })
+  controls.push(started)
+  await vi.waitFor(
+    async () => expect((await started.call('GET', '/v1/watch')).json.lookedAt).not.toBe(''),
+    PATIENT,
+  )
+  return started
+}
+
+/** Lines of a metric, without the name of the instrument's scope. */
+async function series({ address }: ControlProcess, name: string): Promise<readonly string[]> {
+  const text = await (await fetch(`${address}/metrics`)).text()
+  return text.split('\n').filter((line) => line.startsWith(name))
+}
+
+async function addTask(state: ReplayState): Promise<void> {
+  const store = openStore(connection)
+  const mine = { keyValue: store.keyValue, by: 'ops', now: () => new Date() }
+  const { value, revision } = await createTask(mine, {}, DEFAULT_OPTIONS, { sent: 1, upTo: 1 })
+  expect(await keepTask(store.keyValue, { ...value, state }, revision)).toBeDefined()
+  store.close()
+}
+
+describe('pelton_replay_tasks', () => {
+  test('is zero where there are none', async () => {
+    const lines = await series(await control(), 'pelton_replay_tasks{')
+    expect(lines).toHaveLength(2)
+    for (const state of ['running', 'paused'])
+      expect(lines).toContainEqual(expect.stringMatching(new RegExp(`state="${state}".* 0$`)))
+  })
+
+  test('counts tasks that are not over, of the one that watches only', async () => {
+    for (const state of ['paused', 'paused', 'running', 'done', 'cancelled'] as const) await addTask(state)
+    const first = await control()
+    const lines = await series(first, 'pelton_replay_tasks{')
+    expect(lines).toContainEqual(expect.stringMatching(/state="paused".* 2$/))
+    expect(lines).toContainEqual(expect.stringMatching(/state="running".* 1$/))
+    expect(await series(await control(), 'pelton_replay_tasks{')).toEqual([])
+  })
+})
+
+describe('pelton_durability_met', () => {
+  test('is 0 for one copy where power is asked, without a look at the server', async () => {
+    const process = await control({ PELTON_DURABILITY: 'power' })
+    expect(await series(process, 'pelton_durability_met')).toEqual([expect.stringMatching(/ 0$/)])
+    expect(await isDurabilityMet({ connection, monitorUrl: 'http://127.0.0.1:1' }, 'power')).toBe(false)
+  })
+
+  test('is 1 where only the end of processes is to be survived', async () => {
+    expect(await series(await control(), 'pelton_durability_met')).toEqual([expect.stringMatching(/ 1$/)])
+  })
+
+  test('goes by the monitoring of the server of `pelton up`, and of no other', async () => {
+    const env = { PELTON_DATA: broker.dataDir }
+    const monitorUrl = await readMonitorUrl(broker.url, env)
+    expect(monitorUrl).toBe(broker.monitorUrl)
+    expect(await readMonitorUrl('nats://127.0.0.1:1', env)).toBeUndefined()
+    expect(await readMonitorUrl(broker.url, { PELTON_DATA: dataDir })).toBeUndefined()
+    expect(await readSyncMs({ connection, monitorUrl })).toBe(120_000)
+    expect(await readSyncMs({ connection })).toBeUndefined()
+  })
+})
+
+describe('pelton status', () => {
+  test('shows what the watch finds, and whether anybody watches', async () => {
+    const env = { PELTON_NATS_URL: broker.url }
+    const before = await runCli(['status', '--json'], { env })
+    expect(before.json()[0].watch).toEqual({ isWatched: false, lookedAt: '', alerts: [] })
+    const process = await control({ PELTON_UNSERVED_MS: '300' })
+    expect((await runCli(['status'], { env })).out).toContain('the watch finds nothing wrong')
+    const store = openStore(connection)
+    await store.window.publish({
+      subject: subjects.feature({ pool: 'gpu', model: 'm', lane: 'normal' }),
+      headers: [
+        [HEADERS.id, 'event'],
+        [HEADERS.source, 'test'],
+      ],
+      body: Buffer.from('{}'),
+    })
+    store.close()
+    await vi.waitFor(
+      async () => expect((await process.call('GET', '/v1/watch')).json.alerts).toHaveLength(1),
+      PATIENT,
+    )
+    const [{ watch }] = (await runCli(['status', '--json'], { env })).json()
+    expect(watch).toMatchObject({ isWatched: true, alerts: [{ kind: 'unserved-pool', about: 'gpu' }] })
+    expect((await runCli(['status'], { env })).out).toMatch(
+      /unserved-pool gpu, since .*\n {2}.*pelton provision/,
+    )
+    process.kill()
+    expect(await process.ended).toBe(0)
+    const after = (await runCli(['status'], { env })).out
+    expect(after).toMatch(/no control service watches since .*\nunserved-pool gpu/)
+  })
+})

@@ -8,7 +8,8 @@ import { readTraceparent, writeTraceparent } from './trace-context.ts'
  * Makes spans of what the SDK tells on its diagnostics channels:
  *
  * - `publish features.{model}.{lane}` (PRODUCER) for each `publish()`, below the active span, or below the `traceparent`
- *   the event came with. It travels with the event.
+ *   the event came with. It travels with the event. Of an outbox it is `create features.{model}.{lane}`, which ends when
+ *   the event is on disk: it may be sent much later, by another process.
  * - `process results.{model}` (CONSUMER) for each result of a subscriber, from being handed over to being settled, below
  *   the `traceparent` of the result, so that it ends the trace its event began. A result has one event: it may have a
  *   parent, a batch has not.
@@ -36,22 +37,23 @@ function tracePublishing(): () => void {
       span.setAttribute('error.type', (error as { readonly code?: string }).code ?? 'internal')
     } else if (result !== undefined) {
       span.setAttribute('messaging.message.id', result.id)
-      span.setAttribute('messaging.nats.stream.sequence', result.sequence)
+      if ('sequence' in result) span.setAttribute('messaging.nats.stream.sequence', result.sequence)
     }
     span.end()
   }
   const subscribers = {
     start: (told: PublishTrace): void => {
-      const { event, pool } = told
+      const { event, pool, by } = told
       const lane = event.lane ?? 'normal'
+      const [operation, type] = by === 'outbox' ? ['create', 'create'] : ['publish', 'send']
       const span = tracer.startSpan(
-        `publish features.${event.model}.${lane}`,
+        `${operation} features.${event.model}.${lane}`,
         {
           kind: SpanKind.PRODUCER,
           attributes: {
             'messaging.system': 'nats',
-            'messaging.operation.name': 'publish',
-            'messaging.operation.type': 'send',
+            'messaging.operation.name': operation,
+            'messaging.operation.type': type,
             'messaging.destination.name': `features.${pool}.${event.model}.${lane}`,
             'messaging.destination.template': FEATURES_TEMPLATE,
           },

@@ -5,6 +5,7 @@ import type { EventToPublish } from './event-message.ts'
 import type { StoredResult } from './result.ts'
 
 const event: EventToPublish = { model: 'm', id: 'a', features: { x: 1 }, traceparent: 'own' }
+const given = { event, pool: 'default', by: 'producer' as const }
 const receipt = { token: 't', id: 'a', sequence: 1, duplicate: false, tries: 1 }
 const stops: (() => void)[] = []
 
@@ -34,8 +35,8 @@ function listen(
 describe('tracePublish', () => {
   it('hands the very same event on while nobody listens', async () => {
     let published: EventToPublish | undefined
-    await tracePublish(event, 'default', async (given) => {
-      published = given
+    await tracePublish(given, async (sent) => {
+      published = sent
       return receipt
     })
     expect(published).toBe(event)
@@ -47,19 +48,19 @@ describe('tracePublish', () => {
       trace.traceparent = 'theirs'
       trace.tracestate = 'k=v'
     })
-    const stored = await tracePublish(event, 'default', async (given) => {
-      expect(given).toEqual({ ...event, traceparent: 'theirs', tracestate: 'k=v' })
+    const stored = await tracePublish(given, async (sent) => {
+      expect(sent).toEqual({ ...event, traceparent: 'theirs', tracestate: 'k=v' })
       return receipt
     })
     expect(stored).toBe(receipt)
     expect(told.map(([what]) => what)).toEqual(['start', 'asyncEnd'])
-    expect(told[1]?.[1]).toMatchObject({ event, pool: 'default', result: receipt })
+    expect(told[1]?.[1]).toMatchObject({ ...given, result: receipt })
   })
 
   it('leaves the place of the caller where a listener wrote none', async () => {
     listen([])
-    await tracePublish(event, 'default', async (given) => {
-      expect(given.traceparent).toBe('own')
+    await tracePublish(given, async (sent) => {
+      expect(sent.traceparent).toBe('own')
       return receipt
     })
   })
@@ -68,7 +69,7 @@ describe('tracePublish', () => {
     const told: [string, PublishTrace][] = []
     listen(told)
     const error = new Error('full')
-    await expect(tracePublish(event, 'default', () => Promise.reject(error))).rejects.toBe(error)
+    await expect(tracePublish(given, () => Promise.reject(error))).rejects.toBe(error)
     expect(told.map(([what]) => what)).toEqual(['start', 'error', 'asyncEnd'])
     expect(told.at(-1)?.[1].error).toBe(error)
   })

@@ -3,18 +3,24 @@ import type { EventToPublish } from './event-message.ts'
 import type { Receipt } from './producer.ts'
 import type { StoredResult } from './result.ts'
 
+/** What an outbox says of an event that is on disk. */
+type Kept = Pick<Receipt, 'id' | 'token'> & { readonly position: number }
+
 /**
- * One call of `publish()`, on the tracing channel `pelton:publish` of `node:diagnostics_channel`. Who instruments it
- * writes the place in its trace here at `start`, and it travels with the event.
+ * One call of `publish()`, of a producer or an outbox, on the tracing channel `pelton:publish` of
+ * `node:diagnostics_channel`. Who instruments it writes the place in its trace here at `start`, and it travels with the
+ * event, also when an outbox sends it after a restart.
  */
 export interface PublishTrace {
   readonly event: EventToPublish
   readonly pool: string
+  /** `outbox`: it is kept on disk and sent by itself, whenever the broker is there. */
+  readonly by: 'producer' | 'outbox'
   /** Sent instead of the event's own. */
   traceparent?: string
   tracestate?: string
-  /** From `asyncStart` on, where the event was stored. */
-  readonly result?: Receipt
+  /** From `asyncStart` on, where the event was stored, or kept. */
+  readonly result?: Receipt | Kept
   /** From `error` on, where it was not. */
   readonly error?: unknown
 }
@@ -41,14 +47,13 @@ const handedOver = channel(CHANNELS.result)
 const settled = channel(CHANNELS.settled)
 
 /** Publishes one event by `publish`; told on the channels while somebody listens, else nothing is done. */
-export function tracePublish(
-  event: EventToPublish,
-  pool: string,
-  publish: (event: EventToPublish) => Promise<Receipt>,
-): Promise<Receipt> {
+export function tracePublish<Result extends Receipt | Kept>(
+  { event, ...how }: Pick<PublishTrace, 'event' | 'pool' | 'by'>,
+  publish: (event: EventToPublish) => Promise<Result>,
+): Promise<Result> {
   if (!start.hasSubscribers) return publish(event)
-  const trace: PublishTrace = { event, pool }
-  const publishTraced = (): Promise<Receipt> => {
+  const trace: PublishTrace = { event, ...how }
+  const publishTraced = (): Promise<Result> => {
     const { traceparent, tracestate } = trace
     return publish({
       ...event,

@@ -1,5 +1,6 @@
 import { setMaxListeners } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { tracePublish } from './diagnostics.ts'
 import type { PeltonError } from './errors.ts'
 import { type EventMessage, type EventToPublish, eventMessage } from './event-message.ts'
 import { encodeEntry } from './outbox/entry.ts'
@@ -138,10 +139,12 @@ class LevelOutbox implements Outbox {
     })
   }
 
-  async publish(
-    event: EventToPublish,
-    { signal }: { readonly signal?: AbortSignal } = {},
-  ): Promise<Accepted> {
+  publish(event: EventToPublish, { signal }: { readonly signal?: AbortSignal } = {}): Promise<Accepted> {
+    const { pool } = this.#settings
+    return tracePublish({ event, pool, by: 'outbox' }, (traced) => this.#accept(traced, signal))
+  }
+
+  async #accept(event: EventToPublish, signal: AbortSignal | undefined): Promise<Accepted> {
     this.#checkOpen()
     signal?.throwIfAborted()
     const { source, pool, maxBytes } = this.#settings

@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
+import { channel } from 'node:diagnostics_channel'
 import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -7,16 +8,19 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import type { NatsConnection } from '@nats-io/transport-node'
 import { ClassicLevel } from 'classic-level'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest'
 import { siblingEntry } from '../../shared/runtime/source-entry.ts'
 import { HEADERS, readHeader } from '../../shared/sdk/contract/headers.ts'
 import { decodeEventData } from '../../shared/sdk/contract/open-inference.ts'
 import { STREAMS } from '../../shared/sdk/contract/topology.ts'
+import { CHANNELS, type PublishTrace } from '../../shared/sdk/diagnostics.ts'
 import { PeltonError } from '../../shared/sdk/errors.ts'
 import { requestApi } from '../../shared/sdk/jetstream/api.ts'
 import { type Outbox, type OutboxOptions, openOutbox, type RejectedEvent } from '../../shared/sdk/outbox.ts'
 import { startTestBroker, type TestBroker } from '../kit/broker.ts'
 import { editFeatures, storedFeatures } from './stored-features.ts'
+
+const TRACEPARENT = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'
 
 let broker: TestBroker
 let connection: NatsConnection
@@ -274,6 +278,27 @@ describe('what is kept', () => {
       features: { big: 9_007_199_254_740_993n, missing: null },
     })
     expect([raw?.contentType, [...(raw?.body ?? [])]]).toEqual(['image/png', [0, 255, 128]])
+  })
+
+  test('keeps its place in a trace across a restart', async () => {
+    const told: PublishTrace[] = []
+    const mark = (trace: unknown): void => {
+      told.push(trace as PublishTrace)
+      ;(trace as PublishTrace).traceparent = TRACEPARENT
+    }
+    const beginning = channel(`tracing:${CHANNELS.publish}:start`)
+    beginning.subscribe(mark)
+    onTestFinished(() => void beginning.unsubscribe(mark))
+    const alone = await openAlone()
+    await alone.publish({ model: 'm', id: 'traced', features: { x: 1 } })
+    expect(told).toMatchObject([{ by: 'outbox', pool: 'default', event: { id: 'traced' } }])
+    await alone.close()
+    await restart()
+    const again = await open()
+    await again.flush()
+    const [stored] = await storedFeatures(connection)
+    expect(stored?.headers.get(HEADERS.traceparent)).toBe(TRACEPARENT)
+    expect(told).toHaveLength(1)
   })
 
   test('is refused where it cannot be sent, before anything is written', async () => {

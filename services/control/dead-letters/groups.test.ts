@@ -24,8 +24,21 @@ describe('grouping dead letters', () => {
     ])
   })
 
+  it('counts together what differs by numbers only', async () => {
+    const late = (ms: number) =>
+      entry('a', `passed ${ms} ms ago (ce-expirytime = 2026-11-25T19:16:${ms}.5Z) in version 2`, '2026-01')
+    expect(await groupDeadLetters([late(10), late(10)])).toMatchObject([
+      { count: 2, description: 'passed 10 ms ago (ce-expirytime = 2026-11-25T19:16:10.5Z) in version 2' },
+    ])
+    expect(await groupDeadLetters([late(10), late(11), late(10)])).toMatchObject([
+      { count: 3, description: 'passed # ms ago (ce-expirytime = #) in version #' },
+    ])
+  })
+
   it('counts further descriptions together once there are ten thousand', async () => {
-    const entries = Array.from({ length: 10_005 }, (_item, index) => entry('a', `d${index}`, '2026-01'))
+    const words = (index: number): string =>
+      String(index).replace(/\d/g, (digit) => 'abcdefghij'[Number(digit)] ?? '')
+    const entries = Array.from({ length: 10_005 }, (_item, index) => entry('a', words(index), '2026-01'))
     const groups = await groupDeadLetters(entries)
     expect(groups).toHaveLength(10_001)
     expect(groups[0]).toMatchObject({ count: 5, description: '(other descriptions)' })

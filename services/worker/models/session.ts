@@ -66,6 +66,7 @@ export async function openSession(path: string): Promise<Session> {
   disableRuntimeTelemetry()
   const runtime = await import('onnxruntime-node')
   runtime.env.logLevel = 'fatal'
+  keepHalvesAsBits(runtime)
   const native = await load(runtime, path)
   try {
     const signature = readSignature(native)
@@ -79,6 +80,22 @@ export async function openSession(path: string): Promise<Session> {
   } catch (thrown) {
     await native.release()
     throw thrown
+  }
+}
+
+/**
+ * On a Node that has Float16Array (24 and newer) the runtime's JavaScript makes one of each float16 tensor, and its
+ * native part takes none: "not enough space: expected 4, got 0". It looks for that class once, when it makes its first
+ * tensor; so that is made here, with the class out of sight. Then float16 tensors hold bits, as on older Nodes.
+ */
+function keepHalvesAsBits({ Tensor: NativeTensor }: Runtime): void {
+  const known = Object.getOwnPropertyDescriptor(globalThis, 'Float16Array')
+  if (known === undefined) return
+  Reflect.deleteProperty(globalThis, 'Float16Array')
+  try {
+    new NativeTensor('uint8', new Uint8Array(1), [1])
+  } finally {
+    Object.defineProperty(globalThis, 'Float16Array', known)
   }
 }
 
@@ -153,14 +170,8 @@ function fromRuntime(name: string, value: RuntimeTensor | undefined): Tensor {
       value: value?.type ?? 'nothing',
     })
   }
-  const data = value.data as TensorData // the runtime's arrays are ours, but for float16 on newer Nodes
-  const isHalf = datatype === 'FP16' && !(data instanceof Uint16Array)
-  const held = isHalf ? bitsOf(data as unknown as ArrayBufferView & { length: number }) : data
-  return { name, datatype, shape: value.dims, data: held }
-}
-
-function bitsOf({ buffer, byteOffset, length }: ArrayBufferView & { length: number }): Uint16Array {
-  return new Uint16Array(buffer, byteOffset, length)
+  // The runtime's arrays are ours: the pairs of RUNTIME_TYPES.
+  return { name, datatype, shape: value.dims, data: value.data as TensorData }
 }
 
 /** The runtime's messages carry line breaks, control characters and paths of the machine it was built on. */

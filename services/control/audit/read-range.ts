@@ -85,7 +85,10 @@ async function readOnce(
       const { received, end } = await lane.pull({ batch, maxBytes, idleMs: IDLE_MS, lingerMs: 0 })
       left -= received
       if (hasGap || end === 'lost' || end === 'unavailable') return { reached, isComplete: false }
-      if (received === 0) break // the rest was removed meanwhile
+      if (received > 0) continue
+      const isRestGone =
+        end === 'drained' && (await handedOut(connection, range.stream, reader.name)) === order
+      return { reached, isComplete: isRestGone }
     }
     return { reached, isComplete: true }
   } finally {
@@ -93,6 +96,25 @@ async function readOnce(
     // It would go by itself a little later.
     await requestApi(connection, `CONSUMER.DELETE.${range.stream}.${reader.name}`).catch(() => undefined)
   }
+}
+
+/**
+ * How many messages the broker handed out, by its own count: an empty page is the end only where all of them arrived,
+ * because then the rest was removed meanwhile. `undefined` where it does not say.
+ */
+async function handedOut(
+  connection: NatsConnection,
+  stream: string,
+  name: string,
+): Promise<number | undefined> {
+  const asked = requestApi<{ readonly delivered: { readonly consumer_seq: number } }>(
+    connection,
+    `CONSUMER.INFO.${stream}.${name}`,
+  )
+  return asked.then(
+    ({ delivered }) => delivered.consumer_seq,
+    () => undefined,
+  )
 }
 
 async function createReader(

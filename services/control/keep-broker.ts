@@ -11,7 +11,7 @@ const HEALTHY_MS = 60_000
 
 /**
  * An embedded broker that ends without being asked is started again, with its data and at its port; one that cannot
- * write any more because its disk was full is restarted once there is room.
+ * write any more because its disk was full, or cannot be started for that reason, is started again once there is room.
  *
  * @param onLost told when it cannot be kept running
  * @returns ends the watch
@@ -33,18 +33,42 @@ export function keepRunning(
     }
     note(`the broker ended (exit code ${code}); starting it again. Its log: ${log}`)
     startedAt = performance.now()
-    await restart()
+    const trouble = await restart()
+    if (trouble !== undefined) disk.startLater(trouble)
   }
-  const restart = async (): Promise<void> => {
+  /** @returns why it cannot be started while its disk is full */
+  const restart = async (): Promise<string | undefined> => {
     try {
       await broker.restart()
       void broker.exited.then(onExit)
     } catch (thrown) {
-      if (thrown instanceof PeltonError && thrown.code !== 'closed') onLost(thrown)
+      if (await isForRoom(thrown, broker.dataDir)) return (thrown as Error).message
+      if (!(thrown instanceof PeltonError)) onLost(notStarted(thrown))
+      else if (thrown.code !== 'closed') onLost(thrown)
     }
+    return undefined
   }
+  const disk = watchDisk(broker, note, restart)
   void broker.exited.then(onExit)
-  return watchDisk(broker, note, restart)
+  return disk.stop
+}
+
+function notStarted(cause: unknown): PeltonError {
+  const why = cause instanceof Error ? cause.message : String(cause)
+  return new PeltonError('broker-unavailable', `the embedded broker cannot be started: ${why}`, {}, cause)
+}
+
+/** Whether room on the disk would help: the system says so, or the server did not start and there is none. */
+async function isForRoom(thrown: unknown, dataDir: string): Promise<boolean> {
+  if (thrown instanceof PeltonError && thrown.code !== 'broker-unavailable') return false
+  if (isDiskFull(thrown)) return true
+  const free = await freeBytes(dataDir)
+  return thrown instanceof PeltonError && free !== undefined && free < ROOM_BYTES
+}
+
+function isDiskFull(thrown: unknown): boolean {
+  const { code, cause } = (thrown ?? {}) as { readonly code?: unknown; readonly cause?: unknown }
+  return code === 'ENOSPC' || code === 'EDQUOT' || (cause !== undefined && isDiskFull(cause))
 }
 
 const LOOK_MS = 2_000
@@ -53,40 +77,67 @@ const ROOM_BYTES = 32 * 1024 ** 2
 const FIRST_PAUSE_MS = 5_000
 const MAX_PAUSE_MS = 60_000
 
+interface DiskWatch {
+  /** The broker does not run, for want of room: it is started once there is some. */
+  startLater(trouble: string): void
+  stop(): void
+}
+
 /**
  * After a write error a stream takes nothing any more, also when there is room again, until its server restarts
  * (nats-server 2.15.1; publishers see only timeouts). The server says so at `/healthz`.
  */
-function watchDisk(broker: EmbeddedBroker, note: Note, restart: () => Promise<void>): () => void {
+function watchDisk(
+  broker: EmbeddedBroker,
+  note: Note,
+  restart: () => Promise<string | undefined>,
+): DiskWatch {
   let pauseMs = FIRST_PAUSE_MS
   let restartAt = 0
   let isTold = false
+  /** Why it does not run. */
+  let down: string | undefined
   const look = async (): Promise<void> => {
-    const trouble = await readWriteError(broker.monitorUrl)
+    const trouble = down ?? (await readWriteError(broker.monitorUrl))
     if (trouble === undefined) {
       if (isTold) note('the broker writes again')
       isTold = false
       if (performance.now() > restartAt + HEALTHY_MS) pauseMs = FIRST_PAUSE_MS
       return
     }
-    const free = await freeBytes(broker.dataDir)
-    if (!isTold)
-      note(
-        `the broker cannot write: ${trouble}. Nothing is accepted, nothing accepted is lost. ` +
-          `${showBytes(free)} are free in ${broker.dataDir}; with ${showBytes(ROOM_BYTES)} it is restarted by itself.`,
-      )
+    const free = (await freeBytes(broker.dataDir)) ?? 0
+    if (!isTold) note(outOfRoom(trouble, free, broker.dataDir))
     isTold = true
     if (free < ROOM_BYTES || performance.now() < restartAt) return
     note('restarting the broker: there is room again')
     restartAt = performance.now() + pauseMs
     pauseMs = Math.min(MAX_PAUSE_MS, 2 * pauseMs)
-    await restart()
+    down = await restart()
   }
+  const stop = repeat(look)
+  return {
+    stop,
+    startLater(trouble) {
+      down = trouble
+      restartAt = performance.now() + pauseMs
+    },
+  }
+}
+
+function outOfRoom(trouble: string, free: number, dataDir: string): string {
+  return (
+    `the broker cannot write: ${trouble}. Nothing is accepted, nothing accepted is lost. ` +
+    `${showBytes(free)} are free in ${dataDir}; with ${showBytes(ROOM_BYTES)} it is restarted by itself.`
+  )
+}
+
+/** Does something every two seconds, until it is stopped. Keeps no process alive. */
+function repeat(work: () => Promise<void>): () => void {
   let isClosed = false
   let timer: NodeJS.Timeout | undefined
   const next = (): void => {
     if (isClosed) return
-    timer = setTimeout(() => void look().finally(next), LOOK_MS)
+    timer = setTimeout(() => void work().finally(next), LOOK_MS)
     timer.unref()
   }
   next()
@@ -107,7 +158,12 @@ export async function readWriteError(monitorUrl: string): Promise<string | undef
   }
 }
 
-async function freeBytes(folder: string): Promise<number> {
-  const { bavail, bsize } = await statfs(folder)
-  return bavail * bsize
+/** Undefined where the folder cannot be asked. */
+async function freeBytes(folder: string): Promise<number | undefined> {
+  try {
+    const { bavail, bsize } = await statfs(folder)
+    return bavail * bsize
+  } catch {
+    return undefined
+  }
 }

@@ -278,6 +278,36 @@ describe('pelton audit', () => {
     expect((await look({ deep: true })).clean).toBe(false)
   })
 
+  test('--deep takes no result that is gone for that of a replay', async () => {
+    await aRun()
+    const [deadLetter] = await readStream(connection, STREAMS.deadLetters)
+    const token = deadLetter?.subject.split('.').at(-1) ?? ''
+    const results = await readStream(connection, STREAMS.results)
+    const register = results.find(({ subject }) => subject.endsWith(token))
+    // A replay whose worker found the register answered: by an earlier copy of it, killed before the ledger.
+    const answer = headers()
+    answer.set(HEADERS.outcome, 'prediction')
+    await connection.request(register?.subject ?? '', '{}', { headers: answer, timeout: 5_000 })
+    const replay = await publish('bad-0', GOOD, {
+      [HEADERS.token]: token,
+      [HEADERS.origin]: deadLetter?.headers.get(HEADERS.origin.toLowerCase()) ?? '',
+      [HEADERS.supersedes]: String(register?.sequence),
+    })
+    await drained()
+    const origin = Number(deadLetter?.headers.get('x-original-seq'))
+    await record([{ sequence: origin, outcome: 'replayed', token }])
+    await remove(STREAMS.deadLetters, deadLetter?.sequence ?? 0)
+    expect(await look({ deep: true })).toMatchObject({ clean: true, lastSequence: replay })
+
+    const unrelated = results.find(({ subject }) => subject.endsWith(eventToken(MODEL, SOURCE, 'good-3')))
+    await remove(STREAMS.results, unrelated?.sequence ?? 0)
+    const report = await look({ deep: true })
+    expect(report.deep?.problems).toEqual([
+      { problem: 'no-result', stream: STREAMS.features, sequence: expect.any(Number) },
+    ])
+    expect(report.clean).toBe(false)
+  })
+
   test('--deep counts what RESULTS no longer keeps as expired', async () => {
     await aRun()
     const config = (await streamInfo(connection, STREAMS.results))?.config

@@ -29,8 +29,6 @@ export interface DeepReport {
   readonly deadLetters: number
   /** Entries of the ledger whose outcome is older than RESULTS or DEADLETTERS keep it. */
   readonly expired: number
-  /** Predictions of replayed events, which the ledger names under another sequence than their result. */
-  readonly replayed: number
   readonly problems: readonly OutcomeProblem[]
 }
 
@@ -65,7 +63,6 @@ export async function checkOutcomes(connection: NatsConnection, deps: DeepDeps):
     results: results.count,
     deadLetters: deadLetters.count,
     expired: named.expired + unnamed.expired,
-    replayed: unnamed.replayed,
     problems: [...named.problems, ...unnamed.problems, ...twice],
   }
 }
@@ -142,15 +139,15 @@ async function lookUp(connection: NatsConnection, token: string, stored: Stored)
 }
 
 /**
- * Plain predictions are found by the sequence their result names as origin. That of a replayed event names the first
- * one: such results are held against the sequences that are left by their number.
+ * Plain predictions are found by the sequence their result names as origin. A copy's result names another one than that
+ * it was delivered with, so that a worker never enters a copy as plain.
  */
 async function checkPlain(
   connection: NatsConnection,
   plain: readonly number[],
-  { plain: bounds, events, epoch }: Expectations,
+  { plain: bounds, epoch }: Expectations,
   results: StoredResults,
-): Promise<{ expired: number; replayed: number; problems: OutcomeProblem[] }> {
+): Promise<{ expired: number; problems: OutcomeProblem[] }> {
   const stream = STREAMS.features
   const unmatched = plain.filter((sequence) => !results.predicted.has(sequence))
   const others = unmatched.filter((sequence) => results.noticed.has(sequence))
@@ -158,20 +155,11 @@ async function checkPlain(
   for (const sequence of unmatched) if (!results.noticed.has(sequence)) absent.add(sequence)
   const old = await settledBefore(connection, absent, epoch, results.goneBefore)
   for (const sequence of old) absent.delete(sequence)
-  const superseding = [...events.values()].filter(
-    ({ token, outcomes }) =>
-      (outcomes.has('dead-lettered') || outcomes.has('replayed')) &&
-      !outcomes.has('predicted') &&
-      results.registers.get(token) === 'prediction',
-  ).length
-  const areReplays = absent.size <= superseding
-  const missing = areReplays ? [] : [...absent.present()]
   return {
     expired: old.size,
-    replayed: areReplays ? absent.size : 0,
     problems: [
       ...others.map((sequence) => ({ problem: 'other-outcome', stream, sequence }) as const),
-      ...missing.map((sequence) => ({ problem: 'no-result', stream, sequence }) as const),
+      ...[...absent.present()].map((sequence) => ({ problem: 'no-result', stream, sequence }) as const),
     ],
   }
 }

@@ -101,12 +101,11 @@ const PROBLEM_TEXTS: Readonly<Record<OutcomeProblem['problem'], string>> = {
   'answered-twice': 'its register has another outcome after its prediction',
 }
 
-function deepLines({ results, deadLetters, expired, replayed, problems }: DeepReport): ReportLine[] {
+function deepLines({ results, deadLetters, expired, problems }: DeepReport): ReportLine[] {
   const read = `Read ${showCount(results)} results and ${showCount(deadLetters)} dead letters`
   const past = expired > 0 ? `; ${showCount(expired)} outcomes have expired` : ''
-  const again = replayed > 0 ? `; ${showCount(replayed)} are of replayed events` : ''
   return [
-    ...plain([`${read}${past}${again}`]),
+    ...plain([`${read}${past}`]),
     ...problemTexts(problems).map((text) => ({ level: 'bad', text }) as const),
   ]
 }

@@ -3,6 +3,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { NatsConnection } from '@nats-io/transport-node'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { WATCH_KEY, type WatchRecord } from '../../services/control/reconcile/record.ts'
+import { readValue } from '../../services/control/replay/key-value.ts'
 import { HEADERS } from '../../shared/sdk/contract/headers.ts'
 import { subjects } from '../../shared/sdk/contract/subjects.ts'
 import { STREAMS } from '../../shared/sdk/contract/topology.ts'
@@ -84,6 +86,8 @@ describe('a control service that audits by itself', () => {
     const process = await control(OFTEN)
     const clean = await auditAfter(process)
     expect(clean.report).toMatchObject({ clean: true, waiting: 3, lost: [] })
+    const noted = (await readValue<WatchRecord>(connection, WATCH_KEY))?.value.features
+    expect(noted?.marks.at(-1)).toEqual([expect.any(Number), 3])
     expect(await metric(process, 'pelton_audit_lost')).toBe(0)
     expect(await metric(process, 'pelton_audit_last_clean_timestamp_seconds')).toBeGreaterThan(1.7e9)
     await requestApi(connection, `STREAM.MSG.DELETE.${STREAMS.features}`, { seq: 2 })

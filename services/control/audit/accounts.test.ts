@@ -1,18 +1,25 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { LedgerEntry } from '../../../shared/sdk/contract/ledger.ts'
+import type { Mark } from '../reconcile/marks.ts'
 import { Accounts, type OpenThen } from './accounts.ts'
 
 const EPOCH = '2026-01-31T12:00:00Z'
 const TOKEN = 'A'.repeat(22)
+const HOUR = 3_600_000
 
-function open(lastSequence: number, obligedUntil: number, openThen?: OpenThen): Accounts {
+interface Known {
+  readonly openThen?: OpenThen
+  readonly marks?: readonly Mark[]
+}
+
+function open(lastSequence: number, obligedUntil: number, known: Known = {}): Accounts {
   const epochs = new Map([
     ['FEATURES', EPOCH],
     ['RETRIES', EPOCH],
   ])
-  const nothing = { sequence: 0, waiting: [], retries: [] }
-  return new Accounts({ epochs, lastSequence, obligedUntil, openThen: openThen ?? nothing })
+  const { openThen = { sequence: 0, waiting: [], retries: [] }, marks = [] } = known
+  return new Accounts({ epochs, lastSequence, obligedUntil, openThen, marks })
 }
 
 function enter(
@@ -67,14 +74,11 @@ describe('Accounts', () => {
 
   test('start from what was open at the floor', () => {
     const retries = [{ token: TOKEN, stream: 'FEATURES', sequence: 4 }]
-    const accounts = open(12, 10, {
-      sequence: 10,
-      waiting: [
-        [3, 3],
-        [7, 8],
-      ],
-      retries,
-    })
+    const waiting = [
+      [3, 3],
+      [7, 8],
+    ] as const
+    const accounts = open(12, 10, { openThen: { sequence: 10, waiting, retries } })
     enter(
       accounts,
       5,
@@ -90,14 +94,46 @@ describe('Accounts', () => {
     const entries = [{ sequence: 1, outcome: 'predicted' }] as const
     accounts.enter({ stream: 'FEATURES', epoch: 'earlier', by: 'w', entries }, 1, 0)
     expect([...accounts.settled.absent()]).toEqual([1, 2])
-    expect(accounts.foreign).toEqual([{ stream: 'FEATURES', epoch: 'earlier', entries: 1 }])
+    expect(accounts.foreign).toEqual([{ stream: 'FEATURES', epoch: 'earlier', entries: 1, byWorkers: 1 }])
   })
 
-  test('see no further than the first hour of a ledger whose beginning expired', () => {
-    const accounts = open(100, 10)
-    enter(accounts, 1, [{ sequence: 40, outcome: 'predicted' }], 'FEATURES', 1_000)
-    enter(accounts, 2, [{ sequence: 60, outcome: 'predicted' }], 'FEATURES', 3_600_000)
-    enter(accounts, 3, [{ sequence: 90, outcome: 'predicted' }], 'FEATURES', 9_000_000)
-    expect(accounts.horizon).toBe(60)
+  /** Marks of hour 0, 1 and 2: FEATURES had come to 1,000 within the first. */
+  const MARKS: readonly Mark[] = [
+    [0, 10],
+    [HOUR, 1_000],
+    [2 * HOUR, 1_000],
+  ]
+
+  test.each([
+    ['an operator acts on an old event', 'discarded'],
+    ['an old event of a slow lane is settled', 'predicted'],
+  ] as const)('take what expired for lost in no case, also where %s first', (_what, outcome) => {
+    const accounts = open(1_000, 10, { marks: MARKS })
+    enter(accounts, 1, [{ sequence: 10, outcome, token: TOKEN }], 'FEATURES', HOUR / 2)
+    expect(accounts.horizon).toBe(1_000)
+  })
+
+  test('see what was accepted after the oldest record that is left', () => {
+    const accounts = open(1_300, 10, { marks: [...MARKS, [3 * HOUR, 1_200]] })
+    enter(accounts, 1, [{ sequence: 10, outcome: 'predicted' }], 'FEATURES', HOUR / 2)
+    enter(accounts, 2, [{ sequence: 1_001, outcome: 'predicted' }], 'FEATURES', 2.5 * HOUR)
+    enter(accounts, 3, [{ sequence: 1_003, outcome: 'predicted' }], 'FEATURES', 2.5 * HOUR)
+    expect(accounts.horizon).toBe(1_000)
+    expect([...accounts.settled.absent()].find((sequence) => sequence > accounts.horizon)).toBe(1_002)
+  })
+
+  test('see nothing before the first mark, nor without one', () => {
+    const late = open(1_000, 10, { marks: [[0, 10]] })
+    enter(late, 1, [{ sequence: 999, outcome: 'predicted' }], 'FEATURES', HOUR)
+    expect([late.horizon, open(70, 10).horizon]).toEqual([1_000, 70])
+  })
+
+  test('know how far FEATURES had come when the end of the ledger was noted', () => {
+    const accounts = open(5, 2)
+    enter(accounts, 1, [{ sequence: 4, outcome: 'predicted' }])
+    enter(accounts, 2, [{ sequence: 9, outcome: 'predicted' }])
+    enter(accounts, 2, [{ sequence: 12, outcome: 'discarded', token: TOKEN }])
+    enter(accounts, 3, [{ sequence: 20, outcome: 'predicted' }])
+    expect(accounts.highest).toBe(9)
   })
 })

@@ -1,5 +1,6 @@
 import type { LedgerEntry, LedgerOutcome, LedgerRecord } from '../../../shared/sdk/contract/ledger.ts'
 import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
+import type { Mark } from '../reconcile/marks.ts'
 import { SequenceSet } from './sequence-set.ts'
 
 /** How often each outcome was counted. */
@@ -17,12 +18,19 @@ export function noOutcomes(): OutcomeCounts {
   }
 }
 
+/** Whether an operator's act is recorded so, and not how a worker's delivery ended. */
+export function isByOperator(outcome: LedgerOutcome): boolean {
+  return outcome === 'discarded' || outcome === 'replayed' || outcome === 'purged'
+}
+
 /** An event that was retried: its token must wait in RETRIES, or come to an end in the ledger. */
 export interface RetriedEvent {
   readonly token: string
   /** Where it was first seen to be retried. */
   readonly stream: string
   readonly sequence: number
+  /** Creation time of that stream, where it is not the one of today. */
+  readonly epoch?: string
 }
 
 /** Entries of streams or creation times that are not those of today. */
@@ -30,6 +38,8 @@ export interface ForeignEntries {
   readonly stream: string
   readonly epoch: string
   readonly entries: number
+  /** Those among them that say how a worker's delivery ended. */
+  readonly byWorkers: number
 }
 
 /** What was already settled and what was still open when an earlier audit signed off. */
@@ -48,10 +58,12 @@ export interface AccountsOptions {
   /** Retries entered up to this sequence of the LEDGER are obligations; later ones may not be in RETRIES as it was read. */
   readonly obligedUntil: number
   readonly openThen: OpenThen
+  /** What FEATURES had given out at earlier times. */
+  readonly marks: readonly Mark[]
 }
 
-/** Sequences settled in the first hour of what is left of a ledger may have neighbours whose records expired. */
-const HORIZON_MS = 3_600_000
+/** The clocks of two servers of a cluster may differ so much. */
+const CLOCKS_MS = 60_000
 
 /**
  * The books of an audit: every ledger record is entered once, in order; what stays open has no outcome yet.
@@ -71,10 +83,10 @@ export class Accounts {
   /** Retried events without an end, too young to be obligations of this audit. */
   readonly youngRetries = new Map<string, RetriedEvent>()
   readonly #options: AccountsOptions
-  readonly #foreign = new Map<string, { stream: string; epoch: string; entries: number }>()
+  readonly #foreign = new Map<string, { -readonly [Key in keyof ForeignEntries]: ForeignEntries[Key] }>()
   #records = 0
   #firstRecordAt = Number.POSITIVE_INFINITY
-  #horizon = 0
+  #highest = 0
 
   constructor(options: AccountsOptions) {
     this.#options = options
@@ -94,9 +106,21 @@ export class Accounts {
     return [...this.#foreign.values()]
   }
 
-  /** Up to here, sequences may have been settled by records that are older than what was entered. */
+  /** The highest sequence that workers had settled by `obligedUntil`: FEATURES had given it out by then. */
+  get highest(): number {
+    return this.#highest
+  }
+
+  /**
+   * Up to here, sequences may have been settled by records that are older than what was entered. Beyond the first mark
+   * that is younger than the oldest record they were accepted later than it, and so were their records stored. When a
+   * sequence was settled says nothing: an old event of a slow lane, or of an operator, can be the first in the ledger.
+   */
   get horizon(): number {
-    return this.#records === 0 ? this.#options.lastSequence : this.#horizon
+    let horizon = this.#options.lastSequence
+    for (const [at, sequence] of this.#options.marks)
+      if (at >= this.#firstRecordAt + CLOCKS_MS && sequence < horizon) horizon = sequence
+    return horizon
   }
 
   /**
@@ -107,14 +131,16 @@ export class Accounts {
     this.#records++
     if (storedAt < this.#firstRecordAt) this.#firstRecordAt = storedAt
     const isCurrent = this.#options.epochs.get(record.stream) === record.epoch
-    const isEarly = storedAt <= this.#firstRecordAt + HORIZON_MS
+    const isThen = position <= this.#options.obligedUntil
     if (!isCurrent) this.#enterForeign(record)
     for (const entry of record.entries) {
       this.#enterToken(entry, record.stream, isCurrent, position)
       if (!isCurrent) continue
       if (record.stream === STREAMS.retries) this.retryOutcomes[entry.outcome]++
       if (record.stream !== STREAMS.features) continue
-      if (isEarly && entry.sequence > this.#horizon) this.#horizon = entry.sequence
+      // Workers name what the broker handed to them; operators what stands in a dead letter.
+      if (isThen && entry.sequence > this.#highest && !isByOperator(entry.outcome))
+        this.#highest = entry.sequence
       if (this.settled.add(entry.sequence)) this.outcomes[entry.outcome]++
       else if (this.settled.has(entry.sequence)) this.further[entry.outcome]++
     }
@@ -122,9 +148,10 @@ export class Accounts {
 
   #enterForeign({ stream, epoch, entries }: LedgerRecord): void {
     const key = `${stream} ${epoch}`
-    const known = this.#foreign.get(key)
-    if (known === undefined) this.#foreign.set(key, { stream, epoch, entries: entries.length })
-    else known.entries += entries.length
+    const known = this.#foreign.get(key) ?? { stream, epoch, entries: 0, byWorkers: 0 }
+    this.#foreign.set(key, known)
+    known.entries += entries.length
+    known.byWorkers += entries.filter(({ outcome }) => !isByOperator(outcome)).length
   }
 
   #enterToken(entry: LedgerEntry, stream: string, isCurrent: boolean, position: number): void {

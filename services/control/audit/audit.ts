@@ -1,14 +1,16 @@
 import type { NatsConnection } from '@nats-io/transport-node'
 import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
 import type { StreamInfo } from '../../../shared/sdk/jetstream/api.ts'
-import { Accounts, type OpenThen } from './accounts.ts'
+import { Accounts } from './accounts.ts'
 import { checkOutcomes } from './deep.ts'
+import { EarlierFeatures } from './earlier.ts'
 import { collectExpectations } from './expectations.ts'
-import { type Floor, readFloor } from './floor.ts'
+import type { Floor } from './floor.ts'
 import { createLedgerReader } from './ledger-reader.ts'
 import { type AuditReport, type Findings, makeReport } from './report.ts'
 import { SequenceSet, toRanges } from './sequence-set.ts'
-import { type Books, confirmSuspects, findSuspects } from './suspects.ts'
+import { type Found, readKnown, type Start, startFrom } from './start.ts'
+import { type Books, confirmReached, confirmSuspects, findSuspects } from './suspects.ts'
 import { neededStream, readFeatures, readWaitingTokens, storedSet } from './waiting.ts'
 
 export interface AuditOptions {
@@ -32,36 +34,29 @@ export interface Audited {
   readonly revision: number
 }
 
-const FROM_THE_FIRST: OpenThen = { sequence: 0, waiting: [], retries: [] }
-
 /**
  * Accounts for every event FEATURES ever took: each is still stored, or the ledger says how it ended. Works while
- * producers and workers go on, because of the order in which it reads: the end of the ledger, what waits, and then the
- * ledger to its new end. What was known at the first end must be discharged by the second.
+ * producers and workers go on, because of the order in which it reads: what is known, the end of the ledger, what waits,
+ * and then the ledger to its new end. What was known at the first end must be discharged by the second.
  *
  * @throws PeltonError `not-provisioned`, `broker-unavailable`
  */
 export async function audit(connection: NatsConnection, options: AuditOptions): Promise<Audited> {
   const startedAt = performance.now()
-  const { progress = () => undefined, signal, deep = false } = options
-  const { floor: signedOff, revision } = await readFloor(connection)
+  const { progress = () => undefined, signal, deep = false, full = false } = options
+  const known = await readKnown(connection)
   progress('reading what waits')
-  const { ledgerThen, features, retriesEpoch, waitingTokens } = await readWaiting(connection, options)
-  const floor = usableFloor(options.full === true ? undefined : signedOff, features.epoch, ledgerThen)
-  const accounts = new Accounts({
-    epochs: new Map([
-      [STREAMS.features, features.epoch],
-      [STREAMS.retries, retriesEpoch],
-    ]),
-    lastSequence: features.lastSequence,
-    obligedUntil: ledgerThen.state.last_seq,
-    openThen: floor ?? FROM_THE_FIRST,
-  })
+  const then = await readWaiting(connection, options)
+  const { features } = then
+  const start = startFrom(known, foundIn(then), full)
+  const accounts = openAccounts(start, then)
+  const earlier = start.earlier && new EarlierFeatures(start.earlier)
   const { first, last } = accounts.settled
   const expectations = deep ? collectExpectations({ first, last }, features.epoch) : undefined
-  const from = floor?.ledger.next ?? 1
+  const from = start.floor?.ledger.next ?? 1
   const ledger = createLedgerReader(connection, from, (record, position, storedAt) => {
     accounts.enter(record, position, storedAt)
+    earlier?.enter(record)
     expectations?.enter(record, storedAt)
   })
   progress('reading the ledger')
@@ -69,15 +64,28 @@ export async function audit(connection: NatsConnection, options: AuditOptions): 
 
   const stored = storedSet(features, first) ?? new SequenceSet(first, last)
   const books: Books = { accounts, ledger, stored }
-  const nowhere = await confirmSuspects(connection, books, findSuspects(books, waitingTokens), signal)
+  const nowhere = await confirmSuspects(connection, books, findSuspects(books, then.waitingTokens), signal)
+  const reached = await confirmReached(
+    connection,
+    features,
+    Math.max(start.reached, accounts.highest),
+    signal,
+  )
   const checked =
     expectations && (await checkOutcomes(connection, { expectations, ledger, progress, signal }))
   const ledgerNow = await neededStream(connection, STREAMS.ledger)
   const { next, unreadable } = ledger
   const state = { from, next, unreadable, ...gapsOf(ledgerNow, from) }
-  const findings = { accounts, floor, ledger: state, features, stored, nowhere, deep: checked }
+  const findings = {
+    ...{ accounts, start, features, stored, nowhere, reached, ledger: state },
+    ...{ earlier: earlier?.open, deep: checked },
+  }
   const report = makeReport(findings, performance.now() - startedAt)
-  return { report, floor: report.clean ? nextFloor(findings, ledgerNow) : undefined, revision }
+  return {
+    report,
+    floor: report.clean ? nextFloor(findings, ledgerNow) : undefined,
+    revision: known.revision,
+  }
 }
 
 /** The end of the ledger first, then what waits: whoever is gone by then is in the ledger beyond that end. */
@@ -89,9 +97,24 @@ async function readWaiting(connection: NatsConnection, { maxRemoved }: AuditOpti
   return { ledgerThen, features, retriesEpoch, waitingTokens }
 }
 
-/** A floor counts for the streams it was made of: with a new one, sequences start again. */
-function usableFloor(floor: Floor | undefined, epoch: string, ledger: StreamInfo): Floor | undefined {
-  return floor?.epoch === epoch && floor.ledger.epoch === ledger.created ? floor : undefined
+type Then = Awaited<ReturnType<typeof readWaiting>>
+
+function foundIn({ features, ledgerThen: { created, state } }: Then): Found {
+  const ledger = { epoch: created, firstSequence: state.first_seq, lastSequence: state.last_seq }
+  return { features, ledger }
+}
+
+function openAccounts({ openThen, marks }: Start, { features, ledgerThen, retriesEpoch }: Then): Accounts {
+  return new Accounts({
+    epochs: new Map([
+      [STREAMS.features, features.epoch],
+      [STREAMS.retries, retriesEpoch],
+    ]),
+    lastSequence: features.lastSequence,
+    obligedUntil: ledgerThen.state.last_seq,
+    openThen,
+    marks,
+  })
 }
 
 /** Records that were there and are gone: expired as they shall, or removed by somebody. */

@@ -21,6 +21,8 @@ export interface OutcomeProblem {
   readonly problem: 'no-result' | 'no-dead-letter' | 'other-outcome' | 'answered-twice'
   readonly token?: string
   readonly stream?: string
+  /** Creation time of the stream, where the token is known. */
+  readonly epoch?: string
   readonly sequence?: number
 }
 
@@ -114,8 +116,8 @@ async function checkNamed(
       .map(({ event }) => ({ event, verdict: judgeEvent(event, stored) }))
       .filter(({ verdict }) => verdict !== 'fine' && verdict !== 'expired')
   }
-  const problems = left.flatMap(({ event: { token, stream, sequence }, verdict }) =>
-    verdict === 'fine' || verdict === 'expired' ? [] : [{ problem: verdict, token, stream, sequence }],
+  const problems = left.flatMap(({ event: { token, stream, epoch, sequence }, verdict }) =>
+    verdict === 'fine' || verdict === 'expired' ? [] : [{ problem: verdict, token, stream, epoch, sequence }],
   )
   return { expired, problems }
 }

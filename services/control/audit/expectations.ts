@@ -1,11 +1,14 @@
 import type { LedgerEntry, LedgerOutcome, LedgerRecord } from '../../../shared/sdk/contract/ledger.ts'
 import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
+import { isByOperator } from './accounts.ts'
 import { SequenceSet } from './sequence-set.ts'
 
 /** What the ledger says about one event, where it names its token. */
 export interface ExpectedEvent {
   readonly token: string
   readonly stream: string
+  /** Creation time of that stream. */
+  readonly epoch: string
   readonly sequence: number
   readonly outcomes: ReadonlySet<LedgerOutcome>
   /** When the first of them was recorded, milliseconds since 1970. */
@@ -32,10 +35,13 @@ export function collectExpectations(
   const plain = new SequenceSet(bounds.first, bounds.last)
   const events = new Map<string, Mutable<ExpectedEvent> & { outcomes: Set<LedgerOutcome> }>()
 
-  const enterEvent = (entry: LedgerEntry & { token: string }, stream: string, since: number): void => {
-    const { token, outcome, sequence } = entry
+  const enterEvent = (
+    { token, outcome, sequence }: LedgerEntry & { token: string },
+    { stream, epoch: ofStream }: LedgerRecord,
+    since: number,
+  ): void => {
     const event = events.get(token) ?? {
-      ...{ token, stream, sequence, since },
+      ...{ token, stream, epoch: ofStream, sequence, since },
       outcomes: new Set<LedgerOutcome>(),
       isDeadLetterGone: false,
     }
@@ -52,7 +58,7 @@ export function collectExpectations(
     enter: (record, storedAt) => {
       for (const entry of record.entries) {
         const { token, sequence, outcome } = entry
-        if (token !== undefined) enterEvent({ ...entry, token }, record.stream, storedAt)
+        if (token !== undefined) enterEvent({ ...entry, token }, record, storedAt)
         else if (outcome === 'predicted' && record.stream === STREAMS.features && record.epoch === epoch)
           plain.add(sequence)
       }
@@ -61,7 +67,3 @@ export function collectExpectations(
 }
 
 type Mutable<Type> = { -readonly [Key in keyof Type]: Type[Key] }
-
-function isByOperator(outcome: LedgerOutcome): boolean {
-  return outcome === 'discarded' || outcome === 'replayed' || outcome === 'purged'
-}

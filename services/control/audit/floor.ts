@@ -69,7 +69,8 @@ interface WireFloor {
   readonly at: string
   /** Ranges, as the ledger writes them. */
   readonly waiting: string
-  readonly retries: readonly (readonly [token: string, stream: string, sequence: number])[]
+  /** The creation time of the stream only where it is not that of the floor. */
+  readonly retries: readonly (readonly [token: string, stream: string, sequence: number, epoch?: string])[]
 }
 
 /** A floor as bytes. */
@@ -81,7 +82,9 @@ export function encodeFloor(floor: Floor): Uint8Array {
     ledger: floor.ledger,
     at: floor.at,
     waiting: showRanges(floor.waiting),
-    retries: floor.retries.map(({ token, stream, sequence }) => [token, stream, sequence] as const),
+    retries: floor.retries.map(({ token, stream, sequence, epoch }) =>
+      epoch === undefined ? [token, stream, sequence] : [token, stream, sequence, epoch],
+    ),
   }
   return new TextEncoder().encode(JSON.stringify(wire))
 }
@@ -102,8 +105,8 @@ export function decodeFloor(bytes: Uint8Array): Floor | undefined {
   }
 }
 
-function toRetried([token, stream, sequence]: WireFloor['retries'][number]): RetriedEvent {
+function toRetried([token, stream, sequence, epoch]: WireFloor['retries'][number]): RetriedEvent {
   if (typeof token !== 'string' || typeof stream !== 'string' || !Number.isSafeInteger(sequence))
     throw new Error('not a retried event')
-  return { token, stream, sequence }
+  return { token, stream, sequence, ...(typeof epoch === 'string' && { epoch }) }
 }

@@ -55,4 +55,25 @@ describe('audit report', () => {
     expect(shown).toContain('FEATURES 3-4: the ledger names an outcome, RESULTS has none')
     expect(shown).toContain(`token ${token}: its register has another outcome after its prediction`)
   })
+
+  test('names what was lost with another FEATURES, and that this one went back', () => {
+    const lostEarlier = { epoch: '2025-01-01T00:00:00Z', sequences: [[1, 1_000] as const] }
+    const shown = texts({ ...REPORT, clean: false, lostEarlier, wentBackFrom: 12_345 })
+    expect(shown[0]).toMatch(/^1,000 without an outcome: /)
+    expect(shown).toContain(
+      'Lost with another FEATURES, created 2025-01-01T00:00:00Z, where they waited: 1-1000',
+    )
+    const step = shown.findIndex((text) => text.startsWith('FEATURES went back: '))
+    expect(shown[step]).toContain('given out sequence 12,345 and ends at 12,000')
+    expect(shown[step + 1]).toContain('nats stream purge FEATURES --seq 12346')
+  })
+
+  test('warns of another FEATURES only where workers settled for it', () => {
+    const earlier = [
+      { stream: 'FEATURES', epoch: 'one', entries: 2, byWorkers: 2 },
+      { stream: 'FEATURES', epoch: 'two', entries: 1, byWorkers: 0 },
+    ]
+    const lines = reportLines({ ...REPORT, earlier }).slice(-2)
+    expect(lines.map(({ level }) => level)).toEqual(['warn', 'plain'])
+  })
 })

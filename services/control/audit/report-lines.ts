@@ -1,9 +1,9 @@
 import type { LedgerOutcome } from '../../../shared/sdk/contract/ledger.ts'
 import { showCount, showDuration } from '../quantities.ts'
 import { alignColumns } from '../terminal.ts'
-import type { OutcomeCounts } from './accounts.ts'
+import type { ForeignEntries, OutcomeCounts } from './accounts.ts'
 import type { DeepReport, OutcomeProblem } from './deep.ts'
-import type { AuditReport } from './report.ts'
+import { type AuditReport, countLost } from './report.ts'
 import { countIn, showRanges, toRanges } from './sequence-set.ts'
 
 /** One line of a report, and how loud it is. */
@@ -30,24 +30,27 @@ export function reportLines(report: AuditReport): ReportLine[] {
     ...lossLines(report),
     ...(report.deep === undefined ? [] : deepLines(report.deep)),
     ...report.warnings.map((text) => ({ level: 'warn', text }) as const),
-    ...plain(
-      report.earlier.map(
-        ({ stream, epoch, entries }) =>
-          `${showCount(entries)} entries of another ${stream}, created ${epoch}: not part of this audit`,
-      ),
-    ),
+    ...report.earlier.map(earlierLine),
   ]
 }
 
+/** An operator's act may name an event of any age; that workers settled for it says that there was another stream. */
+function earlierLine({ stream, epoch, entries, byWorkers }: ForeignEntries): ReportLine {
+  const text = `${showCount(entries)} entries of another ${stream}, created ${epoch}`
+  if (byWorkers === 0) return { level: 'plain', text: `${text}: not part of this audit` }
+  return { level: 'warn', text: `${text}: it was deleted and made anew, and what it still held is not known` }
+}
+
 function verdict(report: AuditReport): ReportLine {
-  const { clean, sequences, lastSequence, floor, lost, lostRetries, tookMs, deep } = report
+  const { clean, sequences, lastSequence, floor, tookMs, deep } = report
   const since = floor === undefined ? '' : `, from the floor ${showCount(floor.sequence)} of ${floor.at}`
   const span = `${showCount(sequences)} events up to sequence ${showCount(lastSequence)}${since}`
   const took = `(${showDuration(tookMs)})`
   if (clean) return { level: 'good', text: `Every event is accounted for: ${span} ${took}` }
-  const count = countIn(lost) + lostRetries.length
-  const what =
-    count > 0 ? `${showCount(count)} without an outcome` : `${deep?.problems.length} contradictions`
+  const count = countLost(report)
+  const problems = deep?.problems.length ?? 0
+  const counted = problems > 0 ? `${showCount(problems)} contradictions` : 'FEATURES went back'
+  const what = count > 0 ? `${showCount(count)} without an outcome` : counted
   return { level: 'bad', text: `${what}: ${span} ${took}` }
 }
 
@@ -72,26 +75,43 @@ function sum(counts: Partial<OutcomeCounts>): number {
   return Object.values(counts).reduce((total, count) => total + count, 0)
 }
 
-function lossLines({ lost, lostRetries, unproven }: AuditReport): ReportLine[] {
-  const lines: ReportLine[] = []
-  if (lost.length > 0) {
-    const text = `Lost, neither stored nor in the ledger: ${showRanges(lost)}`
-    lines.push({ level: 'bad', text })
+function lossLines(report: AuditReport): ReportLine[] {
+  const { lost, lostRetries, lostEarlier, unproven } = report
+  const bad: string[] = []
+  if (lost.length > 0) bad.push(`Lost, neither stored nor in the ledger: ${showRanges(lost)}`)
+  for (const { stream, sequence, token } of lostRetries)
+    bad.push(`Lost in the retry lane: ${stream} ${sequence}, token ${token}`)
+  if (lostEarlier !== undefined) {
+    const { epoch, sequences } = lostEarlier
+    bad.push(`Lost with another FEATURES, created ${epoch}, where they waited: ${showRanges(sequences)}`)
   }
-  for (const { stream, sequence, token } of lostRetries) {
-    const text = `Lost in the retry lane: ${stream} ${sequence}, token ${token}`
-    lines.push({ level: 'bad', text })
-  }
+  const lines: ReportLine[] = bad.map((text) => ({ level: 'bad', text }))
   if (lines.length > 0) {
     const text =
       'If an operator removed them, say so: pelton audit --purged <sequences> --reason <why>. See docs/audit.md.'
     lines.push({ level: 'plain', text })
   }
   if (unproven.length > 0) {
-    const text = `${showCount(countIn(unproven))} older than the ledger, whose records expired: ${showRanges(unproven)}`
+    const text =
+      `${showCount(countIn(unproven))} neither proven nor lost, their records may have expired with the oldest of the ` +
+      `LEDGER: ${showRanges(unproven)}`
     lines.push({ level: 'warn', text })
   }
-  return lines
+  return [...lines, ...stepLines(report)]
+}
+
+function stepLines({ wentBackFrom, lastSequence }: AuditReport): ReportLine[] {
+  if (wentBackFrom === undefined) return []
+  const text =
+    `FEATURES went back: it had given out sequence ${showCount(wentBackFrom)} and ends at ${showCount(lastSequence)}. ` +
+    'It lost its latest writes, or was restored from an older copy; new events get numbers the ledger knows already.'
+  const remedy =
+    `Stop the producers, let workers empty FEATURES, then: nats stream purge FEATURES --seq ${wentBackFrom + 1}, ` +
+    'so that the numbers go on behind. See docs/audit.md.'
+  return [
+    { level: 'bad', text },
+    { level: 'plain', text: remedy },
+  ]
 }
 
 const PROBLEM_TEXTS: Readonly<Record<OutcomeProblem['problem'], string>> = {

@@ -1,14 +1,15 @@
 import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
 import type { Accounts, ForeignEntries, OutcomeCounts, RetriedEvent } from './accounts.ts'
 import type { DeepReport } from './deep.ts'
-import type { Floor } from './floor.ts'
+import type { EarlierSequences } from './earlier.ts'
 import { countIn, type SequenceRange, type SequenceSet, toRanges } from './sequence-set.ts'
+import type { Start } from './start.ts'
 import type { Suspects } from './suspects.ts'
 import type { StoredFeatures } from './waiting.ts'
 
 /** What an audit found. Counts are of sequences of FEATURES unless they say otherwise. */
 export interface AuditReport {
-  /** Nothing is lost, and with `--deep` nothing contradicts the ledger. */
+  /** Nothing is lost, no sequence was given out twice, and with `--deep` nothing contradicts the ledger. */
   readonly clean: boolean
   /** Creation time of FEATURES: its sequences start again with a new one. */
   readonly epoch: string
@@ -30,12 +31,16 @@ export interface AuditReport {
   readonly lost: readonly SequenceRange[]
   /** Retried events whose copy is nowhere. */
   readonly lostRetries: readonly RetriedEvent[]
+  /** What waited in a FEATURES that was deleted, by the floor of then, and has no record in the LEDGER. */
+  readonly lostEarlier?: EarlierSequences
+  /** FEATURES had given out this sequence, and now ends before it: new events get numbers the ledger knows already. */
+  readonly wentBackFrom?: number
   /** Sequences whose records may have expired with the oldest of the LEDGER: neither proven nor lost. */
   readonly unproven: readonly SequenceRange[]
   readonly ledger: LedgerState
   /** Entries of streams that were deleted and made anew. */
   readonly earlier: readonly ForeignEntries[]
-  /** Why events may leave FEATURES although nobody settled them. */
+  /** What makes this audit prove less than it could. */
   readonly warnings: readonly string[]
   readonly deep?: DeepReport
   readonly tookMs: number
@@ -56,21 +61,32 @@ export interface LedgerState {
 /** What {@link makeReport} makes a report of. */
 export interface Findings {
   readonly accounts: Accounts
-  readonly floor: Floor | undefined
+  readonly start: Start
   readonly ledger: LedgerState
   readonly features: StoredFeatures
   readonly stored: SequenceSet
   readonly nowhere: Suspects
+  /** A sequence beyond the end of FEATURES that it had given out. */
+  readonly reached: number | undefined
+  /** What is open of an earlier FEATURES. */
+  readonly earlier: EarlierSequences | undefined
   readonly deep: DeepReport | undefined
 }
 
 export function makeReport(findings: Findings, tookMs: number): AuditReport {
-  const { accounts, floor, ledger, features, stored, nowhere, deep } = findings
+  const { accounts, start, ledger, features, stored, nowhere, reached, deep } = findings
   const horizon = ledger.expired > 0 ? accounts.horizon : 0
   const lost = toRanges(nowhere.sequences.filter((sequence) => sequence > horizon))
-  const clean = lost.length + nowhere.retries.length + (deep?.problems.length ?? 0) === 0
+  const { floor } = start
+  const found = {
+    lost,
+    lostRetries: nowhere.retries,
+    ...(findings.earlier?.sequences.length && { lostEarlier: findings.earlier }),
+    ...(reached !== undefined && { wentBackFrom: reached }),
+    ...(deep !== undefined && { deep }),
+  }
   return {
-    clean,
+    clean: countLost(found) + (deep?.problems.length ?? 0) === 0 && reached === undefined,
     epoch: features.epoch,
     lastSequence: features.lastSequence,
     sequences: features.lastSequence - (floor?.sequence ?? 0) + countIn(floor?.waiting ?? []),
@@ -82,15 +98,22 @@ export function makeReport(findings: Findings, tookMs: number): AuditReport {
       outcomes: accounts.retryOutcomes,
       waiting: accounts.retries.size + accounts.youngRetries.size - nowhere.retries.length,
     },
-    lost,
-    lostRetries: nowhere.retries,
+    ...found,
     unproven: toRanges(nowhere.sequences.filter((sequence) => sequence <= horizon)),
     ledger,
     earlier: accounts.foreign,
     warnings: warningsOf(findings),
-    ...(deep !== undefined && { deep }),
     tookMs: Math.round(tookMs),
   }
+}
+
+/** Events without an outcome, wherever they were lost. */
+export function countLost({
+  lost,
+  lostRetries,
+  lostEarlier,
+}: Pick<AuditReport, 'lost' | 'lostRetries' | 'lostEarlier'>): number {
+  return countIn(lost) + lostRetries.length + countIn(lostEarlier?.sequences ?? [])
 }
 
 function countWaiting({ settled }: Accounts, stored: SequenceSet): number {
@@ -99,8 +122,8 @@ function countWaiting({ settled }: Accounts, stored: SequenceSet): number {
   return count
 }
 
-function warningsOf({ features, ledger }: Findings): string[] {
-  const warnings: string[] = []
+function warningsOf({ features, ledger, start }: Findings): string[] {
+  const warnings = [...start.warnings]
   if (features.dropsBecause !== undefined)
     warnings.push(`${STREAMS.features} drops events nobody answered: ${features.dropsBecause}`)
   if (ledger.removed > 0)

@@ -4,7 +4,7 @@ import { pause } from '../command-run.ts'
 import type { Accounts, RetriedEvent } from './accounts.ts'
 import { createLedgerReader, type LedgerReader } from './ledger-reader.ts'
 import type { SequenceSet } from './sequence-set.ts'
-import { isRetryWaiting, isStored, thoseThat } from './waiting.ts'
+import { isRetryWaiting, isStored, neededStream, type StoredFeatures, thoseThat } from './waiting.ts'
 
 /** What has no outcome and does not seem to wait. */
 export interface Suspects {
@@ -60,6 +60,26 @@ export async function confirmSuspects(
     }
   }
   return { ...left, retries: await withoutEnd(connection, left.retries) }
+}
+
+/**
+ * Whether FEATURES really ends before a sequence it had given out: its sequences were taken back, and are given out again.
+ *
+ * @returns that sequence, or `undefined` where all is well
+ */
+export async function confirmReached(
+  connection: NatsConnection,
+  { epoch, lastSequence }: Pick<StoredFeatures, 'epoch' | 'lastSequence'>,
+  reached: number,
+  signal: AbortSignal,
+): Promise<number | undefined> {
+  if (reached <= lastSequence) return undefined
+  for (const pauseMs of ROUND_PAUSES_MS) {
+    await pause(pauseMs, signal)
+    const { created, state } = await neededStream(connection, STREAMS.features)
+    if (created !== epoch || state.last_seq >= reached) return undefined
+  }
+  return reached
 }
 
 async function lookUp(connection: NatsConnection, { stored }: Books, left: Suspects): Promise<Set<string>> {

@@ -33,6 +33,10 @@ export interface UnservedLook {
 
 export interface StreamLook {
   readonly stream: string
+  /** Creation time of the stream. */
+  readonly epoch: string
+  /** Last sequence it gave out, at the time of `at`. */
+  readonly lastSequence: number
   /** Broker time, milliseconds since 1970. */
   readonly at: number
   readonly lanes: readonly LaneLook[]
@@ -70,6 +74,8 @@ export async function lookAtStream(
   const storedMeanwhile = after.state.last_seq - before.state.last_seq
   return {
     stream,
+    epoch: after.created,
+    lastSequence: after.state.last_seq,
     at: Date.parse(after.ts),
     ...accountFor(stream, consumers, counts, storedMeanwhile),
   }

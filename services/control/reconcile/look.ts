@@ -6,6 +6,7 @@ import { findApi, NOT_FOUND, type StreamInfo, streamInfo } from '../../../shared
 import type { OpsStore } from '../dead-letters/store.ts'
 import { carryOn, type NewAlert } from './alert.ts'
 import { lookAtStream, type StreamLook } from './lane-look.ts'
+import { addMark } from './marks.ts'
 import { MAX_OPEN, noticeAlert, reviewNotices, scanNotices } from './notices.ts'
 import { type ConsumerReset, judgeOrphans, type OrphanMemory } from './orphans.ts'
 import type { ReadPosition, SupersededRemoval, WatchRecord } from './record.ts'
@@ -77,6 +78,7 @@ export class Looks {
       results: notices.position,
       openNotices: notices.open,
       deadLetters: letters.position,
+      ...markedIn(streams, before),
       alerts: carryOn(before.alerts, alerts, time),
       acts: [...before.acts, ...mended.done, ...letters.done],
     }
@@ -177,6 +179,13 @@ async function oldestOf(
     asked,
   )
   return reply === undefined ? undefined : Math.max(0, at - Date.parse(reply.message.time))
+}
+
+/** How far FEATURES has come: an audit tells by it what had been accepted when. */
+function markedIn(streams: readonly StreamLook[], before: WatchRecord): Pick<WatchRecord, 'features'> {
+  const seen = streams.find(({ stream }) => stream === STREAMS.features)
+  if (seen === undefined) return {}
+  return { features: addMark(before.features, seen.epoch, [seen.at, seen.lastSequence]) }
 }
 
 /** Where to read on; from the beginning in a stream that was made anew. */

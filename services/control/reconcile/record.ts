@@ -1,5 +1,6 @@
 import type { KeptValue, KeyValue } from '../replay/key-value.ts'
 import type { Alert } from './alert.ts'
+import type { FeatureMarks } from './marks.ts'
 import type { OpenNotice } from './notices.ts'
 import type { ConsumerReset } from './orphans.ts'
 
@@ -33,6 +34,8 @@ export interface WatchRecord {
   /** Failure notices whose dead letter was not there when they were read. */
   readonly openNotices: readonly OpenNotice[]
   readonly alerts: readonly Alert[]
+  /** How far FEATURES had come at its looks; absent before the first. */
+  readonly features?: FeatureMarks
   /** What it did by itself, oldest first. */
   readonly acts: readonly WatchAct[]
 }

@@ -20,6 +20,8 @@ const lane = (change: Partial<LaneLook> = {}): LaneLook => ({
 })
 const look = (at: number, lanes: readonly LaneLook[], unserved: StreamLook['unserved'] = []): StreamLook => ({
   stream: 'FEATURES',
+  epoch: '2026-01-31T00:00:00Z',
+  lastSequence: 9,
   at,
   lanes,
   unserved,

@@ -1,0 +1,99 @@
+import { describe, expect, it } from 'vitest'
+import type { Floor } from './floor.ts'
+import { type Found, type Known, startFrom } from './start.ts'
+
+const EPOCH = '2026-01-31T12:00:00Z'
+const OTHER = '2026-02-01T12:00:00Z'
+const AT = '2026-01-31T13:00:00Z'
+const FLOOR: Floor = {
+  epoch: EPOCH,
+  sequence: 20,
+  ledger: { epoch: EPOCH, next: 7 },
+  at: AT,
+  waiting: [[3, 5]],
+  retries: [{ token: 'A'.repeat(22), stream: 'FEATURES', sequence: 2 }],
+}
+
+const known = (floor: Floor | undefined = FLOOR, features?: Known['features']): Known => ({
+  floor,
+  revision: 1,
+  features,
+})
+
+function found(change: Partial<Found['features'] & Found['ledger']> & { ledgerEpoch?: string } = {}): Found {
+  const { epoch = EPOCH, lastSequence = 30, firstSequence = 1, ledgerEpoch = EPOCH } = change
+  return { features: { epoch, lastSequence }, ledger: { epoch: ledgerEpoch, firstSequence, lastSequence: 9 } }
+}
+
+describe('where an audit starts', () => {
+  it('is the floor, and with it what was open then', () => {
+    const start = startFrom(known(), found(), false)
+    expect(start).toMatchObject({ floor: FLOOR, earlier: undefined, warnings: [] })
+    expect(start.openThen).toMatchObject({ sequence: 20, waiting: [[3, 5]], retries: FLOOR.retries })
+  })
+
+  it('is the first event without a floor, or when that is asked for', () => {
+    const nothing = { sequence: 0, waiting: [], retries: [] }
+    for (const start of [
+      startFrom({ ...known(), floor: undefined }, found(), false),
+      startFrom(known(), found(), true),
+    ])
+      expect(start).toMatchObject({ floor: undefined, earlier: undefined, openThen: nothing, warnings: [] })
+  })
+
+  it.each([
+    ['FEATURES ends before it', found({ lastSequence: 19 }), 'FEATURES ends before it, at 19'],
+    ['the LEDGER is another', found({ ledgerEpoch: OTHER }), `another LEDGER, created ${EPOCH}`],
+  ])('is the first event where %s, with a warning', (_what, streams, warning) => {
+    const start = startFrom(known(), streams, false)
+    expect(start.floor).toBeUndefined()
+    expect(start.warnings).toEqual([expect.stringContaining(warning)])
+  })
+
+  it('is the first event where the LEDGER ends before the floor', () => {
+    const floor = { ...FLOOR, ledger: { epoch: EPOCH, next: 11 } }
+    const start = startFrom(known(floor), found(), false)
+    expect([start.floor, start.warnings]).toEqual([undefined, [expect.stringContaining('the LEDGER ends')]])
+  })
+
+  it('follows what was open in a FEATURES that was made anew', () => {
+    for (const isFull of [false, true]) {
+      const start = startFrom(known(), found({ epoch: OTHER, lastSequence: 1 }), isFull)
+      expect(start).toMatchObject({ floor: undefined, earlier: FLOOR, reached: 0 })
+      expect(start.openThen.retries).toEqual([{ ...FLOOR.retries[0], epoch: EPOCH }])
+      expect(start.warnings).toEqual([expect.stringContaining('another FEATURES')])
+    }
+  })
+
+  it('asks nothing of what was open before the oldest record that is left', () => {
+    for (const epoch of [EPOCH, OTHER]) {
+      const start = startFrom(known(), found({ epoch, firstSequence: 8 }), false)
+      expect([start.earlier, start.openThen.retries]).toEqual([undefined, []])
+      expect(start.warnings.at(-1)).toContain('older than what the LEDGER keeps')
+    }
+  })
+})
+
+describe('how far FEATURES had come', () => {
+  it('is what the floor and the watch know of this one', () => {
+    const marks = [
+      [10, 4],
+      [20, 25],
+    ] as const
+    const start = startFrom(known(FLOOR, { epoch: EPOCH, marks }), found(), false)
+    expect([start.reached, start.marks]).toEqual([25, [...marks, [Date.parse(AT), 20]]])
+    expect(startFrom(known(FLOOR, { epoch: OTHER, marks }), found(), false).reached).toBe(20)
+  })
+
+  it('is doubtful where the watch saw it go back since the floor', () => {
+    const since = Date.parse(AT) + 1_000
+    const marks = [
+      [since - 2_000, 9],
+      [since - 1_500, 3],
+      [since - 1_000, 28],
+      [since, 25],
+    ] as const
+    const { warnings } = startFrom(known(FLOOR, { epoch: EPOCH, marks }), found(), false)
+    expect(warnings).toEqual([expect.stringMatching(/^FEATURES went back from 28 to 25 before 2026-/)])
+  })
+})

@@ -1,0 +1,46 @@
+import { describe, expect, it } from 'vitest'
+import { addMark, type FeatureMarks, type Mark, stepsBack } from './marks.ts'
+
+const HOUR = 3_600_000
+const EPOCH = '2026-01-31T12:00:00Z'
+
+function marked(marks: Iterable<Mark>): FeatureMarks {
+  let all: FeatureMarks | undefined
+  for (const mark of marks) all = addMark(all, EPOCH, mark)
+  return all ?? { epoch: '', marks: [] }
+}
+
+describe('marks', () => {
+  it('are one of each hour, and that of the last look', () => {
+    const looks = Array.from({ length: 3 * 360 + 1 }, (_look, index): Mark => [index * 10_000, index])
+    const { marks } = marked(looks)
+    expect(marks[0]).toEqual([0, 0])
+    expect(marks.at(-1)).toEqual([3 * HOUR, 1_080])
+    expect(marks.length).toBe(4)
+  })
+
+  it('stay few over the years, and never fail the order', () => {
+    const looks = Array.from({ length: 20_000 }, (_look, index): Mark => [index * HOUR, index])
+    const { marks } = marked(looks)
+    expect(marks.length).toBeLessThanOrEqual(201)
+    expect(marks).toEqual([...marks].sort((one, other) => one[0] - other[0]))
+    const now = 20_000 * HOUR
+    const month = marks.find(([at]) => at >= now - 720 * HOUR)?.[0] ?? now
+    expect(now - month).toBeGreaterThan(600 * HOUR)
+  })
+
+  it('begin anew with another FEATURES', () => {
+    expect(addMark(marked([[0, 7]]), 'another', [10, 1])).toEqual({ epoch: 'another', marks: [[10, 1]] })
+  })
+
+  it('keep the proof that FEATURES went back', () => {
+    const { marks } = marked([
+      [0, 1],
+      [10_000, 900],
+      [20_000, 700],
+      [30_000, 950],
+    ])
+    expect(stepsBack(marks, 0)).toEqual([{ at: 20_000, from: 900, to: 700 }])
+    expect(stepsBack(marks, 20_000)).toEqual([])
+  })
+})

@@ -283,6 +283,25 @@ describe('the watch', () => {
     await vi.waitFor(async () => expect(await kinds(process)).toEqual(['unserved-pool']), SECOND)
   })
 
+  test('names 50 of 3,000 pools nobody serves, and how many more there are', async () => {
+    const published = Array.from({ length: 3_000 }, (_event, index) => {
+      const pool = `pool-${String(index).padStart(4, '0')}-${'x'.repeat(200)}`
+      return publish(`e${index}`, [], pool)
+    })
+    await Promise.all(published)
+    const process = await control({ PELTON_UNSERVED_MS: '100' })
+    await vi.waitFor(async () => {
+      const { alerts } = await watched(process)
+      expect(alerts.map(({ kind }) => kind)).toEqual(Array.from({ length: 51 }, () => 'unserved-pool'))
+      expect(alerts[0]).toMatchObject({
+        about: expect.stringMatching(/^pool-0000/),
+        text: expect.stringContaining('oldest for'),
+      })
+      expect(alerts.at(-1)).toMatchObject({ about: '(more)', count: 2_950 })
+    }, SECOND)
+    expect(process.log.filter(({ msg }) => String(msg).includes('could not look'))).toEqual([])
+  })
+
   test('finds a failure notice whose dead letter is gone, but not one that was discarded', async () => {
     await worker()
     const tokens: string[] = []

@@ -1,3 +1,5 @@
+import { showCount } from '../quantities.ts'
+
 /** What the watch can find. */
 export type AlertKind =
   | 'orphans'
@@ -21,6 +23,39 @@ export interface Alert {
 }
 
 export type NewAlert = Omit<Alert, 'since'>
+
+/** More of a kind are told together: the record must fit one message, and pools are named by whoever publishes. */
+const MOST_OF_A_KIND = 50
+
+/** The first of each kind, and one alert for each kind that has more. */
+export function firstOfEachKind<Item extends Pick<NewAlert, 'kind' | 'count'>>(
+  items: readonly Item[],
+): { readonly kept: readonly Item[]; readonly rest: readonly NewAlert[] } {
+  const kept: Item[] = []
+  const seen = new Map<AlertKind, { number: number; more: number; events: number }>()
+  for (const item of items) {
+    const of = seen.get(item.kind) ?? { number: 0, more: 0, events: 0 }
+    seen.set(item.kind, of)
+    if (++of.number <= MOST_OF_A_KIND) {
+      kept.push(item)
+      continue
+    }
+    of.more++
+    of.events += item.count
+  }
+  const rest = [...seen].filter(([, { more }]) => more > 0)
+  return { kept, rest: rest.map(([kind, { more, events }]) => moreAlert(kind, more, events)) }
+}
+
+function moreAlert(kind: AlertKind, more: number, events: number): NewAlert {
+  return {
+    kind,
+    about: '(more)',
+    text: `and ${showCount(more)} more, with ${showCount(events)} events`,
+    remedy: `Only ${MOST_OF_A_KIND} are named: mend those, and the next are.`,
+    count: events,
+  }
+}
 
 /** The alerts of this look: one that was there before keeps its beginning. */
 export function carryOn(before: readonly Alert[], found: readonly NewAlert[], at: string): Alert[] {

@@ -3,8 +3,9 @@ import type { Logger } from 'pino'
 import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
 import { PeltonError } from '../../../shared/sdk/errors.ts'
 import { findApi, NOT_FOUND, type StreamInfo, streamInfo } from '../../../shared/sdk/jetstream/api.ts'
+import { inParallel } from '../dead-letters/parallel.ts'
 import type { OpsStore } from '../dead-letters/store.ts'
-import { carryOn, type NewAlert } from './alert.ts'
+import { carryOn, firstOfEachKind, type NewAlert } from './alert.ts'
 import { lookAtStream, type StreamLook } from './lane-look.ts'
 import { addMark } from './marks.ts'
 import { MAX_OPEN, noticeAlert, reviewNotices, scanNotices } from './notices.ts'
@@ -69,8 +70,10 @@ export class Looks {
     this.#standing = service.since
     const notices = await this.#lookAtNotices(before, at)
     const letters = await this.#lookAtDeadLetters(before, at)
-    const alerts: NewAlert[] = [...mended.alerts, ...notices.alerts]
-    for (const pool of service.unserved) alerts.push(unservedAlert(pool, await ageOf(connection, pool, at)))
+    const lanes = firstOfEachKind(mended.alerts)
+    const pools = firstOfEachKind(service.unserved)
+    const unserved = await unservedAlerts(connection, pools.kept, at)
+    const alerts = [...lanes.kept, ...lanes.rest, ...notices.alerts, ...unserved, ...pools.rest]
     const time = new Date(at).toISOString()
     const record: WatchRecord = {
       ...before,
@@ -152,6 +155,16 @@ async function lookAtWorkQueues(connection: NatsConnection): Promise<StreamLook[
   throw new PeltonError('not-provisioned', 'neither FEATURES nor RETRIES can be looked at', {
     remedy: 'Run `pelton provision`, or `pelton up`, once.',
   })
+}
+
+async function unservedAlerts(
+  connection: NatsConnection,
+  pools: readonly UnservedPool[],
+  at: number,
+): Promise<readonly NewAlert[]> {
+  const ages = new Map<UnservedPool, number | undefined>()
+  await inParallel(pools, async (pool) => ages.set(pool, await ageOf(connection, pool, at)))
+  return pools.map((pool) => unservedAlert(pool, ages.get(pool)))
 }
 
 async function ageOf(

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { carryOn, compareAlerts, type NewAlert } from './alert.ts'
+import { carryOn, compareAlerts, firstOfEachKind, type NewAlert } from './alert.ts'
 import { EMPTY_RECORD, mayWatch } from './record.ts'
 
 const kept = (holder: string, revision = 7) => ({
@@ -36,5 +36,17 @@ describe('alerts', () => {
     ])
     const { raised, cleared } = compareAlerts(first, second)
     expect([raised, cleared].map((list) => list.map(({ about }) => about))).toEqual([['c'], ['a']])
+  })
+
+  it('are one by one up to 50 of a kind, and then one for the rest', () => {
+    const pools = Array.from({ length: 3_000 }, (_pool, index): NewAlert => {
+      const shared = { kind: 'unserved-pool', text: '', remedy: '', count: 2 } as const
+      return { ...shared, about: `pool-${index}` }
+    })
+    const { kept, rest } = firstOfEachKind([alert('a'), ...pools, alert('b')])
+    expect(kept).toEqual([alert('a'), ...pools.slice(0, 50), alert('b')])
+    expect(rest).toEqual([expect.objectContaining({ kind: 'unserved-pool', about: '(more)', count: 5_900 })])
+    expect(rest[0]?.text).toBe('and 2,950 more, with 5,900 events')
+    expect(firstOfEachKind(pools.slice(0, 50)).rest).toEqual([])
   })
 })

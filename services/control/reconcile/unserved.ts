@@ -16,6 +16,7 @@ export interface UnservedPool {
 export interface ServiceJudgement {
   /** Since when each lane or pool has looked so, broker milliseconds. */
   readonly since: ReadonlyMap<string, number>
+  /** Those that have been so the longest first. */
   readonly unserved: readonly UnservedPool[]
 }
 
@@ -50,7 +51,11 @@ export function judgeService(
       if (idleMs >= afterMs) add(pools, idlePool(lane, at, seenMs))
     }
   }
-  return { since, unserved: [...pools.values()] }
+  return { since, unserved: [...pools.values()].sort(byAge) }
+}
+
+function byAge(one: UnservedPool, other: UnservedPool): number {
+  return other.idleMs - one.idleMs || (one.pool < other.pool ? -1 : 1)
 }
 
 function isIdle({ pool, pending, inFlight, waitingPulls }: LaneLook): boolean {
@@ -79,9 +84,17 @@ function add(pools: Map<string, UnservedPool>, found: UnservedPool): void {
   })
 }
 
+/** Longer than any name Pelton makes: only a publisher of its own makes such a subject. */
+const MAX_SHOWN = 255
+
+function shown(pool: string): string {
+  return pool.length > MAX_SHOWN ? `${pool.slice(0, MAX_SHOWN)}…` : pool
+}
+
 /** @param oldestMs age of the oldest event; undefined when it left meanwhile */
 export function unservedAlert(found: UnservedPool, oldestMs: number | undefined): NewAlert {
-  const { kind, pool, count, idleMs } = found
+  const { kind, count, idleMs } = found
+  const pool = shown(found.pool)
   const oldest = oldestMs === undefined ? '' : `, the oldest for ${showDuration(oldestMs)}`
   const events = `${showCount(count)} events wait for pool ${pool}${oldest}`
   if (kind === 'unserved-pool') {

@@ -15,6 +15,7 @@ import { PullLane } from '../../shared/sdk/jetstream/pull-lane.ts'
 import { startTestBroker, type TestBroker } from '../kit/broker.ts'
 import { readOutcomes, readStream } from '../kit/outcomes.ts'
 import { startWorkerProcess, type WorkerProcess } from '../kit/worker-process.ts'
+import { runCli } from './cli-process.ts'
 import { type ControlProcess, startControl } from './control-process.ts'
 
 const FEATURES = JSON.stringify({
@@ -332,6 +333,20 @@ describe('the watch', () => {
       ])
     }, SECOND)
     expect((await watched(process)).position.results).toBe(4)
+
+    // The notice expires: its event is without its dead letter as before, until somebody signs for it.
+    const notice = (await readOutcomes(connection)).failures.get(lost)
+    await requestApi(connection, `STREAM.MSG.DELETE.${STREAMS.results}`, { seq: notice?.sequence })
+    const lookedAt = async (): Promise<number> =>
+      Date.parse((await process.call('GET', '/v1/watch')).json.lookedAt)
+    const deleted = await lookedAt()
+    await vi.waitFor(async () => expect(await lookedAt()).toBeGreaterThan(deleted + 1_000), SECOND)
+    expect(await kinds(process)).toEqual(['notice-without-dead-letter'])
+    const signed = await runCli(['audit', '--deep', '--purged', '1', '--reason', 'a trial'], {
+      env: { PELTON_NATS_URL: broker.url },
+    })
+    expect(signed.err).toContain('entered 1 events as purged')
+    await vi.waitFor(async () => expect(await kinds(process)).toEqual([]), SECOND)
   })
 
   test('removes a dead letter whose event was predicted after all, and the ledger says so', async () => {

@@ -4,6 +4,7 @@ import { decodeLedgerRecord } from '../../../shared/sdk/contract/ledger.ts'
 import { readOutcomeSubject, subjects } from '../../../shared/sdk/contract/subjects.ts'
 import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
 import { lastOfSubject } from '../../../shared/sdk/jetstream/api.ts'
+import { isByOperator } from '../audit/accounts.ts'
 import { isRetryWaiting, isStored, thoseThat } from '../audit/waiting.ts'
 import type { OpsStore } from '../dead-letters/store.ts'
 import { readMessages } from '../dead-letters/stream-reader.ts'
@@ -23,6 +24,8 @@ export interface OpenNotice {
   readonly at: string
   /** Looks in a row that found the event nowhere. */
   readonly missed: number
+  /** When the last record of the LEDGER was stored that was read for it, RFC 3339; absent before the first. */
+  readonly readTo?: string
 }
 
 /** Notices that may be open at once; beyond it, reading waits. */
@@ -88,15 +91,20 @@ function hasDeadLetter(connection: NatsConnection, { model, token }: OpenNotice)
 
 /**
  * Looks for each open notice again. Those whose dead letter is there, or whose event was replayed, discarded or purged,
- * or has another outcome, are closed; the rest stay, and count a miss when the event waits nowhere either.
+ * or has another outcome, are closed; the rest stay, and count a miss when the event waits nowhere either. That the
+ * notice itself expires ends nothing: its event is without its dead letter as before.
  */
 export async function reviewNotices(store: OpsStore, open: readonly OpenNotice[]): Promise<OpenNotice[]> {
   const waiting = new Set(await thoseThat(open, (notice) => isWaiting(store, notice)))
   const stillOpen = await thoseThat(open, (notice) => isUnanswered(store, notice))
-  const ended = await endedByOperators(store.connection, stillOpen)
+  const { ended, readTo } = await endedByOperators(store.connection, stillOpen)
   return stillOpen
     .filter(({ token }) => !ended.has(token))
-    .map((notice) => ({ ...notice, missed: waiting.has(notice) ? 0 : notice.missed + 1 }))
+    .map((notice) => ({
+      ...notice,
+      missed: waiting.has(notice) ? 0 : notice.missed + 1,
+      ...(readTo !== undefined && { readTo }),
+    }))
 }
 
 /** In the order in which an event moves: FEATURES, a schedule, due; and a replay that has it in its hands. */
@@ -115,28 +123,25 @@ async function isWaiting(
 async function isUnanswered({ connection }: OpsStore, notice: OpenNotice): Promise<boolean> {
   if (await hasDeadLetter(connection, notice)) return false
   const last = await lastOfSubject(connection, STREAMS.results, subjects.result(notice.model, notice.token))
-  return last?.sequence === notice.sequence
+  return last === undefined || last.sequence === notice.sequence
 }
 
-/** Tokens among these that the ledger says an operator ended. */
+/** Reads the ledger on, each record once for all of them: tokens that it says an operator ended, and how far it was read. */
 async function endedByOperators(
   connection: NatsConnection,
   notices: readonly OpenNotice[],
-): Promise<ReadonlySet<string>> {
+): Promise<{ readonly ended: ReadonlySet<string>; readonly readTo: string | undefined }> {
   const ended = new Set<string>()
-  const oldest = notices.map(({ at }) => at).sort()[0]
-  if (oldest === undefined) return ended
+  const [oldest] = notices.map(({ at, readTo = at }) => readTo).sort()
+  let readTo = oldest
+  if (oldest === undefined) return { ended, readTo }
   const start = { deliver_policy: 'by_start_time', opt_start_time: oldest }
-  for await (const { body } of readMessages(connection, {
-    stream: STREAMS.ledger,
-    subject: 'ledger.*',
-    start,
-  })) {
-    for (const { outcome, token = '' } of readRecord(body)) {
-      if (outcome === 'discarded' || outcome === 'purged' || outcome === 'replayed') ended.add(token)
-    }
+  const records = readMessages(connection, { stream: STREAMS.ledger, subject: 'ledger.*', start })
+  for await (const { body, storedAt } of records) {
+    readTo = storedAt
+    for (const { outcome, token = '' } of readRecord(body)) if (isByOperator(outcome)) ended.add(token)
   }
-  return ended
+  return { ended, readTo }
 }
 
 function readRecord(body: Uint8Array) {
@@ -160,7 +165,8 @@ export function noticeAlert(open: readonly OpenNotice[]): NewAlert | undefined {
     text: `${showCount(lost.length)} ${plural} no dead letter${more}, and the events wait nowhere: the first is ${first.token} of ${first.model}, stored ${first.at}`,
     remedy:
       'Somebody removed the dead letters by other means than Pelton, or this is a defect: report it with `pelton audit --deep`. ' +
-      'Where the producer still has the events, publish them under new ids; or import an export that has them.',
+      'Where the producer still has the events, publish them under new ids; or import an export that has them. ' +
+      'Or say that it is meant so: `pelton audit --deep --purged <sequences> --reason <why>`.',
     count: lost.length,
   }
 }

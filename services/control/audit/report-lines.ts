@@ -106,7 +106,7 @@ function stepLines({ wentBackFrom, lastSequence }: AuditReport): ReportLine[] {
     `FEATURES went back: it had given out sequence ${showCount(wentBackFrom)} and ends at ${showCount(lastSequence)}. ` +
     'It lost its latest writes, or was restored from an older copy; new events get numbers the ledger knows already.'
   const remedy =
-    `Stop the producers, let workers empty FEATURES, then: nats stream purge FEATURES --seq ${wentBackFrom + 1}, ` +
+    `Stop the producers, wait until workers have emptied FEATURES, then: nats stream purge FEATURES --seq ${wentBackFrom + 1}, ` +
     'so that the numbers go on behind. See docs/audit.md.'
   return [
     { level: 'bad', text },

@@ -7,7 +7,7 @@ import { inParallel } from '../dead-letters/parallel.ts'
 import type { OpsStore } from '../dead-letters/store.ts'
 import { carryOn, firstOfEachKind, type NewAlert } from './alert.ts'
 import { lookAtStream, type StreamLook } from './lane-look.ts'
-import { addMark } from './marks.ts'
+import { Marking } from './marks.ts'
 import { MAX_OPEN, noticeAlert, reviewNotices, scanNotices } from './notices.ts'
 import { type ConsumerReset, judgeOrphans, type OrphanMemory } from './orphans.ts'
 import type { ReadPosition, SupersededRemoval, WatchRecord } from './record.ts'
@@ -48,6 +48,7 @@ const DEAD_LETTERS_A_LOOK = 1_000
 export class Looks {
   readonly #deps: LookDeps
   readonly #limits: WatchLimits & { readonly name: string }
+  readonly #marking = new Marking()
   #orphans: ReadonlyMap<string, OrphanMemory> = new Map()
   #standing: ReadonlyMap<string, number> = new Map()
 
@@ -81,7 +82,7 @@ export class Looks {
       results: notices.position,
       openNotices: notices.open,
       deadLetters: letters.position,
-      ...markedIn(streams, before),
+      ...this.#mark(streams, before),
       alerts: carryOn(before.alerts, alerts, time),
       acts: [...before.acts, ...mended.done, ...letters.done],
     }
@@ -129,6 +130,13 @@ export class Looks {
       open,
       alerts: alert === undefined ? [] : [alert],
     }
+  }
+
+  /** How far FEATURES has come: an audit tells by it what had been accepted when. */
+  #mark(streams: readonly StreamLook[], before: WatchRecord): Pick<WatchRecord, 'features'> {
+    const seen = streams.find(({ stream }) => stream === STREAMS.features)
+    if (seen === undefined) return {}
+    return { features: this.#marking.add(before.features, seen.epoch, [seen.at, seen.lastSequence]) }
   }
 
   async #lookAtDeadLetters(before: WatchRecord, at: number) {
@@ -192,13 +200,6 @@ async function oldestOf(
     asked,
   )
   return reply === undefined ? undefined : Math.max(0, at - Date.parse(reply.message.time))
-}
-
-/** How far FEATURES has come: an audit tells by it what had been accepted when. */
-function markedIn(streams: readonly StreamLook[], before: WatchRecord): Pick<WatchRecord, 'features'> {
-  const seen = streams.find(({ stream }) => stream === STREAMS.features)
-  if (seen === undefined) return {}
-  return { features: addMark(before.features, seen.epoch, [seen.at, seen.lastSequence]) }
 }
 
 /** Where to read on; from the beginning in a stream that was made anew. */

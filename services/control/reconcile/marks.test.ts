@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { addMark, type FeatureMarks, type Mark, stepsBack } from './marks.ts'
+import { addMark, type FeatureMarks, type Mark, Marking, stepsBack } from './marks.ts'
 
 const HOUR = 3_600_000
 const EPOCH = '2026-01-31T12:00:00Z'
@@ -42,5 +42,24 @@ describe('marks', () => {
     ])
     expect(stepsBack(marks, 0)).toEqual([{ at: 20_000, from: 900, to: 700 }])
     expect(stepsBack(marks, 20_000)).toEqual([])
+  })
+
+  it('take one look that saw less for the moment after an election, and two for the truth', () => {
+    const marking = new Marking()
+    let all: FeatureMarks | undefined
+    const look = (at: number, sequence: number): void => {
+      all = marking.add(all, EPOCH, [at, sequence])
+    }
+    for (const [at, sequence] of [
+      [0, 1],
+      [10_000, 900],
+      [20_000, 899],
+      [30_000, 910],
+      [40_000, 700],
+    ] as const)
+      look(at, sequence)
+    expect(stepsBack(all?.marks ?? [], 0)).toEqual([])
+    look(50_000, 705)
+    expect(stepsBack(all?.marks ?? [], 0)).toEqual([{ at: 50_000, from: 910, to: 705 }])
   })
 })

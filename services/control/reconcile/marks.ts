@@ -27,6 +27,19 @@ export function addMark(before: FeatureMarks | undefined, epoch: string, mark: M
   return { epoch, marks: [...thinned(isKept ? marks : marks.slice(0, -1)), mark] }
 }
 
+/** Adds marks, one look after the other. A leader that was just elected may know less for a moment: two looks decide. */
+export class Marking {
+  #isInDoubt = false
+
+  add(before: FeatureMarks | undefined, epoch: string, mark: Mark): FeatureMarks {
+    const last = before?.epoch === epoch ? before.marks.at(-1) : undefined
+    const isBack = last !== undefined && last[1] > mark[1]
+    const isFirstTime = isBack && !this.#isInDoubt
+    this.#isInDoubt = isFirstTime
+    return before !== undefined && isFirstTime ? before : addMark(before, epoch, mark)
+  }
+}
+
 function thinned(marks: readonly Mark[]): readonly Mark[] {
   return marks.length < MAX_MARKS ? marks : marks.filter((_mark, index) => index % 2 === 0)
 }

@@ -5,11 +5,11 @@ import type { NatsConnection } from '@nats-io/transport-node'
 import { EXIT_CODES } from '../../shared/runtime/lifecycle.ts'
 import { eventToken } from '../../shared/sdk/contract/token.ts'
 import { STREAMS } from '../../shared/sdk/contract/topology.ts'
-import { PeltonError } from '../../shared/sdk/errors.ts'
 import { requestApi } from '../../shared/sdk/jetstream/api.ts'
 import { connectBroker } from '../../shared/sdk/jetstream/connect.ts'
 import { createSubscriber, type Result } from '../../shared/sdk/subscriber.ts'
 import { areaUnderCurve } from './auc.ts'
+import { runEntry } from './entry.ts'
 import { loadFlights } from './flights.ts'
 import { DEMO_MODEL } from './models.ts'
 import { connectionOf, type DemoRun, readRun, runSource } from './run-options.ts'
@@ -108,9 +108,4 @@ function summarize(run: DemoRun, report: TallyReport): number {
   return closes ? EXIT_CODES.ok : EXIT_CODES.failed
 }
 
-process.exitCode = await main().catch((thrown: unknown) => {
-  process.stderr.write(`demo subscriber: ${thrown instanceof Error ? thrown.message : String(thrown)}\n`)
-  return thrown instanceof PeltonError && thrown.code.startsWith('invalid')
-    ? EXIT_CODES.usage
-    : EXIT_CODES.failed
-})
+await runEntry('subscriber', main)

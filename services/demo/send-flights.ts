@@ -1,7 +1,7 @@
 import { parseArgs } from 'node:util'
 import { EXIT_CODES } from '../../shared/runtime/lifecycle.ts'
-import { PeltonError } from '../../shared/sdk/errors.ts'
 import { createProducer } from '../../shared/sdk/producer.ts'
+import { runEntry } from './entry.ts'
 import { loadFlights } from './flights.ts'
 import { DEMO_MODEL } from './models.ts'
 import { connectionOf, readRun, runSource } from './run-options.ts'
@@ -49,9 +49,4 @@ async function main(): Promise<number> {
   return EXIT_CODES.ok
 }
 
-process.exitCode = await main().catch((thrown: unknown) => {
-  process.stderr.write(`demo producer: ${thrown instanceof Error ? thrown.message : String(thrown)}\n`)
-  return thrown instanceof PeltonError && thrown.code.startsWith('invalid')
-    ? EXIT_CODES.usage
-    : EXIT_CODES.failed
-})
+await runEntry('producer', main)

@@ -29,6 +29,18 @@ describe('planTelemetry', () => {
     ],
     ['what is named', { OTEL_TRACES_EXPORTER: 'otlp' }, false, { traces: true, otlpMetrics: false }],
     [
+      'nothing with empty variables, as compose sets what nobody gave',
+      {
+        OTEL_EXPORTER_OTLP_ENDPOINT: '',
+        OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: '',
+        OTEL_TRACES_EXPORTER: '',
+        OTEL_METRICS_EXPORTER: '',
+        OTEL_SDK_DISABLED: '',
+      },
+      false,
+      { traces: false, otlpMetrics: false, prometheus: false },
+    ],
+    [
       'nothing when disabled',
       { OTEL_SDK_DISABLED: 'TRUE', OTEL_EXPORTER_OTLP_ENDPOINT: ENDPOINT },
       true,

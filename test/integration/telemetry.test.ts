@@ -2,11 +2,13 @@ import { randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { NatsConnection } from '@nats-io/transport-node'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { DEMO_MODEL, DEMO_MODELS } from '../../services/demo/models.ts'
 import { METRICS, type Metric } from '../../shared/runtime/metrics.ts'
 import { STREAMS } from '../../shared/sdk/contract/topology.ts'
 import { streamInfo } from '../../shared/sdk/jetstream/api.ts'
 import { createProducer, type Producer } from '../../shared/sdk/producer.ts'
 import { startTestBroker, type TestBroker } from '../kit/broker.ts'
+import { runDemoEntry } from '../kit/demo-entry.ts'
 import { modelsFolder } from '../kit/models-folder.ts'
 import { type OtlpReceiver, otlpEnv, type ReceivedSpan, startOtlpReceiver } from '../kit/otlp-receiver.ts'
 import { readPrometheus } from '../kit/prometheus-text.ts'
@@ -125,6 +127,29 @@ describe('traces', () => {
       const child = await spanWhere((span) => span.name === name)
       expect(child).toMatchObject({ traceId: batch.traceId, parentSpanId: batch.spanId })
     }
+  })
+
+  test('a flight of the demo is one trace from its producer to its subscriber', async () => {
+    const env = { ...otlpEnv(receiver.url), PELTON_NATS_URL: broker.url }
+    await startWorker({ ...env, PELTON_MODELS: DEMO_MODELS })
+    const sides = await Promise.all(
+      ['send-flights', 'count-answers'].map((entry) => runDemoEntry(entry, ['--flights', '3'], env)),
+    )
+    expect(
+      sides.map(({ code }) => code),
+      sides.map(({ text }) => text).join(''),
+    ).toEqual([0, 0])
+
+    const published = await spanWhere(({ service }) => service === 'pelton-demo-producer')
+    expect(published).toMatchObject({ name: `publish features.${DEMO_MODEL}.normal`, kind: PRODUCER })
+    const inTrace = ({ traceId }: ReceivedSpan): boolean => traceId === published.traceId
+    const stored = await spanWhere((span) => inTrace(span) && span.service === 'pelton-worker')
+    const counted = await spanWhere((span) => inTrace(span) && span.service === 'pelton-demo-subscriber')
+    expect(stored).toMatchObject({
+      name: `publish results.${DEMO_MODEL}`,
+      parentSpanId: published.spanId,
+    })
+    expect(counted).toMatchObject({ name: `process results.${DEMO_MODEL}`, parentSpanId: stored.spanId })
   })
 
   test('a batch of 64 sampled events has 64 links; what is not sampled costs no span', async () => {

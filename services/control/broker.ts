@@ -1,7 +1,7 @@
 import { createServer } from 'node:net'
 import type { NatsConnection } from '@nats-io/transport-node'
 import { brokerOptions } from '../../shared/runtime/config.ts'
-import { readRunningServer } from '../../shared/sdk/broker/readiness.ts'
+import { type RunningServer, readRunningServer } from '../../shared/sdk/broker/readiness.ts'
 import { startBroker } from '../../shared/sdk/broker/server.ts'
 import { PeltonError } from '../../shared/sdk/errors.ts'
 import { connectBroker, withoutSecrets } from '../../shared/sdk/jetstream/connect.ts'
@@ -15,8 +15,8 @@ export interface UsedBroker {
   readonly url: string
   /** What processes started by this command need in their environment to reach the same broker. */
   readonly env: NodeJS.ProcessEnv
-  /** Monitoring of the server, where it is the embedded one: `<monitorUrl>/varz`. */
-  readonly monitorUrl?: string
+  /** Monitoring of each server, where it is known: `<url>/varz`. */
+  readonly monitorUrls?: readonly string[]
   close(): Promise<void>
 }
 
@@ -90,22 +90,34 @@ export async function findRunningBroker(env: NodeJS.ProcessEnv, note: Note): Pro
     )
   })
   const url = withoutSecrets(address)
+  const monitorUrls = monitorUrlsOf(running, settings)
   return {
     connection,
     url,
     env: { ...env, PELTON_NATS_URL: address },
-    ...(running?.monitorUrl !== undefined && { monitorUrl: running.monitorUrl }),
+    ...(monitorUrls !== undefined && { monitorUrls }),
     close: () => connection.close(),
   }
 }
 
 /**
- * Monitoring of the broker at an address, where that is the one of a `pelton up` on this machine; undefined for others,
- * whose address nothing tells. It changes when the server restarts.
+ * Monitoring of the broker at an address: of a `pelton up` on this machine, found anew each time because it changes when
+ * the server restarts; of others what PELTON_NATS_MONITOR_URL says.
  */
-export async function readMonitorUrl(address: string, env: NodeJS.ProcessEnv): Promise<string | undefined> {
+export async function readMonitorUrls(
+  address: string,
+  env: NodeJS.ProcessEnv,
+): Promise<readonly string[] | undefined> {
   const running = await readRunningServer(brokerDataDir(env)).catch(() => undefined)
-  return address === `nats://127.0.0.1:${running?.port}` ? running?.monitorUrl : undefined
+  const isEmbedded = address === `nats://127.0.0.1:${running?.port}`
+  return monitorUrlsOf(isEmbedded ? running : undefined, readControlSettings(env))
+}
+
+function monitorUrlsOf(
+  embedded: RunningServer | undefined,
+  settings: ReturnType<typeof readControlSettings>,
+): readonly string[] | undefined {
+  return embedded?.monitorUrl === undefined ? settings.PELTON_NATS_MONITOR_URL : [embedded.monitorUrl]
 }
 
 /** Does something with a broker that runs already, and leaves it. */

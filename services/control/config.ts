@@ -22,6 +22,18 @@ export const CONTROL_SETTINGS = {
       'What acknowledged events must survive: `process` the end of any process, `power` a loss of power too. The embedded ' +
         'broker is started so; `pelton doctor` warns when a broker promises less',
     ),
+  PELTON_NATS_MONITOR_URL: z
+    .string()
+    .regex(
+      /^https?:\/\/[^\s,@/]+\/?(?:,https?:\/\/[^\s,@/]+\/?)*$/,
+      'must be an address like http://host:8222, several separated by commas',
+    )
+    .transform((text) => text.split(',').map((url) => url.replace(/\/$/, '')))
+    .optional()
+    .describe(
+      'Monitoring of the servers of the broker, all of them, separated by commas: how `pelton doctor` and the control ' +
+        'service learn whether they sync before they acknowledge (default: that of `pelton up`)',
+    ),
 } as const
 
 /** Port of the control service where nothing else is asked for. */

@@ -11,7 +11,7 @@ import { PeltonError } from '../../shared/sdk/errors.ts'
 import { connectBroker } from '../../shared/sdk/jetstream/connect.ts'
 import { requireStreams } from '../../shared/sdk/jetstream/provision.ts'
 import { auditRegularly } from './audit/schedule.ts'
-import { readMonitorUrl } from './broker.ts'
+import { readMonitorUrls } from './broker.ts'
 import { brokerDataDir, type ControlServiceSettings, readControlSettings } from './config.ts'
 import { openStore } from './dead-letters/store.ts'
 import { addApi } from './http/api.ts'
@@ -122,8 +122,8 @@ export async function startControl(
   door.parts = { store, watch, replays, audits, snapshots, log, signal: stopping.signal }
   const { PELTON_DURABILITY: durability } = readControlSettings(env)
   const isReachable = (): boolean => reach.isReachable
-  const monitorUrl = (): Promise<string | undefined> => readMonitorUrl(settings.PELTON_NATS_URL, env)
-  openControlGauges({ store, isReachable, watch, replays, audits, durability, monitorUrl })
+  const monitorUrls = () => readMonitorUrls(settings.PELTON_NATS_URL, env)
+  openControlGauges({ store, isReachable, watch, replays, audits, durability, monitorUrls })
   log.info(
     { address: door.address, ...(door.tokenFile !== undefined && { tokenFile: door.tokenFile }) },
     'serving',

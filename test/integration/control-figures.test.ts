@@ -3,9 +3,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { NatsConnection } from '@nats-io/transport-node'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import { readMonitorUrl } from '../../services/control/broker.ts'
+import { readMonitorUrls } from '../../services/control/broker.ts'
 import { openStore } from '../../services/control/dead-letters/store.ts'
-import { readSyncMs } from '../../services/control/doctor/durability-check.ts'
+import { readSync } from '../../services/control/doctor/durability-check.ts'
 import { isDurabilityMet } from '../../services/control/reconcile/figures.ts'
 import { createTask } from '../../services/control/replay/control.ts'
 import { DEFAULT_OPTIONS } from '../../services/control/replay/replays.ts'
@@ -13,6 +13,7 @@ import { keepTask, type ReplayState } from '../../services/control/replay/task.t
 import { HEADERS } from '../../shared/sdk/contract/headers.ts'
 import { subjects } from '../../shared/sdk/contract/subjects.ts'
 import { startTestBroker, type TestBroker } from '../kit/broker.ts'
+import { startTestCluster } from '../kit/cluster.ts'
 import { runCli } from './cli-process.ts'
 import { type ControlProcess, startControl } from './control-process.ts'
 
@@ -85,21 +86,56 @@ describe('pelton_durability_met', () => {
   test('is 0 for one copy where power is asked, without a look at the server', async () => {
     const process = await control({ PELTON_DURABILITY: 'power' })
     expect(await series(process, 'pelton_durability_met')).toEqual([expect.stringMatching(/ 0$/)])
-    expect(await isDurabilityMet({ connection, monitorUrl: 'http://127.0.0.1:1' }, 'power')).toBe(false)
+    expect(await isDurabilityMet({ connection, monitorUrls: ['http://127.0.0.1:1'] }, 'power')).toBe(false)
   })
 
   test('is 1 where only the end of processes is to be survived', async () => {
     expect(await series(await control(), 'pelton_durability_met')).toEqual([expect.stringMatching(/ 1$/)])
   })
 
-  test('goes by the monitoring of the server of `pelton up`, and of no other', async () => {
-    const env = { PELTON_DATA: broker.dataDir }
-    const monitorUrl = await readMonitorUrl(broker.url, env)
-    expect(monitorUrl).toBe(broker.monitorUrl)
-    expect(await readMonitorUrl('nats://127.0.0.1:1', env)).toBeUndefined()
-    expect(await readMonitorUrl(broker.url, { PELTON_DATA: dataDir })).toBeUndefined()
-    expect(await readSyncMs({ connection, monitorUrl })).toBe(120_000)
-    expect(await readSyncMs({ connection })).toBeUndefined()
+  test('goes by the monitoring of the server of `pelton up`; of others by what is set', async () => {
+    const monitorUrls = ['http://a:8222', 'http://b:8222']
+    const env = { PELTON_DATA: broker.dataDir, PELTON_NATS_MONITOR_URL: monitorUrls.join() }
+    expect(await readMonitorUrls(broker.url, env)).toEqual([broker.monitorUrl])
+    expect(await readMonitorUrls('nats://127.0.0.1:1', env)).toEqual(monitorUrls)
+    expect(await readMonitorUrls(broker.url, { ...env, PELTON_DATA: dataDir })).toEqual(monitorUrls)
+    expect(await readMonitorUrls(broker.url, { PELTON_DATA: dataDir })).toBeUndefined()
+    expect(await readSync({ connection, monitorUrls: [broker.monitorUrl] })).toMatchObject({
+      syncMs: 120_000,
+    })
+    expect(await readSync({ connection })).toEqual({ syncMs: undefined })
+  })
+
+  test('is 1 for power once every server of a cluster says that it syncs always', async () => {
+    const cluster = await startTestCluster()
+    try {
+      await cluster.provision()
+      const env = {
+        PELTON_NATS_URL: cluster.url,
+        PELTON_DURABILITY: 'power',
+        PELTON_NATS_MONITOR_URL: cluster.nodes.map((node) => node.monitorUrl).join(),
+      }
+      const process = await control(env)
+      expect(await series(process, 'pelton_durability_met')).toEqual([expect.stringMatching(/ 1$/)])
+      const { out } = await runCli(['doctor'], { env })
+      expect(out).toMatch(
+        /ok +durability: profile power; 3 copies of each stream, synced to disk with each write/,
+      )
+
+      const asked = {
+        connection: await cluster.connect(),
+        monitorUrls: env.PELTON_NATS_MONITOR_URL.split(','),
+      }
+      const later = { ...asked, monitorUrls: [...asked.monitorUrls, broker.monitorUrl] }
+      expect(await isDurabilityMet(later, 'power')).toBe(false)
+      await cluster.nodes[0]?.kill()
+      // Streams that were led there elect another leader first.
+      await vi.waitFor(async () => expect(await isDurabilityMet(asked, 'power')).toBeUndefined(), PATIENT)
+      expect(await readSync(asked)).toEqual({ syncMs: undefined, silent: [asked.monitorUrls[0]] })
+      expect(await isDurabilityMet(later, 'power')).toBe(false)
+    } finally {
+      await cluster.stop()
+    }
   })
 })
 

@@ -40,6 +40,8 @@ export interface NodeProcess {
   pause(): void
   /** Lets it go on after {@link NodeProcess.pause}. */
   resume(): void
+  /** `http://127.0.0.1:<port>` of its monitoring. */
+  readonly monitorUrl: string
   /** What its monitoring page says, parsed; undefined while it does not answer. */
   monitor(path: string): Promise<Readonly<Record<string, unknown>> | undefined>
   /** Ends it and removes its folder. May be called again. */
@@ -56,6 +58,7 @@ interface Run {
 export async function createNode(setup: NodeSetup): Promise<NodeProcess> {
   const dataDir = await mkdtemp(join(tmpdir(), `pelton-cluster-${setup.name}-`))
   await writeFile(join(dataDir, 'node.conf'), configText(setup, dataDir))
+  const monitorUrl = `http://127.0.0.1:${setup.monitorPort}`
   let run: Run | undefined
   let lastPid = 0
 
@@ -91,7 +94,8 @@ export async function createNode(setup: NodeSetup): Promise<NodeProcess> {
     kill: () => end('SIGKILL'),
     pause: () => signal('SIGSTOP'),
     resume: () => signal('SIGCONT'),
-    monitor: (path) => fetchPage(`http://127.0.0.1:${setup.monitorPort}/${path}`),
+    monitorUrl,
+    monitor: (path) => fetchPage(`${monitorUrl}/${path}`),
     remove: async () => {
       await end('SIGKILL')
       await rm(dataDir, { recursive: true, force: true })

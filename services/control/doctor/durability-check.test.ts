@@ -42,8 +42,17 @@ describe('judge', () => {
     }
   })
 
-  it('says so when it cannot know', () => {
+  it('says so when it cannot know, and whom it asked', () => {
     expect(level({ syncMs: undefined }, 'power')).toBe('unknown')
+    const [finding] = judge(
+      { ...SAFE, syncMs: undefined, silent: ['http://b:8222', 'http://c:8222'] },
+      'power',
+    )
+    expect(finding).toMatchObject({
+      level: 'unknown',
+      text: expect.stringContaining('nothing from http://b:8222, http://c:8222'),
+      remedy: expect.stringContaining('PELTON_NATS_MONITOR_URL'),
+    })
   })
 
   it('knows that too few copies are less than power, also where nobody says how the server syncs', () => {

@@ -8,8 +8,13 @@ import { type Finding, ok, unknown, warn } from './finding.ts'
 
 /** What the broker does before it acknowledges. */
 export interface Promised {
-  /** How often a server syncs to disk, milliseconds; 0 with each write; undefined where it does not tell. */
+  /**
+   * How often a server syncs to disk, milliseconds; of several the one that waits longest; 0 with each write; undefined
+   * where one that could be 0 does not tell.
+   */
   readonly syncMs: number | undefined
+  /** Monitoring that was asked and does not tell. */
+  readonly silent?: readonly string[]
   /** Copies of each stream; of the stream with the fewest. */
   readonly replicas: number
   /** Streams that acknowledge before they write (`persist_mode: async`, ADR-56): they override the server's sync. */
@@ -18,8 +23,8 @@ export interface Promised {
 
 /** The broker that is asked. */
 export type DurabilityBroker = Pick<UsedBroker, 'connection'> & {
-  /** Monitoring of a server: `<monitorUrl>/varz`. Without it only a user of the system account is told. */
-  readonly monitorUrl?: string | undefined
+  /** Monitoring of each server: `<url>/varz`. Without it only a user of the system account is told. */
+  readonly monitorUrls?: readonly string[] | undefined
 }
 
 /** Streams whose loss would be an event's. */
@@ -33,7 +38,7 @@ export async function checkDurability(
   asked: Durability,
 ): Promise<readonly Finding[]> {
   const streams = await readPromised(broker.connection)
-  return streams === undefined ? [] : judge({ ...streams, syncMs: await readSyncMs(broker) }, asked)
+  return streams === undefined ? [] : judge({ ...streams, ...(await readSync(broker)) }, asked)
 }
 
 /** What the streams say, which every user of control may read; undefined while they are not provisioned. */
@@ -49,9 +54,16 @@ export async function readPromised(
   }
 }
 
-/** How often the server syncs to disk, milliseconds; undefined where it does not tell. */
-export async function readSyncMs({ connection, monitorUrl }: DurabilityBroker): Promise<number | undefined> {
-  return syncMsOf(await (monitorUrl === undefined ? askSystem(connection) : askMonitor(monitorUrl)))
+/** How often the servers sync to disk. One that waits is enough to know; that all sync is known once all have said so. */
+export async function readSync({
+  connection,
+  monitorUrls,
+}: DurabilityBroker): Promise<Pick<Promised, 'syncMs' | 'silent'>> {
+  if (monitorUrls === undefined) return { syncMs: syncMsOf(await askSystem(connection)) }
+  const told = await Promise.all(monitorUrls.map(async (url) => syncMsOf(await askMonitor(url))))
+  const silent = monitorUrls.filter((_url, index) => told[index] === undefined)
+  const longest = Math.max(...told.map((syncMs) => syncMs ?? 0))
+  return { syncMs: silent.length > 0 && longest === 0 ? undefined : longest, silent }
 }
 
 /**
@@ -72,7 +84,10 @@ const QUOTE = 'Set `jetstream { sync_interval: "always" }`, with the quotes, on 
 const MORE_COPIES = 'Use a cluster of three, and `pelton provision --replicas 3`.'
 
 /** What is promised against what is asked. */
-export function judge({ syncMs, replicas, unwritten }: Promised, asked: Durability): readonly Finding[] {
+export function judge(
+  { syncMs, replicas, unwritten, silent }: Promised,
+  asked: Durability,
+): readonly Finding[] {
   const copies = replicas > 1 ? `${replicas} copies of each stream` : 'one copy of each stream'
   if (unwritten.length > 0) {
     const text = `${unwritten.join(', ')} acknowledge before they write: the end of the server loses events`
@@ -80,16 +95,7 @@ export function judge({ syncMs, replicas, unwritten }: Promised, asked: Durabili
   }
   if (asked === 'power' && replicas < SAFE_REPLICAS && syncMs === undefined)
     return [warn('durability', `profile power; ${copies}: less than asked`, MORE_COPIES)]
-  if (syncMs === undefined) {
-    const text = `${copies}; how often the server syncs to disk cannot be read with these rights`
-    return [
-      unknown(
-        'durability',
-        text,
-        `${QUOTE} if acknowledged events must survive a loss of power; without it the server syncs every two minutes.`,
-      ),
-    ]
-  }
+  if (syncMs === undefined) return [notTold(copies, silent)]
   if (syncMs > LONGEST_SYNC_MS) {
     const text = `${copies}, synced every ${showDuration(syncMs)}: most likely a duration without quotes`
     return [warn('durability', text, `${QUOTE}, or a duration like "2m".`)]
@@ -104,6 +110,20 @@ export function judge({ syncMs, replicas, unwritten }: Promised, asked: Durabili
   if (replicas < SAFE_REPLICAS)
     return [warn('durability', `${text}: survives a loss of power, not that of its disk`, MORE_COPIES)]
   return [ok('durability', text)]
+}
+
+/** Nobody said how a server syncs. */
+function notTold(copies: string, silent: readonly string[] = []): Finding {
+  if (silent.length > 0) {
+    const text = `${copies}; how each server syncs to disk is not known: nothing from ${silent.join(', ')}`
+    return unknown('durability', text, 'See whether these servers run, and correct PELTON_NATS_MONITOR_URL.')
+  }
+  return unknown(
+    'durability',
+    `${copies}; how often the server syncs to disk cannot be read with these rights`,
+    `${QUOTE} if acknowledged events must survive a loss of power; without it the server syncs every two minutes. ` +
+      'Name the monitoring of every server in PELTON_NATS_MONITOR_URL to have it read.',
+  )
 }
 
 interface Varz {

@@ -25,8 +25,8 @@ export interface GaugesDeps {
   readonly replays: HostedReplays
   readonly audits: Audits
   readonly durability: Durability
-  /** Where the server's monitoring is, when it is known: it is another one after a restart of the server. */
-  readonly monitorUrl: () => Promise<string | undefined>
+  /** Where the monitoring of the servers is, when it is known: it may be another one after a restart of a server. */
+  readonly monitorUrls: () => Promise<readonly string[] | undefined>
 }
 
 /** One reading of the metrics asks for all of them: they share what was read. */
@@ -125,14 +125,16 @@ function openWatchGauges(meters: Meters, { watch }: GaugesDeps): void {
 }
 
 function openWorkGauges(meters: Meters, deps: GaugesDeps): void {
-  const { audits, durability, monitorUrl } = deps
+  const { audits, durability, monitorUrls } = deps
   const { connection } = deps.store
   const letters = rarely(SLOW_MS, () => reachable(deps, () => figureDeadLetters(connection)))
   gauge(meters, 'deadLetters', async (report) => {
     for (const { model, reason, count } of await letters()) report(count, { model, reason })
   })
   const met = rarely(SLOW_MS, () =>
-    reachable(deps, async () => isDurabilityMet({ connection, monitorUrl: await monitorUrl() }, durability)),
+    reachable(deps, async () =>
+      isDurabilityMet({ connection, monitorUrls: await monitorUrls() }, durability),
+    ),
   )
   gauge(meters, 'durabilityMet', async (report) => {
     const isMet = await met()

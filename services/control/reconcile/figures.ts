@@ -5,7 +5,7 @@ import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
 import { type StreamInfo, streamInfo } from '../../../shared/sdk/jetstream/api.ts'
 import { browseDeadLetters } from '../dead-letters/browse.ts'
 import { type DeadLetterGroup, groupDeadLetters } from '../dead-letters/groups.ts'
-import { type DurabilityBroker, isMet, readPromised, readSyncMs } from '../doctor/durability-check.ts'
+import { type DurabilityBroker, isMet, readPromised, readSync } from '../doctor/durability-check.ts'
 import type { KeyValue } from '../replay/key-value.ts'
 import { ACTIVE_STATES, listTasks } from '../replay/task.ts'
 import { countSubjects, type ListedConsumer, listConsumers } from '../status/snapshot.ts'
@@ -106,7 +106,7 @@ export async function isDurabilityMet(
   const streams = await readPromised(broker.connection)
   if (streams === undefined) return undefined
   const known = isMet({ ...streams, syncMs: undefined }, asked)
-  return known ?? isMet({ ...streams, syncMs: await readSyncMs(broker) }, asked)
+  return known ?? isMet({ ...streams, ...(await readSync(broker)) }, asked)
 }
 
 /** Reads something at most every so often; who asks in between gets the same. A failure is read again at once. */

@@ -1,4 +1,6 @@
 import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
+import { connect } from 'node:net'
 import { afterAll, describe, expect, test } from 'vitest'
 import { freePorts } from '../kit/cluster-node.ts'
 import { type Finished, run, whyNoEngine } from './engine.ts'
@@ -29,6 +31,10 @@ async function succeed(finished: Promise<Finished>): Promise<string> {
   expect(code, text.slice(-4_000)).toBe(0)
   return text
 }
+
+/** Runs a script in a container of this project. */
+const inNode = (service: string, script: string): Promise<Finished> =>
+  compose('exec', '-T', service, 'node', '--input-type=module', '-e', script)
 
 const BROKERS = ['nats-1', 'nats-2', 'nats-3']
 const SERVICES = [...BROKERS, 'worker-1', 'worker-2', 'control']
@@ -66,14 +72,48 @@ describe.skipIf(missing !== undefined)(title, () => {
 
   test('streams have three copies and are synced before anything is acknowledged', async () => {
     const told = await succeed(compose('exec', '-T', 'control', 'pelton', 'doctor'))
-    expect(told).toMatch(/3 copies of each stream/)
+    expect(told).toMatch(
+      /ok +durability: profile power; 3 copies of each stream, synced to disk with each write/,
+    )
     const { text } = await run('docker', [
       'exec',
       `${project}-nats-1-1`,
       'wget',
-      ...['-q', '-O', '-', 'http://127.0.0.1:8222/jsz?config=true'],
+      ...['-q', '-O', '-', 'http://nats-1-monitoring:8222/jsz?config=true'],
     ])
     expect(JSON.parse(text).config).toMatchObject({ sync_always: true })
+  })
+
+  test('control knows that what is asked of the brokers is met', async () => {
+    const script = "const r = await fetch('http://127.0.0.1:8470/metrics'); console.log(await r.text())"
+    const text = await succeed(inNode('control', script))
+    expect(text).toMatch(/^pelton_durability_met(\{.*\})? 1$/m)
+  })
+
+  test.each([
+    ['control', 'http://nats-2-monitoring:8222/varz', /^200$/],
+    ['worker-1', 'http://nats-2-monitoring:8222/varz', /^(ENOTFOUND|EAI_AGAIN)$/],
+    ['worker-1', 'http://nats-2:8222/varz', /^ECONNREFUSED$/],
+  ])('%s asks %s: %s', async (service, url, answer) => {
+    const script = `const r = await fetch('${url}').catch((e) => ({ status: e.cause.code })); console.log(r.status)`
+    expect((await succeed(inNode(service, script))).trim()).toMatch(answer)
+  })
+
+  test('clients on this machine reach a broker and the control service', async () => {
+    const socket = connect(Number(env.PELTON_NATS_PORT), '127.0.0.1')
+    const [greeting] = await once(socket, 'data')
+    socket.destroy()
+    expect(String(greeting)).toMatch(/^INFO .*"server_name":"nats-1"/)
+    const url = `http://127.0.0.1:${env.PELTON_CONTROL_PUBLISHED_PORT}/readyz`
+    expect((await fetch(url, { signal: AbortSignal.timeout(5_000) })).status).toBe(200)
+  })
+
+  test('the image holds no package manager', async () => {
+    const script =
+      "const { readdirSync } = await import('node:fs'); console.log(readdirSync('/usr/local/bin').join())"
+    const programs = (await succeed(inNode('worker-1', script))).trim().split(',')
+    expect(programs).toContain('pelton')
+    expect(programs.filter((name) => /^(npm|npx|corepack|yarn)/.test(name))).toEqual([])
   })
 
   test('answers every flight once while a broker is killed, and the audit closes', async () => {

@@ -1,0 +1,111 @@
+import { spawnSync } from 'node:child_process'
+import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, describe, expect, test } from 'vitest'
+import { parseDocument, type Scalar } from 'yaml'
+import {
+  CONTROL_SERVICE_SETTINGS,
+  CONTROL_SETTINGS,
+  readControlServiceSettings,
+  readControlSettings,
+  readTopology,
+  TOPOLOGY_SETTINGS,
+} from '../../services/control/config.ts'
+import { readWorkerSettings, WORKER_SETTINGS } from '../../services/worker/config.ts'
+import { brokerSettings } from '../../shared/runtime/config.ts'
+import { ensureBroker } from '../../shared/sdk/broker/obtain.ts'
+import { envOf, readPods, readValues, serverConfig, serverEnv, VALUES } from './kubernetes-files.ts'
+import { ROOT } from './observability-files.ts'
+
+const pods = await readPods()
+const values = await readValues()
+const folder = await mkdtemp(join(tmpdir(), 'pelton-kubernetes-'))
+afterAll(() => rm(folder, { recursive: true, force: true }))
+
+function pod(name: string) {
+  const found = pods.get(name)
+  if (found === undefined) throw new Error(`infra/kubernetes/pelton.yaml has no ${name}`)
+  return { ...found, container: found.containers[0], env: envOf(found.containers[0]) }
+}
+
+describe('infra/kubernetes/values.yaml', () => {
+  test('syncs always, in quotes', async () => {
+    const document = parseDocument(await readFile(VALUES, 'utf8'))
+    const sync = document.getIn(['config', 'jetstream', 'merge', 'sync_interval'], true) as Scalar
+    expect([sync.value, sync.type]).toEqual(['always', 'QUOTE_DOUBLE'])
+  })
+
+  test('has three servers on three nodes, and lets one go at a time', () => {
+    expect(values.config.cluster.replicas).toBe(3)
+    expect(values.podTemplate.topologySpreadConstraints).toHaveProperty(['kubernetes.io/hostname'])
+    expect(values.podDisruptionBudget.enabled).toBe(true)
+  })
+
+  test('becomes a file that the server takes, with the accounts of infra/nats', async () => {
+    const { path: server } = await ensureBroker()
+    await mkdir(join(folder, 'nats-config'))
+    await cp(`${ROOT}infra/nats/accounts.conf`, join(folder, 'pelton', 'accounts.conf'))
+    const file = join(folder, 'nats-config', 'nats.conf')
+    await writeFile(file, serverConfig(values, folder))
+    const env = serverEnv(values)
+    const take = (given: NodeJS.ProcessEnv) =>
+      spawnSync(server, ['--config', file, '-t'], { env: given, encoding: 'utf8' })
+    expect(take(env).stderr).toContain('is valid')
+    // Nothing more is set than has to be.
+    for (const name of Object.keys(env).filter((each) => each.startsWith('NATS_')))
+      expect(take({ ...env, [name]: undefined }).status, name).not.toBe(0)
+  })
+})
+
+describe('infra/kubernetes/pelton.yaml', () => {
+  test.each([
+    ['pelton-provision', { ...brokerSettings, ...TOPOLOGY_SETTINGS }],
+    ['pelton-worker', WORKER_SETTINGS],
+    ['pelton-control', { ...brokerSettings, ...CONTROL_SETTINGS, ...CONTROL_SERVICE_SETTINGS }],
+  ])('%s sets what the code reads', (name, settings) => {
+    const unknown = Object.keys(pod(name).env).filter((variable) => !Object.hasOwn(settings, variable))
+    expect(unknown).toEqual([])
+  })
+
+  test('asks for three copies, and for what survives a loss of power', () => {
+    expect(readTopology(pod('pelton-provision').env)).toMatchObject({ replicas: 3 })
+    const control = readControlSettings(pod('pelton-control').env)
+    expect(control).toMatchObject({ PELTON_DURABILITY: 'power' })
+    expect(control.PELTON_NATS_MONITOR_URL).toHaveLength(values.config.cluster.replicas)
+  })
+
+  test('gives a drain more time than the settings do', () => {
+    const worker = pod('pelton-worker')
+    const control = pod('pelton-control')
+    expect(Number(worker.terminationGracePeriodSeconds) * 1_000).toBeGreaterThan(
+      readWorkerSettings(worker.env).PELTON_GRACE_MS,
+    )
+    expect(Number(control.terminationGracePeriodSeconds) * 1_000).toBeGreaterThan(
+      readControlServiceSettings(control.env).PELTON_CONTROL_GRACE_MS,
+    )
+  })
+
+  test.each([
+    ['pelton-worker', 'PELTON_HTTP_PORT', 'PELTON_HTTP_HOST'],
+    ['pelton-control', 'PELTON_CONTROL_PORT', 'PELTON_CONTROL_HOST'],
+  ])('%s is asked where it listens', (name, port, host) => {
+    const { container, env } = pod(name)
+    expect(container.ports).toEqual([{ name: 'http', containerPort: Number(env[port]) }])
+    expect(container.livenessProbe?.httpGet).toEqual({ path: '/livez', port: 'http' })
+    expect(container.readinessProbe?.httpGet).toEqual({ path: '/readyz', port: 'http' })
+    expect(env[host]).toBe('0.0.0.0')
+  })
+
+  test.each([...pods.keys()])('%s runs without root, rights and a file system to write to', (name) => {
+    const { container, securityContext, enableServiceLinks } = pod(name)
+    expect(securityContext).toMatchObject({ runAsNonRoot: true, runAsUser: 1000 })
+    expect(container.securityContext).toEqual({
+      allowPrivilegeEscalation: false,
+      readOnlyRootFilesystem: true,
+      capabilities: { drop: ['ALL'] },
+    })
+    // PELTON_CONTROL_PORT would be the address of a service.
+    expect(enableServiceLinks).toBe(false)
+  })
+})

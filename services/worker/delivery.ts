@@ -1,6 +1,8 @@
 import type { Msg } from '@nats-io/transport-node'
 import { type DeliveryInfo, readDeliverySubject } from '../../shared/sdk/contract/delivery-subject.ts'
 import { type FeatureEvent, readEvent } from '../../shared/sdk/contract/event.ts'
+import { HEADERS } from '../../shared/sdk/contract/headers.ts'
+import { STRUCTURED_MODE } from '../../shared/sdk/contract/structured.ts'
 import { payloadDigest } from '../../shared/sdk/contract/token.ts'
 import { messageBytes, readMessageHeaders } from '../../shared/sdk/jetstream/stored-message.ts'
 
@@ -12,7 +14,7 @@ export interface Delivery {
   /** Where its acknowledgement goes. */
   readonly ackSubject: string
   readonly info: DeliveryInfo
-  /** The body as it was stored, for a dead letter. */
+  /** The body as it was stored: longer or shorter than the event's own where that came in structured mode. */
   readonly body: Uint8Array
   readonly sizeBytes: number
   /** Rows it takes of the room this worker has: 1 until it is decoded. */
@@ -47,6 +49,13 @@ export function readDelivery(message: Msg, epochs: ReadonlyMap<string, string>):
     sizeBytes: envelopeBytes(message),
     rows: 1,
   }
+}
+
+/** The event in the very bytes it was stored in, which its copies fit wherever it did. */
+export function asStored({ event, body }: Delivery): FeatureEvent {
+  if (body === event.body) return event
+  const headers = new Map(event.headers).set(HEADERS.contentType.toLowerCase(), STRUCTURED_MODE)
+  return { ...event, headers, body }
 }
 
 /** What a message is charged against the room: its body, and a flat share for subject, headers and bookkeeping. */

@@ -1,11 +1,39 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import type { PullEnd } from '../../shared/sdk/jetstream/pull-lane.ts'
-import { nextAsk } from './intake.ts'
+import { nextAsk, nextLeastBytes } from './intake.ts'
 
 const end = fc.constantFrom<PullEnd>(
   ...(['full', 'drained', 'too-large', 'lost', 'unavailable', 'cancelled'] as const),
 )
+
+describe('nextLeastBytes', () => {
+  const bounds = { least: 1_000, most: 9_000 }
+
+  it('grows while the message at the head does not fit, up to what there can ever be', () => {
+    let bytes = 1_000
+    const asked = Array.from({ length: 5 }, () => (bytes = nextLeastBytes(bytes, 0, 'too-large', bounds)))
+    expect(asked).toEqual([2_000, 4_000, 8_000, 9_000, 9_000])
+  })
+
+  it('falls back as soon as a message came, however the pull ended', () => {
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 1_000, max: 9_000 }),
+        fc.integer({ min: 1 }),
+        end,
+        (now, received, how) => {
+          expect(nextLeastBytes(now, received, how, bounds)).toBe(1_000)
+        },
+      ),
+    )
+  })
+
+  it('stays where nothing came for another reason', () => {
+    expect(nextLeastBytes(4_000, 0, 'drained', bounds)).toBe(4_000)
+    expect(nextLeastBytes(4_000, 0, 'lost', bounds)).toBe(4_000)
+  })
+})
 
 describe('nextAsk', () => {
   it('asks for one again when nothing came, however the pull ended', () => {

@@ -4,7 +4,7 @@ import { LANES, type Lane } from '../../shared/sdk/contract/subjects.ts'
 import { dueConsumer, featureConsumer } from '../../shared/sdk/contract/topology.ts'
 import { type PullEnd, PullLane } from '../../shared/sdk/jetstream/pull-lane.ts'
 import { envelopeBytes } from './delivery.ts'
-import type { Room } from './room.ts'
+import type { Capacity, Room } from './room.ts'
 
 /** One pull, from being asked to its end. */
 export interface EndedPull {
@@ -44,9 +44,9 @@ interface Source {
   readonly lane: PullLane
   /** Messages the next pull asks for: one while idle, more once events flow. */
   ask: number
-  /** Bytes the next pull must have: grows when the message at the head is larger than was thought. */
+  /** Bytes the next pull must have: grows while the message at the head is larger than was thought. */
   leastBytes: number
-  /** Room promised to the open pull. */
+  /** What is left of the room promised to the open pull. */
   promisedRows: number
   promisedBytes: number
 }
@@ -106,13 +106,13 @@ export class Intake {
   async #pullFor(source: Source): Promise<void> {
     let backoffMs = 0
     let trouble: PullEnd | undefined
-    while (await this.#hasRoom(source)) {
+    for (let room = await this.#takeRoom(source); room; room = await this.#takeRoom(source)) {
       const startedAt = performance.now()
-      const { received, end } = await this.#pullOnce(source)
+      const { received, end } = await this.#pullOnce(source, room)
       const { consumer, priority: lane } = source
       this.#options.onPull?.({ consumer, lane, received, end, durationMs: performance.now() - startedAt })
       source.ask = nextAsk(source.ask, received, end, Math.ceil(this.#room.capacity.rows / 4))
-      if (end === 'too-large') source.leastBytes = Math.min(this.#room.capacity.bytes, source.leastBytes * 2)
+      source.leastBytes = nextLeastBytes(source.leastBytes, received, end, this.#bounds)
       if (end === 'lost' || end === 'unavailable' || (end === 'too-large' && received === 0)) {
         if (end !== trouble) this.#options.onTrouble(source.consumer, end)
         trouble = end
@@ -128,33 +128,47 @@ export class Intake {
     }
   }
 
-  /** Waits until a pull may be opened; false once stopped. */
-  async #hasRoom(source: Source): Promise<boolean> {
+  /**
+   * Waits until a pull may be opened, and takes the room for it in the same moment: all lanes are woken by one release.
+   *
+   * @returns what the pull may ask for; `undefined` once stopped
+   */
+  async #takeRoom(source: Source): Promise<Capacity | undefined> {
     while (!this.#stop.signal.aborted) {
-      if (!this.#paused && this.#room.freeRows >= 1 && this.#room.freeBytes >= source.leastBytes) return true
+      const { freeRows, freeBytes } = this.#room
+      if (!this.#paused && freeRows >= 1 && freeBytes >= source.leastBytes) return this.#promise(source)
       await this.#room.released()
     }
-    return false
+    return undefined
   }
 
-  async #pullOnce(source: Source): Promise<{ readonly received: number; readonly end: PullEnd }> {
-    const batch = Math.min(source.ask, this.#room.freeRows)
-    const share = Math.floor(this.#room.capacity.bytes / (2 * this.#sources.length))
-    const maxBytes =
-      batch === 1 ? source.leastBytes : Math.min(this.#room.freeBytes, Math.max(share, source.leastBytes))
-    this.#room.take(batch, maxBytes)
-    source.promisedRows += batch
-    source.promisedBytes += maxBytes
-    const result = await source.lane.pull({
-      batch,
-      maxBytes,
-      idleMs: IDLE_MS,
-      lingerMs: this.#options.lingerMs,
-    })
+  #promise(source: Source): Capacity {
+    const { freeRows, freeBytes, capacity } = this.#room
+    const rows = Math.min(source.ask, freeRows)
+    const share = Math.floor(capacity.bytes / (2 * this.#sources.length))
+    const bytes = rows === 1 ? source.leastBytes : Math.min(freeBytes, Math.max(share, source.leastBytes))
+    this.#room.take(rows, bytes)
+    source.promisedRows = rows
+    source.promisedBytes = bytes
+    return { rows, bytes }
+  }
+
+  async #pullOnce(
+    source: Source,
+    { rows: batch, bytes: maxBytes }: Capacity,
+  ): Promise<{ readonly received: number; readonly end: PullEnd }> {
+    const { lingerMs } = this.#options
+    const result = await source.lane.pull({ batch, maxBytes, idleMs: IDLE_MS, lingerMs })
     this.#room.release(source.promisedRows, source.promisedBytes)
     source.promisedRows = 0
     source.promisedBytes = 0
     return result
+  }
+
+  /** Between what the largest message takes and what is left when every other lane has promised as much. */
+  get #bounds(): { readonly least: number; readonly most: number } {
+    const least = this.#options.maxMessageBytes
+    return { least, most: Math.max(least, this.#room.capacity.bytes - (this.#sources.length - 1) * least) }
   }
 
   /** The promise becomes a delivery: what it takes moves from promised to held. */
@@ -167,6 +181,20 @@ export class Intake {
     this.#room.take(1 - rows, bytes - promisedBytes)
     this.#options.onMessage(message, lane)
   }
+}
+
+/**
+ * Doubles when a pull ended without the message at the head, which is larger than any was thought to be; falls back
+ * as soon as something came: a pull that is cut after messages says only that they are many.
+ */
+export function nextLeastBytes(
+  now: number,
+  received: number,
+  end: PullEnd,
+  { least, most }: { readonly least: number; readonly most: number },
+): number {
+  if (received > 0) return least
+  return end === 'too-large' ? Math.min(most, now * 2) : now
 }
 
 /** Grows while pulls come back full, falls back to one when nothing came: a waiting pull is a promise. */

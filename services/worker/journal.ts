@@ -79,8 +79,17 @@ export class Journal {
     }
   }
 
-  marksUnavailable(err: unknown): void {
-    this.#log.warn({ err }, 'start marks cannot be read or stored: their events are given back')
+  unstorable(delivery: Delivery): void {
+    const sizeBytes = delivery.body.length
+    this.#log.error(
+      { ...about(delivery), sizeBytes },
+      'its dead letter is larger than max_payload, which was lowered: the event stays until it is raised again',
+    )
+  }
+
+  /** What became of one event could not be settled by any means: it harms no other. */
+  unsettled(delivery: Delivery, err: unknown): void {
+    this.#log.error({ ...about(delivery), err }, 'a defect: its outcome cannot be stored, it is given back')
   }
 
   hung(served: ServedModel): void {

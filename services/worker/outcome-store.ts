@@ -14,16 +14,10 @@ import {
 import { isReplySubject, subjects } from '../../shared/sdk/contract/subjects.ts'
 import { STORES, STREAMS } from '../../shared/sdk/contract/topology.ts'
 import { isReason } from '../../shared/sdk/errors.ts'
-import { lastOfSubject, type StoredCopy } from '../../shared/sdk/jetstream/api.ts'
-import {
-  API_ERRORS,
-  type PublishReply,
-  type PublishWindow,
-} from '../../shared/sdk/jetstream/publish-window.ts'
-import { parseHeaderBlock } from '../../shared/sdk/jetstream/stored-message.ts'
-import { type Delivery, digestOf } from './delivery.ts'
+import { API_ERRORS, type PublishWindow } from '../../shared/sdk/jetstream/publish-window.ts'
+import { asStored, type Delivery, digestOf } from './delivery.ts'
 import type { Outcome } from './outcome.ts'
-import type { StorageHealth, Try } from './storage-health.ts'
+import { isTooLarge, type PatientStorage, type StoredAnswer, tryAgain } from './patient-storage.ts'
 
 /** How a delivery ended in storage; `returned`: nothing was stored, the broker shall hand it out again. */
 export type Stored = 'predicted' | 'already-answered' | 'dead-lettered' | 'retried' | 'returned'
@@ -31,18 +25,15 @@ export type Stored = 'predicted' | 'already-answered' | 'dead-lettered' | 'retri
 export interface OutcomeStoreDeps {
   readonly connection: NatsConnection
   readonly window: PublishWindow
-  readonly health: StorageHealth
+  readonly storage: PatientStorage
   readonly worker: string
   readonly pool: string
   /** Broker time, milliseconds since 1970. */
   readonly now: () => number
   /** Told when an event's identity was used with another payload. */
   readonly onConflict: (delivery: Delivery) => void
-}
-
-/** What the register of an event holds when somebody else was first. */
-interface Answer extends StoredCopy {
-  readonly headers: Headers
+  /** Told of an event whose dead letter is larger than the broker takes. */
+  readonly onUnstorable: (delivery: Delivery) => void
 }
 
 /** Deliveries after which an event that cannot be retried is given up. */
@@ -79,7 +70,10 @@ export class OutcomeStore {
   /** Stores how the deliveries of one stream ended. The last thing before they are acknowledged. */
   async record(record: Omit<LedgerRecord, 'by'>): Promise<void> {
     const body = encodeLedgerRecord({ ...record, by: this.#deps.worker })
-    await this.#persist(STREAMS.ledger, { subject: subjects.ledger(this.#deps.pool), headers: [], body })
+    const message = { subject: subjects.ledger(this.#deps.pool), headers: [], body }
+    const how = await this.#deps.storage.store(STREAMS.ledger, message)
+    if (how === 'too-large')
+      throw new Error(`a ledger record of ${body.length} bytes is larger than the broker takes`)
   }
 
   /** Failure notice, then dead letter: whoever finds the notice makes sure that the dead letter exists. */
@@ -87,41 +81,55 @@ export class OutcomeStore {
     const made = this.#provenance(delivery, modelVersion)
     const claim = await this.#claim(delivery, failureNotice(delivery.event, failure, made))
     if (typeof claim === 'object') return this.#respectAnswer(delivery, claim)
-    await this.#storeDeadLetter(delivery, failure, made)
-    return 'dead-lettered'
+    return (await this.#storeDeadLetter(delivery, failure, made)) ? 'dead-lettered' : 'returned'
   }
 
   /** Somebody answered before: their outcome stands. */
-  async #respectAnswer(delivery: Delivery, answer: Answer): Promise<Stored> {
+  async #respectAnswer(delivery: Delivery, answer: StoredAnswer): Promise<Stored> {
     const isSamePayload = readHeader(answer.headers, HEADERS.inputDigest) === digestOf(delivery)
     if (!isSamePayload && !isEditOfSame(delivery, answer.headers)) this.#deps.onConflict(delivery)
     // Only the very payload that failed: an operator's replay may have edited it since.
     else if (isSamePayload && readHeader(answer.headers, HEADERS.outcome) === 'dead-letter') {
-      await this.#completeDeadLetter(delivery, answer.headers)
+      if (!(await this.#completeDeadLetter(delivery, answer.headers))) return 'returned'
     }
     this.#wake(delivery, withoutBrokerLines(answer.headerBlock), answer.body)
     return 'already-answered'
   }
 
-  /** A notice and its dead letter carry the same time: an older dead letter, of an earlier failure, is not it. */
-  async #completeDeadLetter(delivery: Delivery, notice: Headers): Promise<void> {
+  /**
+   * A notice and its dead letter carry the same time: an older dead letter, of an earlier failure, is not it.
+   *
+   * @returns false where it cannot be stored
+   */
+  async #completeDeadLetter(delivery: Delivery, notice: Headers): Promise<boolean> {
     const at = Date.parse(readHeader(notice, HEADERS.time) ?? '')
     const subject = subjects.deadLetter(delivery.event.route.model, delivery.event.token)
-    const present = await this.#read(STREAMS.deadLetters, subject)
+    const present = await this.#deps.storage.read(STREAMS.deadLetters, subject)
     const failedAt = present && Date.parse(readHeader(present.headers, HEADERS.failedAt) ?? '')
-    if (failedAt === at || (await this.#wasRemoved(delivery, at))) return
-    await this.#storeDeadLetter(delivery, failureIn(notice), { ...this.#provenance(delivery), at })
+    if (failedAt === at || (await this.#wasRemoved(delivery, at))) return true
+    return this.#storeDeadLetter(delivery, failureIn(notice), { ...this.#provenance(delivery), at })
   }
 
   /** Whether an operator removed the dead letter of this very failure. */
   async #wasRemoved(delivery: Delivery, at: number): Promise<boolean> {
-    const mark = await this.#read(STORES.starts, removalMarkSubject(delivery.event.token))
+    const mark = await this.#deps.storage.read(STORES.starts, removalMarkSubject(delivery.event.token))
     return mark !== undefined && Date.parse(Buffer.from(mark.body).toString()) === at
   }
 
-  async #storeDeadLetter(delivery: Delivery, failure: Failure, made: Provenance): Promise<void> {
-    const message = deadLetterMessage(delivery.event, delivery.subject, failure, made)
-    await this.#persist(STREAMS.deadLetters, message)
+  /**
+   * A structured event can be longer once it is read than it was: as it was stored it fits. Where not even that does (the
+   * broker's limit was lowered since), the broker keeps the event, and hands it out again, until the limit is raised.
+   *
+   * @returns false where it cannot be stored
+   */
+  async #storeDeadLetter(delivery: Delivery, failure: Failure, made: Provenance): Promise<boolean> {
+    const { event, subject } = delivery
+    for (const form of [event, asStored(delivery)]) {
+      const message = deadLetterMessage(form, subject, failure, made)
+      if ((await this.#deps.storage.store(STREAMS.deadLetters, message)) === 'stored') return true
+    }
+    this.#deps.onUnstorable(delivery)
+    return false
   }
 
   /**
@@ -139,8 +147,7 @@ export class OutcomeStore {
       // A PubAck that says `duplicate` is never success: the copy would be gone.
       if (reply.kind === 'stored' && !reply.duplicate) return 'retried'
       // A copy that can never be stored must not come back for ever.
-      if (reply.kind === 'refused' && reply.code === API_ERRORS.tooLarge)
-        return this.#giveUp(delivery, failure, modelVersion)
+      if (isTooLarge(reply)) return this.#giveUp(delivery, failure, modelVersion)
     }
     if (delivery.info.deliveryCount < MOST_RETURNS) return 'returned'
     return this.#giveUp(delivery, failure, modelVersion)
@@ -150,47 +157,31 @@ export class OutcomeStore {
    * Takes the register of an event. An error code alone decides nothing: after 10071 the subject is read; everything
    * that leaves the outcome open (timeouts, in-flight duplicates, no leader) is asked again.
    */
-  async #claim(delivery: Delivery, message: OutgoingMessage): Promise<'claimed' | 'too-large' | Answer> {
+  async #claim(
+    delivery: Delivery,
+    message: OutgoingMessage,
+  ): Promise<'claimed' | 'too-large' | StoredAnswer> {
+    const { storage, window } = this.#deps
     let expected = delivery.event.supersedes
     if (expected > 0) {
       // Only a failure notice may be replaced, whatever a producer writes into its headers.
-      const present = await this.#read(STREAMS.results, message.subject)
+      const present = await storage.read(STREAMS.results, message.subject)
       const isNotice = present && readHeader(present.headers, HEADERS.outcome) === 'dead-letter'
       if (present !== undefined && (!isNotice || present.sequence !== expected)) return present
       if (present === undefined) expected = 0 // it has expired
     }
-    return this.#deps.health.until<'claimed' | 'too-large' | Answer>(STREAMS.results, async () => {
-      const reply = await this.#deps.window.publish(expecting(message, expected))
+    return storage.ask<'claimed' | 'too-large' | StoredAnswer>(STREAMS.results, async () => {
+      const reply = await window.publish(expecting(message, expected))
       if (reply.kind === 'stored') {
         this.#wake(delivery, encodeHeaderBlock(message.headers), message.body)
         return { answer: 'claimed' }
       }
-      if (reply.kind === 'refused' && reply.code === API_ERRORS.tooLarge) return { answer: 'too-large' }
+      if (isTooLarge(reply)) return { answer: 'too-large' }
       if (reply.kind === 'unknown' || reply.code !== API_ERRORS.wrongLastSequence) return tryAgain(reply)
-      const present = await this.#read(STREAMS.results, message.subject)
+      const present = await storage.read(STREAMS.results, message.subject)
       if (present !== undefined && present.sequence !== expected) return { answer: present }
       if (present === undefined) expected = 0 // the notice this event may replace has expired
       return { again: 'open', because: 'another claim is under way' }
-    })
-  }
-
-  /** Publishes until the stream has it. Doubles are harmless where this is used. */
-  #persist(stream: string, message: OutgoingMessage): Promise<void> {
-    return this.#deps.health.until<void>(stream, async () => {
-      const reply = await this.#deps.window.publish(message)
-      return reply.kind === 'stored' ? { answer: undefined } : tryAgain(reply)
-    })
-  }
-
-  /** Reads the last message of a subject from its leader, for as long as that takes. */
-  #read(stream: string, subject: string): Promise<Answer | undefined> {
-    return this.#deps.health.until<Answer | undefined>(stream, async () => {
-      try {
-        const copy = await lastOfSubject(this.#deps.connection, stream, subject)
-        return { answer: copy && { ...copy, headers: parseHeaderBlock(copy.headerBlock) } }
-      } catch (thrown) {
-        return { again: 'unknown', because: thrown instanceof Error ? thrown.message : String(thrown) }
-      }
     })
   }
 
@@ -252,10 +243,6 @@ function failureIn(headers: Headers): Failure {
     description: readHeader(headers, HEADERS.deadLetterDescription) ?? '',
     stage: 'publish',
   }
-}
-
-function tryAgain(reply: Exclude<PublishReply, { kind: 'stored' }>): Try<never> {
-  return { again: reply.kind, because: reply.description }
 }
 
 /** The header block of a stored message as its writer meant it: without what only the broker reads. */

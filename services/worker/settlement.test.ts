@@ -33,6 +33,7 @@ function observe(store: (sequence: number) => Promise<Stored>) {
     mayRetry: () => true,
     onPredicted: () => undefined,
     epochs: new Map([['FEATURES', EPOCH]]),
+    onDefect: (delivery, thrown) => void log.push(`defect ${sequenceOf(delivery)}: ${String(thrown)}`),
     onSettled: () => undefined,
   }
   return { log, deps }
@@ -67,9 +68,17 @@ describe('settle', () => {
     expect(log.slice(2)).toEqual(['ledger 1 dead-lettered', 'ack 1'])
   })
 
-  it('acknowledges nothing that could not be stored', async () => {
-    const { log, deps } = observe(() => Promise.reject(new Error('stopped')))
+  it('acknowledges nothing that could not be stored before it was stopped', async () => {
+    const { log, deps } = observe(() => Promise.reject(new DOMException('stopped', 'AbortError')))
     await expect(settle([concluded(1)], deps)).rejects.toThrow('stopped')
     expect(log).toEqual([])
+  })
+
+  it('gives back an event whose outcome cannot be told, and settles the others', async () => {
+    const { log, deps } = observe((sequence) =>
+      sequence === 1 ? Promise.reject(new Error('no subject')) : Promise.resolve('predicted'),
+    )
+    await settle([concluded(1), concluded(2)], deps)
+    expect(log).toEqual(['defect 1: Error: no subject', 'ledger 2 predicted', 'give back 1', 'ack 2'])
   })
 })

@@ -19,6 +19,8 @@ export interface SettlementDeps {
   readonly onPredicted: (delivery: Delivery) => void
   /** Creation time of each stream that delivers. */
   readonly epochs: ReadonlyMap<string, string>
+  /** Told of an outcome that could not be stored for a reason that should not be. */
+  readonly onDefect: (delivery: Delivery, thrown: unknown) => void
   /** Told how each delivery ended. */
   readonly onSettled: (concluded: Concluded, stored: Stored) => void
 }
@@ -72,13 +74,20 @@ async function isDoneWithin(work: Promise<unknown>, ms: number): Promise<boolean
   return Promise.race([work.then(() => true), late]).finally(() => clearTimeout(timer))
 }
 
+/** One event that cannot be settled harms only itself. @throws AbortError when stopped while a stream refuses */
 async function storeOutcome(
   { delivery, outcome }: Concluded,
-  { store, mayRetry, onPredicted }: SettlementDeps,
+  { store, mayRetry, onPredicted, onDefect }: SettlementDeps,
 ): Promise<Stored> {
-  const how = await store.store(delivery, outcome, () => mayRetry(delivery))
-  if (how === 'predicted') onPredicted(delivery)
-  return how
+  try {
+    const how = await store.store(delivery, outcome, () => mayRetry(delivery))
+    if (how === 'predicted') onPredicted(delivery)
+    return how
+  } catch (thrown) {
+    if (thrown instanceof Error && thrown.name === 'AbortError') throw thrown
+    onDefect(delivery, thrown)
+    return 'returned'
+  }
 }
 
 /** One record for each stream that delivered: an entry needs its token where the outcome is not plain. */

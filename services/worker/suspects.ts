@@ -1,12 +1,9 @@
 import type { HeaderEntry } from '../../shared/sdk/contract/headers.ts'
 import { subjects } from '../../shared/sdk/contract/subjects.ts'
 import { STORES } from '../../shared/sdk/contract/topology.ts'
-import { lastOfSubject } from '../../shared/sdk/jetstream/api.ts'
-import { publishError } from '../../shared/sdk/jetstream/publish-window.ts'
-import type { BrokerSide } from './broker-side.ts'
+import type { PublishWindow } from '../../shared/sdk/jetstream/publish-window.ts'
 import type { Delivery } from './delivery.ts'
-import type { HeldDeliveries } from './held.ts'
-import type { Journal } from './journal.ts'
+import type { PatientStorage } from './patient-storage.ts'
 import type { Prepared } from './prepare.ts'
 import type { Concluded } from './settlement.ts'
 
@@ -17,9 +14,6 @@ export interface StartMark {
   /** Runs begun alone: only these can condemn an event. */
   readonly alone: number
 }
-
-/** How long the broker keeps an event back whose mark could not be read or stored, milliseconds. */
-const MARK_RETRY_MS = 1_000
 
 /** Suspects without a mark run together, so few that a crash names few. */
 const SHARED_ROWS = 8
@@ -35,25 +29,18 @@ export function isSuspect({ info, event }: Delivery): boolean {
  * small batches, marked ones alone, and who was running alone too often is not run again.
  */
 export class Suspects {
-  readonly #broker: Pick<BrokerSide, 'connection' | 'window'>
-  readonly #held: Pick<HeldDeliveries, 'giveBack'>
-  readonly #journal: Pick<Journal, 'marksUnavailable'>
+  readonly #storage: PatientStorage
+  readonly #window: PublishWindow
 
-  constructor(
-    broker: Pick<BrokerSide, 'connection' | 'window'>,
-    held: Pick<HeldDeliveries, 'giveBack'>,
-    journal: Pick<Journal, 'marksUnavailable'>,
-  ) {
-    this.#broker = broker
-    this.#held = held
-    this.#journal = journal
+  constructor(storage: PatientStorage, window: PublishWindow) {
+    this.#storage = storage
+    this.#window = window
   }
 
-  /** What the event's past says: run it (with its mark, and how), or give it up; `undefined` when it was given back. */
-  async vet(prepared: Prepared): Promise<Prepared | Concluded | undefined> {
+  /** What the event's past says: run it (with its mark, and how), or give it up. @throws AbortError when stopped */
+  async vet(prepared: Prepared): Promise<Prepared | Concluded> {
     const { delivery, model } = prepared
-    const mark = await this.#read(delivery.event.token).catch((thrown) => this.#giveBack([prepared], thrown))
-    if (mark === undefined) return undefined
+    const mark = await this.#read(delivery.event.token)
     const most = Math.max(2, model.manifest.retries.maxAttempts)
     if (mark.alone >= most) return crashed(prepared, mark)
     if (mark.shared + mark.alone > 0) return { ...prepared, mark, runsAlone: true }
@@ -65,26 +52,18 @@ export class Suspects {
     }
   }
 
-  /** Marks the suspects of a batch before it runs; false when the marks could not be stored and it was given back. */
-  async begin(batch: readonly Prepared[]): Promise<boolean> {
-    if (batch[0]?.mark === undefined) return true
-    try {
-      await this.accuse(batch)
-      return true
-    } catch (thrown) {
-      this.#giveBack(batch, thrown)
-      return false
-    }
+  /** Marks the suspects of a batch before it runs. @throws AbortError when stopped */
+  async begin(batch: readonly Prepared[]): Promise<void> {
+    if (batch[0]?.mark !== undefined) await this.accuse(batch)
   }
 
-  /** Stores a mark for each event of a batch. @throws PeltonError when the broker does not take one */
+  /** Stores a mark for each event of a batch. @throws AbortError when stopped */
   async accuse(batch: readonly Prepared[]): Promise<void> {
     await Promise.all(
       batch.map(async ({ delivery, mark = NO_MARK, runsAlone }) => {
         const next = runsAlone ? { ...mark, alone: mark.alone + 1 } : { ...mark, shared: mark.shared + 1 }
         const message = { subject: subjects.startMark(delivery.event.token), headers: [], body: encode(next) }
-        const reply = await this.#broker.window.publish(message)
-        if (reply.kind !== 'stored') throw publishError(STORES.starts, reply)
+        await this.#storage.store(STORES.starts, message)
       }),
     )
   }
@@ -93,18 +72,12 @@ export class Suspects {
   clear(batch: readonly Prepared[]): void {
     for (const { mark, delivery } of batch) {
       const subject = subjects.startMark(delivery.event.token)
-      if (mark !== undefined)
-        void this.#broker.window.publish({ subject, headers: PURGE, body: new Uint8Array() })
+      if (mark !== undefined) void this.#window.publish({ subject, headers: PURGE, body: new Uint8Array() })
     }
   }
 
-  #giveBack(batch: readonly Prepared[], thrown: unknown): undefined {
-    this.#journal.marksUnavailable(thrown)
-    for (const { delivery } of batch) this.#held.giveBack(delivery, MARK_RETRY_MS)
-  }
-
   async #read(token: string): Promise<StartMark> {
-    const copy = await lastOfSubject(this.#broker.connection, STORES.starts, subjects.startMark(token))
+    const copy = await this.#storage.read(STORES.starts, subjects.startMark(token))
     if (copy === undefined || copy.body.length === 0) return NO_MARK
     return { ...NO_MARK, ...(JSON.parse(Buffer.from(copy.body).toString()) as Partial<StartMark>) }
   }

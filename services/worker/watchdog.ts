@@ -39,11 +39,14 @@ export function timedOut({ delivery, model }: Prepared, now: number): Concluded 
   })
   return {
     delivery,
-    outcome: decideFailure(
-      error,
-      'infer',
-      { ...delivery.event, now },
-      { ...DEFAULT_RETRIES, ...model.manifest.retries },
-    ),
+    outcome: {
+      ...decideFailure(
+        error,
+        'infer',
+        { ...delivery.event, now },
+        { ...DEFAULT_RETRIES, ...model.manifest.retries },
+      ),
+      modelVersion: model.version,
+    },
   }
 }

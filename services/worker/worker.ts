@@ -10,6 +10,7 @@ import type { InferenceThreads } from './models/inference-threads.ts'
 import type { ModelRepository, ServedModel } from './models/repository.ts'
 import { createObserver, type Observer, type ObserverOptions, type Steps } from './observer.ts'
 import { OutcomeStore } from './outcome-store.ts'
+import { PatientStorage } from './patient-storage.ts'
 import { predict } from './predict.ts'
 import { type Prepared, prepare } from './prepare.ts'
 import { RetryBudgets } from './retry-budget.ts'
@@ -81,7 +82,9 @@ export class Worker {
     const room = new Room(options.capacity)
     this.#room = room
     this.#held = new HeldDeliveries(broker.connection, room, broker.ackWaitMs)
-    this.#suspects = new Suspects(broker, this.#held, this.#journal)
+    const health = new StorageHealth(this.#force.signal, (refusing) => this.#onHealth(refusing))
+    const storage = new PatientStorage(broker, health)
+    this.#suspects = new Suspects(storage, broker.window)
     this.#intake = new Intake(broker.connection, room, {
       ...options,
       maxMessageBytes: broker.maxMessageBytes,
@@ -97,10 +100,11 @@ export class Worker {
     })
     this.#store = new OutcomeStore({
       ...broker,
-      health: new StorageHealth(this.#force.signal, (refusing) => this.#onHealth(refusing)),
+      storage,
       worker: options.name,
       pool: options.pool,
       onConflict: (delivery) => this.#journal.conflict(delivery),
+      onUnstorable: (delivery) => this.#journal.unstorable(delivery),
     })
     this.#stopWatching = watchRuns(threads, models.models, (model) => this.#own(() => this.#onHung(model)))
   }
@@ -144,14 +148,13 @@ export class Worker {
 
   async #vet(suspect: Prepared): Promise<void> {
     const vetted = await this.#suspects.vet(suspect)
-    if (vetted === undefined) return
     if ('outcome' in vetted) this.#reject(vetted)
     else this.#dispatcher.add(vetted)
   }
 
   /** 5–6. Infer, halving a batch that fails; then the place is free for the next batch while this one is settled. */
   async #process(batch: readonly Prepared[], free: () => void): Promise<void> {
-    if (!(await this.#suspects.begin(batch))) return free()
+    await this.#suspects.begin(batch)
     await this.#observer.batch(batch, async (steps) => {
       const threads = steps.threads(this.#deps.threads)
       const concluded = await predict(batch, threads, this.#deps.broker.now).finally(free)
@@ -170,6 +173,7 @@ export class Worker {
       mayRetry: ({ event }) => this.#deps.broker.mayRetry() && this.#budgets.of(event.route.model).spend(),
       onPredicted: ({ event }) => this.#budgets.of(event.route.model).succeeded(),
       epochs: this.#deps.broker.epochs,
+      onDefect: (delivery, thrown) => this.#journal.unsettled(delivery, thrown),
       onSettled: (concluded, stored) => this.#journal.settled(concluded, stored),
     })
   }
@@ -202,6 +206,7 @@ export class Worker {
     this.#journal.hung(model)
     const deadline = setTimeout(die, HUNG_GRACE_MS)
     this.#draining = true
+    void this.#intake.stop() // or this worker would be handed what it gives back
     const running = [...this.#dispatcher.running].flat()
     const [culprit] = running
     if (culprit?.runsAlone) await this.#settle([timedOut(culprit, broker.now())])

@@ -1,4 +1,4 @@
-import type { Msg, NatsConnection } from '@nats-io/transport-node'
+import { headers, type Msg, type NatsConnection } from '@nats-io/transport-node'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { consumerInfo, requestApi, streamInfo } from '../../shared/sdk/jetstream/api.ts'
 import { PublishWindow } from '../../shared/sdk/jetstream/publish-window.ts'
@@ -160,6 +160,36 @@ describe('PullLane', () => {
     expect(await lane.pull(request)).toEqual({ received: 0, end: 'too-large' })
     expect(await lane.pull({ ...request, batch: 1, maxBytes: 6_000 })).toEqual({ received: 1, end: 'full' })
     expect(bodies[1]).toHaveLength(5_000)
+    await lane.close()
+  })
+
+  it('waits for the messages that the end of their pull has overtaken, as on a replicated stream', async () => {
+    const link = await broker.connect()
+    const bodies: string[] = []
+    const lane = new PullLane(connection, { stream: 'NONE', consumer: 'c' }, (message) => {
+      bodies.push(message.string())
+    })
+    // A leader that hands out once others have its messages, and ends the pull before: written down, because no test can
+    // make a cluster do it at will.
+    const pulls: [status: string, left: number, then: string[]][] = [
+      ['Message Size Exceeds MaxBytes', 8, ['a', 'b']],
+      ['Batch Completed', 0, ['c', 'd']],
+    ]
+    link.subscribe('$JS.API.CONSUMER.MSG.NEXT.NONE.c', {
+      callback: (_error, { reply = '' }) => {
+        const [status = '', left, then = []] = pulls.shift() ?? []
+        const block = headers(409, status)
+        block.set('Nats-Pending-Messages', String(left))
+        link.publish(reply, '', { headers: block })
+        for (const body of then) link.publish(reply, body, { reply: 'an.acknowledgement' })
+      },
+    })
+    await link.flush()
+    const request = { maxBytes: ROOMY, idleMs: LONG_MS, lingerMs: 0 }
+    expect(await lane.pull({ batch: 10, ...request })).toEqual({ received: 2, end: 'too-large' })
+    expect(bodies).toEqual(['a', 'b'])
+    expect(await lane.pull({ batch: 2, ...request })).toEqual({ received: 2, end: 'full' })
+    expect(bodies).toEqual(['a', 'b', 'c', 'd'])
     await lane.close()
   })
 

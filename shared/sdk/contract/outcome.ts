@@ -154,14 +154,12 @@ const MAX_HEADER_BYTES = 12 * 1024
  * The whole event, with why it was given up: everything needed to understand and to replay it.
  *
  * @param subject where the event was delivered
- * @param body the event's own unless given
  */
 export function deadLetterMessage(
   event: FeatureEvent,
   subject: string,
   failure: Failure,
   made: Provenance,
-  body: Uint8Array = event.body,
 ): OutgoingMessage {
   const own: HeaderEntry[] = [
     [HEADERS.contract, CONTRACT_VERSION],
@@ -189,7 +187,7 @@ export function deadLetterMessage(
   return {
     subject: subjects.deadLetter(event.route.model, event.token),
     headers: withinBytes([...own, ...carriedHeaders(event, own)], MAX_HEADER_BYTES),
-    body,
+    body: event.body,
   }
 }
 

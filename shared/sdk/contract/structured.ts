@@ -10,6 +10,9 @@ export interface Unwrapped {
   readonly problem: PeltonError | undefined
 }
 
+/** The content type of an event in structured mode. */
+export const STRUCTURED_MODE = 'application/cloudevents+json'
+
 /**
  * Turns a structured-mode CloudEvent (`Content-Type: application/cloudevents+json`) into what its binary mode would
  * have been. Any other message is returned as it is (CloudEvents NATS binding §3).

@@ -86,6 +86,22 @@ describe('readRoute', () => {
   )
 })
 
+describe('the subjects of an outcome', () => {
+  it('can be written for whatever a client may have published', () => {
+    const segment = fc
+      .string({ unit: 'grapheme', minLength: 1, maxLength: 400 })
+      .filter((text) => !/[\s.*>]/.test(text))
+    fc.assert(
+      fc.property(segment, (model) => {
+        const route = readRoute(`features.default.${model}.normal`)
+        expect(subjects.result(route?.model ?? '', 't').length).toBeLessThanOrEqual(300)
+      }),
+    )
+    for (const model of ['!'.repeat(86), '數'.repeat(32), 'm'.repeat(256)])
+      expect(readRoute(`features.default.${model}.normal`)?.model).toMatch(/^too-long-/)
+  })
+})
+
 describe('readOutcomeSubject', () => {
   it('reads what the builders write', () => {
     fc.assert(

@@ -100,8 +100,8 @@ export const subjects = {
 
 /**
  * Reads the route of an event from the subject it was stored under (`features.…` or `due.…`).
- * A segment that does not decode stands for itself, and one that is too long for its digest, so that such an event
- * still ends as a dead letter.
+ * A segment that does not decode stands for itself. One that is too long for the subject of an outcome stands for its
+ * digest, so that such an event still ends as a dead letter.
  */
 export function readRoute(subject: string): Route | undefined {
   const [root, pool, model, lane] = subject.split('.')
@@ -111,8 +111,10 @@ export function readRoute(subject: string): Route | undefined {
 }
 
 function readModel(segment: string): string {
-  if (segment.length > MAX_SEGMENT_LENGTH) return `too-long-${payloadDigest(utf8.encode(segment))}`
-  return decodeSegment(segment) ?? segment
+  const name = decodeSegment(segment) ?? segment
+  // What any client may put into a subject as it is can take three times its length once it is encoded.
+  const isTooLong = Math.max(segment.length, percentEncode(name).length) > MAX_SEGMENT_LENGTH
+  return isTooLong ? `too-long-${payloadDigest(utf8.encode(segment))}` : name
 }
 
 /** Reads model and token from a `results.…` or `deadletters.…` subject. */

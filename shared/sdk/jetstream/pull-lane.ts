@@ -1,7 +1,7 @@
 import type { Msg, NatsConnection, Subscription } from '@nats-io/transport-node'
 import { uniqueInbox } from './publish-window.ts'
 import { onReconnect } from './reconnects.ts'
-import { messageBytes, readStatus } from './stored-message.ts'
+import { messageBytes, readMessageHeaders, readStatus } from './stored-message.ts'
 
 export interface PullRequest {
   /** Messages wanted at most. */
@@ -33,11 +33,16 @@ export type PullEnd =
  */
 const HEARTBEAT_MS = 300
 
+/** Header of a status: messages of the pull that were not handed out. */
+const PENDING_MESSAGES = 'nats-pending-messages'
+
 interface OpenPull {
   readonly id: number
   readonly silenceMs: number
   readonly done: (end: PullEnd) => void
   remaining: number
+  /** How it ends once so many messages are here: the broker said so before they came. */
+  closing: { readonly end: PullEnd; readonly received: number } | undefined
   received: number
   receivedBytes: number
   /** Signs of life so far. */
@@ -124,6 +129,7 @@ export class PullLane {
     pull.received++
     pull.receivedBytes += messageBytes(message)
     if (--pull.remaining === 0) pull.done('full')
+    else if (pull.closing !== undefined && pull.received >= pull.closing.received) pull.done(pull.closing.end)
     else watch(pull)
   }
 
@@ -142,6 +148,7 @@ export class PullLane {
         id: this.#nextId++,
         silenceMs: hasHeartbeat ? 2.5 * HEARTBEAT_MS : expiresMs + 1_000,
         remaining: batch,
+        closing: undefined,
         received: 0,
         receivedBytes: 0,
         heard: 0,
@@ -191,11 +198,23 @@ function doubt(pull: OpenPull): void {
   })
 }
 
+/**
+ * A status that ends a pull names how much of it was left. On a replicated stream it overtakes the messages, which wait
+ * for their quorum: they are waited for, or they would come while the next pull is open.
+ */
 function applyStatus(pull: OpenPull, message: Msg): void {
   const { code, description } = readStatus(message) ?? { code: 0, description: '' }
   const end = statusEnd(code, description)
-  if (end === undefined) watch(pull)
-  else pull.done(end)
+  if (end === undefined) {
+    watch(pull)
+    return
+  }
+  const left = Number(readMessageHeaders(message).get(PENDING_MESSAGES) ?? pull.remaining)
+  const missing = pull.remaining - left
+  if ((end === 'full' || end === 'too-large') && missing > 0) {
+    pull.closing = { end, received: pull.received + missing }
+    watch(pull)
+  } else pull.done(end)
 }
 
 /** Statuses arrive as an empty message without a reply subject and with a code. */
@@ -208,7 +227,7 @@ function statusEnd(code: number, description: string): PullEnd | undefined {
   if (code === 100) return undefined
   if (code === 404 || code === 408) return 'drained'
   if (code === 503) return 'unavailable'
-  if (code === 409 && /batch completed/i.test(description)) return 'full' // by bytes
+  if (code === 409 && /batch completed/i.test(description)) return 'full'
   if (code === 409 && /exceeds maxbytes/i.test(description)) return 'too-large'
   if (code === 409 && /consumer deleted|consumer is push/i.test(description)) return 'unavailable'
   return 'lost'

@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 
 /** One try at storing or reading something: an answer, or why there is none yet. */
@@ -27,6 +28,7 @@ export class StorageHealth {
    */
   constructor(signal: AbortSignal, onChange: (refusing: ReadonlyMap<string, string>) => void) {
     this.#signal = signal
+    setMaxListeners(0, signal) // one for each outcome that waits
     this.#onChange = onChange
   }
 

@@ -1,10 +1,14 @@
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { headers, type NatsConnection } from '@nats-io/transport-node'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { afterEach, beforeEach, describe, expect, onTestFinished, test } from 'vitest'
 import { HEADERS, readHeader } from '../../shared/sdk/contract/headers.ts'
 import { decodeLedgerRecord } from '../../shared/sdk/contract/ledger.ts'
 import { subjects } from '../../shared/sdk/contract/subjects.ts'
 import { eventToken } from '../../shared/sdk/contract/token.ts'
-import { STREAMS } from '../../shared/sdk/contract/topology.ts'
+import { featureConsumer, STREAMS } from '../../shared/sdk/contract/topology.ts'
+import { consumerInfo } from '../../shared/sdk/jetstream/api.ts'
 import { startTestBroker, type TestBroker } from '../kit/broker.ts'
 import { modelsFolder } from '../kit/models-folder.ts'
 import { type Outcomes, readOutcomes, readStream } from '../kit/outcomes.ts'
@@ -95,6 +99,22 @@ describe('retry lane', () => {
     ])
   })
 
+  test('an event its model fails on costs its neighbours in the batch nothing', async () => {
+    const good = await Promise.all(
+      Array.from({ length: 20 }, (_, index) =>
+        publish('default', 'gather', `good-${index}`, indices(1_000 + (index % 4))),
+      ),
+    )
+    const bad = await publish('default', 'gather', 'outside', indices(1_000_000))
+    good.push(await publish('default', 'gather', 'last', indices(1_003)))
+    await startWorker({ PELTON_LINGER_MS: '200' })
+    const { predictions, deadLetters } = await settled(good.length + 1)
+    expect([...deadLetters.keys()]).toEqual([bad])
+    expect(new Set(predictions.keys())).toEqual(new Set(good))
+    const attempts = [...predictions.values()].map(({ headers: found }) => readHeader(found, HEADERS.attempt))
+    expect(new Set(attempts)).toEqual(new Set(['1']))
+  })
+
   test('a model that fails on everything ends as dead letters, also beyond the retry budget', async () => {
     const tokens = await Promise.all(
       Array.from({ length: 130 }, (_, index) =>
@@ -104,6 +124,33 @@ describe('retry lane', () => {
     await startWorker()
     const outcomes = await settled(tokens.length)
     expect(new Set(outcomes.deadLetters.keys())).toEqual(new Set(tokens))
+  })
+})
+
+describe('one outcome', () => {
+  test('a prediction that a paused worker still held is refused once another has made a dead letter of its event', async () => {
+    await broker.provision({ topology: { ackWaitMs: 1_000 }, pools: ['default', 'other pool'] })
+    const [slow, without] = [await modelsFolder(['counts-up']), await modelsFolder(['identity-fp32'])]
+    onTestFinished(async () => void (await Promise.all([slow.remove(), without.remove()])))
+    await writeFile(join(slow.path, 'counts-up/1/manifest.yaml'), 'limits:\n  timeoutMs: 600000\n')
+    const paused = await startWorker({ PELTON_MODELS: slow.path, PELTON_GRACE_MS: '120000' })
+    // A run long enough to be stopped in: the worker has a prediction to store when it wakes up, and no other outcome.
+    const turns = { inputs: [{ name: 'x', shape: [1, 1], datatype: 'FP32', data: [1_000_000] }] }
+    const token = await publish('default', 'counts-up', 'late', turns)
+    const consumer = featureConsumer('default', 'low').durable_name
+    const inHand = async (): Promise<number | undefined> =>
+      (await consumerInfo(connection, STREAMS.features, consumer))?.num_ack_pending
+    while ((await inHand()) !== 1) await sleep(5)
+    paused.kill('SIGSTOP')
+    await startWorker({ PELTON_MODELS: without.path })
+    while ((await readOutcomes(connection)).deadLetters.size === 0) await sleep(100)
+    paused.kill('SIGCONT')
+    paused.kill('SIGTERM') // it has tried to settle what it holds when it has drained
+    expect(await paused.ended).toBe(0)
+    const { predictions, failures, deadLetters, ledger } = await readOutcomes(connection)
+    expect([predictions.size, [...failures.keys()], [...deadLetters.keys()]]).toEqual([0, [token], [token]])
+    expect(readHeader(deadLetters.get(token)!.headers, HEADERS.deadLetterReason)).toBe('unknown-model')
+    expect(ledger.get(1)).toEqual(['dead-lettered', 'already-answered'])
   })
 })
 

@@ -1,30 +1,84 @@
-import { readFile } from 'node:fs/promises'
+import { execFile } from 'node:child_process'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { describe, expect, test } from 'vitest'
+import { promisify } from 'node:util'
+import { beforeAll, describe, expect, test } from 'vitest'
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 
-/** The last cell of each row with three: `file › test`, or only `file`. */
-async function namedTests(): Promise<{ readonly file: string; readonly name: string | undefined }[]> {
-  const page = await readFile(`${ROOT}/docs/delivery.md`, 'utf8')
-  return [...page.matchAll(/\| (\w+\/[\w-]+)(?: › ([^|]+?))? \|$/gm)].map(([, file = '', name]) => ({
-    file: `test/${file}.test.ts`,
-    name,
-  }))
+interface Named {
+  readonly file: string
+  readonly name: string
 }
 
-describe('docs/delivery.md', async () => {
-  const named = await namedTests()
+const read = (path: string): Promise<string> => readFile(join(ROOT, path), 'utf8')
 
-  test('has a test in each row of its failure tables', async () => {
-    const page = await readFile(`${ROOT}/docs/delivery.md`, 'utf8')
-    const [failures = ''] = page.split('## What an acknowledgement is worth')
-    const rows = failures.split('\n').filter((line) => /^\| (?!what happens)\S/.test(line))
-    expect(named).toHaveLength(rows.length)
+const page = await read('docs/delivery.md')
+const [failures = ''] = page.split('## What an acknowledgement is worth')
+/** The last cell of each row: `file › test`, or a command that measures. */
+const shownBy = failures
+  .split('\n')
+  .filter((line) => /^\| (?!what happens)\S/.test(line))
+  .map((line) => line.split(' | ').at(-1)?.replace(/ \|$/, '') ?? '')
+const named = shownBy.flatMap((cell): Named[] => {
+  const [, file, name] = /^(\w+\/[\w-]+) › (.+)$/.exec(cell) ?? []
+  return file === undefined || name === undefined ? [] : [{ file: `test/${file}.test.ts`, name }]
+})
+const commands = shownBy.flatMap((cell) => /^npm run ([\w:-]+)$/.exec(cell)?.[1] ?? [])
+
+/** Names of the tests of files, without those of the groups around them; those of the full form too. */
+async function testNames(files: readonly string[]): Promise<readonly Named[]> {
+  const folder = await mkdtemp(join(tmpdir(), 'pelton-tests-'))
+  const list = join(folder, 'tests.json')
+  const vitest = join(ROOT, 'node_modules/vitest/vitest.mjs')
+  const projects = ['--project', 'faults', '--project', 'integration', '--mode', 'full']
+  try {
+    await promisify(execFile)(process.execPath, [vitest, 'list', ...projects, `--json=${list}`, ...files], {
+      cwd: ROOT,
+      env: { ...process.env, VITEST: undefined, PELTON_FAULTS_FORM: undefined },
+    })
+    const found = JSON.parse(await readFile(list, 'utf8')) as Named[]
+    return found.map(({ file, name }) => ({ file: relative(ROOT, file), name: withoutGroups(name) }))
+  } finally {
+    await rm(folder, { recursive: true, force: true })
+  }
+}
+
+function withoutGroups(name: string): string {
+  return name.slice(name.lastIndexOf(' > ') + 1).replace(/^> /, '')
+}
+
+describe('docs/delivery.md', () => {
+  let tests: readonly Named[] = []
+
+  beforeAll(async () => {
+    tests = await testNames(['test/faults/', ...new Set(named.map(({ file }) => file))])
+  })
+
+  test('has a test, or a command that measures, in each row of its failure tables', () => {
+    expect(shownBy.length).toBeGreaterThan(40)
+    expect(named.length + commands.length, shownBy.join('\n')).toBe(shownBy.length)
   })
 
   test.each(named)('$file › $name is there', async ({ file, name }) => {
-    const source = await readFile(`${ROOT}/${file}`, 'utf8')
-    if (name !== undefined) expect(source).toContain(name)
+    if (tests.some((each) => each.file === file && each.name === name)) return
+    // What this machine cannot run (a small disk) is not listed; its name is in the source.
+    expect(await read(file)).toMatch(/skipIf/)
+    expect(await read(file)).toContain(name)
+  })
+
+  test('has a row for each test of the fault suite', () => {
+    const suite = tests.filter(({ file }) => /^test\/faults\/[\w-]+\.test\.ts$/.test(file))
+    expect(suite.length).toBeGreaterThan(25)
+    expect(
+      suite.filter((each) => !named.some(({ file, name }) => file === each.file && name === each.name)),
+    ).toEqual([])
+  })
+
+  test('names commands that exist', async () => {
+    const { scripts } = JSON.parse(await read('package.json'))
+    expect(commands.filter((command) => scripts[command] === undefined)).toEqual([])
   })
 })

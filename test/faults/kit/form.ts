@@ -1,4 +1,4 @@
-/** Full form (`--mode full`, which kit/table.ts passes on) or the short one that belongs to `npm test`. */
+/** Full form (`--mode full`, which kit/table.ts passes on) or the short one that belongs to CI. */
 export const IS_FULL = process.env.PELTON_FAULTS_FORM === 'full'
 
 /** What every choice of a run follows from: which worker, when. */

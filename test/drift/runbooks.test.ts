@@ -1,7 +1,7 @@
 import { readdir, readFile } from 'node:fs/promises'
-import { Command } from 'commander'
 import { expect, test } from 'vitest'
 import { ROOT, readAlerts } from './observability-files.ts'
+import { findCommand, readCommands } from './pelton-commands.ts'
 
 const FOLDER = `${ROOT}docs/runbooks`
 const SECTIONS = ['Symptom', 'Evidence', 'Causes, in order', 'Action', 'How to know it worked']
@@ -78,32 +78,13 @@ test('links between runbooks lead somewhere', async () => {
   }
 })
 
-/** The commands of `pelton`, found where they are defined. */
-async function readCommands(): Promise<Command> {
-  const program = new Command('pelton')
-  const folder = `${ROOT}services/control/commands`
-  for (const file of (await readdir(folder)).filter(
-    (name) => name.endsWith('.ts') && !name.includes('.test.'),
-  )) {
-    const exported = (await import(`${folder}/${file}`)) as Record<string, unknown>
-    for (const [name, make] of Object.entries(exported))
-      if (name.endsWith('Command') && typeof make === 'function') program.addCommand(make() as Command)
-  }
-  return program
-}
-
 test('every `pelton` command of a runbook exists, with each of its options', async () => {
   const program = await readCommands()
   const used = new Set<string>()
   for (const page of await pages()) {
     for (const [, code = ''] of (await read(page)).matchAll(/`(pelton [^`]+)`/g)) {
       const words = code.split(/\s+/).slice(1)
-      let command = program
-      for (const word of words) {
-        const next = command.commands.find((each) => each.name() === word)
-        if (next === undefined) break
-        command = next
-      }
+      const { command } = findCommand(program, words)
       used.add(command.name())
       expect(command.commands, `${page}: \`${code}\` is no command`).toEqual([])
       const options = command.options.map(({ long }) => long)

@@ -1,0 +1,67 @@
+import { readdir, readFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path/posix'
+import { expect, test } from 'vitest'
+import { ROOT } from './observability-files.ts'
+
+interface Folder {
+  readonly path: string
+  /** Folders, which end with `/`, and files. */
+  readonly mayImport: readonly string[]
+}
+
+/** The table of `docs/architecture.md`. */
+async function readFolders(): Promise<readonly Folder[]> {
+  const page = await readFile(`${ROOT}docs/architecture.md`, 'utf8')
+  const [, section = ''] = page.split('## Where things are')
+  return [...section.matchAll(/^\| `((?:shared|services)\/[^`]*\/)` \|[^|]*\| (.*) \|$/gm)].map(
+    ([, path = '', allowed = '']) => {
+      const named = [...allowed.matchAll(/`([^`]+)`/g)].map(([, each = '']) => each)
+      return { path, mayImport: allowed.startsWith('the folders below') ? [path] : named }
+    },
+  )
+}
+
+async function sources(): Promise<readonly string[]> {
+  const lists = ['shared', 'services'].map(async (folder) => {
+    const files = await readdir(`${ROOT}${folder}`, { recursive: true })
+    return files.map((file) => `${folder}/${file}`)
+  })
+  return (await Promise.all(lists))
+    .flat()
+    .filter((file) => file.endsWith('.ts') && !/\.test\.ts$|\/(?:node_modules|dist|testdata)\//.test(file))
+}
+
+/** Files of ours that a file imports, types and late imports included. */
+async function importsOf(file: string): Promise<readonly string[]> {
+  const code = await readFile(`${ROOT}${file}`, 'utf8')
+  return [...code.matchAll(/(?:\bfrom |\bimport\(|^import )'(\.[^']+)'/gm)].map(([, target = '']) =>
+    join(dirname(file), target),
+  )
+}
+
+test('no folder imports what docs/architecture.md does not let it import, and each is in its table', async () => {
+  const folders = await readFolders()
+  expect(folders.length).toBeGreaterThan(8)
+  const folderOf = (file: string): Folder | undefined =>
+    folders.filter(({ path }) => file.startsWith(path)).sort((a, b) => b.path.length - a.path.length)[0]
+  const problems: string[] = []
+  const used = new Set<string>()
+  for (const file of await sources()) {
+    const folder = folderOf(file)
+    if (folder === undefined) {
+      problems.push(`${file} is in no folder of the table`)
+      continue
+    }
+    for (const target of await importsOf(file)) {
+      if (folderOf(target) === folder) continue
+      const allowed = folder.mayImport.find((each) =>
+        each.endsWith('/') ? target.startsWith(each) : target === each,
+      )
+      if (allowed === undefined) problems.push(`${file} imports ${target}`)
+      else used.add(`${folder.path} ${allowed}`)
+    }
+  }
+  expect(problems).toEqual([])
+  const unused = folders.flatMap(({ path, mayImport }) => mayImport.map((each) => `${path} ${each}`))
+  expect(unused.filter((each) => !used.has(each))).toEqual([])
+})

@@ -1,10 +1,10 @@
 import { connect, headers, type NatsConnection } from '@nats-io/transport-node'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { type EmbeddedBroker, startBroker } from '../../shared/sdk/broker/server.ts'
 import { HEADERS, readHeader } from '../../shared/sdk/contract/headers.ts'
 import { subjects } from '../../shared/sdk/contract/subjects.ts'
 import { eventToken } from '../../shared/sdk/contract/token.ts'
 import { provision } from '../../shared/sdk/jetstream/provision.ts'
+import { startTestBroker, type TestBroker } from '../kit/broker.ts'
 import { modelsFolder } from '../kit/models-folder.ts'
 import { readOutcomes } from '../kit/outcomes.ts'
 import { startWorkerProcess, type WorkerProcess } from '../kit/worker-process.ts'
@@ -22,14 +22,14 @@ const MODELS = [
   'giant-initialiser',
   'linear',
 ]
-let broker: EmbeddedBroker
+let broker: TestBroker
 let connection: NatsConnection
 let folder: Awaited<ReturnType<typeof modelsFolder>>
 let worker: WorkerProcess
 
 beforeAll(async () => {
   folder = await modelsFolder(MODELS)
-  broker = await startBroker({ config: 'max_payload: 4MB' })
+  broker = await startTestBroker({ config: 'max_payload: 4MB' })
   connection = await connect({ servers: broker.url })
   await provision(connection)
   worker = await startWorkerProcess({ url: broker.url, models: folder.path })

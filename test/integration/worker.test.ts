@@ -3,20 +3,20 @@ import { connect, headers, type NatsConnection } from '@nats-io/transport-node'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { type FlightEvent, loadFlights } from '../../services/demo/flights.ts'
 import { DEMO_MODELS } from '../../services/demo/models.ts'
-import { type EmbeddedBroker, startBroker } from '../../shared/sdk/broker/server.ts'
 import { HEADERS, readHeader } from '../../shared/sdk/contract/headers.ts'
 import { subjects } from '../../shared/sdk/contract/subjects.ts'
 import { eventToken } from '../../shared/sdk/contract/token.ts'
 import { STREAMS } from '../../shared/sdk/contract/topology.ts'
 import { requestApi, streamInfo } from '../../shared/sdk/jetstream/api.ts'
 import { provision } from '../../shared/sdk/jetstream/provision.ts'
+import { startTestBroker, type TestBroker } from '../kit/broker.ts'
 import { type Outcomes, readOutcomes } from '../kit/outcomes.ts'
 import { startWorkerProcess, type WorkerProcess } from '../kit/worker-process.ts'
 
 const MODEL = 'flight-delay'
 const SOURCE = 'test'
 let flights: FlightEvent[]
-let broker: EmbeddedBroker
+let broker: TestBroker
 let connection: NatsConnection
 let workers: WorkerProcess[]
 
@@ -26,7 +26,7 @@ beforeAll(async () => {
 
 beforeEach(async () => {
   workers = []
-  broker = await startBroker()
+  broker = await startTestBroker()
   connection = await connect({ servers: broker.url })
   await provision(connection, { topology: { ackWaitMs: 3_000 } })
 })

@@ -1,8 +1,8 @@
 import { afterAll, describe, expect, test } from 'vitest'
 import { HEADERS, readHeader } from '../../shared/sdk/contract/headers.ts'
 import { STREAMS } from '../../shared/sdk/contract/topology.ts'
+import { readStream } from '../kit/outcomes.ts'
 import { closeBareModels } from './kit/bare-model.ts'
-import { readRecords } from './kit/records.ts'
 import { EVENTS, openStage, type StagedEvent } from './kit/stage.ts'
 import { flightEvents } from './kit/stage-events.ts'
 import { stageModels } from './kit/stage-models.ts'
@@ -66,7 +66,7 @@ describe('workers whose clocks are wrong', () => {
     // Two retries each; each is due soon by the broker's clock, not an hour from now or two hours ago.
     expect(schedules.awayMs.length).toBeGreaterThanOrEqual(20)
     for (const awayMs of schedules.awayMs) expect(Math.abs(awayMs)).toBeLessThan(10 * MINUTE_MS)
-    for (const { headers, storedAt } of await readRecords(stage.connection, STREAMS.deadLetters)) {
+    for (const { headers, storedAt } of await readStream(stage.connection, STREAMS.deadLetters)) {
       const failedAt = Date.parse(readHeader(headers, HEADERS.failedAt) ?? '')
       expect(Math.abs(failedAt - storedAt)).toBeLessThan(10 * MINUTE_MS)
     }

@@ -1,4 +1,4 @@
-import { jetstreamManager } from '@nats-io/jetstream'
+import { jetstream } from '@nats-io/jetstream'
 import type { NatsConnection } from '@nats-io/transport-node'
 import { HEADERS, type Headers, readHeader } from '../../shared/sdk/contract/headers.ts'
 import { decodeLedgerRecord, type LedgerOutcome } from '../../shared/sdk/contract/ledger.ts'
@@ -9,37 +9,31 @@ import { streamInfo } from '../../shared/sdk/jetstream/api.ts'
 export interface StoredRecord {
   readonly subject: string
   readonly sequence: number
+  /** Broker time, milliseconds since 1970. */
+  readonly storedAt: number
   readonly headers: Headers
   readonly body: Uint8Array
 }
 
-/** Everything a stream holds, in order, read past every consumer of Pelton. */
+/**
+ * Everything a stream holds, in order, read past every consumer and reader of Pelton: by the client's ordered consumer,
+ * which notices what did not arrive and reads it again.
+ */
 export async function readStream(connection: NatsConnection, stream: string): Promise<StoredRecord[]> {
   const info = await streamInfo(connection, stream)
   if (info === undefined || info.state.messages === 0) return []
-  const manager = await jetstreamManager(connection)
   const records: StoredRecord[] = []
-  const inbox = `_INBOX.read.${Math.random().toString(36).slice(2)}`
-  const done = new Promise<void>((resolve) => {
-    connection.subscribe(inbox, {
-      callback: (_error, message) => {
-        if ((message.reply ?? '') === '') return
-        const sequence = Number(message.reply?.split('.').at(-4))
-        const headers = new Map(
-          [...(message.headers ?? [])].map(([name, values]) => [name.toLowerCase(), values[0] ?? '']),
-        )
-        records.push({ subject: message.subject, sequence, headers, body: message.data })
-        if (sequence >= info.state.last_seq) resolve()
-      },
-    })
-  })
-  const consumer = await manager.consumers.add(stream, {
-    deliver_subject: inbox,
-    ack_policy: 'none',
-    inactive_threshold: 30e9,
-  })
-  await done
-  await manager.consumers.delete(stream, consumer.name)
+  const reader = await jetstream(connection).consumers.get(stream)
+  const messages = await reader.consume({ max_messages: 1_000 })
+  for await (const message of messages) {
+    const { info: delivered, subject, seq: sequence, data: body } = message
+    const headers = new Map(
+      [...(message.headers ?? [])].map(([name, values]) => [name.toLowerCase(), values[0] ?? '']),
+    )
+    records.push({ subject, sequence, storedAt: delivered.timestampNanos / 1e6, headers, body })
+    if (delivered.pending === 0 || sequence >= info.state.last_seq) break
+  }
+  await reader.delete()
   return records
 }
 

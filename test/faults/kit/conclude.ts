@@ -7,10 +7,11 @@ import { reportLines } from '../../../services/control/audit/report-lines.ts'
 import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
 import { eventMessage } from '../../../shared/sdk/event-message.ts'
 import { streamInfo } from '../../../shared/sdk/jetstream/api.ts'
+import { readStream } from '../../kit/outcomes.ts'
 import { bareOutputs } from './bare-model.ts'
 import type { Feed } from './feed.ts'
 import type { Fleet } from './fleet.ts'
-import { countRedeliveries, deliveringConsumers, readLedger, readRecords } from './records.ts'
+import { countRedeliveries, deliveringConsumers, readLedger } from './records.ts'
 import type { StagedEvent } from './stage-events.ts'
 import { type Ending, judge, type Verdict } from './verdict.ts'
 
@@ -72,8 +73,8 @@ export async function examine(scene: Scene, expectations: Expectations): Promise
   const remains = {
     accepted,
     sent: new Map(feeds.flatMap((feed) => [...feed.sent])),
-    results: await readRecords(connection, STREAMS.results),
-    deadLetters: await readRecords(connection, STREAMS.deadLetters),
+    results: await readStream(connection, STREAMS.results),
+    deadLetters: await readStream(connection, STREAMS.deadLetters),
   }
   const verdict = await judge(remains, {
     endings: endingsOf(expectations),

@@ -1,13 +1,13 @@
 import { describe, expect, test } from 'vitest'
 import { HEADERS } from '../../../shared/sdk/contract/headers.ts'
-import type { TimedRecord } from './records.ts'
+import type { StoredRecord } from '../../kit/outcomes.ts'
 import type { StagedEvent } from './stage-events.ts'
 import { type Ending, type Expected, judge, type Remains } from './verdict.ts'
 
 const event = (id: string): StagedEvent => ({ model: 'm', id, features: { x: 1 } })
 const payload = new TextEncoder().encode('the payload')
 
-function result(token: string, headers: Record<string, string>, value = 0.5): TimedRecord {
+function result(token: string, headers: Record<string, string>, value = 0.5): StoredRecord {
   const outputs = [{ name: 'y', datatype: 'FP32', shape: [1, 1], data: [value] }]
   const body = new TextEncoder().encode(JSON.stringify({ model_name: 'm', model_version: '1', outputs }))
   const given = { [HEADERS.dataContentType]: 'application/json', [HEADERS.correlationId]: token, ...headers }
@@ -18,13 +18,13 @@ const prediction = (token: string, value?: number) =>
   result(token, { [HEADERS.outcome]: 'prediction' }, value)
 const failure = (token: string) =>
   result(token, { [HEADERS.outcome]: 'dead-letter', [HEADERS.deadLetterReason]: 'timed-out' })
-const letter = (token: string, body = payload): TimedRecord => ({ ...failure(token), body })
+const letter = (token: string, body = payload): StoredRecord => ({ ...failure(token), body })
 
 /** What is found of events whose tokens are their ids. */
 function found(
   ids: readonly string[],
-  results: readonly TimedRecord[],
-  deadLetters: readonly TimedRecord[] = [],
+  results: readonly StoredRecord[],
+  deadLetters: readonly StoredRecord[] = [],
 ) {
   const accepted = ids.map((id) => ({ event: event(id), token: id, sequence: 1, at: 10 }))
   return { accepted, sent: new Map(ids.map((id) => [id, event(id)])), results, deadLetters } satisfies Remains

@@ -1,9 +1,10 @@
 import { encodeAttribute, HEADERS, readHeader } from '../../../shared/sdk/contract/headers.ts'
 import { decodeResponse } from '../../../shared/sdk/contract/open-inference.ts'
 import type { Reason } from '../../../shared/sdk/errors.ts'
+import type { StoredRecord } from '../../kit/outcomes.ts'
 import type { Outputs } from './bare-model.ts'
 import type { AcceptedEvent } from './feed.ts'
-import { type TimedRecord, tokenOf } from './records.ts'
+import { tokenOf } from './records.ts'
 import type { StagedEvent } from './stage-events.ts'
 import type { Answered } from './timeline.ts'
 
@@ -16,8 +17,8 @@ export interface Remains {
   /** Every event that was sent at all, by token: one whose acceptance nobody learnt of may have an outcome. */
   readonly sent: ReadonlyMap<string, StagedEvent>
   /** RESULTS and DEADLETTERS, in order. */
-  readonly results: readonly TimedRecord[]
-  readonly deadLetters: readonly TimedRecord[]
+  readonly results: readonly StoredRecord[]
+  readonly deadLetters: readonly StoredRecord[]
 }
 
 export interface Expected {
@@ -86,8 +87,8 @@ export async function judge(remains: Remains, expected: Expected): Promise<Verdi
   return { ...verdict, answers, answersById, predictions: predictions.length, deadLetters: kept.size }
 }
 
-function byToken(records: readonly TimedRecord[]): Map<string, TimedRecord[]> {
-  const groups = new Map<string, TimedRecord[]>()
+function byToken(records: readonly StoredRecord[]): Map<string, StoredRecord[]> {
+  const groups = new Map<string, StoredRecord[]>()
   for (const record of records) {
     const token = tokenOf(record)
     const group = groups.get(token)
@@ -98,7 +99,7 @@ function byToken(records: readonly TimedRecord[]): Map<string, TimedRecord[]> {
 }
 
 /** RESULTS keeps every message of a subject: a second one is a second outcome, unless a replay followed a failure. */
-function isOneOutcome(outcomes: readonly TimedRecord[], isReplayed: boolean): boolean {
+function isOneOutcome(outcomes: readonly StoredRecord[], isReplayed: boolean): boolean {
   const endings = outcomes.map(endingOf)
   return isReplayed
     ? endings.filter((ending) => ending === 'prediction').length <= 1 &&
@@ -106,12 +107,12 @@ function isOneOutcome(outcomes: readonly TimedRecord[], isReplayed: boolean): bo
     : endings.length === 1
 }
 
-function endingOf({ headers }: TimedRecord): Ending {
+function endingOf({ headers }: StoredRecord): Ending {
   if (readHeader(headers, HEADERS.outcome) === 'prediction') return 'prediction'
   return (readHeader(headers, HEADERS.deadLetterReason) ?? 'no reason') as Reason
 }
 
-async function mistakes(event: StagedEvent, result: TimedRecord, expected: Expected): Promise<string[]> {
+async function mistakes(event: StagedEvent, result: StoredRecord, expected: Expected): Promise<string[]> {
   const { headers, body } = result
   const correlation = readHeader(headers, HEADERS.correlationId)
   if (correlation !== encodeAttribute(event.id)) return [`${event.id}: names ${correlation}`]
@@ -128,7 +129,7 @@ async function mistakes(event: StagedEvent, result: TimedRecord, expected: Expec
   })
 }
 
-function damages(event: StagedEvent, letter: TimedRecord | undefined, { payload }: Expected): string[] {
+function damages(event: StagedEvent, letter: StoredRecord | undefined, { payload }: Expected): string[] {
   if (letter === undefined) return [`${event.id}: its dead letter is gone`]
   return Buffer.from(letter.body).equals(payload(event)) ? [] : [`${event.id}: another payload`]
 }

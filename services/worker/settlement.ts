@@ -98,8 +98,10 @@ async function recordInLedger(kept: readonly Kept[], { store, epochs }: Settleme
       const { info, event } = delivery
       if (info.stream !== stream || how === 'returned') continue
       // A copy's result names the origin, not this sequence: only the token joins the two.
-      const isPlain =
-        how === 'predicted' && stream === STREAMS.features && event.origin.sequence === info.streamSequence
+      const { origin } = event
+      const isOriginal =
+        origin.stream === stream && origin.epoch === epoch && origin.sequence === info.streamSequence
+      const isPlain = how === 'predicted' && stream === STREAMS.features && isOriginal
       entries.push({ sequence: info.streamSequence, outcome: how, ...(!isPlain && { token: event.token }) })
     }
     if (entries.length > 0) await store.record({ stream, epoch, entries })

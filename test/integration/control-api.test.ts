@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import type { NatsConnection } from '@nats-io/transport-node'
 import { fastify } from 'fastify'
-import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
+import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest'
 import { addApi } from '../../services/control/http/api.ts'
 import { DEMO_MODELS } from '../../services/demo/models.ts'
 import { HEADERS, type HeaderEntry } from '../../shared/sdk/contract/headers.ts'
@@ -204,6 +204,30 @@ describe('dead letters over HTTP', () => {
     const refused = await call('POST', '/v1/dead-letters/import', { raw: broken })
     expect(refused.status).toBe(400)
     expect(refused.json.detail).toMatch(/line 4: .*present 3/)
+  })
+})
+
+describe('a control service that stops', () => {
+  test('cuts an export off: nobody takes a part for the whole', async () => {
+    const body = Buffer.from(JSON.stringify({ features: { pad: 'x'.repeat(500_000) } }))
+    for (let index = 0; index < 80; index++) {
+      const token = eventToken('large', 'test', String(index))
+      const headers: HeaderEntry[] = [[HEADERS.token, token]]
+      const reply = await window.publish({ subject: subjects.deadLetter('large', token), headers, body })
+      expect(reply.kind).toBe('stored')
+    }
+    const own = await startControl({ url: broker.url, dataDir, env: { PELTON_WATCH_MS: '3600000' } })
+    onTestFinished(() => own.kill('SIGKILL'))
+    const exported = await fetch(`${own.address}/v1/dead-letters/export`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${TOKEN}` },
+    })
+    expect(exported.status).toBe(200)
+    own.kill()
+    const draining = expect.objectContaining({ state: 'draining' })
+    await vi.waitFor(() => expect(own.log).toContainEqual(draining), PATIENT)
+    await expect(exported.text().then(({ length }) => length)).rejects.toThrow()
+    expect(await own.ended).toBe(0)
   })
 })
 

@@ -9,6 +9,7 @@ import type { OpsStore } from './store.ts'
 
 /**
  * The dead letters that match, each a line of JSON with its line end, exact to the byte: what {@link importLines} reads.
+ * Ends early where `signal` is aborted: whoever must have them all asks it at the end.
  *
  * @throws PeltonError `broker-unavailable`
  */

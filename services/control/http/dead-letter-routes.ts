@@ -128,7 +128,7 @@ function addTransfers(app: FastifyInstance, parts: PartsOf): void {
   app.post('/v1/dead-letters/export', async (request, reply) => {
     const { filter } = readInput(exportBody, request.body)
     const { store, signal } = parts()
-    const lines = exportLines(store.connection, filterOf(filter), signal)
+    const lines = unlessStopped(exportLines(store.connection, filterOf(filter), signal), signal)
     return reply
       .type(NDJSON)
       .header('cache-control', 'no-store')
@@ -144,6 +144,13 @@ function addTransfers(app: FastifyInstance, parts: PartsOf): void {
     if (error !== undefined) throw withCounts(error, counts)
     return sendJson(reply, { ...counts, isComplete: !signal.aborted })
   })
+}
+
+/** Throws where the service stops before the last line: the answer is cut off, and nobody takes a part for the whole. */
+async function* unlessStopped(lines: AsyncIterable<string>, signal: AbortSignal): AsyncGenerator<string> {
+  yield* lines
+  if (signal.aborted)
+    throw new PeltonError('closed', 'this control service is stopping', { remedy: 'Ask again once it runs.' })
 }
 
 async function* bounded(body: Readable): AsyncGenerator<Buffer> {

@@ -243,11 +243,11 @@ async function history(run: CommandRun, options: { readonly json?: boolean }): P
     else
       run.terminal.table([
         ['AT', 'BY', 'WHAT', 'COMPLETE', 'COUNTS', 'BECAUSE'],
-        ...acts.map(({ at, by, what, isComplete, counts, because }) => [
+        ...acts.map(({ at, by, what, isComplete, counts, because, note }) => [
           at,
           by,
           what,
-          isComplete ? 'yes' : 'no: do it again',
+          isComplete ? 'yes' : `no: do it again${note === undefined ? '' : ` (${note})`}`,
           Object.entries(counts)
             .map(([name, value]) => `${name} ${value}`)
             .join(', '),

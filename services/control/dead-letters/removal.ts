@@ -2,7 +2,8 @@ import { hash } from 'node:crypto'
 import { PeltonError } from '../../../shared/sdk/errors.ts'
 import type { Hold } from '../replay/holds.ts'
 import { newId } from '../replay/task.ts'
-import { type Act, keepAct } from './acts.ts'
+import { beginActing } from './acting.ts'
+import { keepAct } from './acts.ts'
 import { browseDeadLetters, type DeadLetterEntry, findDeadLetter } from './browse.ts'
 import type { DeadLetterFilter } from './filter.ts'
 import { type RemovalCounts, removeDeadLetters } from './remove.ts'
@@ -43,7 +44,8 @@ export async function countRemoval(
 /**
  * Discards or purges, and writes down who, when and why.
  *
- * @throws PeltonError `invalid-argument` when the request chooses nothing
+ * @throws PeltonError `invalid-argument` when the request chooses nothing, `conflict` when a control service took this
+ *   process for dead meanwhile
  */
 export async function removeAndRecord(
   store: OpsStore,
@@ -55,11 +57,17 @@ export async function removeAndRecord(
   const now = new Date()
   const id = newId(now)
   const begun = { id, what: outcome, by, at: now.toISOString(), because, asked: asked(request), counts: {} }
-  const act: Act = { ...begun, isComplete: false }
+  const act = { ...begun, isComplete: false }
   await keepAct(store.keyValue, act)
-  const counts = await removeDeadLetters(store, entries, { id, by, outcome }, onHeld)
-  await keepAct(store.keyValue, { ...act, counts: { ...counts }, isComplete: !signal.aborted })
-  return counts
+  const acting = await beginActing(store.keyValue, act)
+  try {
+    const counts = await removeDeadLetters(store, entries, { id, by, outcome }, { acting, onHeld })
+    await keepAct(store.keyValue, { ...act, counts: { ...counts }, isComplete: !signal.aborted })
+    await acting.close()
+    return counts
+  } finally {
+    acting.silence()
+  }
 }
 
 /** What the record says was asked for. The subject of a purge is a person: only its digest is kept. */

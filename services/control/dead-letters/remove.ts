@@ -3,8 +3,9 @@ import { HEADERS, readHeader } from '../../../shared/sdk/contract/headers.ts'
 import { removalMark } from '../../../shared/sdk/contract/outcome.ts'
 import { STORES } from '../../../shared/sdk/contract/topology.ts'
 import { type PublishWindow, publishError } from '../../../shared/sdk/jetstream/publish-window.ts'
-import type { Hold, Holds } from '../replay/holds.ts'
+import type { Hold, Holds, TakenHold } from '../replay/holds.ts'
 import { originOf } from '../replay/message.ts'
+import type { Acting } from './acting.ts'
 import { type DeadLetterEntry, findDeadLetter } from './browse.ts'
 import { type Ended, recordEnded, removeDeadLetter } from './ledger.ts'
 import { inParallel } from './parallel.ts'
@@ -32,63 +33,86 @@ export interface RemovalCounts {
 
 const AT_ONCE = 200
 
+/** What a removal tells while it is under way. */
+export interface RemovalNews {
+  readonly acting: Acting
+  /** Told who holds what could not be taken. */
+  readonly onHeld: (entry: DeadLetterEntry, by: Hold['by']) => void
+}
+
 /**
- * Removes dead letters one by one: taken, found to be there still, named in the ledger, marked so that no worker makes them anew, removed by
- * sequence, let go. Killed in between, the same
- * again does the rest. What a replay holds is left to it.
- *
- * @param onHeld told who holds what could not be taken
+ * Removes dead letters, some at a time: taken, found to be there still, named in the ledger, marked so that no worker
+ * makes them anew, removed by sequence, let go. What a replay holds is left to it. What a process that is killed in
+ * between holds is ended by the watch of a control service, or by the same once more.
  */
 export async function removeDeadLetters(
   deps: RemoveDeps,
   entries: AsyncIterable<DeadLetterEntry> | Iterable<DeadLetterEntry>,
   removal: Removal,
-  onHeld: (entry: DeadLetterEntry, by: Hold['by']) => void,
+  news: RemovalNews,
 ): Promise<RemovalCounts> {
   const counts: RemovalCounts = { removed: 0, gone: 0, held: 0 }
+  const remove = async (group: readonly DeadLetterEntry[]): Promise<void> => {
+    await news.acting.enter('taking', counts)
+    const taken = await takeGroup(deps, group, removal, counts, news.onHeld)
+    await news.acting.enter('removing', counts).catch(async (thrown: unknown) => {
+      await inParallel(taken, ({ hold }) => deps.holds.release(hold)) // nobody looks for what was taken since
+      throw thrown
+    })
+    await removeTaken(deps, taken, removal, counts)
+  }
   let group: DeadLetterEntry[] = []
   for await (const entry of entries) {
     if (group.push(entry) < AT_ONCE) continue
-    await removeGroup(deps, group, removal, counts, onHeld)
+    await remove(group)
     group = []
   }
-  await removeGroup(deps, group, removal, counts, onHeld)
+  if (group.length > 0) await remove(group)
   return counts
 }
 
-async function removeGroup(
-  { connection, window, holds }: RemoveDeps,
+interface TakenEntry {
+  readonly entry: DeadLetterEntry
+  readonly hold: TakenHold
+}
+
+async function takeGroup(
+  { connection, holds }: RemoveDeps,
   group: readonly DeadLetterEntry[],
   { id, by, outcome }: Removal,
   counts: RemovalCounts,
-  onHeld: (entry: DeadLetterEntry, by: Hold['by']) => void,
-): Promise<void> {
+  onHeld: RemovalNews['onHeld'],
+): Promise<TakenEntry[]> {
   const kind = outcome === 'purged' ? 'purge' : 'discard'
-  const hold = (sequence: number): Hold => ({ by: { kind, id, who: by }, sequence })
-  const taken: { readonly entry: DeadLetterEntry; readonly release: () => Promise<void> }[] = []
+  const taken: TakenEntry[] = []
   await inParallel(group, async (entry) => {
-    const held = await holds.take(entry.token, hold(entry.sequence))
+    const { sequence } = entry
+    const held = await holds.take(entry.token, { by: { kind, id, who: by }, sequence })
     if ('heldBy' in held) {
       counts.held++
       onHeld(entry, held.heldBy)
-    } else if (
-      (await patiently(() => findDeadLetter(connection, { sequence: entry.sequence }))) === undefined
-    ) {
+    } else if ((await patiently(() => findDeadLetter(connection, { sequence }))) === undefined) {
       counts.gone++ // a replay was faster: the ledger must not name it twice
       await holds.release(held)
-    } else taken.push({ entry, release: () => holds.release(held) })
+    } else taken.push({ entry, hold: held })
   })
-  await recordEnded(
-    window,
-    outcome,
-    by,
-    taken.flatMap(({ entry }) => endedOf(entry)),
-  )
-  await inParallel(taken, async ({ entry, release }) => {
+  return taken
+}
+
+/** Ends what was taken. May be done twice, also at the same time. */
+export async function removeTaken(
+  { connection, window, holds }: RemoveDeps,
+  taken: readonly TakenEntry[],
+  { by, outcome }: Pick<Removal, 'by' | 'outcome'>,
+  counts: RemovalCounts,
+): Promise<void> {
+  const ended = taken.flatMap(({ entry }) => endedOf(entry))
+  await recordEnded(window, outcome, by, ended)
+  await inParallel(taken, async ({ entry, hold }) => {
     await mark(window, entry)
     if (await removeDeadLetter(connection, entry.sequence, outcome === 'purged')) counts.removed++
     else counts.gone++
-    await release()
+    await holds.release(hold)
   })
 }
 

@@ -10,8 +10,9 @@ import { lookAtStream, type StreamLook } from './lane-look.ts'
 import { Marking } from './marks.ts'
 import { MAX_OPEN, noticeAlert, reviewNotices, scanNotices } from './notices.ts'
 import { type ConsumerReset, judgeOrphans, type OrphanMemory } from './orphans.ts'
-import type { ReadPosition, SupersededRemoval, WatchRecord } from './record.ts'
+import type { ReadPosition, RemovalEnded, SupersededRemoval, WatchRecord } from './record.ts'
 import { resetConsumer } from './reset.ts'
+import { SilentRemovals } from './silent-removals.ts'
 import { removeSuperseded, scanSuperseded } from './superseded.ts'
 import { judgeService, type UnservedPool, unservedAlert } from './unserved.ts'
 
@@ -51,6 +52,7 @@ export class Looks {
   readonly #marking = new Marking()
   #orphans: ReadonlyMap<string, OrphanMemory> = new Map()
   #standing: ReadonlyMap<string, number> = new Map()
+  readonly #removals = new SilentRemovals()
 
   constructor(deps: LookDeps, limits: WatchLimits & { readonly name: string }) {
     this.#deps = deps
@@ -71,6 +73,7 @@ export class Looks {
     this.#standing = service.since
     const notices = await this.#lookAtNotices(before, at)
     const letters = await this.#lookAtDeadLetters(before, at)
+    const removals = await this.#lookAtRemovals(at)
     const lanes = firstOfEachKind(mended.alerts)
     const pools = firstOfEachKind(service.unserved)
     const unserved = await unservedAlerts(connection, pools.kept, at)
@@ -84,7 +87,7 @@ export class Looks {
       deadLetters: letters.position,
       ...this.#mark(streams, before),
       alerts: carryOn(before.alerts, alerts, time),
-      acts: [...before.acts, ...mended.done, ...letters.done],
+      acts: [...before.acts, ...mended.done, ...letters.done, ...removals],
     }
     const oldestEventMs = (await oldestOf(connection, STREAMS.features, 'features.>', at)) ?? 0
     return { record, streams, oldestEventMs, superseded: letters.found }
@@ -152,6 +155,21 @@ export class Looks {
       log.info({ count }, 'removed dead letters whose events have a prediction')
     }
     return { position: { ...position, next }, done, found: found.length }
+  }
+
+  async #lookAtRemovals(at: number): Promise<RemovalEnded[]> {
+    const { store, log } = this.#deps
+    const by = this.#limits.name
+    const ended = await this.#removals.end(store, by).catch((error: unknown) => {
+      log.warn(
+        { err: error },
+        'a discard or purge whose process is gone could not be ended; it is tried again',
+      )
+      return []
+    })
+    for (const facts of ended) log.warn(facts, 'ended a discard or purge whose process is gone')
+    const time = new Date(at).toISOString()
+    return ended.map((facts) => ({ what: 'removal-ended', at: time, by, ...facts }))
   }
 }
 

@@ -12,7 +12,18 @@ export interface SupersededRemoval {
   readonly count: number
 }
 
-export type WatchAct = ConsumerReset | SupersededRemoval
+/** A discard or purge whose process is gone: what it held was let go, or removed where it had begun to. */
+export interface RemovalEnded {
+  readonly what: 'removal-ended'
+  readonly at: string
+  readonly by: string
+  /** The act, as `pelton dead-letters history` lists it. */
+  readonly act: string
+  readonly released: number
+  readonly removed: number
+}
+
+export type WatchAct = ConsumerReset | SupersededRemoval | RemovalEnded
 
 /** How far a stream was read. Sequences start again when it is made anew. */
 export interface ReadPosition {

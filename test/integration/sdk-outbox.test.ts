@@ -503,6 +503,46 @@ describe('what the broker can never take', () => {
   })
 })
 
+describe('a subject whose publishes are never answered', () => {
+  /** A server whose user `limited` may publish events of two models only; whoever says nothing is `admin`. */
+  async function startLimited(): Promise<TestBroker> {
+    const allowed = '"features.default.a.>", "features.default.b.>", "$JS.API.>"'
+    const config = `
+authorization { users: [
+  { user: admin, password: secret },
+  { user: limited, password: secret,
+    permissions: { publish: [${allowed}], subscribe: "_INBOX.>" } } ] }
+no_auth_user: admin`
+    const limited = await startTestBroker({ config })
+    onTestFinished(() => limited.stop())
+    await limited.provision()
+    return limited
+  }
+
+  test('keeps nothing from the others, and is named', async () => {
+    const limited = await startLimited()
+    const place = { url: limited.url, user: 'limited', password: 'secret', ackTimeoutMs: 500 }
+    const outbox = await open(place)
+    await publishAll(outbox, numbers(5), 'x')
+    await publishAll(outbox, numbers(5, 10), 'y')
+    await publishAll(outbox, numbers(5, 20), 'a')
+    await publishAll(outbox, numbers(5, 30), 'x')
+    await publishAll(outbox, numbers(5, 40), 'b')
+
+    const own = await limited.connect()
+    const stored = async (): Promise<string[]> => (await storedFeatures(own)).map(({ id }) => id)
+    await until(async () => (await stored()).length === 10)
+    expect(new Set(await stored())).toEqual(new Set([...numbers(5, 20), ...numbers(5, 40)]))
+    await until(async () => (await outbox.stats()).problem !== undefined)
+    await publishAll(outbox, numbers(500, 100), 'a')
+    await until(async () => (await stored()).length === 510)
+    const { waiting, problem } = await outbox.stats()
+    expect(waiting).toBe(15)
+    expect(problem).toMatchObject({ code: 'broker-unavailable' })
+    expect(problem?.message).toMatch(/features\.default\.[xy]\.normal/)
+  })
+})
+
 describe('the folder', () => {
   /** A folder with forty events in it, closed. */
   async function filled(): Promise<void> {

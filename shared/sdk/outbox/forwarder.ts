@@ -2,6 +2,7 @@ import { type ErrorCode, PeltonError, toPeltonError } from '../errors.ts'
 import type { MessageProducer, Receipt } from '../producer.ts'
 import { Wake } from '../wait-for.ts'
 import { Pace } from './pace.ts'
+import { unansweredError } from './refusals.ts'
 import type { SendQueue } from './send-queue.ts'
 import type { Store, StoredEntry } from './store.ts'
 
@@ -45,6 +46,8 @@ export class Forwarder {
   #problem: PeltonError | undefined
   /** What keeps single subjects from being stored. */
   readonly #problems = new Map<string, PeltonError>()
+  /** Subjects whose sends got no answer since the last one that was stored. */
+  readonly #unanswered = new Set<string>()
 
   constructor(options: ForwarderOptions) {
     this.#options = options
@@ -67,6 +70,7 @@ export class Forwarder {
   resume(): void {
     this.#pace.resume()
     this.#options.queue.resume()
+    this.#unanswered.clear()
     this.#problem = undefined
     this.wake()
   }
@@ -133,6 +137,7 @@ export class Forwarder {
     if (word instanceof PeltonError) return this.#failed(entry, word)
     this.#pace.succeeded()
     this.#problem = undefined
+    this.#unanswered.clear()
     this.#problems.delete(message.subject)
     await store.remove(position)
     queue.settle(position, message.subject)
@@ -154,11 +159,27 @@ export class Forwarder {
     if (isOfSubject(error)) {
       this.#problems.set(message.subject, error)
       queue.pause(message.subject, now)
+    } else if (error.code === 'broker-unavailable') {
+      this.#doubt(message.subject, error, now)
     } else {
       this.#problem = error
       this.#pace.failed(now)
     }
     queue.putBack(position, message.subject)
+  }
+
+  /**
+   * No answer: the broker is away, or takes nothing of this subject from us (a missing right is answered by nobody). The
+   * next try is another subject's; only when that has no answer either, it is the broker.
+   */
+  #doubt(subject: string, error: PeltonError, now: number): void {
+    this.#options.queue.doubt(subject, now)
+    this.#unanswered.add(subject)
+    const why = unansweredError(subject, error)
+    this.#problems.set(subject, why)
+    if (this.#unanswered.size < 2) return
+    this.#problem = why
+    this.#pace.failed(now)
   }
 
   /** The folder fails. What is in it stays there for the next opening. */

@@ -40,6 +40,28 @@ describe('a send queue', () => {
     expect(queue.pauseMs(1_000)).toBeUndefined()
   })
 
+  test('tries those in doubt after all others, and of them the one tried longest ago', () => {
+    const queue = new SendQueue(10, () => 1)
+    for (const [position, subject] of [
+      [1, 'x'],
+      [2, 'y'],
+      [3, 'a'],
+      [4, 'x'],
+    ] as const)
+      queue.add(position, subject)
+    expect(queue.take(2, 0)).toEqual([1, 2])
+    queue.doubt('y', 0)
+    queue.putBack(2, 'y')
+    queue.doubt('x', 0)
+    queue.putBack(1, 'x')
+    expect(queue.take(9, 0)).toEqual([3])
+    queue.add(5, 'a')
+    expect(queue.take(9, 100)).toEqual([5, 2, 1])
+    queue.settle(1, 'x')
+    queue.add(6, 'a')
+    expect(queue.take(9, 100)).toEqual([4, 6])
+  })
+
   test('pauses a subject longer each time, up to ten seconds', () => {
     const queue = new SendQueue(1, () => 1)
     queue.add(1, 'a')

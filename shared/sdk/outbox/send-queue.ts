@@ -10,6 +10,8 @@ interface Line {
   returned: number[]
   readonly underWay: Set<number>
   readonly pace: Pace
+  /** 0, or the number of its last unanswered send among those of all subjects. */
+  unanswered: number
 }
 
 /** Taken positions are kept in front of `head` until there are this many of them. */
@@ -17,7 +19,8 @@ const SPENT = 4_096
 
 /**
  * The order in which an outbox sends: as accepted, over all subjects. A subject that the stream refuses for itself (its
- * model has too many events waiting) pauses alone and is overtaken; order within a subject stays.
+ * model has too many events waiting) pauses alone and is overtaken; order within a subject stays. One whose sends get no
+ * answer comes after all others, or it would keep them from being tried.
  */
 export class SendQueue {
   readonly #lines = new Map<string, Line>()
@@ -25,6 +28,7 @@ export class SendQueue {
   readonly #random: () => number
   #waiting = 0
   #underWay = 0
+  #unanswered = 0
 
   /** @param most sends under way per subject at once */
   constructor(most: number, random: () => number = Math.random) {
@@ -73,6 +77,7 @@ export class SendQueue {
     if (!line.underWay.delete(position)) return
     this.#underWay--
     line.pace.succeeded()
+    line.unanswered = 0
     if (headOf(line) === undefined && line.underWay.size === 0) this.#lines.delete(subject)
   }
 
@@ -90,15 +95,24 @@ export class SendQueue {
     this.#line(subject).pace.failed(now)
   }
 
+  /** Nobody says what became of a send to this subject: it pauses, and the others come first. */
+  doubt(subject: string, now: number): void {
+    this.pause(subject, now)
+    this.#line(subject).unanswered = ++this.#unanswered
+  }
+
   /** Milliseconds until a paused subject may be tried again; `undefined` where none pauses. */
   pauseMs(now: number): number | undefined {
     const pauses = [...this.#lines.values()].map((line) => line.pace.pauseMs(now)).filter((ms) => ms > 0)
     return pauses.length === 0 ? undefined : Math.min(...pauses)
   }
 
-  /** Ends all pauses. */
+  /** Ends all pauses and doubts. */
   resume(): void {
-    for (const { pace } of this.#lines.values()) pace.resume()
+    for (const line of this.#lines.values()) {
+      line.pace.resume()
+      line.unanswered = 0
+    }
   }
 
   /** The first position that is not settled. */
@@ -117,18 +131,21 @@ export class SendQueue {
     const there = this.#lines.get(subject)
     if (there !== undefined) return there
     const pace = new Pace(this.#most, this.#random)
-    const made = { subject, positions: [], head: 0, returned: [], underWay: new Set<number>(), pace }
+    const underWay = new Set<number>()
+    const made = { subject, positions: [], head: 0, returned: [], underWay, pace, unanswered: 0 }
     this.#lines.set(subject, made)
     return made
   }
 
-  /** The line with the first position of those that may send. */
+  /** The line with the first position of those that may send; of those in doubt, the one tried longest ago. */
   #next(now: number): Line | undefined {
     let best: Line | undefined
     let first = Number.POSITIVE_INFINITY
     for (const line of this.#lines.values()) {
       const head = headOf(line)
-      if (head === undefined || head >= first || line.pace.room(now, line.underWay.size) === 0) continue
+      if (head === undefined || line.pace.room(now, line.underWay.size) === 0) continue
+      const doubt = line.unanswered - (best?.unanswered ?? Number.POSITIVE_INFINITY)
+      if (doubt > 0 || (doubt === 0 && head >= first)) continue
       best = line
       first = head
     }

@@ -19,8 +19,8 @@ export interface OutboxOptions
   /** What `publish()` does while the outbox is full: throw `outbox-full`, or wait for room. @default 'refuse' */
   readonly whenFull?: 'refuse' | 'wait'
   /**
-   * Publishes that wait for the broker's word at once. With 1 the order of acceptance is kept exactly, at one round trip
-   * per event; with more, events that must be sent again may be overtaken by those under way. @default 256
+   * Publishes that wait for the broker's word at once. With 1 the order of a model and lane is kept exactly, at one round
+   * trip per event; with more, events that must be sent again may be overtaken by those under way. @default 256
    */
   readonly maxInFlight?: number
   /**

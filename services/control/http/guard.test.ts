@@ -1,4 +1,4 @@
-import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
@@ -80,6 +80,31 @@ describe('tokens', () => {
       await rm(folder, { recursive: true })
     }
   })
+})
+
+describe('the kept token', () => {
+  const inFolder = async (check: (folder: string) => Promise<void>): Promise<void> => {
+    const folder = await mkdtemp(join(tmpdir(), 'pelton-token-'))
+    await check(folder).finally(() => rm(folder, { recursive: true }))
+  }
+
+  it('is the same for all who make one at the same time, and nothing else is left', () =>
+    inFolder(async (folder) => {
+      const opened = await Promise.all(Array.from({ length: 8 }, () => openTokens(undefined, folder)))
+      const token = (await readFile(join(folder, 'control.token'), 'utf8')).trim()
+      expect(token).toMatch(/^[0-9a-f]{64}$/)
+      for (const { nameOf } of opened) expect(nameOf(token)).toBe('http')
+      expect(await readdir(folder)).toEqual(['control.token'])
+    }))
+
+  it.each(['', '\n', 'short\n'])('is refused where it is %j: it would let everybody in', (text) =>
+    inFolder(async (folder) => {
+      await writeFile(join(folder, 'control.token'), text)
+      await expect(openTokens(undefined, folder)).rejects.toThrow(
+        /characters, and needs 16 at least \(PELTON_DATA = .*control\.token.*\)\. Remove the file/,
+      )
+    }),
+  )
 })
 
 describe('readInput', () => {

@@ -1,5 +1,5 @@
 import { hash, randomBytes, timingSafeEqual } from 'node:crypto'
-import { chmod, mkdir, readFile, writeFile } from 'node:fs/promises'
+import { access, chmod, link, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { PeltonError } from '../../../shared/sdk/errors.ts'
 
@@ -21,7 +21,8 @@ const TOKEN = /^(?:([A-Za-z0-9_.-]{1,32}):)?([!-+\--9;-~]{1,512})$/
  * The tokens of the settings; without, one that is generated once and kept in the data folder, readable by its owner
  * only.
  *
- * @throws PeltonError `invalid-configuration` for tokens that cannot be used, or a folder that cannot be written
+ * @throws PeltonError `invalid-configuration` for tokens that cannot be used, or a folder that cannot be written or holds
+ *   a token that is too short
  */
 export async function openTokens(given: string | undefined, dataDir: string): Promise<Tokens> {
   if (given !== undefined) return createTokens(readTokens(given), undefined)
@@ -67,24 +68,48 @@ function digestOf(token: string): Buffer {
 }
 
 async function keptToken(file: string): Promise<string> {
-  try {
-    await mkdir(join(file, '..'), { recursive: true, mode: 0o700 })
-    const fresh = randomBytes(32).toString('hex')
-    await writeFile(file, `${fresh}\n`, { mode: 0o600, flag: 'wx' }).catch((error: NodeJS.ErrnoException) => {
-      if (error.code !== 'EEXIST') throw error
-    })
-    await chmod(file, 0o600)
-    return (await readFile(file, 'utf8')).trim()
-  } catch (cause) {
-    throw new PeltonError(
-      'invalid-configuration',
+  const token = await readOrMake(file).catch((cause: unknown) => {
+    throw notKept(
       'the token of the control service cannot be kept',
-      {
-        field: 'PELTON_DATA',
-        value: file,
-        remedy: 'Set PELTON_CONTROL_TOKEN, or a folder that can be written.',
-      },
+      file,
+      'Set PELTON_CONTROL_TOKEN, or a folder that can be written.',
       cause,
     )
+  })
+  if (token.length >= LEAST_LENGTH) return token
+  throw notKept(
+    `the token that is kept has ${token.length} characters, and needs ${LEAST_LENGTH} at least`,
+    file,
+    'Remove the file, and a new one is made; or set PELTON_CONTROL_TOKEN.',
+  )
+}
+
+async function readOrMake(file: string): Promise<string> {
+  await mkdir(join(file, '..'), { recursive: true, mode: 0o700 })
+  const isThere = await access(file).then(
+    () => true,
+    () => false,
+  )
+  if (!isThere) await make(file)
+  await chmod(file, 0o600)
+  return (await readFile(file, 'utf8')).trim()
+}
+
+/** Whole or not at all, whatever ends the process or the machine. Of several at once the first one's stays. */
+async function make(file: string): Promise<void> {
+  const fresh = `${file}.${randomBytes(6).toString('hex')}`
+  try {
+    const token = `${randomBytes(32).toString('hex')}\n`
+    await writeFile(fresh, token, { mode: 0o600, flag: 'wx', flush: true })
+    await link(fresh, file).catch(async (error: NodeJS.ErrnoException) => {
+      if (error.code !== 'EEXIST') await rename(fresh, file) // a file system without hard links
+    })
+  } finally {
+    await rm(fresh, { force: true })
   }
+}
+
+function notKept(description: string, file: string, remedy: string, cause?: unknown): PeltonError {
+  const details = { field: 'PELTON_DATA', value: file, remedy }
+  return new PeltonError('invalid-configuration', description, details, cause)
 }

@@ -34,23 +34,32 @@ export interface HttpOptions {
   readonly log: Logger
   /** Largest request body, bytes. @default 1 MiB */
   readonly bodyLimitBytes?: number
+  /** How long a request may take to arrive, milliseconds. @default 30 s */
+  readonly requestMs?: number
 }
 
-/** How long a request may take to arrive, milliseconds. */
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** The route takes its body as it comes, however long that takes, and bounds it itself. */
+    readonly isBodyStreamed?: boolean
+  }
+}
+
 const REQUEST_MS = 30_000
 /** How long requests under way may take once the side is closed, milliseconds. */
 const CLOSE_MS = 1_000
 
-export function openHttp({ host, port, log, bodyLimitBytes = 1024 ** 2 }: HttpOptions): HttpSide {
+export function openHttp(options: HttpOptions): HttpSide {
+  const { host, port, log, bodyLimitBytes = 1024 ** 2, requestMs = REQUEST_MS } = options
   const app = fastify({
     logger: false,
     bodyLimit: bodyLimitBytes,
-    requestTimeout: REQUEST_MS,
     genReqId: () => randomUUID(),
     routerOptions: { ignoreTrailingSlash: true },
     // A path that is no URL reaches no route and no hook.
     frameworkErrors: (error, request, reply) => answerError(error, request, reply, log),
   })
+  boundArrival(app, requestMs)
   answerUnknown(app)
   app.setErrorHandler((thrown, request, reply) => answerError(thrown, request, reply, log))
   let closing: Promise<void> | undefined
@@ -68,6 +77,18 @@ export function openHttp({ host, port, log, bodyLimitBytes = 1024 ** 2 }: HttpOp
       return closing
     },
   }
+}
+
+/** Node's own bound on a request (`requestTimeout`) is one for all routes: the one on headers stays, bodies are bound here. */
+function boundArrival(app: FastifyInstance, requestMs: number): void {
+  app.server.headersTimeout = requestMs
+  app.addHook('onRequest', (request, reply, done) => {
+    if (request.routeOptions.config.isBodyStreamed !== true) {
+      const overdue = setTimeout(() => request.raw.complete || request.raw.destroy(), requestMs)
+      reply.raw.once('close', () => clearTimeout(overdue))
+    }
+    done()
+  })
 }
 
 async function closeApp(app: FastifyInstance): Promise<void> {

@@ -192,7 +192,7 @@ describe('dead letters over HTTP', () => {
     await requestApi(connection, `STREAM.PURGE.${STREAMS.deadLetters}`)
     const raw = { type: 'application/x-ndjson', text: exported.text }
     const stored = await call('POST', '/v1/dead-letters/import', { raw })
-    expect(stored.json).toEqual({ stored: 3, present: 0, answered: 0, isComplete: true })
+    expect(stored.json).toEqual({ stored: 3, present: 0, answered: 0, purged: 0, isComplete: true })
     expect((await call('POST', '/v1/dead-letters/import', { raw })).json).toMatchObject({
       stored: 0,
       present: 3,

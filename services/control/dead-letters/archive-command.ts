@@ -29,15 +29,16 @@ export async function exportCommand(
   return run.signal.aborted ? EXIT_CODES.failed : EXIT_CODES.ok
 }
 
-/** Stores archived dead letters. Those that are there, or have a prediction, stay as they are. */
+/** Stores archived dead letters. Those that are there, or have ended, stay as they are. */
 export async function importCommand(run: CommandRun, file: string, by: string): Promise<number> {
   const { signal } = run
   const input = await openInput(file)
   const { counts, error } = await withStore(run, (store) =>
     importLines(store, readLines(input, signal), { by, signal }),
   ).finally(() => input.destroy())
-  const { stored, present, answered } = counts
-  run.terminal.print(`${stored} stored, ${present} there already, ${answered} answered by a prediction`)
+  const { stored, present, answered, purged } = counts
+  const left = `${present} there already, ${answered} answered by a prediction, ${purged} purged`
+  run.terminal.print(`${stored} stored, ${left}`)
   if (error !== undefined) throw error
   return signal.aborted ? EXIT_CODES.failed : EXIT_CODES.ok
 }

@@ -1,4 +1,3 @@
-import type { NatsConnection } from '@nats-io/transport-node'
 import { z } from 'zod'
 import { HEADERS, isHeaderName, sanitizeHeaderValue } from '../../../shared/sdk/contract/headers.ts'
 import type { OutgoingMessage } from '../../../shared/sdk/contract/outcome.ts'
@@ -7,7 +6,6 @@ import { isToken } from '../../../shared/sdk/contract/token.ts'
 import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
 import { isReason, PeltonError } from '../../../shared/sdk/errors.ts'
 import { API_ERRORS, type PublishWindow, publishError } from '../../../shared/sdk/jetstream/publish-window.ts'
-import { readRegister } from '../replay/traces.ts'
 import type { StoredDeadLetter } from './browse.ts'
 
 /** A dead letter as one line of an archive: whole, and exact to the byte. */
@@ -74,29 +72,26 @@ export function readArchived(
   }
 }
 
-export type Imported = 'stored' | 'present' | 'answered'
+/** What an import did with a dead letter, or why it left it alone. */
+export type Imported = 'stored' | 'present' | 'answered' | 'purged'
+
+/** An archived dead letter that is to be stored. */
+export type Importable = ReturnType<typeof readArchived>
 
 /**
- * Stores an archived dead letter, unless the event has one, or has a prediction.
+ * Stores an archived dead letter, unless the event has one. To be called in the order they shall have: they leave in it.
  *
  * @throws PeltonError `stream-full`, `undeliverable`, `broker-unavailable`
  */
-export async function importDeadLetter(
-  connection: NatsConnection,
+export async function storeArchived(
   window: PublishWindow,
-  bytes: Uint8Array,
-): Promise<Imported> {
-  const { model, token, subject, headers, body } = readArchived(bytes)
-  if ((await readRegister(connection, model, token)).kind === 'prediction') return 'answered'
-  const reply = await window.publish({
-    subject,
-    headers: [
-      ...headers,
-      [HEADERS.expectedStream, STREAMS.deadLetters],
-      [HEADERS.expectedSubjectSequence, '0'],
-    ],
-    body,
-  })
+  { subject, headers, body }: Importable,
+): Promise<'stored' | 'present'> {
+  const expected = [
+    [HEADERS.expectedStream, STREAMS.deadLetters],
+    [HEADERS.expectedSubjectSequence, '0'],
+  ] as const
+  const reply = await window.publish({ subject, headers: [...headers, ...expected], body })
   if (reply.kind === 'stored') return 'stored'
   if (reply.kind === 'refused' && reply.code === API_ERRORS.wrongLastSequence) return 'present'
   throw publishError(STREAMS.deadLetters, reply)

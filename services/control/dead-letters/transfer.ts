@@ -1,10 +1,11 @@
 import type { NatsConnection } from '@nats-io/transport-node'
-import { PeltonError } from '../../../shared/sdk/errors.ts'
+import type { NumberedLine } from '../publish/lines.ts'
 import { newId } from '../replay/task.ts'
 import { keepAct } from './acts.ts'
-import { archiveDeadLetter, type Imported, importDeadLetter } from './archive.ts'
+import { archiveDeadLetter } from './archive.ts'
 import { readDeadLetters } from './browse.ts'
 import type { DeadLetterFilter } from './filter.ts'
+import { createImporter, type ImportCounts, storeInOrder } from './import.ts'
 import type { OpsStore } from './store.ts'
 
 /**
@@ -31,37 +32,21 @@ export interface ImportRun {
 }
 
 export interface ImportResult {
-  readonly counts: Readonly<Record<Imported, number>>
+  readonly counts: ImportCounts
   /** What ended it early: a line that is none, a broker that refuses. Those before it are stored. */
   readonly error: unknown
 }
 
-/** Stores archived dead letters and writes it down. Those that are there, or have a prediction, stay as they are. */
+/** Stores archived dead letters and writes it down. Those that are there, or have ended, stay as they are. */
 export async function importLines(
-  { connection, window, keyValue }: OpsStore,
-  lines: AsyncIterable<{ readonly number: number; readonly bytes: Uint8Array }>,
+  store: OpsStore,
+  lines: AsyncIterable<NumberedLine>,
   { by, signal }: ImportRun,
 ): Promise<ImportResult> {
-  const counts: Record<Imported, number> = { stored: 0, present: 0, answered: 0 }
-  let error: unknown
-  try {
-    for await (const { number, bytes } of lines) {
-      const imported = await importDeadLetter(connection, window, bytes).catch((thrown: unknown) => {
-        throw atLine(number, thrown)
-      })
-      counts[imported]++
-    }
-  } catch (thrown) {
-    error = thrown
-  }
+  const result = await storeInOrder(lines, createImporter(store))
   const now = new Date()
-  const isComplete = error === undefined && !signal.aborted
+  const isComplete = result.error === undefined && !signal.aborted
   const what = { id: newId(now), what: 'imported', by, at: now.toISOString(), because: '' } as const
-  await keepAct(keyValue, { ...what, asked: {}, counts, isComplete })
-  return { counts, error }
-}
-
-function atLine(number: number, thrown: unknown): unknown {
-  if (!(thrown instanceof PeltonError)) return thrown
-  return new PeltonError(thrown.code, `line ${number}: ${thrown.description}`, {}, thrown)
+  await keepAct(store.keyValue, { ...what, asked: {}, counts: result.counts, isComplete })
+  return result
 }

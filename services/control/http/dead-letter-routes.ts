@@ -10,6 +10,7 @@ import {
   type StoredDeadLetter,
 } from '../dead-letters/browse.ts'
 import { groupDeadLetters } from '../dead-letters/groups.ts'
+import type { ImportCounts } from '../dead-letters/import.ts'
 import { pageDeadLetters } from '../dead-letters/page.ts'
 import { countRemoval, type RemovalRequest, removeAndRecord } from '../dead-letters/removal.ts'
 import { deadLetterJson } from '../dead-letters/show.ts'
@@ -17,6 +18,7 @@ import { exportLines, importLines } from '../dead-letters/transfer.ts'
 import { readWhich } from '../dead-letters/which.ts'
 import { readLines } from '../publish/lines.ts'
 import { operatorOf } from './guard.ts'
+import { type BodyBounds, boundedBody, StalledBody } from './import-body.ts'
 import {
   discardBody,
   exportBody,
@@ -31,15 +33,20 @@ import {
 import { type ApiParts, type PartsOf, sendJson } from './parts.ts'
 
 const NDJSON = 'application/x-ndjson'
-/** An import is read as it comes; this bounds what one request may bring. */
-const IMPORT_BYTES = 1024 ** 3
+/** An import is read as it comes, however long the broker takes. */
+const IMPORT_BOUNDS: BodyBounds = { mostBytes: 1024 ** 3, idleMs: 30_000 }
 /** Held dead letters that an answer names; it counts them all. */
 const NAMED_HELD = 100
 
-export function addDeadLetterRoutes(app: FastifyInstance, parts: PartsOf): void {
+export function addDeadLetterRoutes(
+  app: FastifyInstance,
+  parts: PartsOf,
+  importBounds: BodyBounds = IMPORT_BOUNDS,
+): void {
   addReading(app, parts)
   addRemovals(app, parts)
-  addTransfers(app, parts)
+  addExport(app, parts)
+  addImport(app, parts, importBounds)
 }
 
 function addReading(app: FastifyInstance, parts: PartsOf): void {
@@ -124,7 +131,7 @@ async function remove(
   return sendJson(reply, { outcome: request.outcome, ...counts, heldBy, isComplete: !signal.aborted })
 }
 
-function addTransfers(app: FastifyInstance, parts: PartsOf): void {
+function addExport(app: FastifyInstance, parts: PartsOf): void {
   app.post('/v1/dead-letters/export', async (request, reply) => {
     const { filter } = readInput(exportBody, request.body)
     const { store, signal } = parts()
@@ -134,13 +141,21 @@ function addTransfers(app: FastifyInstance, parts: PartsOf): void {
       .header('cache-control', 'no-store')
       .send(Readable.from(lines, { objectMode: false }))
   })
+}
+
+function addImport(app: FastifyInstance, parts: PartsOf, bounds: BodyBounds): void {
   app.addContentTypeParser(NDJSON, (_request, body, done) => done(null, body))
-  app.post('/v1/dead-letters/import', async (request, reply) => {
+  app.post('/v1/dead-letters/import', { config: { isBodyStreamed: true } }, async (request, reply) => {
     const { store, signal } = parts()
     if (!(request.body instanceof Readable)) throw notLines(request.headers['content-type'])
     const by = operatorOf(request)
-    const lines = readLines(Readable.from(bounded(request.body)), signal)
+    const lines = readLines(Readable.from(boundedBody(request.body, bounds)), signal)
     const { counts, error } = await importLines(store, lines, { by, signal })
+    if (error instanceof StalledBody) {
+      const problem = plainProblem(408, 'the request stalled', untilThen(error, counts))
+      const remedy = 'Send it again: what is stored stays as it is.'
+      return sendProblem(reply.header('connection', 'close'), { ...problem, remedy })
+    }
     if (error !== undefined) throw withCounts(error, counts)
     return sendJson(reply, { ...counts, isComplete: !signal.aborted })
   })
@@ -153,18 +168,6 @@ async function* unlessStopped(lines: AsyncIterable<string>, signal: AbortSignal)
     throw new PeltonError('closed', 'this control service is stopping', { remedy: 'Ask again once it runs.' })
 }
 
-async function* bounded(body: Readable): AsyncGenerator<Buffer> {
-  let bytes = 0
-  for await (const chunk of body) {
-    bytes += (chunk as Buffer).length
-    if (bytes > IMPORT_BYTES)
-      throw new PeltonError('too-large', 'an import by HTTP has 1 GiB at most', {
-        remedy: 'Send it in several parts: what is stored stays as it is.',
-      })
-    yield chunk as Buffer
-  }
-}
-
 function notLines(contentType: string | undefined): PeltonError {
   return new PeltonError('invalid-argument', 'an import is lines of JSON', {
     field: 'Content-Type',
@@ -174,8 +177,12 @@ function notLines(contentType: string | undefined): PeltonError {
 }
 
 /** What came before the line that is wrong is stored: the answer says how much. */
-function withCounts(error: unknown, counts: Readonly<Record<string, number>>): unknown {
+function withCounts(error: unknown, counts: ImportCounts): unknown {
   if (!(error instanceof PeltonError)) return error
+  return new PeltonError(error.code, untilThen(error, counts), {}, error)
+}
+
+function untilThen({ description }: PeltonError, counts: ImportCounts): string {
   const stored = Object.entries(counts).map(([name, count]) => `${name} ${count}`)
-  return new PeltonError(error.code, `${error.description} (until then: ${stored.join(', ')})`, {}, error)
+  return `${description} (until then: ${stored.join(', ')})`
 }

@@ -2,13 +2,17 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { NatsConnection } from '@nats-io/transport-node'
-import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { pino } from 'pino'
+import { afterEach, beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest'
+import { openStore } from '../../services/control/dead-letters/store.ts'
+import { Looks } from '../../services/control/reconcile/look.ts'
+import { EMPTY_RECORD } from '../../services/control/reconcile/record.ts'
 import { DEMO_MODELS } from '../../services/demo/models.ts'
 import { HEADERS, type HeaderEntry } from '../../shared/sdk/contract/headers.ts'
 import { decodeLedgerRecord, encodeLedgerRecord } from '../../shared/sdk/contract/ledger.ts'
 import { subjects } from '../../shared/sdk/contract/subjects.ts'
 import { eventToken } from '../../shared/sdk/contract/token.ts'
-import { STREAMS } from '../../shared/sdk/contract/topology.ts'
+import { STORES, STREAMS } from '../../shared/sdk/contract/topology.ts'
 import { consumerInfo, requestApi, streamInfo } from '../../shared/sdk/jetstream/api.ts'
 import { PublishWindow } from '../../shared/sdk/jetstream/publish-window.ts'
 import { PullLane } from '../../shared/sdk/jetstream/pull-lane.ts'
@@ -377,6 +381,55 @@ describe('the watch', () => {
     const records = (await readStream(connection, STREAMS.ledger)).map((one) => decodeLedgerRecord(one.body))
     const replayed = records.filter(({ by }) => by === 'the-watch').flatMap(({ entries }) => entries)
     expect(replayed).toEqual([expect.objectContaining({ outcome: 'replayed', token })])
+  })
+})
+
+describe('a look at dead letters whose events were predicted', () => {
+  const MODEL = 'flight-delay'
+
+  /** A prediction and a dead letter of the same event. */
+  async function predictedAfterAll(id: string): Promise<void> {
+    const token = eventToken(MODEL, 'test', id)
+    const epoch = (await streamInfo(connection, STREAMS.features))?.created ?? ''
+    const own: HeaderEntry[] = [
+      [HEADERS.token, token],
+      [HEADERS.origin, `${STREAMS.features} ${epoch} 1`],
+    ]
+    const from = subjects.feature({ pool: 'default', model: MODEL, lane: 'normal' })
+    const letter: HeaderEntry[] = [
+      ...own,
+      [HEADERS.deadLetterReason, 'shed'],
+      [HEADERS.originalSubject, from],
+    ]
+    const prediction: HeaderEntry[] = [...own, [HEADERS.outcome, 'prediction']]
+    for (const [subject, headers] of [
+      [subjects.result(MODEL, token), prediction],
+      [subjects.deadLetter(MODEL, token), letter],
+    ] as const)
+      expect((await window.publish({ subject, headers, body: Buffer.from('{}') })).kind).toBe('stored')
+  }
+
+  test('ends by the next look what a request that failed left taken', async () => {
+    for (const id of ['a', 'b', 'c']) await predictedAfterAll(id)
+    const store = openStore(connection)
+    onTestFinished(() => store.close())
+    const deps = { store, log: pino({ level: 'silent' }), keep: async () => true }
+    const looks = new Looks(deps, { name: 'the-watch', unservedMs: 60_000, noticeGraceMs: 60_000 })
+    const request = connection.request.bind(connection)
+    let failures = 1
+    connection.request = (subject, ...rest) => {
+      const isHit = subject.endsWith(`STREAM.MSG.GET.${STREAMS.deadLetters}`) && failures-- > 0
+      return isHit ? Promise.reject(new Error('no answer')) : request(subject, ...rest)
+    }
+    const count = async (stream: string): Promise<number | undefined> =>
+      (await streamInfo(connection, stream))?.state.messages
+    const { record } = await looks.look(EMPTY_RECORD)
+    expect(failures).toBeLessThan(1)
+    expect([await count(STREAMS.deadLetters), await count(STORES.replays)]).toEqual([1, 1])
+    expect((await looks.look(record)).record.acts).toEqual([
+      expect.objectContaining({ what: 'superseded-removed', count: 1 }),
+    ])
+    expect([await count(STREAMS.deadLetters), await count(STORES.replays)]).toEqual([0, 0])
   })
 })
 

@@ -3,6 +3,7 @@ import type { Logger } from 'pino'
 import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
 import { PeltonError } from '../../../shared/sdk/errors.ts'
 import { findApi, NOT_FOUND, type StreamInfo, streamInfo } from '../../../shared/sdk/jetstream/api.ts'
+import type { DeadLetterEntry } from '../dead-letters/browse.ts'
 import { inParallel } from '../dead-letters/parallel.ts'
 import type { OpsStore } from '../dead-letters/store.ts'
 import { carryOn, firstOfEachKind, type NewAlert } from './alert.ts'
@@ -13,7 +14,7 @@ import { type ConsumerReset, judgeOrphans, type OrphanMemory } from './orphans.t
 import type { ReadPosition, RemovalEnded, SupersededRemoval, WatchRecord } from './record.ts'
 import { resetConsumer } from './reset.ts'
 import { SilentRemovals } from './silent-removals.ts'
-import { removeSuperseded, scanSuperseded } from './superseded.ts'
+import { finishSuperseded, removeSuperseded, scanSuperseded } from './superseded.ts'
 import { judgeService, type UnservedPool, unservedAlert } from './unserved.ts'
 
 export interface WatchLimits {
@@ -53,6 +54,8 @@ export class Looks {
   #orphans: ReadonlyMap<string, OrphanMemory> = new Map()
   #standing: ReadonlyMap<string, number> = new Map()
   readonly #removals = new SilentRemovals()
+  /** Whether dead letters may be taken that were not let go. */
+  #mayHold = true
 
   constructor(deps: LookDeps, limits: WatchLimits & { readonly name: string }) {
     this.#deps = deps
@@ -147,14 +150,35 @@ export class Looks {
     const info = await streamInfo(store.connection, STREAMS.deadLetters)
     const position = positionIn(info, before.deadLetters)
     const done: SupersededRemoval[] = []
-    if (info === undefined || info.state.messages === 0) return { position, done, found: 0 }
-    const { next, found } = await scanSuperseded(store.connection, position.next, DEAD_LETTERS_A_LOOK)
-    const count = await removeSuperseded(store, found, this.#limits.name)
+    const isEmpty = info === undefined || info.state.messages === 0
+    const { next, found } = isEmpty
+      ? { next: position.next, found: [] }
+      : await scanSuperseded(store.connection, position.next, DEAD_LETTERS_A_LOOK)
+    const count = await this.#removeSuperseded(found)
     if (count > 0) {
       done.push({ what: 'superseded-removed', at: new Date(at).toISOString(), by: this.#limits.name, count })
       log.info({ count }, 'removed dead letters whose events have a prediction')
     }
     return { position: { ...position, next }, done, found: found.length }
+  }
+
+  /** What a request that failed, or a watch that was killed, left taken is ended first: nobody else could have it. */
+  async #removeSuperseded(found: readonly DeadLetterEntry[]): Promise<number> {
+    const { store, log } = this.#deps
+    const by = this.#limits.name
+    try {
+      const finished = this.#mayHold ? await finishSuperseded(store, by) : 0
+      this.#mayHold = found.length > 0
+      const removed = await removeSuperseded(store, found, by)
+      this.#mayHold = false
+      return finished + removed
+    } catch (error) {
+      log.warn(
+        { err: error },
+        'dead letters whose events have a prediction could not be removed; tried again',
+      )
+      return 0
+    }
   }
 
   async #lookAtRemovals(at: number): Promise<RemovalEnded[]> {

@@ -8,7 +8,7 @@ import type { TakenHold } from '../replay/holds.ts'
 import { originOf } from '../replay/message.ts'
 import { readRegister } from '../replay/traces.ts'
 
-/** The task its holds belong to: those of a watch that was killed are found by it. */
+/** The task its holds belong to: those of a watch that was killed, or failed in between, are found by it. */
 const HOLDER = 'watch-superseded'
 
 export interface SupersededScan {
@@ -63,7 +63,7 @@ export async function removeSuperseded(
   return removed
 }
 
-/** Ends what a watch that was killed had taken. */
+/** Ends what this watch, or one before it, had taken and not let go. */
 export async function finishSuperseded(store: OpsStore, by: string): Promise<number> {
   let removed = 0
   for await (const taken of store.holds.of(HOLDER)) if (await removeHeld(store, taken, by)) removed++

@@ -6,7 +6,6 @@ import { listenForAdvisories } from './advisories.ts'
 import { compareAlerts } from './alert.ts'
 import { type Looked, Looks, type WatchLimits } from './look.ts'
 import { EMPTY_RECORD, keepRecord, mayWatch, readRecord, type Sighting, type WatchRecord } from './record.ts'
-import { finishSuperseded } from './superseded.ts'
 
 export interface WatchDeps {
   readonly store: OpsStore
@@ -128,8 +127,7 @@ class Watching implements Watch {
     if (!(await this.#keep({ ...this.record, holder: this.#options.name, everyMs: this.#options.everyMs })))
       return
     this.#looks = new Looks({ store, log, keep: (record) => this.#keep(record) }, this.#options)
-    const removed = await finishSuperseded(store, this.#options.name)
-    log.info({ removed }, 'this control service watches')
+    log.info('this control service watches')
   }
 
   async #keep(record: WatchRecord): Promise<boolean> {

@@ -16,16 +16,21 @@ export interface CliProcess {
 export interface CliOptions {
   readonly env?: NodeJS.ProcessEnv
   readonly input?: string
+  /** Limits of the process, as options of the shell's `ulimit`: `-f 8`. Default: those of this process. */
+  readonly ulimit?: string
 }
 
 const { url, execArgv } = siblingEntry(import.meta.url, '../../services/control/cli')
 
 /** Starts `pelton …args` without any settings of this machine. */
-export function startCli(args: readonly string[], { env, input }: CliOptions = {}): CliProcess {
+export function startCli(args: readonly string[], { env, input, ulimit }: CliOptions = {}): CliProcess {
   const own = Object.entries(process.env).filter(
     ([name]) => !/^PELTON_(?!NATS_SERVER|NATS_RELEASE)|^npm_|^INIT_CWD/.test(name),
   )
-  const child = spawn(process.execPath, [...execArgv, fileURLToPath(url), ...args], {
+  const command = [process.execPath, ...execArgv, fileURLToPath(url), ...args]
+  const limited = ['sh', '-c', `ulimit ${ulimit} && exec "$@"`, 'sh', ...command]
+  const [program = '', ...parameters] = ulimit === undefined ? command : limited
+  const child = spawn(program, parameters, {
     env: { ...Object.fromEntries(own), ...env },
     stdio: 'pipe',
   })

@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { createReadStream, createWriteStream } from 'node:fs'
 import type { Readable, Writable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
 import { EXIT_CODES } from '../../../shared/runtime/lifecycle.ts'
 import { PeltonError } from '../../../shared/sdk/errors.ts'
 import { withBroker } from '../broker.ts'
@@ -18,15 +19,36 @@ export async function exportCommand(
 ): Promise<number> {
   const output = await openOutput(file)
   let written = 0
-  await withBroker(run, async ({ connection }) => {
-    for await (const line of exportLines(connection, filter, run.signal)) {
-      if (!output.write(line)) await once(output, 'drain')
+  const counted = async function* (lines: AsyncIterable<string>): AsyncGenerator<string> {
+    for await (const line of lines) {
       run.terminal.progress(`${++written} written`)
+      yield line
     }
-  })
-  if (output !== process.stdout) await new Promise<void>((resolve) => output.end(() => resolve()))
+  }
+  const failure = await withBroker(run, ({ connection }) =>
+    write(counted(exportLines(connection, filter, run.signal)), output),
+  )
+  if (failure !== undefined) {
+    const remedy = 'It is cut short: remove it, make room, and export again'
+    run.terminal.note(`pelton: ${file} cannot be written on (${failure.code ?? failure.message}). ${remedy}.`)
+    return EXIT_CODES.failed
+  }
   run.terminal.note(`${written} dead letters written`)
   return run.signal.aborted ? EXIT_CODES.failed : EXIT_CODES.ok
+}
+
+/** @returns why the output takes no more. @throws what the lines throw */
+async function write(
+  lines: AsyncIterable<string>,
+  output: Writable,
+): Promise<NodeJS.ErrnoException | undefined> {
+  try {
+    await pipeline(lines, output, { end: output !== process.stdout })
+    return undefined
+  } catch (thrown) {
+    if (output.errored === null || thrown !== output.errored) throw thrown
+    return output.errored
+  }
 }
 
 /** Stores archived dead letters. Those that are there, or have ended, stay as they are. */

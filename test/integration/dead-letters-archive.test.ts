@@ -1,5 +1,8 @@
 import { once } from 'node:events'
+import { mkdtemp, rm } from 'node:fs/promises'
 import { request as httpRequest, type IncomingMessage } from 'node:http'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import { text } from 'node:stream/consumers'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -20,6 +23,7 @@ import { STREAMS } from '../../shared/sdk/contract/topology.ts'
 import { requestApi, streamInfo } from '../../shared/sdk/jetstream/api.ts'
 import { startTestBroker, type TestBroker } from '../kit/broker.ts'
 import { readStream } from '../kit/outcomes.ts'
+import { runCli } from './cli-process.ts'
 
 const NEVER_MS = 3_600_000
 const { signal } = new AbortController()
@@ -153,4 +157,22 @@ describe('an import', () => {
     const later = new Date(Date.now() + NEVER_MS).toISOString()
     expect((await importText(lineOf('replayed', later))).counts).toMatchObject({ stored: 1 })
   })
+})
+
+test('an export to a file that takes no more fails, and says so', async () => {
+  await importText(
+    ids(200)
+      .map((id) => lineOf(id))
+      .join(''),
+  )
+  const folder = await mkdtemp(join(tmpdir(), 'pelton-export-'))
+  onTestFinished(() => rm(folder, { recursive: true }))
+  const file = join(folder, 'letters.jsonl')
+  // `ulimit -f` stands for a disk that is full: writes beyond it fail.
+  const options = { env: { PELTON_NATS_URL: broker.url }, ulimit: '-f 8' }
+  const { code, err } = await runCli(['dead-letters', 'export', file], options)
+  expect([code, err]).toEqual([1, expect.stringContaining(`${file} cannot be written on (EFBIG)`)])
+  expect(err).not.toMatch(/\bat \w+.*:\d+|dead letters written/)
+  const open = await runCli(['dead-letters', 'export', join(folder, 'no', 'such')], options)
+  expect([open.code, open.err]).toEqual([2, expect.stringContaining('the file cannot be written')])
 })

@@ -10,7 +10,9 @@ import type { NatsConnection } from '@nats-io/transport-node'
 import { pino } from 'pino'
 import { afterEach, beforeEach, describe, expect, onTestFinished, test } from 'vitest'
 import { listActs } from '../../services/control/dead-letters/acts.ts'
+import type { DeadLetterFilter } from '../../services/control/dead-letters/filter.ts'
 import { recordEnded } from '../../services/control/dead-letters/ledger.ts'
+import { pageDeadLetters } from '../../services/control/dead-letters/page.ts'
 import { type OpsStore, openStore } from '../../services/control/dead-letters/store.ts'
 import { exportLines, type ImportResult, importLines } from '../../services/control/dead-letters/transfer.ts'
 import { addDeadLetterRoutes } from '../../services/control/http/dead-letter-routes.ts'
@@ -130,6 +132,20 @@ describe('an import', () => {
     expect(counts.stored).toBe(149)
     expect(String(error)).toContain('line 150: ')
     expect(await storedBodies()).toEqual(all.slice(0, 149))
+  })
+
+  test('changes nothing of when its events failed: a search by time finds them as before', async () => {
+    const hours = ['2026-01-01T01:00:00.000Z', '2026-01-01T02:00:00.000Z', '2026-01-01T03:00:00.000Z']
+    await importText(hours.map((at, index) => lineOf(`e${index}`, at)).join(''))
+    const found = async (filter: DeadLetterFilter): Promise<(string | undefined)[]> => {
+      const { entries } = await pageDeadLetters(connection, { filter })
+      return entries.map(({ headers }) => headers.get(HEADERS.failedAt))
+    }
+    const [first = '', second = '', third = ''] = hours
+    expect(await found({ since: second })).toEqual([second, third])
+    expect(await found({ until: second })).toEqual([first])
+    expect(await found({ since: second, until: third })).toEqual([second])
+    expect(await found({ since: new Date(Date.now() - NEVER_MS).toISOString() })).toEqual([])
   })
 
   test('stores one of several lines of the same event', async () => {

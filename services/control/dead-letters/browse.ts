@@ -31,6 +31,9 @@ export interface BrowseOptions {
   readonly toSequence?: number
 }
 
+/** Workers follow the broker's clock to 5 s, or are not ready. */
+const CLOCKS_DIFFER_MS = 60_000
+
 /**
  * Dead letters that match a filter, oldest first, without their payloads. What is stored after it began is not read.
  *
@@ -61,13 +64,18 @@ async function* readMatching(
     fromSequence !== undefined
       ? { deliver_policy: 'by_start_sequence', opt_start_seq: fromSequence }
       : filter.since !== undefined
-        ? { deliver_policy: 'by_start_time', opt_start_time: filter.since }
+        ? { deliver_policy: 'by_start_time', opt_start_time: notStoredBefore(filter.since) }
         : { deliver_policy: 'all' }
   const subject = `deadletters.${filter.model === undefined ? '*' : encodeSegment(filter.model)}.*`
   const upTo = toSequence === undefined ? {} : { toSequence }
   const stream = STREAMS.deadLetters
   for await (const message of readMessages(connection, { stream, subject, start, headersOnly, ...upTo }))
     if (matchesFilter(filter, toEntry(message))) yield message
+}
+
+/** The filter goes by when an event failed. Its dead letter is stored after that, but for what clocks differ. */
+function notStoredBefore(failedSince: string): string {
+  return new Date(Date.parse(failedSince) - CLOCKS_DIFFER_MS).toISOString()
 }
 
 function toEntry({ subject, sequence, storedAt, headers, body }: ReadMessage): DeadLetterEntry {

@@ -21,10 +21,10 @@ export function addFilterOptions(command: Command): Command {
   return command
     .option('--model <name>', 'only those of this model')
     .option('--reason <reason>', `only those with this reason: ${Object.keys(REASONS).join(', ')}`, reason)
-    .option('--since <time>', 'only those stored since: a time, or 90s, 15m, 2h, 7d ago', (text) =>
+    .option('--since <time>', 'only those that failed since: a time, or 90s, 15m, 2h, 7d ago', (text) =>
       moment(text),
     )
-    .option('--until <time>', 'only those stored before: likewise', (text) => moment(text))
+    .option('--until <time>', 'only those that failed before: likewise', (text) => moment(text))
     .option('--key <key>', 'only those of events with this ce-partitionkey')
     .option('--id <id>', 'only those of events with this id')
     .option('--subject <subject>', 'only those of events with this ce-subject')

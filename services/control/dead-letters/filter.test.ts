@@ -33,6 +33,16 @@ describe('a filter of dead letters', () => {
     [{ maxFailures: 1 }, false],
   ])('%j: %s', (filter, expected) => expect(matchesFilter(filter, entry)).toBe(expected))
 
+  it.each([
+    ['2026-01-01T00:00:00Z', { since: '2026-01-01T12:00:00Z' }, false],
+    ['2026-01-01T00:00:00Z', { until: '2026-01-01T12:00:00Z' }, true],
+    ['some day', { until: '2026-01-01T12:00:00Z' }, false],
+    ['some day', { since: '2026-01-01T12:00:00Z' }, true],
+  ])('goes by when it failed, where it says so: %s, %j: %s', (failedAt, filter, expected) => {
+    const headers = new Map([...entry.headers, ['x-failed-at', failedAt]])
+    expect(matchesFilter(filter, { ...entry, headers })).toBe(expected)
+  })
+
   it('finds any subject as it was before it was encoded, and no other', () => {
     fc.assert(
       fc.property(fc.string({ unit: 'grapheme', minLength: 1 }), (text) => {

@@ -5,9 +5,9 @@ import type { DeadLetterEntry } from './browse.ts'
 export interface DeadLetterFilter {
   readonly model?: string
   readonly reason?: string
-  /** Stored at or after, RFC 3339. */
+  /** Failed at or after, RFC 3339. */
   readonly since?: string
-  /** Stored before, RFC 3339. */
+  /** Failed before, RFC 3339. */
   readonly until?: string
   /** `ce-partitionkey` of the event. */
   readonly key?: string
@@ -24,13 +24,22 @@ export interface DeadLetterFilter {
 /** Attribute of an event that says what it belongs to (CloudEvents extension `partitioning`). */
 const PARTITION_KEY = 'ce-partitionkey'
 
+/**
+ * When its event failed, milliseconds since 1970; when it was stored, where it does not say. The two differ after an
+ * import.
+ */
+function failedAtOf({ headers, storedAt }: Pick<DeadLetterEntry, 'storedAt' | 'headers'>): number {
+  const failedAt = Date.parse(readHeader(headers, HEADERS.failedAt) ?? '')
+  return Number.isNaN(failedAt) ? Date.parse(storedAt) : failedAt
+}
+
 /** Whether a dead letter is one of those meant. Attributes are compared as they were before percent-encoding. */
 export function matchesFilter(
   filter: DeadLetterFilter,
   entry: Pick<DeadLetterEntry, 'model' | 'storedAt' | 'headers'>,
 ): boolean {
   const { headers } = entry
-  const storedAt = Date.parse(entry.storedAt)
+  const failedAt = failedAtOf(entry)
   const history = readHeader(headers, HEADERS.history) ?? ''
   const description = readHeader(headers, HEADERS.deadLetterDescription) ?? ''
   return (
@@ -40,8 +49,8 @@ export function matchesFilter(
     isOrAny(filter.id, attribute(headers, HEADERS.id)) &&
     isOrAny(filter.subject, attribute(headers, HEADERS.subject)) &&
     (filter.text === undefined || description.toLowerCase().includes(filter.text.toLowerCase())) &&
-    (filter.since === undefined || storedAt >= Date.parse(filter.since)) &&
-    (filter.until === undefined || storedAt < Date.parse(filter.until)) &&
+    (filter.since === undefined || failedAt >= Date.parse(filter.since)) &&
+    (filter.until === undefined || failedAt < Date.parse(filter.until)) &&
     (filter.maxFailures === undefined || history.split('; ').length <= filter.maxFailures)
   )
 }

@@ -3,9 +3,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { NatsConnection } from '@nats-io/transport-node'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { audit } from '../../services/control/audit/audit.ts'
+import { writeFloor } from '../../services/control/audit/floor.ts'
+import { createAudits } from '../../services/control/http/audits.ts'
 import { WATCH_KEY, type WatchRecord } from '../../services/control/reconcile/record.ts'
 import { readValue } from '../../services/control/replay/key-value.ts'
 import { HEADERS } from '../../shared/sdk/contract/headers.ts'
+import { encodeLedgerRecord } from '../../shared/sdk/contract/ledger.ts'
 import { subjects } from '../../shared/sdk/contract/subjects.ts'
 import { STREAMS } from '../../shared/sdk/contract/topology.ts'
 import { requestApi } from '../../shared/sdk/jetstream/api.ts'
@@ -45,8 +49,8 @@ async function control(env: NodeJS.ProcessEnv = {}): Promise<ControlProcess> {
   return started
 }
 
-async function publish(count: number): Promise<void> {
-  for (let index = 0; index < count; index++) {
+async function publish(count: number, from = 0): Promise<void> {
+  for (let index = from; index < from + count; index++) {
     const reply = await window.publish({
       subject: subjects.feature({ pool: 'default', model: 'm', lane: 'normal' }),
       headers: [
@@ -132,6 +136,63 @@ describe('a control service that audits by itself', () => {
     expect(await metric(process, 'pelton_audit_lost')).toBeUndefined()
     const asked = await process.call('POST', '/v1/audit')
     expect((await lastAudit(process)).json.report).toEqual(asked.json)
+  })
+})
+
+describe('audits by itself', () => {
+  const remove = (sequence: number): Promise<unknown> =>
+    requestApi(connection, `STREAM.MSG.DELETE.${STREAMS.features}`, { seq: sequence })
+
+  test('start where the last clean one ended, and once a day from the beginning', async () => {
+    let now = 0
+    const audits = createAudits(connection, new AbortController().signal, () => now)
+    await publish(3)
+    const first = await audits.runByItself()
+    expect(first).toMatchObject({ clean: true, sequences: 3, waiting: 3 })
+    expect(first).not.toHaveProperty('floor')
+    await publish(2, 3)
+    const second = await audits.runByItself()
+    expect(second).toMatchObject({ clean: true, waiting: 5, floor: { sequence: 3 } })
+    expect(await audits.run({ deep: false, full: false })).not.toHaveProperty('floor')
+    await remove(2) // was waiting at the floor
+    await remove(5)
+    for (let round = 0; round < 2; round++)
+      expect(await audits.runByItself()).toMatchObject({
+        clean: false,
+        lost: [
+          [2, 2],
+          [5, 5],
+        ],
+        floor: { sequence: 5 },
+      })
+    now += 24 * 3_600_000
+    const daily = await audits.runByItself()
+    expect(daily).toMatchObject({ clean: false, sequences: 5 })
+    expect(daily).not.toHaveProperty('floor')
+    expect(await audits.runByItself()).toMatchObject({ clean: false, floor: { sequence: 5 } })
+    audits.forget()
+    expect(await audits.runByItself()).not.toHaveProperty('floor')
+  })
+
+  test('start from a floor that was signed off meanwhile, where it is later; not from one of other streams', async () => {
+    const audits = createAudits(connection, new AbortController().signal)
+    await publish(3)
+    await audits.runByItself()
+    await publish(2, 3)
+    const { floor, revision } = await audit(connection, { signal: new AbortController().signal })
+    const record = { stream: STREAMS.features, epoch: floor?.epoch ?? '', by: 'test' }
+    const entries = [{ sequence: 1, outcome: 'predicted' } as const]
+    const body = encodeLedgerRecord({ ...record, entries })
+    expect((await window.publish({ subject: subjects.ledger('default'), headers: [], body })).kind).toBe(
+      'stored',
+    )
+    await remove(1)
+    const signedOff = await audit(connection, { signal: new AbortController().signal })
+    if (signedOff.floor !== undefined) await writeFloor(connection, signedOff.floor, revision)
+    expect(await audits.runByItself()).toMatchObject({ clean: true, floor: { sequence: 5 } })
+    await requestApi(connection, `STREAM.DELETE.${STREAMS.ledger}`)
+    await broker.provision()
+    expect(await audits.runByItself()).not.toHaveProperty('floor')
   })
 })
 

@@ -16,6 +16,8 @@ import { neededStream, readFeatures, readWaitingTokens, storedSet } from './wait
 export interface AuditOptions {
   /** Starts from the first event instead of from the signed-off floor. @default false */
   readonly full?: boolean
+  /** What an earlier audit left open: where it is later than the signed-off floor, this one starts from it. */
+  readonly since?: Floor
   /** Reads results and dead letters themselves. @default false */
   readonly deep?: boolean
   /** Shortens the pauses before an alarm. */
@@ -48,7 +50,7 @@ export async function audit(connection: NatsConnection, options: AuditOptions): 
   progress('reading what waits')
   const then = await readWaiting(connection, options)
   const { features } = then
-  const start = startFrom(known, foundIn(then), full)
+  const start = startFrom(known, foundIn(then), { isFull: full, since: options.since })
   const accounts = openAccounts(start, then)
   const earlier = start.earlier && new EarlierFeatures(start.earlier)
   const { first, last } = accounts.settled

@@ -17,7 +17,7 @@ export interface AuditReport {
   readonly lastSequence: number
   /** Sequences that were looked at: all of them, or those open at the floor and since. */
   readonly sequences: number
-  /** The signed-off audit this one started from. */
+  /** The audit this one started from: the signed-off one, or a later one of the control service by itself. */
   readonly floor?: { readonly sequence: number; readonly at: string }
   /** The first outcome of each sequence. */
   readonly outcomes: OutcomeCounts

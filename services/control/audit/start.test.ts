@@ -27,7 +27,7 @@ function found(change: Partial<Found['features'] & Found['ledger']> & { ledgerEp
 
 describe('where an audit starts', () => {
   it('is the floor, and with it what was open then', () => {
-    const start = startFrom(known(), found(), false)
+    const start = startFrom(known(), found(), { isFull: false })
     expect(start).toMatchObject({ floor: FLOOR, earlier: undefined, warnings: [] })
     expect(start.openThen).toMatchObject({ sequence: 20, waiting: [[3, 5]], retries: FLOOR.retries })
   })
@@ -35,8 +35,8 @@ describe('where an audit starts', () => {
   it('is the first event without a floor, or when that is asked for', () => {
     const nothing = { sequence: 0, waiting: [], retries: [] }
     for (const start of [
-      startFrom({ ...known(), floor: undefined }, found(), false),
-      startFrom(known(), found(), true),
+      startFrom({ ...known(), floor: undefined }, found(), { isFull: false }),
+      startFrom(known(), found(), { isFull: true }),
     ])
       expect(start).toMatchObject({ floor: undefined, earlier: undefined, openThen: nothing, warnings: [] })
   })
@@ -45,20 +45,41 @@ describe('where an audit starts', () => {
     ['FEATURES ends before it', found({ lastSequence: 19 }), 'FEATURES ends before it, at 19'],
     ['the LEDGER is another', found({ ledgerEpoch: OTHER }), `another LEDGER, created ${EPOCH}`],
   ])('is the first event where %s, with a warning', (_what, streams, warning) => {
-    const start = startFrom(known(), streams, false)
+    const start = startFrom(known(), streams, { isFull: false })
     expect(start.floor).toBeUndefined()
     expect(start.warnings).toEqual([expect.stringContaining(warning)])
   })
 
   it('is the first event where the LEDGER ends before the floor', () => {
     const floor = { ...FLOOR, ledger: { epoch: EPOCH, next: 11 } }
-    const start = startFrom(known(floor), found(), false)
+    const start = startFrom(known(floor), found(), { isFull: false })
     expect([start.floor, start.warnings]).toEqual([undefined, [expect.stringContaining('the LEDGER ends')]])
+  })
+
+  it('is a later floor nobody signed off, where it counts; no doubt of it is told', () => {
+    const since: Floor = { ...FLOOR, sequence: 25, ledger: { epoch: EPOCH, next: 9 }, at: OTHER }
+    for (const signedOff of [FLOOR, undefined])
+      expect(startFrom({ ...known(), floor: signedOff }, found(), { isFull: false, since })).toMatchObject({
+        floor: since,
+        openThen: { sequence: 25 },
+        warnings: [],
+      })
+    for (const other of [
+      { ...since, ledger: { epoch: EPOCH, next: 6 } },
+      { ...since, epoch: OTHER },
+      { ...since, sequence: 31 },
+      { ...since, ledger: { epoch: OTHER, next: 9 } },
+    ])
+      expect(startFrom(known(), found(), { isFull: false, since: other })).toMatchObject({
+        floor: FLOOR,
+        warnings: [],
+      })
+    expect(startFrom(known(), found(), { isFull: true, since }).floor).toBeUndefined()
   })
 
   it('follows what was open in a FEATURES that was made anew', () => {
     for (const isFull of [false, true]) {
-      const start = startFrom(known(), found({ epoch: OTHER, lastSequence: 1 }), isFull)
+      const start = startFrom(known(), found({ epoch: OTHER, lastSequence: 1 }), { isFull })
       expect(start).toMatchObject({ floor: undefined, earlier: FLOOR, reached: 0 })
       expect(start.openThen.retries).toEqual([{ ...FLOOR.retries[0], epoch: EPOCH }])
       expect(start.warnings).toEqual([expect.stringContaining('another FEATURES')])
@@ -67,7 +88,7 @@ describe('where an audit starts', () => {
 
   it('asks nothing of what was open before the oldest record that is left', () => {
     for (const epoch of [EPOCH, OTHER]) {
-      const start = startFrom(known(), found({ epoch, firstSequence: 8 }), false)
+      const start = startFrom(known(), found({ epoch, firstSequence: 8 }), { isFull: false })
       expect([start.earlier, start.openThen.retries]).toEqual([undefined, []])
       expect(start.warnings.at(-1)).toContain('older than what the LEDGER keeps')
     }
@@ -80,9 +101,9 @@ describe('how far FEATURES had come', () => {
       [10, 4],
       [20, 25],
     ] as const
-    const start = startFrom(known(FLOOR, { epoch: EPOCH, marks }), found(), false)
+    const start = startFrom(known(FLOOR, { epoch: EPOCH, marks }), found(), { isFull: false })
     expect([start.reached, start.marks]).toEqual([25, [...marks, [Date.parse(AT), 20]]])
-    expect(startFrom(known(FLOOR, { epoch: OTHER, marks }), found(), false).reached).toBe(20)
+    expect(startFrom(known(FLOOR, { epoch: OTHER, marks }), found(), { isFull: false }).reached).toBe(20)
   })
 
   it('is doubtful where the watch saw it go back since the floor', () => {
@@ -93,7 +114,7 @@ describe('how far FEATURES had come', () => {
       [since - 1_000, 28],
       [since, 25],
     ] as const
-    const { warnings } = startFrom(known(FLOOR, { epoch: EPOCH, marks }), found(), false)
+    const { warnings } = startFrom(known(FLOOR, { epoch: EPOCH, marks }), found(), { isFull: false })
     expect(warnings).toEqual([expect.stringMatching(/^FEATURES went back from 28 to 25 before 2026-/)])
   })
 })

@@ -54,8 +54,16 @@ async function readFeatureMarks(connection: NatsConnection): Promise<WatchRecord
   }
 }
 
+/** From where an audit was asked for. */
+export interface Asked {
+  /** From the first event. */
+  readonly isFull: boolean
+  /** From a floor nobody signed off, where it counts and is later than the one somebody did. */
+  readonly since?: Floor | undefined
+}
+
 /** Decides what of it counts for the streams as they are. Pure. */
-export function startFrom(known: Known, found: Found, isFull: boolean): Start {
+export function startFrom(known: Known, found: Found, { isFull, since }: Asked): Start {
   const { floor } = known
   const { epoch } = found.features
   const noted = known.features?.epoch === epoch ? known.features.marks : []
@@ -64,7 +72,7 @@ export function startFrom(known: Known, found: Found, isFull: boolean): Start {
   return {
     marks,
     reached: Math.max(0, ...marks.map(([, sequence]) => sequence)),
-    ...(floor === undefined ? WITHOUT_FLOOR : startAt(floor, found, isFull)),
+    ...startAt(laterOf(floor, since, found), found, isFull),
     warnings: [
       ...(floor === undefined
         ? []
@@ -81,7 +89,19 @@ export function startFrom(known: Known, found: Found, isFull: boolean): Start {
 const FROM_THE_FIRST: OpenThen = { sequence: 0, waiting: [], retries: [] }
 const WITHOUT_FLOOR = { floor: undefined, openThen: FROM_THE_FIRST, earlier: undefined }
 
-function startAt(floor: Floor, found: Found, isFull: boolean): Pick<Start, 'floor' | 'openThen' | 'earlier'> {
+/** A floor nobody signed off is no reason to warn: it is passed over where it does not count. */
+function laterOf(signedOff: Floor | undefined, since: Floor | undefined, found: Found): Floor | undefined {
+  if (since === undefined || doubtsOf(since, found).length > 0) return signedOff
+  const isOther = signedOff?.ledger.epoch !== since.ledger.epoch
+  return isOther || (signedOff?.ledger.next ?? 0) < since.ledger.next ? since : signedOff
+}
+
+function startAt(
+  floor: Floor | undefined,
+  found: Found,
+  isFull: boolean,
+): Pick<Start, 'floor' | 'openThen' | 'earlier'> {
+  if (floor === undefined) return WITHOUT_FLOOR
   const { epoch, lastSequence } = found.features
   const isOfToday = floor.epoch === epoch
   const isUsed = !isFull && isOfToday && floor.sequence <= lastSequence && isLedgerOf(floor, found)

@@ -1,20 +1,33 @@
 import type { NatsConnection } from '@nats-io/transport-node'
 import { PeltonError } from '../../../shared/sdk/errors.ts'
-import { audit } from '../audit/audit.ts'
-import type { AuditReport } from '../audit/report.ts'
+import { type Audited, type AuditOptions, audit } from '../audit/audit.ts'
+import type { Floor } from '../audit/floor.ts'
 import { takeSnapshot } from '../status/snapshot.ts'
 import type { Audits, Snapshots } from './parts.ts'
 
-/** @param signal ends the pauses of an audit early: what it then finds is not kept */
-export function createAudits(connection: NatsConnection, signal: AbortSignal): Audits {
+/** So often an audit by itself begins at the signed-off floor: nothing may be hidden for ever by a later start. */
+const WHOLE_EVERY_MS = 24 * 3_600_000
+
+/**
+ * @param signal ends the pauses of an audit early: what it then finds is not kept
+ * @param now milliseconds, of a clock that is never set
+ */
+export function createAudits(
+  connection: NatsConnection,
+  signal: AbortSignal,
+  now: () => number = () => performance.now(),
+): Audits {
   let running: Promise<unknown> | undefined
   let isAsked = false
   let last: Audits['last']
-  const begin = (options: { readonly deep: boolean; readonly full: boolean }): Promise<AuditReport> => {
+  /** What the last clean audit by itself would have signed off. */
+  let since: Floor | undefined
+  let wholeAt = Number.NEGATIVE_INFINITY
+  const begin = (options: Omit<AuditOptions, 'signal'>): Promise<Audited> => {
     const ended = audit(connection, { ...options, signal })
-      .then(({ report }) => {
-        if (!signal.aborted) last = { report, endedAt: Date.now() }
-        return report
+      .then((audited) => {
+        if (!signal.aborted) last = { report: audited.report, endedAt: Date.now() }
+        return audited
       })
       .finally(() => {
         running = undefined
@@ -34,15 +47,23 @@ export function createAudits(connection: NatsConnection, signal: AbortSignal): A
       isAsked = true
       try {
         await running?.catch(() => undefined) // one by itself is no reason to refuse: it is shallow
-        return await begin(options)
+        return (await begin(options)).report
       } finally {
         isAsked = false
       }
     },
-    runByItself: async () =>
-      isAsked || running !== undefined ? undefined : begin({ deep: false, full: false }),
+    async runByItself() {
+      if (isAsked || running !== undefined) return undefined
+      const begunAt = now()
+      const isWhole = since === undefined || begunAt - wholeAt >= WHOLE_EVERY_MS
+      const { report, floor } = await begin(isWhole || since === undefined ? {} : { since })
+      if (isWhole) wholeAt = begunAt
+      since = floor ?? since // what is lost is found again from where the last clean one ended
+      return report
+    },
     forget() {
       last = undefined
+      since = undefined
     },
   }
 }

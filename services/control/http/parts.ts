@@ -31,7 +31,7 @@ export interface Snapshots {
 export interface Audits {
   /** For somebody who asks; waits for one that runs by itself. @throws PeltonError `conflict` while another asks */
   run(options: { readonly deep: boolean; readonly full: boolean }): Promise<AuditReport>
-  /** A shallow one from the floor; undefined while another runs. */
+  /** A shallow one, from the floor or where the last clean one by itself ended; undefined while another runs. */
   runByItself(): Promise<AuditReport | undefined>
   /** The last one this process ran, and when it ended, milliseconds since 1970. */
   readonly last: { readonly report: AuditReport; readonly endedAt: number } | undefined

@@ -7,6 +7,7 @@ import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
 import { isReason, PeltonError } from '../../../shared/sdk/errors.ts'
 import { API_ERRORS, type PublishWindow, publishError } from '../../../shared/sdk/jetstream/publish-window.ts'
 import type { StoredDeadLetter } from './browse.ts'
+import { patiently } from './patience.ts'
 
 /** A dead letter as one line of an archive: whole, and exact to the byte. */
 export interface ArchivedDeadLetter {
@@ -75,11 +76,15 @@ export function readArchived(
 /** What an import did with a dead letter, or why it left it alone. */
 export type Imported = 'stored' | 'present' | 'answered' | 'purged'
 
+/** An earlier line of the same event is being stored. */
+const IN_FLIGHT: ReadonlySet<number> = new Set([API_ERRORS.inFlight, API_ERRORS.duplicateInFlight])
+
 /** An archived dead letter that is to be stored. */
 export type Importable = ReturnType<typeof readArchived>
 
 /**
  * Stores an archived dead letter, unless the event has one. To be called in the order they shall have: they leave in it.
+ * Asks again where no answer comes: one that was stored nevertheless counts as `present`.
  *
  * @throws PeltonError `stream-full`, `undeliverable`, `broker-unavailable`
  */
@@ -91,8 +96,13 @@ export async function storeArchived(
     [HEADERS.expectedStream, STREAMS.deadLetters],
     [HEADERS.expectedSubjectSequence, '0'],
   ] as const
-  const reply = await window.publish({ subject, headers: [...headers, ...expected], body })
+  const reply = await patiently(async () => {
+    const said = await window.publish({ subject, headers: [...headers, ...expected], body })
+    const isOpen = said.kind === 'unknown' || (said.kind === 'refused' && IN_FLIGHT.has(said.code))
+    if (isOpen) throw new PeltonError('broker-unavailable', `no answer of DEADLETTERS: ${said.description}`)
+    return said
+  })
   if (reply.kind === 'stored') return 'stored'
-  if (reply.kind === 'refused' && reply.code === API_ERRORS.wrongLastSequence) return 'present'
+  if (reply.code === API_ERRORS.wrongLastSequence) return 'present'
   throw publishError(STREAMS.deadLetters, reply)
 }

@@ -25,5 +25,5 @@ export const FOREIGN_SERIES: ReadonlyMap<string, readonly string[]> = new Map([
   ['jetstream_consumer_num_pending', CONSUMER],
   ['jetstream_consumer_num_ack_pending', CONSUMER],
   ['jetstream_consumer_num_waiting', CONSUMER],
-  ['jetstream_consumer_last_delivery_seconds', CONSUMER],
+  ['jetstream_consumer_delivered_consumer_seq', CONSUMER],
 ])

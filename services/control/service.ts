@@ -5,6 +5,7 @@ import { brokerOptions } from '../../shared/runtime/config.ts'
 import { addHealthRoutes, openHttp } from '../../shared/runtime/http.ts'
 import type { Service, State } from '../../shared/runtime/lifecycle.ts'
 import { measureProcess } from '../../shared/runtime/process-metrics.ts'
+import type { Readiness } from '../../shared/runtime/readiness.ts'
 import type { Telemetry } from '../../shared/runtime/telemetry.ts'
 import { STREAMS } from '../../shared/sdk/contract/topology.ts'
 import { PeltonError } from '../../shared/sdk/errors.ts'
@@ -57,16 +58,19 @@ export async function openDoor(
   }
   const isBrokerReachable = (): boolean => door.reach?.isReachable === true
   addHostCheck(http.app, hostCheck(host, settings.PELTON_CONTROL_ALLOWED_HOSTS))
-  addHealthRoutes(http.app, {
+  const readiness: Readiness = {
     state: () => door.state,
     reasons: () => (isBrokerReachable() ? [] : ['broker: no connection']),
+  }
+  addHealthRoutes(http.app, {
+    ...readiness,
     ...(telemetry.scrape !== undefined && { metrics: telemetry.scrape }),
   })
   addApi(http.app, tokens, () => (isBrokerReachable() && door.parts) || unreachable())
   door.address = await http.listen().catch((cause: unknown) => {
     throw cannotListen(host, port, cause)
   })
-  if (telemetry.hasMetrics) measureProcess('control', { state: () => door.state, isBrokerReachable })
+  if (telemetry.hasMetrics) measureProcess('control', { ...readiness, isBrokerReachable })
   return door
 }
 

@@ -59,7 +59,7 @@ export async function openWindow(
   }
   if (telemetry.hasMetrics) {
     const isBrokerReachable = (): boolean => reach?.isReachable === true
-    measureProcess('worker', { state: () => window.state, isBrokerReachable })
+    measureProcess('worker', { state: () => window.state, reasons: () => reasons(), isBrokerReachable })
   }
   const { PELTON_HTTP_HOST: host, PELTON_HTTP_PORT: port } = settings
   if (port === undefined) return window

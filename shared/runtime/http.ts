@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from 'fastify'
 import type { Logger } from 'pino'
 import { ERRORS, PeltonError } from '../sdk/errors.ts'
-import type { State } from './lifecycle.ts'
+import { type Readiness, whyNotReady } from './readiness.ts'
 
 /**
  * The HTTP side of a service: one Fastify instance with Pelton's manners, and the three routes every service has.
@@ -204,11 +204,7 @@ function pathOf({ url }: FastifyRequest): string {
 }
 
 /** What the health routes ask of a service. */
-export interface Health {
-  /** Where the service is in its life. */
-  readonly state: () => State
-  /** Why no work should be sent here, one line each, beginning with a stable word. Overload is no reason. */
-  readonly reasons: () => readonly string[]
+export interface Health extends Readiness {
   /** The metrics as Prometheus text. @default none: `/metrics` answers 404 */
   readonly metrics?: () => Promise<string>
 }
@@ -218,11 +214,11 @@ export interface Health {
  * - `GET /readyz`: 200 `{"status":"ready","reasons":[]}`, or 503 with the state and every reason.
  * - `GET /metrics`: Prometheus text.
  */
-export function addHealthRoutes(app: FastifyInstance, { state, reasons, metrics }: Health): void {
+export function addHealthRoutes(app: FastifyInstance, { metrics, ...readiness }: Health): void {
   app.get('/livez', (_request, reply) => reply.header('cache-control', 'no-store').send({ status: 'alive' }))
   app.get('/readyz', (_request, reply) => {
-    const now = state()
-    const all = now === 'ready' ? reasons() : [now, ...reasons()]
+    const now = readiness.state()
+    const all = whyNotReady(readiness)
     const isReady = all.length === 0
     const status = now === 'ready' && !isReady ? 'not-ready' : now
     return reply

@@ -187,6 +187,7 @@ export const METRICS = {
     ['state'],
     BOTH,
   ),
+  ready: gauge('pelton.ready', '{process}', '1 while `/readyz` answers 200', [], BOTH),
   brokerReachable: gauge(
     'pelton.broker.reachable',
     '{broker}',

@@ -2,22 +2,24 @@ import { monitorEventLoopDelay } from 'node:perf_hooks'
 import type { State } from './lifecycle.ts'
 import { openMeters } from './meters.ts'
 import type { MetricSource } from './metrics.ts'
+import { type Readiness, whyNotReady } from './readiness.ts'
 
-export interface ProcessFacts {
-  readonly state: () => State
+export interface ProcessFacts extends Readiness {
   readonly isBrokerReachable: () => boolean
 }
 
 const STATES: readonly State[] = ['starting', 'ready', 'draining', 'stopped', 'failed']
 
 /** The metrics every service has of its process. Call it once, where metrics are read. */
-export function measureProcess(source: MetricSource, { state, isBrokerReachable }: ProcessFacts): void {
+export function measureProcess(source: MetricSource, facts: ProcessFacts): void {
+  const { state, isBrokerReachable } = facts
   const meters = openMeters(source)
   const delay = monitorEventLoopDelay({ resolution: 20 })
   delay.enable()
   meters.gauge('lifecycleState', (report) => {
     for (const each of STATES) report(each === state() ? 1 : 0, { state: each })
   })
+  meters.gauge('ready', (report) => report(whyNotReady(facts).length === 0 ? 1 : 0))
   meters.gauge('brokerReachable', (report) => report(isBrokerReachable() ? 1 : 0))
   meters.gauge('memoryUsage', (report) => report(process.memoryUsage.rss()))
   meters.gauge('eventLoopDelayP99', (report) => report(seconds(delay.percentile(99))))

@@ -300,6 +300,7 @@ describe('the state of things over HTTP', () => {
     expect(metrics.text).toMatch(/^jetstream_stream_total_messages\{.*stream_name="FEATURES".*\} 0$/m)
     expect(metrics.text).toMatch(/^pelton_audit_lost(?:\{.*\})? 0$/m)
     expect(metrics.text).toMatch(/^pelton_lifecycle_state\{.*state="ready".*\} 1$/m)
+    expect(metrics.text).toMatch(/^pelton_ready(?:\{.*\})? 1$/m)
   })
 
   test('says not ready without a broker, stays alive, and comes back', async () => {
@@ -313,6 +314,7 @@ describe('the state of things over HTTP', () => {
         expect([ready.status, ready.json.reasons]).toEqual([503, ['broker: no connection']])
       }, PATIENT)
       expect((await own.call('GET', '/livez')).status).toBe(200)
+      expect((await own.call('GET', '/metrics')).text).toMatch(/^pelton_ready(?:\{.*\})? 0$/m)
       const refused = await own.call('GET', '/v1/dead-letters')
       expect([refused.status, refused.json.code]).toEqual([503, 'broker-unavailable'])
       await lonely.restart()

@@ -93,9 +93,11 @@ describe('a worker', () => {
     expect((await fetch(`${address}/livez`)).status).toBe(200)
     const metrics = async () => readPrometheus(await (await fetch(`${address}/metrics`)).text())
     expect((await metrics()).value('pelton_broker_reachable', {})).toBe(0)
+    expect((await metrics()).value('pelton_ready', {})).toBe(0)
     await broker.restart()
     await until(isReady)
     expect((await metrics()).value('pelton_broker_reachable', {})).toBe(1)
+    expect((await metrics()).value('pelton_ready', {})).toBe(1)
   })
 
   test('says which stream refuses, and why; while it drains it says that too', async () => {
@@ -107,6 +109,8 @@ describe('a worker', () => {
     ])
     const scrape = readPrometheus(await (await fetch(`${address}/metrics`)).text())
     expect(scrape.value('pelton_storage_refusing', { stream_name: 'RESULTS' })).toBe(1)
+    expect(scrape.value('pelton_lifecycle_state', { state: 'ready' })).toBe(1)
+    expect(scrape.value('pelton_ready', {})).toBe(0)
 
     worker.kill('SIGTERM')
     const draining = await until(({ status }) => status === 'draining')

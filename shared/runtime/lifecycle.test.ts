@@ -77,7 +77,7 @@ describe('runService', { timeout: 60_000 }, () => {
     await until('stop')
     child?.kill('SIGINT')
     expect(await code).toBe(EXIT_CODES.forced)
-    expect(said).toEqual(['starting', 'ready', 'draining', 'stop', 'abort'])
+    expect(said).toEqual(['starting', 'ready', 'draining', 'stop', 'abort', 'failed'])
   })
 
   it('forces when the grace period is over', async () => {
@@ -85,7 +85,7 @@ describe('runService', { timeout: 60_000 }, () => {
     await until('ready')
     child?.kill('SIGTERM')
     expect(await code).toBe(EXIT_CODES.forced)
-    expect(said).toEqual(['starting', 'ready', 'draining', 'stop', 'abort'])
+    expect(said).toEqual(['starting', 'ready', 'draining', 'stop', 'abort', 'failed'])
   })
 
   it('waits for what is still running after stop has returned', async () => {
@@ -94,7 +94,7 @@ describe('runService', { timeout: 60_000 }, () => {
     await until('ready')
     child?.kill('SIGTERM')
     expect(await code).toBe(EXIT_CODES.forced)
-    expect(said.at(-1)).toBe('abort')
+    expect(said.slice(-2)).toEqual(['abort', 'failed'])
   })
 
   it.each([
@@ -139,6 +139,7 @@ describe('runService', { timeout: 60_000 }, () => {
     await until('told')
     child?.kill('SIGTERM')
     expect(await code).toBe(EXIT_CODES.forced)
+    expect(said).toEqual(['starting', 'opening', 'told', 'failed'])
   })
 
   it('is forced out of a start that hangs by the end of the grace period', async () => {
@@ -146,5 +147,6 @@ describe('runService', { timeout: 60_000 }, () => {
     await until('opening')
     child?.kill('SIGTERM')
     expect(await code).toBe(EXIT_CODES.forced)
+    expect(said).toEqual(['starting', 'opening', 'failed'])
   })
 })

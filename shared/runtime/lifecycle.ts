@@ -10,7 +10,7 @@ export const EXIT_CODES = {
   failed: 1,
   /** Its settings or arguments cannot be used. */
   usage: 2,
-  /** A second signal, or the grace period was over: what it held is handed out again. */
+  /** A second signal, or the grace period was over: it enters `failed`, and what it held is handed out again. */
   forced: 3,
 } as const
 
@@ -45,6 +45,7 @@ export async function runService(start: () => Promise<Service>, options: Lifecyc
   const signals = createSignals()
   const forced = (because: string): number => {
     log.warn({ because }, 'forced: what is still held is handed out again')
+    enter('failed')
     return EXIT_CODES.forced
   }
   enter('starting')

@@ -291,6 +291,13 @@ export const METRICS = {
     ['stream_name', 'consumer_name'],
     CONTROL,
   ),
+  watchAlerts: gauge(
+    'pelton.watch.alerts',
+    '{alert}',
+    'Alerts of the watch, by kind; very many of a kind are put together; 0 once it is over',
+    ['kind'],
+    CONTROL,
+  ),
   orphans: gauge(
     'pelton.orphans',
     '{event}',

@@ -16,6 +16,7 @@ const VALUES: Readonly<Record<string, readonly string[]>> = {
   state: ['starting', 'ready', 'predicted', 'failed', 'superseded', 'under_way', 'left', 'running', 'paused'],
   stream_name: ['FEATURES', 'RETRIES', 'RESULTS', 'DEADLETTERS'],
   consumer_name: ['worker-default-normal', 'retry-default-normal'],
+  kind: ['orphans', 'idle-pool'],
   limit: ['max_msgs', 'max_bytes'],
   value: ['ok', 'unreachable'],
   cluster: ['pelton'],

@@ -6,14 +6,22 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { readMonitorUrls } from '../../services/control/broker.ts'
 import { openStore } from '../../services/control/dead-letters/store.ts'
 import { readSync } from '../../services/control/doctor/durability-check.ts'
+import { ALERT_KINDS } from '../../services/control/reconcile/alert.ts'
 import { isDurabilityMet } from '../../services/control/reconcile/figures.ts'
 import { createTask } from '../../services/control/replay/control.ts'
 import { DEFAULT_OPTIONS } from '../../services/control/replay/replays.ts'
 import { keepTask, type ReplayState } from '../../services/control/replay/task.ts'
+import { METRICS, type Metric } from '../../shared/runtime/metrics.ts'
 import { HEADERS } from '../../shared/sdk/contract/headers.ts'
 import { subjects } from '../../shared/sdk/contract/subjects.ts'
+import { STREAMS } from '../../shared/sdk/contract/topology.ts'
+import { consumerInfo, requestApi } from '../../shared/sdk/jetstream/api.ts'
+import { createProducer } from '../../shared/sdk/producer.ts'
 import { startTestBroker, type TestBroker } from '../kit/broker.ts'
 import { startTestCluster } from '../kit/cluster.ts'
+import { modelsFolder } from '../kit/models-folder.ts'
+import { readPrometheus, type Scrape } from '../kit/prometheus-text.ts'
+import { startWorkerProcess } from '../kit/worker-process.ts'
 import { runCli } from './cli-process.ts'
 import { type ControlProcess, startControl } from './control-process.ts'
 
@@ -63,6 +71,79 @@ async function addTask(state: ReplayState): Promise<void> {
   expect(await keepTask(store.keyValue, { ...value, state }, revision)).toBeDefined()
   store.close()
 }
+
+async function scrape({ address }: ControlProcess): Promise<Scrape> {
+  return readPrometheus(await (await fetch(`${address}/metrics`)).text())
+}
+
+/** A prediction and a dead letter, by a real worker. */
+async function answerTwo(): Promise<void> {
+  const folder = await modelsFolder(['identity-fp32'])
+  const worker = await startWorkerProcess({ url: broker.url, models: folder.path })
+  const producer = await createProducer({ connection, source: 'test' })
+  const inputs = [{ name: 'x', shape: [1, 2], datatype: 'FP32' as const, data: [1, 2] }]
+  await producer.request({ model: 'identity-fp32', id: 'good', inputs })
+  await producer.request({ model: 'identity-fp32', id: 'bad', inputs: [] })
+  await producer.close()
+  worker.kill('SIGTERM')
+  expect(await worker.ended).toBe(0)
+  await folder.remove()
+}
+
+describe('metrics', () => {
+  test('a control service shows every metric of its table, and none outside it', async () => {
+    await answerTwo()
+    const process = await control()
+    const ours = Object.values<Metric>(METRICS).filter(({ sources }) => sources.includes('control'))
+    const names = new Set(ours.map(({ prometheus }) => prometheus))
+    // The first audit comes a second after the first look.
+    await vi.waitFor(
+      async () => expect(new Set((await scrape(process)).metrics.keys())).toEqual(names),
+      PATIENT,
+    )
+    const series = await scrape(process)
+    for (const { prometheus, kind, description, labels } of ours) {
+      const metric = series.metrics.get(prometheus)
+      expect(metric).toMatchObject({ type: kind, help: description })
+      const allowed = new Set([...labels.map((label) => label.replaceAll('.', '_'))])
+      for (const { labels: found } of metric?.samples ?? [])
+        expect(Object.keys(found).filter((label) => !allowed.has(label))).toEqual([])
+    }
+    expect(series.value('pelton_ready', {})).toBe(1)
+    expect(series.value('pelton_audit_lost', {})).toBe(0)
+    expect(series.value('pelton_dead_letters', { model: 'identity-fp32' })).toBe(1)
+    expect(series.value('jetstream_stream_total_messages', { stream_name: STREAMS.results })).toBe(2)
+  })
+})
+
+describe('pelton_watch_alerts', () => {
+  const CONSUMER = 'worker-default-normal'
+
+  async function setMaxDeliver(count: number): Promise<void> {
+    const config = (await consumerInfo(connection, STREAMS.features, CONSUMER))?.config
+    const subject = `CONSUMER.CREATE.${STREAMS.features}.${CONSUMER}.${config?.filter_subject}`
+    const changed = { ...config, max_deliver: count }
+    await requestApi(connection, subject, {
+      stream_name: STREAMS.features,
+      config: changed,
+      action: 'update',
+    })
+  }
+
+  test('counts what the watch finds, by kind, and is zero once it is over', async () => {
+    const process = await control()
+    const read = async (): Promise<readonly (number | undefined)[]> => {
+      const series = await scrape(process)
+      return ALERT_KINDS.map((kind) => series.value('pelton_watch_alerts', { kind }))
+    }
+    expect(await read()).toEqual(ALERT_KINDS.map(() => 0))
+    await setMaxDeliver(3)
+    const one = ALERT_KINDS.map((kind) => (kind === 'changed-consumer' ? 1 : 0))
+    await vi.waitFor(async () => expect(await read()).toEqual(one), PATIENT)
+    await setMaxDeliver(-1)
+    await vi.waitFor(async () => expect(await read()).toEqual(ALERT_KINDS.map(() => 0)), PATIENT)
+  })
+})
 
 describe('pelton_replay_tasks', () => {
   test('is zero where there are none', async () => {

@@ -1,12 +1,15 @@
 import { showCount } from '../quantities.ts'
 
 /** What the watch can find. */
-export type AlertKind =
-  | 'orphans'
-  | 'changed-consumer'
-  | 'unserved-pool'
-  | 'idle-pool'
-  | 'notice-without-dead-letter'
+export const ALERT_KINDS = [
+  'orphans',
+  'changed-consumer',
+  'unserved-pool',
+  'idle-pool',
+  'notice-without-dead-letter',
+] as const
+
+export type AlertKind = (typeof ALERT_KINDS)[number]
 
 /** Something an operator should know, for as long as it is so. */
 export interface Alert {

@@ -5,6 +5,7 @@ import { PeltonError } from '../../../shared/sdk/errors.ts'
 import type { OpsStore } from '../dead-letters/store.ts'
 import type { Audits } from '../http/parts.ts'
 import { ended } from '../replay/task.ts'
+import { ALERT_KINDS } from './alert.ts'
 import {
   type Figures,
   figureDeadLetters,
@@ -105,6 +106,12 @@ function openWatchGauges(meters: Meters, { watch }: GaugesDeps): void {
         { stream_name: stream },
       )
     }
+  })
+  meters.gauge('watchAlerts', (report) => {
+    if (!watch.isLeader) return
+    // A kind that is over is told as none: a series that vanished would say nothing.
+    for (const kind of ALERT_KINDS)
+      report(watch.record.alerts.filter((alert) => alert.kind === kind).length, { kind })
   })
   meters.gauge('unservedEvents', (report) => {
     if (watch.looked === undefined) return

@@ -28,8 +28,6 @@ async function openTelemetry(side: string): Promise<Telemetry> {
     instance: `${serviceName}-${process.pid}`,
     env: process.env,
     hasHttp: false,
-    // Each span begins at what its event or result carries: none is looked for in the process.
-    hasActiveSpans: false,
     log: { warn: ({ problem }, what) => tell(side, `${what}: ${problem}`), debug: () => undefined },
   })
   if (telemetry.hasTraces) traceSdk()

@@ -39,7 +39,6 @@ async function main(): Promise<number> {
     instance: settings.PELTON_WORKER,
     env: process.env,
     hasHttp: settings.PELTON_HTTP_PORT !== undefined,
-    hasActiveSpans: false,
     log,
   })
   return serve(settings, log, telemetry).finally(() => telemetry.close())

@@ -29,11 +29,6 @@ export interface TelemetryOptions {
   readonly env: NodeJS.ProcessEnv
   /** Whether `/metrics` is served. */
   readonly hasHttp: boolean
-  /**
-   * Whether spans follow asynchronous calls by themselves. It costs every promise of the process something, on Node 20 a
-   * third of a worker's time: a hot path passes its spans on instead. @default true
-   */
-  readonly hasActiveSpans?: boolean
   readonly log: TelemetryLog
 }
 

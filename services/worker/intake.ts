@@ -8,6 +8,7 @@ import type { Capacity, Room } from './room.ts'
 
 /** One pull, from being asked to its end. */
 export interface EndedPull {
+  readonly stream: string
   readonly consumer: string
   readonly lane: Lane
   readonly received: number
@@ -39,6 +40,7 @@ const MAX_BACKOFF_MS = 250
 
 /** One lane of the pool, on FEATURES or on RETRIES. */
 interface Source {
+  readonly stream: string
   readonly consumer: string
   readonly priority: Lane
   readonly lane: PullLane
@@ -92,6 +94,7 @@ export class Intake {
 
   #openSource(connection: NatsConnection, stream: string, consumer: string, lane: Lane): Source {
     const source: Source = {
+      stream,
       consumer,
       priority: lane,
       lane: new PullLane(connection, { stream, consumer }, (message) => this.#receive(source, message, lane)),
@@ -109,8 +112,9 @@ export class Intake {
     for (let room = await this.#takeRoom(source); room; room = await this.#takeRoom(source)) {
       const startedAt = performance.now()
       const { received, end } = await this.#pullOnce(source, room)
-      const { consumer, priority: lane } = source
-      this.#options.onPull?.({ consumer, lane, received, end, durationMs: performance.now() - startedAt })
+      const { stream, consumer, priority: lane } = source
+      const durationMs = performance.now() - startedAt
+      this.#options.onPull?.({ stream, consumer, lane, received, end, durationMs })
       source.ask = nextAsk(source.ask, received, end, Math.ceil(this.#room.capacity.rows / 4))
       source.leastBytes = nextLeastBytes(source.leastBytes, received, end, this.#bounds)
       if (end === 'lost' || end === 'unavailable' || (end === 'too-large' && received === 0)) {

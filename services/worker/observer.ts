@@ -1,10 +1,11 @@
 import type { Span } from '@opentelemetry/api'
+import { errorTypeOf } from '../../shared/runtime/messaging.ts'
 import type { Tensor } from '../../shared/sdk/contract/tensor.ts'
-import type { OutcomeStore } from './outcome-store.ts'
+import type { OutcomeStore, Stored } from './outcome-store.ts'
 import type { Threads } from './predict.ts'
 import type { Prepared } from './prepare.ts'
 import { type Concluded, type SettlementDeps, settle } from './settlement.ts'
-import type { WorkerMetrics } from './worker-metrics.ts'
+import type { Timed, WorkerMetrics } from './worker-metrics.ts'
 import { isSampled, type WorkerTraces } from './worker-traces.ts'
 
 /** Who looks on while a worker works. */
@@ -42,10 +43,11 @@ export function createObserver({ metrics, traces }: ObserverOptions): Observer {
     ...plain,
     batch: async (batch, work) => {
       metrics?.started(batch)
-      const startedAt = performance.now()
-      if (traces === undefined) await work(plain)
-      else await traces.batch(batch, (span) => work(observedSteps(metrics, traces, span)))
-      metrics?.processed(batch, performance.now() - startedAt)
+      const processBatch = (): Promise<void> =>
+        traces === undefined
+          ? work(plain)
+          : traces.batch(batch, (span) => work(observedSteps(metrics, traces, span)))
+      await timed(processBatch, (told) => metrics?.processed(batch, told))
     },
     settle: observedSteps(metrics, traces).settle,
   }
@@ -57,18 +59,20 @@ function observedSteps(metrics?: WorkerMetrics, traces?: WorkerTraces, batch?: S
     threads: (threads) => ({
       run: (model, inputs) => {
         const rows = inputs[0]?.shape[0] ?? 1
-        const startedAt = performance.now()
         const run = (): Promise<readonly Tensor[]> =>
-          threads.run(model, inputs).finally(() => metrics?.ran(model, rows, performance.now() - startedAt))
+          timed(
+            () => threads.run(model, inputs),
+            (told) => metrics?.ran(model, rows, told),
+          )
         return traces === undefined || batch === undefined ? run() : traces.run(batch, model, rows, run)
       },
     }),
     settle: async (group, deps) => {
-      const startedAt = performance.now()
       const store = observeStore(deps.store, metrics, traces, batch)
-      const work = (): Promise<void> => settle(group, { ...deps, store })
-      await (traces === undefined || batch === undefined ? work() : traces.settle(batch, group.length, work))
-      metrics?.acknowledged(performance.now() - startedAt)
+      const plainly = (): Promise<void> => settle(group, { ...deps, store })
+      const work = (): Promise<void> =>
+        traces === undefined || batch === undefined ? plainly() : traces.settle(batch, group, plainly)
+      await timed(work, (told) => metrics?.acknowledged(group, told))
     },
   }
 }
@@ -79,14 +83,29 @@ function observeStore(store: Store, metrics?: WorkerMetrics, traces?: WorkerTrac
   return {
     record: (record) => store.record(record),
     store: (delivery, outcome, mayRetry) => {
-      const stored =
+      const work = (): Promise<Stored> =>
         traces !== undefined && isSampled(delivery)
           ? traces.store(batch, delivery, outcome, () => store.store(delivery, outcome, mayRetry))
           : store.store(delivery, outcome, mayRetry)
-      if (isTimed) return stored
+      if (isTimed) return work()
       isTimed = true
-      const startedAt = performance.now()
-      return stored.finally(() => metrics?.stored(performance.now() - startedAt))
+      return timed(work, (told) => metrics?.stored(outcome, told))
     },
+  }
+}
+
+/** Tells how long work took, and how it ended. */
+async function timed<Result>(
+  work: () => Promise<Result>,
+  tell: (told: Timed<Result>) => void,
+): Promise<Result> {
+  const startedAt = performance.now()
+  try {
+    const result = await work()
+    tell({ durationMs: performance.now() - startedAt, result })
+    return result
+  } catch (thrown) {
+    tell({ durationMs: performance.now() - startedAt, error: errorTypeOf(thrown) })
+    throw thrown
   }
 }

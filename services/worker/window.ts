@@ -42,7 +42,8 @@ export async function openWindow(
     observers(broker, { models }) {
       reach = followBroker(broker.connection)
       metrics = telemetry.hasMetrics ? new WorkerMetrics({ models, now: broker.now }) : undefined
-      return { metrics, traces: telemetry.hasTraces ? createWorkerTraces() : undefined }
+      const served = new Set(models.map(({ name }) => name))
+      return { metrics, traces: telemetry.hasTraces ? createWorkerTraces(served) : undefined }
     },
     show(worker, { skewMs }, { models }) {
       if (metrics !== undefined) openWorkerGauges({ worker, metrics, models, skewMs })

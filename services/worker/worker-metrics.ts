@@ -1,12 +1,14 @@
+import { type Destination, operationAttributes } from '../../shared/runtime/messaging.ts'
 import { type Labels, openMeters } from '../../shared/runtime/meters.ts'
 import { UNKNOWN_MODEL } from '../../shared/runtime/metrics.ts'
 import { HEADERS, readHeader } from '../../shared/sdk/contract/headers.ts'
 import { LANES } from '../../shared/sdk/contract/subjects.ts'
 import { STREAMS } from '../../shared/sdk/contract/topology.ts'
 import { Backlog } from './backlog.ts'
-import type { Delivery } from './delivery.ts'
+import { type Delivery, deliveredFrom, sourceOf } from './delivery.ts'
 import type { EndedPull } from './intake.ts'
 import type { ServedModel } from './models/repository.ts'
+import type { Outcome } from './outcome.ts'
 import type { Stored } from './outcome-store.ts'
 import type { Prepared } from './prepare.ts'
 import type { Concluded } from './settlement.ts'
@@ -17,6 +19,14 @@ export interface WorkerMetricsOptions {
   readonly now: () => number
 }
 
+/** How something ended, and how long it took. */
+export interface Timed<Result = unknown> {
+  readonly durationMs: number
+  readonly result?: Result
+  /** What kind of error it ended with. */
+  readonly error?: string
+}
+
 const LOOK_EVERY = 16
 
 /** What is measured on the way of an event. Made only where somebody reads it; labels are made once. */
@@ -25,6 +35,7 @@ export class WorkerMetrics {
   readonly #looked = { consumer: '', skipped: 0 }
   readonly #now: () => number
   readonly #instruments = openInstruments()
+  readonly #on = operations()
   readonly #labels: ReadonlyMap<string, LabelsByLane>
   readonly #outcomes: ReturnType<typeof countOutcomes>
 
@@ -33,8 +44,8 @@ export class WorkerMetrics {
     this.#labels = new Map(
       [...models.map(({ name }) => name), UNKNOWN_MODEL].map((name) => [name, byLane(name)]),
     )
-    this.#outcomes = countOutcomes(this.#instruments, (model) => this.#bounded(model))
-    startAtZero(this.#instruments, new Set(models.map(({ name }) => name)))
+    this.#outcomes = countOutcomes(this.#instruments, this.#on, (model) => this.#bounded(model))
+    startAtZero(this.#instruments, this.#on, new Set(models.map(({ name }) => name)))
   }
 
   received({ event, info }: Delivery): void {
@@ -57,10 +68,12 @@ export class WorkerMetrics {
     return true
   }
 
-  pulled({ consumer, lane, received, end, durationMs }: EndedPull): void {
+  pulled({ stream, consumer, lane, received, end, durationMs }: EndedPull): void {
+    const from = deliveredFrom(stream)
+    const error = end === 'lost' || end === 'unavailable' ? end : undefined
     this.#instruments.pulls(1, { consumer, end })
-    this.#instruments.operation(durationMs / 1_000, FETCH)
-    if (received > 0) this.#instruments.consumed(received, FETCH)
+    this.#instruments.operation(durationMs / 1_000, this.#on('fetch', from, error))
+    if (received > 0) this.#instruments.consumed(received, this.#on('fetch', from))
     else if (end === 'drained') this.backlog.empty(lane, consumer)
   }
 
@@ -78,19 +91,25 @@ export class WorkerMetrics {
   }
 
   /** One model call ended. */
-  ran({ name: model, version }: ServedModel, rows: number, durationMs: number): void {
-    this.#instruments.inference(durationMs / 1_000, { model, version })
+  ran({ name: model, version }: ServedModel, rows: number, { durationMs, error }: Timed): void {
+    this.#instruments.inference(durationMs / 1_000, { model, version, ...errorLabel(error) })
     this.#instruments.batchRows(rows, { model })
   }
 
-  processed(batch: readonly Prepared[], durationMs: number): void {
-    this.backlog.ran(batch.length, rowsOf(batch))
-    this.#instruments.process(durationMs / 1_000, PROCESS)
+  processed(batch: readonly Prepared[], { durationMs, error }: Timed): void {
+    if (error === undefined) this.backlog.ran(batch.length, rowsOf(batch))
+    const from = sourceOf(batch)
+    this.#instruments.process(durationMs / 1_000, this.#on('process', from, error))
   }
 
-  /** The first outcome of a group was stored. */
-  stored(durationMs: number): void {
-    this.#instruments.operation(durationMs / 1_000, PUBLISH)
+  /** The first outcome of a group was stored, or could not be. */
+  stored({ kind }: Outcome, { durationMs, error, result: how }: Timed<Stored>): void {
+    if (how === 'returned') return // nothing went out, or the broker did not take it and keeps the event
+    const isRetry = kind === 'retried' && how !== 'dead-lettered'
+    this.#instruments.operation(
+      durationMs / 1_000,
+      this.#on('publish', isRetry ? 'retries' : 'results', error),
+    )
   }
 
   /** One event was settled. */
@@ -102,9 +121,10 @@ export class WorkerMetrics {
     this.#outcomes(delivery.event.route.model, how, outcome)
   }
 
-  /** A group was settled. */
-  acknowledged(durationMs: number): void {
-    this.#instruments.operation(durationMs / 1_000, ACK)
+  /** A group was settled, or could not be. */
+  acknowledged(group: readonly Concluded[], { durationMs, error }: Timed): void {
+    const from = sourceOf(group)
+    this.#instruments.operation(durationMs / 1_000, this.#on('ack', from, error))
   }
 
   conflict({ event }: Delivery): void {
@@ -124,6 +144,8 @@ export class WorkerMetrics {
     return this.#labels.get(this.#bounded(route.model))?.[route.lane]
   }
 }
+
+type Instruments = ReturnType<typeof openInstruments>
 
 function openInstruments() {
   const meters = openMeters('worker')
@@ -146,7 +168,7 @@ function openInstruments() {
 }
 
 /** A counter that begins with its first event has no rate before it: `increase()` would miss that one. */
-function startAtZero(instruments: ReturnType<typeof openInstruments>, models: Iterable<string>): void {
+function startAtZero(instruments: Instruments, on: Operations, models: Iterable<string>): void {
   for (const model of models) {
     instruments.outcomes(0, { model, outcome: 'predicted' })
     instruments.attempts(0, { model, attempt: 'first' })
@@ -154,20 +176,26 @@ function startAtZero(instruments: ReturnType<typeof openInstruments>, models: It
     instruments.hungRuns(0, { model })
   }
   for (const lane of LANES) instruments.redeliveries(0, { lane })
-  instruments.consumed(0, FETCH)
-  instruments.sent(0, PUBLISH)
+  for (const from of ['features', 'due'] as const) instruments.consumed(0, on('fetch', from))
+  for (const to of ['results', 'deadLetters', 'retries'] as const) instruments.sent(0, on('publish', to))
+}
+
+/** Where the messages go that an outcome is made of. */
+const SENT_TO: Readonly<Record<Stored, readonly Destination[]>> = {
+  predicted: ['results'],
+  'dead-lettered': ['results', 'deadLetters'],
+  retried: ['retries'],
+  'already-answered': [],
+  returned: [],
 }
 
 /** Events that are settled together differ in few ways: they are counted first and added up once. */
-function countOutcomes(
-  { outcomes, sent }: ReturnType<typeof openInstruments>,
-  bounded: (model: string) => string,
-) {
-  const counts = new Map<string, { readonly labels: Labels; readonly isSent: boolean; count: number }>()
+function countOutcomes({ outcomes, sent }: Instruments, on: Operations, bounded: (model: string) => string) {
+  const counts = new Map<string, { readonly labels: Labels; readonly how: Stored; count: number }>()
   const report = (): void => {
-    for (const { labels, isSent, count } of counts.values()) {
+    for (const { labels, how, count } of counts.values()) {
       outcomes(count, labels)
-      if (isSent) sent(count, PUBLISH)
+      for (const to of SENT_TO[how]) sent(count, on('publish', to))
     }
     counts.clear()
   }
@@ -181,7 +209,7 @@ function countOutcomes(
     }
     if (counts.size === 0) queueMicrotask(report)
     const labels = { model: bounded(model), outcome: how, ...(reason !== undefined && { reason }) }
-    counts.set(key, { labels, isSent: how !== 'returned' && how !== 'already-answered', count: 1 })
+    counts.set(key, { labels, how, count: 1 })
   }
 }
 
@@ -208,15 +236,19 @@ function byLane(model: string): LabelsByLane {
   return Object.fromEntries(LANES.map((lane) => [lane, { model, lane }]))
 }
 
-const FETCH = operationOn('fetch', 'features.{pool}.{model}.{lane}')
-const PROCESS = operationOn('process', 'features.{pool}.{model}.{lane}')
-const ACK = operationOn('ack', 'features.{pool}.{model}.{lane}')
-const PUBLISH = operationOn('publish', 'results.{model}.{token}')
+type Operations = ReturnType<typeof operations>
 
-function operationOn(name: string, template: string): Labels {
-  return {
-    'messaging.system': 'nats',
-    'messaging.operation.name': name,
-    'messaging.destination.template': template,
+/** Labels of operations, each made once: a histogram finds an object it has seen before without looking at it. */
+function operations() {
+  const made = new Map<string, Labels>()
+  return (name: string, destination?: Destination, error?: string): Labels => {
+    const key = `${name} ${destination} ${error}`
+    const labels = made.get(key) ?? { ...operationAttributes(name, destination), ...errorLabel(error) }
+    made.set(key, labels)
+    return labels
   }
+}
+
+function errorLabel(error: string | undefined): Labels {
+  return error === undefined ? {} : { 'error.type': error }
 }

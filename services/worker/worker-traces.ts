@@ -3,17 +3,26 @@ import {
   type Link,
   ROOT_CONTEXT,
   type Span,
+  type SpanContext,
   SpanKind,
   SpanStatusCode,
+  type Tracer,
   trace,
 } from '@opentelemetry/api'
-import { FEATURES_TEMPLATE, RESULTS_TEMPLATE } from '../../shared/runtime/sdk-spans.ts'
+import {
+  type Destination,
+  errorTypeOf,
+  eventAttributes,
+  operationAttributes,
+} from '../../shared/runtime/messaging.ts'
+import { UNKNOWN_MODEL } from '../../shared/runtime/metrics.ts'
 import { sampledContext, writeTraceparent } from '../../shared/runtime/trace-context.ts'
-import type { Delivery } from './delivery.ts'
+import { type Delivery, sharedBy, sourceOf } from './delivery.ts'
 import type { ServedModel } from './models/repository.ts'
 import type { Outcome } from './outcome.ts'
 import type { Stored } from './outcome-store.ts'
 import type { Prepared } from './prepare.ts'
+import type { Concluded } from './settlement.ts'
 import { rowsOf } from './worker-metrics.ts'
 
 /** The spans on the way of an event. Made only where traces are exported. */
@@ -23,15 +32,21 @@ export type WorkerTraces = ReturnType<typeof createWorkerTraces>
  * A batch has one span without a parent, linked to each event that is sampled. The trace of one event goes on by a span
  * of its own, which stores its outcome: publish → publish results (linked to the batch) → subscriber. An event that is
  * not sampled has neither: nothing is allocated for it.
+ *
+ * @param served names of models that are served: other names come from outside, and do not become names of spans
  */
-export function createWorkerTraces() {
+export function createWorkerTraces(served: ReadonlySet<string>) {
   const tracer = trace.getTracer('pelton')
+  const bounded = (model: string): string => (served.has(model) ? model : UNKNOWN_MODEL)
   return {
     /** Runs the work of a batch in its span, which is passed on if it is sampled. */
     batch<Result>(batch: readonly Prepared[], work: (span?: Span) => Promise<Result>): Promise<Result> {
       const links = batch.flatMap(({ delivery }) => linkTo(delivery))
       const options = { kind: SpanKind.CONSUMER, links, attributes: batchAttributes(batch) }
-      const span = tracer.startSpan(`process features.${batch[0]?.model.name}`, options, ROOT_CONTEXT)
+      const from = sourceOf(batch)
+      const model = batch[0]?.model.name
+      const name = from === undefined ? `process ${model}` : `process ${from}.${model}`
+      const span = tracer.startSpan(name, options, ROOT_CONTEXT)
       return span.isRecording() ? endWith(span, () => work(span)) : work()
     },
     /** One model call of a batch. */
@@ -40,15 +55,14 @@ export function createWorkerTraces() {
       return endWith(tracer.startSpan(`infer ${name}`, { attributes }, below(batch)), work)
     },
     /** The settling of a batch. Events that never ran have none: each has its span where its outcome is stored. */
-    settle<Result>(batch: Span, events: number, work: () => Promise<Result>): Promise<Result> {
+    settle<Result>(batch: Span, group: readonly Concluded[], work: () => Promise<Result>): Promise<Result> {
+      const from = sourceOf(group)
       const attributes = {
-        ...operation('ack', 'settle', FEATURES_TEMPLATE),
-        'messaging.batch.message_count': events,
+        ...operation('ack', 'settle', from),
+        'messaging.batch.message_count': group.length,
       }
-      return endWith(
-        tracer.startSpan('ack features', { kind: SpanKind.CLIENT, attributes }, below(batch)),
-        work,
-      )
+      const name = from === undefined ? 'ack' : `ack ${from}`
+      return endWith(tracer.startSpan(name, { kind: SpanKind.CLIENT, attributes }, below(batch)), work)
     },
     /** The storing of one outcome, in the event's own trace; without a span where the event is not sampled. */
     async store(
@@ -57,21 +71,36 @@ export function createWorkerTraces() {
       outcome: Outcome,
       work: () => Promise<Stored>,
     ): Promise<Stored> {
-      const { event } = delivery
-      const place = sampledContext(event.headers)
+      const place = sampledContext(delivery.event.headers)
       if (place === undefined) return work()
+      const model = bounded(delivery.event.route.model)
       const links = batch === undefined ? [] : [{ context: batch.spanContext() }]
-      const options = { kind: SpanKind.PRODUCER, links, attributes: outcomeAttributes(delivery, outcome) }
-      const parent = trace.setSpanContext(ROOT_CONTEXT, place)
-      const span = tracer.startSpan(`publish results.${event.route.model}`, options, parent)
+      const span = startStoring(tracer, model, { delivery, outcome, place, links })
       delivery.traceparent = writeTraceparent(span.spanContext())
       return endWith(span, async () => {
         const stored = await work()
+        // The retry lane did not take it, and it is given up instead.
+        if (outcome.kind === 'retried' && stored === 'dead-lettered')
+          span.updateName(`publish results.${model}`).setAttributes(operation('publish', 'send', 'results'))
         span.setAttribute('pelton.outcome', stored)
         return stored
       })
     },
   }
+}
+
+interface Storing {
+  readonly delivery: Delivery
+  readonly outcome: Outcome
+  /** Where the event is in its own trace. */
+  readonly place: SpanContext
+  readonly links: Link[]
+}
+
+function startStoring(tracer: Tracer, model: string, { delivery, outcome, place, links }: Storing): Span {
+  const to = outcome.kind === 'retried' ? 'retries' : 'results'
+  const options = { kind: SpanKind.PRODUCER, links, attributes: outcomeAttributes(delivery, outcome, to) }
+  return tracer.startSpan(`publish ${to}.${model}`, options, trace.setSpanContext(ROOT_CONTEXT, place))
 }
 
 /** Whether whoever sent the event is sampled. */
@@ -87,25 +116,26 @@ function below(span: Span): Context {
 function linkTo({ event }: Delivery): Link[] {
   const place = sampledContext(event.headers)
   if (place === undefined) return []
-  return [{ context: place, attributes: { 'messaging.message.id': event.id } }]
+  return [{ context: place, attributes: eventAttributes(event) }]
 }
 
 function batchAttributes(batch: readonly Prepared[]) {
   const [first] = batch
+  const consumer = sharedBy(batch, ({ info }) => info.consumer)
   return {
-    ...operation('process', 'process', FEATURES_TEMPLATE),
+    ...operation('process', 'process', sourceOf(batch)),
     'messaging.batch.message_count': batch.length,
-    'messaging.consumer.group.name': first?.delivery.info.consumer,
+    ...(consumer !== undefined && { 'messaging.consumer.group.name': consumer }),
     'pelton.model': first?.model.name,
     'pelton.model.version': first?.model.version,
     'pelton.batch.rows': rowsOf(batch),
   }
 }
 
-function outcomeAttributes({ event, info }: Delivery, outcome: Outcome) {
+function outcomeAttributes({ event, info }: Delivery, outcome: Outcome, to: Destination) {
   const attributes = {
-    ...operation('publish', 'send', RESULTS_TEMPLATE),
-    'messaging.message.id': event.id,
+    ...operation('publish', 'send', to),
+    ...eventAttributes(event),
     'messaging.nats.stream.sequence': info.streamSequence,
     'messaging.nats.message.delivery_count': info.deliveryCount,
     'pelton.attempt': event.attempt,
@@ -121,13 +151,8 @@ function outcomeAttributes({ event, info }: Delivery, outcome: Outcome) {
   }
 }
 
-function operation(name: string, type: string, template: string) {
-  return {
-    'messaging.system': 'nats',
-    'messaging.operation.name': name,
-    'messaging.operation.type': type,
-    'messaging.destination.template': template,
-  }
+function operation(name: string, type: string, destination: Destination | undefined) {
+  return { ...operationAttributes(name, destination), 'messaging.operation.type': type }
 }
 
 async function endWith<Result>(span: Span, work: () => Promise<Result>): Promise<Result> {
@@ -135,7 +160,7 @@ async function endWith<Result>(span: Span, work: () => Promise<Result>): Promise
     return await work()
   } catch (thrown) {
     span.setStatus({ code: SpanStatusCode.ERROR })
-    span.setAttribute('error.type', (thrown as { readonly code?: string }).code ?? 'internal')
+    span.setAttribute('error.type', errorTypeOf(thrown))
     throw thrown
   } finally {
     span.end()

@@ -29,6 +29,8 @@ const WORKER = ['worker'] as const
 const CONTROL = ['control'] as const
 const BOTH = ['worker', 'control'] as const
 const MESSAGING = ['messaging.system', 'messaging.operation.name', 'messaging.destination.template'] as const
+/** A duration of what failed says so. */
+const OPERATION = [...MESSAGING, 'error.type'] as const
 
 /** Model label of an event for a model that is not served: names from outside must not become labels. */
 export const UNKNOWN_MODEL = '(unknown)'
@@ -93,7 +95,7 @@ export const METRICS = {
     'pelton.inference.duration',
     's',
     'One model call, the wait for its thread included',
-    ['model', 'version'],
+    ['model', 'version', 'error.type'],
     WORKER,
     INFERENCE_S,
   ),
@@ -215,7 +217,7 @@ export const METRICS = {
     'messaging.client.operation.duration',
     's',
     'fetch: one pull, its waiting included; publish: the first outcome of a group until stored; ack: a group until settled',
-    MESSAGING,
+    OPERATION,
     WORKER,
     MESSAGING_S,
   ),
@@ -223,7 +225,7 @@ export const METRICS = {
     'messaging.process.duration',
     's',
     'One batch, from its start to its last acknowledgement',
-    MESSAGING,
+    OPERATION,
     WORKER,
     MESSAGING_S,
   ),
@@ -237,7 +239,7 @@ export const METRICS = {
   sentMessages: counter(
     'messaging.client.sent.messages',
     '{message}',
-    'Outcomes and retries this worker stored',
+    'Messages this worker stored: predictions, failure notices, dead letters, retries',
     MESSAGING,
     WORKER,
   ),

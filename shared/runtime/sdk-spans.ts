@@ -2,6 +2,8 @@ import { type Channel, channel, tracingChannel } from 'node:diagnostics_channel'
 import { context, type Span, SpanKind, SpanStatusCode, trace } from '@opentelemetry/api'
 import { CHANNELS, type PublishTrace, type ResultDiagnostics } from '../sdk/diagnostics.ts'
 import type { StoredResult } from '../sdk/result.ts'
+import { errorTypeOf, eventAttributes, operationAttributes } from './messaging.ts'
+import { UNKNOWN_MODEL } from './metrics.ts'
 import { readTraceparent, writeTraceparent } from './trace-context.ts'
 
 /**
@@ -31,12 +33,12 @@ function tracePublishing(): () => void {
   const finish = (told: PublishTrace): void => {
     const span = spans.get(told)
     if (span === undefined) return
-    const { result, error } = told
+    const { result, error, source } = told
     if (error !== undefined) {
       span.setStatus({ code: SpanStatusCode.ERROR })
-      span.setAttribute('error.type', (error as { readonly code?: string }).code ?? 'internal')
+      span.setAttribute('error.type', errorTypeOf(error))
     } else if (result !== undefined) {
-      span.setAttribute('messaging.message.id', result.id)
+      span.setAttributes(eventAttributes({ ...result, source }))
       if ('sequence' in result) span.setAttribute('messaging.nats.stream.sequence', result.sequence)
     }
     span.end()
@@ -51,11 +53,9 @@ function tracePublishing(): () => void {
         {
           kind: SpanKind.PRODUCER,
           attributes: {
-            'messaging.system': 'nats',
-            'messaging.operation.name': operation,
+            ...operationAttributes(operation, 'features'),
             'messaging.operation.type': type,
             'messaging.destination.name': `features.${pool}.${event.model}.${lane}`,
-            'messaging.destination.template': FEATURES_TEMPLATE,
           },
         },
         parentOf(event.traceparent, event.tracestate),
@@ -72,9 +72,6 @@ function tracePublishing(): () => void {
   publishing.subscribe(subscribers)
   return () => publishing.unsubscribe(subscribers)
 }
-
-export const FEATURES_TEMPLATE = 'features.{pool}.{model}.{lane}'
-export const RESULTS_TEMPLATE = 'results.{model}.{token}'
 
 /** Writes where the span is into what travels. */
 function carry(span: Span, told: PublishTrace): void {
@@ -94,17 +91,17 @@ function traceResults(): () => void {
   const tracer = trace.getTracer('pelton')
   const spans = new WeakMap<StoredResult, Span>()
   const begin = ({ result }: ResultDiagnostics): void => {
-    const { model, id, traceparent, kind } = result
+    const { traceparent, kind } = result
+    // A name that nobody serves came from outside, and does not become the name of a span.
+    const model = kind === 'failure' && result.reason === 'unknown-model' ? UNKNOWN_MODEL : result.model
     const span = tracer.startSpan(
       `process results.${model}`,
       {
         kind: SpanKind.CONSUMER,
         attributes: {
-          'messaging.system': 'nats',
-          'messaging.operation.name': 'process',
+          ...operationAttributes('process', 'results'),
           'messaging.operation.type': 'process',
-          'messaging.destination.template': RESULTS_TEMPLATE,
-          'messaging.message.id': id,
+          ...eventAttributes({ token: result.token, id: result.id }),
           'pelton.outcome': kind,
         },
       },

@@ -5,7 +5,7 @@ import type { EventToPublish } from './event-message.ts'
 import type { StoredResult } from './result.ts'
 
 const event: EventToPublish = { model: 'm', id: 'a', features: { x: 1 }, traceparent: 'own' }
-const given = { event, pool: 'default', by: 'producer' as const }
+const given = { event, pool: 'default', source: 'test', by: 'producer' as const }
 const receipt = { token: 't', id: 'a', sequence: 1, duplicate: false, tries: 1 }
 const stops: (() => void)[] = []
 

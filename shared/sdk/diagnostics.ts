@@ -14,6 +14,8 @@ type Kept = Pick<Receipt, 'id' | 'token'> & { readonly position: number }
 export interface PublishTrace {
   readonly event: EventToPublish
   readonly pool: string
+  /** CloudEvents source of the producer, or the outbox. */
+  readonly source: string
   /** `outbox`: it is kept on disk and sent by itself, whenever the broker is there. */
   readonly by: 'producer' | 'outbox'
   /** Sent instead of the event's own. */
@@ -48,7 +50,7 @@ const settled = channel(CHANNELS.settled)
 
 /** Publishes one event by `publish`; told on the channels while somebody listens, else nothing is done. */
 export function tracePublish<Result extends Receipt | Kept>(
-  { event, ...how }: Pick<PublishTrace, 'event' | 'pool' | 'by'>,
+  { event, ...how }: Pick<PublishTrace, 'event' | 'pool' | 'source' | 'by'>,
   publish: (event: EventToPublish) => Promise<Result>,
 ): Promise<Result> {
   if (!start.hasSubscribers) return publish(event)

@@ -140,8 +140,8 @@ class LevelOutbox implements Outbox {
   }
 
   publish(event: EventToPublish, { signal }: { readonly signal?: AbortSignal } = {}): Promise<Accepted> {
-    const { pool } = this.#settings
-    return tracePublish({ event, pool, by: 'outbox' }, (traced) => this.#accept(traced, signal))
+    const { pool, source } = this.#settings
+    return tracePublish({ event, pool, source, by: 'outbox' }, (traced) => this.#accept(traced, signal))
   }
 
   async #accept(event: EventToPublish, signal: AbortSignal | undefined): Promise<Accepted> {

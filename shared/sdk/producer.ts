@@ -154,7 +154,7 @@ class StreamProducer implements MessageProducer {
   async publish(event: EventToPublish): Promise<Receipt> {
     this.#checkOpen()
     const { source, pool } = this.#settings
-    return tracePublish({ event, pool, by: 'producer' }, (traced) =>
+    return tracePublish({ event, pool, source, by: 'producer' }, (traced) =>
       this.publishMessage(eventMessage(traced, { source, pool, now: Date.now() }), traced.model),
     )
   }

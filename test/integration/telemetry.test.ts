@@ -4,6 +4,7 @@ import type { NatsConnection } from '@nats-io/transport-node'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { DEMO_MODEL, DEMO_MODELS } from '../../services/demo/models.ts'
 import { METRICS, type Metric } from '../../shared/runtime/metrics.ts'
+import { eventToken } from '../../shared/sdk/contract/token.ts'
 import { STREAMS } from '../../shared/sdk/contract/topology.ts'
 import { streamInfo } from '../../shared/sdk/jetstream/api.ts'
 import { createProducer, type Producer } from '../../shared/sdk/producer.ts'
@@ -11,7 +12,7 @@ import { startTestBroker, type TestBroker } from '../kit/broker.ts'
 import { runDemoEntry } from '../kit/demo-entry.ts'
 import { modelsFolder } from '../kit/models-folder.ts'
 import { type OtlpReceiver, otlpEnv, type ReceivedSpan, startOtlpReceiver } from '../kit/otlp-receiver.ts'
-import { readPrometheus } from '../kit/prometheus-text.ts'
+import { readPrometheus, type Scrape } from '../kit/prometheus-text.ts'
 import { startWorkerProcess, type WorkerProcess } from '../kit/worker-process.ts'
 import { startCli } from './cli-process.ts'
 
@@ -83,6 +84,24 @@ async function addressOf(worker: WorkerProcess): Promise<string> {
   }
 }
 
+const RESULTS = 'results.{model}.{token}'
+const RETRIES = 'retries.{pool}.{model}.{lane}.{token}'
+const DUE = 'due.{pool}.{model}.{lane}.{token}'
+
+function sentTo(series: Scrape, template: string): number | undefined {
+  return series.value('messaging_client_sent_messages_total', { messaging_destination_template: template })
+}
+
+/** What was stored is counted once it is settled, a moment later. */
+async function scrapeWhere(worker: WorkerProcess, isSo: (series: Scrape) => boolean): Promise<Scrape> {
+  const address = await addressOf(worker)
+  for (;;) {
+    const series = readPrometheus(await (await fetch(`${address}/metrics`)).text())
+    if (isSo(series)) return series
+    await sleep(20)
+  }
+}
+
 describe('traces', () => {
   test('one event is one trace from producer to subscriber, across three processes', async () => {
     const env = { ...otlpEnv(receiver.url), PELTON_NATS_URL: broker.url }
@@ -95,10 +114,10 @@ describe('traces', () => {
 
     const published = await spanWhere(({ name }) => name === `publish features.${MODEL}.normal`)
     expect(published).toMatchObject({ service: 'pelton-cli', kind: PRODUCER })
-    expect(published.attributes).toMatchObject({
-      'messaging.system': 'nats',
-      'messaging.message.id': 'traced',
-    })
+    const source = String(published.attributes['cloudevents.event_source'])
+    const token = eventToken(MODEL, source, 'traced')
+    const ids = { 'messaging.message.id': token, 'cloudevents.event_id': 'traced' }
+    expect(published.attributes).toMatchObject({ 'messaging.system': 'nats', ...ids })
     const stored = await spanWhere(({ name }) => name === `publish results.${MODEL}`)
     expect(stored).toMatchObject({
       service: 'pelton-worker',
@@ -107,7 +126,8 @@ describe('traces', () => {
       parentSpanId: published.spanId,
     })
     expect(stored.attributes).toMatchObject({
-      'messaging.message.id': 'traced',
+      ...ids,
+      'cloudevents.event_source': source,
       'pelton.outcome': 'predicted',
     })
     const subscribed = await spanWhere(({ name }) => name === `process results.${MODEL}`)
@@ -117,11 +137,14 @@ describe('traces', () => {
       traceId: published.traceId,
       parentSpanId: stored.spanId,
     })
+    expect(subscribed.attributes).toMatchObject(ids)
 
     const batch = await spanWhere(({ name }) => name === `process features.${MODEL}`)
     expect(batch.parentSpanId ?? '').toBe('')
     expect(batch.traceId).not.toBe(published.traceId)
-    expect(batch.links).toMatchObject([{ traceId: published.traceId, spanId: published.spanId }])
+    expect(batch.links).toMatchObject([
+      { traceId: published.traceId, spanId: published.spanId, attributes: ids },
+    ])
     expect(stored.links).toMatchObject([{ traceId: batch.traceId, spanId: batch.spanId }])
     for (const name of [`infer ${MODEL}`, 'ack features']) {
       const child = await spanWhere((span) => span.name === name)
@@ -166,7 +189,10 @@ describe('traces', () => {
       OTEL_TRACES_SAMPLER_ARG: '0',
     })
     const batch = await spanWhere(({ name }) => name === `process features.${MODEL}`)
-    expect(batch.attributes['messaging.batch.message_count']).toBe(64)
+    expect(batch.attributes).toMatchObject({
+      'messaging.batch.message_count': 64,
+      'messaging.consumer.group.name': 'worker-default-normal',
+    })
     expect(new Set(batch.links.map(({ traceId }) => traceId))).toEqual(
       new Set(sampled.map(({ traceId }) => traceId)),
     )
@@ -192,8 +218,50 @@ describe('traces', () => {
     await endWell(worker)
     const line = worker.log.find(({ eventId }) => eventId === 'bad')
     expect(line).toMatchObject({ msg: 'dead-lettered', model: MODEL, attempt: 1, trace_id: traceId })
-    const span = await spanWhere((each) => each.attributes['messaging.message.id'] === 'bad')
+    const span = await spanWhere((each) => each.attributes['cloudevents.event_id'] === 'bad')
     expect(span).toMatchObject({ traceId, attributes: { 'pelton.outcome': 'dead-lettered' } })
+  })
+
+  test('what goes to the retry lane, and comes from it, is told apart in spans and metrics', async () => {
+    const gather = await modelsFolder(['gather'])
+    const env = { ...otlpEnv(receiver.url), PELTON_HTTP_PORT: '0' }
+    const worker = await startWorkerProcess({ url: broker.url, models: gather.path, env })
+    workers.push(worker)
+    const { traceId, text } = traceparent(true)
+    // The index lies outside the model's table: the runtime fails on it each time.
+    const outside = [{ name: 'index', shape: [1], datatype: 'INT64' as const, data: [1_000_000n] }]
+    await producer.publish({ model: 'gather', id: 'fails', inputs: outside, traceparent: text })
+    await producer.publish({ model: 'nobody-serves-this', id: 'lost', inputs: inputs(1), traceparent: text })
+    await answered(2)
+    const due = { messaging_destination_template: DUE }
+    const series = await scrapeWhere(
+      worker,
+      (each) => each.value('messaging_process_duration_seconds_count', due) === 2,
+    )
+    await endWell(worker)
+
+    const inTrace = receiver.spans.filter((span) => span.traceId === traceId).map(({ name }) => name)
+    expect(inTrace.sort()).toEqual([
+      'publish results.(unknown)',
+      'publish results.gather',
+      'publish retries.gather',
+      'publish retries.gather',
+    ])
+    const batches = receiver.spans.filter(({ name }) => name.startsWith('process '))
+    expect(batches.map(({ name }) => name).sort()).toEqual([
+      'process due.gather',
+      'process due.gather',
+      'process features.gather',
+    ])
+    expect(batches.find(({ name }) => name === 'process due.gather')?.attributes).toMatchObject({
+      'messaging.consumer.group.name': 'retry-default-normal',
+      'messaging.destination.template': DUE,
+    })
+    expect(sentTo(series, RETRIES)).toBe(2)
+    expect(series.value('messaging_client_consumed_messages_total', due)).toBe(2)
+    const failed = { error_type: 'inference-failed' }
+    expect(series.value('pelton_inference_duration_seconds_count', failed)).toBe(3)
+    await gather.remove()
   })
 
   test('an endpoint that is dead does not disturb the worker, and is spoken of once', async () => {
@@ -227,8 +295,7 @@ describe('metrics', () => {
     await producer.publish({ model: MODEL, id: 'bad', inputs: [] })
     await producer.publish({ model: 'nobody-serves-this', id: 'lost', inputs: inputs(1) })
     await answered(302)
-    const address = await addressOf(worker)
-    const series = readPrometheus(await (await fetch(`${address}/metrics`)).text())
+    const series = await scrapeWhere(worker, (each) => sentTo(each, RESULTS) === 302)
 
     const ours: Metric[] = Object.values(METRICS).filter((metric: Metric) =>
       metric.sources.includes('worker'),
@@ -252,7 +319,8 @@ describe('metrics', () => {
     expect(series.value('pelton_event_duration_seconds_count', { model: MODEL, lane: 'normal' })).toBe(301)
     expect(series.value('pelton_batch_rows_sum', { model: MODEL })).toBe(300)
     expect(series.value('messaging_client_consumed_messages_total', {})).toBe(302)
-    expect(series.value('messaging_client_sent_messages_total', {})).toBe(302)
+    expect(sentTo(series, 'deadletters.{model}.{token}')).toBe(2)
+    expect(sentTo(series, RETRIES)).toBe(0)
     expect(series.value('pelton_model_info', { model: MODEL, version: '1' })).toBe(1)
     expect(series.value('pelton_lifecycle_state', { state: 'ready' })).toBe(1)
     expect(series.value('pelton_backlog_rows', { lane: 'normal' })).toBe(0)

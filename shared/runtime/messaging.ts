@@ -1,0 +1,48 @@
+import type { Attributes } from '@opentelemetry/api'
+import { PeltonError } from '../sdk/errors.ts'
+
+/** Templates of the subjects messages are sent to and received from: names of models and tokens are no labels. */
+const TEMPLATES = {
+  features: 'features.{pool}.{model}.{lane}',
+  due: 'due.{pool}.{model}.{lane}.{token}',
+  retries: 'retries.{pool}.{model}.{lane}.{token}',
+  results: 'results.{model}.{token}',
+  deadLetters: 'deadletters.{model}.{token}',
+} as const
+
+export type Destination = keyof typeof TEMPLATES
+
+/** What the messaging conventions of OpenTelemetry ask of every operation; those on several destinations name none. */
+export function operationAttributes(name: string, destination: Destination | undefined): Attributes {
+  return {
+    'messaging.system': 'nats',
+    'messaging.operation.name': name,
+    ...(destination !== undefined && { 'messaging.destination.template': TEMPLATES[destination] }),
+  }
+}
+
+/**
+ * Who an event is: the token is what the broker deduplicates by, and joins all messages of the event; an id is unique
+ * within its source only. A result does not name the source of its event.
+ */
+export function eventAttributes({
+  token,
+  id,
+  source,
+}: {
+  readonly token: string
+  readonly id: string
+  readonly source?: string
+}): Attributes {
+  return {
+    'messaging.message.id': token,
+    'cloudevents.event_id': id,
+    ...(source !== undefined && { 'cloudevents.event_source': source }),
+  }
+}
+
+/** `error.type` of what was thrown: a code of the closed set, `aborted`, or `internal` for a defect. */
+export function errorTypeOf(thrown: unknown): string {
+  if (thrown instanceof PeltonError) return thrown.code
+  return thrown instanceof Error && thrown.name === 'AbortError' ? 'aborted' : 'internal'
+}

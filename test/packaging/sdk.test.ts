@@ -55,7 +55,9 @@ afterAll(async () => {
 
 /** Packs the SDK and installs the tarball into an empty project, as a user would. */
 async function install(): Promise<void> {
-  const { stdout } = await run('npm', ['pack', '--json', '--pack-destination', project], { cwd: SDK })
+  // `.npmrc` keeps packages from running scripts of their own; ours builds the SDK.
+  const pack = ['pack', '--ignore-scripts=false', '--json', '--pack-destination', project]
+  const { stdout } = await run('npm', pack, { cwd: SDK })
   const [{ filename }] = JSON.parse(stdout.slice(stdout.indexOf('[')))
   await writeFile(join(project, 'package.json'), JSON.stringify({ private: true, type: 'module' }))
   await installPackages([`./${filename}`, '@types/node@20', 'typescript@7.0.2'])

@@ -73,6 +73,18 @@ describe('tracePublish', () => {
     expect(told.map(([what]) => what)).toEqual(['start', 'error', 'asyncEnd'])
     expect(told.at(-1)?.[1].error).toBe(error)
   })
+
+  it('tells what was refused before anything was sent in the same way', async () => {
+    const told: [string, PublishTrace][] = []
+    listen(told)
+    const error = new Error('no such lane')
+    const refuse = (): never => {
+      throw error
+    }
+    await expect(tracePublish(given, refuse)).rejects.toBe(error)
+    expect(told.map(([what]) => what)).toEqual(['start', 'error', 'asyncEnd'])
+    expect(told.at(-1)?.[1].error).toBe(error)
+  })
 })
 
 describe('results', () => {

@@ -10,6 +10,8 @@ type Kept = Pick<Receipt, 'id' | 'token'> & { readonly position: number }
  * One call of `publish()`, of a producer or an outbox, on the tracing channel `pelton:publish` of
  * `node:diagnostics_channel`. Who instruments it writes the place in its trace here at `start`, and it travels with the
  * event, also when an outbox sends it after a restart.
+ *
+ * @experimental
  */
 export interface PublishTrace {
   readonly event: EventToPublish
@@ -30,6 +32,8 @@ export interface PublishTrace {
 /**
  * What is told on `pelton:result` when a result is handed to the caller, and on `pelton:result:settled` when the caller
  * acknowledges it or asks for it later, with the very same `result`. One that is never settled is told once.
+ *
+ * @experimental
  */
 export interface ResultDiagnostics {
   readonly result: StoredResult
@@ -37,6 +41,12 @@ export interface ResultDiagnostics {
   readonly how?: 'ack' | 'retry-later'
 }
 
+/**
+ * Names of the channels on `node:diagnostics_channel`. `publish` is a tracing channel ({@link PublishTrace}); the others
+ * are plain ones ({@link ResultDiagnostics}).
+ *
+ * @experimental
+ */
 export const CHANNELS = {
   publish: 'pelton:publish',
   result: 'pelton:result',
@@ -55,7 +65,8 @@ export function tracePublish<Result extends Receipt | Kept>(
 ): Promise<Result> {
   if (!start.hasSubscribers) return publish(event)
   const trace: PublishTrace = { event, ...how }
-  const publishTraced = (): Promise<Result> => {
+  // Async: what throws at once would otherwise have no `asyncEnd`.
+  const publishTraced = async (): Promise<Result> => {
     const { traceparent, tracestate } = trace
     return publish({
       ...event,

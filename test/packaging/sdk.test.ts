@@ -8,6 +8,7 @@ import { promisify } from 'node:util'
 import { connect, type NatsConnection } from '@nats-io/transport-node'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { DEMO_MODELS } from '../../services/demo/models.ts'
+import { eventToken } from '../../shared/sdk/contract/token.ts'
 import { STREAMS } from '../../shared/sdk/contract/topology.ts'
 import { consumerInfo } from '../../shared/sdk/jetstream/api.ts'
 import { startWorkerProcess, type WorkerProcess } from '../kit/worker-process.ts'
@@ -17,6 +18,36 @@ const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 const SDK = join(ROOT, 'shared/sdk')
 /** Snippets of the README, by the word behind ```ts. */
 const snippets = new Map<string, string>()
+
+/** A service with OpenTelemetry that imports the README's module; prints a span a line. */
+const TRACED = `
+import { propagation, trace } from '@opentelemetry/api'
+import { W3CTraceContextPropagator } from '@opentelemetry/core'
+import { BasicTracerProvider, InMemorySpanExporter, SimpleSpanProcessor } from '@opentelemetry/sdk-trace-base'
+import { createProducer, createSubscriber } from 'pelton'
+
+const exporter = new InMemorySpanExporter()
+trace.setGlobalTracerProvider(new BasicTracerProvider({ spanProcessors: [new SimpleSpanProcessor(exporter)] }))
+propagation.setGlobalPropagator(new W3CTraceContextPropagator())
+await import('./tracing.js')
+const url = process.env.PELTON_NATS_URL
+const subscriber = await createSubscriber({ url, include: 'all', from: 'all' })
+const producer = await createProducer({ url, source: 'test' })
+await producer.publish({ model: 'flight-delay', lane: 'high', id: 'traced', features: {} })
+await producer.publish({ model: 'flight-delay', lane: 'nowhere', features: {} }).catch(() => undefined)
+for await (const result of subscriber) {
+  result.ack()
+  if (result.id === 'traced') break
+}
+await producer.close()
+await subscriber.close()
+for (const span of exporter.getFinishedSpans()) {
+  const { traceId, spanId } = span.spanContext()
+  const { name, attributes, parentSpanContext } = span
+  if (attributes['cloudevents.event_id'] !== 'traced' && attributes['error.type'] === undefined) continue
+  console.log(JSON.stringify({ name, traceId, spanId, parent: parentSpanContext?.spanId, attributes }))
+}
+`
 
 let project: string
 let installed: string
@@ -60,7 +91,8 @@ async function install(): Promise<void> {
   const { stdout } = await run('npm', pack, { cwd: SDK })
   const [{ filename }] = JSON.parse(stdout.slice(stdout.indexOf('[')))
   await writeFile(join(project, 'package.json'), JSON.stringify({ private: true, type: 'module' }))
-  await installPackages([`./${filename}`, '@types/node@20', 'typescript@7.0.2'])
+  const openTelemetry = ['@opentelemetry/api@1.9.0', '@opentelemetry/sdk-trace-base@2.12.0']
+  await installPackages([`./${filename}`, '@types/node@20', 'typescript@7.0.2', ...openTelemetry])
 }
 
 async function installPackages(wanted: readonly string[]): Promise<void> {
@@ -169,6 +201,29 @@ describe('the packed SDK', () => {
 
   test("the README's request gets a failure notice, and finds it again", async () => {
     expect(await finish('request')).toEqual([expect.stringMatching(/^schema-mismatch /), 'true'])
+  })
+
+  test("the README's spans join an event and its result, and say what failed", async () => {
+    await writeFile(join(project, 'traced.js'), TRACED)
+    const [published, refused, processed] = (await finish('traced')).map((line) => JSON.parse(line))
+    const ids = {
+      'messaging.message.id': eventToken('flight-delay', 'test', 'traced'),
+      'cloudevents.event_id': 'traced',
+    }
+    expect(published).toMatchObject({
+      name: 'publish features.flight-delay.high',
+      attributes: { ...ids, 'cloudevents.event_source': 'test' },
+    })
+    expect(refused).toMatchObject({
+      name: 'publish features.flight-delay.nowhere',
+      attributes: { 'error.type': 'invalid-argument' },
+    })
+    expect(processed).toMatchObject({
+      name: 'process results.flight-delay',
+      traceId: published.traceId,
+      parent: published.spanId,
+      attributes: { ...ids, 'pelton.settled': 'ack' },
+    })
   })
 
   test("the README's batches and tensors run", async () => {

@@ -1,6 +1,7 @@
 import type { NatsConnection } from '@nats-io/transport-node'
 import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
 import type { StreamInfo } from '../../../shared/sdk/jetstream/api.ts'
+import { neededStream, storedSet } from '../stored-sequences.ts'
 import { Accounts } from './accounts.ts'
 import { checkOutcomes } from './deep.ts'
 import { EarlierFeatures } from './earlier.ts'
@@ -11,7 +12,7 @@ import { type AuditReport, type Findings, makeReport } from './report.ts'
 import { SequenceSet, toRanges } from './sequence-set.ts'
 import { type Found, readKnown, type Start, startFrom } from './start.ts'
 import { type Books, confirmReached, confirmSuspects, findSuspects } from './suspects.ts'
-import { neededStream, readFeatures, readWaitingTokens, storedSet } from './waiting.ts'
+import { readFeatures, readWaitingTokens } from './waiting.ts'
 
 export interface AuditOptions {
   /** Starts from the first event instead of from the signed-off floor. @default false */

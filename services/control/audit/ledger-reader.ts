@@ -1,8 +1,8 @@
 import type { NatsConnection } from '@nats-io/transport-node'
 import { decodeLedgerRecord, type LedgerRecord } from '../../../shared/sdk/contract/ledger.ts'
 import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
+import { neededStream } from '../stored-sequences.ts'
 import { readRange } from './read-range.ts'
-import { neededStream } from './waiting.ts'
 
 export type OnRecord = (record: LedgerRecord, position: number, storedAt: number) => void
 

@@ -3,11 +3,12 @@ import { HEADERS } from '../../../shared/sdk/contract/headers.ts'
 import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
 import type { StreamInfo } from '../../../shared/sdk/jetstream/api.ts'
 import { countSubjects } from '../status/snapshot.ts'
+import { neededStream } from '../stored-sequences.ts'
 import type { Expectations } from './expectations.ts'
 import { readRange } from './read-range.ts'
 import { SequenceSet } from './sequence-set.ts'
 import { TokenTable } from './token-table.ts'
-import { neededStream, thoseThat } from './waiting.ts'
+import { thoseThat } from './waiting.ts'
 
 export type ResultKind = 'prediction' | 'dead-letter'
 

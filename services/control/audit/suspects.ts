@@ -1,10 +1,11 @@
 import type { NatsConnection } from '@nats-io/transport-node'
 import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
 import { pause } from '../command-run.ts'
+import { neededStream } from '../stored-sequences.ts'
 import type { Accounts, RetriedEvent } from './accounts.ts'
 import { createLedgerReader, type LedgerReader } from './ledger-reader.ts'
 import type { SequenceSet } from './sequence-set.ts'
-import { isRetryWaiting, isStored, neededStream, type StoredFeatures, thoseThat } from './waiting.ts'
+import { isRetryWaiting, isStored, type StoredFeatures, thoseThat } from './waiting.ts'
 
 /** What has no outcome and does not seem to wait. */
 export interface Suspects {

@@ -1,6 +1,8 @@
 import { describe, expect, it } from 'vitest'
 import { groupDeadLetters } from './groups.ts'
 
+const time = (text: string): string => new Date(text).toISOString()
+
 const entry = (model: string, description: string, failedAt: string) => ({
   sequence: 1,
   model,
@@ -18,9 +20,30 @@ describe('grouping dead letters', () => {
   it('counts by model, reason and description, with the first and last of each', async () => {
     const entries = [entry('a', 'x', '2026-02'), entry('a', 'x', '2026-01'), entry('a', 'y', '2026-03')]
     expect(await groupDeadLetters([...entries, entry('b', 'x', '2026-04')])).toEqual([
-      { model: 'a', reason: 'shed', description: 'x', count: 2, first: '2026-01', last: '2026-02' },
-      { model: 'a', reason: 'shed', description: 'y', count: 1, first: '2026-03', last: '2026-03' },
-      { model: 'b', reason: 'shed', description: 'x', count: 1, first: '2026-04', last: '2026-04' },
+      {
+        model: 'a',
+        reason: 'shed',
+        description: 'x',
+        count: 2,
+        first: time('2026-01'),
+        last: time('2026-02'),
+      },
+      {
+        model: 'a',
+        reason: 'shed',
+        description: 'y',
+        count: 1,
+        first: time('2026-03'),
+        last: time('2026-03'),
+      },
+      {
+        model: 'b',
+        reason: 'shed',
+        description: 'x',
+        count: 1,
+        first: time('2026-04'),
+        last: time('2026-04'),
+      },
     ])
   })
 

@@ -359,7 +359,7 @@ export const METRICS = {
   auditLost: gauge(
     'pelton.audit.lost',
     '{event}',
-    'Events without an outcome in the last audit',
+    'Events without an outcome in the last audit, and those whose sequence FEATURES would give out again',
     [],
     CONTROL,
   ),

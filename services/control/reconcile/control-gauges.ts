@@ -2,6 +2,7 @@ import { type Meters, openMeters, type Report } from '../../../shared/runtime/me
 import type { Durability } from '../../../shared/sdk/broker/server.ts'
 import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
 import { PeltonError } from '../../../shared/sdk/errors.ts'
+import { countLost } from '../audit/report.ts'
 import type { OpsStore } from '../dead-letters/store.ts'
 import type { Audits } from '../http/parts.ts'
 import { ended } from '../replay/task.ts'
@@ -151,9 +152,10 @@ function openWorkGauges(meters: Meters, deps: GaugesDeps): void {
     if (audits.last?.report.clean === true) report(audits.last.endedAt / 1_000)
   })
   meters.gauge('auditLost', (report) => {
-    const { lost = [], lostRetries = [] } = audits.last?.report ?? {}
-    if (audits.last !== undefined)
-      report(lost.reduce((sum, [first, last]) => sum + last - first + 1, 0) + lostRetries.length)
+    if (audits.last === undefined) return
+    const { wentBackFrom, lastSequence } = audits.last.report
+    const givenAgain = wentBackFrom === undefined ? 0 : wentBackFrom - lastSequence
+    report(countLost(audits.last.report) + givenAgain)
   })
 }
 

@@ -14,6 +14,7 @@ import { requireStreams } from '../../shared/sdk/jetstream/provision.ts'
 import { auditRegularly } from './audit/schedule.ts'
 import { readMonitorUrls } from './broker.ts'
 import { brokerDataDir, type ControlServiceSettings, readControlSettings } from './config.ts'
+import { KeptCounts } from './dead-letters/kept-counts.ts'
 import { openStore } from './dead-letters/store.ts'
 import { addApi } from './http/api.ts'
 import { createAudits, createSnapshots } from './http/audits.ts'
@@ -123,7 +124,8 @@ export async function startControl(
   const everyMs = settings.PELTON_AUDIT_EVERY_MS
   const auditor = auditRegularly({ audits, watch, log, reach }, { everyMs, signal: stopping.signal })
   const snapshots = createSnapshots(connection)
-  door.parts = { store, watch, replays, audits, snapshots, log, signal: stopping.signal }
+  const counts = new KeptCounts(connection)
+  door.parts = { store, counts, watch, replays, audits, snapshots, log, signal: stopping.signal }
   const { PELTON_DURABILITY: durability } = readControlSettings(env)
   const isReachable = (): boolean => reach.isReachable
   const monitorUrls = () => readMonitorUrls(settings.PELTON_NATS_URL, env)

@@ -4,6 +4,7 @@
 import type { NatsConnection } from '@nats-io/transport-node'
 import { browseDeadLetters, readDeadLetters } from '../../services/control/dead-letters/browse.ts'
 import { groupDeadLetters } from '../../services/control/dead-letters/groups.ts'
+import { KeptCounts } from '../../services/control/dead-letters/kept-counts.ts'
 import { pageDeadLetters } from '../../services/control/dead-letters/page.ts'
 import { planReplay } from '../../services/control/replay/plan.ts'
 import { readEvent } from '../../shared/sdk/contract/event.ts'
@@ -94,6 +95,11 @@ try {
   await measure('count by model, reason, description', async () => {
     const groups = await groupDeadLetters(browseDeadLetters(connection))
     return `${groups.length} groups of ${groups.reduce((sum, { count }) => sum + count, 0)}`
+  })
+  const kept = new KeptCounts(connection)
+  await measure('count by the control service: once, then what is new', async () => {
+    const groups = await kept.groups()
+    return `${groups.length} groups`
   })
   await measure('count, with the payloads read as well', async () => {
     const groups = await groupDeadLetters(readDeadLetters(connection))

@@ -1,6 +1,7 @@
 import type { NatsConnection } from '@nats-io/transport-node'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { browseDeadLetters } from '../../services/control/dead-letters/browse.ts'
+import { KeptCounts } from '../../services/control/dead-letters/kept-counts.ts'
 import { pageDeadLetters } from '../../services/control/dead-letters/page.ts'
 import { HEADERS } from '../../shared/sdk/contract/headers.ts'
 import { subjects } from '../../shared/sdk/contract/subjects.ts'
@@ -108,5 +109,47 @@ describe('reading dead letters', () => {
     }
     expect(sequences.length).toBeGreaterThan(0)
     expect(sequences.length).toBeLessThan(1_000)
+  })
+})
+
+describe('counts that are kept', () => {
+  const totals = async (counts: KeptCounts, filter = {}) =>
+    Object.fromEntries(
+      (await counts.groups(filter)).map(({ model, reason, count }) => [`${model} ${reason}`, count]),
+    )
+
+  test('follow what is stored, replaced and removed, and read each dead letter once', async () => {
+    await storeLetters(100)
+    const counts = new KeptCounts(connection)
+    const first = { 'common shed': 40, 'common malformed': 50, 'rare shed': 10 }
+    expect(await totals(counts)).toEqual(first)
+    expect(await totals(counts, { model: 'rare' })).toEqual({ 'rare shed': 10 })
+    expect(await totals(counts, { reason: 'malformed' })).toEqual({ 'common malformed': 50 })
+    expect(await totals(counts, { text: 'no such words' })).toEqual({})
+
+    await storeLetters(100) // each replaces the one of its event
+    expect(await totals(counts)).toEqual(first)
+    await removeLetters((await allSequences()).slice(0, 20))
+    expect(await totals(counts)).toEqual({ 'common shed': 32, 'common malformed': 40, 'rare shed': 8 })
+
+    // A second question makes no reader: nothing is new.
+    const before = (await requestApi<{ streams: number; consumers: number }>(connection, 'INFO')).consumers
+    let readers = 0
+    connection.subscribe('$JS.API.CONSUMER.CREATE.DEADLETTERS', { callback: () => void readers++ })
+    await connection.flush()
+    await Promise.all([totals(counts), totals(counts)])
+    expect(readers).toBe(0)
+    expect((await requestApi<{ consumers: number }>(connection, 'INFO')).consumers).toBe(before)
+  })
+
+  test('begin anew with a stream that was made anew', async () => {
+    await storeLetters(30)
+    const counts = new KeptCounts(connection)
+    expect((await counts.groups()).reduce((sum, { count }) => sum + count, 0)).toBe(30)
+    await requestApi(connection, `STREAM.DELETE.${STREAMS.deadLetters}`)
+    await broker.provision()
+    expect(await counts.groups()).toEqual([])
+    await storeLetters(10)
+    expect(await totals(counts)).toEqual({ 'rare shed': 1, 'common shed': 4, 'common malformed': 5 })
   })
 })

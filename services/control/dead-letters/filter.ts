@@ -28,7 +28,7 @@ const PARTITION_KEY = 'ce-partitionkey'
  * When its event failed, milliseconds since 1970; when it was stored, where it does not say. The two differ after an
  * import.
  */
-function failedAtOf({ headers, storedAt }: Pick<DeadLetterEntry, 'storedAt' | 'headers'>): number {
+export function failedAtOf({ headers, storedAt }: Pick<DeadLetterEntry, 'storedAt' | 'headers'>): number {
   const failedAt = Date.parse(readHeader(headers, HEADERS.failedAt) ?? '')
   return Number.isNaN(failedAt) ? Date.parse(storedAt) : failedAt
 }

@@ -1,4 +1,5 @@
 import { type DeadLetterEntry, describeEntry } from './browse.ts'
+import { failedAtOf } from './filter.ts'
 
 /** Dead letters of the same model that failed for the same reason with the same words; numbers may differ. */
 interface GroupName {
@@ -35,8 +36,8 @@ export class Grouping {
 
   /** The group of a dead letter, a new one where it is the first of its kind. */
   sort(entry: DeadLetterEntry): Grouped {
-    const { model, reason, description, failedAt = entry.storedAt } = describeEntry(entry)
-    return { group: this.#groupOf(model, reason, description), failedAt: timeOf(failedAt, entry.storedAt) }
+    const { model, reason, description } = describeEntry(entry)
+    return { group: this.#groupOf(model, reason, description), failedAt: failedAtOf(entry) }
   }
 
   #groupOf(model: string, reason: string, description: string): number {
@@ -93,12 +94,6 @@ export async function groupDeadLetters(
   const tally = new Tally()
   for await (const entry of entries) tally.add(grouping.sort(entry))
   return tally.groups(grouping)
-}
-
-/** Anything can write a header: what is no time there falls back to when it was stored. */
-function timeOf(failedAt: string, storedAt: string): number {
-  const at = Date.parse(failedAt)
-  return Number.isNaN(at) ? Date.parse(storedAt) : at
 }
 
 function toTime(at: number): string {

@@ -2,7 +2,8 @@ import type { NatsConnection } from '@nats-io/transport-node'
 import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
 import { readStoredSequences, type StoredSequences, storedSet } from '../stored-sequences.ts'
 import { browseDeadLetters } from './browse.ts'
-import { type DeadLetterGroup, type Grouped, Grouping, Tally } from './groups.ts'
+import type { DeadLetterFilter } from './filter.ts'
+import { type DeadLetterGroup, type Grouped, Grouping, groupDeadLetters, Tally } from './groups.ts'
 
 /** Beyond this many sequences between the oldest and the newest nothing is kept: some 100 bytes each. */
 const MAX_SPAN = 2_000_000
@@ -26,12 +27,21 @@ export class KeptCounts {
   }
 
   /**
-   * Counts by group, most frequent first. Questions at the same time share an answer.
+   * Counts by group, most frequent first. What a filter asks for beyond model and reason has to be read.
    *
-   * @returns `undefined` where there are too many to keep: they have to be read
    * @throws PeltonError `broker-unavailable`, `not-provisioned`
    */
-  groups(): Promise<DeadLetterGroup[] | undefined> {
+  async groups(filter: DeadLetterFilter = {}): Promise<DeadLetterGroup[]> {
+    const { model, reason, ...beyond } = filter
+    const all = Object.keys(beyond).length === 0 ? await this.#shared() : undefined
+    if (all === undefined) return groupDeadLetters(browseDeadLetters(this.#connection, { filter }))
+    return all.filter(
+      (group) => group.model === (model ?? group.model) && group.reason === (reason ?? group.reason),
+    )
+  }
+
+  /** Questions at the same time share an answer; `undefined` where there are too many to keep. */
+  #shared(): Promise<DeadLetterGroup[] | undefined> {
     this.#counting ??= this.#count().finally(() => {
       this.#counting = undefined
     })

@@ -3,13 +3,7 @@ import type { FastifyInstance, FastifyReply } from 'fastify'
 import { plainProblem, sendProblem } from '../../../shared/runtime/http.ts'
 import { PeltonError, showValue } from '../../../shared/sdk/errors.ts'
 import { listActs } from '../dead-letters/acts.ts'
-import {
-  browseDeadLetters,
-  describeEntry,
-  findDeadLetter,
-  type StoredDeadLetter,
-} from '../dead-letters/browse.ts'
-import { groupDeadLetters } from '../dead-letters/groups.ts'
+import { describeEntry, findDeadLetter, type StoredDeadLetter } from '../dead-letters/browse.ts'
 import type { ImportCounts } from '../dead-letters/import.ts'
 import { pageDeadLetters } from '../dead-letters/page.ts'
 import { countRemoval, type RemovalRequest, removeAndRecord } from '../dead-letters/removal.ts'
@@ -59,7 +53,7 @@ function addReading(app: FastifyInstance, parts: PartsOf): void {
   })
   app.get('/v1/dead-letters/counts', async (request, reply) => {
     const filter = filterOf(readInput(filterQuery, request.query))
-    const groups = await groupDeadLetters(browseDeadLetters(parts().store.connection, { filter }))
+    const groups = await parts().counts.groups(filter)
     return sendJson(reply, { total: groups.reduce((sum, { count }) => sum + count, 0), groups })
   })
   app.get('/v1/dead-letters/history', async (request, reply) => {

@@ -2,6 +2,7 @@ import type { FastifyReply } from 'fastify'
 import { stringify } from 'lossless-json'
 import type { Logger } from 'pino'
 import type { AuditReport } from '../audit/report.ts'
+import type { KeptCounts } from '../dead-letters/kept-counts.ts'
 import type { OpsStore } from '../dead-letters/store.ts'
 import type { HostedReplays } from '../reconcile/hosted-replays.ts'
 import type { Watch } from '../reconcile/watch.ts'
@@ -10,6 +11,7 @@ import type { StatusSnapshot } from '../status/snapshot.ts'
 /** What the routes work with once the broker is there. */
 export interface ApiParts {
   readonly store: OpsStore
+  readonly counts: Pick<KeptCounts, 'groups'>
   readonly watch: Watch
   readonly replays: HostedReplays
   readonly snapshots: Snapshots

@@ -1,6 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process'
-import { fileURLToPath } from 'node:url'
-import { siblingEntry } from '../../shared/runtime/source-entry.ts'
+import { programArgs } from '../kit/program.ts'
 
 /** A command that runs, as a person would run it. */
 export interface CliProcess {
@@ -20,14 +19,12 @@ export interface CliOptions {
   readonly ulimit?: string
 }
 
-const { url, execArgv } = siblingEntry(import.meta.url, '../../services/control/cli')
-
 /** Starts `pelton …args` without any settings of this machine. */
 export function startCli(args: readonly string[], { env, input, ulimit }: CliOptions = {}): CliProcess {
   const own = Object.entries(process.env).filter(
     ([name]) => !/^PELTON_(?!NATS_SERVER|NATS_RELEASE)|^npm_|^INIT_CWD/.test(name),
   )
-  const command = [process.execPath, ...execArgv, fileURLToPath(url), ...args]
+  const command = [process.execPath, ...programArgs('services/control/cli'), ...args]
   const limited = ['sh', '-c', `ulimit ${ulimit} && exec "$@"`, 'sh', ...command]
   const [program = '', ...parameters] = ulimit === undefined ? command : limited
   const child = spawn(program, parameters, {

@@ -1,7 +1,6 @@
 import { spawn } from 'node:child_process'
 import { createInterface } from 'node:readline'
-import { fileURLToPath } from 'node:url'
-import { siblingEntry } from '../../shared/runtime/source-entry.ts'
+import { programArgs } from '../kit/program.ts'
 
 export const TOKEN = 'token-of-the-integration-tests'
 
@@ -38,12 +37,10 @@ export interface ControlProcessOptions {
   readonly env?: NodeJS.ProcessEnv
 }
 
-const { url: main, execArgv } = siblingEntry(import.meta.url, '../../services/control/main')
-
 /** Starts a control service without waiting for anything. */
 export function spawnControl({ url, dataDir, env }: ControlProcessOptions) {
   const own = Object.entries(process.env).filter(([name]) => !name.startsWith('PELTON_'))
-  const child = spawn(process.execPath, [...execArgv, fileURLToPath(main)], {
+  const child = spawn(process.execPath, programArgs('services/control/main'), {
     env: {
       ...Object.fromEntries(own),
       PELTON_NATS_URL: url,

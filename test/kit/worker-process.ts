@@ -1,7 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { createInterface } from 'node:readline'
-import { fileURLToPath } from 'node:url'
-import { siblingEntry } from '../../shared/runtime/source-entry.ts'
+import { programArgs } from './program.ts'
 
 /** A real worker process, as an operator would run it. */
 export interface WorkerProcess {
@@ -25,8 +24,7 @@ export interface WorkerProcessOptions {
 
 /** Starts a worker and waits until it says that it is ready. Rejects with its log when it ends before. */
 export async function startWorkerProcess(options: WorkerProcessOptions): Promise<WorkerProcess> {
-  const { url, execArgv } = siblingEntry(import.meta.url, '../../services/worker/main')
-  const command = [process.execPath, ...execArgv, fileURLToPath(url)]
+  const command = [process.execPath, ...programArgs('services/worker/main')]
   // The shell becomes the worker: same process id, same channel.
   const limited = ['sh', '-c', `ulimit ${options.ulimit} && exec "$@"`, 'sh', ...command]
   const [program = '', ...parameters] = options.ulimit === undefined ? command : limited

@@ -1,0 +1,16 @@
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { siblingEntry } from '../../shared/runtime/source-entry.ts'
+
+/** Folder of the compiled programs of this run, set by compiled.ts. Without it programs run from source. */
+export const COMPILED = 'PELTON_TEST_COMPILED'
+
+export type ProgramName = 'services/worker/main' | 'services/control/main' | 'services/control/cli'
+
+/** How a program of Pelton is started: `spawn(process.execPath, programArgs('services/worker/main'))`. */
+export function programArgs(name: ProgramName): string[] {
+  const folder = process.env[COMPILED]
+  if (folder !== undefined) return [join(folder, `${name}.js`)]
+  const { url, execArgv } = siblingEntry(import.meta.url, `../../${name}`)
+  return [...execArgv, fileURLToPath(url)]
+}

@@ -19,7 +19,7 @@ export function describeResult(
     const shown = Array.from(data as ArrayLike<unknown>, String).slice(0, SHOWN_VALUES)
     return `${name}=${shown.join(',')}${data.length > SHOWN_VALUES ? ',…' : ''}`
   })
-  const timing = `${showDuration(result.queueMs)} queued, ${result.batchRows} rows in ${showDuration(result.inferenceMs)}`
+  const timing = `${showDuration(result.queueMs)} queued, ${result.batchRows} ${result.batchRows === 1 ? 'row' : 'rows'} in ${showDuration(result.inferenceMs)}`
   return `${head} ${terminal.good(values.join(' '))} ${terminal.faint(`v${result.modelVersion}, ${timing}`)}`
 }
 

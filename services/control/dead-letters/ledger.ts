@@ -19,12 +19,14 @@ export interface Ended {
  * Names events in the ledger, under the stream and sequence they first had. Doubles are harmless.
  *
  * @param by the operator
+ * @param patienceMs how long the broker may not answer. @default 60_000
  */
 export async function recordEnded(
   window: PublishWindow,
   outcome: Extract<LedgerOutcome, 'replayed' | 'discarded' | 'purged'>,
   by: string,
   events: readonly Ended[],
+  patienceMs?: number,
 ): Promise<void> {
   const groups = new Map<string, Ended[]>()
   for (const event of events) {
@@ -40,7 +42,7 @@ export async function recordEnded(
     await patiently(async () => {
       const reply = await window.publish({ subject: subjects.ledger(first.pool), headers: [], body })
       if (reply.kind !== 'stored') throw publishError(STREAMS.ledger, reply)
-    })
+    }, patienceMs)
   }
 }
 
@@ -48,12 +50,14 @@ export async function recordEnded(
  * Removes exactly this dead letter. A newer one of the same event stays.
  *
  * @param erase overwrite its bytes on the broker's disk: a hundred times slower (10 ms measured), for personal data
+ * @param patienceMs how long the broker may not answer. @default 60_000
  * @returns false when it was gone already
  */
 export async function removeDeadLetter(
   connection: NatsConnection,
   sequence: number,
   erase = false,
+  patienceMs?: number,
 ): Promise<boolean> {
   return patiently(async () => {
     try {
@@ -67,5 +71,5 @@ export async function removeDeadLetter(
         throw thrown
       return false
     }
-  })
+  }, patienceMs)
 }

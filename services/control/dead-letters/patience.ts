@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { errors } from '@nats-io/transport-node'
 import { PeltonError } from '../../../shared/sdk/errors.ts'
 import { ApiRefusal, NOT_FOUND } from '../../../shared/sdk/jetstream/api.ts'
 
@@ -13,8 +14,9 @@ export interface Patience {
   pauseMs(): number
 }
 
-export function createPatience(): Patience {
-  const until = performance.now() + PATIENCE_MS
+/** @param forMs @default 60_000 */
+export function createPatience(forMs = PATIENCE_MS): Patience {
+  const until = performance.now() + forMs
   let pauseMs = 25
   return {
     bears: (thrown) => mayPass(thrown) && performance.now() <= until,
@@ -28,10 +30,11 @@ export function createPatience(): Patience {
 /**
  * Asks again while the broker does not answer, restarts or elects a leader. Only for what may be done twice.
  *
- * @throws what was thrown last, after a minute, or at once for anything else
+ * @param forMs @default 60_000
+ * @throws what was thrown last, once the time is over, or at once for anything else
  */
-export async function patiently<Answer>(ask: () => Promise<Answer>): Promise<Answer> {
-  for (const patience = createPatience(); ; ) {
+export async function patiently<Answer>(ask: () => Promise<Answer>, forMs?: number): Promise<Answer> {
+  for (const patience = createPatience(forMs); ; ) {
     try {
       return await ask()
     } catch (thrown) {
@@ -45,7 +48,7 @@ function mayPass(thrown: unknown): boolean {
   // A temporary consumer is gone with the broker that held it: its reader makes another.
   if (thrown instanceof ApiRefusal)
     return thrown.status === 503 || thrown.status === 429 || thrown.code === NOT_FOUND.consumer
-  return (
-    thrown instanceof PeltonError && (thrown.code === 'broker-unavailable' || thrown.code === 'stream-full')
-  )
+  if (!(thrown instanceof PeltonError)) return false
+  if (thrown.cause instanceof errors.ClosedConnectionError) return false // we closed it: nobody waits any more
+  return thrown.code === 'broker-unavailable' || thrown.code === 'stream-full'
 }

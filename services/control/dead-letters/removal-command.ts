@@ -23,8 +23,10 @@ export async function removeCommand(
     }
     const { removed, gone, held } = await removeAndRecord(store, request, {
       signal,
-      onHeld: ({ sequence }, { kind, id, who }) =>
-        terminal.note(`${sequence}: ${kind} ${id} of ${who} has it; nothing was done`),
+      onHeld: ({ sequence }, { kind, id, who, isOnItsWay }) => {
+        const why = isOnItsWay === true ? 'has it on its way' : 'has it'
+        terminal.note(`${sequence}: ${kind} ${id} of ${who} ${why}; nothing was done`)
+      },
     })
     terminal.print(`${showCount(removed)} ${request.outcome}, ${gone} gone meanwhile, ${held} held by others`)
     const isShort = removed < request.which.length

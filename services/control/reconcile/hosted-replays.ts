@@ -12,7 +12,7 @@ import {
   start,
 } from '../replay/replays.ts'
 import type { ReplayProgress } from '../replay/runner.ts'
-import { isOver, type ReplayTask, readTask } from '../replay/task.ts'
+import { isOver, type ReplayTask, readTask, taskKey } from '../replay/task.ts'
 
 /**
  * Says that a run of a replay is one of a control service: another one may go on with it. Its key names the task and
@@ -22,8 +22,6 @@ import { isOver, type ReplayTask, readTask } from '../replay/task.ts'
 interface Hosted {
   /** The operator who started or resumed it here. */
   readonly by: string
-  /** `updatedAt` of the task when a control service paused it in order to stop; else nobody is to go on by itself. */
-  readonly drainedAt?: string
 }
 
 export interface HostedReplays {
@@ -80,14 +78,14 @@ class Replays implements HostedReplays {
   async start(request: ReplayRequest, by: string) {
     this.#refuseWhenDraining()
     const { plan, running } = await start(this.#store, request, { by, ...this.#run(by) })
-    if (running !== undefined) this.#host(running, by)
+    if (running !== undefined) this.#host(running)
     return { plan, task: running?.task }
   }
 
   async resume(id: string, by: string, change: ReplayChange): Promise<ReplayTask> {
     this.#refuseWhenDraining()
     const running = await resume(this.#store, id, { by, change, ...this.#run(by) })
-    this.#host(running, by)
+    this.#host(running)
     return running.task
   }
 
@@ -122,11 +120,11 @@ class Replays implements HostedReplays {
     }
   }
 
-  #host(running: RunningReplay, by: string): void {
+  #host(running: RunningReplay): void {
     const { id } = running.task
     this.#progress.set(id, { task: running.task, inFlight: 0, rate: 0, etaMs: undefined })
     const ended: Promise<void> = running.ended
-      .then((task) => this.#conclude(task, by))
+      .then((task) => this.#conclude(task))
       .catch((error: unknown) => this.#log.warn({ err: error, task: id }, 'a replay stopped'))
       .finally(() => {
         this.#progress.delete(id)
@@ -135,14 +133,11 @@ class Replays implements HostedReplays {
     this.#ended.add(ended)
   }
 
-  async #conclude(task: ReplayTask, by: string): Promise<void> {
+  /** The record of a run that was interrupted stays: the next control service goes on with it. */
+  async #conclude(task: ReplayTask): Promise<void> {
     const { id, state, note } = task
     this.#log.info({ task: id, state, counts: task.counts }, `replay ${state}: ${note}`)
-    const key = keyOf(id, task.runner)
-    if (state === 'paused' && this.#draining.signal.aborted) {
-      const isWanted = (await this.#store.keyValue.get<Hosted>(key)) !== undefined
-      if (isWanted) await this.#keep(key, { by, drainedAt: task.updatedAt })
-    } else await this.#forget(key)
+    if (!isInterrupted(task)) await this.#forget(keyOf(id, task.runner))
   }
 
   async #adoptAll(): Promise<void> {
@@ -152,9 +147,9 @@ class Replays implements HostedReplays {
     for (const { key, value } of hosted) {
       if (this.#draining.signal.aborted) return
       const [, id = '', runner] = key.split('.')
-      const task = (await this.#store.keyValue.get<ReplayTask>(`task.${id}`))?.value
+      const task = (await this.#store.keyValue.get<ReplayTask>(taskKey(id)))?.value
       if (task !== undefined && isOver(task)) await this.#forget(key)
-      else if (task !== undefined && fits(task, runner, value)) {
+      else if (task?.runner === runner && isLeft(task)) {
         if (!this.#progress.has(id)) await this.#adoptOne(id, key, value)
       } else misfits.set(key, this.#misfits.get(key) ?? performance.now())
     }
@@ -165,7 +160,7 @@ class Replays implements HostedReplays {
   async #adoptOne(id: string, key: string, { by }: Hosted): Promise<void> {
     try {
       const running = await resume(this.#store, id, { by: this.#name, ...this.#run(by) })
-      this.#host(running, by)
+      this.#host(running)
       await this.#forget(key)
       this.#log.info({ task: id }, 'goes on with a replay whose control service ended')
     } catch (thrown) {
@@ -195,7 +190,12 @@ class Replays implements HostedReplays {
   }
 }
 
-/** Whether a control service is to go on with a task: it was running there, or was paused in order to stop it. */
-function fits(task: ReplayTask, runner: string | undefined, { drainedAt }: Hosted): boolean {
-  return task.runner === runner && (task.state === 'running' || task.updatedAt === drainedAt)
+/** Whether a control service is to go on with a task of another that is gone. */
+function isLeft(task: ReplayTask | undefined): boolean {
+  return task !== undefined && (task.state === 'running' || isInterrupted(task))
+}
+
+/** Whether a task was paused only because its process was told to stop: nobody decided anything about it. */
+function isInterrupted({ state, halted }: ReplayTask): boolean {
+  return state === 'paused' && halted === 'interruption'
 }

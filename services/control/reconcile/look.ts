@@ -6,6 +6,7 @@ import { findApi, NOT_FOUND, type StreamInfo, streamInfo } from '../../../shared
 import type { DeadLetterEntry } from '../dead-letters/browse.ts'
 import { inParallel } from '../dead-letters/parallel.ts'
 import type { OpsStore } from '../dead-letters/store.ts'
+import { letGoOfEnded } from '../replay/left-holds.ts'
 import { carryOn, firstOfEachKind, type NewAlert } from './alert.ts'
 import { lookAtStream, type StreamLook } from './lane-look.ts'
 import { Marking } from './marks.ts'
@@ -75,6 +76,7 @@ export class Looks {
     const service = judgeService(this.#standing, streams, this.#limits.unservedMs)
     this.#standing = service.since
     const notices = await this.#lookAtNotices(before, at)
+    await letGoOfEnded(this.#deps.store)
     const letters = await this.#lookAtDeadLetters(before, at)
     const removals = await this.#lookAtRemovals(at)
     const lanes = firstOfEachKind(mended.alerts)

@@ -1,12 +1,12 @@
 import type { NatsConnection } from '@nats-io/transport-node'
 import { PeltonError } from '../../../shared/sdk/errors.ts'
 import type { PublishWindow } from '../../../shared/sdk/jetstream/publish-window.ts'
-import { type Ended, recordEnded, removeDeadLetter } from '../dead-letters/ledger.ts'
+import { recordEnded, removeDeadLetter } from '../dead-letters/ledger.ts'
 import { inParallel } from '../dead-letters/parallel.ts'
 import type { Holds, TakenHold } from './holds.ts'
 import type { KeyValue } from './key-value.ts'
-import { parseOrigin } from './message.ts'
-import { isOver, type KeptTask, keepTask, type ReplayCounts, type ReplayTask, readTask } from './task.ts'
+import { endedOf } from './left-holds.ts'
+import { type KeptTask, keepTask, type ReplayCounts, type ReplayTask, readTask } from './task.ts'
 
 export interface BooksDeps {
   readonly connection: NatsConnection
@@ -14,6 +14,8 @@ export interface BooksDeps {
   readonly keyValue: KeyValue
   readonly holds: Holds
   readonly now: () => Date
+  /** How long the broker may not answer before the account is given up. @default 60_000 */
+  readonly patienceMs?: number | undefined
 }
 
 type End = 'predicted' | 'failed' | 'superseded'
@@ -38,6 +40,8 @@ export class Books {
   #kept: KeptTask
   #skipped: Record<string, number> = {}
   #flushing: Promise<void> = Promise.resolve()
+  #isFlushing = false
+  #isAbandoned = false
   #writtenAt = performance.now()
   #ticker: NodeJS.Timeout | undefined
 
@@ -58,12 +62,25 @@ export class Books {
     return withEnds(this.task.counts, this.#ended, this.#skipped)
   }
 
-  /** Begins to write by itself. */
+  /** Begins to write by itself, one write after the other, until it is closed or abandoned, or a write fails. */
   open(): void {
     this.#ticker = setInterval(() => {
       const isDue = this.#ended.length > 0 || performance.now() - this.#writtenAt >= SIGN_MS
-      if (isDue) void this.flush().catch(this.#onTrouble)
+      if (!isDue || this.#isFlushing) return
+      void this.#flush().catch((trouble: unknown) => {
+        clearInterval(this.#ticker)
+        this.#onTrouble(trouble)
+      })
     }, FLUSH_MS)
+  }
+
+  /**
+   * Nothing is written any more: the task is left as it is, silent, for whoever takes it. What ended and is not written
+   * down is found again by the next run. May be called after {@link close}.
+   */
+  abandon(): void {
+    clearInterval(this.#ticker)
+    this.#isAbandoned = true
   }
 
   end(taken: TakenHold, end: End): void {
@@ -74,39 +91,35 @@ export class Books {
     this.#skipped[why] = (this.#skipped[why] ?? 0) + 1
   }
 
-  /** Writes down what has ended until now. */
-  flush(): Promise<void> {
-    const flushed = this.#flushing.then(() => this.#write())
-    this.#flushing = flushed.catch(() => undefined)
-    return flushed
-  }
-
-  /**
-   * The last word: writes everything, and changes the task once more. One that is over holds nothing: also what a
-   * killed run took, and what reached the broker only after its holds were read, is given back.
-   */
+  /** The last word: writes everything, and changes the task once more. */
   async close(change: (task: ReplayTask) => ReplayTask): Promise<ReplayTask> {
     clearInterval(this.#ticker)
-    do await this.flush()
+    do await this.#flush()
     while (this.#ended.length > 0)
-    if (isOver(change(this.task))) await this.#releaseAll()
     await this.#change(change)
     return this.task
   }
 
-  async #releaseAll(): Promise<void> {
-    const { holds } = this.#deps
-    const left: TakenHold[] = []
-    for await (const taken of holds.of(this.task.id)) left.push(taken)
-    await inParallel(left, (taken) => holds.release(taken), CHANGES_AT_ONCE)
+  /** Writes down what has ended until now, after what is being written. */
+  #flush(): Promise<void> {
+    this.#isFlushing = true
+    const flushed = this.#flushing.then(() => this.#write())
+    this.#flushing = flushed
+      .catch(() => undefined)
+      .then(() => {
+        this.#isFlushing = false
+      })
+    return flushed
   }
 
   async #write(): Promise<void> {
-    const { connection, window, holds } = this.#deps
+    if (this.#isAbandoned) return
+    const { connection, window, holds, patienceMs } = this.#deps
     const batch = this.#ended.slice(0, MOST_AT_ONCE)
     const answered = batch.filter(({ end }) => end !== 'failed').map(({ taken }) => taken)
-    await recordEnded(window, 'replayed', this.task.by, answered.flatMap(endedOf))
-    const remove = ({ hold }: TakenHold): Promise<boolean> => removeDeadLetter(connection, hold.sequence)
+    await recordEnded(window, 'replayed', this.task.by, answered.flatMap(endedOf), patienceMs)
+    const remove = ({ hold }: TakenHold): Promise<boolean> =>
+      removeDeadLetter(connection, hold.sequence, false, patienceMs)
     await inParallel(answered, remove, CHANGES_AT_ONCE)
     await this.#change((task) => ({
       ...task,
@@ -150,11 +163,6 @@ function withEnds(
     superseded: count('superseded'),
     skipped: { ...skipped },
   }
-}
-
-function endedOf({ token, hold: { sent } }: TakenHold): Ended[] {
-  const origin = parseOrigin(sent?.origin ?? '')
-  return sent === undefined || origin === undefined ? [] : [{ token, origin, pool: sent.pool }]
 }
 
 function takenOver(id: string): PeltonError {

@@ -5,13 +5,24 @@ import type { KeptValue, KeyValue } from './key-value.ts'
  * dead letter is nobody's.
  */
 export interface Hold {
-  /** A replay task, or an act of discarding or purging. */
-  readonly by: { readonly kind: 'replay' | 'discard' | 'purge'; readonly id: string; readonly who: string }
+  readonly by: Holder
   /** Of the dead letter in DEADLETTERS. */
   readonly sequence: number
   /** For a replay: what is needed to find out, after a crash, what became of it. */
   readonly sent?: SentReplay
 }
+
+/** A replay task, or an act of discarding or purging. */
+export interface Holder {
+  readonly kind: 'replay' | 'discard' | 'purge'
+  readonly id: string
+  readonly who: string
+  /** Said of a replay that is over: the copy of this one event has no outcome yet. */
+  readonly isOnItsWay?: true
+}
+
+/** Where the copy of an event lies: its sequence in FEATURES, or past it, in RETRIES or with its outcome. */
+export type Place = number | 'past-features'
 
 export interface SentReplay {
   readonly model: string
@@ -24,6 +35,8 @@ export interface SentReplay {
   readonly supersedes: number
   /** Last sequence of FEATURES before it was published. */
   readonly after: number
+  /** Where its copy was when its task was cancelled under way; undefined where that is not known. */
+  readonly place?: Place
 }
 
 /** A hold that was taken: its token, and the revision that releases it. */
@@ -35,13 +48,19 @@ export interface TakenHold {
 
 export interface Holds {
   /** Takes a dead letter, or says who has it. */
-  take(token: string, hold: Hold): Promise<TakenHold | { readonly heldBy: Hold['by'] }>
+  take(token: string, hold: Hold): Promise<TakenHold | { readonly heldBy: Holder }>
+  /** Writes down more about a hold that is kept; nothing where it is somebody else's by now. */
+  note(taken: TakenHold, sent: SentReplay): Promise<void>
   release(taken: TakenHold): Promise<void>
-  /** What a task or act holds. */
-  of(id: string): AsyncGenerator<TakenHold>
+  /** What a task or act holds; everything that is held by default. */
+  of(id?: string): AsyncGenerator<TakenHold>
 }
 
-export function createHolds(keyValue: KeyValue): Holds {
+/** Whether a hold in the way is needed still: of a replay that is over it is let go once its event has ended. */
+type Review = (taken: TakenHold) => Promise<'held' | 'on its way' | 'let go'>
+
+/** @param review asked about a hold that is in the way; by default every one is needed */
+export function createHolds(keyValue: KeyValue, review: Review = async () => 'held'): Holds {
   const keyOf = (token: string): string => `held.${token}`
   return {
     async take(token, hold) {
@@ -49,16 +68,24 @@ export function createHolds(keyValue: KeyValue): Holds {
         const revision = await keyValue.put(keyOf(token), hold, expected)
         if (revision !== undefined) return { token, revision, hold }
         const present = await keyValue.get<Hold>(keyOf(token))
-        if (present !== undefined && !mayTakeOver(present.value, hold)) return { heldBy: present.value.by }
         expected = present?.revision ?? 0
+        if (present === undefined || mayTakeOver(present.value, hold)) continue
+        const found = await review({ token, revision: present.revision, hold: present.value })
+        const { by } = present.value
+        if (found !== 'let go') return { heldBy: found === 'held' ? by : { ...by, isOnItsWay: true } }
+        expected = 0
       }
+    },
+    note: async ({ token, revision, hold }, sent) => {
+      await keyValue.put(keyOf(token), { ...hold, sent }, revision)
     },
     release: ({ token, revision }) => keyValue.remove(keyOf(token), revision),
     async *of(id) {
       for await (const { key, revision, value } of keyValue.list<Hold>('held') as AsyncGenerator<
         KeptValue<Hold>
       >)
-        if (value.by.id === id) yield { token: key.slice('held.'.length), revision, hold: value }
+        if (id === undefined || value.by.id === id)
+          yield { token: key.slice('held.'.length), revision, hold: value }
     },
   }
 }

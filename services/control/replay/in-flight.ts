@@ -2,8 +2,8 @@ import type { NatsConnection, Subscription } from '@nats-io/transport-node'
 import { uniqueInbox } from '../../../shared/sdk/jetstream/publish-window.ts'
 import { findDeadLetter } from '../dead-letters/browse.ts'
 import { patiently } from '../dead-letters/patience.ts'
-import type { TakenHold } from './holds.ts'
-import { isInFeatures, readRegister, waitsInRetries } from './traces.ts'
+import type { Place, TakenHold } from './holds.ts'
+import { isOnItsWay, readRegister } from './traces.ts'
 
 export type ReplayEnd = 'predicted' | 'failed'
 
@@ -16,8 +16,8 @@ export interface InFlightDeps {
 
 interface Waiting {
   readonly taken: TakenHold
-  /** Where it lies in FEATURES, once that is known. */
-  sequence: number | undefined
+  /** Where it lies; undefined while it is being sent, and nobody is to search for it. */
+  place: Place | undefined
   /** When to make sure that it is still somewhere. */
   searchAt: number
   /** When to look at the register without having been woken. */
@@ -68,16 +68,21 @@ export class InFlight {
     return this.#prefix + token
   }
 
-  add(taken: TakenHold, sequence?: number): void {
+  /** @param place where it lies; undefined for one that is about to be sent */
+  add(taken: TakenHold, place?: Place): void {
     const now = performance.now()
     const times = { lookAt: now + LOOK_MS, searchAt: now + SEARCH_MS, failedAt: undefined }
-    this.#waiting.set(taken.token, { taken, sequence, ...times, isLooking: false })
+    this.#waiting.set(taken.token, { taken, place, ...times, isLooking: false })
   }
 
-  /** Says where a replay lies in FEATURES: only then it can be found out that it is lost. */
-  placed(token: string, sequence: number): void {
+  /** Says where a replay lies: only then it can be found out that it is lost. */
+  placed(token: string, place: Place): void {
     const waiting = this.#waiting.get(token)
-    if (waiting !== undefined) waiting.sequence = sequence
+    if (waiting !== undefined) waiting.place = place
+  }
+
+  placeOf(token: string): Place | undefined {
+    return this.#waiting.get(token)?.place
   }
 
   remove(token: string): void {
@@ -129,7 +134,7 @@ export class InFlight {
     const { taken } = waiting
     const end = await this.#endOf(waiting)
     if (end === undefined && (await this.#isLost(waiting)) && this.#waiting.get(taken.token) === waiting) {
-      waiting.sequence = undefined // nothing is searched for until it is sent again
+      waiting.place = undefined // nothing is searched for until it is sent again
       this.#deps.onLost(taken)
     }
     if (end === undefined || this.#waiting.get(taken.token) !== waiting) return
@@ -141,13 +146,13 @@ export class InFlight {
   async #isLost(waiting: Waiting): Promise<boolean> {
     const { token, hold } = waiting.taken
     const { connection } = this.#deps
-    if (hold.sent === undefined || waiting.sequence === undefined) return false
+    const { sent, by } = hold
+    if (sent === undefined || waiting.place === undefined) return false
     if (performance.now() < waiting.searchAt) return false
     waiting.searchAt = performance.now() + SEARCH_MS
-    if (await isInFeatures(connection, waiting.sequence)) return false
-    if (await waitsInRetries(connection, token, hold.sent.subject)) return false
-    const register = await readRegister(connection, hold.sent.model, token)
-    return register.kind === 'empty' || register.sequence === hold.sent.supersedes
+    if (await isOnItsWay(connection, by.id, { token, sent }, waiting.place)) return false
+    const register = await readRegister(connection, sent.model, token)
+    return register.kind === 'empty' || register.sequence === sent.supersedes
   }
 
   async #endOf(waiting: Waiting): Promise<ReplayEnd | undefined> {

@@ -26,7 +26,7 @@ export interface KeyValue {
    * Stores a value if the key's revision is `expected` (0: if there is none).
    *
    * @returns the new revision, or `undefined` when somebody else was faster
-   * @throws PeltonError `broker-unavailable` when nobody says for a minute what became of it
+   * @throws PeltonError `broker-unavailable` when nobody says in time what became of it
    */
   put(key: string, value: unknown, expected: number): Promise<number | undefined>
   /** Removes a key up to a revision; a later one stays. */
@@ -46,9 +46,14 @@ export async function readValue<Value>(
   return copy && { key, revision: copy.sequence, value: parse<Value>(key, copy.body) }
 }
 
-export function openKeyValue(connection: NatsConnection, window: PublishWindow): KeyValue {
+/** @param patienceMs how long the broker may not answer. @default 60_000 */
+export function openKeyValue(
+  connection: NatsConnection,
+  window: PublishWindow,
+  patienceMs?: number,
+): KeyValue {
   const get = <Value>(key: string): Promise<KeptValue<Value> | undefined> =>
-    patiently(() => readValue<Value>(connection, key))
+    patiently(() => readValue<Value>(connection, key), patienceMs)
   const ask = async (key: string, body: Uint8Array, expected: number): Promise<number | undefined> => {
     const headers: readonly HeaderEntry[] = [
       [HEADERS.expectedStream, STREAM],
@@ -64,14 +69,14 @@ export function openKeyValue(connection: NatsConnection, window: PublishWindow):
       if (!isLate) throw publishError(STREAM, reply)
       const copy = await lastOfSubject(connection, STREAM, subject(key))
       return copy !== undefined && Buffer.from(copy.body).equals(body) ? copy.sequence : undefined
-    })
+    }, patienceMs)
   }
   return {
     get,
     put: (key, value, expected) => ask(key, Buffer.from(JSON.stringify(value)), expected),
     remove: async (key, revision) => {
       const asked = { filter: subject(key), seq: revision + 1 }
-      await patiently(() => requestApi(connection, `STREAM.PURGE.${STREAM}`, asked))
+      await patiently(() => requestApi(connection, `STREAM.PURGE.${STREAM}`, asked), patienceMs)
     },
     async *list<Value>(prefix: string) {
       const start = { deliver_policy: 'last_per_subject' }

@@ -4,12 +4,14 @@ import { streamInfo } from '../../../shared/sdk/jetstream/api.ts'
 import { browseDeadLetters, type DeadLetterEntry } from '../dead-letters/browse.ts'
 import { inParallel } from '../dead-letters/parallel.ts'
 import { Books, type BooksDeps } from './books.ts'
+import { type Halt, strongerHalt, wishedHalt } from './halt.ts'
 import type { TakenHold } from './holds.ts'
 import { InFlight } from './in-flight.ts'
+import { letGo } from './left-holds.ts'
 import { createPace, createWatch } from './pace.ts'
 import { whySkipped } from './plan.ts'
 import { Sender } from './sender.ts'
-import { ended, type KeptTask, type ReplayTask, withEvent } from './task.ts'
+import { ended, isOver, type KeptTask, type ReplayTask, withEvent } from './task.ts'
 import { findOnTheirWay, readRegister } from './traces.ts'
 
 export interface ReplayProgress {
@@ -27,16 +29,11 @@ export interface RunDeps extends BooksDeps {
   readonly onProgress: (progress: ReplayProgress) => void
 }
 
-/** How a run was told to end. */
-interface Halt {
-  readonly state: 'paused' | 'cancelled'
-  readonly by: string
-  readonly note: string
-}
-
 /** How long outcomes of what was sent are waited for once no more is to be sent. */
 const LAST_OUTCOMES_MS = 5_000
 const PROGRESS_MS = 200
+/** The broker would have no time for live events in the milliseconds that many more at once take. */
+const LET_GO_AT_ONCE = 8
 /** Each send asks the broker four things: more at once gain nothing. */
 const SENT_AT_ONCE = 32
 
@@ -71,6 +68,10 @@ class ReplayRun {
   #begun: number
   #halt: Halt | undefined
   #trouble: unknown
+  readonly #interrupted = (): void => {
+    const { by } = this.#books.task
+    this.#stop({ cause: 'interruption', state: 'paused', by, note: 'paused by Ctrl-C or a signal' })
+  }
 
   constructor(deps: RunDeps, kept: KeptTask) {
     this.#deps = deps
@@ -94,10 +95,8 @@ class ReplayRun {
     this.#endedBefore = ended(kept.value.counts)
     this.#begun = this.#endedBefore
     this.#progress = setInterval(() => this.#tell(), PROGRESS_MS)
-    const interrupted = (): void =>
-      this.#stop({ state: 'paused', by: kept.value.by, note: 'paused by Ctrl-C or a signal' })
-    if (deps.signal.aborted) interrupted()
-    deps.signal.addEventListener('abort', interrupted, { once: true })
+    if (deps.signal.aborted) this.#interrupted()
+    deps.signal.addEventListener('abort', this.#interrupted, { once: true })
   }
 
   /** Adopt what an earlier run left, send what is left, wait for the outcomes, close the account. */
@@ -117,8 +116,11 @@ class ReplayRun {
     return this.#finish()
   }
 
+  /** Whatever ended the run, nothing of it goes on: a task that is silent may be taken over. */
   close(): void {
+    this.#deps.signal.removeEventListener('abort', this.#interrupted)
     clearInterval(this.#progress)
+    this.#books.abandon()
     this.#inFlight.close()
   }
 
@@ -146,6 +148,7 @@ class ReplayRun {
       if (onTheirWay.has(token)) return
       const register = await readRegister(connection, hold.sent.model, token)
       const isOpen = register.kind === 'empty' || register.sequence === hold.sent.supersedes
+      if (!isOpen) this.#inFlight.placed(token, 'past-features')
       if (isOpen && !(await this.#sender.sendHeld(taken))) this.#begun--
     })
   }
@@ -222,31 +225,48 @@ class ReplayRun {
   }
 
   async #finish(): Promise<ReplayTask> {
-    const halt = this.#halt
     const under = this.#inFlight.all()
     const waiting = under.length === 0 ? '' : `; ${under.length} still without an outcome`
-    const note = `${halt?.note ?? 'every dead letter of the filter was handled'}${waiting}`
-    return this.#books.close((task) => {
-      const { wish: _obeyed, ...rest } = task
+    const task = await this.#books.close((present) => {
+      const { wish: _obeyed, ...rest } = present
+      const halt = wishedHalt(present) ?? this.#halt // a wish that came last counts as well
       const state = halt?.state ?? 'done'
-      return withEvent({ ...rest, state, note }, halt?.by ?? task.by, `${state}: ${note}`, this.#deps.now())
+      const note = `${halt?.note ?? 'every dead letter of the filter was handled'}${waiting}`
+      const last: ReplayTask = { ...rest, state, note, ...(halt !== undefined && { halted: halt.cause }) }
+      return withEvent(last, halt?.by ?? present.by, `${state}: ${note}`, this.#deps.now())
     })
+    if (isOver(task)) await this.#letGo(task)
+    return task
+  }
+
+  /** Also of what a killed run took. What is on its way stays held until it has ended, by whoever looks then. */
+  async #letGo({ id }: ReplayTask): Promise<void> {
+    const { holds } = this.#deps
+    const left: TakenHold[] = []
+    for await (const taken of holds.of(id)) left.push(taken)
+    const each = async (taken: TakenHold): Promise<void> => {
+      const place = this.#inFlight.placeOf(taken.token)
+      const { sent } = taken.hold
+      if ((await letGo(this.#deps, taken, place)) || sent === undefined || place === undefined) return
+      await holds.note(taken, { ...sent, place })
+    }
+    await inParallel(left, each, LET_GO_AT_ONCE)
   }
 
   #checkFailures(): void {
     const found = this.#watch.tooMany()
     if (found === undefined) return
     const note = `paused by itself: ${found.failed} of the last ${found.of} failed again`
-    this.#stop({ state: 'paused', by: 'pelton', note })
+    this.#stop({ cause: 'failures', state: 'paused', by: 'pelton', note })
   }
 
   #obeyWish(): void {
-    const { wish } = this.#books.task
-    if (wish !== undefined) this.#stop({ ...wish, note: `${wish.state} by ${wish.by}` })
+    const wished = wishedHalt(this.#books.task)
+    if (wished !== undefined) this.#stop(wished)
   }
 
   #stop(halt: Halt): void {
-    this.#halt ??= halt
+    this.#halt = strongerHalt(this.#halt, halt)
     this.#halted.abort()
   }
 

@@ -69,7 +69,9 @@ export class Sender {
     const taken = await holds.take(token, hold)
     if ('heldBy' in taken) {
       const { heldBy } = taken
-      if (heldBy.id !== task.id) books.skip(`held by ${heldBy.kind} ${heldBy.id} of ${heldBy.who}`)
+      const { kind, id, who, isOnItsWay } = heldBy
+      const onItsWay = isOnItsWay === true ? ', on its way' : ''
+      if (id !== task.id) books.skip(`held by ${kind} ${id} of ${who}${onItsWay}`)
       return false
     }
     return this.sendHeld(taken, register.kind === 'prediction')
@@ -153,10 +155,14 @@ export class Sender {
   async #isStored(token: string, sent: SentReplay): Promise<boolean> {
     const { connection } = this.#deps
     const found = await findOnTheirWay(connection, this.#parts.task.id, [{ token, sent }])
-    const at = found.get(token)
-    if (at !== undefined) this.#parts.inFlight.placed(token, at)
-    if (found.has(token)) return true
+    const place = found.get(token)
+    if (place !== undefined) {
+      this.#parts.inFlight.placed(token, place)
+      return true
+    }
     const register = await readRegister(connection, sent.model, token)
-    return register.kind !== 'empty' && register.sequence !== sent.supersedes
+    const hasEnded = register.kind !== 'empty' && register.sequence !== sent.supersedes
+    if (hasEnded) this.#parts.inFlight.placed(token, 'past-features')
+    return hasEnded
   }
 }

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import type { Lane } from '../../../shared/sdk/contract/subjects.ts'
 import { PeltonError } from '../../../shared/sdk/errors.ts'
 import type { DeadLetterFilter } from '../dead-letters/filter.ts'
+import type { HaltCause } from './halt.ts'
 import type { KeptValue, KeyValue } from './key-value.ts'
 
 export interface ReplayOptions {
@@ -69,6 +70,8 @@ export interface ReplayTask {
   readonly updatedAt: string
   /** The process that runs it: a new one for each run. */
   readonly runner: string
+  /** Why its last run ended early; undefined while it runs, and for one that is done. */
+  readonly halted?: HaltCause
   /** Asked of the process that runs it. */
   readonly wish?: { readonly state: 'paused' | 'cancelled'; readonly by: string }
   /** Holds of this task whose outcome stands in `counts` already. */
@@ -98,11 +101,12 @@ export function ended({ predicted, failed, superseded }: ReplayCounts): number {
   return predicted + failed + superseded
 }
 
-const keyOf = (id: string): string => `task.${id}`
+/** Key of a task in the bucket `pelton-replays`. */
+export const taskKey = (id: string): string => `task.${id}`
 
 /** @throws PeltonError `invalid-argument` when there is no such task */
 export async function readTask(keyValue: KeyValue, id: string): Promise<KeptTask> {
-  const task = /^[\w-]{1,64}$/.test(id) ? await keyValue.get<ReplayTask>(keyOf(id)) : undefined
+  const task = /^[\w-]{1,64}$/.test(id) ? await keyValue.get<ReplayTask>(taskKey(id)) : undefined
   if (task !== undefined) return task
   const details = { field: 'task', value: id, remedy: 'Take one of `pelton replay list`.' }
   throw new PeltonError('invalid-argument', 'there is no such replay', details)
@@ -114,8 +118,8 @@ export async function keepTask(
   task: ReplayTask,
   expected: number,
 ): Promise<KeptTask | undefined> {
-  const revision = await keyValue.put(keyOf(task.id), task, expected)
-  return revision === undefined ? undefined : { key: keyOf(task.id), revision, value: task }
+  const revision = await keyValue.put(taskKey(task.id), task, expected)
+  return revision === undefined ? undefined : { key: taskKey(task.id), revision, value: task }
 }
 
 /** All tasks, oldest first. */

@@ -25,11 +25,21 @@ export interface EditRefused {
 
 const strictUtf8 = new TextDecoder('utf-8', { fatal: true })
 
+/** The server's own default. */
+const USUAL_MAX_PAYLOAD = 1024 ** 2
+
 /**
  * Applies a patch to a payload: to its JSON, or to the JSON header of binary tensors, whose bytes stay. Refused when an
  * operation does not apply, and when what comes out cannot be read as an event: it would fail again.
+ *
+ * @param maxPayload the broker's: a patch adds twice as much at most. @default 1 MiB
  */
-export function editPayload(patch: Patch, headers: Headers, body: Uint8Array): Edited | EditRefused {
+export function editPayload(
+  patch: Patch,
+  headers: Headers,
+  body: Uint8Array,
+  maxPayload = USUAL_MAX_PAYLOAD,
+): Edited | EditRefused {
   const contentType = readHeader(headers, HEADERS.dataContentType) ?? readHeader(headers, HEADERS.contentType)
   const length = readHeader(headers, HEADERS.inferenceHeaderLength)
   let before: string
@@ -43,7 +53,7 @@ export function editPayload(patch: Patch, headers: Headers, body: Uint8Array): E
   } catch (thrown) {
     return refused('its payload is no JSON, and cannot be patched', thrown)
   }
-  const patched = applyPatch(patch, document)
+  const patched = applyPatch(patch, document, 2 * maxPayload)
   if (patched.kind === 'refused') return { kind: 'refused', why: patched.why, detail: patched.why }
   const after = stringify(patched.value) ?? 'null'
   const json = Buffer.from(after)

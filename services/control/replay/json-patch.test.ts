@@ -3,8 +3,12 @@ import { parse, stringify } from 'lossless-json'
 import { describe, expect, it } from 'vitest'
 import { applyPatch, type JsonTree, type Patched, readPatch } from './json-patch.ts'
 
+/** Bytes a patch may add. */
+const ROOM = 1024 ** 2
+
 const tree = (text: string): JsonTree => parse(text) as JsonTree
-const patched = (document: string, patch: string): Patched => applyPatch(readPatch(patch), tree(document))
+const patched = (document: string, patch: string): Patched =>
+  applyPatch(readPatch(patch), tree(document), ROOM)
 
 /** Appendix A of RFC 6902, in its order, but for A.15, whose point is in the numbers below. */
 const APPENDIX_A = [
@@ -151,9 +155,29 @@ describe('a JSON Patch', () => {
       '[{"op":"add","path":"/n","value":{"x":[]}},{"op":"copy","from":"/n","path":"/m"},{"op":"add","path":"/n/x/-","value":1}]',
     )
     for (const _again of [1, 2]) {
-      const outcome = applyPatch(patch, tree('{}'))
+      const outcome = applyPatch(patch, tree('{}'), ROOM)
       expect(outcome.kind === 'applied' && stringify(outcome.value)).toBe('{"n":{"x":[1]},"m":{"x":[]}}')
     }
+  })
+
+  it.each([
+    ['copies of the whole', '{"op":"copy","from":"","path":"/a"}'],
+    ['copies of a part', '{"op":"copy","from":"/list","path":"/list/-"}'],
+    ['values', `{"op":"add","path":"/list/-","value":"${'x'.repeat(60)}"}`],
+  ])('%s beyond the room there is refuse the document', (_what, operation) => {
+    const patch = readPatch(`[${Array.from({ length: 40 }, () => operation).join()}]`)
+    const outcome = applyPatch(patch, tree('{"list":[0]}'), 2_000)
+    expect(outcome).toMatchObject({
+      kind: 'refused',
+      why: expect.stringMatching(/^patch\[\d+\].* adds more/),
+    })
+  })
+
+  it('has a thousand operations at most, however short', () => {
+    const text = (count: number): string =>
+      `[${Array.from({ length: count }, () => '{"op":"remove","path":""}').join()}]`
+    expect(readPatch(text(1_000))).toHaveLength(1_000)
+    expect(() => readPatch(text(1_001))).toThrow('1001 operations')
   })
 
   it('adds any value anywhere, finds it there by test, and takes it away again', () => {

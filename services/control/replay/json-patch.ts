@@ -19,6 +19,7 @@ export type Patched =
 
 const REMEDY = 'Give a JSON array of operations as RFC 6902 has them.'
 const MAX_PATCH_LENGTH = 64 * 1024
+const MAX_OPERATIONS = 1_000
 
 /**
  * Reads a JSON Patch.
@@ -30,6 +31,12 @@ export function readPatch(text: string): Patch {
     throw unusable('patch', `${text.length} characters`, `a patch has ${MAX_PATCH_LENGTH} characters at most`)
   const operations = parseTree(text)
   if (!Array.isArray(operations)) throw unusable('patch', showValue(text), 'a patch is an array')
+  if (operations.length > MAX_OPERATIONS)
+    throw unusable(
+      'patch',
+      `${operations.length} operations`,
+      `a patch has ${MAX_OPERATIONS} operations at most`,
+    )
   return operations.map(readOperation)
 }
 
@@ -76,11 +83,16 @@ function readPointer(given: JsonTree | undefined, field: string): string[] {
   return tokens.map((token) => token.replaceAll('~1', '/').replaceAll('~0', '~'))
 }
 
-/** Applies a patch to a document, which it uses up: one operation that fails refuses the whole. */
-export function applyPatch(patch: Patch, document: JsonTree): Patched {
+/**
+ * Applies a patch to a document, which it uses up: one operation that fails refuses the whole.
+ *
+ * @param maxAddedBytes of JSON that its operations may put into the document, all together
+ */
+export function applyPatch(patch: Patch, document: JsonTree, maxAddedBytes: number): Patched {
   let value = document
+  const room: Room = { bytes: maxAddedBytes }
   for (const [index, operation] of patch.entries()) {
-    const outcome = applyOperation(operation, value)
+    const outcome = applyOperation(operation, value, room)
     if ('why' in outcome) {
       const { op, path } = operation
       return { kind: 'refused', why: `patch[${index}] ${op} ${writePointer(path)}: ${outcome.why}` }
@@ -92,17 +104,25 @@ export function applyPatch(patch: Patch, document: JsonTree): Patched {
 
 type Step = { readonly value: JsonTree } | { readonly why: string }
 
-const MISSING = { why: 'there is nothing at this path' }
+/** What may be added still. Copies are charged while they are made: a few operations can double a document for ever. */
+interface Room {
+  bytes: number
+}
 
-function applyOperation(operation: PatchOperation, document: JsonTree): Step {
+const MISSING = { why: 'there is nothing at this path' }
+const NO_ROOM = { why: 'the patch adds more than an event can hold' }
+
+function applyOperation(operation: PatchOperation, document: JsonTree, room: Room): Step {
   const { path } = operation
   switch (operation.op) {
     case 'add':
-      return add(document, path, copyOf(operation.value))
+    case 'replace': {
+      const value = copyOf(operation.value, room)
+      if (value === undefined) return NO_ROOM
+      return operation.op === 'add' ? add(document, path, value) : replace(document, path, value)
+    }
     case 'remove':
       return remove(document, path)
-    case 'replace':
-      return replace(document, path, copyOf(operation.value))
     case 'test': {
       const found = find(document, path)
       if (found === undefined) return MISSING
@@ -110,7 +130,9 @@ function applyOperation(operation: PatchOperation, document: JsonTree): Step {
     }
     case 'copy': {
       const found = find(document, operation.from)
-      return found === undefined ? { why: 'there is nothing at from' } : add(document, path, copyOf(found))
+      if (found === undefined) return { why: 'there is nothing at from' }
+      const value = copyOf(found, room)
+      return value === undefined ? NO_ROOM : add(document, path, value)
     }
     case 'move':
       return move(document, operation.from, path)
@@ -182,11 +204,35 @@ function isObject(value: unknown): value is { [name: string]: JsonTree } {
   return typeof value === 'object' && value !== null && !Array.isArray(value) && !isLosslessNumber(value)
 }
 
-/** Numbers are never changed, so copies may share them. */
-function copyOf(value: JsonTree): JsonTree {
-  if (Array.isArray(value)) return value.map(copyOf)
+/** Numbers are never changed, so copies may share them. `undefined` when there is no room for it. */
+function copyOf(value: JsonTree, room: Room): JsonTree | undefined {
+  room.bytes -= ownBytes(value)
+  if (room.bytes < 0) return undefined
+  if (Array.isArray(value)) {
+    const items: JsonTree[] = []
+    for (const item of value) {
+      const copy = copyOf(item, room)
+      if (copy === undefined) return undefined
+      items.push(copy)
+    }
+    return items
+  }
   if (!isObject(value)) return value
-  return Object.fromEntries(Object.entries(value).map(([name, item]) => [name, copyOf(item)]))
+  const members: [string, JsonTree][] = []
+  for (const [name, item] of Object.entries(value)) {
+    const copy = copyOf(item, room)
+    if (copy === undefined) return undefined
+    members.push([name, copy])
+  }
+  return Object.fromEntries(members)
+}
+
+/** About what a value takes in JSON, without what is in it: never less than a comma. */
+function ownBytes(value: JsonTree): number {
+  if (typeof value === 'string') return value.length + 3
+  if (isLosslessNumber(value)) return value.value.length + 1
+  if (!isObject(value)) return 3
+  return Object.keys(value).reduce((sum, name) => sum + name.length + 3, 3)
 }
 
 /** RFC 6902 §4.6: numbers are equal when they are numerically equal, members in any order. */

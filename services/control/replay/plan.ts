@@ -82,7 +82,9 @@ export async function planReplay(
   const tally = new Tally(filter, options)
   if (patch === undefined)
     for await (const entry of browseDeadLetters(connection, { filter })) tally.add(entry)
-  else for await (const letter of readDeadLetters(connection, { filter })) tally.addPatched(letter, patch)
+  else
+    for await (const letter of readDeadLetters(connection, { filter }))
+      tally.addPatched(letter, patch, connection.info?.max_payload)
   return tally.plan
 }
 
@@ -127,14 +129,14 @@ class Tally {
     if (isPinned && modelVersion === undefined && dropVersion !== true) counts.versionsAsked++
   }
 
-  addPatched(letter: StoredDeadLetter, patch: Patch): void {
+  addPatched(letter: StoredDeadLetter, patch: Patch, maxPayload?: number): void {
     const why = whySkipped(letter, this.#filter, this.#options)
     if (why !== undefined) {
       this.add(letter, why)
       return
     }
     const { sequence, token } = letter
-    const edit = editPayload(patch, letter.headers, letter.body)
+    const edit = editPayload(patch, letter.headers, letter.body, maxPayload)
     if (edit.kind === 'refused') this.#refused ??= { sequence, token, detail: edit.detail }
     else this.#applied ??= { sequence, token, before: cut(edit.before), after: cut(edit.after) }
     this.add(letter, edit.kind === 'refused' ? edit.why : undefined)

@@ -3,7 +3,7 @@ import { setMaxListeners } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { NatsConnection } from '@nats-io/transport-node'
 import { subjects } from './contract/subjects.ts'
-import { COPY_HEADROOM_BYTES, STREAMS } from './contract/topology.ts'
+import { COPY_HEADROOM_BYTES, REPLAY_HEADROOM_BYTES, STREAMS } from './contract/topology.ts'
 import { tracePublish } from './diagnostics.ts'
 import { PeltonError, showValue } from './errors.ts'
 import { type EventMessage, type EventToPublish, eventMessage } from './event-message.ts'
@@ -241,7 +241,7 @@ class StreamProducer implements MessageProducer {
 
   checkSize({ sizeBytes, headers, body }: EventMessage): void {
     const maxPayload = this.connection.info?.max_payload ?? 1024 ** 2
-    const most = maxPayload - COPY_HEADROOM_BYTES
+    const most = maxPayload - COPY_HEADROOM_BYTES - REPLAY_HEADROOM_BYTES
     if (sizeBytes <= most) return
     const parts = `${body.length} of body and ${sizeBytes - body.length} of ${headers.length} headers`
     throw new PeltonError(

@@ -5,7 +5,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { type FeatureEvent, readEvent } from '../../shared/sdk/contract/event.ts'
 import { HEADERS, readHeader } from '../../shared/sdk/contract/headers.ts'
 import { binaryOutputsOf, decodeEventData } from '../../shared/sdk/contract/open-inference.ts'
-import { COPY_HEADROOM_BYTES, STREAMS } from '../../shared/sdk/contract/topology.ts'
+import { COPY_HEADROOM_BYTES, REPLAY_HEADROOM_BYTES, STREAMS } from '../../shared/sdk/contract/topology.ts'
 import { PeltonError } from '../../shared/sdk/errors.ts'
 import { requestApi, streamInfo } from '../../shared/sdk/jetstream/api.ts'
 import { parseHeaderBlock } from '../../shared/sdk/jetstream/stored-message.ts'
@@ -236,7 +236,7 @@ describe('publish', () => {
 
   test('refuses what is larger than the stream takes, and sends what just fits', async () => {
     const producer = await produce()
-    const most = (connection.info?.max_payload ?? 0) - COPY_HEADROOM_BYTES
+    const most = (connection.info?.max_payload ?? 0) - COPY_HEADROOM_BYTES - REPLAY_HEADROOM_BYTES
     const told: PublishDiagnostics[] = []
     const listen = (message: unknown): void => void told.push(message as PublishDiagnostics)
     subscribe('pelton:publish', listen)

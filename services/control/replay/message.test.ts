@@ -3,7 +3,7 @@ import { readEvent } from '../../../shared/sdk/contract/event.ts'
 import type { Headers } from '../../../shared/sdk/contract/headers.ts'
 import { deadLetterMessage } from '../../../shared/sdk/contract/outcome.ts'
 import { payloadDigest } from '../../../shared/sdk/contract/token.ts'
-import { isSameEvent, originOf, replayMessage } from './message.ts'
+import { isSameEvent, originOf, replayMessage, slimmed } from './message.ts'
 
 const SUBJECT = 'due.vip.m%2Fx.high.AAAAAAAAAAAAAAAAAAAAAA'
 const original = readEvent({
@@ -41,7 +41,7 @@ function replay(
 ) {
   const found = originOf(letter)
   if (found === undefined) throw new Error('this dead letter has no origin')
-  const facts = { ...found, task: 'T', supersedes: 9, replyTo: '_INBOX.r.t' }
+  const facts = { ...found, task: 'T', supersedes: 9, letter: 17, replyTo: '_INBOX.r.t' }
   const message = replayMessage(letter, facts, change, edited)
   const headers = lower(message.headers)
   const stored = { ...message, headers, stream: 'FEATURES', epoch: 'later', sequence: 99 }
@@ -66,6 +66,7 @@ describe('the event of a dead letter, sent again', () => {
     for (const name of ['ce-subject', 'traceparent', 'x-own', 'pelton-history'])
       expect(headers.get(name)).toBe(letter.headers.get(name))
     expect(headers.get('pelton-replay')).toBe('T')
+    expect(headers.get('pelton-replayed-letter')).toBe('17')
   })
 
   it('asks for the version its producer asked for, not the one that failed, unless told to drop it', () => {
@@ -111,12 +112,33 @@ describe('the event of a dead letter, sent again', () => {
       ...(originOf(letter) ?? { origin: original.origin, pool: '' }),
       task: 'U',
       supersedes: 10,
+      letter: 18,
     }
     const twice = replayMessage(again, { ...facts, replyTo: '_INBOX.r' }, options, {
       body: Buffer.from('[2]'),
       inferenceHeaderLength: undefined,
     })
     expect(lower(twice.headers).get('pelton-original-digest')).toBe(payloadDigest(original.body))
+  })
+
+  it('where it must be small goes without what it can do without, and is the same event still', () => {
+    const { message } = replay()
+    const small = slimmed(message)
+    const headers = lower(small?.headers ?? [])
+    const left = [...lower(message.headers).keys()].filter((name) => !headers.has(name))
+    expect(left.sort()).toEqual([
+      'pelton-attempt',
+      'pelton-history',
+      'pelton-replayed-letter',
+      'pelton-reply-to',
+    ])
+    expect(small && isSameEvent(small, original.token)).toBe(true)
+    expect(readEvent({ ...message, headers, stream: 'FEATURES', epoch: '', sequence: 9 })).toMatchObject({
+      attempt: 1,
+      supersedes: 9,
+      origin: original.origin,
+    })
+    expect(small && slimmed(small)).toBeUndefined()
   })
 
   it('is not sent under another identity', () => {

@@ -39,6 +39,8 @@ export interface ReplayFacts extends DeadLetterOrigin {
   readonly task: string
   /** Sequence of the failure notice the outcome may replace; 0 when there is none. */
   readonly supersedes: number
+  /** Sequence of the dead letter: one that comes of the replay names it. */
+  readonly letter: number
   /** Gets a copy of the outcome: the sign to look at the register. */
   readonly replyTo: string
 }
@@ -62,6 +64,7 @@ export function replayMessage(
     [HEADERS.attempt, '1'],
     [HEADERS.replay, facts.task],
     [HEADERS.supersedes, String(facts.supersedes)],
+    [HEADERS.replayedLetter, String(facts.letter)],
     [HEADERS.replyTo, facts.replyTo],
   ]
   if (options.modelVersion !== undefined) own.push([HEADERS.modelVersion, options.modelVersion])
@@ -76,6 +79,19 @@ export function replayMessage(
     headers: [...own, ...eventHeaders(headers, options).filter(([name]) => !set.has(name))],
     body: edited?.body ?? body,
   }
+}
+
+/** Headers a replay does without: the register is looked at without a wake-up, and a first attempt need not say so. */
+const SPARE: ReadonlySet<string> = new Set(
+  [HEADERS.replyTo, HEADERS.attempt, HEADERS.history, HEADERS.replayedLetter].map((name) =>
+    name.toLowerCase(),
+  ),
+)
+
+/** The same replay as small as it can be, for an event that fills FEATURES' largest message; undefined when it is. */
+export function slimmed(message: OutgoingMessage): OutgoingMessage | undefined {
+  const headers = message.headers.filter(([name]) => !SPARE.has(name.toLowerCase()))
+  return headers.length === message.headers.length ? undefined : { ...message, headers }
 }
 
 /** Whether workers will take a replay for the event of this token: an id that cannot be read makes it another. */

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { writeOrigin } from '../../../shared/sdk/contract/event.ts'
+import type { OutgoingMessage } from '../../../shared/sdk/contract/outcome.ts'
 import { subjects } from '../../../shared/sdk/contract/subjects.ts'
 import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
 import { API_ERRORS, isFull, publishError } from '../../../shared/sdk/jetstream/publish-window.ts'
@@ -10,7 +11,7 @@ import { type Edited, editPayload } from './edit.ts'
 import type { Hold, SentReplay, TakenHold } from './holds.ts'
 import type { InFlight } from './in-flight.ts'
 import { type Patch, readPatch } from './json-patch.ts'
-import { isSameEvent, originOf, parseOrigin, replayMessage } from './message.ts'
+import { isSameEvent, originOf, parseOrigin, replayMessage, slimmed } from './message.ts'
 import { forgetStarts } from './starts.ts'
 import type { ReplayTask } from './task.ts'
 import { findOnTheirWay, readRegister } from './traces.ts'
@@ -102,7 +103,7 @@ export class Sender {
     const replyTo = inFlight.replyTo(token)
     const edited = this.#edit(letter)
     if (typeof edited === 'string') return this.#leave(taken, edited)
-    const facts = { task: task.id, origin, pool, supersedes, replyTo }
+    const facts = { task: task.id, origin, pool, supersedes, letter: hold.sequence, replyTo }
     const message = replayMessage(letter, facts, task.options, edited)
     if (!isSameEvent(message, token)) return this.#leave(taken, OTHER_EVENT)
     await forgetStarts(connection, letter)
@@ -114,7 +115,7 @@ export class Sender {
   /** @returns why not */
   #edit({ headers, body }: StoredDeadLetter): Edited | undefined | string {
     if (this.#patch === undefined) return undefined
-    const edit = editPayload(this.#patch, headers, body)
+    const edit = editPayload(this.#patch, headers, body, this.#deps.connection.info?.max_payload)
     return edit.kind === 'refused' ? edit.why : edit
   }
 
@@ -130,9 +131,10 @@ export class Sender {
   async #publish(
     { token }: TakenHold,
     sent: SentReplay,
-    message: Parameters<BooksDeps['window']['publish']>[0],
+    whole: OutgoingMessage,
   ): Promise<string | undefined> {
     const { window } = this.#deps
+    let message = whole
     for (let pauseMs = 50; ; pauseMs = Math.min(FULL_PAUSE_MS, 2 * pauseMs)) {
       const reply = await window.publish(message)
       if (reply.kind === 'stored') {
@@ -140,8 +142,12 @@ export class Sender {
         this.#parts.inFlight.placed(token, reply.sequence)
         return undefined
       }
-      if (reply.kind === 'refused' && reply.code === API_ERRORS.tooLarge)
-        return 'larger than FEATURES takes, with the headers of a replay'
+      if (reply.kind === 'refused' && reply.code === API_ERRORS.tooLarge) {
+        const smaller = slimmed(message)
+        if (smaller === undefined) return 'larger than FEATURES takes, with the headers of a replay'
+        message = smaller
+        continue
+      }
       // Nobody's word: it may lie there. Only when it does not, it is sent again.
       if (reply.kind === 'unknown' && (await this.#isStored(token, sent))) return undefined
       if (this.#parts.signal.aborted) {

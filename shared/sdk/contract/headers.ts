@@ -27,6 +27,7 @@ export const HEADERS = {
   publishedAt: 'Pelton-Published-At',
   replay: 'Pelton-Replay',
   supersedes: 'Pelton-Supersedes',
+  replayedLetter: 'Pelton-Replayed-Letter',
   modelVersion: 'Pelton-Model-Version',
   outcome: 'Pelton-Outcome',
   inputDigest: 'Pelton-Input-Digest',

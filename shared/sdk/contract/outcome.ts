@@ -250,6 +250,7 @@ const NEEDED_TO_READ: ReadonlySet<string> = new Set(
     HEADERS.modelVersion,
     HEADERS.supersedes,
     HEADERS.replay,
+    HEADERS.replayedLetter,
     HEADERS.replyTo,
     HEADERS.originalDigest,
   ].map((name) => name.toLowerCase()),

@@ -7,6 +7,9 @@ export const MINIMUM_SERVER = '2.14.0'
 /** Room kept below the server's `max_payload` for the headers of a retry or dead-letter copy, bytes. */
 export const COPY_HEADROOM_BYTES = 16 * 1024
 
+/** Room an event leaves in FEATURES for what a replay of it adds: its dead letter must fit in there again, bytes. */
+export const REPLAY_HEADROOM_BYTES = 1024
+
 export const STREAMS = {
   features: 'FEATURES',
   retries: 'RETRIES',

@@ -81,6 +81,11 @@ export class InFlight {
     if (waiting !== undefined) waiting.place = place
   }
 
+  /** Whether a replay was given to the broker, and nobody knows whether it is stored. */
+  isUnplaced(token: string): boolean {
+    return this.#waiting.has(token) && this.placeOf(token) === undefined
+  }
+
   placeOf(token: string): Place | undefined {
     return this.#waiting.get(token)?.place
   }

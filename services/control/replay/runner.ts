@@ -245,6 +245,7 @@ class ReplayRun {
     const left: TakenHold[] = []
     for await (const taken of holds.of(id)) left.push(taken)
     const each = async (taken: TakenHold): Promise<void> => {
+      if (this.#inFlight.isUnplaced(taken.token)) return // it may be stored late: who comes next finds out
       const place = this.#inFlight.placeOf(taken.token)
       const { sent } = taken.hold
       if ((await letGo(this.#deps, taken, place)) || sent === undefined || place === undefined) return

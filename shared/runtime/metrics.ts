@@ -373,7 +373,7 @@ export const METRICS = {
   replayTasks: gauge(
     'pelton.replay.tasks',
     '{task}',
-    'Replay tasks that are not over, wherever they run: running, paused',
+    'Replay tasks that are not over, wherever they run: running, stalled (their process is gone), paused',
     ['state'],
     CONTROL,
   ),

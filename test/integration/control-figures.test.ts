@@ -7,10 +7,10 @@ import { readMonitorUrls } from '../../services/control/broker.ts'
 import { openStore } from '../../services/control/dead-letters/store.ts'
 import { readSync } from '../../services/control/doctor/durability-check.ts'
 import { ALERT_KINDS } from '../../services/control/reconcile/alert.ts'
-import { isDurabilityMet } from '../../services/control/reconcile/figures.ts'
+import { figureTasks, isDurabilityMet } from '../../services/control/reconcile/figures.ts'
 import { createTask } from '../../services/control/replay/control.ts'
 import { DEFAULT_OPTIONS } from '../../services/control/replay/replays.ts'
-import { keepTask, type ReplayState } from '../../services/control/replay/task.ts'
+import { keepTask, listTasks, type ReplayState, readTask } from '../../services/control/replay/task.ts'
 import { METRICS, type Metric } from '../../shared/runtime/metrics.ts'
 import { HEADERS } from '../../shared/sdk/contract/headers.ts'
 import { subjects } from '../../shared/sdk/contract/subjects.ts'
@@ -148,8 +148,8 @@ describe('pelton_watch_alerts', () => {
 describe('pelton_replay_tasks', () => {
   test('is zero where there are none', async () => {
     const lines = await series(await control(), 'pelton_replay_tasks{')
-    expect(lines).toHaveLength(2)
-    for (const state of ['running', 'paused'])
+    expect(lines).toHaveLength(3)
+    for (const state of ['running', 'stalled', 'paused'])
       expect(lines).toContainEqual(expect.stringMatching(new RegExp(`state="${state}".* 0$`)))
   })
 
@@ -158,8 +158,31 @@ describe('pelton_replay_tasks', () => {
     const first = await control()
     const lines = await series(first, 'pelton_replay_tasks{')
     expect(lines).toContainEqual(expect.stringMatching(/state="paused".* 2$/))
-    expect(lines).toContainEqual(expect.stringMatching(/state="running".* 1$/))
+    const alive = lines.filter((line) => /state="(?:running|stalled)".* 1$/.test(line))
+    expect(alive).toHaveLength(1) // by how long ago it was written
     expect(await series(await control(), 'pelton_replay_tasks{')).toEqual([])
+  })
+})
+
+describe('a task that says it runs', () => {
+  test('counts as stalled once it was silent for longer than it takes to be taken over', async () => {
+    await addTask('running')
+    const store = openStore(connection)
+    const counted = async () => [...(await figureTasks(store))]
+    await vi.waitFor(
+      async () =>
+        expect(await counted()).toEqual([
+          ['running', 0],
+          ['stalled', 1],
+          ['paused', 0],
+        ]),
+      PATIENT,
+    )
+    const [task] = await listTasks(store.keyValue)
+    const present = await readTask(store.keyValue, task?.id ?? '')
+    await keepTask(store.keyValue, present.value, present.revision)
+    expect(await counted()).toContainEqual(['running', 1])
+    store.close()
   })
 })
 

@@ -176,7 +176,7 @@ function openReplayGauges(meters: Meters, deps: GaugesDeps): void {
     }
     for (const [state, count] of Object.entries(sums)) report(count, { state })
   })
-  const tasks = rarely(SLOW_MS, () => reachable(deps, () => figureTasks(store.keyValue)))
+  const tasks = rarely(SLOW_MS, () => reachable(deps, () => figureTasks(store)))
   gauge(meters, 'replayTasks', async (report) => {
     if (!watch.isLeader) return // tasks are everybody's: several would count each several times
     for (const [state, count] of await tasks()) report(count, { state })

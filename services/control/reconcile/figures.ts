@@ -5,9 +5,11 @@ import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
 import { type StreamInfo, streamInfo } from '../../../shared/sdk/jetstream/api.ts'
 import { browseDeadLetters } from '../dead-letters/browse.ts'
 import { type DeadLetterGroup, groupDeadLetters } from '../dead-letters/groups.ts'
+import type { OpsStore } from '../dead-letters/store.ts'
 import { type DurabilityBroker, isMet, readPromised, readSync } from '../doctor/durability-check.ts'
-import type { KeyValue } from '../replay/key-value.ts'
-import { ACTIVE_STATES, listTasks } from '../replay/task.ts'
+import { SILENCE_MS } from '../replay/control.ts'
+import { REPLAYS_STREAM } from '../replay/key-value.ts'
+import type { ReplayState, ReplayTask } from '../replay/task.ts'
 import { countSubjects, type ListedConsumer, listConsumers } from '../status/snapshot.ts'
 
 /** A consumer and the stream it reads. */
@@ -62,6 +64,9 @@ export interface DeadLetterFigure {
   readonly count: number
 }
 
+/** States of replay tasks that are not over, as the metrics have them. */
+const TASK_STATES = ['running', 'stalled', 'paused']
+
 /** More than this are not read to be counted by reason. */
 const MOST_READ = 50_000
 /** Beyond so many models the rest is counted together: what producers write must not become labels without end. */
@@ -92,10 +97,25 @@ export function foldGroups(
   return [...folded.values()]
 }
 
-/** Replay tasks that are not over, by state; a state that none is in counts none. */
-export async function figureTasks(keyValue: KeyValue): Promise<ReadonlyMap<string, number>> {
-  const tasks = await listTasks(keyValue)
-  return new Map(ACTIVE_STATES.map((state) => [state, tasks.filter((task) => task.state === state).length]))
+/**
+ * Replay tasks that are not over, by state; a state that none is in counts none. `stalled`: said to run, and silent for
+ * so long that anybody may take it over. Silence is measured by the broker's clock.
+ */
+export async function figureTasks({
+  connection,
+  keyValue,
+}: Pick<OpsStore, 'connection' | 'keyValue'>): Promise<ReadonlyMap<string, number>> {
+  const counts = new Map<string, number>(TASK_STATES.map((state) => [state, 0]))
+  const tasks: { readonly state: ReplayState; readonly storedAt: number }[] = []
+  for await (const { value, storedAt } of keyValue.list<ReplayTask>('task'))
+    tasks.push({ state: value.state, storedAt: Date.parse(storedAt) })
+  const now = Date.parse((await streamInfo(connection, REPLAYS_STREAM))?.ts ?? '')
+  for (const { state, storedAt } of tasks) {
+    const shown = state === 'running' && now - storedAt > SILENCE_MS ? 'stalled' : state
+    const count = counts.get(shown)
+    if (count !== undefined) counts.set(shown, count + 1)
+  }
+  return counts
 }
 
 /** Whether the broker keeps what `PELTON_DURABILITY` promises; undefined where it cannot be read. */

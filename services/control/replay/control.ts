@@ -17,7 +17,7 @@ import {
 } from './task.ts'
 
 /** The process that runs a task writes every second; one that wrote nothing for this long is gone. */
-const SILENCE_MS = 6_000
+export const SILENCE_MS = 6_000
 const LOOK_MS = 250
 
 export interface Control {

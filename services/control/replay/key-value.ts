@@ -4,10 +4,12 @@ import { PeltonError } from '../../../shared/sdk/errors.ts'
 import { lastOfSubject, requestApi } from '../../../shared/sdk/jetstream/api.ts'
 import { API_ERRORS, type PublishWindow, publishError } from '../../../shared/sdk/jetstream/publish-window.ts'
 import { patiently } from '../dead-letters/patience.ts'
-import { readMessages } from '../dead-letters/stream-reader.ts'
+import { type ReadMessage, readMessages } from '../dead-letters/stream-reader.ts'
 
 const BUCKET = 'pelton-replays'
-const STREAM = `KV_${BUCKET}`
+/** The stream of the bucket. */
+export const REPLAYS_STREAM = `KV_${BUCKET}`
+const STREAM = REPLAYS_STREAM
 
 /** A value and the revision to expect when it is changed. */
 export interface KeptValue<Value> {
@@ -31,8 +33,8 @@ export interface KeyValue {
   put(key: string, value: unknown, expected: number): Promise<number | undefined>
   /** Removes a key up to a revision; a later one stays. */
   remove(key: string, revision: number): Promise<void>
-  /** The values of all keys that begin with `prefix` and a dot. */
-  list<Value>(prefix: string): AsyncGenerator<KeptValue<Value>>
+  /** The values of all keys that begin with `prefix` and a dot, and when each was stored, RFC 3339, by the broker's clock. */
+  list<Value>(prefix: string): AsyncGenerator<KeptValue<Value> & { readonly storedAt: string }>
 }
 
 const subject = (key: string): string => `$KV.${BUCKET}.${key}`
@@ -82,10 +84,10 @@ export function openKeyValue(
       const start = { deliver_policy: 'last_per_subject' }
       const messages = readMessages(connection, { stream: STREAM, subject: subject(`${prefix}.>`), start })
       // A key that is changed meanwhile may come twice: its last revision counts.
-      const last = new Map<string, { readonly revision: number; readonly body: Uint8Array }>()
-      for await (const { subject: from, sequence, body } of messages)
-        last.set(from.slice(subject('').length), { revision: sequence, body })
-      for (const [key, { revision, body }] of last) yield { key, revision, value: parse<Value>(key, body) }
+      const last = new Map<string, ReadMessage>()
+      for await (const message of messages) last.set(message.subject.slice(subject('').length), message)
+      for (const [key, { sequence, body, storedAt }] of last)
+        yield { key, revision: sequence, value: parse<Value>(key, body), storedAt }
     },
   }
 }

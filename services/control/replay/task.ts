@@ -39,9 +39,6 @@ export function isOver({ state }: Pick<ReplayTask, 'state'>): boolean {
   return state === 'done' || state === 'cancelled'
 }
 
-/** States of tasks that are not over. */
-export const ACTIVE_STATES = ['running', 'paused'] as const satisfies readonly ReplayState[]
-
 /** How the dead letters of a task ended so far. */
 export interface ReplayCounts {
   readonly predicted: number

@@ -127,7 +127,7 @@ function tell(name: string, { events, p50, p99, max, parts }: Latencies, note = 
 }
 
 async function besideReplay(): Promise<Latencies> {
-  const args = ['replay', 'start', '--rate', String(rate), '--ramp', String(SETTLE_SECONDS)]
+  const args = ['replay', 'start', '--all', '--rate', String(rate), '--ramp', String(SETTLE_SECONDS)]
   const replay = startCli(args, { env: { PELTON_NATS_URL: broker.url, USER: 'bench' }, input: '' })
   await replay.until('task ')
   await phase(SETTLE_SECONDS)

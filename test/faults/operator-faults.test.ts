@@ -90,7 +90,7 @@ describe('an operator', () => {
     const scene = await openScene('operator: replay under live load', 10)
     const { stage, env, late, broken, letters } = scene
     const live = liveEvents(scene)
-    const args = ['replay', 'start', '--model-version', '2', ...REPLAY]
+    const args = ['replay', 'start', '--all', '--model-version', '2', ...REPLAY]
     const { code, err, json } = await runCli(args, { env })
     expect(code, err).toBe(0)
     const [task] = json()
@@ -110,7 +110,7 @@ describe('an operator', () => {
     const { stage, env, late, letters } = scene
     const kills = IS_FULL ? 20 : 4
     const live = liveEvents(scene)
-    const replay = startCli(['replay', 'start', ...REPLAY], { env, input: '' })
+    const replay = startCli(['replay', 'start', '--all', ...REPLAY], { env, input: '' })
     await replay.until('task ')
     for (let kill = 1; kill <= kills; kill++) {
       await reached(scene, (0.8 * kill) / kills)
@@ -129,7 +129,7 @@ describe('an operator', () => {
     const { stage, env, late, letters } = scene
     const kills = IS_FULL ? 8 : 2
     const live = liveEvents(scene)
-    let replay = startCli(['replay', 'start', ...REPLAY], { env, input: '' })
+    let replay = startCli(['replay', 'start', '--all', ...REPLAY], { env, input: '' })
     await replay.until('task ')
     const task = idOfTask(replay.err())
     for (let kill = 1; kill <= kills; kill++) {
@@ -150,7 +150,7 @@ describe('an operator', () => {
     const scene = await openScene('operator: FEATURES emptied in mid-replay')
     const { stage, env, late, letters } = scene
     for (const worker of stage.fleet.workers) process.kill(worker.pid, 'SIGSTOP')
-    const replay = startCli(['replay', 'start', ...REPLAY], { env, input: '' })
+    const replay = startCli(['replay', 'start', '--all', ...REPLAY], { env, input: '' })
     await replay.until('task ')
     await until(async () => (await messagesIn(stage, STREAMS.features)) >= 200)
     const first = letters + 1
@@ -178,7 +178,7 @@ describe('an operator', () => {
     const live = liveEvents(scene)
     // Slow: the replay must not be done before the commands have begun.
     const slow = ['--rate', String(Math.ceil(letters / 100)), '--ramp', '0', '--json']
-    const replay = startCli(['replay', 'start', ...slow], { env, input: '' })
+    const replay = startCli(['replay', 'start', '--all', ...slow], { env, input: '' })
     await replay.until('task ')
     await reached(scene, 0.02)
     const given = ['--because', 'a test', '--yes']

@@ -259,7 +259,7 @@ describe('replays over HTTP', () => {
 
   test('are paused, resumed at another rate, and cancelled', async () => {
     await deadLetters(30)
-    const started = await call('POST', '/v1/replays', { body: { rate: 1, rampSeconds: 0 } })
+    const started = await call('POST', '/v1/replays', { body: { all: true, rate: 1, rampSeconds: 0 } })
     const { id } = started.json.task
     const paused = await call('POST', `/v1/replays/${id}/pause`, { headers: { 'pelton-operator': 'eve' } })
     expect(paused.json).toMatchObject({ state: 'paused', note: expect.stringContaining('paused by eve') })
@@ -276,7 +276,9 @@ describe('replays over HTTP', () => {
     const patch = [{ op: 'replace', path: '/features', value: JSON.parse(GOOD).features }]
     const plan = await call('POST', '/v1/replays/plan', { body: { patch } })
     expect(plan.json).toMatchObject({ sent: 1, patch: { applied: { token } } })
-    const started = await call('POST', '/v1/replays', { body: { patch: JSON.stringify(patch), ...FAST } })
+    const started = await call('POST', '/v1/replays', {
+      body: { all: true, patch: JSON.stringify(patch), ...FAST },
+    })
     expect(await ended(started.json.task.id)).toMatchObject({ counts: { predicted: 1 } })
   })
 
@@ -348,7 +350,7 @@ describe('what the API refuses', () => {
       'an operator that is no name',
       'POST',
       '/v1/replays',
-      { ...json({}), headers: { 'pelton-operator': 'é'.repeat(3) } },
+      { ...json({ all: true }), headers: { 'pelton-operator': 'é'.repeat(3) } },
       400,
       'Pelton-Operator',
     ],
@@ -356,7 +358,7 @@ describe('what the API refuses', () => {
       'an operator that is too long',
       'POST',
       '/v1/replays',
-      { ...json({}), headers: { 'pelton-operator': 'x'.repeat(65) } },
+      { ...json({ all: true }), headers: { 'pelton-operator': 'x'.repeat(65) } },
       400,
       'Pelton-Operator',
     ],
@@ -381,6 +383,16 @@ describe('what the API refuses', () => {
       '/v1/replays',
       { raw: { type: 'application/json', text: '{"__proto__": {}}' } },
       400,
+    ],
+    ['a replay of nothing in particular', 'POST', '/v1/replays', {}, 400, 'filter'],
+    ['one of an empty filter', 'POST', '/v1/replays', json({ filter: {} }), 400, 'filter'],
+    [
+      'one of all and of some',
+      'POST',
+      '/v1/replays',
+      json({ all: true, filter: { model: 'm' } }),
+      400,
+      'all',
     ],
     ['a rate that is text', 'POST', '/v1/replays', json({ rate: 'fast' }), 400, 'rate'],
     ['a rate of nothing', 'POST', '/v1/replays', json({ rate: 0 }), 400, 'rate'],

@@ -92,7 +92,7 @@ async function deadLetters(count: number): Promise<void> {
 }
 
 async function startReplay(process: ControlProcess, rate = 60): Promise<string> {
-  const body = { rate, rampSeconds: 0 }
+  const body = { all: true, rate, rampSeconds: 0 }
   const started = await process.call('POST', '/v1/replays', { body, headers: { 'pelton-operator': 'ops' } })
   expect(started.status, started.text).toBe(202)
   return started.json.task.id
@@ -213,7 +213,7 @@ describe('a replay that a control service runs', () => {
   test('is left to its operator when it is one of the command line', async () => {
     await deadLetters(COUNT)
     const env = { PELTON_NATS_URL: broker.url, USER: 'ops' }
-    const cli = startCli(['replay', 'start', '--rate', '60', '--ramp', '0'], { env })
+    const cli = startCli(['replay', 'start', '--all', '--rate', '60', '--ramp', '0'], { env })
     await inTheMiddle()
     cli.child.kill('SIGKILL')
     await cli.ended

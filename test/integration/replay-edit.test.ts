@@ -96,7 +96,10 @@ describe('a replay with a patch', () => {
 
     const file = join(folder, 'mend.json')
     await writeFile(file, MEND)
-    const { code, err, json } = await runCli(['replay', 'start', '--patch', file, '--json', ...FAST], { env })
+    const { code, err, json } = await runCli(
+      ['replay', 'start', '--all', '--patch', file, '--json', ...FAST],
+      { env },
+    )
     expect(code, err).toBe(0)
     const [task] = json()
     expect(task).toMatchObject({
@@ -115,7 +118,7 @@ describe('a replay with a patch', () => {
   test('is no conflict with the event as it was, however late that is handed out again', async () => {
     const token = await publish('surplus', SURPLUS)
     await settled()
-    await runCli(['replay', 'start', '--patch', MEND, ...FAST], { env })
+    await runCli(['replay', 'start', '--all', '--patch', MEND, ...FAST], { env })
     await publish('surplus', SURPLUS)
     await settled()
     expect(conflicts()).toEqual([])
@@ -128,7 +131,7 @@ describe('a replay with a patch', () => {
 
   test('that is wrong is refused with operation and member, before anything is touched', async () => {
     const patch = '[{"op":"test","path":"/a","value":1},{"op":"replace","path":"b","value":1}]'
-    const { code, err } = await runCli(['replay', 'start', '--patch', patch], { env })
+    const { code, err } = await runCli(['replay', 'start', '--all', '--patch', patch], { env })
     expect([code, err]).toEqual([expect.any(Number), expect.stringContaining('patch[1].path = "b"')])
     expect(code).not.toBe(0)
   })
@@ -151,7 +154,7 @@ describe('a replay', () => {
     const pinned = await publish('pinned', GOOD, [expired, [HEADERS.modelVersion, '1']])
     const free = await publish('free', GOOD, [expired])
     await settled()
-    const { err } = await runCli(['replay', 'start', ...FAST], { env })
+    const { err } = await runCli(['replay', 'start', '--all', ...FAST], { env })
     expect(err).toContain('1 ask for a model version, and will again')
     const { predictions } = await readOutcomes(connection)
     const versionOf = (token: string) =>

@@ -146,7 +146,7 @@ describe('a replay', () => {
       byReason: { 'deadline-exceeded': 20 },
       deadlinesDropped: 20,
     })
-    const { code, err, json } = await runCli(['replay', 'start', '--json', ...FAST], { env })
+    const { code, err, json } = await runCli(['replay', 'start', '--all', '--json', ...FAST], { env })
     expect(code, err).toBe(0)
     expect(err).toContain('20 had a deadline: they are sent without')
     const [task] = json()
@@ -157,7 +157,7 @@ describe('a replay', () => {
     expect((await replayedInLedger()).sort((a, b) => a - b)).toEqual(tokens.map((_token, i) => i + 1))
     expect(await heldKeys()).toEqual([])
     expect((await runCli(['replay', 'list'], { env })).out).toContain('20 predicted')
-    const again = await runCli(['replay', 'start'], { env })
+    const again = await runCli(['replay', 'start', '--all'], { env })
     expect([again.code, again.err]).toEqual([0, expect.stringContaining('nothing was sent')])
   })
 
@@ -169,7 +169,7 @@ describe('a replay', () => {
     const before = await lastIn(STREAMS.deadLetters)
     await endWorkers()
     await startWorker(models)
-    const { code, json, err } = await runCli(['replay', 'start', '--json', ...FAST], { env })
+    const { code, json, err } = await runCli(['replay', 'start', '--all', '--json', ...FAST], { env })
     expect(code, err).toBe(0)
     expect(json()[0]).toMatchObject({ counts: { predicted: 1, failed: 1 } })
     const { deadLetters: left, predictions } = await readOutcomes(connection)
@@ -195,7 +195,7 @@ describe('a replay', () => {
   test('sends to the version that was asked for, and no more than the cap', async () => {
     await startWorker()
     await expiredEvents(12)
-    const args = ['replay', 'start', '--json', '--model-version', '1', '--cap', '5', ...FAST]
+    const args = ['replay', 'start', '--all', '--json', '--model-version', '1', '--cap', '5', ...FAST]
     const { json, err } = await runCli(args, { env })
     expect(json()[0], err).toMatchObject({ state: 'done', counts: { predicted: 5 } })
     const { predictions, deadLetters: left } = await readOutcomes(connection)
@@ -225,7 +225,7 @@ describe('a replay', () => {
   test('pauses at Ctrl-C and when told to, is resumed, and is cancelled', async () => {
     await startWorker()
     await expiredEvents(400)
-    const slow = startCli(['replay', 'start', '--rate', '20', '--ramp', '0'], { env, input: '' })
+    const slow = startCli(['replay', 'start', '--all', '--rate', '20', '--ramp', '0'], { env, input: '' })
     await slow.until('task ')
     const id = /task (\S+)/.exec(slow.err())?.[1] ?? ''
     await vi.waitFor(async () => expect(await lastIn(STREAMS.features)).toBeGreaterThan(403), {
@@ -259,7 +259,7 @@ describe('a replay', () => {
     await startWorker()
     const [token = ''] = await expiredEvents(3)
     await endWorkers()
-    const waiting = startCli(['replay', 'start', '--json', ...FAST], { env, input: '' })
+    const waiting = startCli(['replay', 'start', '--all', '--json', ...FAST], { env, input: '' })
     await vi.waitFor(async () => expect(await countIn(STREAMS.features)).toBe(3), { timeout: 30_000 })
     const id = /task (\S+)/.exec(waiting.err())?.[1] ?? ''
     const discard = await runCli(['dead-letters', 'discard', token, '--because', 'x', '--yes'], { env })
@@ -328,7 +328,7 @@ describe('dead letters for ops', () => {
     await expiredEvents(400)
     const args = ['dead-letters', 'discard', '--reason', 'deadline-exceeded', '--because', 'x', '--yes']
     const [replay, discard] = await Promise.all([
-      runCli(['replay', 'start', '--json', ...FAST], { env }),
+      runCli(['replay', 'start', '--all', '--json', ...FAST], { env }),
       runCli(args, { env }),
     ])
     const [, removed = '0'] = /^([\d,]+) discarded/.exec(discard.out) ?? []
@@ -406,7 +406,7 @@ describe('dead letters for ops', () => {
         Buffer.from(body).toString(),
       ])
     expect(plain(after)).toEqual(plain(before))
-    const replayed = await runCli(['replay', 'start', '--json', ...FAST], { env })
+    const replayed = await runCli(['replay', 'start', '--all', '--json', ...FAST], { env })
     expect(replayed.json()[0], replayed.err).toMatchObject({ counts: { predicted: 5 } })
     expect((await runCli(['dead-letters', 'import', file], { env })).out).toContain(
       '5 answered by a prediction',

@@ -152,7 +152,7 @@ describe('each role under its own user', () => {
       ['status'],
       ['dead-letters', 'list'],
       ['replay', 'plan'],
-      ['replay', 'start', '--rate', '1000', '--ramp', '0'],
+      ['replay', 'start', '--all', '--rate', '1000', '--ramp', '0'],
       ['replay', 'list'],
       ['audit'],
       ['audit', '--deep'],

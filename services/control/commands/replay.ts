@@ -1,8 +1,10 @@
 import { Command, InvalidArgumentError } from 'commander'
 import { EXIT_CODES } from '../../../shared/runtime/lifecycle.ts'
 import type { Lane } from '../../../shared/sdk/contract/subjects.ts'
+import { PeltonError } from '../../../shared/sdk/errors.ts'
 import { withBroker } from '../broker.ts'
 import { type CommandRun, helpTail, runCommand } from '../command-run.ts'
+import type { DeadLetterFilter } from '../dead-letters/filter.ts'
 import {
   addFilterOptions,
   type FilterArguments,
@@ -27,6 +29,7 @@ interface ReplayArguments extends FilterArguments {
   readonly keepDeadline?: boolean
   readonly dropVersion?: boolean
   readonly patch?: string
+  readonly all?: boolean
   readonly by?: string
   readonly json?: boolean
 }
@@ -75,6 +78,7 @@ function startCommand(): Command {
     `pelton replay start --reason schema-mismatch --patch '[{"op":"remove","path":"/features/extra"}]'`,
   ]
   return addReplayOptions(new Command('start').summary('send dead letters again, and wait for each outcome'))
+    .option('--all', 'every dead letter there is; else one of the conditions above is needed')
     .option('--rate <n>', 'events a second', wholeNumber, replays.DEFAULT_OPTIONS.rate)
     .option('--ramp <seconds>', 'seconds until the full rate', seconds, replays.DEFAULT_OPTIONS.rampSeconds)
     .option(
@@ -167,11 +171,12 @@ async function plan(run: CommandRun, given: ReplayArguments): Promise<number> {
 }
 
 async function start(run: CommandRun, given: ReplayArguments): Promise<number> {
+  const filter = chosen(given)
   const options = await readOptions(given)
   return withStore(run, async (store) => {
     const { running } = await replays.start(
       store,
-      { filter: readFilter(given), options },
+      { filter, options },
       {
         ...replayRun(run, given.by),
         onPlan: (found) => {
@@ -185,6 +190,19 @@ async function start(run: CommandRun, given: ReplayArguments): Promise<number> {
     }
     run.terminal.note(`task ${running.task.id}`)
     return conclude(run, await running.ended, given.json === true)
+  })
+}
+
+/** All of them only when it was said so: a condition that was forgotten must not send everything again. */
+function chosen(given: ReplayArguments): DeadLetterFilter {
+  const filter = readFilter(given)
+  const isAll = given.all === true
+  if (isAll !== Object.keys(filter).length > 0) return filter
+  const what = isAll ? 'all are chosen, and some by a condition' : 'nothing is chosen'
+  throw new PeltonError('invalid-argument', what, {
+    field: '--all',
+    value: isAll ? JSON.stringify(filter) : 'not given',
+    remedy: 'Give a condition such as --model or --reason, or --all for every dead letter there is.',
   })
 }
 

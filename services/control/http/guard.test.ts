@@ -110,12 +110,12 @@ describe('the kept token', () => {
 describe('readInput', () => {
   it('reads what is right', () => {
     expect(readInput(filterQuery, { model: 'm', maxFailures: '3' })).toEqual({ model: 'm', maxFailures: 3 })
-    expect(readInput(startBody, undefined)).toEqual({ filter: {} })
+    expect(readInput(startBody, { all: true })).toEqual({ all: true, filter: {} })
     expect(readInput(discardBody, { which: [17], because: 'x' })).toMatchObject({
       which: [{ sequence: 17 }],
       confirm: false,
     })
-    expect(readInput(startBody, { patch: [{ op: 'remove', path: '/a' }] }).patch).toBe(
+    expect(readInput(startBody, { all: true, patch: [{ op: 'remove', path: '/a' }] }).patch).toBe(
       '[{"op":"remove","path":"/a"}]',
     )
   })

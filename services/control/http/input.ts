@@ -88,12 +88,22 @@ const planFields = {
   patch: patch.optional(),
 }
 export const planBody = z.strictObject(planFields)
-export const startBody = planBody.extend({
+const replayBody = planBody.extend({
   rate: rate.optional(),
   rampSeconds: z.number().min(0).max(86_400).optional(),
   inFlight: z.int().min(1).max(100_000).optional(),
   maxFailureShare: share.optional(),
 })
+export const startBody = replayBody
+  .extend({ all: z.boolean().default(false) })
+  .refine((body) => body.all || Object.keys(body.filter).length > 0, {
+    path: ['filter'],
+    message: 'needs a condition, or "all": true for every dead letter there is',
+  })
+  .refine((body) => !body.all || Object.keys(body.filter).length === 0, {
+    path: ['all'],
+    message: 'is said of no filter: give one of the two',
+  })
 export const resumeBody = z.strictObject({ rate: rate.optional(), maxFailureShare: share.optional() })
 export const auditBody = z.strictObject({
   deep: z.boolean().default(false),
@@ -118,7 +128,7 @@ export function pageOf({ limit, cursor, first, ...filter }: z.infer<typeof pageQ
   return { filter: filterOf(filter), limit, first, ...(cursor !== undefined && { cursor }) }
 }
 
-export function replayRequestOf({ filter, ...options }: z.infer<typeof startBody>): {
+export function replayRequestOf({ filter, ...options }: z.infer<typeof replayBody>): {
   readonly filter: DeadLetterFilter
   readonly options: Partial<ReplayOptions>
 } {

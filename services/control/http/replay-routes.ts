@@ -25,7 +25,8 @@ export function addReplayRoutes(app: FastifyInstance, parts: PartsOf): void {
     return sendJson(reply, await plan(parts().store, asked))
   })
   app.post('/v1/replays', async (request, reply) => {
-    const asked = replayRequestOf(readInput(startBody, request.body))
+    const { all: _all, ...body } = readInput(startBody, request.body)
+    const asked = replayRequestOf(body)
     const { plan: found, task } = await parts().replays.start(asked, operatorOf(request))
     if (task === undefined) return sendJson(reply, { plan: found })
     const at = `/v1/replays/${task.id}`

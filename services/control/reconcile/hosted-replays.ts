@@ -79,6 +79,7 @@ class Replays implements HostedReplays {
     this.#refuseWhenDraining()
     const { plan, running } = await start(this.#store, request, { by, ...this.#run(by) })
     if (running !== undefined) this.#host(running)
+    else if (plan.sent > 0) this.#refuseWhenDraining() // it began to stop while this was planned
     return { plan, task: running?.task }
   }
 

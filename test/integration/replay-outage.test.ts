@@ -89,8 +89,10 @@ describe('a control service that was stopped while another took its replay over'
       const body = { filter: { model: MODEL }, rate: 60, rampSeconds: 0 }
       const { id } = (await first.call('POST', '/v1/replays', { body })).json.task
       await stage.inTheMiddleOf(COUNT)
-      first.kill('SIGSTOP')
       const task = async () => (await second.call('GET', `/v1/replays/${id}`)).json
+      const pace = { eventsPerSecond: expect.any(Number), underWay: expect.any(Number) }
+      expect(await task()).toMatchObject({ ...pace, etaMs: expect.any(Number) })
+      first.kill('SIGSTOP')
       await vi.waitFor(async () => expect((await task()).state).toBe('done'), PATIENT)
       first.kill('SIGCONT')
       const said = (msg: string) => first.log.some((entry) => entry.msg === msg)

@@ -16,7 +16,8 @@ import { lane, wholeNumber } from '../option-values.ts'
 import { readPatchOption } from '../replay/patch-option.ts'
 import * as replays from '../replay/replays.ts'
 import { countsText, planLines, progressLine, taskLines } from '../replay/show.ts'
-import { listTasks, type ReplayOptions, type ReplayTask, readTask } from '../replay/task.ts'
+import { listTasks, type ReplayOptions, type ReplayTask } from '../replay/task.ts'
+import { ofTask, statusCommand } from './replay-status.ts'
 
 interface ReplayArguments extends FilterArguments {
   readonly lane: Lane
@@ -108,7 +109,10 @@ function resumeCommand(): Command {
     .option('--json', 'as one JSON object')
     .addHelpText(
       'after',
-      helpTail(['pelton replay resume 20260131T120000-1f2e3d'], { ok: 'done', failed: RUN_FAILED }),
+      helpTail(['pelton replay resume 20260131T120000-1f2e3d'], {
+        ok: 'done',
+        failed: `there is no such replay, or ${RUN_FAILED}`,
+      }),
     )
     .action((id: string, options: Partial<ReplayArguments>) =>
       runCommand((run) => resume(run, id, options), PAUSING),
@@ -128,27 +132,6 @@ function haltCommand(name: 'pause' | 'cancel', state: 'paused' | 'cancelled'): C
     )
     .action((id: string, options: { readonly by?: string }) =>
       runCommand((run) => halt(run, id, state, options)),
-    )
-}
-
-function statusCommand(): Command {
-  return new Command('status')
-    .summary('show a replay: state, counts, what happened to it')
-    .argument('<task>', 'as `replay list` shows it')
-    .option('--json', 'as one JSON object')
-    .addHelpText(
-      'after',
-      helpTail(['pelton replay status 20260131T120000-1f2e3d'], { failed: 'there is no such replay' }),
-    )
-    .action((id: string, options: { readonly json?: boolean }) =>
-      runCommand((run) =>
-        withStore(run, async ({ keyValue }) => {
-          const { value } = await readTask(keyValue, id)
-          if (options.json === true) run.terminal.json(value)
-          else for (const line of taskLines(value)) run.terminal.print(line)
-          return EXIT_CODES.ok
-        }),
-      ),
     )
 }
 
@@ -208,7 +191,7 @@ function chosen(given: ReplayArguments): DeadLetterFilter {
 
 async function resume(run: CommandRun, id: string, given: Partial<ReplayArguments>): Promise<number> {
   const { rate, maxFailureShare, by, json } = given
-  return withStore(run, async (store) => {
+  return ofTask(run, async (store) => {
     const change = {
       ...(rate !== undefined && { rate }),
       ...(maxFailureShare !== undefined && { maxFailureShare }),
@@ -224,7 +207,7 @@ async function halt(
   state: 'paused' | 'cancelled',
   { by }: { readonly by?: string },
 ): Promise<number> {
-  return withStore(run, async (store) => {
+  return ofTask(run, async (store) => {
     const task = await replays.halt(store, id, state, replayRun(run, by))
     for (const line of taskLines(task)) run.terminal.print(line)
     return task.state === state ? EXIT_CODES.ok : EXIT_CODES.failed

@@ -1,8 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import { problemOf, sendProblem } from '../../../shared/runtime/http.ts'
-import { PeltonError } from '../../../shared/sdk/errors.ts'
 import { plan } from '../replay/replays.ts'
-import { listTasks, type ReplayTask, readTask } from '../replay/task.ts'
+import { isNoSuchTask, listTasks, type ReplayTask, readTask } from '../replay/task.ts'
 import { operatorOf } from './guard.ts'
 import {
   nothing,
@@ -62,11 +61,11 @@ function addActs(app: FastifyInstance, parts: PartsOf): void {
   })
 }
 
-/** A task as it is kept; one that runs here with what it has done since it was last written. */
+/** A task as it is kept, wherever it runs; one that runs here with what it has done since it was last written. */
 function shown({ replays }: ApiParts, task: ReplayTask) {
-  const { runner: _runner, counted: _counted, ...rest } = task
+  const { runner: _runner, counted: _counted, pace, ...rest } = task
   const live = replays.running.find((progress) => progress.task.id === task.id)
-  if (live === undefined) return rest
+  if (live === undefined) return { ...rest, ...pace }
   const { inFlight, rate, etaMs } = live
   return {
     ...rest,
@@ -80,9 +79,8 @@ function shown({ replays }: ApiParts, task: ReplayTask) {
 /** A task that is not there is no mistake in the request: 404 says so. */
 export function answerMissingTask(app: FastifyInstance): void {
   app.setErrorHandler((error, _request, reply) => {
-    const isMissing =
-      error instanceof PeltonError && error.code === 'invalid-argument' && error.details.field === 'task'
-    if (isMissing) return sendProblem(reply, { ...problemOf(error), title: 'not found', status: 404 })
+    if (isNoSuchTask(error))
+      return sendProblem(reply, { ...problemOf(error), title: 'not found', status: 404 })
     throw error // the service answers everything else
   })
 }

@@ -6,7 +6,14 @@ import { inParallel } from '../dead-letters/parallel.ts'
 import type { Holds, TakenHold } from './holds.ts'
 import type { KeyValue } from './key-value.ts'
 import { endedOf } from './left-holds.ts'
-import { type KeptTask, keepTask, type ReplayCounts, type ReplayTask, readTask } from './task.ts'
+import {
+  type KeptTask,
+  keepTask,
+  type ReplayCounts,
+  type ReplayTask,
+  readTask,
+  type TaskPace,
+} from './task.ts'
 
 export interface BooksDeps {
   readonly connection: NatsConnection
@@ -44,6 +51,7 @@ export class Books {
   #isAbandoned = false
   #writtenAt = performance.now()
   #ticker: NodeJS.Timeout | undefined
+  #pace: (() => TaskPace) | undefined
 
   /** @param onTrouble told that the account cannot be kept: the task is somebody else's now, or the broker is gone */
   constructor(deps: BooksDeps, kept: KeptTask, onTrouble: (trouble: unknown) => void) {
@@ -62,8 +70,13 @@ export class Books {
     return withEnds(this.task.counts, this.#ended, this.#skipped)
   }
 
-  /** Begins to write by itself, one write after the other, until it is closed or abandoned, or a write fails. */
-  open(): void {
+  /**
+   * Begins to write by itself, one write after the other, until it is closed or abandoned, or a write fails.
+   *
+   * @param pace how the run goes, written down with everything else
+   */
+  open(pace: () => TaskPace): void {
+    this.#pace = pace
     this.#ticker = setInterval(() => {
       const isDue = this.#ended.length > 0 || performance.now() - this.#writtenAt >= SIGN_MS
       if (!isDue || this.#isFlushing) return
@@ -124,6 +137,7 @@ export class Books {
     await this.#change((task) => ({
       ...task,
       updatedAt: this.#deps.now().toISOString(),
+      ...(this.#pace !== undefined && { pace: this.#pace() }),
       counts: withEnds(task.counts, batch, this.#skipped),
       counted: batch.length === 0 ? task.counted : batch.map(({ taken }) => taken.token),
     }))

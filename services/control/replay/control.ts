@@ -76,7 +76,7 @@ export async function takeTask(
   const { state } = present.value
   if (isOver(present.value)) throw over(present.value)
   if (state === 'running' && (await isAlive(keyValue, present))) throw busy(id)
-  const { wish: _old, halted: _before, ...task } = present.value
+  const { wish: _wish, halted: _halted, pace: _pace, ...task } = present.value
   const taken: ReplayTask = {
     ...task,
     state: 'running',

@@ -11,7 +11,7 @@ import { letGo } from './left-holds.ts'
 import { createPace, createWatch } from './pace.ts'
 import { whySkipped } from './plan.ts'
 import { Sender } from './sender.ts'
-import { ended, isOver, type KeptTask, type ReplayTask, withEvent } from './task.ts'
+import { ended, isOver, type KeptTask, type ReplayTask, type TaskPace, withEvent } from './task.ts'
 import { findOnTheirWay, readRegister } from './traces.ts'
 
 export interface ReplayProgress {
@@ -105,7 +105,7 @@ class ReplayRun {
     const features = await streamInfo(this.#deps.connection, STREAMS.features)
     this.#sender.begin(features?.state.last_seq ?? 0)
     const left = await this.#releaseCounted()
-    this.#books.open()
+    this.#books.open(() => this.#pace())
     await this.#adopt(left)
     await this.#sendRest()
     await Promise.all(this.#sending)
@@ -228,7 +228,7 @@ class ReplayRun {
     const under = this.#inFlight.all()
     const waiting = under.length === 0 ? '' : `; ${under.length} still without an outcome`
     const task = await this.#books.close((present) => {
-      const { wish: _obeyed, ...rest } = present
+      const { wish: _obeyed, pace: _pace, ...rest } = present
       const halt = wishedHalt(present) ?? this.#halt // a wish that came last counts as well
       const state = halt?.state ?? 'done'
       const note = `${halt?.note ?? 'every dead letter of the filter was handled'}${waiting}`
@@ -279,11 +279,17 @@ class ReplayRun {
   #tell(): void {
     this.#obeyWish()
     const { task, counts } = this.#books
+    const { underWay, eventsPerSecond, etaMs } = this.#pace()
+    this.#deps.onProgress({ task: { ...task, counts }, inFlight: underWay, rate: eventsPerSecond, etaMs })
+  }
+
+  #pace(): TaskPace {
+    const { task, counts } = this.#books
     const done = ended(counts)
     const seconds = (performance.now() - this.#startedAt) / 1_000
-    const rate = (done - this.#endedBefore) / seconds
+    const eventsPerSecond = (done - this.#endedBefore) / seconds
     const left = Math.max(0, Math.min(task.total, task.options.cap ?? task.total) - done)
-    const etaMs = rate > 0 ? (left / rate) * 1_000 : undefined
-    this.#deps.onProgress({ task: { ...task, counts }, inFlight: this.#inFlight.size, rate, etaMs })
+    const eta = eventsPerSecond > 0 ? { etaMs: (left / eventsPerSecond) * 1_000 } : {}
+    return { eventsPerSecond, underWay: this.#inFlight.size, ...eta }
   }
 }

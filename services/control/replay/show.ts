@@ -1,7 +1,7 @@
 import { showCount, showDuration } from '../quantities.ts'
 import type { ReplayPlan } from './plan.ts'
 import type { ReplayProgress } from './runner.ts'
-import { ended, type ReplayCounts, type ReplayOptions, type ReplayTask } from './task.ts'
+import { ended, type ReplayCounts, type ReplayOptions, type ReplayTask, type TaskPace } from './task.ts'
 
 /** What a replay would do, for people. */
 export function planLines(
@@ -43,10 +43,25 @@ function patchLines({ patch }: ReplayPlan): string[] {
 }
 
 export function progressLine({ task, inFlight, rate, etaMs }: ReplayProgress): string {
-  const { counts, total, options } = task
+  const pace = { eventsPerSecond: rate, underWay: inFlight, ...(etaMs !== undefined && { etaMs }) }
+  return `${doneText(task)}; ${paceText(pace)}`
+}
+
+/** One line about a task as it is kept. */
+export function followLine(task: ReplayTask): string {
+  const { state, note, pace } = task
+  if (pace !== undefined) return `${doneText(task)}; ${paceText(pace)}`
+  return `${doneText(task)}; ${state}${note === '' ? '' : `: ${note}`}`
+}
+
+function doneText({ counts, total, options }: ReplayTask): string {
   const goal = Math.min(total, options.cap ?? total)
+  return `${showCount(ended(counts))} of ${showCount(goal)}: ${countsText(counts)}`
+}
+
+function paceText({ eventsPerSecond, underWay, etaMs }: TaskPace): string {
   const eta = etaMs === undefined ? '' : `, ${showDuration(etaMs)} left`
-  return `${showCount(ended(counts))} of ${showCount(goal)}: ${countsText(counts)}; ${inFlight} under way, ${showCount(rate)}/s${eta}`
+  return `${underWay} under way, ${showCount(eventsPerSecond)}/s${eta}`
 }
 
 export function countsText({ predicted, failed, superseded, skipped }: ReplayCounts): string {
@@ -59,7 +74,7 @@ export function countsText({ predicted, failed, superseded, skipped }: ReplayCou
 
 /** A task, whole, for people. */
 export function taskLines(task: ReplayTask): string[] {
-  const { id, state, note, by, filter, options, total, counts, createdAt, updatedAt, events } = task
+  const { id, state, note, by, filter, options, total, counts, createdAt, updatedAt, events, pace } = task
   const limit = options.cap === undefined ? '' : `, at most ${options.cap}`
   return [
     `${id}  ${state}${note === '' ? '' : `: ${note}`}`,
@@ -68,6 +83,7 @@ export function taskLines(task: ReplayTask): string[] {
     ...(options.patch === undefined ? [] : [`  patch     ${options.patch}`]),
     `  pace      ${options.rate}/s after ${options.rampSeconds} s, lane ${options.lane}, ${options.inFlight} under way at most${limit}`,
     `  outcomes  ${showCount(ended(counts))} of ${showCount(total)}: ${countsText(counts)}`,
+    ...(pace === undefined ? [] : [`  now       ${paceText(pace)}`]),
     ...Object.entries(counts.skipped).map(
       ([why, count]) => `            ${showCount(count)} left alone: ${why}`,
     ),

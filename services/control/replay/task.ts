@@ -50,6 +50,15 @@ export interface ReplayCounts {
   readonly skipped: Readonly<Record<string, number>>
 }
 
+/** How a run goes, as of its last sign. */
+export interface TaskPace {
+  /** Outcomes a second in this run. */
+  readonly eventsPerSecond: number
+  readonly underWay: number
+  /** Milliseconds until the end at this rate; undefined before there is a rate. */
+  readonly etaMs?: number
+}
+
 export interface ReplayTask {
   readonly id: string
   readonly state: ReplayState
@@ -67,6 +76,8 @@ export interface ReplayTask {
   readonly updatedAt: string
   /** The process that runs it: a new one for each run. */
   readonly runner: string
+  /** Undefined while nobody runs it. */
+  readonly pace?: TaskPace
   /** Why its last run ended early; undefined while it runs, and for one that is done. */
   readonly halted?: HaltCause
   /** Asked of the process that runs it. */
@@ -107,6 +118,13 @@ export async function readTask(keyValue: KeyValue, id: string): Promise<KeptTask
   if (task !== undefined) return task
   const details = { field: 'task', value: id, remedy: 'Take one of `pelton replay list`.' }
   throw new PeltonError('invalid-argument', 'there is no such replay', details)
+}
+
+/** Whether an error says that there is no such task: no mistake in what was asked, but an answer. */
+export function isNoSuchTask(thrown: unknown): thrown is PeltonError {
+  return (
+    thrown instanceof PeltonError && thrown.code === 'invalid-argument' && thrown.details.field === 'task'
+  )
 }
 
 /** @returns the task as it is kept now, or `undefined` when somebody else changed it in between */

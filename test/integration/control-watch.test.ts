@@ -371,13 +371,27 @@ describe('the watch', () => {
     expect(sent.kind).toBe('stored')
     await vi.waitFor(async () => expect((await readOutcomes(connection)).predictions.size).toBe(1), SECOND)
     expect(deadLetters.size).toBe(1)
+    // Another payload of the same id, predicted once the notice of the first had expired, is no answer to the first.
+    const other = await publish('other', [EXPIRED])
+    await vi.waitFor(async () => expect((await readOutcomes(connection)).deadLetters.size).toBe(2), SECOND)
+    const notice = (await readOutcomes(connection)).failures.get(other)
+    await requestApi(connection, `STREAM.MSG.DELETE.${STREAMS.results}`, { seq: notice?.sequence })
+    await window.publish({
+      subject: subjects.feature({ pool: 'default', model: 'flight-delay', lane: 'normal' }),
+      headers: [
+        [HEADERS.id, 'other'],
+        [HEADERS.source, 'test'],
+      ],
+      body: Buffer.from(FEATURES.replace(/}$/, ' }')),
+    })
+    await vi.waitFor(async () => expect((await readOutcomes(connection)).predictions.size).toBe(2), SECOND)
     const process = await control({ PELTON_CONTROL_NAME: 'the-watch' })
     await vi.waitFor(async () => {
       expect((await watched(process)).acts).toEqual([
         expect.objectContaining({ what: 'superseded-removed', by: 'the-watch', count: 1 }),
       ])
     }, SECOND)
-    expect((await readOutcomes(connection)).deadLetters.size).toBe(0)
+    expect([...(await readOutcomes(connection)).deadLetters.keys()]).toEqual([other])
     const records = (await readStream(connection, STREAMS.ledger)).map((one) => decodeLedgerRecord(one.body))
     const replayed = records.filter(({ by }) => by === 'the-watch').flatMap(({ entries }) => entries)
     expect(replayed).toEqual([expect.objectContaining({ outcome: 'replayed', token })])

@@ -12,6 +12,8 @@ export interface RegisterState {
   readonly kind: 'empty' | 'notice' | 'prediction'
   /** 0 when it is empty. */
   readonly sequence: number
+  /** Of the payload that was answered: its own, and that of the original where an operator had edited it. */
+  readonly digests: readonly string[]
 }
 
 export async function readRegister(
@@ -22,9 +24,16 @@ export async function readRegister(
   const copy = await patiently(() =>
     lastOfSubject(connection, STREAMS.results, subjects.result(model, token)),
   )
-  if (copy === undefined) return { kind: 'empty', sequence: 0 }
-  const outcome = readHeader(parseHeaderBlock(copy.headerBlock), HEADERS.outcome)
-  return { kind: outcome === 'dead-letter' ? 'notice' : 'prediction', sequence: copy.sequence }
+  if (copy === undefined) return { kind: 'empty', sequence: 0, digests: [] }
+  const headers = parseHeaderBlock(copy.headerBlock)
+  const kind = readHeader(headers, HEADERS.outcome) === 'dead-letter' ? 'notice' : 'prediction'
+  return { kind, sequence: copy.sequence, digests: digestsIn(headers) }
+}
+
+/** Digests that a result or dead letter tells of its event's payload. */
+export function digestsIn(headers: Headers): string[] {
+  const told = [HEADERS.inputDigest, HEADERS.originalDigest].map((name) => readHeader(headers, name))
+  return told.filter((digest) => digest !== undefined)
 }
 
 interface Sent {

@@ -120,6 +120,7 @@ describe('a stream at its limit', () => {
     })
     await stage.feed.run('at once')
     stage.faultEnded()
+    await stage.drained()
     const findings = await stage.conclude({ note: toldOf(stage) })
     expect(stage.feed.refusals.get('stream-full')).toBeGreaterThan(0)
     expect(findings.predictions).toBe(EVENTS)

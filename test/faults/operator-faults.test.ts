@@ -140,7 +140,10 @@ describe('an operator', () => {
     }
     stage.faultEnded()
     expect(await replay.ended, replay.err()).toBe(0)
-    expect(JSON.parse(replay.out())).toMatchObject({ state: 'done', counts: { predicted: letters } })
+    expect(JSON.parse(replay.out()), replay.out()).toMatchObject({
+      state: 'done',
+      counts: { predicted: letters },
+    })
     await live
     await stage.conclude({ isReplayed: (id) => late.has(id), note: `${kills} kills of the replay` })
     expect(await storedIn(stage, STREAMS.features)).toBe(2 * letters + LIVE)

@@ -9,6 +9,7 @@ import {
   readHeader,
 } from '../../shared/sdk/contract/headers.ts'
 import { COPY_HEADROOM_BYTES, REPLAY_HEADROOM_BYTES, STREAMS } from '../../shared/sdk/contract/topology.ts'
+import { requestApi } from '../../shared/sdk/jetstream/api.ts'
 import { readOutcomes } from '../kit/outcomes.ts'
 import { runCli, startCli } from './cli-process.ts'
 import { BAD, FAST, GOOD, MODEL, openReplayStage, PATIENT, type ReplayStage, taskOf } from './replay-stage.ts'
@@ -108,6 +109,20 @@ describe('a dead letter', () => {
     const letter = deadLetters.get(token)
     expect(letter?.sequence).toBe(2)
     expect(readHeader(letter?.headers ?? new Map(), HEADERS.replayedLetter)).toBe('1')
+  })
+
+  test('is left alone where another payload of its id was predicted since its notice expired', async () => {
+    await stage.startWorker()
+    const [token = ''] = await stage.deadLetters([BAD])
+    await requestApi(stage.connection, `STREAM.PURGE.${STREAMS.results}`)
+    expect(await stage.publish('event-0', GOOD, [])).toBe(token)
+    await vi.waitFor(
+      async () => expect((await readOutcomes(stage.connection)).predictions.has(token)).toBe(true),
+      PATIENT,
+    )
+    const { json, err } = await runCli(['replay', 'start', '--all', '--json', ...FAST], { env: stage.env })
+    expect(Object.keys(json()[0].counts.skipped), err).toEqual([expect.stringContaining('another payload')])
+    expect(await stage.countIn(STREAMS.deadLetters)).toBe(1)
   })
 
   test('of an event as large as any may be is replayed', async () => {

@@ -16,8 +16,8 @@ import { lane, wholeNumber } from '../option-values.ts'
 import { readPatchOption } from '../replay/patch-option.ts'
 import * as replays from '../replay/replays.ts'
 import { countsText, planLines, progressLine, taskLines } from '../replay/show.ts'
+import { ofTask, statusCommand } from '../replay/status-command.ts'
 import { listTasks, type ReplayOptions, type ReplayTask } from '../replay/task.ts'
-import { ofTask, statusCommand } from './replay-status.ts'
 
 interface ReplayArguments extends FilterArguments {
   readonly lane: Lane

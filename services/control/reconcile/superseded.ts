@@ -6,7 +6,7 @@ import { inParallel } from '../dead-letters/parallel.ts'
 import type { OpsStore } from '../dead-letters/store.ts'
 import type { TakenHold } from '../replay/holds.ts'
 import { originOf } from '../replay/message.ts'
-import { digestsIn, readRegister } from '../replay/traces.ts'
+import { isAnswered, readRegister } from '../replay/traces.ts'
 
 /** The task its holds belong to: those of a watch that was killed, or failed in between, are found by it. */
 const HOLDER = 'watch-superseded'
@@ -35,17 +35,11 @@ export async function scanSuperseded(
   }
 }
 
-/**
- * Whether this very payload was answered, or an edit of it. Once its failure notice has expired, another payload of the
- * same id can be predicted: that is no answer to this one.
- */
 async function isPredicted(
   connection: NatsConnection,
   { model, token, headers }: Pick<DeadLetterEntry, 'model' | 'token' | 'headers'>,
 ): Promise<boolean> {
-  const { kind, digests } = await readRegister(connection, model, token)
-  const own = digestsIn(headers)
-  return kind === 'prediction' && (own.length === 0 || own.some((digest) => digests.includes(digest)))
+  return isAnswered(await readRegister(connection, model, token), headers)
 }
 
 /**

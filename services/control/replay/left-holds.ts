@@ -1,10 +1,12 @@
+import { findDeadLetter } from '../dead-letters/browse.ts'
 import { type Ended, recordEnded, removeDeadLetter } from '../dead-letters/ledger.ts'
 import { inParallel } from '../dead-letters/parallel.ts'
+import { patiently } from '../dead-letters/patience.ts'
 import type { OpsStore } from '../dead-letters/store.ts'
 import type { Place, TakenHold } from './holds.ts'
 import { parseOrigin } from './message.ts'
 import { isOver, type ReplayTask, taskKey } from './task.ts'
-import { isOnItsWay, readRegister } from './traces.ts'
+import { isAnswered, isOnItsWay, readRegister } from './traces.ts'
 
 /** Looked at in one go at most. */
 const MOST_AT_ONCE = 1_000
@@ -27,8 +29,11 @@ export async function letGo(
 ): Promise<boolean> {
   const { token, hold } = taken
   const { sent, by, sequence } = hold
+  const letter = await patiently(() => findDeadLetter(connection, { sequence }))
   const isPredicted = async (): Promise<boolean> =>
-    sent !== undefined && (await readRegister(connection, sent.model, token)).kind === 'prediction'
+    letter !== undefined &&
+    sent !== undefined &&
+    isAnswered(await readRegister(connection, sent.model, token), letter.headers)
   if (!(await isPredicted())) {
     if (sent !== undefined && (await isOnItsWay(connection, by.id, { token, sent }, place))) return false
     if (!(await isPredicted())) {

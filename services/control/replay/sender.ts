@@ -14,7 +14,7 @@ import { type Patch, readPatch } from './json-patch.ts'
 import { isSameEvent, originOf, parseOrigin, replayMessage, slimmed } from './message.ts'
 import { forgetStarts } from './starts.ts'
 import type { ReplayTask } from './task.ts'
-import { findOnTheirWay, readRegister } from './traces.ts'
+import { findOnTheirWay, isAnswered, readRegister } from './traces.ts'
 
 interface SenderParts {
   readonly task: ReplayTask
@@ -29,6 +29,9 @@ const FULL_PAUSE_MS = 1_000
 
 const OTHER_EVENT =
   'its id or source cannot be read from its headers or its patched payload: it would be another event'
+
+/** Its register is taken: no outcome of it could be stored. */
+const OTHER_PAYLOAD = 'another payload of its id has a prediction by now'
 
 /** Sends dead letters again, each at most once: it is taken before it is sent, and what became of a publish is found out. */
 export class Sender {
@@ -58,6 +61,11 @@ export class Sender {
     if (found === undefined) return false
     const { model, token, sequence } = entry
     const register = await readRegister(connection, model, token)
+    const hasAnswer = isAnswered(register, entry.headers)
+    if (register.kind === 'prediction' && !hasAnswer) {
+      books.skip(OTHER_PAYLOAD)
+      return false
+    }
     const sent: SentReplay = {
       model,
       pool: found.pool,
@@ -75,7 +83,7 @@ export class Sender {
       if (id !== task.id) books.skip(`held by ${kind} ${id} of ${who}${onItsWay}`)
       return false
     }
-    return this.sendHeld(taken, register.kind === 'prediction')
+    return this.sendHeld(taken, hasAnswer)
   }
 
   /**

@@ -30,8 +30,19 @@ export async function readRegister(
   return { kind, sequence: copy.sequence, digests: digestsIn(headers) }
 }
 
+/**
+ * Whether a register answers this very payload, or an edit of it. Once its failure notice has expired, another payload of
+ * the same id can be predicted: that is no answer to a dead letter.
+ *
+ * @param headers of the dead letter
+ */
+export function isAnswered({ kind, digests }: RegisterState, headers: Headers): boolean {
+  const own = digestsIn(headers)
+  return kind === 'prediction' && (own.length === 0 || own.some((digest) => digests.includes(digest)))
+}
+
 /** Digests that a result or dead letter tells of its event's payload. */
-export function digestsIn(headers: Headers): string[] {
+function digestsIn(headers: Headers): string[] {
   const told = [HEADERS.inputDigest, HEADERS.originalDigest].map((name) => readHeader(headers, name))
   return told.filter((digest) => digest !== undefined)
 }

@@ -3,9 +3,9 @@ import { EXIT_CODES } from '../../../shared/runtime/lifecycle.ts'
 import { type CommandRun, helpTail, pause, runCommand } from '../command-run.ts'
 import type { OpsStore } from '../dead-letters/store.ts'
 import { withStore } from '../dead-letters/with-store.ts'
-import { SILENCE_MS } from '../replay/control.ts'
-import { followLine, taskLines } from '../replay/show.ts'
-import { isNoSuchTask, isOver, type KeptTask, readTask } from '../replay/task.ts'
+import { SILENCE_MS } from './control.ts'
+import { followLine, taskLines } from './show.ts'
+import { isNoSuchTask, isOver, type KeptTask, readTask } from './task.ts'
 
 interface StatusArguments {
   readonly json?: boolean

@@ -5,8 +5,15 @@ const setupFiles = ['test/kit/property-seed.ts']
 /** How often a failed test is run once more: CI asks for one, and lists what needed it. */
 const retry = Number(process.env.PELTON_TEST_RETRY ?? 0)
 
+/**
+ * Files at the same time. Most of a test's time is waiting: for an election, a redelivery, a process that starts. Two cores
+ * are idle half the time with three files at once, and tests are held to no time.
+ */
+const maxWorkers = Number(process.env.PELTON_TEST_WORKERS ?? 3)
+
 export default defineConfig({
   test: {
+    maxWorkers,
     reporters: ['default', './test/kit/closing-reporter.ts'],
     projects: [
       {

@@ -87,7 +87,12 @@ describe('suspects', () => {
     const tokens: string[] = []
     for (let index = 0; index < 50; index++)
       tokens.push(await publish('identity-fp32', `good-${index}`, index))
-    const poison = await publish('identity-fp32', 'poison', 7, 2) // a suspect from its first delivery
+    // It runs for longer than anything takes to kill its worker, and may.
+    await writeFile(
+      join(folder.path, MODEL, 'manifest.yaml'),
+      'limits:\n  timeoutMs: 600000\nretries:\n  maxAttempts: 3\n',
+    )
+    const poison = await publish(MODEL, 'poison', 1e18, 2) // a suspect from its first delivery
     // Stands for native code that crashes on this event: the worker is killed each time it is about to run it.
     let runs = 0
     connection.subscribe(subjects.startMark(poison), {

@@ -49,6 +49,10 @@ export interface Outcomes {
 }
 
 export async function readOutcomes(connection: NatsConnection): Promise<Outcomes> {
+  // First: what waits no more by now has left its outcome and its record.
+  const waiting = await Promise.all(
+    [STREAMS.features, STREAMS.retries].map((name) => streamInfo(connection, name)),
+  )
   const results = await readStream(connection, STREAMS.results)
   const ofKind = (kind: string): Map<string, StoredRecord> =>
     byToken(results.filter(({ headers }) => readHeader(headers, HEADERS.outcome) === kind))
@@ -59,9 +63,6 @@ export async function readOutcomes(connection: NatsConnection): Promise<Outcomes
     for (const { sequence, outcome } of record.entries)
       ledger.set(sequence, [...(ledger.get(sequence) ?? []), outcome])
   }
-  const waiting = await Promise.all(
-    [STREAMS.features, STREAMS.retries].map((name) => streamInfo(connection, name)),
-  )
   return {
     predictions: ofKind('prediction'),
     failures: ofKind('dead-letter'),

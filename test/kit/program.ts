@@ -8,8 +8,8 @@ export const COMPILED = 'PELTON_TEST_COMPILED'
 export type ProgramName = 'services/worker/main' | 'services/control/main' | 'services/control/cli'
 
 /** How a program of Pelton is started: `spawn(process.execPath, programArgs('services/worker/main'))`. */
-export function programArgs(name: ProgramName): string[] {
-  const folder = process.env[COMPILED]
+export function programArgs(name: ProgramName, isFromSource = false): string[] {
+  const folder = isFromSource ? undefined : process.env[COMPILED]
   if (folder !== undefined) return [join(folder, `${name}.js`)]
   const { url, execArgv } = siblingEntry(import.meta.url, `../../${name}`)
   return [...execArgv, fileURLToPath(url)]

@@ -20,11 +20,13 @@ export interface WorkerProcessOptions {
   readonly env?: NodeJS.ProcessEnv
   /** Limits of the process, as options of the shell's `ulimit`: `-n 64`. Default: those of this process. */
   readonly ulimit?: string
+  /** Run from source, also where the run has compiled it. @default false */
+  readonly isFromSource?: boolean
 }
 
 /** Starts a worker and waits until it says that it is ready. Rejects with its log when it ends before. */
 export async function startWorkerProcess(options: WorkerProcessOptions): Promise<WorkerProcess> {
-  const command = [process.execPath, ...programArgs('services/worker/main')]
+  const command = [process.execPath, ...programArgs('services/worker/main', options.isFromSource)]
   // The shell becomes the worker: same process id, same channel.
   const limited = ['sh', '-c', `ulimit ${options.ulimit} && exec "$@"`, 'sh', ...command]
   const [program = '', ...parameters] = options.ulimit === undefined ? command : limited

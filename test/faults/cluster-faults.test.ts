@@ -7,7 +7,13 @@ import { closeBareModels } from './kit/bare-model.ts'
 import { EVENTS, IS_FULL, openStage, type Stage } from './kit/stage.ts'
 
 const LANE = featureConsumer('default', 'normal').durable_name
-const GROUPS = [{ stream: STREAMS.features }, { stream: STREAMS.features, consumer: LANE }]
+/** What a worker needs to go on: events, their consumer, and the streams that take what it stores. Each elects by itself. */
+const GROUPS = [
+  { stream: STREAMS.features },
+  { stream: STREAMS.features, consumer: LANE },
+  { stream: STREAMS.results },
+  { stream: STREAMS.ledger },
+]
 /** Events come for longer than an election takes. */
 const PACE = { perSecond: EVENTS / (IS_FULL ? 40 : 10) }
 
@@ -131,8 +137,8 @@ describe('a cluster of three', () => {
 })
 
 /**
- * From the fault until the new leaders of the stream and of its consumer answer, and from there until that consumer
- * has handed out a message; as a node sees it that the fault does not touch. No bound is put on either: the first is
+ * From the fault until new leaders answer for all that a worker needs, and from there until the consumer has handed out a
+ * message (while RESULTS or LEDGER takes nothing, workers do not pull); as a node sees it that the fault does not touch. No bound is put on either: the first is
  * the broker's own time, and both depend on the machine.
  */
 async function measure(cluster: TestCluster, leader: ClusterNode, fault: Fault) {

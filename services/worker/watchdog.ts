@@ -1,6 +1,6 @@
+import type { InferenceThreads } from '../../shared/models/inference-threads.ts'
+import type { ServedModel } from '../../shared/models/repository.ts'
 import { PeltonError } from '../../shared/sdk/errors.ts'
-import type { InferenceThreads } from './models/inference-threads.ts'
-import type { ServedModel } from './models/repository.ts'
 import { DEFAULT_RETRIES, decideFailure } from './outcome.ts'
 import type { Prepared } from './prepare.ts'
 import type { Concluded } from './settlement.ts'

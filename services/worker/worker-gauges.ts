@@ -1,6 +1,6 @@
+import type { ServedModel } from '../../shared/models/repository.ts'
 import { openMeters } from '../../shared/runtime/meters.ts'
 import { STREAMS } from '../../shared/sdk/contract/topology.ts'
-import type { ServedModel } from './models/repository.ts'
 import type { Worker } from './worker.ts'
 import type { WorkerMetrics } from './worker-metrics.ts'
 

@@ -9,6 +9,7 @@ import {
   type Tracer,
   trace,
 } from '@opentelemetry/api'
+import type { ServedModel } from '../../shared/models/repository.ts'
 import {
   type Destination,
   errorTypeOf,
@@ -18,7 +19,6 @@ import {
 import { UNKNOWN_MODEL } from '../../shared/runtime/metrics.ts'
 import { sampledContext, writeTraceparent } from '../../shared/runtime/trace-context.ts'
 import { type Delivery, sharedBy, sourceOf } from './delivery.ts'
-import type { ServedModel } from './models/repository.ts'
 import type { Outcome } from './outcome.ts'
 import type { Stored } from './outcome-store.ts'
 import type { Prepared } from './prepare.ts'

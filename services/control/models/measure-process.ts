@@ -1,5 +1,5 @@
+import { openSession, type Session } from '../../../shared/models/session.ts'
 import { concatRows, type Tensor } from '../../../shared/sdk/contract/tensor.ts'
-import { openSession, type Session } from '../../worker/models/session.ts'
 import type { BatchTiming } from './knee.ts'
 import type { MeasureAnswer, Measurement, MeasureRequest } from './measure.ts'
 

@@ -1,6 +1,6 @@
+import type { ServedModel } from '../../../shared/models/repository.ts'
 import { decodeEventData } from '../../../shared/sdk/contract/open-inference.ts'
 import { createTensorData, elementCount, type Tensor } from '../../../shared/sdk/contract/tensor.ts'
-import type { ServedModel } from '../../worker/models/repository.ts'
 
 /** An input to try a model with, and where it comes from. */
 export interface SampleInput {

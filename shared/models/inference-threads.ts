@@ -1,5 +1,5 @@
-import type { Tensor } from '../../../shared/sdk/contract/tensor.ts'
-import { PeltonError, showValue } from '../../../shared/sdk/errors.ts'
+import type { Tensor } from '../sdk/contract/tensor.ts'
+import { PeltonError, showValue } from '../sdk/errors.ts'
 import { disableRuntimeTelemetry } from './session.ts'
 import { createThreadCrew, type ThreadCrew } from './thread-crew.ts'
 import type { ThreadHandle } from './thread-handle.ts'

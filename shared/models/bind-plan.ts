@@ -1,4 +1,4 @@
-import { PeltonError, showValue } from '../../../shared/sdk/errors.ts'
+import { PeltonError, showValue } from '../sdk/errors.ts'
 import type { InputMapping } from './feature-mapping.ts'
 import type { Manifest } from './manifest.ts'
 import { nearestName } from './nearest-name.ts'

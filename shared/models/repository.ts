@@ -1,6 +1,6 @@
 import { readdir, readFile, realpath } from 'node:fs/promises'
 import { join } from 'node:path'
-import { PeltonError, showValue, toPeltonError } from '../../../shared/sdk/errors.ts'
+import { PeltonError, showValue, toPeltonError } from '../sdk/errors.ts'
 import { type Binder, createBinder } from './bind.ts'
 import { createInspector, type Inspector, type InspectorOptions } from './inspect.ts'
 import {

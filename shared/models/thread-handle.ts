@@ -1,7 +1,7 @@
 import { Worker } from 'node:worker_threads'
-import { siblingThreadEntry } from '../../../shared/runtime/source-entry.ts'
-import type { Tensor } from '../../../shared/sdk/contract/tensor.ts'
-import { PeltonError } from '../../../shared/sdk/errors.ts'
+import { siblingThreadEntry } from '../runtime/source-entry.ts'
+import type { Tensor } from '../sdk/contract/tensor.ts'
+import { PeltonError } from '../sdk/errors.ts'
 import {
   type FromThread,
   fromErrorMessage,

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import fc from 'fast-check'
 import { afterAll, describe, expect, it } from 'vitest'
-import { PeltonError } from '../../../shared/sdk/errors.ts'
+import { PeltonError } from '../sdk/errors.ts'
 import { type OnnxFile, readOnnxFile } from './onnx-file.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'pelton-onnx-file-'))

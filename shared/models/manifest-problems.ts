@@ -1,4 +1,4 @@
-import { PeltonError, showValue } from '../../../shared/sdk/errors.ts'
+import { PeltonError, showValue } from '../sdk/errors.ts'
 import { nearestName } from './nearest-name.ts'
 
 /** Something wrong in a manifest. */

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
 import { lstat, realpath, stat } from 'node:fs/promises'
 import { relative, sep } from 'node:path'
-import { PeltonError } from '../../../shared/sdk/errors.ts'
+import { PeltonError } from '../sdk/errors.ts'
 
 /** SHA-256 (hex) and size of a file, read once from start to end. */
 export async function readDigest(path: string): Promise<{ digest: string; sizeBytes: number }> {

@@ -1,5 +1,5 @@
 import { parseDocument } from 'yaml'
-import { PeltonError, showValue } from '../../../shared/sdk/errors.ts'
+import { PeltonError, showValue } from '../sdk/errors.ts'
 
 /** Longer manifests are refused unread. */
 const MAX_CHARACTERS = 1_048_576

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { PeltonError } from '../../../shared/sdk/errors.ts'
+import { PeltonError } from '../sdk/errors.ts'
 import { completeManifest, type ManifestSource, mergeManifests, parseManifest } from './manifest.ts'
 import type { Signature } from './signature.ts'
 

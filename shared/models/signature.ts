@@ -1,5 +1,5 @@
-import { type Datatype, isDatatype } from '../../../shared/sdk/contract/tensor.ts'
-import { PeltonError, showValue } from '../../../shared/sdk/errors.ts'
+import { type Datatype, isDatatype } from '../sdk/contract/tensor.ts'
+import { PeltonError, showValue } from '../sdk/errors.ts'
 
 /** One input or output as its model declares it. */
 export interface TensorSpec {

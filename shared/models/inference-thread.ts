@@ -1,5 +1,5 @@
 import { parentPort, workerData } from 'node:worker_threads'
-import { PeltonError } from '../../../shared/sdk/errors.ts'
+import { PeltonError } from '../sdk/errors.ts'
 import { readDigest } from './model-file.ts'
 import { openSession } from './session.ts'
 import { createSessionCache, type OpenModel } from './session-cache.ts'

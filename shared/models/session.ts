@@ -1,7 +1,7 @@
 import { basename } from 'node:path'
 import type { InferenceSession, Tensor as RuntimeTensor } from 'onnxruntime-node'
-import type { Datatype, Tensor, TensorData } from '../../../shared/sdk/contract/tensor.ts'
-import { PeltonError, showValue } from '../../../shared/sdk/errors.ts'
+import type { Datatype, Tensor, TensorData } from '../sdk/contract/tensor.ts'
+import { PeltonError, showValue } from '../sdk/errors.ts'
 import type { Signature, TensorSpec } from './signature.ts'
 
 /** A model that is loaded in this thread. */

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { tensorOf } from '../../../test/kit/arbitrary-tensor.ts'
+import { tensorOf } from '../../test/kit/arbitrary-tensor.ts'
 import { packTensors } from './thread-messages.ts'
 
 describe('packing tensors', () => {

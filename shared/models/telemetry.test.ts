@@ -16,7 +16,7 @@ describe('runtime telemetry', () => {
   it('leaves no file in the home folder, neither from threads nor from the inspector', async () => {
     vi.stubEnv('HOME', home)
     vi.stubEnv('XDG_CACHE_HOME', undefined)
-    const path = fileURLToPath(new URL('../../../test/models/linear.onnx', import.meta.url))
+    const path = fileURLToPath(new URL('../../test/models/linear.onnx', import.meta.url))
     const threads = createInferenceThreads()
     await threads.load({ key: 'linear', path })
     await threads.close()

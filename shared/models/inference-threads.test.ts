@@ -1,6 +1,6 @@
 import { fileURLToPath } from 'node:url'
 import { afterAll, describe, expect, it } from 'vitest'
-import type { Datatype, Tensor, TensorData } from '../../../shared/sdk/contract/tensor.ts'
+import type { Datatype, Tensor, TensorData } from '../sdk/contract/tensor.ts'
 import { createInferenceThreads, type ModelFile } from './inference-threads.ts'
 
 const threads = createInferenceThreads({ threads: 2 })

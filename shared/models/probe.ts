@@ -1,4 +1,4 @@
-import { fromHalfBits, toHalfBits } from '../../../shared/sdk/contract/float16.ts'
+import { fromHalfBits, toHalfBits } from '../sdk/contract/float16.ts'
 import {
   concatRows,
   createTensorData,
@@ -7,8 +7,8 @@ import {
   rowsOf,
   sliceRows,
   type Tensor,
-} from '../../../shared/sdk/contract/tensor.ts'
-import { PeltonError } from '../../../shared/sdk/errors.ts'
+} from '../sdk/contract/tensor.ts'
+import { PeltonError } from '../sdk/errors.ts'
 import { hasDynamicRows, type Signature, type TensorSpec } from './signature.ts'
 
 /** Whether rows of different events may share a run of the model. */

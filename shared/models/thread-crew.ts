@@ -1,4 +1,4 @@
-import { PeltonError } from '../../../shared/sdk/errors.ts'
+import { PeltonError } from '../sdk/errors.ts'
 import { startThread, type ThreadHandle } from './thread-handle.ts'
 import type { SessionLimits } from './thread-messages.ts'
 

@@ -1,5 +1,5 @@
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs'
-import { PeltonError } from '../../../shared/sdk/errors.ts'
+import { PeltonError } from '../sdk/errors.ts'
 
 /** Random access to the bytes of a file, a window of it in memory at a time: models can be larger than memory. */
 export interface ByteSource {

@@ -4,7 +4,7 @@ import { createThreadCrew } from './thread-crew.ts'
 import { startThread } from './thread-handle.ts'
 import type { ThreadRequest } from './thread-messages.ts'
 
-const path = fileURLToPath(new URL('../../../test/models/linear.onnx', import.meta.url))
+const path = fileURLToPath(new URL('../../test/models/linear.onnx', import.meta.url))
 const load: ThreadRequest = { kind: 'load', model: { key: 'linear', path } }
 const nowMs = (): number => 0
 

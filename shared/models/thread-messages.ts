@@ -1,5 +1,5 @@
-import type { Tensor } from '../../../shared/sdk/contract/tensor.ts'
-import { type ErrorCode, PeltonError, toPeltonError } from '../../../shared/sdk/errors.ts'
+import type { Tensor } from '../sdk/contract/tensor.ts'
+import { type ErrorCode, PeltonError, toPeltonError } from '../sdk/errors.ts'
 
 /** A model file and the key its sessions are kept under: two files never share one. */
 export interface ModelFile {

@@ -1,4 +1,4 @@
-import { PeltonError, showValue } from '../../../shared/sdk/errors.ts'
+import { PeltonError, showValue } from '../sdk/errors.ts'
 import { createBinder } from './bind.ts'
 import { planBinding } from './bind-plan.ts'
 import { checkGolden } from './golden.ts'

@@ -1,10 +1,5 @@
-import {
-  type Datatype,
-  isCarriedText,
-  type Tensor,
-  type TensorData,
-} from '../../../shared/sdk/contract/tensor.ts'
-import { type PeltonError, showValue } from '../../../shared/sdk/errors.ts'
+import { type Datatype, isCarriedText, type Tensor, type TensorData } from '../sdk/contract/tensor.ts'
+import { type PeltonError, showValue } from '../sdk/errors.ts'
 import { type BindPlan, didYouMean, mismatch } from './bind-plan.ts'
 import type { TensorSpec } from './signature.ts'
 

@@ -1,4 +1,4 @@
-import { PeltonError } from '../../../shared/sdk/errors.ts'
+import { PeltonError } from '../sdk/errors.ts'
 import { type ByteSource, openByteSource } from './byte-source.ts'
 
 /**

@@ -10,7 +10,7 @@ import { startTelemetry, type Telemetry } from '../../shared/runtime/telemetry.t
 import { PeltonError } from '../../shared/sdk/errors.ts'
 import { openBrokerSide } from './broker-side.ts'
 import { readWorkerSettings, type WorkerSettings } from './config.ts'
-import { openWindow, type WorkerWindow } from './window.ts'
+import { openWindow, type WorkerWindow } from './outside.ts'
 import { Worker } from './worker.ts'
 
 /**

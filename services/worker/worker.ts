@@ -2,23 +2,23 @@ import type { Msg } from '@nats-io/transport-node'
 import type { Logger } from 'pino'
 import type { InferenceThreads } from '../../shared/models/inference-threads.ts'
 import type { ModelRepository, ServedModel } from '../../shared/models/repository.ts'
+import { Dispatcher } from './batch/dispatcher.ts'
 import type { BrokerSide } from './broker-side.ts'
-import { readDelivery } from './delivery.ts'
-import { Dispatcher } from './dispatcher.ts'
-import { HeldDeliveries } from './held.ts'
-import { Intake } from './intake.ts'
-import { Journal, type WorkerCounts } from './journal.ts'
-import { createObserver, type Observer, type ObserverOptions, type Steps } from './observer.ts'
-import { OutcomeStore } from './outcome-store.ts'
-import { PatientStorage } from './patient-storage.ts'
-import { predict } from './predict.ts'
-import { type Prepared, prepare } from './prepare.ts'
-import { RetryBudgets } from './retry-budget.ts'
-import { type Capacity, Room } from './room.ts'
-import type { Concluded } from './settlement.ts'
-import { StorageHealth } from './storage-health.ts'
-import { isSuspect, Suspects } from './suspects.ts'
-import { timedOut, watchRuns } from './watchdog.ts'
+import { predict } from './infer/predict.ts'
+import { timedOut, watchRuns } from './infer/watchdog.ts'
+import { readDelivery } from './intake/delivery.ts'
+import { HeldDeliveries } from './intake/held.ts'
+import { Intake } from './intake/intake.ts'
+import { type Capacity, Room, type WorkerLoad } from './intake/room.ts'
+import { Journal, type WorkerCounts } from './observe/journal.ts'
+import { createObserver, type Observer, type ObserverOptions, type Steps } from './observe/observer.ts'
+import { type Prepared, prepare } from './prepare/prepare.ts'
+import { isSuspect, Suspects } from './prepare/suspects.ts'
+import { OutcomeStore } from './settle/outcome-store.ts'
+import { PatientStorage } from './settle/patient-storage.ts'
+import { RetryBudgets } from './settle/retry-budget.ts'
+import type { Concluded } from './settle/settlement.ts'
+import { StorageHealth } from './settle/storage-health.ts'
 
 export interface WorkerDeps {
   readonly broker: BrokerSide
@@ -37,12 +37,6 @@ export interface WorkerOptions {
   readonly capacity: Capacity
   /** How long the first event of a batch waits for others, milliseconds. */
   readonly lingerMs: number
-}
-
-/** How full a worker is. */
-export interface WorkerLoad extends Capacity {
-  readonly events: number
-  readonly capacity: Capacity
 }
 
 /** Batches in flight per inference thread: one runs, one waits, so that a thread never idles for a hop. */

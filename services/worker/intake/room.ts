@@ -4,6 +4,12 @@ export interface Capacity {
   readonly bytes: number
 }
 
+/** How full a worker is. */
+export interface WorkerLoad extends Capacity {
+  readonly events: number
+  readonly capacity: Capacity
+}
+
 /**
  * Room for deliveries, in rows and bytes. An open pull is a promise that cannot be withdrawn, so what is promised
  * counts like what is held: memory stays flat whatever the backlog.

@@ -1,6 +1,6 @@
 import type { NatsConnection } from '@nats-io/transport-node'
-import { encodeHeaderBlock, HEADERS, type Headers, readHeader } from '../../shared/sdk/contract/headers.ts'
-import { encodeLedgerRecord, type LedgerRecord } from '../../shared/sdk/contract/ledger.ts'
+import { encodeHeaderBlock, HEADERS, type Headers, readHeader } from '../../../shared/sdk/contract/headers.ts'
+import { encodeLedgerRecord, type LedgerRecord } from '../../../shared/sdk/contract/ledger.ts'
 import {
   deadLetterMessage,
   type Failure,
@@ -10,12 +10,12 @@ import {
   predictionMessage,
   removalMarkSubject,
   retryMessage,
-} from '../../shared/sdk/contract/outcome.ts'
-import { isReplySubject, subjects } from '../../shared/sdk/contract/subjects.ts'
-import { STORES, STREAMS } from '../../shared/sdk/contract/topology.ts'
-import { isReason } from '../../shared/sdk/errors.ts'
-import { API_ERRORS, type PublishWindow } from '../../shared/sdk/jetstream/publish-window.ts'
-import { asStored, type Delivery, digestOf } from './delivery.ts'
+} from '../../../shared/sdk/contract/outcome.ts'
+import { isReplySubject, subjects } from '../../../shared/sdk/contract/subjects.ts'
+import { STORES, STREAMS } from '../../../shared/sdk/contract/topology.ts'
+import { isReason } from '../../../shared/sdk/errors.ts'
+import { API_ERRORS, type PublishWindow } from '../../../shared/sdk/jetstream/publish-window.ts'
+import { asStored, type Delivery, digestOf } from '../intake/delivery.ts'
 import type { Outcome } from './outcome.ts'
 import { isTooLarge, type PatientStorage, type StoredAnswer, tryAgain } from './patient-storage.ts'
 

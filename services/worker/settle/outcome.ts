@@ -1,5 +1,5 @@
-import type { Failure, PredictionFacts, Stage } from '../../shared/sdk/contract/outcome.ts'
-import { isReason, type PeltonError, REASONS } from '../../shared/sdk/errors.ts'
+import type { Failure, PredictionFacts, Stage } from '../../../shared/sdk/contract/outcome.ts'
+import { isReason, type PeltonError, REASONS } from '../../../shared/sdk/errors.ts'
 
 /** What is to become of a delivery. */
 export type Outcome =

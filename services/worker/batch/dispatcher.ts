@@ -1,5 +1,5 @@
+import type { Prepared } from '../prepare/prepare.ts'
 import { Batcher } from './batcher.ts'
-import type { Prepared } from './prepare.ts'
 
 export interface DispatcherOptions {
   /** Batches that may run at once. */

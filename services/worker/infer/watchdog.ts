@@ -1,9 +1,9 @@
-import type { InferenceThreads } from '../../shared/models/inference-threads.ts'
-import type { ServedModel } from '../../shared/models/repository.ts'
-import { PeltonError } from '../../shared/sdk/errors.ts'
-import { DEFAULT_RETRIES, decideFailure } from './outcome.ts'
-import type { Prepared } from './prepare.ts'
-import type { Concluded } from './settlement.ts'
+import type { InferenceThreads } from '../../../shared/models/inference-threads.ts'
+import type { ServedModel } from '../../../shared/models/repository.ts'
+import { PeltonError } from '../../../shared/sdk/errors.ts'
+import type { Prepared } from '../prepare/prepare.ts'
+import { DEFAULT_RETRIES, decideFailure } from '../settle/outcome.ts'
+import type { Concluded } from '../settle/settlement.ts'
 
 const CHECK_MS = 250
 

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { ERRORS, type ErrorCode, isReason, PeltonError, REASONS } from '../../shared/sdk/errors.ts'
+import { ERRORS, type ErrorCode, isReason, PeltonError, REASONS } from '../../../shared/sdk/errors.ts'
 import { DEFAULT_RETRIES, decideFailure } from './outcome.ts'
 
 const NOW = 1_700_000_000_000

@@ -9,20 +9,20 @@ import {
   type Tracer,
   trace,
 } from '@opentelemetry/api'
-import type { ServedModel } from '../../shared/models/repository.ts'
+import type { ServedModel } from '../../../shared/models/repository.ts'
 import {
   type Destination,
   errorTypeOf,
   eventAttributes,
   operationAttributes,
-} from '../../shared/runtime/messaging.ts'
-import { UNKNOWN_MODEL } from '../../shared/runtime/metrics.ts'
-import { sampledContext, writeTraceparent } from '../../shared/runtime/trace-context.ts'
-import { type Delivery, sharedBy, sourceOf } from './delivery.ts'
-import type { Outcome } from './outcome.ts'
-import type { Stored } from './outcome-store.ts'
-import type { Prepared } from './prepare.ts'
-import type { Concluded } from './settlement.ts'
+} from '../../../shared/runtime/messaging.ts'
+import { UNKNOWN_MODEL } from '../../../shared/runtime/metrics.ts'
+import { sampledContext, writeTraceparent } from '../../../shared/runtime/trace-context.ts'
+import { type Delivery, sharedBy, sourceOf } from '../intake/delivery.ts'
+import type { Prepared } from '../prepare/prepare.ts'
+import type { Outcome } from '../settle/outcome.ts'
+import type { Stored } from '../settle/outcome-store.ts'
+import type { Concluded } from '../settle/settlement.ts'
 import { rowsOf } from './worker-metrics.ts'
 
 /** The spans on the way of an event. Made only where traces are exported. */

@@ -1,13 +1,13 @@
 import type { NatsConnection } from '@nats-io/transport-node'
-import type { Headers } from '../../shared/sdk/contract/headers.ts'
-import type { OutgoingMessage } from '../../shared/sdk/contract/outcome.ts'
-import { lastOfSubject, type StoredCopy } from '../../shared/sdk/jetstream/api.ts'
+import type { Headers } from '../../../shared/sdk/contract/headers.ts'
+import type { OutgoingMessage } from '../../../shared/sdk/contract/outcome.ts'
+import { lastOfSubject, type StoredCopy } from '../../../shared/sdk/jetstream/api.ts'
 import {
   API_ERRORS,
   type PublishReply,
   type PublishWindow,
-} from '../../shared/sdk/jetstream/publish-window.ts'
-import { parseHeaderBlock } from '../../shared/sdk/jetstream/stored-message.ts'
+} from '../../../shared/sdk/jetstream/publish-window.ts'
+import { parseHeaderBlock } from '../../../shared/sdk/jetstream/stored-message.ts'
 import type { StorageHealth, Try } from './storage-health.ts'
 
 /** A message as the leader of its stream holds it, headers read. */

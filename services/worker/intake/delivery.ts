@@ -1,12 +1,12 @@
 import type { Msg } from '@nats-io/transport-node'
-import type { Destination } from '../../shared/runtime/messaging.ts'
-import { type DeliveryInfo, readDeliverySubject } from '../../shared/sdk/contract/delivery-subject.ts'
-import { type FeatureEvent, readEvent } from '../../shared/sdk/contract/event.ts'
-import { HEADERS } from '../../shared/sdk/contract/headers.ts'
-import { STRUCTURED_MODE } from '../../shared/sdk/contract/structured.ts'
-import { payloadDigest } from '../../shared/sdk/contract/token.ts'
-import { STREAMS } from '../../shared/sdk/contract/topology.ts'
-import { messageBytes, readMessageHeaders } from '../../shared/sdk/jetstream/stored-message.ts'
+import type { Destination } from '../../../shared/runtime/messaging.ts'
+import { type DeliveryInfo, readDeliverySubject } from '../../../shared/sdk/contract/delivery-subject.ts'
+import { type FeatureEvent, readEvent } from '../../../shared/sdk/contract/event.ts'
+import { HEADERS } from '../../../shared/sdk/contract/headers.ts'
+import { STRUCTURED_MODE } from '../../../shared/sdk/contract/structured.ts'
+import { payloadDigest } from '../../../shared/sdk/contract/token.ts'
+import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
+import { messageBytes, readMessageHeaders } from '../../../shared/sdk/jetstream/stored-message.ts'
 
 /** An event in this worker's hands: from being pulled to being settled. */
 export interface Delivery {

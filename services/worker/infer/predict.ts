@@ -1,11 +1,11 @@
-import { findNonFinite } from '../../shared/models/bind-tensors.ts'
-import type { ServedModel } from '../../shared/models/repository.ts'
-import { binaryOutputsOf, encodeResponse } from '../../shared/sdk/contract/open-inference.ts'
-import { concatRows, sliceRows, type Tensor } from '../../shared/sdk/contract/tensor.ts'
-import { PeltonError, toPeltonError } from '../../shared/sdk/errors.ts'
-import { DEFAULT_RETRIES, decideFailure, type Outcome } from './outcome.ts'
-import type { Prepared } from './prepare.ts'
-import type { Concluded } from './settlement.ts'
+import { findNonFinite } from '../../../shared/models/bind-tensors.ts'
+import type { ServedModel } from '../../../shared/models/repository.ts'
+import { binaryOutputsOf, encodeResponse } from '../../../shared/sdk/contract/open-inference.ts'
+import { concatRows, sliceRows, type Tensor } from '../../../shared/sdk/contract/tensor.ts'
+import { PeltonError, toPeltonError } from '../../../shared/sdk/errors.ts'
+import type { Prepared } from '../prepare/prepare.ts'
+import { DEFAULT_RETRIES, decideFailure, type Outcome } from '../settle/outcome.ts'
+import type { Concluded } from '../settle/settlement.ts'
 
 /** Where models run. */
 export interface Threads {

@@ -1,11 +1,15 @@
-import type { ServedModel } from '../../shared/models/repository.ts'
-import { openMeters } from '../../shared/runtime/meters.ts'
-import { STREAMS } from '../../shared/sdk/contract/topology.ts'
-import type { Worker } from './worker.ts'
+import type { ServedModel } from '../../../shared/models/repository.ts'
+import { openMeters } from '../../../shared/runtime/meters.ts'
+import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
+import type { WorkerLoad } from '../intake/room.ts'
 import type { WorkerMetrics } from './worker-metrics.ts'
 
 export interface WorkerGaugesOptions {
-  readonly worker: Pick<Worker, 'load' | 'refusing'>
+  readonly worker: {
+    readonly load: WorkerLoad
+    /** Streams that do not take what there is to store, each with a reason. */
+    readonly refusing: ReadonlyMap<string, string>
+  }
   readonly metrics: WorkerMetrics
   readonly models: readonly Pick<ServedModel, 'name' | 'version'>[]
   readonly skewMs: () => number

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import type { PullEnd } from '../../shared/sdk/jetstream/pull-lane.ts'
+import type { PullEnd } from '../../../shared/sdk/jetstream/pull-lane.ts'
 import { nextAsk, nextLeastBytes } from './intake.ts'
 
 const end = fc.constantFrom<PullEnd>(

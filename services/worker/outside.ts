@@ -7,12 +7,12 @@ import { measureProcess } from '../../shared/runtime/process-metrics.ts'
 import type { Telemetry } from '../../shared/runtime/telemetry.ts'
 import type { BrokerSide } from './broker-side.ts'
 import type { WorkerSettings } from './config.ts'
-import type { ObserverOptions } from './observer.ts'
-import { reasonsAgainst } from './readiness.ts'
+import type { ObserverOptions } from './observe/observer.ts'
+import { reasonsAgainst } from './observe/readiness.ts'
+import { openWorkerGauges } from './observe/worker-gauges.ts'
+import { WorkerMetrics } from './observe/worker-metrics.ts'
+import { createWorkerTraces } from './observe/worker-traces.ts'
 import type { Worker } from './worker.ts'
-import { openWorkerGauges } from './worker-gauges.ts'
-import { WorkerMetrics } from './worker-metrics.ts'
-import { createWorkerTraces } from './worker-traces.ts'
 
 /** Where the outside looks into a worker: health, metrics, traces. */
 export interface WorkerWindow {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import type { LedgerRecord } from '../../shared/sdk/contract/ledger.ts'
-import type { Delivery } from './delivery.ts'
+import type { LedgerRecord } from '../../../shared/sdk/contract/ledger.ts'
+import type { Delivery } from '../intake/delivery.ts'
 import type { Stored } from './outcome-store.ts'
 import { type Concluded, type SettlementDeps, settle } from './settlement.ts'
 

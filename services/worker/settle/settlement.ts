@@ -1,7 +1,7 @@
-import type { LedgerEntry } from '../../shared/sdk/contract/ledger.ts'
-import { STREAMS } from '../../shared/sdk/contract/topology.ts'
-import type { Delivery } from './delivery.ts'
-import type { HeldDeliveries } from './held.ts'
+import type { LedgerEntry } from '../../../shared/sdk/contract/ledger.ts'
+import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
+import type { Delivery } from '../intake/delivery.ts'
+import type { HeldDeliveries } from '../intake/held.ts'
 import type { Outcome } from './outcome.ts'
 import type { OutcomeStore, Stored } from './outcome-store.ts'
 

@@ -1,11 +1,11 @@
-import type { HeaderEntry } from '../../shared/sdk/contract/headers.ts'
-import { subjects } from '../../shared/sdk/contract/subjects.ts'
-import { STORES } from '../../shared/sdk/contract/topology.ts'
-import type { PublishWindow } from '../../shared/sdk/jetstream/publish-window.ts'
-import type { Delivery } from './delivery.ts'
-import type { PatientStorage } from './patient-storage.ts'
+import type { HeaderEntry } from '../../../shared/sdk/contract/headers.ts'
+import { subjects } from '../../../shared/sdk/contract/subjects.ts'
+import { STORES } from '../../../shared/sdk/contract/topology.ts'
+import type { PublishWindow } from '../../../shared/sdk/jetstream/publish-window.ts'
+import type { Delivery } from '../intake/delivery.ts'
+import type { PatientStorage } from '../settle/patient-storage.ts'
+import type { Concluded } from '../settle/settlement.ts'
 import type { Prepared } from './prepare.ts'
-import type { Concluded } from './settlement.ts'
 
 /** That an event was about to be run, stored before it ran. Gone once the run has ended: what stays tells of one that did not. */
 export interface StartMark {

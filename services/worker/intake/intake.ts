@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Msg, NatsConnection } from '@nats-io/transport-node'
-import { LANES, type Lane } from '../../shared/sdk/contract/subjects.ts'
-import { dueConsumer, featureConsumer } from '../../shared/sdk/contract/topology.ts'
-import { type PullEnd, PullLane } from '../../shared/sdk/jetstream/pull-lane.ts'
+import { LANES, type Lane } from '../../../shared/sdk/contract/subjects.ts'
+import { dueConsumer, featureConsumer } from '../../../shared/sdk/contract/topology.ts'
+import { type PullEnd, PullLane } from '../../../shared/sdk/jetstream/pull-lane.ts'
 import { envelopeBytes } from './delivery.ts'
 import type { Capacity, Room } from './room.ts'
 

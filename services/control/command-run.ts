@@ -41,20 +41,6 @@ export async function runCommand(
   }
 }
 
-/** Waits, but no longer than until `signal` is aborted. */
-export function pause(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) return resolve()
-    const done = (): void => {
-      clearTimeout(timer)
-      signal.removeEventListener('abort', done)
-      resolve()
-    }
-    const timer = setTimeout(done, ms)
-    signal.addEventListener('abort', done)
-  })
-}
-
 /** How a person calls this program: through npm in a clone, else by its name. */
 export function programName(env: NodeJS.ProcessEnv): string {
   return env.npm_lifecycle_event === 'pelton' || env.npm_lifecycle_event === 'start'

@@ -1,4 +1,5 @@
 import type { NatsConnection, Subscription } from '@nats-io/transport-node'
+import { showCount, showDuration } from '../../shared/runtime/quantities.ts'
 import { subjects } from '../../shared/sdk/contract/subjects.ts'
 import { STREAMS } from '../../shared/sdk/contract/topology.ts'
 import { streamInfo } from '../../shared/sdk/jetstream/api.ts'
@@ -7,7 +8,6 @@ import { readResult } from '../../shared/sdk/result.ts'
 import { areaUnderCurve } from '../demo/auc.ts'
 import type { DemoProgress } from '../demo/demo.ts'
 import { percentile } from '../demo/tally.ts'
-import { showCount, showDuration } from './quantities.ts'
 
 /** What the demo shows while it runs. Everything is measured on the wire, beside the demo's own counting. */
 export interface DemoView {

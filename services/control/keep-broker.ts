@@ -1,7 +1,7 @@
 import { statfs } from 'node:fs/promises'
+import { showBytes } from '../../shared/runtime/quantities.ts'
 import type { EmbeddedBroker } from '../../shared/sdk/broker/server.ts'
 import { PeltonError } from '../../shared/sdk/errors.ts'
-import { showBytes } from './quantities.ts'
 
 type Note = (text: string) => void
 

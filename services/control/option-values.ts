@@ -1,4 +1,5 @@
 import { InvalidArgumentError } from 'commander'
+import { MOMENT_FORM, readMoment } from '../../shared/runtime/moment.ts'
 import { isLane, LANES, type Lane } from '../../shared/sdk/contract/subjects.ts'
 
 /** A whole number from 1, as an option's value. */
@@ -22,15 +23,7 @@ export function lane(text: string): Lane {
 
 /** A moment: a date, or how long ago (`90s`, `15m`, `2h`, `7d`). */
 export function moment(text: string, nowMs: number = Date.now()): Date {
-  const [, amount, unit] = /^(\d{1,6})([smhd])$/.exec(text) ?? []
-  if (amount !== undefined && unit !== undefined)
-    return new Date(nowMs - Number(amount) * UNIT_MS[unit as Unit])
-  const time = /^\d{4}-\d{2}-\d{2}/.test(text) ? Date.parse(text) : Number.NaN
-  if (!Number.isNaN(time)) return new Date(time)
-  throw new InvalidArgumentError(
-    'It must be a time like 2026-01-31T12:00:00Z, or how long ago: 90s, 15m, 2h, 7d.',
-  )
+  const read = readMoment(text, nowMs)
+  if (read === undefined) throw new InvalidArgumentError(`It must be ${MOMENT_FORM}.`)
+  return read
 }
-
-const UNIT_MS = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const
-type Unit = keyof typeof UNIT_MS

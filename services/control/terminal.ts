@@ -1,6 +1,7 @@
 import { styleText } from 'node:util'
 import { createLogUpdate } from 'log-update'
 import { stringify } from 'lossless-json'
+import { alignColumns } from '../../shared/runtime/columns.ts'
 
 /** Where a command writes: results to standard output, everything about the work to standard error. */
 export interface Terminal {
@@ -81,18 +82,4 @@ function createMovingLines(err: NodeJS.WriteStream) {
       update(lines.map((line) => line.slice(0, width)).join('\n'))
     },
   }
-}
-
-/** Pads each cell but the last of a row to the widest of its column. */
-export function alignColumns(rows: readonly (readonly string[])[]): string[] {
-  const widths: number[] = []
-  for (const row of rows) {
-    for (const [index, cell] of row.entries()) widths[index] = Math.max(widths[index] ?? 0, cell.length)
-  }
-  return rows.map((row) =>
-    row
-      .map((cell, index) => (index === row.length - 1 ? cell : cell.padEnd(widths[index] ?? 0)))
-      .join('  ')
-      .trimEnd(),
-  )
 }

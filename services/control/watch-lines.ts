@@ -1,7 +1,7 @@
 import { parse } from 'lossless-json'
+import { showDuration } from '../../shared/runtime/quantities.ts'
 import { encodeResponse } from '../../shared/sdk/contract/open-inference.ts'
 import type { StoredResult } from '../../shared/sdk/result.ts'
-import { showDuration } from './quantities.ts'
 import type { Terminal } from './terminal.ts'
 
 const SHOWN_VALUES = 8

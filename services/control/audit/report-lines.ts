@@ -1,6 +1,6 @@
+import { alignColumns } from '../../../shared/runtime/columns.ts'
+import { showCount, showDuration } from '../../../shared/runtime/quantities.ts'
 import type { LedgerOutcome } from '../../../shared/sdk/contract/ledger.ts'
-import { showCount, showDuration } from '../quantities.ts'
-import { alignColumns } from '../terminal.ts'
 import type { ForeignEntries, OutcomeCounts } from './accounts.ts'
 import type { DeepReport, OutcomeProblem } from './deep.ts'
 import { type AuditReport, countLost } from './report.ts'

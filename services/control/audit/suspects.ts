@@ -1,6 +1,6 @@
 import type { NatsConnection } from '@nats-io/transport-node'
+import { pause } from '../../../shared/runtime/pause.ts'
 import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
-import { pause } from '../command-run.ts'
 import { neededStream } from '../stored-sequences.ts'
 import type { Accounts, RetriedEvent } from './accounts.ts'
 import { createLedgerReader, type LedgerReader } from './ledger-reader.ts'

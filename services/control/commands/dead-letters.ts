@@ -1,5 +1,6 @@
 import { Command } from 'commander'
 import { EXIT_CODES } from '../../../shared/runtime/lifecycle.ts'
+import { showCount } from '../../../shared/runtime/quantities.ts'
 import { withBroker } from '../broker.ts'
 import { type CommandRun, helpTail, runCommand } from '../command-run.ts'
 import { listActs } from '../dead-letters/acts.ts'
@@ -18,7 +19,6 @@ import { deadLetterJson, LIST_HEADING, listRow, printDeadLetter } from '../dead-
 import { readWhich } from '../dead-letters/which.ts'
 import { withStore } from '../dead-letters/with-store.ts'
 import { wholeNumber } from '../option-values.ts'
-import { showCount } from '../quantities.ts'
 
 interface ListArguments extends FilterArguments {
   readonly from?: number

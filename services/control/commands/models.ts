@@ -1,6 +1,8 @@
 import { Command } from 'commander'
 import { type ModelRepository, openRepository, type ServedModel } from '../../../shared/models/repository.ts'
+import { alignColumns } from '../../../shared/runtime/columns.ts'
 import { EXIT_CODES } from '../../../shared/runtime/lifecycle.ts'
+import { showBytes } from '../../../shared/runtime/quantities.ts'
 import { PeltonError } from '../../../shared/sdk/errors.ts'
 import { DEMO_MODELS } from '../../demo/models.ts'
 import { type CommandRun, helpTail, runCommand } from '../command-run.ts'
@@ -8,8 +10,6 @@ import { checkedJson, checkedRows, describeModel } from '../models/checked.ts'
 import { fitCost } from '../models/knee.ts'
 import { measureModel } from '../models/measure.ts'
 import { sampleInput } from '../models/sample-row.ts'
-import { showBytes } from '../quantities.ts'
-import { alignColumns } from '../terminal.ts'
 
 /** Batches are tried up to here, or to what the manifest allows. */
 const LARGEST_TRIED = 256

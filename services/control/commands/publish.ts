@@ -2,15 +2,15 @@ import { createReadStream } from 'node:fs'
 import type { Readable } from 'node:stream'
 import { Command } from 'commander'
 import { EXIT_CODES } from '../../../shared/runtime/lifecycle.ts'
+import { readLines } from '../../../shared/runtime/lines.ts'
+import { showCount } from '../../../shared/runtime/quantities.ts'
 import type { Lane } from '../../../shared/sdk/contract/subjects.ts'
 import { PeltonError } from '../../../shared/sdk/errors.ts'
 import { createProducer } from '../../../shared/sdk/producer.ts'
 import { withBroker } from '../broker.ts'
 import { type CommandRun, helpTail, runCommand } from '../command-run.ts'
 import { lane, wholeNumber } from '../option-values.ts'
-import { readLines } from '../publish/lines.ts'
 import { type PublishCounts, publishLines } from '../publish/publish-lines.ts'
-import { showCount } from '../quantities.ts'
 
 /** A full stream is no fault of a line: the file waits this long for workers to make room. */
 const FULL_PATIENCE_MS = 600_000

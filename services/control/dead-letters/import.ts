@@ -1,6 +1,6 @@
+import type { NumberedLine } from '../../../shared/runtime/lines.ts'
 import { HEADERS } from '../../../shared/sdk/contract/headers.ts'
 import { PeltonError } from '../../../shared/sdk/errors.ts'
-import type { NumberedLine } from '../publish/lines.ts'
 import { readRegister } from '../replay/traces.ts'
 import { type Importable, type Imported, readArchived, storeArchived } from './archive.ts'
 import { type EndedTokens, readEnded } from './ended-tokens.ts'

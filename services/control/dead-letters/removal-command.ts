@@ -1,6 +1,6 @@
 import { EXIT_CODES } from '../../../shared/runtime/lifecycle.ts'
+import { showCount } from '../../../shared/runtime/quantities.ts'
 import type { CommandRun } from '../command-run.ts'
-import { showCount } from '../quantities.ts'
 import { countRemoval, type RemovalRequest, removeAndRecord } from './removal.ts'
 import { withStore } from './with-store.ts'
 

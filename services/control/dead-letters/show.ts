@@ -1,6 +1,7 @@
 import { stringify } from 'lossless-json'
-import { showBytes } from '../quantities.ts'
-import { alignColumns, type Terminal } from '../terminal.ts'
+import { alignColumns } from '../../../shared/runtime/columns.ts'
+import { showBytes } from '../../../shared/runtime/quantities.ts'
+import type { Terminal } from '../terminal.ts'
 import { type DeadLetterEntry, describeEntry, historyOf, type StoredDeadLetter } from './browse.ts'
 import { readPayload, type ShownPayload } from './payload.ts'
 

@@ -1,5 +1,5 @@
 import type { NatsConnection } from '@nats-io/transport-node'
-import type { NumberedLine } from '../publish/lines.ts'
+import type { NumberedLine } from '../../../shared/runtime/lines.ts'
 import { newId } from '../replay/task.ts'
 import { keepAct } from './acts.ts'
 import { archiveDeadLetter } from './archive.ts'

@@ -1,8 +1,8 @@
 import type { NatsConnection } from '@nats-io/transport-node'
+import { showBytes, showCount, showDuration, showShare } from '../../../shared/runtime/quantities.ts'
 import { MINIMUM_SERVER, STREAMS, type TopologyOptions } from '../../../shared/sdk/contract/topology.ts'
 import { requestApi, type StreamInfo, streamInfo } from '../../../shared/sdk/jetstream/api.ts'
 import { createBrokerClock } from '../../../shared/sdk/jetstream/broker-clock.ts'
-import { showBytes, showCount, showDuration, showShare } from '../quantities.ts'
 import { type Finding, fail, ok, warn } from './finding.ts'
 
 /** The server and the account: version, JetStream, its limits. */

@@ -1,9 +1,9 @@
 import type { NatsConnection } from '@nats-io/transport-node'
+import { showDuration } from '../../../shared/runtime/quantities.ts'
 import type { Durability } from '../../../shared/sdk/broker/server.ts'
 import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
 import { streamInfo } from '../../../shared/sdk/jetstream/api.ts'
 import type { UsedBroker } from '../broker.ts'
-import { showDuration } from '../quantities.ts'
 import { type Finding, ok, unknown, warn } from './finding.ts'
 
 /** What the broker does before it acknowledges. */

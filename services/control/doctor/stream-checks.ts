@@ -1,4 +1,6 @@
 import type { NatsConnection } from '@nats-io/transport-node'
+import { pause } from '../../../shared/runtime/pause.ts'
+import { showCount, showShare } from '../../../shared/runtime/quantities.ts'
 import { decodeSegment } from '../../../shared/sdk/contract/subjects.ts'
 import {
   type ConsumerSpec,
@@ -11,8 +13,6 @@ import {
 import { PeltonError } from '../../../shared/sdk/errors.ts'
 import { consumerInfo, streamInfo } from '../../../shared/sdk/jetstream/api.ts'
 import { planChange } from '../../../shared/sdk/jetstream/provision.ts'
-import { pause } from '../command-run.ts'
-import { showCount, showShare } from '../quantities.ts'
 import { countSubjects, type ListedConsumer, listConsumers } from '../status/snapshot.ts'
 import { type Finding, fail, ok, warn } from './finding.ts'
 

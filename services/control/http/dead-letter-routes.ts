@@ -1,6 +1,7 @@
 import { Readable } from 'node:stream'
 import type { FastifyInstance, FastifyReply } from 'fastify'
 import { plainProblem, sendProblem } from '../../../shared/runtime/http.ts'
+import { readLines } from '../../../shared/runtime/lines.ts'
 import { PeltonError, showValue } from '../../../shared/sdk/errors.ts'
 import { listActs } from '../dead-letters/acts.ts'
 import { describeEntry, findDeadLetter, type StoredDeadLetter } from '../dead-letters/browse.ts'
@@ -10,7 +11,6 @@ import { countRemoval, type RemovalRequest, removeAndRecord } from '../dead-lett
 import { deadLetterJson } from '../dead-letters/show.ts'
 import { exportLines, importLines } from '../dead-letters/transfer.ts'
 import { readWhich } from '../dead-letters/which.ts'
-import { readLines } from '../publish/lines.ts'
 import { operatorOf } from './guard.ts'
 import { type BodyBounds, boundedBody, StalledBody } from './import-body.ts'
 import {

@@ -1,19 +1,17 @@
 import { z } from 'zod'
+import { MOMENT_FORM, readMoment } from '../../../shared/runtime/moment.ts'
 import { LANES } from '../../../shared/sdk/contract/subjects.ts'
 import { PeltonError, REASONS, type Reason, showValue } from '../../../shared/sdk/errors.ts'
 import type { DeadLetterFilter } from '../dead-letters/filter.ts'
 import { readWhich } from '../dead-letters/which.ts'
-import { moment } from '../option-values.ts'
 import type { ReplayOptions } from '../replay/task.ts'
 
 const text = z.string().min(1).max(1_024)
 const time = text.transform((given, context) => {
-  try {
-    return moment(given).toISOString()
-  } catch (thrown) {
-    context.addIssue({ code: 'custom', message: (thrown as Error).message })
-    return z.NEVER
-  }
+  const read = readMoment(given, Date.now())
+  if (read !== undefined) return read.toISOString()
+  context.addIssue({ code: 'custom', message: `It must be ${MOMENT_FORM}.` })
+  return z.NEVER
 })
 const reasons = Object.keys(REASONS) as [Reason, ...Reason[]]
 

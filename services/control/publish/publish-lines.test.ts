@@ -1,7 +1,7 @@
 import { Readable } from 'node:stream'
 import { describe, expect, it } from 'vitest'
+import { readLines } from '../../../shared/runtime/lines.ts'
 import type { EventLine } from './event-line.ts'
-import { readLines } from './lines.ts'
 import { type PublishLinesOptions, publishLines } from './publish-lines.ts'
 
 const lines = (...chunks: string[]) => readLines(Readable.from(chunks.map((chunk) => Buffer.from(chunk))))

@@ -1,6 +1,6 @@
+import type { NumberedLine } from '../../../shared/runtime/lines.ts'
 import type { PeltonError } from '../../../shared/sdk/errors.ts'
 import { type EventLine, lineError, readEventLine } from './event-line.ts'
-import type { NumberedLine } from './lines.ts'
 
 export interface PublishCounts {
   published: number

@@ -1,4 +1,4 @@
-import { showCount } from '../quantities.ts'
+import { showCount } from '../../../shared/runtime/quantities.ts'
 
 /** What the watch can find. */
 export const ALERT_KINDS = [

@@ -1,4 +1,5 @@
 import type { NatsConnection } from '@nats-io/transport-node'
+import { showCount } from '../../../shared/runtime/quantities.ts'
 import { HEADERS, readHeader } from '../../../shared/sdk/contract/headers.ts'
 import { decodeLedgerRecord } from '../../../shared/sdk/contract/ledger.ts'
 import { readOutcomeSubject, subjects } from '../../../shared/sdk/contract/subjects.ts'
@@ -8,7 +9,6 @@ import { isByOperator } from '../audit/accounts.ts'
 import { isRetryWaiting, isStored, thoseThat } from '../audit/waiting.ts'
 import type { OpsStore } from '../dead-letters/store.ts'
 import { readMessages } from '../dead-letters/stream-reader.ts'
-import { showCount } from '../quantities.ts'
 import { parseOrigin } from '../replay/message.ts'
 import type { NewAlert } from './alert.ts'
 

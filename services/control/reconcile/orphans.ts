@@ -1,4 +1,4 @@
-import { showCount } from '../quantities.ts'
+import { showCount } from '../../../shared/runtime/quantities.ts'
 import type { NewAlert } from './alert.ts'
 import type { LaneLook } from './lane-look.ts'
 

@@ -1,4 +1,4 @@
-import { showCount, showDuration } from '../quantities.ts'
+import { showCount, showDuration } from '../../../shared/runtime/quantities.ts'
 import type { NewAlert } from './alert.ts'
 import type { LaneLook, StreamLook } from './lane-look.ts'
 

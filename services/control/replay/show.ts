@@ -1,4 +1,4 @@
-import { showCount, showDuration } from '../quantities.ts'
+import { showCount, showDuration } from '../../../shared/runtime/quantities.ts'
 import type { ReplayPlan } from './plan.ts'
 import type { ReplayProgress } from './runner.ts'
 import { ended, type ReplayCounts, type ReplayOptions, type ReplayTask, type TaskPace } from './task.ts'

@@ -1,6 +1,7 @@
 import { Command } from 'commander'
 import { EXIT_CODES } from '../../../shared/runtime/lifecycle.ts'
-import { type CommandRun, helpTail, pause, runCommand } from '../command-run.ts'
+import { pause } from '../../../shared/runtime/pause.ts'
+import { type CommandRun, helpTail, runCommand } from '../command-run.ts'
 import type { OpsStore } from '../dead-letters/store.ts'
 import { withStore } from '../dead-letters/with-store.ts'
 import { SILENCE_MS } from './control.ts'

@@ -1,5 +1,5 @@
+import { showBytes, showCount, showDuration, showShare } from '../../../shared/runtime/quantities.ts'
 import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
-import { showBytes, showCount, showDuration, showShare } from '../quantities.ts'
 import type { StatusSnapshot } from './snapshot.ts'
 
 /** What two looks at a broker tell about its pace. */

@@ -1,5 +1,5 @@
 import type { Readable } from 'node:stream'
-import { PeltonError } from '../../../shared/sdk/errors.ts'
+import { PeltonError } from '../sdk/errors.ts'
 
 export interface NumberedLine {
   /** From 1. */

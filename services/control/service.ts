@@ -15,7 +15,6 @@ import { auditRegularly } from './audit/schedule.ts'
 import { readMonitorUrls } from './broker.ts'
 import { brokerDataDir, type ControlServiceSettings, readControlSettings } from './config.ts'
 import { KeptCounts } from './dead-letters/kept-counts.ts'
-import { openStore } from './dead-letters/store.ts'
 import { addApi } from './http/api.ts'
 import { createAudits, createSnapshots } from './http/audits.ts'
 import { addHostCheck, hostCheck, refuseOpenDoor } from './http/guard.ts'
@@ -24,6 +23,7 @@ import { openTokens } from './http/token.ts'
 import { openControlGauges } from './reconcile/control-gauges.ts'
 import { createHostedReplays, type HostedReplays } from './reconcile/hosted-replays.ts'
 import { startWatch } from './reconcile/watch.ts'
+import { openStore } from './replay/open-store.ts'
 
 /** The HTTP side of the control service: open before the broker is asked, and until everything is paused. */
 export interface ControlDoor {

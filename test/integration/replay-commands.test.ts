@@ -1,7 +1,7 @@
 import { pino } from 'pino'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import { openStore } from '../../services/control/dead-letters/store.ts'
 import { createHostedReplays } from '../../services/control/reconcile/hosted-replays.ts'
+import { openStore } from '../../services/control/replay/open-store.ts'
 import {
   encodeHeaderBlock,
   HEADERS,

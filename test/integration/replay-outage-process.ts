@@ -1,4 +1,4 @@
-import { openStore } from '../../services/control/dead-letters/store.ts'
+import { openStore } from '../../services/control/replay/open-store.ts'
 import { start } from '../../services/control/replay/replays.ts'
 import { connectBroker } from '../../shared/sdk/jetstream/connect.ts'
 import { onAccountTrouble } from './account-trouble.ts'

@@ -1,6 +1,6 @@
 import type { Logger } from 'pino'
 import type { BrokerReach } from '../../../shared/runtime/broker-reach.ts'
-import type { Audits } from '../http/parts.ts'
+import type { Audits } from '../http/audits.ts'
 import type { Watch } from '../reconcile/watch.ts'
 import { reportLines } from './report-lines.ts'
 

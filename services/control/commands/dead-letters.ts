@@ -5,7 +5,8 @@ import { withBroker } from '../broker.ts'
 import { type CommandRun, helpTail, runCommand } from '../command-run.ts'
 import { listActs } from '../dead-letters/acts.ts'
 import { exportCommand, importCommand } from '../dead-letters/archive-command.ts'
-import { browseDeadLetters, describeEntry, findDeadLetter } from '../dead-letters/browse.ts'
+import { browseDeadLetters, describeEntry } from '../dead-letters/browse.ts'
+import { findDeadLetter } from '../dead-letters/dead-letter.ts'
 import {
   addFilterOptions,
   type FilterArguments,
@@ -14,8 +15,9 @@ import {
 } from '../dead-letters/filter-options.ts'
 import { groupDeadLetters } from '../dead-letters/groups.ts'
 import { pageDeadLetters } from '../dead-letters/page.ts'
+import { LIST_HEADING, listRow, printDeadLetter } from '../dead-letters/print.ts'
 import { removeCommand } from '../dead-letters/removal-command.ts'
-import { deadLetterJson, LIST_HEADING, listRow, printDeadLetter } from '../dead-letters/show.ts'
+import { deadLetterJson } from '../dead-letters/show.ts'
 import { readWhich } from '../dead-letters/which.ts'
 import { withStore } from '../dead-letters/with-store.ts'
 import { wholeNumber } from '../option-values.ts'

@@ -6,7 +6,7 @@ import { isToken } from '../../../shared/sdk/contract/token.ts'
 import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
 import { isReason, PeltonError } from '../../../shared/sdk/errors.ts'
 import { API_ERRORS, type PublishWindow, publishError } from '../../../shared/sdk/jetstream/publish-window.ts'
-import type { StoredDeadLetter } from './browse.ts'
+import type { StoredDeadLetter } from './dead-letter.ts'
 import { patiently } from './patience.ts'
 
 /** A dead letter as one line of an archive: whole, and exact to the byte. */

@@ -1,5 +1,5 @@
 import { decodeAttribute, HEADERS, type Headers, readHeader } from '../../../shared/sdk/contract/headers.ts'
-import type { DeadLetterEntry } from './browse.ts'
+import type { DeadLetterEntry } from './dead-letter.ts'
 
 /** Which dead letters are meant: all conditions hold. Plain data, kept with the task or act it was used for. */
 export interface DeadLetterFilter {

@@ -1,4 +1,5 @@
-import { type DeadLetterEntry, describeEntry } from './browse.ts'
+import { describeEntry } from './browse.ts'
+import type { DeadLetterEntry } from './dead-letter.ts'
 import { failedAtOf } from './filter.ts'
 
 /** Dead letters of the same model that failed for the same reason with the same words; numbers may differ. */

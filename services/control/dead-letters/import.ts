@@ -1,7 +1,7 @@
 import type { NumberedLine } from '../../../shared/runtime/lines.ts'
 import { HEADERS } from '../../../shared/sdk/contract/headers.ts'
 import { PeltonError } from '../../../shared/sdk/errors.ts'
-import { readRegister } from '../replay/traces.ts'
+import { readRegister } from '../replay/register.ts'
 import { type Importable, type Imported, readArchived, storeArchived } from './archive.ts'
 import { type EndedTokens, readEnded } from './ended-tokens.ts'
 import type { OpsStore } from './store.ts'

@@ -5,7 +5,7 @@ import { subjects } from '../../../shared/sdk/contract/subjects.ts'
 import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
 import { ApiRefusal, requestApi } from '../../../shared/sdk/jetstream/api.ts'
 import { type PublishWindow, publishError } from '../../../shared/sdk/jetstream/publish-window.ts'
-import { findDeadLetter } from './browse.ts'
+import { findDeadLetter } from './dead-letter.ts'
 import { patiently } from './patience.ts'
 
 /** An event whose dead letter an operator ended. */

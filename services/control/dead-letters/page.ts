@@ -1,7 +1,8 @@
 import type { NatsConnection } from '@nats-io/transport-node'
 import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
 import { streamInfo } from '../../../shared/sdk/jetstream/api.ts'
-import { browseDeadLetters, type DeadLetterEntry } from './browse.ts'
+import { browseDeadLetters } from './browse.ts'
+import type { DeadLetterEntry } from './dead-letter.ts'
 import type { DeadLetterFilter } from './filter.ts'
 
 export interface PageOptions {

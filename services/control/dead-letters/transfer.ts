@@ -1,6 +1,6 @@
 import type { NatsConnection } from '@nats-io/transport-node'
 import type { NumberedLine } from '../../../shared/runtime/lines.ts'
-import { newId } from '../replay/task.ts'
+import { newId } from '../replay/ids.ts'
 import { keepAct } from './acts.ts'
 import { archiveDeadLetter } from './archive.ts'
 import { readDeadLetters } from './browse.ts'

@@ -1,6 +1,7 @@
 import { withBroker } from '../broker.ts'
 import type { CommandRun } from '../command-run.ts'
-import { type OpsStore, openStore } from './store.ts'
+import { openStore } from '../replay/open-store.ts'
+import type { OpsStore } from './store.ts'
 
 /** Does something with the broker, its dead letters, and the records about them. */
 export function withStore<Result>(

@@ -2,8 +2,25 @@ import type { NatsConnection } from '@nats-io/transport-node'
 import { PeltonError } from '../../../shared/sdk/errors.ts'
 import { type Audited, type AuditOptions, audit } from '../audit/audit.ts'
 import type { Floor } from '../audit/floor.ts'
-import { takeSnapshot } from '../status/snapshot.ts'
-import type { Audits, Snapshots } from './parts.ts'
+import type { AuditReport } from '../audit/report.ts'
+import { type StatusSnapshot, takeSnapshot } from '../status/snapshot.ts'
+
+/** The latest snapshot, taken again when it is older than a second. */
+export interface Snapshots {
+  latest(): Promise<{ readonly before: StatusSnapshot | undefined; readonly now: StatusSnapshot }>
+}
+
+/** Audits, one at a time. */
+export interface Audits {
+  /** For somebody who asks; waits for one that runs by itself. @throws PeltonError `conflict` while another asks */
+  run(options: { readonly deep: boolean; readonly full: boolean }): Promise<AuditReport>
+  /** A shallow one, from the floor or where the last clean one by itself ended; undefined while another runs. */
+  runByItself(): Promise<AuditReport | undefined>
+  /** The last one this process ran, and when it ended, milliseconds since 1970. */
+  readonly last: { readonly report: AuditReport; readonly endedAt: number } | undefined
+  /** The last one says nothing any more. */
+  forget(): void
+}
 
 /** So often an audit by itself begins at the signed-off floor: nothing may be hidden for ever by a later start. */
 const WHOLE_EVERY_MS = 24 * 3_600_000

@@ -4,7 +4,7 @@ import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
 import { PeltonError } from '../../../shared/sdk/errors.ts'
 import { countLost } from '../audit/report.ts'
 import type { OpsStore } from '../dead-letters/store.ts'
-import type { Audits } from '../http/parts.ts'
+import type { Audits } from '../http/audits.ts'
 import { ended } from '../replay/task.ts'
 import { ALERT_KINDS } from './alert.ts'
 import {

@@ -7,26 +7,11 @@ import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
 import { lastOfSubject } from '../../../shared/sdk/jetstream/api.ts'
 import { isByOperator } from '../audit/accounts.ts'
 import { isRetryWaiting, isStored, thoseThat } from '../audit/waiting.ts'
+import { parseOrigin } from '../dead-letters/origin.ts'
 import type { OpsStore } from '../dead-letters/store.ts'
 import { readMessages } from '../dead-letters/stream-reader.ts'
-import { parseOrigin } from '../replay/message.ts'
 import type { NewAlert } from './alert.ts'
-
-/** A failure notice without its dead letter. */
-export interface OpenNotice {
-  readonly model: string
-  readonly token: string
-  /** In RESULTS. */
-  readonly sequence: number
-  /** `Pelton-Origin` of the event. */
-  readonly origin: string
-  /** When it was stored, RFC 3339. */
-  readonly at: string
-  /** Looks in a row that found the event nowhere. */
-  readonly missed: number
-  /** When the last record of the LEDGER was stored that was read for it, RFC 3339; absent before the first. */
-  readonly readTo?: string
-}
+import type { OpenNotice } from './record.ts'
 
 /** Notices that may be open at once; beyond it, reading waits. */
 export const MAX_OPEN = 500

@@ -1,20 +1,7 @@
 import { showCount } from '../../../shared/runtime/quantities.ts'
 import type { NewAlert } from './alert.ts'
 import type { LaneLook } from './lane-look.ts'
-
-/** A consumer that was set back to its first event by the watch. */
-export interface ConsumerReset {
-  readonly what: 'consumer-reset'
-  /** RFC 3339. */
-  readonly at: string
-  readonly by: string
-  readonly stream: string
-  readonly consumer: string
-  /** Events it did not know of, at least. */
-  readonly orphans: number
-  /** Events that workers held: they are handed out once more. */
-  readonly inFlight: number
-}
+import type { ConsumerReset } from './record.ts'
 
 /** What earlier looks saw of one consumer. */
 export interface OrphanMemory {

@@ -1,8 +1,36 @@
 import type { KeptValue, KeyValue } from '../replay/key-value.ts'
 import type { Alert } from './alert.ts'
 import type { FeatureMarks } from './marks.ts'
-import type { OpenNotice } from './notices.ts'
-import type { ConsumerReset } from './orphans.ts'
+
+/** A failure notice without its dead letter. */
+export interface OpenNotice {
+  readonly model: string
+  readonly token: string
+  /** In RESULTS. */
+  readonly sequence: number
+  /** `Pelton-Origin` of the event. */
+  readonly origin: string
+  /** When it was stored, RFC 3339. */
+  readonly at: string
+  /** Looks in a row that found the event nowhere. */
+  readonly missed: number
+  /** When the last record of the LEDGER was stored that was read for it, RFC 3339; absent before the first. */
+  readonly readTo?: string
+}
+
+/** A consumer that was set back to its first event by the watch. */
+export interface ConsumerReset {
+  readonly what: 'consumer-reset'
+  /** RFC 3339. */
+  readonly at: string
+  readonly by: string
+  readonly stream: string
+  readonly consumer: string
+  /** Events it did not know of, at least. */
+  readonly orphans: number
+  /** Events that workers held: they are handed out once more. */
+  readonly inFlight: number
+}
 
 /** A dead letter that was removed because its event has a prediction. */
 export interface SupersededRemoval {

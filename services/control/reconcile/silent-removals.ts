@@ -1,6 +1,6 @@
 import { ACTING, type RemovalState } from '../dead-letters/acting.ts'
 import { type Act, keepAct } from '../dead-letters/acts.ts'
-import { findDeadLetter } from '../dead-letters/browse.ts'
+import { findDeadLetter } from '../dead-letters/dead-letter.ts'
 import { type RemovalCounts, removeTaken } from '../dead-letters/remove.ts'
 import type { OpsStore } from '../dead-letters/store.ts'
 import type { KeptValue } from '../replay/key-value.ts'

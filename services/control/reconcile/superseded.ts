@@ -1,12 +1,13 @@
 import type { NatsConnection } from '@nats-io/transport-node'
 import { thoseThat } from '../audit/waiting.ts'
-import { browseDeadLetters, type DeadLetterEntry, findDeadLetter } from '../dead-letters/browse.ts'
+import { browseDeadLetters } from '../dead-letters/browse.ts'
+import { type DeadLetterEntry, findDeadLetter } from '../dead-letters/dead-letter.ts'
 import { recordEnded, removeDeadLetter } from '../dead-letters/ledger.ts'
+import { originOf } from '../dead-letters/origin.ts'
 import { inParallel } from '../dead-letters/parallel.ts'
 import type { OpsStore } from '../dead-letters/store.ts'
 import type { TakenHold } from '../replay/holds.ts'
-import { originOf } from '../replay/message.ts'
-import { isAnswered, readRegister } from '../replay/traces.ts'
+import { isAnswered, readRegister } from '../replay/register.ts'
 
 /** The task its holds belong to: those of a watch that was killed, or failed in between, are found by it. */
 const HOLDER = 'watch-superseded'

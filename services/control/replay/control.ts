@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { PeltonError } from '../../../shared/sdk/errors.ts'
 import type { DeadLetterFilter } from '../dead-letters/filter.ts'
+import { newId } from './ids.ts'
 import type { KeyValue } from './key-value.ts'
 import type { ReplayPlan } from './plan.ts'
 import {
@@ -9,7 +10,6 @@ import {
   type KeptTask,
   keepTask,
   NO_COUNTS,
-  newId,
   type ReplayOptions,
   type ReplayTask,
   readTask,

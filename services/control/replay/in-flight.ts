@@ -1,9 +1,10 @@
 import type { NatsConnection, Subscription } from '@nats-io/transport-node'
 import { uniqueInbox } from '../../../shared/sdk/jetstream/publish-window.ts'
-import { findDeadLetter } from '../dead-letters/browse.ts'
+import { findDeadLetter } from '../dead-letters/dead-letter.ts'
 import { patiently } from '../dead-letters/patience.ts'
 import type { Place, TakenHold } from './holds.ts'
-import { isOnItsWay, readRegister } from './traces.ts'
+import { readRegister } from './register.ts'
+import { isOnItsWay } from './traces.ts'
 
 export type ReplayEnd = 'predicted' | 'failed'
 

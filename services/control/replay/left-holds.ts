@@ -1,12 +1,13 @@
-import { findDeadLetter } from '../dead-letters/browse.ts'
+import { findDeadLetter } from '../dead-letters/dead-letter.ts'
 import { type Ended, recordEnded, removeDeadLetter } from '../dead-letters/ledger.ts'
+import { parseOrigin } from '../dead-letters/origin.ts'
 import { inParallel } from '../dead-letters/parallel.ts'
 import { patiently } from '../dead-letters/patience.ts'
 import type { OpsStore } from '../dead-letters/store.ts'
 import type { Place, TakenHold } from './holds.ts'
-import { parseOrigin } from './message.ts'
+import { isAnswered, readRegister } from './register.ts'
 import { isOver, type ReplayTask, taskKey } from './task.ts'
-import { isAnswered, isOnItsWay, readRegister } from './traces.ts'
+import { isOnItsWay } from './traces.ts'
 
 /** Looked at in one go at most. */
 const MOST_AT_ONCE = 1_000

@@ -3,7 +3,8 @@ import { readEvent } from '../../../shared/sdk/contract/event.ts'
 import type { Headers } from '../../../shared/sdk/contract/headers.ts'
 import { deadLetterMessage } from '../../../shared/sdk/contract/outcome.ts'
 import { payloadDigest } from '../../../shared/sdk/contract/token.ts'
-import { isSameEvent, originOf, replayMessage, slimmed } from './message.ts'
+import { originOf } from '../dead-letters/origin.ts'
+import { isSameEvent, replayMessage, slimmed } from './message.ts'
 
 const SUBJECT = 'due.vip.m%2Fx.high.AAAAAAAAAAAAAAAAAAAAAA'
 const original = readEvent({

@@ -1,39 +1,13 @@
-import { type Origin, readEvent, writeOrigin } from '../../../shared/sdk/contract/event.ts'
+import { readEvent, writeOrigin } from '../../../shared/sdk/contract/event.ts'
 import { HEADERS, type HeaderEntry, type Headers, readHeader } from '../../../shared/sdk/contract/headers.ts'
 import type { OutgoingMessage } from '../../../shared/sdk/contract/outcome.ts'
-import { readRoute, subjects } from '../../../shared/sdk/contract/subjects.ts'
-import { isToken, payloadDigest } from '../../../shared/sdk/contract/token.ts'
+import { subjects } from '../../../shared/sdk/contract/subjects.ts'
+import { payloadDigest } from '../../../shared/sdk/contract/token.ts'
 import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
-import type { DeadLetterEntry, StoredDeadLetter } from '../dead-letters/browse.ts'
+import type { StoredDeadLetter } from '../dead-letters/dead-letter.ts'
+import type { DeadLetterOrigin } from '../dead-letters/origin.ts'
 import type { Edited } from './edit.ts'
 import type { ReplayOptions } from './task.ts'
-
-/** Where the event of a dead letter came from: needed to send it there again, and to account for it. */
-export interface DeadLetterOrigin {
-  readonly origin: Origin
-  readonly pool: string
-}
-
-const ORIGIN = /^([!-~]{1,255}) ([!-~]{1,64}) (\d{1,16})$/
-
-/** `undefined` for a dead letter without `Pelton-Token`, `Pelton-Origin` or `x-original-subject`: nobody of ours wrote it. */
-export function originOf({
-  token,
-  headers,
-}: Pick<DeadLetterEntry, 'token' | 'headers'>): DeadLetterOrigin | undefined {
-  const route = readRoute(readHeader(headers, HEADERS.originalSubject) ?? '')
-  const origin = parseOrigin(readHeader(headers, HEADERS.origin) ?? '')
-  if (route === undefined || origin === undefined || !isToken(token)) return undefined
-  if (readHeader(headers, HEADERS.token) !== token) return undefined
-  return { origin, pool: route.pool }
-}
-
-/** Reads `<stream> <epoch> <sequence>`. */
-export function parseOrigin(text: string): Origin | undefined {
-  const [, stream, epoch, sequence] = ORIGIN.exec(text) ?? []
-  if (stream === undefined || epoch === undefined || !Number.isSafeInteger(Number(sequence))) return undefined
-  return { stream, epoch, sequence: Number(sequence) }
-}
 
 export interface ReplayFacts extends DeadLetterOrigin {
   readonly task: string

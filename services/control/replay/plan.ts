@@ -1,16 +1,12 @@
 import type { NatsConnection } from '@nats-io/transport-node'
 import { HEADERS, readHeader } from '../../../shared/sdk/contract/headers.ts'
 import { isReason, REASONS } from '../../../shared/sdk/errors.ts'
-import {
-  browseDeadLetters,
-  type DeadLetterEntry,
-  readDeadLetters,
-  type StoredDeadLetter,
-} from '../dead-letters/browse.ts'
+import { browseDeadLetters, readDeadLetters } from '../dead-letters/browse.ts'
+import type { DeadLetterEntry, StoredDeadLetter } from '../dead-letters/dead-letter.ts'
 import type { DeadLetterFilter } from '../dead-letters/filter.ts'
+import { originOf } from '../dead-letters/origin.ts'
 import { editPayload } from './edit.ts'
 import { type Patch, readPatch } from './json-patch.ts'
-import { originOf } from './message.ts'
 import type { ReplayOptions } from './task.ts'
 
 /** What a replay would do. */

@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
 import { streamInfo } from '../../../shared/sdk/jetstream/api.ts'
-import { browseDeadLetters, type DeadLetterEntry } from '../dead-letters/browse.ts'
+import { browseDeadLetters } from '../dead-letters/browse.ts'
+import type { DeadLetterEntry } from '../dead-letters/dead-letter.ts'
 import { inParallel } from '../dead-letters/parallel.ts'
 import { Books, type BooksDeps } from './books.ts'
 import { type Halt, strongerHalt, wishedHalt } from './halt.ts'
@@ -10,9 +11,10 @@ import { InFlight } from './in-flight.ts'
 import { letGo } from './left-holds.ts'
 import { createPace, createWatch } from './pace.ts'
 import { whySkipped } from './plan.ts'
+import { readRegister } from './register.ts'
 import { Sender } from './sender.ts'
 import { ended, isOver, type KeptTask, type ReplayTask, type TaskPace, withEvent } from './task.ts'
-import { findOnTheirWay, readRegister } from './traces.ts'
+import { findOnTheirWay } from './traces.ts'
 
 export interface ReplayProgress {
   readonly task: ReplayTask

@@ -3,7 +3,7 @@ import { HEADERS, readHeader } from '../../../shared/sdk/contract/headers.ts'
 import { subjects } from '../../../shared/sdk/contract/subjects.ts'
 import { STORES } from '../../../shared/sdk/contract/topology.ts'
 import { requestApi } from '../../../shared/sdk/jetstream/api.ts'
-import type { StoredDeadLetter } from '../dead-letters/browse.ts'
+import type { StoredDeadLetter } from '../dead-letters/dead-letter.ts'
 
 /** Reasons whose events leave start marks behind. */
 const MARKED: readonly string[] = ['worker-crashed', 'timed-out']

@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto'
 import type { Lane } from '../../../shared/sdk/contract/subjects.ts'
 import { PeltonError } from '../../../shared/sdk/errors.ts'
 import type { DeadLetterFilter } from '../dead-letters/filter.ts'
@@ -92,11 +91,6 @@ export type KeptTask = KeptValue<ReplayTask>
 
 const MAX_EVENTS = 50
 export const NO_COUNTS: ReplayCounts = { predicted: 0, failed: 0, superseded: 0, skipped: {} }
-
-/** Sorts by when it was made: `20260131T120000-1f2e3d`. */
-export function newId(now: Date): string {
-  return `${now.toISOString().slice(0, 19).replace(/[-:]/g, '')}-${randomBytes(3).toString('hex')}`
-}
 
 /** The task after something happened to it. */
 export function withEvent(task: ReplayTask, by: string, what: string, now: Date): ReplayTask {

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import { paceBetween, statusTables } from './report.ts'
+import { paceBetween } from './drain-pace.ts'
+import { statusTables } from './report.ts'
 import type { StatusSnapshot } from './snapshot.ts'
 
 function snapshot(at: number, lastSequence: number, backlog: number): StatusSnapshot {

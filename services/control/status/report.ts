@@ -1,30 +1,9 @@
 import { showBytes, showCount, showDuration, showShare } from '../../../shared/runtime/quantities.ts'
-import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
+import type { DrainPace } from './drain-pace.ts'
 import type { StatusSnapshot } from './snapshot.ts'
 
-/** What two looks at a broker tell about its pace. */
-export interface Pace {
-  /** Outcomes stored per second. */
-  readonly resultsPerSecond: number
-  /** How long the backlog takes at this pace; undefined while nothing is answered. */
-  readonly backlogSeconds: number | undefined
-}
-
-/** The pace between two snapshots, by the broker's clock. */
-export function paceBetween(earlier: StatusSnapshot, later: StatusSnapshot): Pace {
-  const seconds = Math.max(0.001, (later.at - earlier.at) / 1_000)
-  const last = (snapshot: StatusSnapshot): number =>
-    snapshot.streams.find(({ name }) => name === STREAMS.results)?.lastSequence ?? 0
-  const resultsPerSecond = Math.max(0, last(later) - last(earlier)) / seconds
-  if (later.backlog === 0) return { resultsPerSecond, backlogSeconds: 0 }
-  return {
-    resultsPerSecond,
-    backlogSeconds: resultsPerSecond === 0 ? undefined : later.backlog / resultsPerSecond,
-  }
-}
-
 /** A status for people: a headline, then tables of streams, consumers and dead letters. */
-export function statusTables(snapshot: StatusSnapshot, pace: Pace): readonly (readonly string[])[][] {
+export function statusTables(snapshot: StatusSnapshot, pace: DrainPace): readonly (readonly string[])[][] {
   const { streams, consumers, deadLetters } = snapshot
   const tables: (readonly string[])[][] = [
     [
@@ -52,7 +31,7 @@ export function statusTables(snapshot: StatusSnapshot, pace: Pace): readonly (re
   return [[[headline(snapshot, pace)]], ...tables]
 }
 
-function headline({ backlog, retriesScheduled, deadLetters }: StatusSnapshot, pace: Pace): string {
+function headline({ backlog, retriesScheduled, deadLetters }: StatusSnapshot, pace: DrainPace): string {
   const wait =
     backlog === 0
       ? 'no backlog'

@@ -1,0 +1,54 @@
+import { stringify } from 'lossless-json'
+import { alignColumns } from '../../../shared/runtime/columns.ts'
+import { showBytes } from '../../../shared/runtime/quantities.ts'
+import type { Terminal } from '../terminal.ts'
+import { describeEntry, historyOf } from './browse.ts'
+import type { DeadLetterEntry, StoredDeadLetter } from './dead-letter.ts'
+import { readPayload, type ShownPayload } from './payload.ts'
+
+export const LIST_HEADING = ['SEQUENCE', 'FAILED AT', 'MODEL', 'REASON', 'TOKEN', 'SIZE', 'DESCRIPTION']
+
+/** A dead letter as a row below {@link LIST_HEADING}. */
+export function listRow(entry: DeadLetterEntry): string[] {
+  const { sequence, failedAt = '', model, reason, token, sizeBytes, description } = describeEntry(entry)
+  return [String(sequence), failedAt, model, reason, token, showBytes(sizeBytes), description]
+}
+
+/** A dead letter, whole, for people. */
+export function printDeadLetter(terminal: Terminal, letter: StoredDeadLetter): void {
+  const { reason, description, ...facts } = describeEntry(letter)
+  terminal.print(terminal.bad(`${reason}: ${description}`))
+  const known = Object.entries(facts).flatMap(([name, value]) =>
+    value === undefined ? [] : [[name, String(value)]],
+  )
+  for (const line of alignColumns(known)) terminal.print(`  ${line}`)
+  const sections: [string, readonly string[]][] = [
+    ['History', historyLines(letter)],
+    ['Headers', [...letter.headers].map(([name, value]) => `${name}: ${value}`)],
+    [`Payload (${showBytes(letter.sizeBytes)})`, payloadLines(readPayload(letter.headers, letter.body))],
+  ]
+  for (const [title, lines] of sections) {
+    terminal.print(`\n${terminal.strong(title)}`)
+    for (const line of lines) terminal.print(`  ${line}`)
+  }
+}
+
+function historyLines({ headers }: StoredDeadLetter): string[] {
+  const rows = historyOf(headers).map(({ at, reason, attempt, version, replay }) => [
+    at,
+    reason,
+    `attempt ${attempt}`,
+    version === undefined ? '' : `version ${version}`,
+    replay === undefined ? '' : `replay ${replay}`,
+  ])
+  return alignColumns(rows)
+}
+
+function payloadLines(payload: ShownPayload): string[] {
+  if (payload.kind === 'json') return (stringify(payload.value, null, 2) ?? '').split('\n')
+  if (payload.kind === 'text') return payload.text.split('\n')
+  if (payload.kind === 'bytes') return [`not text; base64: ${payload.base64}`]
+  return payload.tensors.map(
+    ({ name, datatype, shape, first }) => `${name} ${datatype}[${shape.join(', ')}]: ${first.join(', ')} …`,
+  )
+}

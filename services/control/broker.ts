@@ -1,24 +1,11 @@
 import { createServer } from 'node:net'
-import type { NatsConnection } from '@nats-io/transport-node'
 import { brokerOptions } from '../../shared/runtime/config.ts'
-import { type RunningServer, readRunningServer } from '../../shared/sdk/broker/readiness.ts'
 import { startBroker } from '../../shared/sdk/broker/server.ts'
-import { PeltonError } from '../../shared/sdk/errors.ts'
+import type { PeltonError } from '../../shared/sdk/errors.ts'
 import { connectBroker, withoutSecrets } from '../../shared/sdk/jetstream/connect.ts'
-import { brokerDataDir, readControlSettings } from './config.ts'
 import { keepRunning } from './keep-broker.ts'
-
-/** The broker a command works with. */
-export interface UsedBroker {
-  readonly connection: NatsConnection
-  /** Address for people, without credentials. */
-  readonly url: string
-  /** What processes started by this command need in their environment to reach the same broker. */
-  readonly env: NodeJS.ProcessEnv
-  /** Monitoring of each server, where it is known: `<url>/varz`. */
-  readonly monitorUrls?: readonly string[]
-  close(): Promise<void>
-}
+import { readOperatorSettings } from './operator-settings.ts'
+import { findRunningBroker, type UsedBroker } from './running-broker.ts'
 
 type Note = (text: string) => void
 
@@ -35,7 +22,7 @@ export interface UseBrokerOptions {
 /** Uses the broker of `PELTON_NATS_URL`, or starts the embedded one and keeps it running. */
 export async function useBroker(env: NodeJS.ProcessEnv, options: UseBrokerOptions): Promise<UsedBroker> {
   const { note, dataDir } = options
-  const settings = readControlSettings(env)
+  const settings = readOperatorSettings(env)
   if (env.PELTON_NATS_URL) {
     const url = withoutSecrets(settings.PELTON_NATS_URL)
     note(`broker: ${url}`)
@@ -62,62 +49,6 @@ export async function useBroker(env: NodeJS.ProcessEnv, options: UseBrokerOption
       await broker.stop()
     },
   }
-}
-
-/**
- * Connects to a broker that runs already: that of `PELTON_NATS_URL`, else the one of a `pelton up` on this machine,
- * else the usual address.
- *
- * @throws PeltonError `broker-unavailable` when there is none
- */
-export async function findRunningBroker(env: NodeJS.ProcessEnv, note: Note): Promise<UsedBroker> {
-  const settings = readControlSettings(env)
-  const dataDir = brokerDataDir(env)
-  const running = env.PELTON_NATS_URL ? undefined : await readRunningServer(dataDir).catch(() => undefined)
-  if (running !== undefined) note(`broker: nats://127.0.0.1:${running.port}, of \`pelton up\` in ${dataDir}`)
-  const address = running === undefined ? settings.PELTON_NATS_URL : `nats://127.0.0.1:${running.port}`
-  const connection = await connectBroker({
-    ...brokerOptions(settings, 'pelton control'),
-    url: address,
-  }).catch((thrown: unknown) => {
-    if (env.PELTON_NATS_URL || !(thrown instanceof PeltonError) || thrown.code !== 'broker-unavailable')
-      throw thrown
-    throw new PeltonError(
-      'broker-unavailable',
-      `no \`pelton up\` runs here (${dataDir}), and nobody answers at ${withoutSecrets(address)}`,
-      { remedy: 'Start `pelton up`, or set PELTON_NATS_URL to the address of your broker.' },
-      thrown,
-    )
-  })
-  const url = withoutSecrets(address)
-  const monitorUrls = monitorUrlsOf(running, settings)
-  return {
-    connection,
-    url,
-    env: { ...env, PELTON_NATS_URL: address },
-    ...(monitorUrls !== undefined && { monitorUrls }),
-    close: () => connection.close(),
-  }
-}
-
-/**
- * Monitoring of the broker at an address: of a `pelton up` on this machine, found anew each time because it changes when
- * the server restarts; of others what PELTON_NATS_MONITOR_URL says.
- */
-export async function readMonitorUrls(
-  address: string,
-  env: NodeJS.ProcessEnv,
-): Promise<readonly string[] | undefined> {
-  const running = await readRunningServer(brokerDataDir(env)).catch(() => undefined)
-  const isEmbedded = address === `nats://127.0.0.1:${running?.port}`
-  return monitorUrlsOf(isEmbedded ? running : undefined, readControlSettings(env))
-}
-
-function monitorUrlsOf(
-  embedded: RunningServer | undefined,
-  settings: ReturnType<typeof readControlSettings>,
-): readonly string[] | undefined {
-  return embedded?.monitorUrl === undefined ? settings.PELTON_NATS_MONITOR_URL : [embedded.monitorUrl]
 }
 
 /** Does something with a broker that runs already, and leaves it. */

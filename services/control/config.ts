@@ -1,40 +1,8 @@
-import { homedir, hostname } from 'node:os'
-import { isAbsolute, join } from 'node:path'
+import { hostname } from 'node:os'
 import { z } from 'zod'
-import { brokerSettings, bytes, count, milliseconds, readSettings } from '../../shared/runtime/config.ts'
-import { DEFAULT_TOPOLOGY, type TopologyOptions } from '../../shared/sdk/contract/topology.ts'
+import { brokerSettings, count, milliseconds, readSettings } from '../../shared/runtime/config.ts'
 
 const MOST_WAIT_MS = 7 * 24 * 3_600_000
-
-/** Settings of the command line beside those of the broker. */
-export const CONTROL_SETTINGS = {
-  PELTON_DATA: z
-    .string()
-    .min(1)
-    .optional()
-    .describe(
-      'Folder of the embedded broker of `pelton up` (default: $XDG_DATA_HOME/pelton, else ~/.local/share/pelton)',
-    ),
-  PELTON_DURABILITY: z
-    .enum(['process', 'power'])
-    .default('process')
-    .describe(
-      'What acknowledged events must survive: `process` the end of any process, `power` a loss of power too. The embedded ' +
-        'broker is started so; `pelton doctor` warns when a broker promises less',
-    ),
-  PELTON_NATS_MONITOR_URL: z
-    .string()
-    .regex(
-      /^https?:\/\/[^\s,@/]+\/?(?:,https?:\/\/[^\s,@/]+\/?)*$/,
-      'must be an address like http://host:8222, several separated by commas',
-    )
-    .transform((text) => text.split(',').map((url) => url.replace(/\/$/, '')))
-    .optional()
-    .describe(
-      'Monitoring of the servers of the broker, all of them, separated by commas: how `pelton doctor` and the control ' +
-        'service learn whether they sync before they acknowledge (default: that of `pelton up`)',
-    ),
-} as const
 
 /** Port of the control service where nothing else is asked for. */
 export const DEFAULT_CONTROL_PORT = 8470
@@ -84,76 +52,9 @@ export const CONTROL_SERVICE_SETTINGS = {
     .describe('How old a failure notice must be before its dead letter is looked for'),
 } as const
 
-const D = DEFAULT_TOPOLOGY
-const MOST = Number.MAX_SAFE_INTEGER
-/** Nanoseconds in a signed 64-bit integer end after 292 years; a hundred are enough. */
-const MOST_MS = 100 * 365 * 24 * 3_600_000
-
-/** Limits of the streams and consumers, for `pelton provision` and `pelton up`. */
-export const TOPOLOGY_SETTINGS = {
-  PELTON_REPLICAS: count(1, 5).default(D.replicas).describe('Copies of each stream in a cluster'),
-  PELTON_FEATURES_MAX_MESSAGES: count(1, MOST)
-    .default(D.featuresMaxMessages)
-    .describe('Events that may wait; beyond it producers are refused'),
-  PELTON_FEATURES_MAX_BYTES: bytes(1024 ** 2)
-    .default(D.featuresMaxBytes)
-    .describe('Bytes of events that may wait'),
-  PELTON_FEATURES_MAX_PER_SUBJECT: count(1, MOST)
-    .default(D.featuresMaxPerSubject)
-    .describe('Events of one model and lane that may wait'),
-  PELTON_RESULTS_MAX_AGE_MS: milliseconds(60_000, MOST_MS)
-    .default(D.resultsMaxAgeMs)
-    .describe('How long results are kept, and with them the promise of one outcome per event'),
-  PELTON_RESULTS_MAX_MESSAGES: count(1, MOST)
-    .default(D.resultsMaxMessages)
-    .describe('Results kept at most; each costs about 0.45 KB of broker memory'),
-  PELTON_DEAD_LETTERS_MAX_MESSAGES: count(1, MOST)
-    .default(D.deadLettersMaxMessages)
-    .describe('Dead letters kept at most; beyond it workers wait, nothing is dropped'),
-  PELTON_LEDGER_MAX_AGE_MS: milliseconds(60_000, MOST_MS)
-    .default(D.ledgerMaxAgeMs)
-    .describe('How long the ledger is kept: longer than anything it accounts for'),
-  PELTON_ACK_WAIT_MS: milliseconds(1_000, 3_600_000)
-    .default(D.ackWaitMs)
-    .describe('How long a worker may hold an event without a sign of life'),
-  PELTON_MAX_ACK_PENDING: count(1, 10_000_000)
-    .default(D.maxAckPending)
-    .describe('Events of a pool and lane in flight over all workers'),
-} as const
-
-/** Everything a command of the command line reads; the broker settings come with it. */
-export function readControlSettings(env: NodeJS.ProcessEnv) {
-  return readSettings({ ...brokerSettings, ...CONTROL_SETTINGS }, env)
-}
-
 export type ControlServiceSettings = ReturnType<typeof readControlServiceSettings>
 
 /** @throws PeltonError `invalid-configuration` naming every variable that is not usable */
 export function readControlServiceSettings(env: NodeJS.ProcessEnv) {
   return readSettings({ ...brokerSettings, ...CONTROL_SERVICE_SETTINGS }, env)
-}
-
-/** @throws PeltonError `invalid-configuration` naming every variable that is not usable */
-export function readTopology(env: NodeJS.ProcessEnv): TopologyOptions {
-  const settings = readSettings(TOPOLOGY_SETTINGS, env)
-  return {
-    replicas: settings.PELTON_REPLICAS,
-    featuresMaxMessages: settings.PELTON_FEATURES_MAX_MESSAGES,
-    featuresMaxBytes: settings.PELTON_FEATURES_MAX_BYTES,
-    featuresMaxPerSubject: settings.PELTON_FEATURES_MAX_PER_SUBJECT,
-    resultsMaxAgeMs: settings.PELTON_RESULTS_MAX_AGE_MS,
-    resultsMaxMessages: settings.PELTON_RESULTS_MAX_MESSAGES,
-    deadLettersMaxMessages: settings.PELTON_DEAD_LETTERS_MAX_MESSAGES,
-    ledgerMaxAgeMs: settings.PELTON_LEDGER_MAX_AGE_MS,
-    ackWaitMs: settings.PELTON_ACK_WAIT_MS,
-    maxAckPending: settings.PELTON_MAX_ACK_PENDING,
-  }
-}
-
-/** Where the embedded broker of `pelton up` keeps its streams; commands look for a running one there. */
-export function brokerDataDir(env: NodeJS.ProcessEnv): string {
-  const { PELTON_DATA, XDG_DATA_HOME = '' } = env
-  if (PELTON_DATA) return PELTON_DATA
-  // As specified, a relative XDG path is ignored.
-  return join(isAbsolute(XDG_DATA_HOME) ? XDG_DATA_HOME : join(homedir(), '.local', 'share'), 'pelton')
 }

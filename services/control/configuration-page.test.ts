@@ -2,8 +2,9 @@ import { readFile } from 'node:fs/promises'
 import { describe, expect, it } from 'vitest'
 import { DEFAULT_TOPOLOGY } from '../../shared/sdk/contract/topology.ts'
 import { PeltonError } from '../../shared/sdk/errors.ts'
-import { brokerDataDir, readTopology, TOPOLOGY_SETTINGS } from './config.ts'
 import { configurationPage } from './configuration-page.ts'
+import { brokerDataDir } from './operator-settings.ts'
+import { readTopology, TOPOLOGY_SETTINGS } from './topology-settings.ts'
 
 describe('docs/configuration.md', () => {
   it('is what the schemas say (npm run -s pelton -- settings > docs/configuration.md)', async () => {

@@ -1,7 +1,9 @@
 import type { z } from 'zod'
 import { brokerSettings } from '../../shared/runtime/config.ts'
 import { WORKER_SETTINGS } from '../worker/config.ts'
-import { CONTROL_SERVICE_SETTINGS, CONTROL_SETTINGS, TOPOLOGY_SETTINGS } from './config.ts'
+import { CONTROL_SERVICE_SETTINGS } from './config.ts'
+import { OPERATOR_SETTINGS } from './operator-settings.ts'
+import { TOPOLOGY_SETTINGS } from './topology-settings.ts'
 
 interface Section {
   readonly title: string
@@ -38,7 +40,7 @@ const SECTIONS: readonly Section[] = [
     text: 'Read by the control service, of `pelton up` or `pelton control`.',
     shape: CONTROL_SERVICE_SETTINGS,
   },
-  { title: 'Command line', text: 'Read by `pelton`.', shape: CONTROL_SETTINGS },
+  { title: 'Command line', text: 'Read by `pelton`.', shape: OPERATOR_SETTINGS },
   {
     title: 'Streams',
     text:

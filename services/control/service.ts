@@ -12,18 +12,19 @@ import { PeltonError } from '../../shared/sdk/errors.ts'
 import { connectBroker } from '../../shared/sdk/jetstream/connect.ts'
 import { requireStreams } from '../../shared/sdk/jetstream/provision.ts'
 import { auditRegularly } from './audit/schedule.ts'
-import { readMonitorUrls } from './broker.ts'
-import { brokerDataDir, type ControlServiceSettings, readControlSettings } from './config.ts'
+import type { ControlServiceSettings } from './config.ts'
 import { KeptCounts } from './dead-letters/kept-counts.ts'
 import { addApi } from './http/api.ts'
 import { createAudits, createSnapshots } from './http/audits.ts'
 import { addHostCheck, hostCheck, refuseOpenDoor } from './http/guard.ts'
 import type { ApiParts } from './http/parts.ts'
 import { openTokens } from './http/token.ts'
+import { brokerDataDir, readOperatorSettings } from './operator-settings.ts'
 import { openControlGauges } from './reconcile/control-gauges.ts'
 import { createHostedReplays, type HostedReplays } from './reconcile/hosted-replays.ts'
 import { startWatch } from './reconcile/watch.ts'
 import { openStore } from './replay/open-store.ts'
+import { readMonitorUrls } from './running-broker.ts'
 
 /** The HTTP side of the control service: open before the broker is asked, and until everything is paused. */
 export interface ControlDoor {
@@ -126,7 +127,7 @@ export async function startControl(
   const snapshots = createSnapshots(connection)
   const counts = new KeptCounts(connection)
   door.parts = { store, counts, watch, replays, audits, snapshots, log, signal: stopping.signal }
-  const { PELTON_DURABILITY: durability } = readControlSettings(env)
+  const { PELTON_DURABILITY: durability } = readOperatorSettings(env)
   const isReachable = (): boolean => reach.isReachable
   const monitorUrls = () => readMonitorUrls(settings.PELTON_NATS_URL, env)
   openControlGauges({ store, isReachable, watch, replays, audits, durability, monitorUrls })

@@ -1,11 +1,9 @@
 import { readFile } from 'node:fs/promises'
 import { describe, expect, test } from 'vitest'
 import { parse } from 'yaml'
-import {
-  CONTROL_SERVICE_SETTINGS,
-  CONTROL_SETTINGS,
-  TOPOLOGY_SETTINGS,
-} from '../../services/control/config.ts'
+import { CONTROL_SERVICE_SETTINGS } from '../../services/control/config.ts'
+import { OPERATOR_SETTINGS } from '../../services/control/operator-settings.ts'
+import { TOPOLOGY_SETTINGS } from '../../services/control/topology-settings.ts'
 import { WORKER_SETTINGS } from '../../services/worker/config.ts'
 import { ROOT } from './observability-files.ts'
 
@@ -36,7 +34,7 @@ describe('docker-compose.yml', () => {
   test('sets what the code reads', () => {
     const known = {
       ...WORKER_SETTINGS,
-      ...CONTROL_SETTINGS,
+      ...OPERATOR_SETTINGS,
       ...CONTROL_SERVICE_SETTINGS,
       ...TOPOLOGY_SETTINGS,
     }

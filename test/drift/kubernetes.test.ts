@@ -4,14 +4,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
 import { parseDocument, type Scalar } from 'yaml'
-import {
-  CONTROL_SERVICE_SETTINGS,
-  CONTROL_SETTINGS,
-  readControlServiceSettings,
-  readControlSettings,
-  readTopology,
-  TOPOLOGY_SETTINGS,
-} from '../../services/control/config.ts'
+import { CONTROL_SERVICE_SETTINGS, readControlServiceSettings } from '../../services/control/config.ts'
+import { OPERATOR_SETTINGS, readOperatorSettings } from '../../services/control/operator-settings.ts'
+import { readTopology, TOPOLOGY_SETTINGS } from '../../services/control/topology-settings.ts'
 import { readWorkerSettings, WORKER_SETTINGS } from '../../services/worker/config.ts'
 import { brokerSettings } from '../../shared/runtime/config.ts'
 import { ensureBroker } from '../../shared/sdk/broker/obtain.ts'
@@ -62,7 +57,7 @@ describe('infra/kubernetes/pelton.yaml', () => {
   test.each([
     ['pelton-provision', { ...brokerSettings, ...TOPOLOGY_SETTINGS }],
     ['pelton-worker', WORKER_SETTINGS],
-    ['pelton-control', { ...brokerSettings, ...CONTROL_SETTINGS, ...CONTROL_SERVICE_SETTINGS }],
+    ['pelton-control', { ...brokerSettings, ...OPERATOR_SETTINGS, ...CONTROL_SERVICE_SETTINGS }],
   ])('%s sets what the code reads', (name, settings) => {
     const unknown = Object.keys(pod(name).env).filter((variable) => !Object.hasOwn(settings, variable))
     expect(unknown).toEqual([])
@@ -70,7 +65,7 @@ describe('infra/kubernetes/pelton.yaml', () => {
 
   test('asks for three copies, and for what survives a loss of power', () => {
     expect(readTopology(pod('pelton-provision').env)).toMatchObject({ replicas: 3 })
-    const control = readControlSettings(pod('pelton-control').env)
+    const control = readOperatorSettings(pod('pelton-control').env)
     expect(control).toMatchObject({ PELTON_DURABILITY: 'power' })
     expect(control.PELTON_NATS_MONITOR_URL).toHaveLength(values.config.cluster.replicas)
   })

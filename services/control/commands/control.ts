@@ -4,8 +4,8 @@ import { fileURLToPath } from 'node:url'
 import { Command } from 'commander'
 import { EXIT_CODES } from '../../../shared/runtime/lifecycle.ts'
 import { siblingEntry } from '../../../shared/runtime/source-entry.ts'
-import { findRunningBroker } from '../broker.ts'
 import { type CommandRun, helpTail, runCommand } from '../command-run.ts'
+import { findRunningBroker } from '../running-broker.ts'
 
 export function controlCommand(): Command {
   return new Command('control')

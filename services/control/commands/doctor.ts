@@ -1,17 +1,18 @@
 import { Command } from 'commander'
 import { EXIT_CODES } from '../../../shared/runtime/lifecycle.ts'
 import { PeltonError } from '../../../shared/sdk/errors.ts'
-import { findRunningBroker, type UsedBroker } from '../broker.ts'
 import { type CommandRun, helpTail, runCommand } from '../command-run.ts'
-import { readControlSettings, readTopology, TOPOLOGY_SETTINGS } from '../config.ts'
 import { checkAccount, checkClock, checkResults } from '../doctor/broker-checks.ts'
 import { checkDurability } from '../doctor/durability-check.ts'
 import { examine, type Finding, fail } from '../doctor/finding.ts'
 import { checkModelsFolder } from '../doctor/models-check.ts'
 import { checkRights } from '../doctor/rights-check.ts'
 import { checkConsumers, checkOrphans, checkPools, checkStreams } from '../doctor/stream-checks.ts'
+import { readOperatorSettings } from '../operator-settings.ts'
+import { findRunningBroker, type UsedBroker } from '../running-broker.ts'
 import { addSettingOptions, withOptions } from '../setting-options.ts'
 import type { Terminal } from '../terminal.ts'
+import { readTopology, TOPOLOGY_SETTINGS } from '../topology-settings.ts'
 
 interface DoctorArguments extends Readonly<Record<string, unknown>> {
   readonly pool: readonly string[]
@@ -41,7 +42,7 @@ export function doctorCommand(): Command {
 
 async function doctor(run: CommandRun, options: DoctorArguments): Promise<number> {
   const topology = readTopology(withOptions(run.env, TOPOLOGY_SETTINGS, options))
-  const { PELTON_DURABILITY: durability } = readControlSettings(run.env)
+  const { PELTON_DURABILITY: durability } = readOperatorSettings(run.env)
   const counts = { ok: 0, warn: 0, fail: 0, unknown: 0 }
   const report = (findings: readonly Finding[]): void => {
     for (const finding of findings) {

@@ -3,8 +3,8 @@ import { EXIT_CODES } from '../../../shared/runtime/lifecycle.ts'
 import { provision } from '../../../shared/sdk/jetstream/provision.ts'
 import { withBroker } from '../broker.ts'
 import { type CommandRun, helpTail, runCommand } from '../command-run.ts'
-import { readTopology, TOPOLOGY_SETTINGS } from '../config.ts'
 import { addSettingOptions, withOptions } from '../setting-options.ts'
+import { readTopology, TOPOLOGY_SETTINGS } from '../topology-settings.ts'
 
 interface ProvisionArguments extends Readonly<Record<string, unknown>> {
   readonly pool: readonly string[]

@@ -3,7 +3,7 @@ import { showDuration } from '../../../shared/runtime/quantities.ts'
 import type { Durability } from '../../../shared/sdk/broker/server.ts'
 import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
 import { streamInfo } from '../../../shared/sdk/jetstream/api.ts'
-import type { UsedBroker } from '../broker.ts'
+import type { UsedBroker } from '../running-broker.ts'
 import { type Finding, ok, unknown, warn } from './finding.ts'
 
 /** What the broker does before it acknowledges. */

@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest'
-import { readControlSettings } from './config.ts'
+import { readOperatorSettings } from './operator-settings.ts'
 
 describe('PELTON_NATS_MONITOR_URL', () => {
   const read = (PELTON_NATS_MONITOR_URL: string) =>
-    readControlSettings({ PELTON_NATS_MONITOR_URL }).PELTON_NATS_MONITOR_URL
+    readOperatorSettings({ PELTON_NATS_MONITOR_URL }).PELTON_NATS_MONITOR_URL
 
   it('is a list, and nothing where it is empty', () => {
     expect(read('http://nats-1:8222')).toEqual(['http://nats-1:8222'])

@@ -1,0 +1,56 @@
+import { bytes, count, milliseconds, readSettings } from '../../shared/runtime/config.ts'
+import { DEFAULT_TOPOLOGY, type TopologyOptions } from '../../shared/sdk/contract/topology.ts'
+
+const D = DEFAULT_TOPOLOGY
+const MOST = Number.MAX_SAFE_INTEGER
+/** Nanoseconds in a signed 64-bit integer end after 292 years; a hundred are enough. */
+const MOST_MS = 100 * 365 * 24 * 3_600_000
+
+/** Limits of the streams and consumers, for `pelton provision` and `pelton up`. */
+export const TOPOLOGY_SETTINGS = {
+  PELTON_REPLICAS: count(1, 5).default(D.replicas).describe('Copies of each stream in a cluster'),
+  PELTON_FEATURES_MAX_MESSAGES: count(1, MOST)
+    .default(D.featuresMaxMessages)
+    .describe('Events that may wait; beyond it producers are refused'),
+  PELTON_FEATURES_MAX_BYTES: bytes(1024 ** 2)
+    .default(D.featuresMaxBytes)
+    .describe('Bytes of events that may wait'),
+  PELTON_FEATURES_MAX_PER_SUBJECT: count(1, MOST)
+    .default(D.featuresMaxPerSubject)
+    .describe('Events of one model and lane that may wait'),
+  PELTON_RESULTS_MAX_AGE_MS: milliseconds(60_000, MOST_MS)
+    .default(D.resultsMaxAgeMs)
+    .describe('How long results are kept, and with them the promise of one outcome per event'),
+  PELTON_RESULTS_MAX_MESSAGES: count(1, MOST)
+    .default(D.resultsMaxMessages)
+    .describe('Results kept at most; each costs about 0.45 KB of broker memory'),
+  PELTON_DEAD_LETTERS_MAX_MESSAGES: count(1, MOST)
+    .default(D.deadLettersMaxMessages)
+    .describe('Dead letters kept at most; beyond it workers wait, nothing is dropped'),
+  PELTON_LEDGER_MAX_AGE_MS: milliseconds(60_000, MOST_MS)
+    .default(D.ledgerMaxAgeMs)
+    .describe('How long the ledger is kept: longer than anything it accounts for'),
+  PELTON_ACK_WAIT_MS: milliseconds(1_000, 3_600_000)
+    .default(D.ackWaitMs)
+    .describe('How long a worker may hold an event without a sign of life'),
+  PELTON_MAX_ACK_PENDING: count(1, 10_000_000)
+    .default(D.maxAckPending)
+    .describe('Events of a pool and lane in flight over all workers'),
+} as const
+
+/** @throws PeltonError `invalid-configuration` naming every variable that is not usable */
+export function readTopology(env: NodeJS.ProcessEnv): TopologyOptions {
+  const settings = readSettings(TOPOLOGY_SETTINGS, env)
+  return {
+    replicas: settings.PELTON_REPLICAS,
+    featuresMaxMessages: settings.PELTON_FEATURES_MAX_MESSAGES,
+    featuresMaxBytes: settings.PELTON_FEATURES_MAX_BYTES,
+    featuresMaxPerSubject: settings.PELTON_FEATURES_MAX_PER_SUBJECT,
+    resultsMaxAgeMs: settings.PELTON_RESULTS_MAX_AGE_MS,
+    resultsMaxMessages: settings.PELTON_RESULTS_MAX_MESSAGES,
+    deadLettersMaxMessages: settings.PELTON_DEAD_LETTERS_MAX_MESSAGES,
+    ledgerMaxAgeMs: settings.PELTON_LEDGER_MAX_AGE_MS,
+    ackWaitMs: settings.PELTON_ACK_WAIT_MS,
+    maxAckPending: settings.PELTON_MAX_ACK_PENDING,
+  }
+}

@@ -1,11 +1,11 @@
 import { createServer } from 'node:net'
+import { readOperatorSettings } from '../../shared/operations/broker/operator-settings.ts'
+import { findRunningBroker, type UsedBroker } from '../../shared/operations/broker/running-broker.ts'
 import { brokerOptions } from '../../shared/runtime/config.ts'
 import { startBroker } from '../../shared/sdk/broker/server.ts'
 import type { PeltonError } from '../../shared/sdk/errors.ts'
 import { connectBroker, withoutSecrets } from '../../shared/sdk/jetstream/connect.ts'
 import { keepRunning } from './keep-broker.ts'
-import { readOperatorSettings } from './operator-settings.ts'
-import { findRunningBroker, type UsedBroker } from './running-broker.ts'
 
 type Note = (text: string) => void
 

@@ -1,9 +1,9 @@
 import { readFile } from 'node:fs/promises'
 import { describe, expect, it } from 'vitest'
+import { brokerDataDir } from '../../shared/operations/broker/operator-settings.ts'
 import { DEFAULT_TOPOLOGY } from '../../shared/sdk/contract/topology.ts'
 import { PeltonError } from '../../shared/sdk/errors.ts'
 import { configurationPage } from './configuration-page.ts'
-import { brokerDataDir } from './operator-settings.ts'
 import { readTopology, TOPOLOGY_SETTINGS } from './topology-settings.ts'
 
 describe('docs/configuration.md', () => {

@@ -1,5 +1,8 @@
 import type { NatsConnection } from '@nats-io/transport-node'
 import type { Logger } from 'pino'
+import { brokerDataDir, readOperatorSettings } from '../../shared/operations/broker/operator-settings.ts'
+import { readMonitorUrls } from '../../shared/operations/broker/running-broker.ts'
+import { openStore } from '../../shared/operations/replay/open-store.ts'
 import { type BrokerReach, followBroker } from '../../shared/runtime/broker-reach.ts'
 import { brokerOptions } from '../../shared/runtime/config.ts'
 import { addHealthRoutes, openHttp } from '../../shared/runtime/http.ts'
@@ -19,12 +22,9 @@ import { createAudits, createSnapshots } from './http/audits.ts'
 import { addHostCheck, hostCheck, refuseOpenDoor } from './http/guard.ts'
 import type { ApiParts } from './http/parts.ts'
 import { openTokens } from './http/token.ts'
-import { brokerDataDir, readOperatorSettings } from './operator-settings.ts'
 import { openControlGauges } from './reconcile/control-gauges.ts'
 import { createHostedReplays, type HostedReplays } from './reconcile/hosted-replays.ts'
 import { startWatch } from './reconcile/watch.ts'
-import { openStore } from './replay/open-store.ts'
-import { readMonitorUrls } from './running-broker.ts'
 
 /** The HTTP side of the control service: open before the broker is asked, and until everything is paused. */
 export interface ControlDoor {

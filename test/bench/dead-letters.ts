@@ -2,11 +2,11 @@
 // plan of a replay, and what the process that asks takes of memory.
 // npx tsx test/bench/dead-letters.ts [--letters=100000] [--runs=3]
 import type { NatsConnection } from '@nats-io/transport-node'
-import { browseDeadLetters, readDeadLetters } from '../../services/control/dead-letters/browse.ts'
-import { groupDeadLetters } from '../../services/control/dead-letters/groups.ts'
 import { KeptCounts } from '../../services/control/dead-letters/kept-counts.ts'
-import { pageDeadLetters } from '../../services/control/dead-letters/page.ts'
-import { planReplay } from '../../services/control/replay/plan.ts'
+import { browseDeadLetters, readDeadLetters } from '../../shared/operations/dead-letters/browse.ts'
+import { groupDeadLetters } from '../../shared/operations/dead-letters/groups.ts'
+import { pageDeadLetters } from '../../shared/operations/dead-letters/page.ts'
+import { planReplay } from '../../shared/operations/replay/plan.ts'
 import { readEvent } from '../../shared/sdk/contract/event.ts'
 import { deadLetterMessage } from '../../shared/sdk/contract/outcome.ts'
 import { payloadDigest } from '../../shared/sdk/contract/token.ts'

@@ -2,9 +2,9 @@ import { readFile } from 'node:fs/promises'
 import { describe, expect, test } from 'vitest'
 import { parse } from 'yaml'
 import { CONTROL_SERVICE_SETTINGS } from '../../services/control/config.ts'
-import { OPERATOR_SETTINGS } from '../../services/control/operator-settings.ts'
 import { TOPOLOGY_SETTINGS } from '../../services/control/topology-settings.ts'
 import { WORKER_SETTINGS } from '../../services/worker/config.ts'
+import { OPERATOR_SETTINGS } from '../../shared/operations/broker/operator-settings.ts'
 import { ROOT } from './observability-files.ts'
 
 interface Service {

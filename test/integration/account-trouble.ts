@@ -1,4 +1,4 @@
-import type { OpsStore } from '../../services/control/dead-letters/store.ts'
+import type { OpsStore } from '../../shared/operations/records/store.ts'
 
 /**
  * Tells when a replay with no patience at all cannot keep its account: an answer about anything but an event did not

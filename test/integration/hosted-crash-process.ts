@@ -1,6 +1,6 @@
 import { pino } from 'pino'
 import { createHostedReplays } from '../../services/control/reconcile/hosted-replays.ts'
-import { openStore } from '../../services/control/replay/open-store.ts'
+import { openStore } from '../../shared/operations/replay/open-store.ts'
 import { connectBroker } from '../../shared/sdk/jetstream/connect.ts'
 
 // Starts or resumes a replay as a control service does, and ends itself with SIGKILL right after the broker has stored

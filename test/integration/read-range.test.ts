@@ -1,6 +1,6 @@
 import type { NatsConnection } from '@nats-io/transport-node'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { readRange } from '../../services/control/audit/read-range.ts'
+import { readRange } from '../../shared/operations/broker/read-range.ts'
 import { requestApi } from '../../shared/sdk/jetstream/api.ts'
 import { PublishWindow } from '../../shared/sdk/jetstream/publish-window.ts'
 import { startTestBroker, type TestBroker } from '../kit/broker.ts'

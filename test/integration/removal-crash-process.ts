@@ -1,5 +1,5 @@
-import { removeAndRecord } from '../../services/control/dead-letters/removal.ts'
-import { openStore } from '../../services/control/replay/open-store.ts'
+import { removeAndRecord } from '../../shared/operations/dead-letters/removal.ts'
+import { openStore } from '../../shared/operations/replay/open-store.ts'
 import { connectBroker } from '../../shared/sdk/jetstream/connect.ts'
 
 // Discards the dead letters of a model and ends itself with SIGKILL right after the broker has done the n-th step of a

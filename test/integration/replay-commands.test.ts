@@ -1,7 +1,7 @@
 import { pino } from 'pino'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { createHostedReplays } from '../../services/control/reconcile/hosted-replays.ts'
-import { openStore } from '../../services/control/replay/open-store.ts'
+import { openStore } from '../../shared/operations/replay/open-store.ts'
 import {
   encodeHeaderBlock,
   HEADERS,

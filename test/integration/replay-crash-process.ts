@@ -1,7 +1,7 @@
-import { createHolds } from '../../services/control/replay/holds.ts'
-import { openKeyValue } from '../../services/control/replay/key-value.ts'
-import { runReplay } from '../../services/control/replay/runner.ts'
-import { readTask } from '../../services/control/replay/task.ts'
+import { createHolds } from '../../shared/operations/records/holds.ts'
+import { openKeyValue } from '../../shared/operations/records/key-value.ts'
+import { runReplay } from '../../shared/operations/replay/runner.ts'
+import { readTask } from '../../shared/operations/replay/task.ts'
 import { connectBroker } from '../../shared/sdk/jetstream/connect.ts'
 import { PublishWindow } from '../../shared/sdk/jetstream/publish-window.ts'
 

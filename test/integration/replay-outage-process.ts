@@ -1,5 +1,5 @@
-import { openStore } from '../../services/control/replay/open-store.ts'
-import { start } from '../../services/control/replay/replays.ts'
+import { openStore } from '../../shared/operations/replay/open-store.ts'
+import { start } from '../../shared/operations/replay/replays.ts'
 import { connectBroker } from '../../shared/sdk/jetstream/connect.ts'
 import { onAccountTrouble } from './account-trouble.ts'
 

@@ -2,10 +2,10 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import { Command } from 'commander'
+import { findRunningBroker } from '../../../shared/operations/broker/running-broker.ts'
 import { EXIT_CODES } from '../../../shared/runtime/lifecycle.ts'
 import { siblingEntry } from '../../../shared/runtime/source-entry.ts'
 import { type CommandRun, helpTail, runCommand } from '../command-run.ts'
-import { findRunningBroker } from '../running-broker.ts'
 
 export function controlCommand(): Command {
   return new Command('control')

@@ -1,24 +1,24 @@
 import { Command } from 'commander'
+import { listActs } from '../../../shared/operations/dead-letters/acts.ts'
+import { browseDeadLetters, describeEntry } from '../../../shared/operations/dead-letters/browse.ts'
+import { groupDeadLetters } from '../../../shared/operations/dead-letters/groups.ts'
+import { pageDeadLetters } from '../../../shared/operations/dead-letters/page.ts'
+import { deadLetterJson } from '../../../shared/operations/dead-letters/show.ts'
+import { readWhich } from '../../../shared/operations/dead-letters/which.ts'
+import { findDeadLetter } from '../../../shared/operations/records/dead-letter.ts'
 import { EXIT_CODES } from '../../../shared/runtime/lifecycle.ts'
 import { showCount } from '../../../shared/runtime/quantities.ts'
 import { withBroker } from '../broker.ts'
 import { type CommandRun, helpTail, runCommand } from '../command-run.ts'
-import { listActs } from '../dead-letters/acts.ts'
 import { exportCommand, importCommand } from '../dead-letters/archive-command.ts'
-import { browseDeadLetters, describeEntry } from '../dead-letters/browse.ts'
-import { findDeadLetter } from '../dead-letters/dead-letter.ts'
 import {
   addFilterOptions,
   type FilterArguments,
   operator,
   readFilter,
 } from '../dead-letters/filter-options.ts'
-import { groupDeadLetters } from '../dead-letters/groups.ts'
-import { pageDeadLetters } from '../dead-letters/page.ts'
 import { LIST_HEADING, listRow, printDeadLetter } from '../dead-letters/print.ts'
 import { removeCommand } from '../dead-letters/removal-command.ts'
-import { deadLetterJson } from '../dead-letters/show.ts'
-import { readWhich } from '../dead-letters/which.ts'
 import { withStore } from '../dead-letters/with-store.ts'
 import { wholeNumber } from '../option-values.ts'
 

@@ -1,10 +1,12 @@
 import { Command, InvalidArgumentError } from 'commander'
+import type { DeadLetterFilter } from '../../../shared/operations/dead-letters/filter.ts'
+import * as replays from '../../../shared/operations/replay/replays.ts'
+import { listTasks, type ReplayOptions, type ReplayTask } from '../../../shared/operations/replay/task.ts'
 import { EXIT_CODES } from '../../../shared/runtime/lifecycle.ts'
 import type { Lane } from '../../../shared/sdk/contract/subjects.ts'
 import { PeltonError } from '../../../shared/sdk/errors.ts'
 import { withBroker } from '../broker.ts'
 import { type CommandRun, helpTail, runCommand } from '../command-run.ts'
-import type { DeadLetterFilter } from '../dead-letters/filter.ts'
 import {
   addFilterOptions,
   type FilterArguments,
@@ -14,10 +16,8 @@ import {
 import { withStore } from '../dead-letters/with-store.ts'
 import { lane, wholeNumber } from '../option-values.ts'
 import { readPatchOption } from '../replay/patch-option.ts'
-import * as replays from '../replay/replays.ts'
 import { countsText, planLines, progressLine, taskLines } from '../replay/show.ts'
 import { ofTask, statusCommand } from '../replay/status-command.ts'
-import { listTasks, type ReplayOptions, type ReplayTask } from '../replay/task.ts'
 
 interface ReplayArguments extends FilterArguments {
   readonly lane: Lane

@@ -1,13 +1,13 @@
 import type { NatsConnection } from '@nats-io/transport-node'
 import { Command } from 'commander'
+import { paceBetween } from '../../../shared/operations/broker/drain-pace.ts'
+import { type StatusSnapshot, takeSnapshot } from '../../../shared/operations/broker/snapshot.ts'
 import { alignColumns } from '../../../shared/runtime/columns.ts'
 import { EXIT_CODES } from '../../../shared/runtime/lifecycle.ts'
 import { pause } from '../../../shared/runtime/pause.ts'
 import { withBroker } from '../broker.ts'
 import { type CommandRun, helpTail, runCommand } from '../command-run.ts'
-import { paceBetween } from '../status/drain-pace.ts'
 import { statusTables } from '../status/report.ts'
-import { type StatusSnapshot, takeSnapshot } from '../status/snapshot.ts'
 import { readWatched, type Watched, watchedLines } from '../status/watched.ts'
 
 interface StatusArguments {

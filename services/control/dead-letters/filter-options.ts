@@ -1,8 +1,8 @@
 import { userInfo } from 'node:os'
 import { type Command, InvalidArgumentError } from 'commander'
+import type { DeadLetterFilter } from '../../../shared/operations/dead-letters/filter.ts'
 import { isReason, REASONS, type Reason } from '../../../shared/sdk/errors.ts'
 import { moment, wholeNumber } from '../option-values.ts'
-import type { DeadLetterFilter } from './filter.ts'
 
 export interface FilterArguments {
   readonly model?: string

@@ -1,9 +1,19 @@
 import type { NatsConnection } from '@nats-io/transport-node'
+import {
+  readStoredSequences,
+  type StoredSequences,
+  storedSet,
+} from '../../../shared/operations/broker/stored-sequences.ts'
+import { browseDeadLetters } from '../../../shared/operations/dead-letters/browse.ts'
+import type { DeadLetterFilter } from '../../../shared/operations/dead-letters/filter.ts'
+import {
+  type DeadLetterGroup,
+  type Grouped,
+  Grouping,
+  groupDeadLetters,
+  Tally,
+} from '../../../shared/operations/dead-letters/groups.ts'
 import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
-import { readStoredSequences, type StoredSequences, storedSet } from '../stored-sequences.ts'
-import { browseDeadLetters } from './browse.ts'
-import type { DeadLetterFilter } from './filter.ts'
-import { type DeadLetterGroup, type Grouped, Grouping, groupDeadLetters, Tally } from './groups.ts'
 
 /** Beyond this many sequences between the oldest and the newest nothing is kept: some 100 bytes each. */
 const MAX_SPAN = 2_000_000

@@ -1,10 +1,10 @@
 import { stringify } from 'lossless-json'
+import { describeEntry, historyOf } from '../../../shared/operations/dead-letters/browse.ts'
+import { readPayload, type ShownPayload } from '../../../shared/operations/dead-letters/payload.ts'
+import type { DeadLetterEntry, StoredDeadLetter } from '../../../shared/operations/records/dead-letter.ts'
 import { alignColumns } from '../../../shared/runtime/columns.ts'
 import { showBytes } from '../../../shared/runtime/quantities.ts'
 import type { Terminal } from '../terminal.ts'
-import { describeEntry, historyOf } from './browse.ts'
-import type { DeadLetterEntry, StoredDeadLetter } from './dead-letter.ts'
-import { readPayload, type ShownPayload } from './payload.ts'
 
 export const LIST_HEADING = ['SEQUENCE', 'FAILED AT', 'MODEL', 'REASON', 'TOKEN', 'SIZE', 'DESCRIPTION']
 

@@ -1,7 +1,11 @@
+import {
+  countRemoval,
+  type RemovalRequest,
+  removeAndRecord,
+} from '../../../shared/operations/dead-letters/removal.ts'
 import { EXIT_CODES } from '../../../shared/runtime/lifecycle.ts'
 import { showCount } from '../../../shared/runtime/quantities.ts'
 import type { CommandRun } from '../command-run.ts'
-import { countRemoval, type RemovalRequest, removeAndRecord } from './removal.ts'
 import { withStore } from './with-store.ts'
 
 /**

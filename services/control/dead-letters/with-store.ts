@@ -1,7 +1,7 @@
+import type { OpsStore } from '../../../shared/operations/records/store.ts'
+import { openStore } from '../../../shared/operations/replay/open-store.ts'
 import { withBroker } from '../broker.ts'
 import type { CommandRun } from '../command-run.ts'
-import { openStore } from '../replay/open-store.ts'
-import type { OpsStore } from './store.ts'
 
 /** Does something with the broker, its dead letters, and the records about them. */
 export function withStore<Result>(

@@ -1,9 +1,9 @@
 import type { NatsConnection } from '@nats-io/transport-node'
+import { type Finding, fail, ok, warn } from '../../../shared/operations/broker/finding.ts'
 import { showBytes, showCount, showDuration, showShare } from '../../../shared/runtime/quantities.ts'
 import { MINIMUM_SERVER, STREAMS, type TopologyOptions } from '../../../shared/sdk/contract/topology.ts'
 import { requestApi, type StreamInfo, streamInfo } from '../../../shared/sdk/jetstream/api.ts'
 import { createBrokerClock } from '../../../shared/sdk/jetstream/broker-clock.ts'
-import { type Finding, fail, ok, warn } from './finding.ts'
 
 /** The server and the account: version, JetStream, its limits. */
 export async function checkAccount(connection: NatsConnection): Promise<readonly Finding[]> {

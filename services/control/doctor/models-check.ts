@@ -1,6 +1,6 @@
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import { type Finding, fail, ok } from './finding.ts'
+import { type Finding, fail, ok } from '../../../shared/operations/broker/finding.ts'
 
 /** Whether the models folder can be read and holds models. Whether they can be served is `models check`. */
 export async function checkModelsFolder(folder: string): Promise<readonly Finding[]> {

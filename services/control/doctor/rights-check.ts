@@ -1,7 +1,7 @@
 import type { NatsConnection } from '@nats-io/transport-node'
+import { type Finding, fail, isRefusedByRights, ok } from '../../../shared/operations/broker/finding.ts'
 import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
 import { findApi, NOT_FOUND } from '../../../shared/sdk/jetstream/api.ts'
-import { type Finding, fail, isRefusedByRights, ok } from './finding.ts'
 
 /** Requests that change nothing, and what they are needed for. */
 const HARMLESS: readonly {

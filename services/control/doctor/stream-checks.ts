@@ -1,4 +1,10 @@
 import type { NatsConnection } from '@nats-io/transport-node'
+import { type Finding, fail, ok, warn } from '../../../shared/operations/broker/finding.ts'
+import {
+  countSubjects,
+  type ListedConsumer,
+  listConsumers,
+} from '../../../shared/operations/broker/snapshot.ts'
 import { pause } from '../../../shared/runtime/pause.ts'
 import { showCount, showShare } from '../../../shared/runtime/quantities.ts'
 import { decodeSegment } from '../../../shared/sdk/contract/subjects.ts'
@@ -13,8 +19,6 @@ import {
 import { PeltonError } from '../../../shared/sdk/errors.ts'
 import { consumerInfo, streamInfo } from '../../../shared/sdk/jetstream/api.ts'
 import { planChange } from '../../../shared/sdk/jetstream/provision.ts'
-import { countSubjects, type ListedConsumer, listConsumers } from '../status/snapshot.ts'
-import { type Finding, fail, ok, warn } from './finding.ts'
 
 const PROVISION = 'Run `pelton provision`.'
 const NOTHING = (): void => undefined

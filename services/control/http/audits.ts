@@ -1,9 +1,9 @@
 import type { NatsConnection } from '@nats-io/transport-node'
+import { type Audited, type AuditOptions, audit } from '../../../shared/operations/audit/audit.ts'
+import type { Floor } from '../../../shared/operations/audit/floor.ts'
+import type { AuditReport } from '../../../shared/operations/audit/report.ts'
+import { type StatusSnapshot, takeSnapshot } from '../../../shared/operations/broker/snapshot.ts'
 import { PeltonError } from '../../../shared/sdk/errors.ts'
-import { type Audited, type AuditOptions, audit } from '../audit/audit.ts'
-import type { Floor } from '../audit/floor.ts'
-import type { AuditReport } from '../audit/report.ts'
-import { type StatusSnapshot, takeSnapshot } from '../status/snapshot.ts'
 
 /** The latest snapshot, taken again when it is older than a second. */
 export interface Snapshots {

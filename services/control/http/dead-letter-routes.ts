@@ -1,17 +1,21 @@
 import { Readable } from 'node:stream'
 import type { FastifyInstance, FastifyReply } from 'fastify'
+import { listActs } from '../../../shared/operations/dead-letters/acts.ts'
+import { describeEntry } from '../../../shared/operations/dead-letters/browse.ts'
+import type { ImportCounts } from '../../../shared/operations/dead-letters/import.ts'
+import { pageDeadLetters } from '../../../shared/operations/dead-letters/page.ts'
+import {
+  countRemoval,
+  type RemovalRequest,
+  removeAndRecord,
+} from '../../../shared/operations/dead-letters/removal.ts'
+import { deadLetterJson } from '../../../shared/operations/dead-letters/show.ts'
+import { exportLines, importLines } from '../../../shared/operations/dead-letters/transfer.ts'
+import { readWhich } from '../../../shared/operations/dead-letters/which.ts'
+import { findDeadLetter, type StoredDeadLetter } from '../../../shared/operations/records/dead-letter.ts'
 import { plainProblem, sendProblem } from '../../../shared/runtime/http.ts'
 import { readLines } from '../../../shared/runtime/lines.ts'
 import { PeltonError, showValue } from '../../../shared/sdk/errors.ts'
-import { listActs } from '../dead-letters/acts.ts'
-import { describeEntry } from '../dead-letters/browse.ts'
-import { findDeadLetter, type StoredDeadLetter } from '../dead-letters/dead-letter.ts'
-import type { ImportCounts } from '../dead-letters/import.ts'
-import { pageDeadLetters } from '../dead-letters/page.ts'
-import { countRemoval, type RemovalRequest, removeAndRecord } from '../dead-letters/removal.ts'
-import { deadLetterJson } from '../dead-letters/show.ts'
-import { exportLines, importLines } from '../dead-letters/transfer.ts'
-import { readWhich } from '../dead-letters/which.ts'
 import { operatorOf } from './guard.ts'
 import { type BodyBounds, boundedBody, StalledBody } from './import-body.ts'
 import {

@@ -1,10 +1,10 @@
 import { z } from 'zod'
+import type { DeadLetterFilter } from '../../../shared/operations/dead-letters/filter.ts'
+import { readWhich } from '../../../shared/operations/dead-letters/which.ts'
+import type { ReplayOptions } from '../../../shared/operations/replay/task.ts'
 import { MOMENT_FORM, readMoment } from '../../../shared/runtime/moment.ts'
 import { LANES } from '../../../shared/sdk/contract/subjects.ts'
 import { PeltonError, REASONS, type Reason, showValue } from '../../../shared/sdk/errors.ts'
-import type { DeadLetterFilter } from '../dead-letters/filter.ts'
-import { readWhich } from '../dead-letters/which.ts'
-import type { ReplayOptions } from '../replay/task.ts'
 
 const text = z.string().min(1).max(1_024)
 const time = text.transform((given, context) => {

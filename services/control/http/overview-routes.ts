@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify'
+import { paceBetween } from '../../../shared/operations/broker/drain-pace.ts'
 import { plainProblem, sendProblem } from '../../../shared/runtime/http.ts'
-import { paceBetween } from '../status/drain-pace.ts'
 import { auditBody, nothing, readInput } from './input.ts'
 import { type PartsOf, sendJson } from './parts.ts'
 

@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify'
+import { plan } from '../../../shared/operations/replay/replays.ts'
+import { isNoSuchTask, listTasks, type ReplayTask, readTask } from '../../../shared/operations/replay/task.ts'
 import { problemOf, sendProblem } from '../../../shared/runtime/http.ts'
-import { plan } from '../replay/replays.ts'
-import { isNoSuchTask, listTasks, type ReplayTask, readTask } from '../replay/task.ts'
 import { operatorOf } from './guard.ts'
 import {
   nothing,

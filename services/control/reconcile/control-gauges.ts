@@ -1,12 +1,12 @@
+import { countLost } from '../../../shared/operations/audit/report.ts'
+import type { OpsStore } from '../../../shared/operations/records/store.ts'
+import { ended } from '../../../shared/operations/replay/task.ts'
+import { ALERT_KINDS } from '../../../shared/operations/watch-record/alert.ts'
 import { type Meters, openMeters, type Report } from '../../../shared/runtime/meters.ts'
 import type { Durability } from '../../../shared/sdk/broker/server.ts'
 import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
 import { PeltonError } from '../../../shared/sdk/errors.ts'
-import { countLost } from '../audit/report.ts'
-import type { OpsStore } from '../dead-letters/store.ts'
 import type { Audits } from '../http/audits.ts'
-import { ended } from '../replay/task.ts'
-import { ALERT_KINDS } from './alert.ts'
 import {
   type Figures,
   figureDeadLetters,

@@ -1,16 +1,25 @@
 import type { NatsConnection } from '@nats-io/transport-node'
+import {
+  type DurabilityBroker,
+  isMet,
+  readPromised,
+  readSync,
+} from '../../../shared/operations/broker/durability.ts'
+import {
+  countSubjects,
+  type ListedConsumer,
+  listConsumers,
+} from '../../../shared/operations/broker/snapshot.ts'
+import { browseDeadLetters } from '../../../shared/operations/dead-letters/browse.ts'
+import { type DeadLetterGroup, groupDeadLetters } from '../../../shared/operations/dead-letters/groups.ts'
+import { REPLAYS_STREAM } from '../../../shared/operations/records/key-value.ts'
+import type { OpsStore } from '../../../shared/operations/records/store.ts'
+import { SILENCE_MS } from '../../../shared/operations/replay/control.ts'
+import type { ReplayState, ReplayTask } from '../../../shared/operations/replay/task.ts'
 import { UNKNOWN_MODEL } from '../../../shared/runtime/metrics.ts'
 import type { Durability } from '../../../shared/sdk/broker/server.ts'
 import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
 import { type StreamInfo, streamInfo } from '../../../shared/sdk/jetstream/api.ts'
-import { browseDeadLetters } from '../dead-letters/browse.ts'
-import { type DeadLetterGroup, groupDeadLetters } from '../dead-letters/groups.ts'
-import type { OpsStore } from '../dead-letters/store.ts'
-import { type DurabilityBroker, isMet, readPromised, readSync } from '../doctor/durability-check.ts'
-import { SILENCE_MS } from '../replay/control.ts'
-import { REPLAYS_STREAM } from '../replay/key-value.ts'
-import type { ReplayState, ReplayTask } from '../replay/task.ts'
-import { countSubjects, type ListedConsumer, listConsumers } from '../status/snapshot.ts'
 
 /** A consumer and the stream it reads. */
 export type FiguredConsumer = ListedConsumer & { readonly stream: string }

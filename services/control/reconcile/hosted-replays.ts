@@ -1,7 +1,6 @@
 import type { Logger } from 'pino'
-import { PeltonError } from '../../../shared/sdk/errors.ts'
-import type { OpsStore } from '../dead-letters/store.ts'
-import type { ReplayPlan } from '../replay/plan.ts'
+import type { OpsStore } from '../../../shared/operations/records/store.ts'
+import type { ReplayPlan } from '../../../shared/operations/replay/plan.ts'
 import {
   halt,
   type ReplayChange,
@@ -10,9 +9,10 @@ import {
   type RunningReplay,
   resume,
   start,
-} from '../replay/replays.ts'
-import type { ReplayProgress } from '../replay/runner.ts'
-import { isOver, type ReplayTask, readTask, taskKey } from '../replay/task.ts'
+} from '../../../shared/operations/replay/replays.ts'
+import type { ReplayProgress } from '../../../shared/operations/replay/runner.ts'
+import { isOver, type ReplayTask, readTask, taskKey } from '../../../shared/operations/replay/task.ts'
+import { PeltonError } from '../../../shared/sdk/errors.ts'
 
 /**
  * Says that a run of a replay is one of a control service: another one may go on with it. Its key names the task and

@@ -1,8 +1,12 @@
 import type { NatsConnection } from '@nats-io/transport-node'
+import {
+  countSubjects,
+  type ListedConsumer,
+  listConsumers,
+} from '../../../shared/operations/broker/snapshot.ts'
 import { LANES, readRoute, subjects } from '../../../shared/sdk/contract/subjects.ts'
 import { dueConsumer, featureConsumer, STREAMS } from '../../../shared/sdk/contract/topology.ts'
 import { streamInfo } from '../../../shared/sdk/jetstream/api.ts'
-import { countSubjects, type ListedConsumer, listConsumers } from '../status/snapshot.ts'
 
 /** A consumer of FEATURES or RETRIES, and what it does not know of. */
 export interface LaneLook {

@@ -1,18 +1,24 @@
 import type { NatsConnection } from '@nats-io/transport-node'
 import type { Logger } from 'pino'
+import { inParallel } from '../../../shared/operations/broker/parallel.ts'
+import type { DeadLetterEntry } from '../../../shared/operations/records/dead-letter.ts'
+import type { OpsStore } from '../../../shared/operations/records/store.ts'
+import { letGoOfEnded } from '../../../shared/operations/replay/left-holds.ts'
+import { carryOn, firstOfEachKind, type NewAlert } from '../../../shared/operations/watch-record/alert.ts'
+import { Marking } from '../../../shared/operations/watch-record/marks.ts'
+import type {
+  ConsumerReset,
+  ReadPosition,
+  RemovalEnded,
+  SupersededRemoval,
+  WatchRecord,
+} from '../../../shared/operations/watch-record/record.ts'
 import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
 import { PeltonError } from '../../../shared/sdk/errors.ts'
 import { findApi, NOT_FOUND, type StreamInfo, streamInfo } from '../../../shared/sdk/jetstream/api.ts'
-import type { DeadLetterEntry } from '../dead-letters/dead-letter.ts'
-import { inParallel } from '../dead-letters/parallel.ts'
-import type { OpsStore } from '../dead-letters/store.ts'
-import { letGoOfEnded } from '../replay/left-holds.ts'
-import { carryOn, firstOfEachKind, type NewAlert } from './alert.ts'
 import { lookAtStream, type StreamLook } from './lane-look.ts'
-import { Marking } from './marks.ts'
 import { MAX_OPEN, noticeAlert, reviewNotices, scanNotices } from './notices.ts'
 import { judgeOrphans, type OrphanMemory } from './orphans.ts'
-import type { ConsumerReset, ReadPosition, RemovalEnded, SupersededRemoval, WatchRecord } from './record.ts'
 import { resetConsumer } from './reset.ts'
 import { SilentRemovals } from './silent-removals.ts'
 import { finishSuperseded, removeSuperseded, scanSuperseded } from './superseded.ts'

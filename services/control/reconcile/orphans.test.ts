@@ -1,8 +1,8 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import type { ConsumerReset } from '../../../shared/operations/watch-record/record.ts'
 import type { LaneLook } from './lane-look.ts'
 import { judgeOrphans, type OrphanMemory } from './orphans.ts'
-import type { ConsumerReset } from './record.ts'
 
 const NOW = Date.parse('2026-01-31T12:00:00Z')
 const lane = (change: Partial<LaneLook> = {}): LaneLook => ({

@@ -1,7 +1,7 @@
+import type { NewAlert } from '../../../shared/operations/watch-record/alert.ts'
+import type { ConsumerReset } from '../../../shared/operations/watch-record/record.ts'
 import { showCount } from '../../../shared/runtime/quantities.ts'
-import type { NewAlert } from './alert.ts'
 import type { LaneLook } from './lane-look.ts'
-import type { ConsumerReset } from './record.ts'
 
 /** What earlier looks saw of one consumer. */
 export interface OrphanMemory {

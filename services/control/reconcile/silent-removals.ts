@@ -1,9 +1,9 @@
-import { ACTING, type RemovalState } from '../dead-letters/acting.ts'
-import { type Act, keepAct } from '../dead-letters/acts.ts'
-import { findDeadLetter } from '../dead-letters/dead-letter.ts'
-import { type RemovalCounts, removeTaken } from '../dead-letters/remove.ts'
-import type { OpsStore } from '../dead-letters/store.ts'
-import type { KeptValue } from '../replay/key-value.ts'
+import { ACTING, type RemovalState } from '../../../shared/operations/dead-letters/acting.ts'
+import { type Act, keepAct } from '../../../shared/operations/dead-letters/acts.ts'
+import { type RemovalCounts, removeTaken } from '../../../shared/operations/dead-letters/remove.ts'
+import { findDeadLetter } from '../../../shared/operations/records/dead-letter.ts'
+import type { KeptValue } from '../../../shared/operations/records/key-value.ts'
+import type { OpsStore } from '../../../shared/operations/records/store.ts'
 
 /** What became of the holds of a removal whose process is gone. */
 interface EndedRemoval {

@@ -1,5 +1,5 @@
+import type { NewAlert } from '../../../shared/operations/watch-record/alert.ts'
 import { showCount, showDuration } from '../../../shared/runtime/quantities.ts'
-import type { NewAlert } from './alert.ts'
 import type { LaneLook, StreamLook } from './lane-look.ts'
 
 /** A pool whose events nobody takes. */

@@ -1,11 +1,18 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Logger } from 'pino'
-import type { OpsStore } from '../dead-letters/store.ts'
-import type { KeptValue } from '../replay/key-value.ts'
+import type { KeptValue } from '../../../shared/operations/records/key-value.ts'
+import type { OpsStore } from '../../../shared/operations/records/store.ts'
+import { compareAlerts } from '../../../shared/operations/watch-record/alert.ts'
+import {
+  EMPTY_RECORD,
+  keepRecord,
+  mayWatch,
+  readRecord,
+  type Sighting,
+  type WatchRecord,
+} from '../../../shared/operations/watch-record/record.ts'
 import { listenForAdvisories } from './advisories.ts'
-import { compareAlerts } from './alert.ts'
 import { type Looked, Looks, type WatchLimits } from './look.ts'
-import { EMPTY_RECORD, keepRecord, mayWatch, readRecord, type Sighting, type WatchRecord } from './record.ts'
 
 export interface WatchDeps {
   readonly store: OpsStore

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises'
+import { readPatch } from '../../../shared/operations/replay/json-patch.ts'
 import { PeltonError } from '../../../shared/sdk/errors.ts'
-import { readPatch } from './json-patch.ts'
 
 /**
  * The text of a patch, given as a file or as the JSON itself. One that is none is refused before anything is asked of

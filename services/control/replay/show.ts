@@ -1,7 +1,13 @@
+import type { ReplayPlan } from '../../../shared/operations/replay/plan.ts'
+import type { ReplayProgress } from '../../../shared/operations/replay/runner.ts'
+import {
+  ended,
+  type ReplayCounts,
+  type ReplayOptions,
+  type ReplayTask,
+  type TaskPace,
+} from '../../../shared/operations/replay/task.ts'
 import { showCount, showDuration } from '../../../shared/runtime/quantities.ts'
-import type { ReplayPlan } from './plan.ts'
-import type { ReplayProgress } from './runner.ts'
-import { ended, type ReplayCounts, type ReplayOptions, type ReplayTask, type TaskPace } from './task.ts'
 
 /** What a replay would do, for people. */
 export function planLines(

@@ -1,12 +1,12 @@
 import { Command } from 'commander'
+import type { OpsStore } from '../../../shared/operations/records/store.ts'
+import { SILENCE_MS } from '../../../shared/operations/replay/control.ts'
+import { isNoSuchTask, isOver, type KeptTask, readTask } from '../../../shared/operations/replay/task.ts'
 import { EXIT_CODES } from '../../../shared/runtime/lifecycle.ts'
 import { pause } from '../../../shared/runtime/pause.ts'
 import { type CommandRun, helpTail, runCommand } from '../command-run.ts'
-import type { OpsStore } from '../dead-letters/store.ts'
 import { withStore } from '../dead-letters/with-store.ts'
-import { SILENCE_MS } from './control.ts'
 import { followLine, taskLines } from './show.ts'
-import { isNoSuchTask, isOver, type KeptTask, readTask } from './task.ts'
 
 interface StatusArguments {
   readonly json?: boolean

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
-import { paceBetween } from './drain-pace.ts'
+import { paceBetween } from '../../../shared/operations/broker/drain-pace.ts'
+import type { StatusSnapshot } from '../../../shared/operations/broker/snapshot.ts'
 import { statusTables } from './report.ts'
-import type { StatusSnapshot } from './snapshot.ts'
 
 function snapshot(at: number, lastSequence: number, backlog: number): StatusSnapshot {
   const stream = { isMissing: false, messages: backlog, bytes: 0, full: 0.5, limit: 'max_msgs' }

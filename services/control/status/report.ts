@@ -1,6 +1,6 @@
+import type { DrainPace } from '../../../shared/operations/broker/drain-pace.ts'
+import type { StatusSnapshot } from '../../../shared/operations/broker/snapshot.ts'
 import { showBytes, showCount, showDuration, showShare } from '../../../shared/runtime/quantities.ts'
-import type { DrainPace } from './drain-pace.ts'
-import type { StatusSnapshot } from './snapshot.ts'
 
 /** A status for people: a headline, then tables of streams, consumers and dead letters. */
 export function statusTables(snapshot: StatusSnapshot, pace: DrainPace): readonly (readonly string[])[][] {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { EMPTY_RECORD, type WatchRecord } from '../reconcile/record.ts'
+import { EMPTY_RECORD, type WatchRecord } from '../../../shared/operations/watch-record/record.ts'
 import { judgeWatched, watchedLines } from './watched.ts'
 
 const AT = Date.parse('2026-01-31T12:00:00Z')

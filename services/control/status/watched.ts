@@ -1,7 +1,7 @@
 import type { NatsConnection } from '@nats-io/transport-node'
-import type { Alert } from '../reconcile/alert.ts'
-import { EMPTY_RECORD, WATCH_KEY, type WatchRecord } from '../reconcile/record.ts'
-import { readValue } from '../replay/key-value.ts'
+import { readValue } from '../../../shared/operations/records/key-value.ts'
+import type { Alert } from '../../../shared/operations/watch-record/alert.ts'
+import { EMPTY_RECORD, WATCH_KEY, type WatchRecord } from '../../../shared/operations/watch-record/record.ts'
 
 /** What the control service that watches has found. */
 export interface Watched {

@@ -1,0 +1,147 @@
+import type { NatsConnection } from '@nats-io/transport-node'
+import { STREAMS } from '../../sdk/contract/topology.ts'
+import type { StreamInfo } from '../../sdk/jetstream/api.ts'
+import { SequenceSet, toRanges } from '../broker/sequence-set.ts'
+import { neededStream, storedSet } from '../broker/stored-sequences.ts'
+import { createLedgerReader } from '../records/ledger-reader.ts'
+import { Accounts } from './accounts.ts'
+import { checkOutcomes } from './deep.ts'
+import { EarlierFeatures } from './earlier.ts'
+import { collectExpectations } from './expectations.ts'
+import type { Floor } from './floor.ts'
+import { type AuditReport, type Findings, makeReport } from './report.ts'
+import { type Found, readKnown, type Start, startFrom } from './start.ts'
+import { type Books, confirmReached, confirmSuspects, findSuspects } from './suspects.ts'
+import { readFeatures, readWaitingTokens } from './waiting.ts'
+
+export interface AuditOptions {
+  /** Starts from the first event instead of from the signed-off floor. @default false */
+  readonly full?: boolean
+  /** What an earlier audit left open: where it is later than the signed-off floor, this one starts from it. */
+  readonly since?: Floor
+  /** Reads results and dead letters themselves. @default false */
+  readonly deep?: boolean
+  /** Shortens the pauses before an alarm. */
+  readonly signal: AbortSignal
+  /** Told what is being done, for people. */
+  readonly progress?: (text: string) => void
+  /** Removed sequences the broker is asked to list at most; beyond, single sequences are looked up. */
+  readonly maxRemoved?: number
+}
+
+export interface Audited {
+  readonly report: AuditReport
+  /** What can be signed off; undefined where something is lost. */
+  readonly floor: Floor | undefined
+  /** Revision of the floor it would replace. */
+  readonly revision: number
+}
+
+/**
+ * Accounts for every event FEATURES ever took: each is still stored, or the ledger says how it ended. Works while
+ * producers and workers go on, because of the order in which it reads: what is known, the end of the ledger, what waits,
+ * and then the ledger to its new end. What was known at the first end must be discharged by the second.
+ *
+ * @throws PeltonError `not-provisioned`, `broker-unavailable`
+ */
+export async function audit(connection: NatsConnection, options: AuditOptions): Promise<Audited> {
+  const startedAt = performance.now()
+  const { progress = () => undefined, signal, deep = false, full = false } = options
+  const known = await readKnown(connection)
+  progress('reading what waits')
+  const then = await readWaiting(connection, options)
+  const { features } = then
+  const start = startFrom(known, foundIn(then), { isFull: full, since: options.since })
+  const accounts = openAccounts(start, then)
+  const earlier = start.earlier && new EarlierFeatures(start.earlier)
+  const { first, last } = accounts.settled
+  const expectations = deep ? collectExpectations({ first, last }, features.epoch) : undefined
+  const from = start.floor?.ledger.next ?? 1
+  const ledger = createLedgerReader(connection, from, (record, position, storedAt) => {
+    accounts.enter(record, position, storedAt)
+    earlier?.enter(record)
+    expectations?.enter(record, storedAt)
+  })
+  progress('reading the ledger')
+  await ledger.readOn()
+
+  const stored = storedSet(features, first) ?? new SequenceSet(first, last)
+  const books: Books = { accounts, ledger, stored }
+  const nowhere = await confirmSuspects(connection, books, findSuspects(books, then.waitingTokens), signal)
+  const reached = await confirmReached(
+    connection,
+    features,
+    Math.max(start.reached, accounts.highest),
+    signal,
+  )
+  const checked =
+    expectations && (await checkOutcomes(connection, { expectations, ledger, progress, signal }))
+  const ledgerNow = await neededStream(connection, STREAMS.ledger)
+  const { next, unreadable } = ledger
+  const state = { from, next, unreadable, ...gapsOf(ledgerNow, from) }
+  const findings = {
+    ...{ accounts, start, features, stored, nowhere, reached, ledger: state },
+    ...{ earlier: earlier?.open, deep: checked },
+  }
+  const report = makeReport(findings, performance.now() - startedAt)
+  return {
+    report,
+    floor: report.clean ? nextFloor(findings, ledgerNow) : undefined,
+    revision: known.revision,
+  }
+}
+
+/** The end of the ledger first, then what waits: whoever is gone by then is in the ledger beyond that end. */
+async function readWaiting(connection: NatsConnection, { maxRemoved }: AuditOptions) {
+  const ledgerThen = await neededStream(connection, STREAMS.ledger)
+  const features = await readFeatures(connection, maxRemoved)
+  const { created: retriesEpoch } = await neededStream(connection, STREAMS.retries)
+  const waitingTokens = await readWaitingTokens(connection)
+  return { ledgerThen, features, retriesEpoch, waitingTokens }
+}
+
+type Then = Awaited<ReturnType<typeof readWaiting>>
+
+function foundIn({ features, ledgerThen: { created, state } }: Then): Found {
+  const ledger = { epoch: created, firstSequence: state.first_seq, lastSequence: state.last_seq }
+  return { features, ledger }
+}
+
+function openAccounts({ openThen, marks }: Start, { features, ledgerThen, retriesEpoch }: Then): Accounts {
+  return new Accounts({
+    epochs: new Map([
+      [STREAMS.features, features.epoch],
+      [STREAMS.retries, retriesEpoch],
+    ]),
+    lastSequence: features.lastSequence,
+    obligedUntil: ledgerThen.state.last_seq,
+    openThen,
+    marks,
+  })
+}
+
+/** Records that were there and are gone: expired as they shall, or removed by somebody. */
+function gapsOf({ config, state, created, ts }: StreamInfo, from: number) {
+  const maxAgeMs = Number(config.max_age ?? 0) / 1e6
+  const hasOldEnough = maxAgeMs > 0 && Date.parse(ts) - Date.parse(created) > maxAgeMs
+  const hasLimit = Number(config.max_msgs ?? -1) > 0 || Number(config.max_bytes ?? -1) > 0
+  const cut = Math.max(0, state.first_seq - from)
+  const holes = state.messages === 0 ? 0 : state.last_seq - state.first_seq + 1 - state.messages
+  const isExpiry = hasOldEnough || hasLimit
+  return { expired: isExpiry ? cut : 0, removed: holes + (isExpiry ? 0 : cut) }
+}
+
+/** What is open now: still stored without an outcome, or waiting for a retry. */
+function nextFloor({ accounts, features, ledger, stored }: Findings, info: StreamInfo): Floor {
+  const waiting = function* (): Generator<number> {
+    for (const sequence of accounts.settled.absent()) if (stored.has(sequence)) yield sequence
+  }
+  return {
+    epoch: features.epoch,
+    sequence: features.lastSequence,
+    ledger: { epoch: info.created, next: ledger.next },
+    at: info.ts,
+    waiting: toRanges(waiting()),
+    retries: [...accounts.retries.values(), ...accounts.youngRetries.values()],
+  }
+}

@@ -1,0 +1,47 @@
+import { homedir } from 'node:os'
+import { isAbsolute, join } from 'node:path'
+import { z } from 'zod'
+import { brokerSettings, readSettings } from '../../runtime/config.ts'
+
+/** What an operator's commands and the control service know of their broker, beside how to reach it. */
+export const OPERATOR_SETTINGS = {
+  PELTON_DATA: z
+    .string()
+    .min(1)
+    .optional()
+    .describe(
+      'Folder of the embedded broker of `pelton up` (default: $XDG_DATA_HOME/pelton, else ~/.local/share/pelton)',
+    ),
+  PELTON_DURABILITY: z
+    .enum(['process', 'power'])
+    .default('process')
+    .describe(
+      'What acknowledged events must survive: `process` the end of any process, `power` a loss of power too. The embedded ' +
+        'broker is started so; `pelton doctor` warns when a broker promises less',
+    ),
+  PELTON_NATS_MONITOR_URL: z
+    .string()
+    .regex(
+      /^https?:\/\/[^\s,@/]+\/?(?:,https?:\/\/[^\s,@/]+\/?)*$/,
+      'must be an address like http://host:8222, several separated by commas',
+    )
+    .transform((text) => text.split(',').map((url) => url.replace(/\/$/, '')))
+    .optional()
+    .describe(
+      'Monitoring of the servers of the broker, all of them, separated by commas: how `pelton doctor` and the control ' +
+        'service learn whether they sync before they acknowledge (default: that of `pelton up`)',
+    ),
+} as const
+
+/** The settings of an operator; those of the broker come with them. @throws PeltonError `invalid-configuration` */
+export function readOperatorSettings(env: NodeJS.ProcessEnv) {
+  return readSettings({ ...brokerSettings, ...OPERATOR_SETTINGS }, env)
+}
+
+/** Where the embedded broker of `pelton up` keeps its streams; commands look for a running one there. */
+export function brokerDataDir(env: NodeJS.ProcessEnv): string {
+  const { PELTON_DATA, XDG_DATA_HOME = '' } = env
+  if (PELTON_DATA) return PELTON_DATA
+  // As specified, a relative XDG path is ignored.
+  return join(isAbsolute(XDG_DATA_HOME) ? XDG_DATA_HOME : join(homedir(), '.local', 'share'), 'pelton')
+}

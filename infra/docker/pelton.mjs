@@ -9,6 +9,6 @@ const ENTRIES = {
 
 const [first = '', second = ''] = process.argv.slice(2)
 const words = [`${first} ${second}`, first].find((name) => name in ENTRIES)
-const entry = ENTRIES[words] ?? 'services/control/cli.js'
+const entry = ENTRIES[words] ?? 'services/cli/main.js'
 if (words !== undefined) process.argv.splice(2, words.split(' ').length)
 await import(new URL(`../../dist/${entry}`, import.meta.url).href)

@@ -5,7 +5,7 @@ import { ROOT } from './observability-files.ts'
 /** The commands of `pelton`, found where they are defined. */
 export async function readCommands(): Promise<Command> {
   const program = new Command('pelton')
-  const folder = `${ROOT}services/control/commands`
+  const folder = `${ROOT}services/cli/commands`
   const files = (await readdir(folder)).filter((name) => name.endsWith('.ts') && !name.includes('.test.'))
   for (const file of files) {
     const exported = (await import(`${folder}/${file}`)) as Record<string, unknown>

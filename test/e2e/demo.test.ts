@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process'
 import { connect } from '@nats-io/transport-node'
 import { describe, expect, test } from 'vitest'
-import { superviseWorkers } from '../../services/control/workers.ts'
+import { superviseWorkers } from '../../services/cli/workers.ts'
 import { areaUnderCurve } from '../../services/demo/auc.ts'
 import { runDemo } from '../../services/demo/demo.ts'
 import { DEMO_MODELS } from '../../services/demo/models.ts'

@@ -24,7 +24,7 @@ export function startCli(args: readonly string[], { env, input, ulimit }: CliOpt
   const own = Object.entries(process.env).filter(
     ([name]) => !/^PELTON_(?!NATS_SERVER|NATS_RELEASE)|^npm_|^INIT_CWD/.test(name),
   )
-  const command = [process.execPath, ...programArgs('services/control/cli'), ...args]
+  const command = [process.execPath, ...programArgs('services/cli/main'), ...args]
   const limited = ['sh', '-c', `ulimit ${ulimit} && exec "$@"`, 'sh', ...command]
   const [program = '', ...parameters] = ulimit === undefined ? command : limited
   const child = spawn(program, parameters, {

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { keepRunning, readWriteError } from '../../services/control/keep-broker.ts'
+import { keepRunning, readWriteError } from '../../services/cli/keep-broker.ts'
 import { type EmbeddedBroker, startBroker } from '../../shared/sdk/broker/server.ts'
 import type { PeltonError } from '../../shared/sdk/errors.ts'
 import { connectBroker } from '../../shared/sdk/jetstream/connect.ts'

@@ -5,7 +5,7 @@ import { siblingEntry } from '../../shared/runtime/source-entry.ts'
 /** Folder of the compiled programs of this run, set by compiled.ts. Without it programs run from source. */
 export const COMPILED = 'PELTON_TEST_COMPILED'
 
-export type ProgramName = 'services/worker/main' | 'services/control/main' | 'services/control/cli'
+export type ProgramName = 'services/worker/main' | 'services/control/main' | 'services/cli/main'
 
 /** How a program of Pelton is started: `spawn(process.execPath, programArgs('services/worker/main'))`. */
 export function programArgs(name: ProgramName, isFromSource = false): string[] {

@@ -1,8 +1,8 @@
 import type { z } from 'zod'
 import { OPERATOR_SETTINGS } from '../../shared/operations/broker/operator-settings.ts'
 import { brokerSettings } from '../../shared/runtime/config.ts'
+import { CONTROL_SERVICE_SETTINGS } from '../control/config.ts'
 import { WORKER_SETTINGS } from '../worker/config.ts'
-import { CONTROL_SERVICE_SETTINGS } from './config.ts'
 import { TOPOLOGY_SETTINGS } from './topology-settings.ts'
 
 interface Section {

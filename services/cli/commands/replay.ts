@@ -15,8 +15,8 @@ import {
 } from '../dead-letters/filter-options.ts'
 import { withStore } from '../dead-letters/with-store.ts'
 import { lane, wholeNumber } from '../option-values.ts'
+import { countsText, planLines, progressLine, taskLines } from '../replay/lines.ts'
 import { readPatchOption } from '../replay/patch-option.ts'
-import { countsText, planLines, progressLine, taskLines } from '../replay/show.ts'
 import { ofTask, statusCommand } from '../replay/status-command.ts'
 
 interface ReplayArguments extends FilterArguments {

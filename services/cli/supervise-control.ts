@@ -1,7 +1,7 @@
 import { createServer } from 'node:net'
 import { siblingEntry } from '../../shared/runtime/source-entry.ts'
 import { Supervisor } from '../../shared/runtime/supervisor.ts'
-import { DEFAULT_CONTROL_PORT } from './config.ts'
+import { DEFAULT_CONTROL_PORT } from '../control/config.ts'
 import { parseLogLine, reportLine } from './workers.ts'
 
 export interface SuperviseControlOptions {
@@ -17,7 +17,7 @@ export async function superviseControl(options: SuperviseControlOptions): Promis
   const { env, dataDir, note } = options
   const isTaken = !env.PELTON_CONTROL_PORT && !(await isFree(DEFAULT_CONTROL_PORT))
   return new Supervisor({
-    entry: siblingEntry(import.meta.url, './main'),
+    entry: siblingEntry(import.meta.url, '../control/main'),
     count: 1,
     env: () => ({ ...env, PELTON_DATA: dataDir, ...(isTaken && { PELTON_CONTROL_PORT: '0' }) }),
     onLine: (line) => showLine(line, note),

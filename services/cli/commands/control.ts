@@ -29,7 +29,7 @@ async function control({ env, terminal, signal, onForced }: CommandRun): Promise
   const broker = await findRunningBroker(env, terminal.note)
   await broker.close()
   if (signal.aborted) return EXIT_CODES.ok
-  const { url, execArgv } = siblingEntry(import.meta.url, '../main')
+  const { url, execArgv } = siblingEntry(import.meta.url, '../../control/main')
   const child = spawn(process.execPath, [...execArgv, fileURLToPath(url)], {
     env: broker.env,
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],

@@ -6,7 +6,7 @@ import { EXIT_CODES } from '../../../shared/runtime/lifecycle.ts'
 import { pause } from '../../../shared/runtime/pause.ts'
 import { type CommandRun, helpTail, runCommand } from '../command-run.ts'
 import { withStore } from '../dead-letters/with-store.ts'
-import { followLine, taskLines } from './show.ts'
+import { followLine, taskLines } from './lines.ts'
 
 interface StatusArguments {
   readonly json?: boolean

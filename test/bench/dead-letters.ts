@@ -2,7 +2,7 @@
 // plan of a replay, and what the process that asks takes of memory.
 // npx tsx test/bench/dead-letters.ts [--letters=100000] [--runs=3]
 import type { NatsConnection } from '@nats-io/transport-node'
-import { KeptCounts } from '../../services/control/dead-letters/kept-counts.ts'
+import { KeptCounts } from '../../services/control/hosting/kept-counts.ts'
 import { browseDeadLetters, readDeadLetters } from '../../shared/operations/dead-letters/browse.ts'
 import { groupDeadLetters } from '../../shared/operations/dead-letters/groups.ts'
 import { pageDeadLetters } from '../../shared/operations/dead-letters/page.ts'

@@ -40,7 +40,13 @@ async function importsOf(file: string): Promise<readonly string[]> {
 }
 
 /** Rooms whose folders, and the files beside them, have an order: none of them imports what imports it, however far around. */
-const ROOMS: readonly string[] = ['services/demo/', 'services/worker/', 'shared/operations/']
+const ROOMS: readonly string[] = [
+  'services/cli/',
+  'services/control/',
+  'services/demo/',
+  'services/worker/',
+  'shared/operations/',
+]
 
 /** What a file of a room counts as: the folder of the room it lies in, or itself where it lies beside the folders. */
 function partOf(room: string, file: string): string {
@@ -90,6 +96,31 @@ test.each(ROOMS)('the folders of %s import each other in no circle', async (room
   }
   expect(circleIn(graph)).toBeUndefined()
 })
+
+/** Everything a program loads from its first file on, late imports included: files of ours, and names of packages. */
+async function loadedBy(entry: string): Promise<ReadonlySet<string>> {
+  const loaded = new Set([entry])
+  for (const file of loaded) {
+    if (!file.endsWith('.ts')) continue
+    const code = await readFile(`${ROOT}${file}`, 'utf8')
+    const imports = /^(?:import|export) (?!type\b)(?:[^'";]*? from )?'([^']+)'|\bimport\('([^']+)'\)/gm
+    for (const [, target = '', late = target] of code.matchAll(imports))
+      loaded.add(late.startsWith('.') ? join(dirname(file), late) : late)
+  }
+  return loaded
+}
+
+test.each(['services/control/main.ts', 'services/worker/main.ts'])(
+  '%s loads nothing that is for a terminal',
+  async (service) => {
+    const forTerminals = (each: string): boolean =>
+      each === 'commander' || each === 'log-update' || each.startsWith('services/cli/')
+    expect([...(await loadedBy('services/cli/main.ts'))].filter(forTerminals)).not.toHaveLength(0)
+    const loaded = [...(await loadedBy(service))]
+    expect(loaded).toContain('pino')
+    expect(loaded.filter(forTerminals)).toEqual([])
+  },
+)
 
 test('no folder imports what docs/architecture.md does not let it import, and each is in its table', async () => {
   const folders = await readFolders()

@@ -1,6 +1,6 @@
 import type { NatsConnection } from '@nats-io/transport-node'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { KeptCounts } from '../../services/control/dead-letters/kept-counts.ts'
+import { KeptCounts } from '../../services/control/hosting/kept-counts.ts'
 import { browseDeadLetters } from '../../shared/operations/dead-letters/browse.ts'
 import { pageDeadLetters } from '../../shared/operations/dead-letters/page.ts'
 import { HEADERS } from '../../shared/sdk/contract/headers.ts'

@@ -1,5 +1,5 @@
 import { pino } from 'pino'
-import { createHostedReplays } from '../../services/control/reconcile/hosted-replays.ts'
+import { createHostedReplays } from '../../services/control/hosting/hosted-replays.ts'
 import { openStore } from '../../shared/operations/replay/open-store.ts'
 import { connectBroker } from '../../shared/sdk/jetstream/connect.ts'
 

@@ -1,6 +1,6 @@
 import { pino } from 'pino'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import { createHostedReplays } from '../../services/control/reconcile/hosted-replays.ts'
+import { createHostedReplays } from '../../services/control/hosting/hosted-replays.ts'
 import { openStore } from '../../shared/operations/replay/open-store.ts'
 import {
   encodeHeaderBlock,

@@ -2,10 +2,10 @@ import type { FastifyReply } from 'fastify'
 import { stringify } from 'lossless-json'
 import type { Logger } from 'pino'
 import type { OpsStore } from '../../../shared/operations/records/store.ts'
-import type { KeptCounts } from '../dead-letters/kept-counts.ts'
-import type { HostedReplays } from '../reconcile/hosted-replays.ts'
-import type { Watch } from '../reconcile/watch.ts'
-import type { Audits, Snapshots } from './audits.ts'
+import type { Audits, Snapshots } from '../hosting/audits.ts'
+import type { HostedReplays } from '../hosting/hosted-replays.ts'
+import type { KeptCounts } from '../hosting/kept-counts.ts'
+import type { Watch } from '../watch/watch.ts'
 
 /** What the routes work with once the broker is there. */
 export interface ApiParts {

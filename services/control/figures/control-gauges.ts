@@ -6,7 +6,9 @@ import { type Meters, openMeters, type Report } from '../../../shared/runtime/me
 import type { Durability } from '../../../shared/sdk/broker/server.ts'
 import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
 import { PeltonError } from '../../../shared/sdk/errors.ts'
-import type { Audits } from '../http/audits.ts'
+import type { Audits } from '../hosting/audits.ts'
+import type { HostedReplays } from '../hosting/hosted-replays.ts'
+import type { Watch } from '../watch/watch.ts'
 import {
   type Figures,
   figureDeadLetters,
@@ -16,8 +18,6 @@ import {
   rarely,
   readFigures,
 } from './figures.ts'
-import type { HostedReplays } from './hosted-replays.ts'
-import type { Watch } from './watch.ts'
 
 export interface GaugesDeps {
   readonly store: Pick<OpsStore, 'connection' | 'keyValue'>

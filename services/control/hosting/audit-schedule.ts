@@ -1,8 +1,8 @@
 import type { Logger } from 'pino'
 import { reportLines } from '../../../shared/operations/audit/report-lines.ts'
 import type { BrokerReach } from '../../../shared/runtime/broker-reach.ts'
-import type { Audits } from '../http/audits.ts'
-import type { Watch } from '../reconcile/watch.ts'
+import type { Watch } from '../watch/watch.ts'
+import type { Audits } from './audits.ts'
 
 export interface ScheduleDeps {
   readonly audits: Pick<Audits, 'runByItself' | 'forget'>

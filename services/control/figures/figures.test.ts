@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
+import { MAX_OPEN, noticeAlert } from '../watch/notices.ts'
 import { foldGroups, rarely } from './figures.ts'
-import { MAX_OPEN, noticeAlert } from './notices.ts'
 
 describe('foldGroups', () => {
   it('adds up by model and reason, and makes no label of a name nobody serves', () => {

@@ -4,7 +4,8 @@ import type { EventData, Features } from '../sdk/contract/open-inference.ts'
 import type { Datatype, Tensor, TensorData } from '../sdk/contract/tensor.ts'
 import { PeltonError } from '../sdk/errors.ts'
 import { type Binder, createBinder } from './bind.ts'
-import { completeManifest, type ManifestSource } from './manifest.ts'
+import { completeManifest } from './manifest.ts'
+import type { ManifestSource } from './manifest-schema.ts'
 import type { TensorSpec } from './signature.ts'
 
 function spec(name: string, datatype: Datatype, shape: (number | null)[]): TensorSpec {

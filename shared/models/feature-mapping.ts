@@ -1,8 +1,8 @@
 import { readJsonData } from '../sdk/contract/json-tensors.ts'
 import type { FeatureValue } from '../sdk/contract/open-inference.ts'
 import { PeltonError, showValue } from '../sdk/errors.ts'
-import type { ManifestSource } from './manifest.ts'
 import { type ManifestProblem, problem, unknownName } from './manifest-problems.ts'
+import type { ManifestSource } from './manifest-schema.ts'
 import type { Signature, TensorSpec } from './signature.ts'
 
 type MappingSource = NonNullable<ManifestSource['inputs']>

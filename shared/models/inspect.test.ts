@@ -4,7 +4,8 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, describe, expect, it, vi } from 'vitest'
 import { createInspector, type InspectionRequest } from './inspect.ts'
-import { type ManifestSource, parseManifest } from './manifest.ts'
+import { parseManifest } from './manifest.ts'
+import type { ManifestSource } from './manifest-schema.ts'
 
 // Each test may start a process of its own on a busy machine.
 vi.setConfig({ testTimeout: 60_000 })

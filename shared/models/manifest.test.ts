@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { PeltonError } from '../sdk/errors.ts'
-import { completeManifest, type ManifestSource, mergeManifests, parseManifest } from './manifest.ts'
+import { completeManifest, mergeManifests, parseManifest } from './manifest.ts'
+import { DEFAULT_RETRIES, type ManifestSource } from './manifest-schema.ts'
 import type { Signature } from './signature.ts'
 
 const signature: Signature = {
@@ -104,7 +105,7 @@ describe('completeManifest', () => {
       ],
       outputs: ['label', 'score'],
       batching: { enabled: true, maxRows: 64 },
-      retries: { maxAttempts: 3 },
+      retries: { maxAttempts: 3, baseDelayMs: 500, maxDelayMs: 30_000 },
       limits: { timeoutMs: 30_000, maxRowsPerEvent: 4096 },
       checks: { finiteInputs: false, finiteOutputs: false },
       golden: [],
@@ -132,6 +133,13 @@ describe('completeManifest', () => {
     ]) {
       expect(error.message).toContain(words)
     }
+  })
+})
+
+describe('a complete manifest', () => {
+  it('carries the delays of retries beside the attempts its author gave', () => {
+    const { retries } = completeManifest({ retries: { maxAttempts: 7 } }, signature, 'm')
+    expect(retries).toEqual({ ...DEFAULT_RETRIES, maxAttempts: 7 })
   })
 })
 

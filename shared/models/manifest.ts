@@ -1,64 +1,18 @@
-import { z } from 'zod'
+import type { z } from 'zod'
 import { type InputMapping, mapInputs } from './feature-mapping.ts'
 import { invalidManifest, type ManifestProblem, problem, unknownName } from './manifest-problems.ts'
+import {
+  type GoldenSource,
+  goldenSchema,
+  MANIFEST_DEFAULTS,
+  type ManifestSource,
+  manifestGroups,
+  manifestSchema,
+  type RetryPolicy,
+} from './manifest-schema.ts'
 import { readManifestText } from './manifest-text.ts'
 import { nearestName } from './nearest-name.ts'
 import type { Signature } from './signature.ts'
-
-const name = z.string().min(1)
-const scalar = z.union([
-  z.number(),
-  z.nan(),
-  z.literal([Infinity, -Infinity]),
-  z.bigint(),
-  z.string(),
-  z.boolean(),
-])
-const column = z.union([name, z.strictObject({ feature: name, default: scalar.exactOptional() })])
-const groups = {
-  batching: z.strictObject({
-    enabled: z.boolean().exactOptional(),
-    maxRows: z.int().min(1).max(65_536).exactOptional(),
-  }),
-  retries: z.strictObject({ maxAttempts: z.int().min(1).max(100).exactOptional() }),
-  limits: z.strictObject({
-    timeoutMs: z.int().min(1).max(3_600_000).exactOptional(),
-    maxRowsPerEvent: z.int().min(1).max(1_048_576).exactOptional(),
-  }),
-  checks: z.strictObject({
-    finiteInputs: z.boolean().exactOptional(),
-    finiteOutputs: z.boolean().exactOptional(),
-  }),
-}
-const golden = z
-  .strictObject({
-    name: name.exactOptional(),
-    features: z.record(name, z.union([scalar, z.null()])).exactOptional(),
-    inputs: z.array(z.record(z.string(), z.unknown())).min(1).exactOptional(),
-    outputs: z
-      .record(name, z.unknown())
-      .refine((outputs) => Object.keys(outputs).length > 0, 'names no output'),
-    tolerance: z.number().min(0).max(1).exactOptional(),
-  })
-  .refine((sample) => (sample.features === undefined) !== (sample.inputs === undefined), {
-    error: 'needs exactly one of features and inputs',
-  })
-const schema = z.strictObject({
-  description: z.string().max(2000).exactOptional(),
-  inputs: z
-    .record(name, z.union([column, z.strictObject({ features: z.array(column).min(1).max(100_000) })]))
-    .exactOptional(),
-  outputs: z.array(name).min(1).exactOptional(),
-  batching: groups.batching.exactOptional(),
-  retries: groups.retries.exactOptional(),
-  limits: groups.limits.exactOptional(),
-  checks: groups.checks.exactOptional(),
-  golden: z.array(golden).max(100).exactOptional(),
-})
-
-/** A manifest as written: every part may be missing. */
-export type ManifestSource = z.infer<typeof schema>
-type GoldenSource = z.infer<typeof golden>
 
 /** An event and the outputs the model must give for it, checked whenever the model is loaded. */
 export interface GoldenSample extends Pick<GoldenSource, 'features' | 'inputs' | 'outputs'> {
@@ -77,8 +31,8 @@ export interface Manifest {
   readonly outputs: readonly string[]
   /** Whether rows of several events may share a run, and how many at most. @default true, 64 */
   readonly batching: { readonly enabled: boolean; readonly maxRows: number }
-  /** How often an event is tried before it is given up. @default 3 */
-  readonly retries: { readonly maxAttempts: number }
+  /** How often an event is tried before it is given up. @default 3; the delays are the same for every model */
+  readonly retries: RetryPolicy
   /** How long one run may take, and how many rows one event may bring. @default 30000, 4096 */
   readonly limits: { readonly timeoutMs: number; readonly maxRowsPerEvent: number }
   /** Whether NaN and infinities are refused. @default false: trees take NaN as a missing value */
@@ -92,7 +46,7 @@ export interface Manifest {
  */
 export function parseManifest(text: string, file: string): ManifestSource {
   const value = readManifestText(text, file) ?? {}
-  const parsed = schema.safeParse(value)
+  const parsed = manifestSchema.safeParse(value)
   if (parsed.success) return parsed.data
   throw invalidManifest(
     file,
@@ -100,13 +54,15 @@ export function parseManifest(text: string, file: string): ManifestSource {
   )
 }
 
+const GROUPS = ['batching', 'retries', 'limits', 'checks'] as const
+
 /**
  * The manifest of a version laid over that of its model. `batching`, `retries`, `limits` and `checks` are laid over
  * each other setting by setting; everything else is replaced whole.
  */
 export function mergeManifests(model: ManifestSource, version: ManifestSource): ManifestSource {
   const merged = { ...model, ...version }
-  for (const group of ['batching', 'retries', 'limits', 'checks'] as const) {
+  for (const group of GROUPS) {
     if (model[group] && version[group])
       Object.assign(merged, { [group]: { ...model[group], ...version[group] } })
   }
@@ -128,15 +84,15 @@ export function completeManifest(source: ManifestSource, signature: Signature, f
       problems.push(unknownName(`outputs[${index}]`, output, outputNames))
   })
   const manifest = {
-    description: source.description ?? '',
+    description: source.description ?? MANIFEST_DEFAULTS.description,
     inputs: mapInputs(source.inputs ?? {}, signature, problems),
     outputs,
-    batching: { enabled: true, maxRows: 64, ...source.batching },
-    retries: { maxAttempts: 3, ...source.retries },
-    limits: { timeoutMs: 30_000, maxRowsPerEvent: 4096, ...source.limits },
-    checks: { finiteInputs: false, finiteOutputs: false, ...source.checks },
-    golden: (source.golden ?? []).map(({ tolerance = 1e-4, ...sample }, index) => {
-      return { name: `golden[${index}]`, tolerance, ...sample }
+    batching: { ...MANIFEST_DEFAULTS.batching, ...source.batching },
+    retries: { ...MANIFEST_DEFAULTS.retries, ...source.retries },
+    limits: { ...MANIFEST_DEFAULTS.limits, ...source.limits },
+    checks: { ...MANIFEST_DEFAULTS.checks, ...source.checks },
+    golden: (source.golden ?? []).map((sample, index) => {
+      return { name: `golden[${index}]`, ...MANIFEST_DEFAULTS.golden, ...sample }
     }),
   }
   if (problems.length > 0) throw invalidManifest(file, problems)
@@ -162,10 +118,10 @@ function toProblems(issue: z.core.$ZodIssue, root: unknown): ManifestProblem[] {
 
 function knownKeys(path: readonly PropertyKey[]): string[] {
   const [group] = path
-  if (group === undefined) return Object.keys(schema.shape)
-  if (path.length === 1 && Object.hasOwn(groups, group))
-    return Object.keys(groups[group as keyof typeof groups].shape)
-  return group === 'golden' ? Object.keys(golden.shape) : []
+  if (group === undefined) return Object.keys(manifestSchema.shape)
+  if (path.length === 1 && Object.hasOwn(manifestGroups, group))
+    return Object.keys(manifestGroups[group as keyof typeof manifestGroups].shape)
+  return group === 'golden' ? Object.keys(goldenSchema.shape) : []
 }
 
 function pathText(path: readonly PropertyKey[]): string {

@@ -3,13 +3,8 @@ import { join } from 'node:path'
 import { PeltonError, showValue, toPeltonError } from '../sdk/errors.ts'
 import { type Binder, createBinder } from './bind.ts'
 import { createInspector, type Inspector, type InspectorOptions } from './inspect.ts'
-import {
-  completeManifest,
-  type Manifest,
-  type ManifestSource,
-  mergeManifests,
-  parseManifest,
-} from './manifest.ts'
+import { completeManifest, type Manifest, mergeManifests, parseManifest } from './manifest.ts'
+import type { ManifestSource } from './manifest-schema.ts'
 import { checkOwnFile, exists, readDigest } from './model-file.ts'
 import type { Signature } from './signature.ts'
 

@@ -4,7 +4,7 @@ import { binaryOutputsOf, encodeResponse } from '../../../shared/sdk/contract/op
 import { concatRows, sliceRows, type Tensor } from '../../../shared/sdk/contract/tensor.ts'
 import { PeltonError, toPeltonError } from '../../../shared/sdk/errors.ts'
 import type { Prepared } from '../prepare/prepare.ts'
-import { DEFAULT_RETRIES, decideFailure, type Outcome } from '../settle/outcome.ts'
+import { decideFailure, type Outcome } from '../settle/outcome.ts'
 import type { Concluded } from '../settle/settlement.ts'
 
 /** Where models run. */
@@ -124,7 +124,6 @@ function refuseNonFinite({ name, datatype, data }: Tensor): void {
 
 function fail({ delivery, model }: Prepared, thrown: unknown, now: number): Concluded {
   const error = toPeltonError(thrown, 'inference-failed', 'the model failed on this event')
-  const policy = { ...DEFAULT_RETRIES, ...model.manifest.retries }
-  const outcome = decideFailure(error, 'infer', { ...delivery.event, now }, policy)
+  const outcome = decideFailure(error, 'infer', { ...delivery.event, now }, model.manifest.retries)
   return { delivery, outcome: { ...outcome, modelVersion: model.version } }
 }

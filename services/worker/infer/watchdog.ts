@@ -2,7 +2,7 @@ import type { InferenceThreads } from '../../../shared/models/inference-threads.
 import type { ServedModel } from '../../../shared/models/repository.ts'
 import { PeltonError } from '../../../shared/sdk/errors.ts'
 import type { Prepared } from '../prepare/prepare.ts'
-import { DEFAULT_RETRIES, decideFailure } from '../settle/outcome.ts'
+import { decideFailure } from '../settle/outcome.ts'
 import type { Concluded } from '../settle/settlement.ts'
 
 const CHECK_MS = 250
@@ -40,12 +40,7 @@ export function timedOut({ delivery, model }: Prepared, now: number): Concluded 
   return {
     delivery,
     outcome: {
-      ...decideFailure(
-        error,
-        'infer',
-        { ...delivery.event, now },
-        { ...DEFAULT_RETRIES, ...model.manifest.retries },
-      ),
+      ...decideFailure(error, 'infer', { ...delivery.event, now }, model.manifest.retries),
       modelVersion: model.version,
     },
   }

@@ -1,7 +1,8 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import { DEFAULT_RETRIES } from '../../../shared/models/manifest-schema.ts'
 import { ERRORS, type ErrorCode, isReason, PeltonError, REASONS } from '../../../shared/sdk/errors.ts'
-import { DEFAULT_RETRIES, decideFailure } from './outcome.ts'
+import { decideFailure } from './outcome.ts'
 
 const NOW = 1_700_000_000_000
 const failed = new PeltonError('inference-failed', 'it went wrong')

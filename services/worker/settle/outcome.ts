@@ -1,3 +1,4 @@
+import { DEFAULT_RETRIES, type RetryPolicy } from '../../../shared/models/manifest-schema.ts'
 import type { Failure, PredictionFacts, Stage } from '../../../shared/sdk/contract/outcome.ts'
 import { isReason, type PeltonError, REASONS } from '../../../shared/sdk/errors.ts'
 
@@ -12,16 +13,6 @@ export type Outcome =
       readonly dueAt: number
       readonly modelVersion?: string
     }
-
-export interface RetryPolicy {
-  /** Attempts in all, the first included. */
-  readonly maxAttempts: number
-  /** Delay before the second attempt at most, milliseconds; doubles with each further one. */
-  readonly baseDelayMs: number
-  readonly maxDelayMs: number
-}
-
-export const DEFAULT_RETRIES: RetryPolicy = { maxAttempts: 3, baseDelayMs: 500, maxDelayMs: 30_000 }
 
 /** What an event's history says about trying it again. */
 export interface AttemptFacts {

@@ -5,13 +5,14 @@ import { PeltonError, showValue } from '../sdk/errors.ts'
 import { type BindPlan, didYouMean, mismatch } from './bind-plan.ts'
 import { findNonFinite } from './bind-tensors.ts'
 import { type FeatureColumn, type InputMapping, toJsonValue } from './feature-mapping.ts'
+import { seeModels } from './models-page.ts'
 import type { TensorSpec } from './signature.ts'
 
 /** One row of tensors made of the features of an event. Throws `schema-mismatch` for a feature that does not fit. */
 export function takeFeatures(plan: BindPlan, features: Features): Tensor[] {
   if (plan.unmapped !== undefined) {
     const problem = `input ${showValue(plan.unmapped)} cannot be filled from features`
-    const remedy = 'Send inputs, or let the manifest name the feature of each column.'
+    const remedy = `Send inputs, or let the manifest name the feature of each column. ${seeModels('feature-mapping')}`
     throw mismatch(plan, problem, 'features', Object.keys(features), remedy)
   }
   const inputs: Tensor[] = []
@@ -38,7 +39,7 @@ function fillInput(plan: BindPlan, spec: TensorSpec, mapping: InputMapping, feat
   if (plan.model.manifest.checks.finiteInputs) {
     const bad = findNonFinite(datatype, data)
     if (bad >= 0) {
-      const remedy = 'Send finite numbers; the manifest of the model forbids others.'
+      const remedy = `Send finite numbers; the manifest of the model forbids others. ${seeModels('checks')}`
       throw mismatch(
         plan,
         'this value is not finite',
@@ -61,7 +62,7 @@ function featureValue(plan: BindPlan, column: FeatureColumn, features: Features)
     problem,
     `features.${column.feature}`,
     value,
-    'Send a value, or give it a default in the manifest.',
+    `Send a value, or give it a default in the manifest. ${seeModels('feature-mapping')}`,
   )
 }
 

@@ -1,6 +1,7 @@
 import { type Datatype, isCarriedText, type Tensor, type TensorData } from '../sdk/contract/tensor.ts'
 import { type PeltonError, showValue } from '../sdk/errors.ts'
 import { type BindPlan, didYouMean, mismatch } from './bind-plan.ts'
+import { seeModels } from './models-page.ts'
 import type { TensorSpec } from './signature.ts'
 
 /** The tensors of an event in the order of the signature. Throws `schema-mismatch` for one that does not fit. */
@@ -63,7 +64,7 @@ function checkValues(plan: BindPlan, { datatype }: TensorSpec, data: TensorData,
     const bad = findNonFinite(datatype, data)
     if (bad >= 0) {
       const value = datatype === 'FP16' ? 'NaN or Infinity' : String(data[bad])
-      const remedy = 'Send finite numbers; the manifest of the model forbids others.'
+      const remedy = `Send finite numbers; the manifest of the model forbids others. ${seeModels('checks')}`
       throw mismatch(plan, 'this value is not finite', `${path}[${bad}]`, value, remedy)
     }
   }

@@ -6,6 +6,7 @@ import type { Tensor } from '../sdk/contract/tensor.ts'
 import { PeltonError, showValue } from '../sdk/errors.ts'
 import type { Binder } from './bind.ts'
 import type { GoldenSample } from './manifest.ts'
+import { seeModels } from './models-page.ts'
 
 type Run = (inputs: readonly Tensor[], outputNames: readonly string[]) => Promise<readonly Tensor[]>
 
@@ -18,7 +19,7 @@ export async function checkGolden(sample: GoldenSample, bind: Binder, run: Run):
   } catch (thrown) {
     if (thrown instanceof PeltonError && thrown.code === 'model-refused') throw thrown
     const reason = thrown instanceof PeltonError ? thrown.description : String(thrown)
-    const remedy = 'Correct the sample, or the model.'
+    const remedy = `Correct the sample, or the model. ${seeModels('golden-samples')}`
     const details = { field: `golden ${showValue(sample.name)}`, remedy }
     throw new PeltonError('model-refused', `a golden sample cannot be run: ${reason}`, details, thrown)
   }
@@ -45,7 +46,7 @@ function compare(sample: GoldenSample, output: Tensor): void {
     throw new PeltonError('model-refused', `golden sample ${showValue(sample.name)} is not met`, {
       field: `outputs.${name}[${index}]`,
       value: showElement(datatype, found),
-      remedy: `Expected ${showElement(datatype, wanted)} within ${sample.tolerance}: correct the sample, or the model.`,
+      remedy: `Expected ${showElement(datatype, wanted)} within ${sample.tolerance}: correct the sample, or the model. ${seeModels('golden-samples')}`,
     })
   }
 }

@@ -4,6 +4,7 @@ import { planBinding } from './bind-plan.ts'
 import { checkGolden } from './golden.ts'
 import { completeManifest } from './manifest.ts'
 import type { ManifestSource } from './manifest-schema.ts'
+import { seeModels } from './models-page.ts'
 import { type OnnxFile, readOnnxFile } from './onnx-file.ts'
 import { probeBatching } from './probe.ts'
 import { openSession, type Session } from './session.ts'
@@ -60,7 +61,7 @@ function checkFile({ inputs, outputs, initialisers, externalTensors }: OnnxFile)
     throw new PeltonError('model-refused', 'the model keeps data in other files', {
       field: `tensor ${showValue(external)}`,
       value: 'external data',
-      remedy: 'Export it as one file (onnx.save with save_as_external_data=False).',
+      remedy: `Export it as one file. ${seeModels('exporting')}`,
     })
   }
   for (const { name, kind } of inputs) {
@@ -73,8 +74,7 @@ function unsupported(place: 'input' | 'output', name: string, kind: string): Pel
   return new PeltonError('model-refused', `an ${place} is of a kind Pelton does not carry`, {
     field: `${place} ${showValue(name)}`,
     value: kind,
-    remedy:
-      'Export the model with tensors of the usual datatypes there; a Cast node converts bfloat16 to float.',
+    remedy: `Export the model with tensors of the usual datatypes there. ${seeModels('exporting')}`,
   })
 }
 

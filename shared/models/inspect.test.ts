@@ -66,6 +66,8 @@ describe('inspection', () => {
     ['external-above', 'tensor "bias" = external data'],
     ['external-nested', 'external data'],
     ['giant-initialiser', '4398046511104 bytes'],
+    ['future-opset', 'Current official support for domain ai.onnx is till opset 26'],
+    ['future-format', 'failed: Unsupported model IR version: 99, max supported IR version: 13. Export'],
   ])('refuses %s by name', async (name, words) => {
     expect(await refusalOf(fixture(name))).toContain(words)
   })
@@ -109,6 +111,7 @@ describe('golden samples', () => {
     const error = await refusalOf(fixture('linear'), parseManifest(good.replace('6.5', '6.6'), 'm'))
     expect(error).toContain('outputs.score[0] = 6.5')
     expect(error).toContain('Expected 6.599999904632568 within 0.0001')
+    expect(error).toContain('See docs/models.md#golden-samples.')
   })
 
   it('refuse a sample that does not fit the model', async () => {

@@ -1,4 +1,5 @@
 import { PeltonError, showValue } from '../sdk/errors.ts'
+import { type ModelsSection, seeModels } from './models-page.ts'
 import { nearestName } from './nearest-name.ts'
 
 /** Something wrong in a manifest. */
@@ -24,5 +25,27 @@ export function unknownName(path: string, value: string, known: readonly string[
 export function invalidManifest(file: string, problems: readonly ManifestProblem[]): PeltonError {
   const list = problems.map(({ path, value, remedy }) => `${path} = ${value}: ${remedy}`).join(' ')
   const count = problems.length === 1 ? 'a problem' : `${problems.length} problems`
-  return new PeltonError('invalid-configuration', `the manifest has ${count}`, { field: file, remedy: list })
+  const remedy = `${list} ${seeModels(sectionOf(problems))}`
+  return new PeltonError('invalid-configuration', `the manifest has ${count}`, { field: file, remedy })
+}
+
+const SECTIONS: Readonly<Record<string, ModelsSection>> = {
+  inputs: 'feature-mapping',
+  batching: 'batching',
+  retries: 'limits-and-retries',
+  limits: 'limits-and-retries',
+  checks: 'checks',
+  golden: 'golden-samples',
+}
+
+/** Where the key is described that all problems are about; where there is none, every key. */
+function sectionOf(problems: readonly ManifestProblem[]): ModelsSection {
+  const sections = new Set(
+    problems.map(({ path }) => {
+      const [key = ''] = path.split(/[.[]/)
+      return (Object.hasOwn(SECTIONS, key) ? SECTIONS[key] : undefined) ?? 'manifest'
+    }),
+  )
+  const [only = 'manifest', ...others] = sections
+  return others.length === 0 ? only : 'manifest'
 }

@@ -1,5 +1,6 @@
 import { parseDocument } from 'yaml'
 import { PeltonError, showValue } from '../sdk/errors.ts'
+import { seeModels } from './models-page.ts'
 
 /** Longer manifests are refused unread. */
 const MAX_CHARACTERS = 1_048_576
@@ -21,7 +22,7 @@ export function readManifestText(text: string, file: string): unknown {
   const mistakes = [...document.errors, ...document.warnings]
   if (mistakes.length > 0) {
     const list = mistakes.map((mistake) => `line ${lineOf(text, mistake.pos[0])}: ${mistake.message}`)
-    throw invalid(file, `${mistakes.length} mistakes`, list.join('; '))
+    throw invalid(file, `${mistakes.length} mistakes`, `${list.join('; ')}.`)
   }
   try {
     return toPlain(document.toJS({ maxAliasCount: 100 }))
@@ -49,6 +50,6 @@ function lineOf(text: string, position: number): number {
 }
 
 function invalid(file: string, value: string, remedy: string, cause?: unknown): PeltonError {
-  const problem = 'the manifest is no valid YAML or JSON'
-  return new PeltonError('invalid-configuration', problem, { field: file, value, remedy }, cause)
+  const details = { field: file, value, remedy: `${remedy} ${seeModels('manifest')}` }
+  return new PeltonError('invalid-configuration', 'the manifest is no valid YAML or JSON', details, cause)
 }

@@ -72,9 +72,22 @@ golden:
       'batching.maxRow = 3: Unknown key. Did you mean maxRows?',
       'outputs = []: ',
       'needs exactly one of features and inputs',
+      'See docs/models.md#manifest.',
     ]) {
       expect(error.message).toContain(words)
     }
+  })
+
+  it.each([
+    ['batching: { maxRows: 0 }', 'batching'],
+    ['retries: { attempts: 1 }\nlimits: { timeoutMs: 0 }', 'limits-and-retries'],
+    ['checks: { finite: true }', 'checks'],
+    ['golden: [{ outputs: { y: 1 } }]', 'golden-samples'],
+    ['inputs: { x: [] }', 'feature-mapping'],
+    ['inputs: { x: [] }\nchecks: yes', 'manifest'],
+    ['toString: 1', 'manifest'],
+  ])('says of %j where the page tells about it', (text, section) => {
+    expect(refusal(() => parseManifest(text, 'm')).message).toMatch(`See docs/models.md#${section}.`)
   })
 
   it.each([

@@ -6,6 +6,7 @@ import { createInspector, type Inspector, type InspectorOptions } from './inspec
 import { completeManifest, type Manifest, mergeManifests, parseManifest } from './manifest.ts'
 import type { ManifestSource } from './manifest-schema.ts'
 import { checkOwnFile, exists, readDigest } from './model-file.ts'
+import { seeModels } from './models-page.ts'
 import type { Signature } from './signature.ts'
 
 /** One version of a model, inspected and ready to run. Fits wherever a `ModelFile` is asked for. */
@@ -132,7 +133,7 @@ function noModels(folder: string): PeltonError {
   return new PeltonError('invalid-configuration', 'the models folder holds no model', {
     field: 'models folder',
     value: folder,
-    remedy: 'Put models there as <name>/<version>/model.onnx, where version is a positive integer.',
+    remedy: `Put models there as <name>/<version>/model.onnx, where version is a positive integer. ${seeModels('folder')}`,
   })
 }
 
@@ -172,7 +173,7 @@ function noVersion(name: string): PeltonError {
   return new PeltonError('model-refused', 'the model has no version folder', {
     field: 'path',
     value: name,
-    remedy: 'Put the model at <name>/<version>/model.onnx, where version is a positive integer.',
+    remedy: `Put the model at <name>/<version>/model.onnx, where version is a positive integer. ${seeModels('folder')}`,
   })
 }
 
@@ -221,7 +222,7 @@ async function readManifest(root: string, folder: string, shown: string): Promis
     throw new PeltonError('invalid-configuration', 'there is more than one manifest', {
       field: shown,
       value: found.join(', '),
-      remedy: 'Keep one of them.',
+      remedy: `Keep one of them. ${seeModels('folder')}`,
     })
   }
   const path = await checkOwnFile(root, join(folder, file))

@@ -2,6 +2,7 @@ import { basename } from 'node:path'
 import type { InferenceSession, Tensor as RuntimeTensor } from 'onnxruntime-node'
 import type { Datatype, Tensor, TensorData } from '../sdk/contract/tensor.ts'
 import { PeltonError, showValue } from '../sdk/errors.ts'
+import { seeModels } from './models-page.ts'
 import type { Signature, TensorSpec } from './signature.ts'
 
 /** A model that is loaded in this thread. */
@@ -103,10 +104,9 @@ async function load(runtime: Runtime, path: string): Promise<InferenceSession> {
   try {
     return await runtime.InferenceSession.create(path, OPTIONS)
   } catch (cause) {
-    const reason = oneLine(
-      String(cause instanceof Error ? cause.message : cause).replaceAll(path, basename(path)),
-    )
-    const remedy = 'Export the model again as one valid ONNX file.'
+    const message = String(cause instanceof Error ? cause.message : cause)
+    const reason = oneLine(message.replaceAll(path, basename(path)), 600)
+    const remedy = `Export the model again as one valid ONNX file. ${seeModels('exporting')}`
     throw new PeltonError('model-refused', `the runtime cannot load it: ${reason}`, { remedy }, cause)
   }
 }
@@ -118,7 +118,7 @@ function readSignature(native: InferenceSession): Signature {
     throw new PeltonError('model-refused', 'an input is of a kind Pelton cannot feed', {
       field: `inputs.${input.name}`,
       value: input.isTensor ? input.type : 'no tensor',
-      remedy: 'Export the model with inputs that are tensors of the usual datatypes.',
+      remedy: `Export the model with inputs that are tensors of the usual datatypes. ${seeModels('exporting')}`,
     })
   })
   const outputs = native.outputMetadata.map(toSpec).filter((spec) => spec !== undefined)
@@ -126,7 +126,7 @@ function readSignature(native: InferenceSession): Signature {
     throw new PeltonError('model-refused', 'no output is a tensor Pelton can carry', {
       field: 'outputs',
       value: showValue(native.outputNames),
-      remedy: 'Export the model with a tensor output (scikit-learn: zipmap=False).',
+      remedy: `Export the model with a tensor output. ${seeModels('exporting')}`,
     })
   }
   return { inputs, outputs, constants: [] }
@@ -174,8 +174,15 @@ function fromRuntime(name: string, value: RuntimeTensor | undefined): Tensor {
   return { name, datatype, shape: value.dims, data: value.data as TensorData }
 }
 
+/** A line of the runtime's own source with the C++ function it stands in, before the sentence that matters. */
+const SOURCE_LINE = /\/onnxruntime_src\/[^\s:]+:\d+ [^(]*\((?:[^()]|\([^()]*\))*\) (?:const )?/g
+
 /** The runtime's messages carry line breaks, control characters and paths of the machine it was built on. */
-function oneLine(message: string): string {
-  const plain = message.replace(/[\p{Cc}\s]+/gu, ' ').replace(/(^|[\s('"])\/[^\s:'")]+/g, '$1…')
-  return plain.length <= 300 ? plain : `${plain.slice(0, 299)}…`
+function oneLine(message: string, maxLength = 300): string {
+  const plain = message
+    .replace(/[\p{Cc}\s]+/gu, ' ')
+    .replace(SOURCE_LINE, ' ')
+    .replace(/(^|[\s('"])\/[^\s:'")]+/g, '$1…')
+    .trim()
+  return plain.length <= maxLength ? plain : `${plain.slice(0, maxLength - 1)}…`
 }

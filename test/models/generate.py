@@ -194,6 +194,35 @@ def faults():
                    nh.from_array(np.array(0, np.float32), "zero")]))
 
 
+def documented():
+    """What docs/models.md serves beside `linear` and the demo's model."""
+    """Mean of each colour of an image of any size, from 0 to 1."""
+    write("image", model(
+        [h.make_node("Cast", ["image"], ["pixels"], to=T.FLOAT), h.make_node("Div", ["pixels", "most"], ["shares"]),
+         h.make_node("ReduceMean", ["shares"], ["colour"], axes=[1, 2], keepdims=0)],
+        [value("image", T.UINT8, ["N", "height", "width", 3])], [value("colour", T.FLOAT, ["N", 3])],
+        [nh.from_array(np.array(255, np.float32), "most")]))
+    """Mean of a table's rows at the tokens that count: a text classifier at its smallest."""
+    table = np.array([[0, 0], [1, -1], [2, 0], [-1, 3]], np.float32)
+    write("tokens", model(
+        [h.make_node("Gather", ["table", "input_ids"], ["vectors"]),
+         h.make_node("Cast", ["attention_mask"], ["counted"], to=T.FLOAT),
+         h.make_node("Unsqueeze", ["counted", "last"], ["weights"]), h.make_node("Mul", ["vectors", "weights"], ["kept"]),
+         h.make_node("ReduceSum", ["kept", "tokens"], ["sum"], keepdims=0),
+         h.make_node("ReduceSum", ["counted", "tokens"], ["count"], keepdims=1),
+         h.make_node("Max", ["count", "one"], ["divisor"]), h.make_node("Div", ["sum", "divisor"], ["logits"])],
+        [value("input_ids", T.INT64, ["N", "length"]), value("attention_mask", T.INT64, ["N", "length"])],
+        [value("logits", T.FLOAT, ["N", 2])],
+        [nh.from_array(table, "table"), nh.from_array(np.array([2], np.int64), "last"),
+         nh.from_array(np.array([1], np.int64), "tokens"), nh.from_array(np.array(1, np.float32), "one")]))
+
+
+def too_new():
+    """Of an opset and of a file format that are not made yet."""
+    write("future-opset", identity(T.FLOAT, ["N", 2], opset=99))
+    write("future-format", identity(T.FLOAT, ["N", 2], ir=99))
+
+
 def external(location):
     tensor = T(name="bias", data_type=T.FLOAT, dims=[2], data_location=T.EXTERNAL)
     for key, text in (("location", location), ("offset", "0"), ("length", "8")):
@@ -211,3 +240,5 @@ if __name__ == "__main__":
     other_kinds()
     hostile()
     faults()
+    documented()
+    too_new()

@@ -1,4 +1,5 @@
 import { findNonFinite } from '../../../shared/models/bind-tensors.ts'
+import { seeModels } from '../../../shared/models/models-page.ts'
 import type { ServedModel } from '../../../shared/models/repository.ts'
 import { binaryOutputsOf, encodeResponse } from '../../../shared/sdk/contract/open-inference.ts'
 import { concatRows, sliceRows, type Tensor } from '../../../shared/sdk/contract/tensor.ts'
@@ -117,8 +118,7 @@ function refuseNonFinite({ name, datatype, data }: Tensor): void {
   throw new PeltonError('invalid-output', 'the model answered with a number that is not finite', {
     field: `outputs.${name}[${index}]`,
     value: String(data[index]),
-    remedy:
-      'Check the input for values the model was not trained on, or allow it with checks.finiteOutputs: false.',
+    remedy: `Check the input, or allow it with checks.finiteOutputs: false. ${seeModels('checks')}`,
   })
 }
 

@@ -1,4 +1,5 @@
 import type { InferenceThreads } from '../../../shared/models/inference-threads.ts'
+import { seeModels } from '../../../shared/models/models-page.ts'
 import type { ServedModel } from '../../../shared/models/repository.ts'
 import { PeltonError } from '../../../shared/sdk/errors.ts'
 import type { Prepared } from '../prepare/prepare.ts'
@@ -35,7 +36,7 @@ export function timedOut({ delivery, model }: Prepared, now: number): Concluded 
   const { timeoutMs } = model.manifest.limits
   const error = new PeltonError('timed-out', `the model did not answer within ${timeoutMs} ms`, {
     field: 'limits.timeoutMs',
-    remedy: 'Raise the limit in the manifest, or mend the model.',
+    remedy: `Raise the limit in the manifest, or mend the model. ${seeModels('limits-and-retries')}`,
   })
   return {
     delivery,

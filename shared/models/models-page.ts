@@ -1,0 +1,18 @@
+/** The sections of docs/models.md that errors lead to. */
+export const MODELS_SECTIONS = [
+  'folder',
+  'manifest',
+  'feature-mapping',
+  'batching',
+  'limits-and-retries',
+  'checks',
+  'golden-samples',
+  'exporting',
+] as const
+
+export type ModelsSection = (typeof MODELS_SECTIONS)[number]
+
+/** The last sentence of a remedy: where the page for those who ship models says more. */
+export function seeModels(section: ModelsSection): string {
+  return `See docs/models.md#${section}.`
+}

@@ -7,7 +7,7 @@ const threads = createInferenceThreads({ threads: 2 })
 afterAll(() => threads.close())
 
 function fixture(name: string): ModelFile {
-  const path = fileURLToPath(new URL(`../../../test/models/${name}.onnx`, import.meta.url))
+  const path = fileURLToPath(new URL(`../../test/models/${name}.onnx`, import.meta.url))
   return { key: name, path }
 }
 

@@ -18,7 +18,7 @@ afterAll(async () => {
 })
 
 function fixture(name: string): string {
-  return fileURLToPath(new URL(`../../../test/models/${name}.onnx`, import.meta.url))
+  return fileURLToPath(new URL(`../../test/models/${name}.onnx`, import.meta.url))
 }
 
 function request(path: string, manifest: ManifestSource = {}): InspectionRequest {

@@ -11,7 +11,7 @@ const folder = mkdtempSync(join(tmpdir(), 'pelton-onnx-file-'))
 afterAll(() => rmSync(folder, { recursive: true }))
 
 function fixture(name: string): string {
-  return fileURLToPath(new URL(`../../../test/models/${name}.onnx`, import.meta.url))
+  return fileURLToPath(new URL(`../../test/models/${name}.onnx`, import.meta.url))
 }
 
 /** What reading these bytes gives: a model, or a refusal; anything else fails the test. */

@@ -26,7 +26,7 @@ beforeEach(() => {
 afterEach(() => rmSync(folder, { recursive: true }))
 
 function fixture(name: string): string {
-  return fileURLToPath(new URL(`../../../test/models/${name}.onnx`, import.meta.url))
+  return fileURLToPath(new URL(`../../test/models/${name}.onnx`, import.meta.url))
 }
 
 function put(path: string, content: string): void {

@@ -20,7 +20,7 @@ export default defineConfig({
         test: {
           name: 'unit',
           retry,
-          include: ['services/**/*.test.ts', 'shared/**/*.test.ts'],
+          include: ['{services,shared,test/kit,test/bench}/**/*.test.ts'],
           hookTimeout: 300_000,
           testTimeout: 60_000,
           setupFiles,

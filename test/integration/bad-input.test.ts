@@ -1,13 +1,10 @@
-import { connect, headers, type NatsConnection } from '@nats-io/transport-node'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { HEADERS, readHeader } from '../../shared/sdk/contract/headers.ts'
-import { subjects } from '../../shared/sdk/contract/subjects.ts'
 import { eventToken } from '../../shared/sdk/contract/token.ts'
-import { provision } from '../../shared/sdk/jetstream/provision.ts'
-import { startTestBroker, type TestBroker } from '../kit/broker.ts'
 import { modelsFolder } from '../kit/models-folder.ts'
-import { readOutcomes } from '../kit/outcomes.ts'
-import { startWorkerProcess, type WorkerProcess } from '../kit/worker-process.ts'
+import { openPipeline, type Pipeline } from '../kit/pipeline.ts'
+import { waitFor } from '../kit/wait.ts'
+import type { WorkerProcess } from '../kit/worker-process.ts'
 
 const MODELS = [
   'identity-fp32',
@@ -22,24 +19,18 @@ const MODELS = [
   'giant-initialiser',
   'linear',
 ]
-let broker: TestBroker
-let connection: NatsConnection
+let pipeline: Pipeline
 let folder: Awaited<ReturnType<typeof modelsFolder>>
 let worker: WorkerProcess
 
 beforeAll(async () => {
   folder = await modelsFolder(MODELS)
-  broker = await startTestBroker({ config: 'max_payload: 4MB' })
-  connection = await connect({ servers: broker.url })
-  await provision(connection)
-  worker = await startWorkerProcess({ url: broker.url, models: folder.path })
+  pipeline = await openPipeline({ broker: { config: 'max_payload: 4MB' }, models: folder.path })
+  worker = await pipeline.startWorker()
 })
 
 afterAll(async () => {
-  worker?.kill('SIGKILL')
-  await worker?.ended
-  await connection?.close()
-  await broker?.stop()
+  await pipeline?.close()
   await folder?.remove()
 })
 
@@ -236,17 +227,21 @@ const BAD: readonly Bad[] = [
   },
 ]
 
+const publish = (
+  model: string,
+  id: string,
+  body: string | Uint8Array,
+  headers: Readonly<Record<string, string>> = {},
+): Promise<string> => pipeline.publish({ model, id, body, headers })
+
 test('each kind of bad input is a dead letter that names field or value, and its neighbours are predicted', async () => {
-  const ids = new Map<string, string>()
   const good: string[] = []
   for (const [index, bad] of BAD.entries()) {
     const model = bad.model ?? 'identity-fp32'
     await publish(model, `bad-${index}`, bad.body, bad.headers)
-    ids.set(eventToken(model, 'test', `bad-${index}`), bad.name)
-    await publish('identity-fp32', `good-${index}`, tensor({ data: [index, -1 - index] }))
-    good.push(eventToken('identity-fp32', 'test', `good-${index}`))
+    good.push(await publish('identity-fp32', `good-${index}`, tensor({ data: [index, -1 - index] })))
   }
-  const outcomes = await settled(2 * BAD.length)
+  const outcomes = await pipeline.settled(2 * BAD.length)
   for (const [index, bad] of BAD.entries()) {
     const deadLetter = outcomes.deadLetters.get(
       eventToken(bad.model ?? 'identity-fp32', 'test', `bad-${index}`),
@@ -266,19 +261,14 @@ test('each kind of bad input is a dead letter that names field or value, and its
 })
 
 test('the same id with another payload keeps its first outcome and is reported as a conflict', async () => {
-  await publish('identity-fp32', 'twice', tensor({ data: [1, 1] }))
-  const before = (await settled(2 * BAD.length + 1)).predictions.get(
-    eventToken('identity-fp32', 'test', 'twice'),
-  )
+  const token = await publish('identity-fp32', 'twice', tensor({ data: [1, 1] }))
+  const before = (await pipeline.settled([token])).predictions.get(token)
   await publish('identity-fp32', 'twice', tensor({ data: [2, 2] }))
-  const after = (await settled(2 * BAD.length + 1)).predictions.get(
-    eventToken('identity-fp32', 'test', 'twice'),
-  )
+  const after = (await pipeline.settled([token])).predictions.get(token)
   expect(after?.sequence).toBe(before?.sequence)
-  while (
-    !worker.log.some(({ msg, eventId }) => eventId === 'twice' && String(msg).includes('another payload'))
+  await waitFor('the worker to report the conflict', () =>
+    worker.log.some(({ msg, eventId }) => eventId === 'twice' && String(msg).includes('another payload')),
   )
-    await pause()
 })
 
 test('hostile models are refused by name and the others are served', () => {
@@ -287,29 +277,3 @@ test('hostile models are refused by name and the others are served', () => {
     .map(({ model }) => model)
   expect(refused.sort()).toEqual(['endless-loop', 'external-above', 'giant-initialiser'])
 })
-
-async function publish(
-  model: string,
-  id: string,
-  body: string | Uint8Array,
-  extra: Readonly<Record<string, string>> = {},
-): Promise<void> {
-  const block = headers()
-  for (const [name, value] of Object.entries({ 'ce-id': id, 'ce-source': 'test', ...extra }))
-    block.set(name, value)
-  const subject = subjects.feature({ pool: 'default', model, lane: 'normal' })
-  const reply = await connection.request(subject, body, { headers: block, timeout: 5_000 })
-  expect(reply.json()).toHaveProperty('seq')
-}
-
-async function pause(): Promise<void> {
-  await new Promise((resolve) => setTimeout(resolve, 50))
-}
-
-async function settled(count: number): ReturnType<typeof readOutcomes> {
-  for (;;) {
-    const outcomes = await readOutcomes(connection)
-    if (outcomes.waiting === 0 && outcomes.predictions.size + outcomes.failures.size >= count) return outcomes
-    await pause()
-  }
-}

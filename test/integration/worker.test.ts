@@ -1,74 +1,46 @@
 import { createConnection } from 'node:net'
-import { connect, headers, type NatsConnection } from '@nats-io/transport-node'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { headers, type NatsConnection } from '@nats-io/transport-node'
+import { afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { type FlightEvent, loadFlights } from '../../services/demo/flights.ts'
-import { DEMO_MODELS } from '../../services/demo/models.ts'
 import { HEADERS, readHeader } from '../../shared/sdk/contract/headers.ts'
 import { subjects } from '../../shared/sdk/contract/subjects.ts'
 import { eventToken } from '../../shared/sdk/contract/token.ts'
 import { STREAMS } from '../../shared/sdk/contract/topology.ts'
 import { requestApi, streamInfo } from '../../shared/sdk/jetstream/api.ts'
 import { provision } from '../../shared/sdk/jetstream/provision.ts'
-import { startTestBroker, type TestBroker } from '../kit/broker.ts'
-import { type Outcomes, readOutcomes } from '../kit/outcomes.ts'
-import { startWorkerProcess, type WorkerProcess } from '../kit/worker-process.ts'
+import { readOutcomes } from '../kit/outcomes.ts'
+import { openPipeline, type Pipeline, SOURCE } from '../kit/pipeline.ts'
+import { waitFor } from '../kit/wait.ts'
 
 const MODEL = 'flight-delay'
-const SOURCE = 'test'
 let flights: FlightEvent[]
-let broker: TestBroker
+let pipeline: Pipeline
 let connection: NatsConnection
-let workers: WorkerProcess[]
 
 beforeAll(async () => {
   flights = await loadFlights({ count: 500 })
 })
 
 beforeEach(async () => {
-  workers = []
-  broker = await startTestBroker()
-  connection = await connect({ servers: broker.url })
-  await provision(connection, { topology: { ackWaitMs: 3_000 } })
+  pipeline = await openPipeline({ topology: { ackWaitMs: 3_000 } })
+  connection = pipeline.connection
 })
 
-afterEach(async () => {
-  for (const worker of workers) worker.kill('SIGKILL')
-  await Promise.all(workers.map(({ ended }) => ended))
-  await connection.close()
-  await broker.stop()
-})
+afterEach(() => pipeline.close())
 
-afterAll(() => {
-  flights = []
-})
-
-async function startWorker(env: NodeJS.ProcessEnv = {}): Promise<WorkerProcess> {
-  const worker = await startWorkerProcess({ url: broker.url, models: DEMO_MODELS, env })
-  workers.push(worker)
-  return worker
-}
-
-/** What any NATS client can do: a subject, a body, a few headers. */
-async function publish(
+const publish = (
   id: string,
   body: string,
   extra: Readonly<Record<string, string>> = {},
   model = MODEL,
-): Promise<string> {
-  const block = headers()
-  for (const [name, value] of Object.entries({ [HEADERS.id]: id, [HEADERS.source]: SOURCE, ...extra }))
-    block.set(name, value)
-  const reply = await connection.request(subjects.feature({ pool: 'default', model, lane: 'normal' }), body, {
-    headers: block,
-    timeout: 5_000,
-  })
-  expect(reply.json()).toMatchObject({ stream: STREAMS.features })
-  return eventToken(model, SOURCE, id)
-}
+): Promise<string> => pipeline.publish({ id, body, headers: extra, model })
+
+const publishFlights = (some: readonly FlightEvent[]): Promise<string[]> =>
+  Promise.all(some.map((flight) => publish(flight.id, recordOf(flight))))
 
 /** Header bytes as no client library would send them. */
 async function publishRaw(block: string, subject: string, body: string): Promise<void> {
-  const socket = createConnection(broker.port, '127.0.0.1')
+  const socket = createConnection(pipeline.broker.port, '127.0.0.1')
   const header = Buffer.from(block)
   const sizes = `${header.length} ${header.length + Buffer.byteLength(body)}`
   const done = new Promise<void>((resolve) => {
@@ -92,33 +64,11 @@ function recordOf(flight: FlightEvent): string {
   return JSON.stringify({ features: flight.features })
 }
 
-async function pause(): Promise<void> {
-  await new Promise((resolve) => setTimeout(resolve, 50))
-}
-
-async function reconnected(): Promise<void> {
-  while (
-    !(await connection.rtt().then(
-      () => true,
-      () => false,
-    ))
-  )
-    await pause()
-}
-
-async function settled(count: number): Promise<Outcomes> {
-  for (;;) {
-    const outcomes = await readOutcomes(connection)
-    if (outcomes.waiting === 0 && outcomes.predictions.size + outcomes.failures.size >= count) return outcomes
-    await new Promise((resolve) => setTimeout(resolve, 100))
-  }
-}
-
 describe('worker', () => {
   test('answers every event of a batch with its own prediction, and names each in the ledger', async () => {
-    const tokens = await Promise.all(flights.map((flight) => publish(flight.id, recordOf(flight))))
-    await startWorker()
-    const outcomes = await settled(flights.length)
+    const tokens = await publishFlights(flights)
+    await pipeline.startWorker()
+    const outcomes = await pipeline.settled(flights.length)
     expect(new Set(outcomes.predictions.keys())).toEqual(new Set(tokens))
     expect(outcomes.failures.size).toBe(0)
     expect(
@@ -165,11 +115,9 @@ describe('worker', () => {
       ['nobody', good, {}, 'unknown-model', 'no model'],
     ]
     for (const [id, body, extra, , model] of bad) await publish(id, body, extra, model)
-    const goodTokens = await Promise.all(
-      flights.slice(0, 50).map((flight) => publish(flight.id, recordOf(flight))),
-    )
-    const worker = await startWorker()
-    const outcomes = await settled(bad.length + 50)
+    const goodTokens = await publishFlights(flights.slice(0, 50))
+    const worker = await pipeline.startWorker()
+    const outcomes = await pipeline.settled(bad.length + 50)
     expect(new Set(outcomes.predictions.keys())).toEqual(new Set(goodTokens))
     for (const [id, body, , reason, model = MODEL] of bad) {
       const deadLetter = outcomes.deadLetters.get(eventToken(model, SOURCE, id))
@@ -193,20 +141,20 @@ describe('worker', () => {
     structured.set('content-type', 'application/cloudevents+json')
     const envelope = { specversion: '1.0', id: 's-1', source: SOURCE, type: 'x', data: JSON.parse(body) }
     await connection.request(subject, JSON.stringify(envelope), { headers: structured, timeout: 5_000 })
-    await startWorker()
-    const outcomes = await settled(3)
+    await pipeline.startWorker()
+    const outcomes = await pipeline.settled(3)
     expect(outcomes.predictions.has(eventToken(MODEL, 'unknown', 'plain-1'))).toBe(true)
     expect(outcomes.predictions.has(eventToken(MODEL, SOURCE, 's-1'))).toBe(true)
     expect(outcomes.predictions.size).toBe(3)
   })
 
   test('answers an event once, also when it is published again after the window of the stream', async () => {
-    await startWorker()
+    await pipeline.startWorker()
     const token = await publish('again', recordOf(flights[0]!))
-    const first = (await settled(1)).predictions.get(token)
+    const first = (await pipeline.settled(1)).predictions.get(token)
     await publish('again', recordOf(flights[0]!))
     await publish('again', recordOf(flights[1]!))
-    const outcomes = await settled(1)
+    const outcomes = await pipeline.settled(1)
     expect(outcomes.predictions.get(token)?.sequence).toBe(first?.sequence)
     expect([...outcomes.ledger.values()].flat().sort()).toEqual([
       'already-answered',
@@ -216,7 +164,7 @@ describe('worker', () => {
   })
 
   test('sends the wake-up copy only to reply inboxes', async () => {
-    await startWorker()
+    await pipeline.startWorker()
     const inbox = '_INBOX.test.1'
     const woken = new Promise<string>((resolve) => {
       connection.subscribe(inbox, {
@@ -229,59 +177,57 @@ describe('worker', () => {
     await publish('waits', recordOf(flights[0]!), { 'Pelton-Reply-To': inbox })
     await publish('attack', recordOf(flights[1]!), { 'Pelton-Reply-To': 'orders.cancel' })
     expect(await woken).toBe('prediction')
-    await settled(2)
+    await pipeline.settled(2)
     await connection.flush()
     expect(elsewhere).toEqual([])
   })
 
   test('reads headers the client cannot: an event with hostile header bytes harms only itself', async () => {
-    await startWorker()
+    await pipeline.startWorker()
     const subject = subjects.feature({ pool: 'default', model: MODEL, lane: 'normal' })
     const body = recordOf(flights[0]!)
     const many = Array.from({ length: 8_000 }, (_, index) => `h${index}:`).join('\r\n')
     for (const line of ['bad name: 1', 'x: a\nb', '\u00e9: 2', 'ce-id: \ud83d', many]) {
       await publishRaw(`NATS/1.0\r\n${line}\r\n\r\n`, subject, body)
     }
-    const tokens = await Promise.all(
-      flights.slice(0, 20).map((flight) => publish(flight.id, recordOf(flight))),
-    )
-    const outcomes = await settled(5 + 20)
+    const tokens = await publishFlights(flights.slice(0, 20))
+    const outcomes = await pipeline.settled(5 + 20)
     for (const token of tokens) expect(outcomes.predictions.has(token)).toBe(true)
     expect(outcomes.predictions.size).toBe(25)
   })
 
   test('a producer can neither replace a prediction nor take the token of another event', async () => {
-    await startWorker()
+    await pipeline.startWorker()
     const token = await publish('mine', recordOf(flights[0]!))
-    const first = (await settled(1)).predictions.get(token)!
+    const first = (await pipeline.settled(1)).predictions.get(token)!
     await publish('mine', recordOf(flights[1]!), { 'Pelton-Supersedes': String(first.sequence) })
     const victim = eventToken(MODEL, SOURCE, 'victim')
     const forged = { 'Pelton-Token': victim, 'Pelton-Origin': 'FEATURES 2026-01-01T00:00:00Z 1' }
     await publish('forger', recordOf(flights[2]!), forged)
-    await settled(2)
+    await pipeline.settled(2)
     await publish('victim', recordOf(flights[3]!))
-    const outcomes = await settled(3)
+    const outcomes = await pipeline.settled(3)
     expect(outcomes.predictions.get(token)?.sequence).toBe(first.sequence)
     const answer = JSON.parse(Buffer.from(outcomes.predictions.get(victim)!.body).toString())
     expect(answer.id).toBe('victim')
   })
 
   test('a model name too long for a subject is a dead letter, and the connection lives', async () => {
-    await startWorker()
+    await pipeline.startWorker()
     await connection.request(`features.default.${'m'.repeat(3_900)}.normal`, recordOf(flights[0]!), {
       timeout: 5_000,
     })
     const inbox = `_INBOX.${'x'.repeat(3_500)}`
     const token = await publish('long reply', recordOf(flights[1]!), { 'Pelton-Reply-To': inbox })
-    const outcomes = await settled(2)
+    const outcomes = await pipeline.settled(2)
     expect(outcomes.predictions.has(token)).toBe(true)
     const [deadLetter] = [...outcomes.deadLetters.values()]
     expect(readHeader(deadLetter!.headers, HEADERS.deadLetterReason)).toBe('unknown-model')
   })
 
   test('drains when its supervisor is gone', async () => {
-    await Promise.all(flights.map((flight) => publish(flight.id, recordOf(flight))))
-    const worker = await startWorker()
+    await publishFlights(flights)
+    const worker = await pipeline.startWorker()
     worker.disconnect()
     expect(await worker.ended).toBe(0)
   })
@@ -289,12 +235,12 @@ describe('worker', () => {
   test('drains on SIGTERM: what it holds is settled, exit 0, nothing waits for a timeout', async () => {
     // What is neither settled nor given back would come again only after ten minutes.
     await provision(connection, { topology: { ackWaitMs: 600_000 } })
-    await Promise.all(flights.map((flight) => publish(flight.id, recordOf(flight))))
-    const worker = await startWorker({ PELTON_HELD_ROWS: '64' })
+    await publishFlights(flights)
+    const worker = await pipeline.startWorker({ PELTON_HELD_ROWS: '64' })
     worker.kill('SIGTERM')
     expect(await worker.ended).toBe(0)
-    await startWorker()
-    const outcomes = await settled(flights.length)
+    await pipeline.startWorker()
+    const outcomes = await pipeline.settled(flights.length)
     expect(outcomes.predictions.size).toBe(flights.length)
   })
 
@@ -302,40 +248,38 @@ describe('worker', () => {
     const info = await streamInfo(connection, STREAMS.results)
     const full = { ...info!.config, discard: 'new', max_msgs: 1 }
     await requestApi(connection, `STREAM.UPDATE.${STREAMS.results}`, full)
-    await Promise.all(flights.map((flight) => publish(flight.id, recordOf(flight))))
-    const worker = await startWorker({ PELTON_HELD_ROWS: '64' })
-    const paused = async (): Promise<void> => {
-      while (!worker.log.some(({ msg }) => String(msg).startsWith('pulling stops')))
-        await new Promise((resolve) => setTimeout(resolve, 50))
-    }
-    await paused()
+    await publishFlights(flights)
+    const worker = await pipeline.startWorker({ PELTON_HELD_ROWS: '64' })
+    await waitFor('the worker to stop pulling', () =>
+      worker.log.some(({ msg }) => String(msg).startsWith('pulling stops')),
+    )
     expect((await readOutcomes(connection)).waiting).toBeGreaterThanOrEqual(flights.length - 1)
     await requestApi(connection, `STREAM.UPDATE.${STREAMS.results}`, { ...info!.config })
-    const outcomes = await settled(flights.length)
+    const outcomes = await pipeline.settled(flights.length)
     expect(outcomes.predictions.size).toBe(flights.length)
     expect(worker.log.some(({ msg }) => String(msg).startsWith('pulling goes on'))).toBe(true)
   })
 
   test('goes on after the broker was killed and came back', async () => {
-    await startWorker()
-    await Promise.all(flights.slice(0, 100).map((flight) => publish(flight.id, recordOf(flight))))
-    await broker.kill()
-    await broker.restart()
-    await reconnected()
+    await pipeline.startWorker()
+    await publishFlights(flights.slice(0, 100))
+    await pipeline.broker.kill()
+    await pipeline.broker.restart()
+    await waitFor('the connection to be back', () => connection.rtt().then(Boolean, () => false))
     for (const flight of flights.slice(100, 200)) await publish(flight.id, recordOf(flight))
-    const outcomes = await settled(200)
+    const outcomes = await pipeline.settled(200)
     expect(outcomes.predictions.size).toBe(200)
   })
 
   test('refuses to start where nothing is provisioned, and says what to do', async () => {
     await requestApi(connection, `STREAM.DELETE.${STREAMS.ledger}`)
-    await expect(startWorker()).rejects.toThrow(
+    await expect(pipeline.startWorker()).rejects.toThrow(
       /stream LEDGER does not exist on this broker.*pelton provision/s,
     )
   })
 
   test('refuses settings it cannot use, all at once', async () => {
-    const attempt = startWorker({ PELTON_THREADS: 'many', PELTON_LINGER_MS: '-1' })
+    const attempt = pipeline.startWorker({ PELTON_THREADS: 'many', PELTON_LINGER_MS: '-1' })
     await expect(attempt).rejects.toThrow(/ended \(2\).*PELTON_THREADS.*PELTON_LINGER_MS/s)
   })
 })

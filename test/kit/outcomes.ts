@@ -48,14 +48,28 @@ export interface Outcomes {
   readonly waiting: number
 }
 
-export async function readOutcomes(connection: NatsConnection): Promise<Outcomes> {
+export interface ReadOutcomesOptions {
+  /** Dead letters were replayed: a failure notice may have another outcome behind it. @default false */
+  readonly hasReplays?: boolean
+}
+
+/**
+ * Reads what became of every event.
+ *
+ * @throws when an event has two outcomes: the promise every test stands on, so none has to ask for it
+ */
+export async function readOutcomes(
+  connection: NatsConnection,
+  options: ReadOutcomesOptions = {},
+): Promise<Outcomes> {
   // First: what waits no more by now has left its outcome and its record.
   const waiting = await Promise.all(
     [STREAMS.features, STREAMS.retries].map((name) => streamInfo(connection, name)),
   )
   const results = await readStream(connection, STREAMS.results)
+  refuseDoubled(results, options.hasReplays === true)
   const ofKind = (kind: string): Map<string, StoredRecord> =>
-    byToken(results.filter(({ headers }) => readHeader(headers, HEADERS.outcome) === kind))
+    byToken(results.filter((record) => kindOf(record) === kind))
   const ledger = new Map<number, LedgerOutcome[]>()
   for (const { body } of await readStream(connection, STREAMS.ledger)) {
     const record = decodeLedgerRecord(body)
@@ -72,6 +86,21 @@ export async function readOutcomes(connection: NatsConnection): Promise<Outcomes
   }
 }
 
+const kindOf = ({ headers }: StoredRecord): string | undefined => readHeader(headers, HEADERS.outcome)
+const tokenOf = ({ subject }: StoredRecord): string => subject.split('.').at(-1) ?? ''
+
+/** RESULTS keeps every message of a register: a second one is a second outcome, unless a replay followed a failure. */
+export function refuseDoubled(results: readonly StoredRecord[], hasReplays: boolean): void {
+  const last = new Map<string, StoredRecord>()
+  for (const record of results) {
+    const earlier = last.get(record.subject)
+    last.set(record.subject, record)
+    if (earlier === undefined || (hasReplays && kindOf(earlier) !== 'prediction')) continue
+    const [one, other] = [earlier, record].map((each) => `${kindOf(each)} at ${each.sequence}`)
+    throw new Error(`an event has two outcomes: ${record.subject} holds a ${one} and a ${other}`)
+  }
+}
+
 function byToken(records: readonly StoredRecord[]): Map<string, StoredRecord> {
-  return new Map(records.map((record) => [record.subject.split('.').at(-1) ?? '', record]))
+  return new Map(records.map((record) => [tokenOf(record), record]))
 }

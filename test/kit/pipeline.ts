@@ -1,0 +1,165 @@
+import { headers, type NatsConnection } from '@nats-io/transport-node'
+import { expect } from 'vitest'
+import { DEMO_MODELS } from '../../services/demo/models.ts'
+import type { StartBrokerOptions } from '../../shared/sdk/broker/server.ts'
+import { HEADERS } from '../../shared/sdk/contract/headers.ts'
+import { type Lane, subjects } from '../../shared/sdk/contract/subjects.ts'
+import { eventToken } from '../../shared/sdk/contract/token.ts'
+import { STREAMS } from '../../shared/sdk/contract/topology.ts'
+import { streamInfo } from '../../shared/sdk/jetstream/api.ts'
+import type { ProvisionOptions } from '../../shared/sdk/jetstream/provision.ts'
+import { startTestBroker, type TestBroker } from './broker.ts'
+import { type Outcomes, type ReadOutcomesOptions, readOutcomes } from './outcomes.ts'
+import { waitFor } from './wait.ts'
+import { startWorkerProcess, type WorkerProcess, type WorkerProcessOptions } from './worker-process.ts'
+
+/** The source of every event that does not name its own. */
+export const SOURCE = 'test'
+
+/** A flight as the demo's models take it. */
+export const FLIGHT = {
+  origin: 'DTW',
+  destination: 'ORD',
+  hour: 18,
+  weekday: 5,
+  distance: 235,
+  origin_delay: 12.5,
+  inbound_delay: 9,
+  destination_delay: 20,
+  route_delay: 15,
+  origin_departures: 30,
+}
+
+/** An event as any NATS client can publish it. */
+export interface PublishedEvent {
+  readonly id: string
+  /** JSON where it is an object. @default a good flight */
+  readonly body?: string | Uint8Array | object
+  /** @default the model of the demo */
+  readonly model?: string
+  /** @default 'default' */
+  readonly pool?: string
+  /** @default 'normal' */
+  readonly lane?: Lane
+  /** The whole subject, where Pelton's own builder would refuse it. Default: made of pool, model and lane. */
+  readonly subject?: string
+  /** Beside id and source. */
+  readonly headers?: Readonly<Record<string, string>>
+}
+
+export interface PipelineOptions extends ProvisionOptions {
+  readonly broker?: Omit<StartBrokerOptions, 'binary'>
+  /** Models folder of workers that name none. @default the demo's */
+  readonly models?: string
+}
+
+/** A broker of its own with Pelton's streams, events, and workers: what most tests look at Pelton with. */
+export interface Pipeline {
+  readonly broker: TestBroker
+  /** Ended with the broker. */
+  readonly connection: NatsConnection
+  /** Environment of a command that works on it, as the operator `ops`. */
+  readonly env: NodeJS.ProcessEnv
+  /** Every worker that was started, in order. */
+  readonly workers: readonly WorkerProcess[]
+  /** Starts a worker and waits until it is ready. */
+  startWorker(env?: NodeJS.ProcessEnv, options?: Partial<WorkerProcessOptions>): Promise<WorkerProcess>
+  /** Ends all workers: SIGTERM lets them drain. */
+  endWorkers(signal?: NodeJS.Signals): Promise<void>
+  /** Publishes an event, and returns its token once FEATURES has it. */
+  publish(event: PublishedEvent): Promise<string>
+  /** Waits until no event waits and there are so many outcomes, or those of these tokens. */
+  settled(expected: number | readonly string[], options?: ReadOutcomesOptions): Promise<Outcomes>
+  /** Messages in a stream. */
+  countIn(stream: string): Promise<number>
+  /** The last sequence a stream gave out. */
+  lastIn(stream: string): Promise<number>
+  /** Ends workers and broker. */
+  close(): Promise<void>
+}
+
+/** Opens one for each test: `beforeEach(async () => { pipeline = await openPipeline() }); afterEach(() => pipeline.close())`. */
+export async function openPipeline(options: PipelineOptions = {}): Promise<Pipeline> {
+  const { broker: brokerOptions, models = DEMO_MODELS, ...topology } = options
+  const broker = await startTestBroker(brokerOptions)
+  await broker.provision(topology)
+  const connection = await broker.connect()
+  const workers: WorkerProcess[] = []
+  const endWorkers = async (signal?: NodeJS.Signals): Promise<void> => {
+    for (const worker of workers) worker.kill(signal)
+    await Promise.all(workers.map(({ ended }) => ended))
+  }
+  const stateOf = async (stream: string) => (await streamInfo(connection, stream))?.state
+  return {
+    broker,
+    connection,
+    env: { PELTON_NATS_URL: broker.url, USER: 'ops' },
+    workers,
+    startWorker: async (env, given) => {
+      const worker = await startWorkerProcess({ url: broker.url, models, ...given, ...(env && { env }) })
+      workers.push(worker)
+      return worker
+    },
+    endWorkers,
+    publish: (event) => publishEvent(connection, event),
+    settled: (expected, given) => settled(connection, expected, given),
+    countIn: async (stream) => (await stateOf(stream))?.messages ?? 0,
+    lastIn: async (stream) => (await stateOf(stream))?.last_seq ?? 0,
+    close: async () => {
+      await endWorkers('SIGKILL')
+      await broker.stop()
+    },
+  }
+}
+
+/** Publishes as a plain NATS client does, and returns the token of the event. */
+export async function publishEvent(connection: NatsConnection, event: PublishedEvent): Promise<string> {
+  const { id, body = { features: FLIGHT }, model = 'flight-delay', pool = 'default', lane = 'normal' } = event
+  const block = headers()
+  const all = { [HEADERS.id]: id, [HEADERS.source]: SOURCE, ...event.headers }
+  for (const [name, value] of Object.entries(all)) block.set(name, value)
+  const subject = event.subject ?? subjects.feature({ pool, model, lane })
+  const payload = typeof body === 'string' || body instanceof Uint8Array ? body : JSON.stringify(body)
+  const reply = await connection.request(subject, payload, {
+    headers: block,
+    timeout: 20_000,
+  })
+  expect(reply.json()).toMatchObject({ stream: STREAMS.features })
+  return eventToken(model, all[HEADERS.source] ?? SOURCE, id)
+}
+
+/**
+ * Waits until no event waits and there are so many outcomes, or those of these tokens.
+ *
+ * @throws when that does not come: with what is missing, and how many events wait
+ */
+export async function settled(
+  connection: NatsConnection,
+  expected: number | readonly string[],
+  options?: ReadOutcomesOptions,
+): Promise<Outcomes> {
+  let last: Outcomes | undefined
+  const wanted =
+    typeof expected === 'number' ? `${expected} outcomes` : `outcomes of ${expected.length} events`
+  const look = async (): Promise<Outcomes | undefined> => {
+    last = await readOutcomes(connection, options)
+    return last.waiting === 0 && missing(last, expected).count === 0 ? last : undefined
+  }
+  return waitFor(wanted, look, { everyMs: 50, seen: () => describe(last, expected) })
+}
+
+function missing(outcomes: Outcomes, expected: number | readonly string[]) {
+  const has = (token: string): boolean => outcomes.predictions.has(token) || outcomes.failures.has(token)
+  if (typeof expected === 'number')
+    return { count: Math.max(0, expected - outcomes.predictions.size - outcomes.failures.size), tokens: [] }
+  const tokens = expected.filter((token) => !has(token))
+  return { count: tokens.length, tokens }
+}
+
+function describe(outcomes: Outcomes | undefined, expected: number | readonly string[]): string {
+  if (outcomes === undefined) return 'nothing was read'
+  const { count, tokens } = missing(outcomes, expected)
+  const named = tokens.length > 0 ? ` (${tokens.slice(0, 5).join(', ')})` : ''
+  const { predictions, failures, waiting } = outcomes
+  return `${predictions.size} predictions, ${failures.size} failures, ${count} missing${named}, ${waiting} events wait`
+}

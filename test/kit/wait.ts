@@ -1,0 +1,40 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+
+export interface WaitOptions {
+  /** How long to wait at most, milliseconds: far beyond what a busy machine needs. @default 100_000 */
+  readonly limitMs?: number
+  /** Between two looks, milliseconds. @default 25 */
+  readonly everyMs?: number
+  /** What is there instead, for the error. */
+  readonly seen?: () => unknown
+}
+
+/**
+ * Looks until something is there, and returns it. What never comes is an error that names it, and what was seen instead:
+ * `await waitFor('the worker to listen', () => worker.log.find(({ msg }) => msg === 'listening'))`.
+ *
+ * @param what completes "waited in vain for …"
+ * @param look gives what is waited for; `undefined` or `false` where it is not there yet
+ */
+export async function waitFor<Found>(
+  what: string,
+  look: () => Found | undefined | false | Promise<Found | undefined | false>,
+  { limitMs = 100_000, everyMs = 25, seen }: WaitOptions = {},
+): Promise<Found> {
+  const end = performance.now() + limitMs
+  for (;;) {
+    const found = await look()
+    if (found !== undefined && found !== false) return found
+    if (performance.now() > end) throw new Error(await inVain(what, limitMs, seen))
+    await sleep(everyMs)
+  }
+}
+
+async function inVain(what: string, limitMs: number, seen: WaitOptions['seen']): Promise<string> {
+  const there = seen === undefined ? '' : `; seen instead: ${text(await seen())}`
+  return `waited in vain for ${what}, ${limitMs / 1_000} s${there}`
+}
+
+function text(value: unknown): string {
+  return typeof value === 'string' ? value : JSON.stringify(value)
+}

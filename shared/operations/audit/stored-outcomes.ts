@@ -54,7 +54,7 @@ export async function readResults(
   const origin = `${STREAMS.features} ${epoch} `
   const range = { stream: STREAMS.results, from: 1, to: info.state.last_seq, headersOnly: true }
   await readRange(connection, range, ({ subject, message }) => {
-    const token = subject.slice(subject.lastIndexOf('../../../services/control/audit') + 1)
+    const token = subject.slice(subject.lastIndexOf('.') + 1)
     const kind: ResultKind =
       message.headers?.get(HEADERS.outcome) === 'dead-letter' ? 'dead-letter' : 'prediction'
     if (answered.has(token)) suspects.add(token)
@@ -82,7 +82,7 @@ export async function readDeadLetters(
   const tokens = new Set<string>()
   const range = { stream: STREAMS.deadLetters, from: 1, to: info.state.last_seq, headersOnly: true }
   await readRange(connection, range, ({ subject }) => {
-    const token = subject.slice(subject.lastIndexOf('../../../services/control/audit') + 1)
+    const token = subject.slice(subject.lastIndexOf('.') + 1)
     if (events.has(token)) tokens.add(token)
   })
   return { count: info.state.messages, tokens, ...retentionOf(info) }

@@ -26,7 +26,7 @@ export async function readWaitingTokens(connection: NatsConnection): Promise<Rea
   const { counts } = await countSubjects(connection, STREAMS.retries, '>', 100)
   return new Set(
     [...counts.keys()].map((subject) =>
-      subject.slice(subject.lastIndexOf('../../../services/control/audit') + 1),
+      subject.slice(subject.lastIndexOf('.') + 1),
     ),
   )
 }

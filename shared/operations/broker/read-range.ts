@@ -145,7 +145,7 @@ async function createReader(
 
 /** `$JS.ACK[.<domain>.<account>].<stream>.<consumer>.<deliveries>.<stream seq>.<consumer seq>.<time>.<pending>` */
 function readPosition(message: Msg) {
-  const parts = (message.reply ?? '').split('../../../services/control/audit')
+  const parts = (message.reply ?? '').split('.')
   const at = parts.length === 9 ? 5 : 7
   const [sequence, order, nanoseconds] = [Number(parts[at]), Number(parts[at + 1]), Number(parts[at + 2])]
   return Number.isSafeInteger(sequence) ? { sequence, order, storedAt: nanoseconds / 1e6 } : undefined

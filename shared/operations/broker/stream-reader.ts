@@ -185,7 +185,7 @@ async function refuseLoss(
 
 /** Number of a delivery among those of its consumer: the part before time and pending. */
 function consumerSequence(message: Msg): number {
-  const parts = (message.reply ?? '').split('../../../services/control/dead-letters')
+  const parts = (message.reply ?? '').split('.')
   return Number(parts[parts.length === 9 ? 6 : 8])
 }
 

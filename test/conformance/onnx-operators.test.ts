@@ -9,7 +9,8 @@ import { decodeResponse } from '../../shared/sdk/contract/open-inference.ts'
 import type { Tensor } from '../../shared/sdk/contract/tensor.ts'
 import { provision } from '../../shared/sdk/jetstream/provision.ts'
 import { createProducer } from '../../shared/sdk/producer.ts'
-import { type Outcomes, readOutcomes, type StoredRecord } from '../kit/outcomes.ts'
+import type { Outcomes, StoredRecord } from '../kit/outcomes.ts'
+import { settled } from '../kit/pipeline.ts'
 import { startWorkerProcess, type WorkerProcess } from '../kit/worker-process.ts'
 import { type BareAnswer, startBareRuntime } from './bare-runtime.ts'
 import { findPythonWithOnnx, generateCases, type OperatorCase } from './operator-cases.ts'
@@ -49,7 +50,7 @@ describe.skipIf(python === undefined)('the operator models of the ONNX project',
     await provision(connection)
     worker = await startWorkerProcess({ url: broker.url, models: join(folder, 'models') })
     trials = await runTrials()
-    outcomes = await settled(2 * trials.length)
+    outcomes = await settled(connection, 2 * trials.length)
     for (const { level, model, msg } of worker.log)
       if (level === 'error' && typeof model === 'string') refused.set(model, String(msg))
   }, 600_000)
@@ -89,14 +90,6 @@ describe.skipIf(python === undefined)('the operator models of the ONNX project',
   function continueWith({ name }: OperatorCase, answer: Exclude<BareAnswer, { kind: 'ran' }>): void {
     const reason = `${answer.kind}: ${shorten(answer.reason)}`
     notRun.set(reason, [...(notRun.get(reason) ?? []), name])
-  }
-
-  async function settled(count: number): Promise<Outcomes> {
-    for (;;) {
-      const read = await readOutcomes(connection)
-      if (read.waiting === 0 && read.predictions.size + read.failures.size >= count) return read
-      await new Promise((resolve) => setTimeout(resolve, 200))
-    }
   }
 
   test('are generated, and most of them run in the bare runtime', () => {

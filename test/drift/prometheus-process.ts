@@ -4,8 +4,8 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { stringify } from 'yaml'
+import { waitFor } from '../kit/wait.ts'
 
 export interface ScrapeJob {
   readonly job: string
@@ -93,10 +93,9 @@ async function freePort(): Promise<number> {
 }
 
 async function ready(child: ChildProcess, address: string, log: readonly string[]): Promise<void> {
-  for (;;) {
+  const isReady = async (): Promise<boolean> => {
     if (child.exitCode !== null) throw new Error(`prometheus ended (${child.exitCode}):\n${log.join('')}`)
-    const answer = await fetch(`http://${address}/-/ready`).catch(() => undefined)
-    if (answer?.status === 200) return
-    await sleep(100)
+    return (await fetch(`http://${address}/-/ready`).catch(() => undefined))?.status === 200
   }
+  await waitFor('prometheus to be ready', isReady, { seen: () => log.join('') })
 }

@@ -1,14 +1,13 @@
 import { once } from 'node:events'
 import { createServer, type Server } from 'node:http'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { METRICS, type Metric } from '../../shared/runtime/metrics.ts'
-import { STREAMS } from '../../shared/sdk/contract/topology.ts'
-import { streamInfo } from '../../shared/sdk/jetstream/api.ts'
 import { createProducer } from '../../shared/sdk/producer.ts'
 import { startTestBroker, type TestBroker } from '../kit/broker.ts'
 import { modelsFolder } from '../kit/models-folder.ts'
-import { startWorkerProcess, type WorkerProcess } from '../kit/worker-process.ts'
+import { settled } from '../kit/pipeline.ts'
+import { waitFor } from '../kit/wait.ts'
+import { addressOf, startWorkerProcess, type WorkerProcess } from '../kit/worker-process.ts'
 import { type Expositions, fillEveryMetric } from './exposition.ts'
 import { findProgram } from './find-program.ts'
 import { type PanelQuery, RULES, readPanelQueries, readRules } from './observability-files.ts'
@@ -27,14 +26,14 @@ async function unanswered(
   queries: readonly PanelQuery[],
 ): Promise<readonly string[]> {
   let left = queries
-  for (;;) {
+  const look = async (): Promise<string[] | undefined> => {
     const [scrapes] = await prometheus.query('min(sum_over_time(up[10m]))')
     const results = await Promise.all(left.map(({ expr }) => prometheus.query(expr)))
     left = left.filter((_query, index) => results[index]?.length === 0)
     const isEnough = Number(scrapes?.value[1] ?? 0) >= ENOUGH_SCRAPES
-    if (left.length === 0 || isEnough) return left.map(({ panel, expr }) => `${panel}: ${expr}`)
-    await sleep(500)
+    return left.length === 0 || isEnough ? left.map(({ panel, expr }) => `${panel}: ${expr}`) : undefined
   }
+  return waitFor('answers to all queries, or enough scrapes', look, { everyMs: 500, seen: () => left })
 }
 
 describe.skipIf(binary === '')(`a Prometheus that has seen every metric of the table${note}`, () => {
@@ -75,11 +74,11 @@ describe.skipIf(binary === '')(`a Prometheus that has seen every metric of the t
 
   test('can evaluate every rule', async () => {
     const written = await readRules()
-    let rules = await prometheus.rules()
-    while (rules.some(({ health }) => health === 'unknown')) {
-      await sleep(500)
-      rules = await prometheus.rules()
+    const look = async () => {
+      const read = await prometheus.rules()
+      return read.every(({ health }) => health !== 'unknown') && read
     }
+    const rules = await waitFor('every rule to be evaluated', look, { everyMs: 500 })
     expect(rules.length).toBe(written.length)
     expect(rules.filter(({ health }) => health !== 'ok')).toEqual([])
   })
@@ -117,14 +116,6 @@ describe.skipIf(binary === '')(`a Prometheus that scrapes a real worker${note}`,
     await folder?.remove()
   })
 
-  async function addressOf({ log }: WorkerProcess): Promise<string> {
-    for (;;) {
-      const line = log.find(({ msg }) => msg === 'listening')
-      if (line !== undefined) return String(line.address)
-      await sleep(20)
-    }
-  }
-
   test('answers every query that asks workers alone', async () => {
     const connection = await broker.connect()
     const producer = await createProducer({ connection, source: 'drift' })
@@ -135,7 +126,7 @@ describe.skipIf(binary === '')(`a Prometheus that scrapes a real worker${note}`,
       ]
       await producer.publish({ model: MODEL, id: `e-${id}`, inputs })
     }
-    while (((await streamInfo(connection, STREAMS.results))?.state.messages ?? 0) < 50) await sleep(20)
+    await settled(connection, 50)
     await producer.close()
     const own = new Set(
       Object.values<Metric>(METRICS)

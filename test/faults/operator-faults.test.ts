@@ -1,10 +1,10 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, describe, expect, test } from 'vitest'
 import { HEADERS, readHeader } from '../../shared/sdk/contract/headers.ts'
 import { STREAMS } from '../../shared/sdk/contract/topology.ts'
 import { requestApi, streamInfo } from '../../shared/sdk/jetstream/api.ts'
 import { runCli, startCli } from '../integration/cli-process.ts'
 import { readOutcomes, readStream } from '../kit/outcomes.ts'
+import { waitFor } from '../kit/wait.ts'
 import { closeBareModels } from './kit/bare-model.ts'
 import { EVENTS, IS_FULL, openStage, type Stage, type StagedEvent } from './kit/stage.ts'
 import { flightEvents } from './kit/stage-events.ts'
@@ -40,8 +40,8 @@ async function openScene(fault: string, brokenEvery = 0): Promise<Scene> {
   const stage = await openStage(fault, { events: dying })
   stage.feed.send(EVENTS)
   await stage.feed.done
-  await until(async () => (await messagesIn(stage, STREAMS.deadLetters)) === EVENTS)
-  await until(async () => (await messagesIn(stage, STREAMS.features)) === 0)
+  await untilIn(stage, STREAMS.deadLetters, (count) => count === EVENTS)
+  await untilIn(stage, STREAMS.features, (count) => count === 0)
   const idsOf = (isLate: boolean): Set<string> =>
     new Set(dying.filter(({ expiresAt }) => (expiresAt !== undefined) === isLate).map(({ id }) => id))
   const env = { PELTON_NATS_URL: stage.broker.url, USER: 'ops' }
@@ -53,8 +53,13 @@ async function liveEvents({ stage }: Scene): Promise<void> {
   await stage.addFeed(flights.slice(EVENTS)).run({ perSecond: LIVE_PER_SECOND })
 }
 
-async function until(isSo: () => Promise<boolean>): Promise<void> {
-  while (!(await isSo())) await sleep(50)
+/** Waits until a stream holds a number of messages that will do. */
+async function untilIn(stage: Stage, stream: string, isEnough: (count: number) => boolean): Promise<void> {
+  const count = (): Promise<number> => messagesIn(stage, stream)
+  await waitFor(`${stream} to hold as many as it should`, async () => isEnough(await count()), {
+    limitMs: 600_000,
+    seen: count,
+  })
 }
 
 async function messagesIn({ connection }: Stage, stream: string): Promise<number> {
@@ -67,7 +72,7 @@ async function storedIn({ connection }: Stage, stream: string): Promise<number> 
 
 /** Dead letters that are gone: how far a replay or a discard has come. */
 async function reached({ stage, letters }: Scene, share: number): Promise<void> {
-  await until(async () => (await messagesIn(stage, STREAMS.deadLetters)) <= letters * (1 - share))
+  await untilIn(stage, STREAMS.deadLetters, (count) => count <= letters * (1 - share))
 }
 
 function idOfTask(text: string): string {
@@ -155,7 +160,7 @@ describe('an operator', () => {
     for (const worker of stage.fleet.workers) process.kill(worker.pid, 'SIGSTOP')
     const replay = startCli(['replay', 'start', '--all', ...REPLAY], { env, input: '' })
     await replay.until('task ')
-    await until(async () => (await messagesIn(stage, STREAMS.features)) >= 200)
+    await untilIn(stage, STREAMS.features, (count) => count >= 200)
     const first = letters + 1
     const last = await storedIn(stage, STREAMS.features)
     await requestApi(stage.connection, `STREAM.PURGE.${STREAMS.features}`, { seq: last + 1 })
@@ -192,7 +197,7 @@ describe('an operator', () => {
     const rest = await runCli(['dead-letters', 'discard', '--reason', 'deadline-exceeded', ...given], { env })
     expect(await replay.ended, replay.err()).toBe(0)
     await live
-    await until(async () => (await messagesIn(stage, STREAMS.features)) === 0)
+    await untilIn(stage, STREAMS.features, (count) => count === 0)
     const { counts } = JSON.parse(replay.out())
     const countOf = ({ out }: typeof named): number =>
       Number(/^([\d,]+) /.exec(out)?.[1]?.replaceAll(',', ''))

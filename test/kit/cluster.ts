@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { NatsConnection } from '@nats-io/transport-node'
 import { ensureBroker } from '../../shared/sdk/broker/obtain.ts'
 import { requestApi } from '../../shared/sdk/jetstream/api.ts'
@@ -6,6 +5,7 @@ import { type BrokerOptions, connectBroker } from '../../shared/sdk/jetstream/co
 import { type ProvisionOptions, provision } from '../../shared/sdk/jetstream/provision.ts'
 import { createNode, freePorts, type NodeProcess } from './cluster-node.ts'
 import { openTcpProxy, type TcpProxy, type Way } from './tcp-proxy.ts'
+import { waitFor } from './wait.ts'
 
 /** One server of a cluster, and the wires to it. */
 export interface ClusterNode extends Omit<NodeProcess, 'remove'> {
@@ -133,14 +133,14 @@ export async function leaderOf(
   consumer?: string,
 ): Promise<string> {
   const subject = consumer === undefined ? `STREAM.INFO.${stream}` : `CONSUMER.INFO.${stream}.${consumer}`
-  for (;;) {
+  const look = async (): Promise<string | undefined> => {
     const info = await requestApi<{ readonly cluster?: { readonly leader?: string } }>(
       connection,
       subject,
     ).catch(() => undefined) // an election is under way
-    if (info?.cluster?.leader !== undefined && info.cluster.leader !== '') return info.cluster.leader
-    await sleep(50)
+    return info?.cluster?.leader || undefined
   }
+  return waitFor(`a leader of ${consumer ?? stream}`, look, { everyMs: 50 })
 }
 
 interface View {
@@ -164,11 +164,11 @@ async function views(nodes: readonly NodeProcess[]): Promise<View> {
 }
 
 async function ready(nodes: readonly NodeProcess[]): Promise<void> {
-  for (;;) {
+  const isAgreed = async (): Promise<boolean> => {
     const { agreed } = await views(nodes)
-    if (agreed > 0 && agreed === nodes.filter((node) => node.isRunning).length) return
-    await sleep(50)
+    return agreed > 0 && agreed === nodes.filter((node) => node.isRunning).length
   }
+  await waitFor('the nodes to agree on a leader', isAgreed, { everyMs: 50, seen: () => views(nodes) })
 }
 
 interface Wiring {

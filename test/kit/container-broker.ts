@@ -1,6 +1,7 @@
 import { GenericContainer, getContainerRuntimeClient, Wait } from 'testcontainers'
 import type { BrokerExit, EmbeddedBroker, StartBrokerOptions } from '../../shared/sdk/broker/server.ts'
 import { freePorts } from './cluster-node.ts'
+import { waitFor } from './wait.ts'
 
 const CONFIG = '/etc/pelton/broker.conf'
 const STORE = '/tmp/jetstream'
@@ -90,9 +91,10 @@ function ignoreEnded(thrown: unknown): void {
 }
 
 async function untilHealthy(port: number): Promise<void> {
-  for (;;) {
-    const answer = await fetch(`http://127.0.0.1:${port}/healthz?js-enabled-only=true`).catch(() => undefined)
-    if (answer?.ok) return
-    await new Promise((resolve) => setTimeout(resolve, 50))
-  }
+  const isHealthy = (): Promise<boolean> =>
+    fetch(`http://127.0.0.1:${port}/healthz?js-enabled-only=true`).then(
+      ({ ok }) => ok,
+      () => false,
+    )
+  await waitFor('the broker in the container to be healthy', isHealthy)
 }

@@ -63,9 +63,7 @@ export async function readOutcomes(
   options: ReadOutcomesOptions = {},
 ): Promise<Outcomes> {
   // First: what waits no more by now has left its outcome and its record.
-  const waiting = await Promise.all(
-    [STREAMS.features, STREAMS.retries].map((name) => streamInfo(connection, name)),
-  )
+  const waiting = await countWaiting(connection)
   const results = await readStream(connection, STREAMS.results)
   refuseDoubled(results, options.hasReplays === true)
   const ofKind = (kind: string): Map<string, StoredRecord> =>
@@ -82,8 +80,16 @@ export async function readOutcomes(
     failures: ofKind('dead-letter'),
     deadLetters: byToken(await readStream(connection, STREAMS.deadLetters)),
     ledger,
-    waiting: waiting.reduce((sum, info) => sum + (info?.state.messages ?? 0), 0),
+    waiting,
   }
+}
+
+/** Events still in FEATURES or RETRIES. */
+export async function countWaiting(connection: NatsConnection): Promise<number> {
+  const infos = await Promise.all(
+    [STREAMS.features, STREAMS.retries].map((name) => streamInfo(connection, name)),
+  )
+  return infos.reduce((sum, info) => sum + (info?.state.messages ?? 0), 0)
 }
 
 const kindOf = ({ headers }: StoredRecord): string | undefined => readHeader(headers, HEADERS.outcome)

@@ -9,7 +9,7 @@ import { STREAMS } from '../../shared/sdk/contract/topology.ts'
 import { streamInfo } from '../../shared/sdk/jetstream/api.ts'
 import type { ProvisionOptions } from '../../shared/sdk/jetstream/provision.ts'
 import { startTestBroker, type TestBroker } from './broker.ts'
-import { type Outcomes, type ReadOutcomesOptions, readOutcomes } from './outcomes.ts'
+import { countWaiting, type Outcomes, type ReadOutcomesOptions, readOutcomes } from './outcomes.ts'
 import { waitFor } from './wait.ts'
 import { startWorkerProcess, type WorkerProcess, type WorkerProcessOptions } from './worker-process.ts'
 
@@ -138,14 +138,15 @@ export async function settled(
   expected: number | readonly string[],
   options?: ReadOutcomesOptions,
 ): Promise<Outcomes> {
-  let last: Outcomes | undefined
   const wanted =
     typeof expected === 'number' ? `${expected} outcomes` : `outcomes of ${expected.length} events`
   const look = async (): Promise<Outcomes | undefined> => {
-    last = await readOutcomes(connection, options)
-    return last.waiting === 0 && missing(last, expected).count === 0 ? last : undefined
+    if ((await countWaiting(connection)) > 0) return undefined // before all is read again
+    const outcomes = await readOutcomes(connection, options)
+    return outcomes.waiting === 0 && missing(outcomes, expected).count === 0 ? outcomes : undefined
   }
-  return waitFor(wanted, look, { everyMs: 50, seen: () => describe(last, expected) })
+  const seen = async (): Promise<string> => describe(await readOutcomes(connection, options), expected)
+  return waitFor(wanted, look, { everyMs: 50, seen })
 }
 
 function missing(outcomes: Outcomes, expected: number | readonly string[]) {
@@ -156,8 +157,7 @@ function missing(outcomes: Outcomes, expected: number | readonly string[]) {
   return { count: tokens.length, tokens }
 }
 
-function describe(outcomes: Outcomes | undefined, expected: number | readonly string[]): string {
-  if (outcomes === undefined) return 'nothing was read'
+function describe(outcomes: Outcomes, expected: number | readonly string[]): string {
   const { count, tokens } = missing(outcomes, expected)
   const named = tokens.length > 0 ? ` (${tokens.slice(0, 5).join(', ')})` : ''
   const { predictions, failures, waiting } = outcomes

@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { createInterface } from 'node:readline'
 import { programArgs } from './program.ts'
+import { waitFor } from './wait.ts'
 
 /** A real worker process, as an operator would run it. */
 export interface WorkerProcess {
@@ -49,6 +50,13 @@ export async function startWorkerProcess(options: WorkerProcessOptions): Promise
     kill: (signal = 'SIGTERM') => void child.kill(signal),
     disconnect: () => child.disconnect(),
   }
+}
+
+/** Where a worker with `PELTON_HTTP_PORT` answers, `http://127.0.0.1:<port>`: waits until it says so. */
+export function addressOf({ log }: Pick<WorkerProcess, 'log'>): Promise<string> {
+  const look = (): string | undefined =>
+    log.find(({ msg }) => msg === 'listening')?.address as string | undefined
+  return waitFor('a process to say where it listens', look, { seen: () => log })
 }
 
 async function ready(child: ChildProcess, ended: Promise<unknown>, log: readonly unknown[]): Promise<void> {

@@ -5,7 +5,7 @@ import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { stringify } from 'yaml'
-import { waitFor } from '../kit/wait.ts'
+import { eventually } from '../kit/wait.ts'
 
 export interface ScrapeJob {
   readonly job: string
@@ -97,5 +97,5 @@ async function ready(child: ChildProcess, address: string, log: readonly string[
     if (child.exitCode !== null) throw new Error(`prometheus ended (${child.exitCode}):\n${log.join('')}`)
     return (await fetch(`http://${address}/-/ready`).catch(() => undefined))?.status === 200
   }
-  await waitFor('prometheus to be ready', isReady, { seen: () => log.join('') })
+  await eventually('prometheus to be ready', isReady, { seen: () => log.join('') })
 }

@@ -6,7 +6,7 @@ import { createProducer } from '../../shared/sdk/producer.ts'
 import { startTestBroker, type TestBroker } from '../kit/broker.ts'
 import { modelsFolder } from '../kit/models-folder.ts'
 import { settled } from '../kit/pipeline.ts'
-import { waitFor } from '../kit/wait.ts'
+import { eventually } from '../kit/wait.ts'
 import { addressOf, startWorkerProcess, type WorkerProcess } from '../kit/worker-process.ts'
 import { type Expositions, fillEveryMetric } from './exposition.ts'
 import { findProgram } from './find-program.ts'
@@ -33,7 +33,7 @@ async function unanswered(
     const isEnough = Number(scrapes?.value[1] ?? 0) >= ENOUGH_SCRAPES
     return left.length === 0 || isEnough ? left.map(({ panel, expr }) => `${panel}: ${expr}`) : undefined
   }
-  return waitFor('answers to all queries, or enough scrapes', look, { everyMs: 500, seen: () => left })
+  return eventually('answers to all queries, or enough scrapes', look, { everyMs: 500, seen: () => left })
 }
 
 describe.skipIf(binary === '')(`a Prometheus that has seen every metric of the table${note}`, () => {
@@ -78,7 +78,7 @@ describe.skipIf(binary === '')(`a Prometheus that has seen every metric of the t
       const read = await prometheus.rules()
       return read.every(({ health }) => health !== 'unknown') && read
     }
-    const rules = await waitFor('every rule to be evaluated', look, { everyMs: 500 })
+    const rules = await eventually('every rule to be evaluated', look, { everyMs: 500 })
     expect(rules.length).toBe(written.length)
     expect(rules.filter(({ health }) => health !== 'ok')).toEqual([])
   })

@@ -8,7 +8,7 @@ const WAITING = /^\s*(?:while \(.*await (?:sleep|new Promise)\b|for \(;;\) \{$)/
 /** Loops that end with what they watch: they are the watching. */
 const WATCHERS = new Set(['test/kit/wait.ts', 'test/kit/leader-watch.ts', 'test/faults/kit/conclude.ts'])
 
-test('what tests wait for has an end and a name: they wait by waitFor', async () => {
+test('what tests wait for has an end and a name: they wait by eventually', async () => {
   const files = (await readdir(`${ROOT}test`, { recursive: true })).map((file) => `test/${file}`)
   const checked = files.filter((file) => /\.ts$/.test(file) && !/^test\/(?:bench|scale)\//.test(file))
   expect(checked.length).toBeGreaterThan(80)

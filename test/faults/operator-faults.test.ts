@@ -4,7 +4,7 @@ import { STREAMS } from '../../shared/sdk/contract/topology.ts'
 import { requestApi, streamInfo } from '../../shared/sdk/jetstream/api.ts'
 import { runCli, startCli } from '../integration/cli-process.ts'
 import { readOutcomes, readStream } from '../kit/outcomes.ts'
-import { waitFor } from '../kit/wait.ts'
+import { eventually } from '../kit/wait.ts'
 import { closeBareModels } from './kit/bare-model.ts'
 import { EVENTS, IS_FULL, openStage, type Stage, type StagedEvent } from './kit/stage.ts'
 import { flightEvents } from './kit/stage-events.ts'
@@ -56,7 +56,7 @@ async function liveEvents({ stage }: Scene): Promise<void> {
 /** Waits until a stream holds a number of messages that will do. */
 async function untilIn(stage: Stage, stream: string, isEnough: (count: number) => boolean): Promise<void> {
   const count = (): Promise<number> => messagesIn(stage, stream)
-  await waitFor(`${stream} to hold as many as it should`, async () => isEnough(await count()), {
+  await eventually(`${stream} to hold as many as it should`, async () => isEnough(await count()), {
     limitMs: 600_000,
     seen: count,
   })

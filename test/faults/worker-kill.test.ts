@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, describe, expect, test } from 'vitest'
-import { waitFor } from '../kit/wait.ts'
+import { eventually } from '../kit/wait.ts'
 import { closeBareModels } from './kit/bare-model.ts'
 import { EVENTS, IS_FULL, openStage, type Stage } from './kit/stage.ts'
 
@@ -17,7 +17,7 @@ async function endInMidBatch(stage: Stage, signal: NodeJS.Signals, times: number
   const { feed, fleet, random } = stage
   for (let time = 0; time < times; time++) {
     // A worker takes some seconds to start: with none left, the scenario would only measure that.
-    await waitFor('two workers to be up', () => fleet.workers.length >= 2, {
+    await eventually('two workers to be up', () => fleet.workers.length >= 2, {
       seen: () => fleet.workers.length,
     })
     feed.send(Math.ceil(EVENTS / times))

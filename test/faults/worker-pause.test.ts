@@ -1,7 +1,7 @@
 import { afterAll, describe, expect, test } from 'vitest'
 import { STREAMS } from '../../shared/sdk/contract/topology.ts'
 import { streamInfo } from '../../shared/sdk/jetstream/api.ts'
-import { waitFor } from '../kit/wait.ts'
+import { eventually } from '../kit/wait.ts'
 import { closeBareModels } from './kit/bare-model.ts'
 import { EVENTS, IS_FULL, openStage, type Stage } from './kit/stage.ts'
 
@@ -13,7 +13,7 @@ afterAll(closeBareModels)
 async function resultsStored({ connection }: Stage, count: number): Promise<void> {
   const stored = async (): Promise<number> =>
     (await streamInfo(connection, STREAMS.results))?.state.messages ?? 0
-  await waitFor(`${count} results`, async () => (await stored()) >= count, { everyMs: 10, seen: stored })
+  await eventually(`${count} results`, async () => (await stored()) >= count, { everyMs: 10, seen: stored })
 }
 
 describe('a worker that is stopped and wakes up late', () => {

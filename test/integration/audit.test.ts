@@ -11,7 +11,8 @@ import { eventToken } from '../../shared/sdk/contract/token.ts'
 import { STREAMS } from '../../shared/sdk/contract/topology.ts'
 import { requestApi, streamInfo } from '../../shared/sdk/jetstream/api.ts'
 import { startTestBroker, type TestBroker } from '../kit/broker.ts'
-import { readOutcomes, readStream } from '../kit/outcomes.ts'
+import { countWaiting, readOutcomes, readStream } from '../kit/outcomes.ts'
+import { eventually } from '../kit/wait.ts'
 import { startWorkerProcess, type WorkerProcess } from '../kit/worker-process.ts'
 import { runCli } from './cli-process.ts'
 
@@ -60,7 +61,15 @@ async function publish(
 
 /** Waits until the workers have nothing left to do. */
 async function drained(): Promise<void> {
-  while ((await readOutcomes(connection)).waiting > 0) await new Promise((resolve) => setTimeout(resolve, 50))
+  await eventually('no event to wait', async () => (await countWaiting(connection)) === 0, {
+    seen: () => readOutcomes(connection).then(({ waiting }) => `${waiting} events wait`),
+  })
+}
+
+/** Waits until everything in a stream is older than it keeps. */
+async function expired(stream: string): Promise<void> {
+  const left = async (): Promise<number> => (await streamInfo(connection, stream))?.state.messages ?? 0
+  await eventually(`${stream} to be empty`, async () => (await left()) === 0, { everyMs: 100, seen: left })
 }
 
 /** What a worker would say about deliveries of a stream. */
@@ -178,8 +187,7 @@ describe('pelton audit', () => {
       max_age: 1e9,
       duplicate_window: 1e9,
     })
-    while (((await streamInfo(connection, STREAMS.ledger))?.state.messages ?? 0) > 0)
-      await new Promise((resolve) => setTimeout(resolve, 100))
+    await expired(STREAMS.ledger)
     expect(await look()).toMatchObject({
       clean: true,
       waiting: 2,
@@ -316,8 +324,7 @@ describe('pelton audit', () => {
       max_age: 1e9,
       duplicate_window: 1e9,
     })
-    while (((await streamInfo(connection, STREAMS.results))?.state.messages ?? 0) > 0)
-      await new Promise((resolve) => setTimeout(resolve, 100))
+    await expired(STREAMS.results)
     expect(await look({ deep: true })).toMatchObject({
       clean: true,
       deep: { results: 0, expired: 25, problems: [] },

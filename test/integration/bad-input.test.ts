@@ -3,7 +3,7 @@ import { HEADERS, readHeader } from '../../shared/sdk/contract/headers.ts'
 import { eventToken } from '../../shared/sdk/contract/token.ts'
 import { modelsFolder } from '../kit/models-folder.ts'
 import { openPipeline, type Pipeline } from '../kit/pipeline.ts'
-import { waitFor } from '../kit/wait.ts'
+import { eventually } from '../kit/wait.ts'
 import type { WorkerProcess } from '../kit/worker-process.ts'
 
 const MODELS = [
@@ -266,7 +266,7 @@ test('the same id with another payload keeps its first outcome and is reported a
   await publish('identity-fp32', 'twice', tensor({ data: [2, 2] }))
   const after = (await pipeline.settled([token])).predictions.get(token)
   expect(after?.sequence).toBe(before?.sequence)
-  await waitFor('the worker to report the conflict', () =>
+  await eventually('the worker to report the conflict', () =>
     worker.log.some(({ msg, eventId }) => eventId === 'twice' && String(msg).includes('another payload')),
   )
 })

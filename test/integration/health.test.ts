@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { NatsConnection } from '@nats-io/transport-node'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { STREAMS } from '../../shared/sdk/contract/topology.ts'
@@ -6,8 +5,10 @@ import { requestApi, streamInfo } from '../../shared/sdk/jetstream/api.ts'
 import { createProducer, type Producer } from '../../shared/sdk/producer.ts'
 import { startTestBroker, type TestBroker } from '../kit/broker.ts'
 import { modelsFolder } from '../kit/models-folder.ts'
+import { settled } from '../kit/pipeline.ts'
 import { readPrometheus } from '../kit/prometheus-text.ts'
-import { startWorkerProcess, type WorkerProcess } from '../kit/worker-process.ts'
+import { eventually } from '../kit/wait.ts'
+import { addressOf, startWorkerProcess, type WorkerProcess } from '../kit/worker-process.ts'
 
 const MODEL = 'identity-fp32'
 
@@ -42,14 +43,6 @@ afterEach(async () => {
   await folder.remove()
 })
 
-async function addressOf({ log }: WorkerProcess): Promise<string> {
-  for (;;) {
-    const line = log.find(({ msg }) => msg === 'listening')
-    if (line !== undefined) return String(line.address)
-    await sleep(20)
-  }
-}
-
 async function readiness(): Promise<Readiness> {
   const response = await fetch(`${address}/readyz`)
   const { status, reasons } = (await response.json()) as Omit<Readiness, 'code'>
@@ -57,11 +50,11 @@ async function readiness(): Promise<Readiness> {
 }
 
 async function until(isSo: (now: Readiness) => boolean): Promise<Readiness> {
-  for (;;) {
+  const look = async (): Promise<Readiness | false> => {
     const now = await readiness()
-    if (isSo(now)) return now
-    await sleep(20)
+    return isSo(now) && now
   }
+  return eventually('another readiness', look, { seen: readiness })
 }
 
 async function publish(id: string): Promise<void> {
@@ -74,7 +67,7 @@ async function refuseResults(): Promise<() => Promise<unknown>> {
   const info = await streamInfo(connection, STREAMS.results)
   const update = (config: object) => requestApi(connection, `STREAM.UPDATE.${STREAMS.results}`, config)
   await publish('fills-it')
-  while (((await streamInfo(connection, STREAMS.results))?.state.messages ?? 0) < 1) await sleep(20)
+  await settled(connection, 1)
   await update({ ...info?.config, discard: 'new', max_msgs: 1 })
   return () => update({ ...info?.config })
 }

@@ -9,7 +9,7 @@ import { consumerInfo } from '../../shared/sdk/jetstream/api.ts'
 import { modelsFolder } from '../kit/models-folder.ts'
 import { readOutcomes, readStream } from '../kit/outcomes.ts'
 import { openPipeline, type Pipeline } from '../kit/pipeline.ts'
-import { waitFor } from '../kit/wait.ts'
+import { eventually } from '../kit/wait.ts'
 
 let pipeline: Pipeline
 let connection: NatsConnection
@@ -111,10 +111,10 @@ describe('one outcome', () => {
     const consumer = featureConsumer('default', 'low').durable_name
     const inHand = async (): Promise<number | undefined> =>
       (await consumerInfo(connection, STREAMS.features, consumer))?.num_ack_pending
-    await waitFor('the event to be in its hand', async () => (await inHand()) === 1, { everyMs: 5 })
+    await eventually('the event to be in its hand', async () => (await inHand()) === 1, { everyMs: 5 })
     paused.kill('SIGSTOP')
     await pipeline.startWorker({ PELTON_MODELS: without.path })
-    await waitFor('its dead letter', async () => (await readOutcomes(connection)).deadLetters.size === 1)
+    await eventually('its dead letter', async () => (await readOutcomes(connection)).deadLetters.size === 1)
     paused.kill('SIGCONT')
     paused.kill('SIGTERM') // it has tried to settle what it holds when it has drained
     expect(await paused.ended).toBe(0)
@@ -133,7 +133,7 @@ describe('pools', () => {
     const here = await publish('default', 'identity-fp32', 'here', numbers(1))
     const there = await publish('other pool', 'identity-fp32', 'there', numbers(2))
     const first = await pipeline.startWorker({ PELTON_WORKER: 'first' })
-    await waitFor(
+    await eventually(
       'the prediction of its own pool',
       async () => (await readOutcomes(connection)).predictions.size === 1,
     )

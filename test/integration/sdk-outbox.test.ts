@@ -18,6 +18,7 @@ import { PeltonError } from '../../shared/sdk/errors.ts'
 import { requestApi } from '../../shared/sdk/jetstream/api.ts'
 import { type Outbox, type OutboxOptions, openOutbox, type RejectedEvent } from '../../shared/sdk/outbox.ts'
 import { startTestBroker, type TestBroker } from '../kit/broker.ts'
+import { eventually } from '../kit/wait.ts'
 import { editFeatures, storedFeatures } from './stored-features.ts'
 
 const TRACEPARENT = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'
@@ -61,7 +62,7 @@ async function open(options: Partial<OutboxOptions> = {}): Promise<Outbox> {
 /** Brings the broker back, and the connection of the test with it. */
 async function restart(): Promise<void> {
   await broker.restart()
-  await until(() => connection.rtt().then(Boolean, () => false))
+  await eventually('the connection to be back', () => connection.rtt().then(Boolean, () => false))
 }
 
 async function isDown(): Promise<boolean> {
@@ -87,10 +88,6 @@ const caught = (promise: Promise<unknown>): Promise<PeltonError> =>
     },
     (thrown: unknown) => thrown as PeltonError,
   )
-
-async function until(isSo: () => Promise<boolean> | boolean): Promise<void> {
-  while (!(await isSo())) await sleep(20)
-}
 
 async function list(outbox: Outbox): Promise<RejectedEvent[]> {
   const events: RejectedEvent[] = []
@@ -146,7 +143,7 @@ describe('a broker that is away', () => {
   test('at the beginning: events are accepted, and sent in order once it is there', async () => {
     const outbox = await openAlone()
     await publishAll(outbox, numbers(300))
-    await until(async () => (await outbox.stats()).problem !== undefined)
+    await eventually('a problem of the outbox', async () => (await outbox.stats()).problem !== undefined)
     const before = await outbox.stats()
     expect(before).toMatchObject({ waiting: 300, inFlight: 0, rejected: 0, connected: false, lost: 0 })
     expect(before.problem?.code).toBe('broker-unavailable')
@@ -177,7 +174,7 @@ describe('a broker that is away', () => {
   test('with one send at a time, the order of acceptance is kept across it', async () => {
     const outbox = await open({ ackTimeoutMs: 300, maxInFlight: 1 })
     const publishing = publishAll(outbox, numbers(400))
-    await until(async () => (await storedIds()).length > 20)
+    await eventually('more than 20 stored events', async () => (await storedIds()).length > 20)
     await broker.kill()
     await publishing
     await restart()
@@ -189,7 +186,10 @@ describe('a broker that is away', () => {
     await requestApi(connection, `STREAM.DELETE.${STREAMS.features}`)
     const outbox = await open()
     await publishAll(outbox, ['1'])
-    await until(async () => (await outbox.stats()).problem?.code === 'not-provisioned')
+    await eventually(
+      'the problem not-provisioned',
+      async () => (await outbox.stats()).problem?.code === 'not-provisioned',
+    )
     await broker.provision()
     await outbox.flush()
     expect(await storedIds()).toEqual(['1'])
@@ -200,13 +200,16 @@ describe('a broker that is away', () => {
     const outbox = await open()
     await publishAll(outbox, numbers(6), 'crowded')
     await publishAll(outbox, numbers(2, 100), 'quiet')
-    await until(async () => (await storedIds()).length === 4)
+    await eventually('4 stored events', async () => (await storedIds()).length === 4)
     expect(await storedIds()).toEqual(['0', '1', '100', '101'])
     expect((await outbox.stats()).waiting).toBe(4)
-    await until(async () => (await outbox.stats()).problem?.code === 'stream-full')
+    await eventually(
+      'the problem stream-full',
+      async () => (await outbox.stats()).problem?.code === 'stream-full',
+    )
     expect(codeOf(await caught(outbox.flush({ timeoutMs: 50 })))).toBe('timeout')
     await editFeatures(connection, { max_msgs_per_subject: -1, discard_new_per_subject: false, max_msgs: 6 })
-    await until(async () => (await storedIds()).length === 6)
+    await eventually('6 stored events', async () => (await storedIds()).length === 6)
     await editFeatures(connection, { max_msgs: 1_000 })
     await outbox.flush()
     expect(await storedIds()).toEqual(['0', '1', '100', '101', '2', '3', '4', '5'])
@@ -311,7 +314,7 @@ describe('what is kept', () => {
       'invalid-argument',
       'schema-mismatch',
     ])
-    await until(async () => (await outbox.stats()).connected)
+    await eventually('the outbox to be connected', async () => (await outbox.stats()).connected)
     const large = { model: 'm', data: new Uint8Array(1024 ** 2) }
     expect(codeOf(await caught(outbox.publish(large)))).toBe('too-large')
     expect(await outbox.stats()).toMatchObject({ waiting: 0, rejected: 0, sizeBytes: 0 })
@@ -342,7 +345,10 @@ describe('a process that is killed', () => {
     for (let round = 0; round < rounds; round++) {
       const run = start([`r${round}`, 1_000_000])
       const enough = 20 + round * 60
-      await until(() => run.accepted().length >= enough || run.child.exitCode !== null)
+      await eventually(
+        'enough accepted events, or the end of the process',
+        () => run.accepted().length >= enough || run.child.exitCode !== null,
+      )
       await sleep(round * 3)
       run.child.kill('SIGKILL')
       expect(await run.ended, run.err()).toBe('SIGKILL')
@@ -360,7 +366,7 @@ describe('a process that is killed', () => {
     await editFeatures(connection, { duplicate_window: 200e6 })
     expect(await start(['a', 1, 'stored', 1]).ended).toBe('SIGKILL')
     const info = async () => (await storedFeatures(connection)).length
-    await until(async () => (await info()) === 1)
+    await eventually('one stored event', async () => (await info()) === 1)
     await sleep(600)
     await finish()
     const [one, two] = await storedFeatures(connection)
@@ -390,7 +396,7 @@ describe('a full outbox', () => {
     ['bytes', { maxBytes: 3_000 }, 'maxBytes', '3000'],
   ])('refuses, naming the limit of %s and what to do', async (_what, limits, field, value) => {
     const outbox = await openAlone(limits)
-    await until(async () => (await outbox.stats()).problem !== undefined)
+    await eventually('a problem of the outbox', async () => (await outbox.stats()).problem !== undefined)
     const results = await Promise.allSettled(
       numbers(8).map((id) => outbox.publish({ model: 'm', id, data: new Uint8Array(300) })),
     )
@@ -414,7 +420,7 @@ describe('a full outbox', () => {
       await outbox.publish({ model: 'm', id, features: {} })
       done.push(id)
     })
-    await until(() => done.length === 2)
+    await eventually('both to be done', () => done.length === 2)
     const giveUp = new AbortController()
     const given = caught(outbox.publish({ model: 'm', id: 'given up', features: {} }, giveUp))
     const reason = new Error('enough')
@@ -531,11 +537,11 @@ no_auth_user: admin`
 
     const own = await limited.connect()
     const stored = async (): Promise<string[]> => (await storedFeatures(own)).map(({ id }) => id)
-    await until(async () => (await stored()).length === 10)
+    await eventually('10 stored events', async () => (await stored()).length === 10)
     expect(new Set(await stored())).toEqual(new Set([...numbers(5, 20), ...numbers(5, 40)]))
-    await until(async () => (await outbox.stats()).problem !== undefined)
+    await eventually('a problem of the outbox', async () => (await outbox.stats()).problem !== undefined)
     await publishAll(outbox, numbers(500, 100), 'a')
-    await until(async () => (await stored()).length === 510)
+    await eventually('510 stored events', async () => (await stored()).length === 510)
     const { waiting, problem } = await outbox.stats()
     expect(waiting).toBe(15)
     expect(problem).toMatchObject({ code: 'broker-unavailable' })
@@ -651,9 +657,9 @@ describe('closing', () => {
     await outbox.close({ drain: true })
     expect(shared.isClosed()).toBe(false)
     const again = await open({ connection: shared })
-    await until(async () => (await again.stats()).connected)
+    await eventually('the outbox to be connected', async () => (await again.stats()).connected)
     await shared.close()
-    await until(async () => !(await again.stats()).connected)
+    await eventually('the outbox to be cut off', async () => !(await again.stats()).connected)
     await publishAll(again, ['2'])
     expect((await again.stats()).problem?.message).toMatch(/shared connection was closed/)
     await again.close()

@@ -12,7 +12,7 @@ import { parseHeaderBlock } from '../../shared/sdk/jetstream/stored-message.ts'
 import { createProducer, type Producer, type PublishDiagnostics } from '../../shared/sdk/producer.ts'
 import type { ProducerOptions } from '../../shared/sdk/producer-settings.ts'
 import { startTestBroker, type TestBroker } from '../kit/broker.ts'
-import { waitFor } from '../kit/wait.ts'
+import { eventually } from '../kit/wait.ts'
 
 let broker: TestBroker
 let connection: NatsConnection
@@ -49,7 +49,7 @@ async function freeze(): Promise<void> {
   const answers = (): Promise<boolean> => connection.flush().then(() => true)
   const isSilent = async (): Promise<boolean> =>
     !(await Promise.race([answers(), new Promise((resolve) => setTimeout(resolve, 100, false))]))
-  await waitFor('the stopped server to answer no more', isSilent)
+  await eventually('the stopped server to answer no more', isSilent)
 }
 
 function thaw(): void {

@@ -19,6 +19,7 @@ import {
 } from '../../shared/sdk/subscriber.ts'
 import { waitFor } from '../../shared/sdk/wait-for.ts'
 import { startTestBroker, type TestBroker } from '../kit/broker.ts'
+import { eventually } from '../kit/wait.ts'
 
 const SOURCE = 'test'
 let broker: TestBroker
@@ -266,7 +267,7 @@ describe('a subscriber', () => {
     await take(subscriber, 1)
     const held = async (): Promise<number> =>
       (await consumerInfo(connection, STREAMS.results, 'sub-narrow'))?.num_ack_pending ?? 0
-    while ((await held()) < 5) await new Promise((resolve) => setTimeout(resolve, 20))
+    await eventually('five results to be held', async () => (await held()) >= 5, { seen: held })
     await new Promise((resolve) => setTimeout(resolve, 200))
     expect(await held()).toBe(5)
   })
@@ -441,7 +442,7 @@ describe('request', () => {
     const asked = ['a', 'b', 'c'].map((id) =>
       producer.request({ model: 'm', id, features: {} }, { timeoutMs: 20_000 }),
     )
-    while (inboxes.length < 3) await new Promise((resolve) => setTimeout(resolve, 5))
+    await eventually('three requests', () => inboxes.length === 3, { everyMs: 5, seen: () => inboxes })
     expect(new Set(inboxes).size).toBe(3)
     connection.publish(inboxes[0] ?? '', 'neither a prediction nor a notice')
     for (const id of ['c', 'b', 'a']) await answer(id)

@@ -1,5 +1,4 @@
 import { randomBytes } from 'node:crypto'
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { NatsConnection } from '@nats-io/transport-node'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { DEMO_MODEL, DEMO_MODELS } from '../../services/demo/models.ts'
@@ -13,7 +12,8 @@ import { runDemoEntry } from '../kit/demo-entry.ts'
 import { modelsFolder } from '../kit/models-folder.ts'
 import { type OtlpReceiver, otlpEnv, type ReceivedSpan, startOtlpReceiver } from '../kit/otlp-receiver.ts'
 import { readPrometheus, type Scrape } from '../kit/prometheus-text.ts'
-import { startWorkerProcess, type WorkerProcess } from '../kit/worker-process.ts'
+import { eventually } from '../kit/wait.ts'
+import { addressOf, startWorkerProcess, type WorkerProcess } from '../kit/worker-process.ts'
 import { startCli } from './cli-process.ts'
 
 const MODEL = 'identity-fp32'
@@ -60,28 +60,20 @@ function traceparent(isSampled: boolean): { readonly traceId: string; readonly t
 }
 
 async function answered(count: number): Promise<void> {
-  while (((await streamInfo(connection, STREAMS.results))?.state.messages ?? 0) < count) await sleep(20)
+  const stored = async (): Promise<number> =>
+    (await streamInfo(connection, STREAMS.results))?.state.messages ?? 0
+  await eventually(`${count} results`, async () => (await stored()) >= count, { seen: stored })
 }
 
 async function spanWhere(matches: (span: ReceivedSpan) => boolean): Promise<ReceivedSpan> {
-  for (;;) {
-    const found = receiver.spans.find(matches)
-    if (found !== undefined) return found
-    await sleep(20)
-  }
+  return eventually(`a span where ${matches}`, () => receiver.spans.find(matches), {
+    seen: () => receiver.spans.map(({ name }) => name),
+  })
 }
 
 async function endWell(worker: WorkerProcess): Promise<void> {
   worker.kill('SIGTERM')
   expect(await worker.ended).toBe(0)
-}
-
-async function addressOf(worker: WorkerProcess): Promise<string> {
-  for (;;) {
-    const line = worker.log.find(({ msg }) => msg === 'listening')
-    if (line !== undefined) return String(line.address)
-    await sleep(20)
-  }
 }
 
 const RESULTS = 'results.{model}.{token}'
@@ -95,11 +87,12 @@ function sentTo(series: Scrape, template: string): number | undefined {
 /** What was stored is counted once it is settled, a moment later. */
 async function scrapeWhere(worker: WorkerProcess, isSo: (series: Scrape) => boolean): Promise<Scrape> {
   const address = await addressOf(worker)
-  for (;;) {
-    const series = readPrometheus(await (await fetch(`${address}/metrics`)).text())
-    if (isSo(series)) return series
-    await sleep(20)
+  const scrape = async (): Promise<string> => (await fetch(`${address}/metrics`)).text()
+  const look = async (): Promise<Scrape | false> => {
+    const series = readPrometheus(await scrape())
+    return isSo(series) && series
   }
+  return eventually(`a scrape where ${isSo}`, look, { seen: scrape })
 }
 
 describe('traces', () => {
@@ -278,7 +271,7 @@ describe('traces', () => {
     )
     await answered(200)
     const isTrouble = ({ msg }: Readonly<Record<string, unknown>>): boolean => /telemetry/.test(String(msg))
-    while (!worker.log.some(isTrouble)) await sleep(50)
+    await eventually('the worker to tell of the trouble', () => worker.log.some(isTrouble))
     await endWell(worker)
     expect(worker.log.filter(isTrouble)).toHaveLength(1)
   })
@@ -331,7 +324,7 @@ describe('metrics', () => {
     const worker = await startWorker({ ...otlpEnv(receiver.url), PELTON_HTTP_PORT: '0' })
     await producer.publish({ model: MODEL, id: 'one', inputs: inputs(1) })
     await answered(1)
-    while (!receiver.metrics.has(METRICS.outcomes.name)) await sleep(50)
+    await eventually('metrics by OTLP', () => receiver.metrics.has(METRICS.outcomes.name))
     const address = await addressOf(worker)
     expect(await (await fetch(`${address}/metrics`)).text()).toContain(METRICS.outcomes.prometheus)
   })

@@ -9,7 +9,7 @@ import { PublishWindow } from '../../shared/sdk/jetstream/publish-window.ts'
 import { modelsFolder } from '../kit/models-folder.ts'
 import { type Outcomes, readOutcomes } from '../kit/outcomes.ts'
 import { openPipeline, type Pipeline, type PipelineOptions } from '../kit/pipeline.ts'
-import { waitFor } from '../kit/wait.ts'
+import { eventually } from '../kit/wait.ts'
 
 const MODEL = 'identity-fp32'
 const PAYLOAD = JSON.stringify({ inputs: [{ name: 'x', shape: [1, 2], datatype: 'FP32', data: [1, 2] }] })
@@ -49,7 +49,7 @@ test('a backlog of large events in two lanes is answered within little memory', 
   window.close()
   // Pulls are cut by bytes again and again: no more than a few hundred of these fit.
   await pipeline.startWorker({ PELTON_HELD_BYTES: String(16 * 1024 ** 2) })
-  await waitFor('all results', async () => (await pipeline.countIn(STREAMS.results)) === count, {
+  await eventually('all results', async () => (await pipeline.countIn(STREAMS.results)) === count, {
     seen: () => pipeline.countIn(STREAMS.results),
   })
 })
@@ -97,10 +97,10 @@ test('an event larger than a limit that was lowered since stays until it is rais
   const lowered = await open({ dataDir, config: 'max_payload: 256KB' })
   const worker = await lowered.startWorker()
   await lowered.publish({ ...EVENT, id: 'good' })
-  await waitFor('the worker to name the limit', () =>
+  await eventually('the worker to name the limit', () =>
     worker.log.some(({ msg }) => String(msg).includes('max_payload')),
   )
-  await waitFor(
+  await eventually(
     'the prediction of its neighbour',
     async () => (await readOutcomes(lowered.connection)).predictions.size === 1,
   )
@@ -121,7 +121,7 @@ test('without the bucket of start marks a worker stops pulling and says so, unti
   const worker = await pipeline.startWorker()
   const refusing = ({ refusing: told = {} }: Readonly<Record<string, unknown>>): boolean =>
     STORES.starts in (told as object)
-  await waitFor('the worker to name the bucket', () => worker.log.some(refusing))
+  await eventually('the worker to name the bucket', () => worker.log.some(refusing))
   await pipeline.broker.provision()
   expect((await pipeline.settled(1)).predictions.size).toBe(1)
 })

@@ -10,7 +10,7 @@ import { requestApi, streamInfo } from '../../shared/sdk/jetstream/api.ts'
 import { provision } from '../../shared/sdk/jetstream/provision.ts'
 import { readOutcomes } from '../kit/outcomes.ts'
 import { openPipeline, type Pipeline, SOURCE } from '../kit/pipeline.ts'
-import { waitFor } from '../kit/wait.ts'
+import { eventually } from '../kit/wait.ts'
 
 const MODEL = 'flight-delay'
 let flights: FlightEvent[]
@@ -250,7 +250,7 @@ describe('worker', () => {
     await requestApi(connection, `STREAM.UPDATE.${STREAMS.results}`, full)
     await publishFlights(flights)
     const worker = await pipeline.startWorker({ PELTON_HELD_ROWS: '64' })
-    await waitFor('the worker to stop pulling', () =>
+    await eventually('the worker to stop pulling', () =>
       worker.log.some(({ msg }) => String(msg).startsWith('pulling stops')),
     )
     expect((await readOutcomes(connection)).waiting).toBeGreaterThanOrEqual(flights.length - 1)
@@ -265,7 +265,7 @@ describe('worker', () => {
     await publishFlights(flights.slice(0, 100))
     await pipeline.broker.kill()
     await pipeline.broker.restart()
-    await waitFor('the connection to be back', () => connection.rtt().then(Boolean, () => false))
+    await eventually('the connection to be back', () => connection.rtt().then(Boolean, () => false))
     for (const flight of flights.slice(100, 200)) await publish(flight.id, recordOf(flight))
     const outcomes = await pipeline.settled(200)
     expect(outcomes.predictions.size).toBe(200)

@@ -5,7 +5,7 @@ import { type BrokerOptions, connectBroker } from '../../shared/sdk/jetstream/co
 import { type ProvisionOptions, provision } from '../../shared/sdk/jetstream/provision.ts'
 import { createNode, freePorts, type NodeProcess } from './cluster-node.ts'
 import { openTcpProxy, type TcpProxy, type Way } from './tcp-proxy.ts'
-import { waitFor } from './wait.ts'
+import { eventually } from './wait.ts'
 
 /** One server of a cluster, and the wires to it. */
 export interface ClusterNode extends Omit<NodeProcess, 'remove'> {
@@ -140,7 +140,7 @@ export async function leaderOf(
     ).catch(() => undefined) // an election is under way
     return info?.cluster?.leader || undefined
   }
-  return waitFor(`a leader of ${consumer ?? stream}`, look, { everyMs: 50 })
+  return eventually(`a leader of ${consumer ?? stream}`, look, { everyMs: 50 })
 }
 
 interface View {
@@ -168,7 +168,7 @@ async function ready(nodes: readonly NodeProcess[]): Promise<void> {
     const { agreed } = await views(nodes)
     return agreed > 0 && agreed === nodes.filter((node) => node.isRunning).length
   }
-  await waitFor('the nodes to agree on a leader', isAgreed, { everyMs: 50, seen: () => views(nodes) })
+  await eventually('the nodes to agree on a leader', isAgreed, { everyMs: 50, seen: () => views(nodes) })
 }
 
 interface Wiring {

@@ -1,7 +1,7 @@
 import { GenericContainer, getContainerRuntimeClient, Wait } from 'testcontainers'
 import type { BrokerExit, EmbeddedBroker, StartBrokerOptions } from '../../shared/sdk/broker/server.ts'
 import { freePorts } from './cluster-node.ts'
-import { waitFor } from './wait.ts'
+import { eventually } from './wait.ts'
 
 const CONFIG = '/etc/pelton/broker.conf'
 const STORE = '/tmp/jetstream'
@@ -96,5 +96,5 @@ async function untilHealthy(port: number): Promise<void> {
       ({ ok }) => ok,
       () => false,
     )
-  await waitFor('the broker in the container to be healthy', isHealthy)
+  await eventually('the broker in the container to be healthy', isHealthy)
 }

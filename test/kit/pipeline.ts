@@ -10,7 +10,7 @@ import { streamInfo } from '../../shared/sdk/jetstream/api.ts'
 import type { ProvisionOptions } from '../../shared/sdk/jetstream/provision.ts'
 import { startTestBroker, type TestBroker } from './broker.ts'
 import { countWaiting, type Outcomes, type ReadOutcomesOptions, readOutcomes } from './outcomes.ts'
-import { waitFor } from './wait.ts'
+import { eventually } from './wait.ts'
 import { startWorkerProcess, type WorkerProcess, type WorkerProcessOptions } from './worker-process.ts'
 
 /** The source of every event that does not name its own. */
@@ -146,7 +146,7 @@ export async function settled(
     return outcomes.waiting === 0 && missing(outcomes, expected).count === 0 ? outcomes : undefined
   }
   const seen = async (): Promise<string> => describe(await readOutcomes(connection, options), expected)
-  return waitFor(wanted, look, { everyMs: 50, seen })
+  return eventually(wanted, look, { everyMs: 50, seen })
 }
 
 function missing(outcomes: Outcomes, expected: number | readonly string[]) {

@@ -11,12 +11,12 @@ export interface WaitOptions {
 
 /**
  * Looks until something is there, and returns it. What never comes is an error that names it, and what was seen instead:
- * `await waitFor('the worker to listen', () => worker.log.find(({ msg }) => msg === 'listening'))`.
+ * `await eventually('the worker to listen', () => worker.log.find(({ msg }) => msg === 'listening'))`.
  *
  * @param what completes "waited in vain for …"
  * @param look gives what is waited for; `undefined` or `false` where it is not there yet
  */
-export async function waitFor<Found>(
+export async function eventually<Found>(
   what: string,
   look: () => Found | undefined | false | Promise<Found | undefined | false>,
   { limitMs = 100_000, everyMs = 25, seen }: WaitOptions = {},

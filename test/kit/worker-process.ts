@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { createInterface } from 'node:readline'
 import { programArgs } from './program.ts'
-import { waitFor } from './wait.ts'
+import { eventually } from './wait.ts'
 
 /** A real worker process, as an operator would run it. */
 export interface WorkerProcess {
@@ -56,7 +56,7 @@ export async function startWorkerProcess(options: WorkerProcessOptions): Promise
 export function addressOf({ log }: Pick<WorkerProcess, 'log'>): Promise<string> {
   const look = (): string | undefined =>
     log.find(({ msg }) => msg === 'listening')?.address as string | undefined
-  return waitFor('a process to say where it listens', look, { seen: () => log })
+  return eventually('a process to say where it listens', look, { seen: () => log })
 }
 
 async function ready(child: ChildProcess, ended: Promise<unknown>, log: readonly unknown[]): Promise<void> {

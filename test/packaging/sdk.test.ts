@@ -11,6 +11,7 @@ import { DEMO_MODELS } from '../../services/demo/models.ts'
 import { eventToken } from '../../shared/sdk/contract/token.ts'
 import { STREAMS } from '../../shared/sdk/contract/topology.ts'
 import { consumerInfo } from '../../shared/sdk/jetstream/api.ts'
+import { eventually } from '../kit/wait.ts'
 import { startWorkerProcess, type WorkerProcess } from '../kit/worker-process.ts'
 
 const run = promisify(execFile)
@@ -143,10 +144,6 @@ async function finish(name: string): Promise<readonly string[]> {
   return printed
 }
 
-async function until(isSo: () => Promise<boolean>): Promise<void> {
-  while (!(await isSo())) await new Promise((resolve) => setTimeout(resolve, 20))
-}
-
 describe('the packed SDK', () => {
   test('holds no tests and needs the NATS client and lossless-json only', async () => {
     const files = await readdir(join(installed, 'dist'), { recursive: true })
@@ -192,7 +189,9 @@ describe('the packed SDK', () => {
 
   test("the README's producer and subscriber get a prediction from a real worker", async () => {
     const subscribing = start('subscriber', 1)
-    await until(async () => (await consumerInfo(connection, STREAMS.results, 'sub-gate-board')) !== undefined)
+    await eventually('the subscriber of the snippet', () =>
+      consumerInfo(connection, STREAMS.results, 'sub-gate-board'),
+    )
     expect(await finish('producer')).toEqual(['NW329 is number 1'])
     const { printed } = await subscribing
     expect(printed[0]).toMatch(/^NW329 0\.\d+$/)

@@ -4,6 +4,7 @@ import { siblingEntry } from '../runtime/source-entry.ts'
 import { PeltonError } from '../sdk/errors.ts'
 import type { Inspection, InspectionRequest } from './inspect-model.ts'
 import type { FromInspector } from './inspector-messages.ts'
+import { seeModels } from './models-page.ts'
 import { readResidentBytes } from './process-memory.ts'
 import { parseSignature } from './signature.ts'
 import { fromErrorMessage } from './thread-messages.ts'
@@ -159,7 +160,7 @@ function tooSlow(limitMs: number): PeltonError {
   return new PeltonError('model-refused', 'loading and trying the model did not end in time', {
     field: 'timeLimitMs',
     value: String(limitMs),
-    remedy: 'Check the model for a loop without end, or raise the limit.',
+    remedy: `Check the model for a loop without end. ${seeModels('what-is-refused')}`,
   })
 }
 
@@ -167,7 +168,7 @@ function tooLarge(limitBytes: number): PeltonError {
   return new PeltonError('model-refused', 'loading and trying the model took too much memory', {
     field: 'memoryLimitBytes',
     value: String(limitBytes),
-    remedy: 'Make the model smaller, or raise the limit.',
+    remedy: `Make the model smaller. ${seeModels('what-is-refused')}`,
   })
 }
 
@@ -175,6 +176,6 @@ function crashed(how: string): PeltonError {
   return new PeltonError('model-refused', 'the process that loads and tries the model ended', {
     field: 'inspector',
     value: how,
-    remedy: 'The model may crash the runtime; export it again, with another opset.',
+    remedy: `The model may crash the runtime; export it again, with another opset. ${seeModels('exporting')}`,
   })
 }

@@ -100,7 +100,7 @@ export const goldenSchema = z
   .strictObject({
     name: name.exactOptional().describe('What errors call the sample (default: `golden[0]`, `golden[1]`, …)'),
     features: z
-      .record(name, z.union([scalar, z.null()]))
+      .record(name, z.union([scalar, z.null()]).meta({ title: 'text, number, true, false or null' }))
       .exactOptional()
       .describe('The event as one row of features; exactly one of `features` and `inputs`'),
     inputs: z

@@ -3,6 +3,7 @@ import { createReadStream } from 'node:fs'
 import { lstat, realpath, stat } from 'node:fs/promises'
 import { relative, sep } from 'node:path'
 import { PeltonError } from '../sdk/errors.ts'
+import { seeModels } from './models-page.ts'
 
 /** SHA-256 (hex) and size of a file, read once from start to end. */
 export async function readDigest(path: string): Promise<{ digest: string; sizeBytes: number }> {
@@ -59,5 +60,6 @@ function isInside(root: string, path: string): boolean {
 }
 
 function refuse(problem: string, path: string, remedy: string, cause?: unknown): PeltonError {
-  return new PeltonError('model-refused', problem, { field: 'path', value: path, remedy }, cause)
+  const details = { field: 'path', value: path, remedy: `${remedy} ${seeModels('folder')}` }
+  return new PeltonError('model-refused', problem, details, cause)
 }

@@ -8,6 +8,7 @@ export const MODELS_SECTIONS = [
   'checks',
   'golden-samples',
   'exporting',
+  'what-is-refused',
 ] as const
 
 export type ModelsSection = (typeof MODELS_SECTIONS)[number]

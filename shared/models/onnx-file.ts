@@ -1,5 +1,6 @@
 import { PeltonError } from '../sdk/errors.ts'
 import { type ByteSource, openByteSource } from './byte-source.ts'
+import { seeModels } from './models-page.ts'
 
 /**
  * What an ONNX file says about itself, read without the runtime: the runtime does not name the inputs it cannot feed,
@@ -169,6 +170,6 @@ function* fieldsOf(source: ByteSource, start: number, end: number): Generator<Fi
 }
 
 function notOnnx(problem: string): PeltonError {
-  const remedy = 'Export or copy the model again, whole.'
+  const remedy = `Export or copy the model again, whole. ${seeModels('exporting')}`
   return new PeltonError('model-refused', `this is no ONNX file: ${problem}`, { remedy })
 }

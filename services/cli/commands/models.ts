@@ -23,6 +23,7 @@ export function modelsCommand(): Command {
     .summary('look at a models folder, and try its models before they are shipped')
     .addCommand(listCommand())
     .addCommand(checkCommand())
+    .addHelpText('after', '\nFolder, manifest, exporting, and what is refused: docs/models.md')
 }
 
 function listCommand(): Command {

@@ -23,15 +23,18 @@ export interface WorkerProcessOptions {
   readonly ulimit?: string
   /** Run from source, also where the run has compiled it. @default false */
   readonly isFromSource?: boolean
+  /** Arguments of `node` that start it: a worker of another checkout. Default: the worker of this one. */
+  readonly program?: readonly string[]
 }
 
 /** Starts a worker and waits until it says that it is ready. Rejects with its log when it ends before. */
 export async function startWorkerProcess(options: WorkerProcessOptions): Promise<WorkerProcess> {
-  const command = [process.execPath, ...programArgs('services/worker/main', options.isFromSource)]
+  const program = options.program ?? programArgs('services/worker/main', options.isFromSource)
+  const command = [process.execPath, ...program]
   // The shell becomes the worker: same process id, same channel.
   const limited = ['sh', '-c', `ulimit ${options.ulimit} && exec "$@"`, 'sh', ...command]
-  const [program = '', ...parameters] = options.ulimit === undefined ? command : limited
-  const child = spawn(program, parameters, {
+  const [executable = '', ...parameters] = options.ulimit === undefined ? command : limited
+  const child = spawn(executable, parameters, {
     env: { ...process.env, PELTON_NATS_URL: options.url, PELTON_MODELS: options.models, ...options.env },
     stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
   })

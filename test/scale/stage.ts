@@ -12,6 +12,7 @@ import { createProducer, type Producer } from '../../shared/sdk/producer.ts'
 /** A fresh broker with Pelton's streams, and what a measurement needs to know of it. */
 export interface Stage {
   readonly url: string
+  readonly brokerPid: number
   readonly connection: NatsConnection
   readonly producer: Producer
   /** Publishes flights to a model (or to several in turn), repeating them with new ids until there are `count`. */
@@ -30,10 +31,14 @@ export interface Drain {
 
 const LOOK_EVERY_MS = 20
 
-export async function openStage(topology: Partial<TopologyOptions> = {}): Promise<Stage> {
+/** @param provisionStage default: as this checkout provisions */
+export async function openStage(
+  topology: Partial<TopologyOptions> = {},
+  provisionStage = provision,
+): Promise<Stage> {
   const broker = await startBroker()
   const connection = await connect({ servers: broker.url })
-  await provision(connection, { topology })
+  await provisionStage(connection, { topology })
   const producer = await createProducer({ connection, source: 'bench' })
   let published = 0
 
@@ -56,6 +61,7 @@ export async function openStage(topology: Partial<TopologyOptions> = {}): Promis
 
   return {
     url: broker.url,
+    brokerPid: broker.pid,
     connection,
     producer,
     async publishFlights(flights, count, models) {

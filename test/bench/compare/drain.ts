@@ -1,0 +1,72 @@
+import type { NatsConnection } from '@nats-io/transport-node'
+import type { FlightEvent } from '../../../services/demo/flights.ts'
+import { DEMO_MODEL } from '../../../services/demo/models.ts'
+import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
+import { requestApi } from '../../../shared/sdk/jetstream/api.ts'
+import { openStage, type Stage } from '../../scale/stage.ts'
+import type { Side } from './checkout.ts'
+import { startMeter } from './cpu.ts'
+import { cpuFigures, type Measured, OTHER_WORK, RATE } from './figures.ts'
+import { refuseDeadLetters, startWorkerUnderTest } from './worker-under-test.ts'
+
+export interface DrainLoad {
+  readonly flights: readonly FlightEvent[]
+  /** Answered before anything is measured: the model opens, the code is compiled. */
+  readonly warmUp: number
+  readonly events: number
+}
+
+/** Published at a time: between two it is seen whether to stop. */
+const CHUNK = 5_000
+
+/** How fast a worker answers events that wait, and what each costs, once it is warm. */
+export async function measureDrain(side: Side, load: DrainLoad, signal: AbortSignal): Promise<Measured> {
+  const stage = await openStage({}, side.provision)
+  try {
+    await fill(stage, load, signal)
+    const worker = await startWorkerUnderTest(side.program, stage, signal)
+    try {
+      const first = await worker.answered(load.warmUp)
+      const since = await startMeter({ ...worker, worker: worker.pid, broker: stage.brokerPid })
+      const last = await worker.answered(load.warmUp + load.events)
+      const cpu = await since()
+      await refuseDeadLetters(stage)
+      const rate = await rateBetween(stage, first, last)
+      return {
+        figures: { [RATE]: rate, ...cpuFigures(cpu, last - first) },
+        conditions: { [OTHER_WORK]: 100 * cpu.others },
+      }
+    } finally {
+      await worker.stop()
+    }
+  } finally {
+    await stage.close()
+  }
+}
+
+async function fill(
+  stage: Stage,
+  { flights, warmUp, events }: DrainLoad,
+  signal: AbortSignal,
+): Promise<void> {
+  for (let left = warmUp + events; left > 0; left -= CHUNK) {
+    signal.throwIfAborted()
+    await stage.publishFlights(flights, Math.min(CHUNK, left), [DEMO_MODEL])
+  }
+}
+
+/** Events a second between two outcomes, by when the broker stored them: looking from outside is no part of it. */
+async function rateBetween({ connection }: Stage, first: number, last: number): Promise<number> {
+  const ms = (await storedAt(connection, last)) - (await storedAt(connection, first))
+  return ((last - first) * 1_000) / ms
+}
+
+/** Nothing but one outcome for an event is ever stored in RESULTS: the nth has sequence n. */
+async function storedAt(connection: NatsConnection, sequence: number): Promise<number> {
+  const { message } = await requestApi<{ readonly message: { readonly time: string } }>(
+    connection,
+    `STREAM.MSG.GET.${STREAMS.results}`,
+    { seq: sequence },
+  )
+  return Date.parse(message.time)
+}

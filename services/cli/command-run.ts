@@ -12,7 +12,9 @@ export interface CommandRun {
 }
 
 /**
- * Runs the work of a command until it is done. The first Ctrl-C aborts its signal, the second ends the process.
+ * Runs the work of a command until it is done. The first Ctrl-C aborts its signal, the second ends the process. A channel to the
+ * process that started this one (`npm run pelton` has one) aborts it too when it closes; that counts as no Ctrl-C, because
+ * the same request may also come as a signal.
  *
  * @param work returns the exit code
  * @param onStopping what the first Ctrl-C says
@@ -21,23 +23,29 @@ export async function runCommand(
   work: (run: CommandRun) => Promise<number>,
   onStopping = 'stopping; Ctrl-C again to force',
 ): Promise<void> {
-  const terminal = createTerminal()
+  const terminal = await createTerminal()
   const interrupted = new AbortController()
   const ends: (() => void)[] = []
-  const onInterrupt = (): void => {
-    if (interrupted.signal.aborted) {
-      for (const end of ends) end()
-      process.exit(EXIT_CODES.forced)
-    }
+  let signals = 0
+  const stop = (): void => {
+    if (interrupted.signal.aborted) return
     terminal.note(onStopping)
     interrupted.abort()
   }
-  process.on('SIGINT', onInterrupt).on('SIGTERM', onInterrupt)
+  const onInterrupt = (): void => {
+    if (++signals > 1) {
+      for (const end of ends) end()
+      process.exit(EXIT_CODES.forced)
+    }
+    stop()
+  }
+  process.on('SIGINT', onInterrupt).on('SIGTERM', onInterrupt).on('disconnect', stop)
+  if (process.connected === false) stop()
   try {
     const onForced = (end: () => void): void => void ends.push(end)
     process.exitCode = await work({ terminal, env: process.env, signal: interrupted.signal, onForced })
   } finally {
-    process.off('SIGINT', onInterrupt).off('SIGTERM', onInterrupt)
+    process.off('SIGINT', onInterrupt).off('SIGTERM', onInterrupt).off('disconnect', stop)
   }
 }
 

@@ -1,5 +1,4 @@
 import { styleText } from 'node:util'
-import { createLogUpdate } from 'log-update'
 import { stringify } from 'lossless-json'
 import { alignColumns } from '../../shared/runtime/columns.ts'
 
@@ -30,15 +29,15 @@ export interface Terminal {
 const QUIET_PROGRESS_MS = 3_000
 
 /** Colours and moving lines only where a person watches, and never against NO_COLOR. */
-export function createTerminal(
+export async function createTerminal(
   out: NodeJS.WriteStream = process.stdout,
   err: NodeJS.WriteStream = process.stderr,
-): Terminal {
+): Promise<Terminal> {
   const isInteractive = out.isTTY === true && err.isTTY === true
   const hasColor = out.isTTY === true && !process.env.NO_COLOR
   const style = (format: Parameters<typeof styleText>[0], text: string): string =>
     hasColor ? styleText(format, text) : text
-  const moving = createMovingLines(err)
+  const moving = err.isTTY ? await openMovingLines(err) : NO_MOVING_LINES
   const print = (text: string): void => {
     moving.clear()
     out.write(`${text}\n`)
@@ -70,14 +69,25 @@ export function createTerminal(
   }
 }
 
-/** Lines that are written over. They are cut to the width: a line that wraps would leave its rest behind. */
-function createMovingLines(err: NodeJS.WriteStream) {
+interface MovingLines {
+  clear(): void
+  show(lines: readonly string[]): void
+}
+
+const NO_MOVING_LINES: MovingLines = { clear: () => undefined, show: () => undefined }
+
+/**
+ * Lines that are written over. They are cut to the width: a line that wraps would leave its rest behind. What writes them
+ * is loaded where there is a terminal only.
+ */
+async function openMovingLines(err: NodeJS.WriteStream): Promise<MovingLines> {
+  const { createLogUpdate } = await import('log-update')
   const update = createLogUpdate(err, { showCursor: true })
   return {
     clear: () => {
       update.clear()
     },
-    show: (lines: readonly string[]): void => {
+    show: (lines) => {
       const width = (err.columns || 80) - 1
       update(lines.map((line) => line.slice(0, width)).join('\n'))
     },

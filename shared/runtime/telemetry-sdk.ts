@@ -1,6 +1,8 @@
 import {
   type Context,
   type ContextManager,
+  DiagLogLevel,
+  diag,
   type HrTime,
   type Link,
   type SpanKind,
@@ -11,7 +13,7 @@ import { PrometheusExporter, PrometheusSerializer } from '@opentelemetry/exporte
 import { metrics, NodeSDK, type NodeSDKConfiguration, resources, tracing } from '@opentelemetry/sdk-node'
 import { type Histogram, histograms } from './histograms.ts'
 import { prometheusName } from './metrics.ts'
-import type { TelemetryOptions } from './telemetry.ts'
+import type { TelemetryLog, TelemetryOptions } from './telemetry.ts'
 import type { TelemetryPlan } from './telemetry-plan.ts'
 
 /** The OpenTelemetry SDK of this process. Loaded only where it is needed: it costs a quarter of a second and 25 MB. */
@@ -44,11 +46,27 @@ export async function startSdk(options: TelemetryOptions, plan: TelemetryPlan): 
     textMapPropagator: null,
   })
   sdk.start()
+  reportTrouble(options.log)
   return {
     scrape: prometheus && (() => scrape(prometheus)),
     flush: () => Promise.all(readers.map((reader) => reader.forceFlush())),
     close: () => sdk.shutdown(),
   }
+}
+
+const QUIET_MS = 600_000
+
+/** The SDK reports each export that fails: one line every ten minutes says as much. */
+function reportTrouble(log: TelemetryLog): void {
+  let quietUntil = Number.NEGATIVE_INFINITY
+  const tell = (problem: string): void => {
+    const isQuiet = performance.now() < quietUntil
+    if (!isQuiet) quietUntil = performance.now() + QUIET_MS
+    log[isQuiet ? 'debug' : 'warn']({ problem: problem.slice(0, 300) }, 'telemetry cannot be sent')
+  }
+  const ignore = (): void => undefined
+  const logger = { error: tell, warn: tell, info: ignore, debug: ignore, verbose: ignore }
+  diag.setLogger(logger, { logLevel: DiagLogLevel.WARN, suppressOverrideMessage: true })
 }
 
 /**

@@ -1,4 +1,3 @@
-import { DiagLogLevel, diag } from '@opentelemetry/api'
 import { planTelemetry } from './telemetry-plan.ts'
 
 /** What a service's process tells the outside of itself, beside its log. */
@@ -54,7 +53,6 @@ export async function startTelemetry(options: TelemetryOptions): Promise<Telemet
   if (!plan.traces && !plan.otlpMetrics && !plan.prometheus) return OFF
   const { startSdk } = await import('./telemetry-sdk.ts')
   const sdk = await startSdk(options, plan)
-  reportTrouble(options.log)
   let closing: Promise<void> | undefined
   return {
     hasTraces: plan.traces,
@@ -66,21 +64,6 @@ export async function startTelemetry(options: TelemetryOptions): Promise<Telemet
       return closing
     },
   }
-}
-
-const QUIET_MS = 600_000
-
-/** The SDK reports each export that fails: one line every ten minutes says as much. */
-function reportTrouble(log: TelemetryLog): void {
-  let quietUntil = Number.NEGATIVE_INFINITY
-  const tell = (problem: string): void => {
-    const isQuiet = performance.now() < quietUntil
-    if (!isQuiet) quietUntil = performance.now() + QUIET_MS
-    log[isQuiet ? 'debug' : 'warn']({ problem: problem.slice(0, 300) }, 'telemetry cannot be sent')
-  }
-  const ignore = (): void => undefined
-  const logger = { error: tell, warn: tell, info: ignore, debug: ignore, verbose: ignore }
-  diag.setLogger(logger, { logLevel: DiagLogLevel.WARN, suppressOverrideMessage: true })
 }
 
 async function within(ms: number, work: Promise<unknown>): Promise<void> {

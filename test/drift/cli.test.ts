@@ -1,6 +1,7 @@
 import { readdir, readFile } from 'node:fs/promises'
-import type { Command } from 'commander'
+import { type Command, Help } from 'commander'
 import { expect, test } from 'vitest'
+import { COMMANDS } from '../../services/cli/command-list.ts'
 import { EXIT_CODES } from '../../shared/runtime/lifecycle.ts'
 import { ROOT } from './observability-files.ts'
 import { findCommand, readCommands } from './pelton-commands.ts'
@@ -22,6 +23,15 @@ test('docs/cli.md lists every command with its arguments, and no other', async (
   const [tables = ''] = (await read('docs/cli.md')).split('**Which broker.**')
   const listed = [...tables.matchAll(/^\| `([^`]+)` \|/gm)].map(([, usage]) => usage)
   expect(listed.toSorted()).toEqual(program.commands.flatMap((each) => usages(each)).toSorted())
+})
+
+test('the list that `pelton --help` shows says of each command what the command says, and lists every one', async () => {
+  const help = new Help()
+  const said = (command: Command): string => `${help.subcommandTerm(command)}: ${command.summary()}`
+  const listed = COMMANDS.map(({ usage, summary }) => `${usage}: ${summary}`)
+  expect(listed.toSorted()).toEqual((await readCommands()).commands.map(said).toSorted())
+  const loaded = await Promise.all(COMMANDS.map(({ load }) => load()))
+  expect(loaded.map(said)).toEqual(listed)
 })
 
 test('docs/cli.md lists every exit code, and no other', async () => {

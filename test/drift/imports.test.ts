@@ -97,15 +97,21 @@ test.each(ROOMS)('the folders of %s import each other in no circle', async (room
   expect(circleIn(graph)).toBeUndefined()
 })
 
-/** Everything a program loads from its first file on, late imports included: files of ours, and names of packages. */
-async function loadedBy(entry: string): Promise<ReadonlySet<string>> {
+/**
+ * Everything a program loads from its first file on: files of ours, and names of packages.
+ *
+ * @param isLate whether what is imported only when it is needed counts
+ */
+async function loadedBy(entry: string, isLate = true): Promise<ReadonlySet<string>> {
   const loaded = new Set([entry])
   for (const file of loaded) {
     if (!file.endsWith('.ts')) continue
     const code = await readFile(`${ROOT}${file}`, 'utf8')
     const imports = /^(?:import|export) (?!type\b)(?:[^'";]*? from )?'([^']+)'|\bimport\('([^']+)'\)/gm
-    for (const [, target = '', late = target] of code.matchAll(imports))
-      loaded.add(late.startsWith('.') ? join(dirname(file), late) : late)
+    for (const [, early, late] of code.matchAll(imports)) {
+      const target = early ?? (isLate ? late : undefined)
+      if (target !== undefined) loaded.add(target.startsWith('.') ? join(dirname(file), target) : target)
+    }
   }
   return loaded
 }
@@ -121,6 +127,12 @@ test.each(['services/control/main.ts', 'services/worker/main.ts'])(
     expect(loaded.filter(forTerminals)).toEqual([])
   },
 )
+
+test('the command line loads what a command needs with that command, and nothing of it before', async () => {
+  const loaded = [...(await loadedBy('services/cli/main.ts', false))]
+  expect(loaded.filter((each) => !each.endsWith('.ts') && !each.startsWith('node:'))).toEqual(['commander'])
+  expect(loaded.filter((each) => each.startsWith('services/cli/commands/'))).toEqual([])
+})
 
 test('no folder imports what docs/architecture.md does not let it import, and each is in its table', async () => {
   const folders = await readFolders()

@@ -1,0 +1,52 @@
+// `pelton` of a clone: installs and compiles what is needed, then runs the compiled program. Plain JavaScript with nothing
+// but Node: it runs before anything is installed.
+import './setup.mjs'
+import { spawn } from 'node:child_process'
+import { join } from 'node:path'
+import { compile } from './compile.mjs'
+
+/** How often it looks whether the one who started it is still there, milliseconds. */
+const LOOK_MS = 500
+
+function compiled() {
+  try {
+    return compile((text) => process.stderr.write(`${text}\n`))
+  } catch (thrown) {
+    process.stderr.write(
+      `${thrown.message}\npelton: the sources do not compile (see above); nothing was started\n`,
+    )
+    process.exit(1)
+  }
+}
+
+/**
+ * Runs the program until it ends, and ends as it does. A signal to all of them (Ctrl-C) reaches the program by itself; npm
+ * sends it to this process once more, and passed on it would force. So what reaches only this process is told by closing the
+ * channel, as its own end is: the program drains then, and counts no signal. A shell in between may keep what npm sends, and die
+ * of it: that shows as another parent.
+ */
+function run(entry) {
+  const child = spawn(process.execPath, [entry, ...process.argv.slice(2)], {
+    stdio: ['inherit', 'inherit', 'inherit', 'ipc'],
+  })
+  const askToEnd = () => {
+    if (child.connected) child.disconnect()
+  }
+  const parent = process.ppid
+  const watch = setInterval(() => {
+    if (process.ppid !== parent) askToEnd()
+  }, LOOK_MS)
+  process.on('SIGTERM', askToEnd).on('SIGINT', () => undefined)
+  child.once('error', (error) => {
+    process.stderr.write(`pelton: ${error.message}\n`)
+    process.exit(1)
+  })
+  child.once('exit', (code, signal) => {
+    clearInterval(watch)
+    if (signal === null) process.exit(code)
+    process.removeAllListeners(signal)
+    process.kill(process.pid, signal)
+  })
+}
+
+run(join(compiled(), 'services/cli/main.js'))

@@ -3,7 +3,7 @@
 import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import * as fs from 'node:fs'
-import { dirname, join } from 'node:path'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 const root = fileURLToPath(new URL('../../', import.meta.url))
@@ -81,7 +81,7 @@ function compileAll(now, note) {
     for (const folder of DATA)
       fs.cpSync(join(root, folder), join(workplace, folder), { recursive: true, preserveTimestamps: true })
     fs.rmSync(STAMP, { force: true })
-    bringOver(workplace, OUTPUT)
+    for (const folder of SOURCES) bringOver(join(workplace, folder), join(OUTPUT, folder))
     fs.writeFileSync(STAMP, now)
   } finally {
     remove(workplace)

@@ -1,9 +1,7 @@
-import { execFile } from 'node:child_process'
-import { mkdir, mkdtemp, rm, symlink } from 'node:fs/promises'
-import { createRequire } from 'node:module'
-import { dirname, join } from 'node:path'
+import { cp, mkdir, mkdtemp, rm } from 'node:fs/promises'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { promisify } from 'node:util'
+import { compile } from '../../infra/scripts/compile.mjs'
 import { COMPILED } from './program.ts'
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
@@ -11,33 +9,20 @@ const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 const PLACE = join(ROOT, 'node_modules/.cache/pelton-tests')
 
 /**
- * Compiles Pelton once for all files of a run, as production does: the many processes that tests start are up in half the
- * time it takes them from source. Removes it at the end. `PELTON_TEST_COMPILED=` (empty) runs them from source.
+ * Compiles Pelton where its sources changed, as `npm run pelton` does, and runs all processes of this run from a copy: what is
+ * edited and compiled meanwhile is for the next run. Removes it at the end. `PELTON_TEST_COMPILED=` (empty) runs them from
+ * source.
  */
 export async function setup(): Promise<(() => Promise<void>) | undefined> {
   if (process.env[COMPILED] !== undefined) {
     if (process.env[COMPILED] === '') delete process.env[COMPILED]
     return undefined // of another project of this run
   }
+  const output = compile((text) => process.stderr.write(`${text}\n`))
   await mkdir(PLACE, { recursive: true })
   const folder = await mkdtemp(`${PLACE}/`)
-  const remove = (): Promise<void> => rm(folder, { recursive: true, force: true })
-  try {
-    const tsc = join(dirname(createRequire(import.meta.url).resolve('typescript/package.json')), 'bin/tsc')
-    await promisify(execFile)(process.execPath, [
-      tsc,
-      '-p',
-      join(ROOT, 'tsconfig.build.json'),
-      '--outDir',
-      folder,
-    ])
-    await symlink(join(ROOT, 'services/demo/models'), join(folder, 'services/demo/models'))
-  } catch (thrown) {
-    await remove()
-    throw new Error(`Pelton does not compile:\n${(thrown as { readonly stdout?: string }).stdout ?? ''}`, {
-      cause: thrown,
-    })
-  }
+  for (const part of ['services', 'shared'])
+    await cp(join(output, part), join(folder, part), { recursive: true })
   process.env[COMPILED] = folder
-  return remove
+  return () => rm(folder, { recursive: true, force: true })
 }

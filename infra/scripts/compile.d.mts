@@ -1,0 +1,2 @@
+/** See compile.mjs. */
+export function compile(note: (text: string) => void): string

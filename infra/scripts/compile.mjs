@@ -1,5 +1,5 @@
 // Compiles a clone into dist/ when its sources are not those of the last time. Plain JavaScript with nothing but Node.
-// `npm run pelton`, `npm start` and the tests share it; `npm run build` compiles with types, for packages and images.
+// `npm run pelton` and `npm start` begin with it, and the tests compile as it does. `npm run build` checks types as well.
 import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import * as fs from 'node:fs'
@@ -77,9 +77,7 @@ function compileAll(now, note) {
   for (const name of fs.readdirSync(root)) if (WORKPLACE.test(name)) remove(join(root, name))
   const workplace = join(root, `.dist-${process.pid}`)
   try {
-    runCompiler(workplace)
-    for (const folder of DATA)
-      fs.cpSync(join(root, folder), join(workplace, folder), { recursive: true, preserveTimestamps: true })
+    compileTo(workplace)
     fs.rmSync(STAMP, { force: true })
     for (const folder of SOURCES) bringOver(join(workplace, folder), join(OUTPUT, folder))
     fs.writeFileSync(STAMP, now)
@@ -88,15 +86,23 @@ function compileAll(now, note) {
   }
 }
 
-/** Types are not checked here: that is what `npm run check` is for, and it takes four times as long. */
-function runCompiler(outDir) {
+/**
+ * Compiles into a folder that is not there yet, with all that the compiled code looks for. Types are not checked: that is what
+ * `npm run check` is for, and it takes four times as long.
+ *
+ * @param project which sources: a tsconfig whose `rootDir` is the root of the repository
+ * @throws Error with what the compiler said
+ */
+export function compileTo(folder, project = 'tsconfig.build.json') {
   const tsc = join(root, 'node_modules/typescript/bin/tsc')
-  const options = ['-p', 'tsconfig.build.json', '--outDir', outDir, '--noCheck', '--declaration', 'false']
+  const options = ['-p', project, '--outDir', folder, '--noCheck', '--declaration', 'false']
   const { status, stdout, stderr, error } = spawnSync(process.execPath, [tsc, ...options], {
     cwd: root,
     encoding: 'utf8',
   })
   if (status !== 0) throw new Error(`${stdout ?? ''}${stderr ?? ''}${error?.message ?? ''}`.trim())
+  for (const part of DATA)
+    fs.cpSync(join(root, part), join(folder, part), { recursive: true, preserveTimestamps: true })
 }
 
 /** Makes `to` what `from` is, file by file: one that runs from it finds each file, of before or of now. */

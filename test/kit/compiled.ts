@@ -1,7 +1,7 @@
-import { cp, mkdir, mkdtemp, rm } from 'node:fs/promises'
+import { mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { compile } from '../../infra/scripts/compile.mjs'
+import { compileTo } from '../../infra/scripts/compile.mjs'
 import { COMPILED } from './program.ts'
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
@@ -9,20 +9,23 @@ const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 const PLACE = join(ROOT, 'node_modules/.cache/pelton-tests')
 
 /**
- * Compiles Pelton where its sources changed, as `npm run pelton` does, and runs all processes of this run from a copy: what is
- * edited and compiled meanwhile is for the next run. Removes it at the end. `PELTON_TEST_COMPILED=` (empty) runs them from
- * source.
+ * Compiles Pelton once for all files of a run, as production does: the many processes that tests start are up in half the
+ * time it takes them from source. Removes it at the end. `PELTON_TEST_COMPILED=` (empty) runs them from source.
  */
 export async function setup(): Promise<(() => Promise<void>) | undefined> {
   if (process.env[COMPILED] !== undefined) {
     if (process.env[COMPILED] === '') delete process.env[COMPILED]
     return undefined // of another project of this run
   }
-  const output = compile((text) => process.stderr.write(`${text}\n`))
   await mkdir(PLACE, { recursive: true })
   const folder = await mkdtemp(`${PLACE}/`)
-  for (const part of ['services', 'shared'])
-    await cp(join(output, part), join(folder, part), { recursive: true })
+  const remove = (): Promise<void> => rm(folder, { recursive: true, force: true })
+  try {
+    compileTo(folder)
+  } catch (thrown) {
+    await remove()
+    throw thrown
+  }
   process.env[COMPILED] = folder
-  return () => rm(folder, { recursive: true, force: true })
+  return remove
 }

@@ -20,10 +20,10 @@ function compiled() {
 }
 
 /**
- * Runs the program until it ends, and ends as it does. A signal to all of them (Ctrl-C) reaches the program by itself; npm
- * sends it to this process once more, and passed on it would force. So what reaches only this process is told by closing the
- * channel, as its own end is: the program drains then, and counts no signal. A shell in between may keep what npm sends, and die
- * of it: that shows as another parent.
+ * Runs the program until it ends, and ends as it does. Ctrl-C reaches the program by itself, and npm sends it to this process
+ * once more: passed on as a signal it would count twice, and force. So what this process is told goes on by closing the channel
+ * between the two, as its own end does: the program drains. A shell between npm and this process may keep a signal to itself,
+ * and die of it: that shows as another parent.
  */
 function run(entry) {
   const child = spawn(process.execPath, [entry, ...process.argv.slice(2)], {
@@ -36,7 +36,7 @@ function run(entry) {
   const watch = setInterval(() => {
     if (process.ppid !== parent) askToEnd()
   }, LOOK_MS)
-  process.on('SIGTERM', askToEnd).on('SIGINT', () => undefined)
+  process.on('SIGTERM', askToEnd).on('SIGINT', askToEnd)
   child.once('error', (error) => {
     process.stderr.write(`pelton: ${error.message}\n`)
     process.exit(1)

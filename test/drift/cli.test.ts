@@ -60,6 +60,7 @@ test('every `pelton` command of README and docs exists, with each of its options
     for (const line of commandsOn(await read(page))) {
       const words = line.split(/\s+/).slice(1)
       if (words[0]?.startsWith('<')) continue // `pelton <command>`
+      if (words.join() === '--help' || words.join() === '--version') continue // `pelton` itself
       const { command, depth } = findCommand(program, words)
       expect(depth, `${page}: \`${line}\` is no command`).toBeGreaterThan(0)
       const next = words[depth]

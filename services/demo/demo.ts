@@ -39,6 +39,9 @@ export interface DemoReport extends TallyReport {
 
 /** How long the demo waits without a single answer before it calls the rest unanswered, milliseconds. */
 const STALL_MS = 90_000
+/** How often, and how far apart, it looks for dead letters whose failure notice has come. */
+const MAX_LOOKS = 50
+const LOOK_EVERY_MS = 100
 
 /** Replays flights as events and sets the answers against what became of the flights. */
 export async function runDemo(options: DemoOptions): Promise<DemoReport> {
@@ -60,12 +63,9 @@ export async function runDemo(options: DemoOptions): Promise<DemoReport> {
   }
   await answers
   const seconds = (performance.now() - started) / 1000
-  return {
-    ...tally.report(),
-    source,
-    seconds,
-    deadLettersStored: await countDeadLetters(connection, events, source),
-  }
+  const report = tally.report()
+  const deadLettersStored = await countDeadLetters(connection, events, source, report.deadLetters)
+  return { ...report, source, seconds, deadLettersStored }
 }
 
 interface Sending extends DemoOptions {
@@ -138,18 +138,23 @@ async function tick(progress: () => void): Promise<void> {
   await new Promise((resolve) => setTimeout(resolve, 5))
 }
 
-/** Looks each expected dead letter up where operators find it. */
+/** Looks each expected dead letter up where operators find it; again for a while, because it is stored after its notice. */
 async function countDeadLetters(
   connection: NatsConnection,
   events: readonly DemoEvent[],
   source: string,
+  told: number,
 ): Promise<number> {
   const spoiled = events.filter(({ expectedReason }) => expectedReason !== undefined)
-  const found = await Promise.all(
-    spoiled.map(({ flight }) => {
-      const subject = subjects.deadLetter(DEMO_MODEL, eventToken(DEMO_MODEL, source, flight.id))
-      return lastOfSubject(connection, STREAMS.deadLetters, subject)
-    }),
-  )
-  return found.filter((deadLetter) => deadLetter !== undefined).length
+  for (let looks = 1; ; looks++) {
+    const found = await Promise.all(
+      spoiled.map(({ flight }) => {
+        const subject = subjects.deadLetter(DEMO_MODEL, eventToken(DEMO_MODEL, source, flight.id))
+        return lastOfSubject(connection, STREAMS.deadLetters, subject)
+      }),
+    )
+    const stored = found.filter((deadLetter) => deadLetter !== undefined).length
+    if (stored >= told || looks === MAX_LOOKS) return stored
+    await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS))
+  }
 }

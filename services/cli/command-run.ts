@@ -1,4 +1,5 @@
 import { EXIT_CODES } from '../../shared/runtime/lifecycle.ts'
+import { onNpxGone } from './npx-gone.ts'
 import { createTerminal, type Terminal } from './terminal.ts'
 
 /** What every command works with. */
@@ -41,16 +42,19 @@ export async function runCommand(
   }
   process.on('SIGINT', onInterrupt).on('SIGTERM', onInterrupt).on('disconnect', stop)
   if (process.connected === false) stop()
+  const endWatch = onNpxGone(process.env, stop)
   try {
     const onForced = (end: () => void): void => void ends.push(end)
     process.exitCode = await work({ terminal, env: process.env, signal: interrupted.signal, onForced })
   } finally {
+    endWatch()
     process.off('SIGINT', onInterrupt).off('SIGTERM', onInterrupt).off('disconnect', stop)
   }
 }
 
-/** How a person calls this program: through npm in a clone, else by its name. */
+/** How a person calls this program: through npx, through npm in a clone, else by its name. */
 export function programName(env: NodeJS.ProcessEnv): string {
+  if (env.npm_lifecycle_event === 'npx') return 'npx pelton-server'
   return env.npm_lifecycle_event === 'pelton' || env.npm_lifecycle_event === 'start'
     ? 'npm run -s pelton --'
     : 'pelton'

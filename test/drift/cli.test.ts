@@ -39,6 +39,10 @@ test('docs/cli.md lists every exit code, and no other', async () => {
   expect(codes).toEqual(Object.values(EXIT_CODES).toSorted())
 })
 
+/** How a page may write `pelton `. */
+const WAYS_TO_RUN =
+  /^(?:npm run -s pelton --|(?:ONNXRUNTIME_NODE_INSTALL=skip )?npx pelton-server|docker compose exec \w+ pelton) /
+
 /** Commands on a page: in code of its text, and as lines of its shell blocks. */
 function commandsOn(page: string): string[] {
   const shell = [...page.matchAll(/^```(?:sh)?\n(.*?)^```$/gms)].flatMap(([, code = '']) => code.split('\n'))
@@ -46,8 +50,8 @@ function commandsOn(page: string): string[] {
     ([, code = '']) => code,
   )
   return [...shell, ...inline]
-    .map((line) => line.replace(/^\$ /, '').replace(/^.*\| (?=npm run -s pelton)/, ''))
-    .map((line) => line.replace(/^(?:npm run -s pelton --|docker compose exec \w+ pelton) /, 'pelton '))
+    .map((line) => line.replace(/^\$ /, '').replace(/^.*\| (?=npm run -s pelton|npx pelton-server)/, ''))
+    .map((line) => line.replace(WAYS_TO_RUN, 'pelton '))
     .filter((line) => line.startsWith('pelton '))
     .map((line) => line.replace(/ (?:#|\||>|&&) .*$/, '').trim())
 }
@@ -56,7 +60,8 @@ test('every `pelton` command of README and docs exists, with each of its options
   const program = await readCommands()
   const pages = (await readdir(`${ROOT}docs`)).filter((name) => name.endsWith('.md'))
   let count = 0
-  for (const page of ['README.md', 'shared/sdk/README.md', ...pages.map((name) => `docs/${name}`)]) {
+  const readmes = ['README.md', 'shared/sdk/README.md', 'infra/npm/pelton-server/README.md']
+  for (const page of [...readmes, ...pages.map((name) => `docs/${name}`)]) {
     for (const line of commandsOn(await read(page))) {
       const words = line.split(/\s+/).slice(1)
       if (words[0]?.startsWith('<')) continue // `pelton <command>`

@@ -11,6 +11,7 @@ import { DEMO_MODELS } from '../../services/demo/models.ts'
 import { eventToken } from '../../shared/sdk/contract/token.ts'
 import { STREAMS } from '../../shared/sdk/contract/topology.ts'
 import { consumerInfo } from '../../shared/sdk/jetstream/api.ts'
+import { packPackage } from '../kit/packages.ts'
 import { eventually } from '../kit/wait.ts'
 import { startWorkerProcess, type WorkerProcess } from '../kit/worker-process.ts'
 
@@ -82,18 +83,14 @@ afterAll(async () => {
   await connection?.close()
   await broker?.stop()
   await rm(project, { recursive: true, force: true })
-  await rm(join(SDK, 'dist'), { recursive: true, force: true })
 })
 
-/** Packs the SDK and installs the tarball into an empty project, as a user would. */
+/** Packs the SDK as a release does, and installs the tarball into an empty project, as a user would. */
 async function install(): Promise<void> {
-  // `.npmrc` keeps packages from running scripts of their own; ours builds the SDK.
-  const pack = ['pack', '--ignore-scripts=false', '--json', '--pack-destination', project]
-  const { stdout } = await run('npm', pack, { cwd: SDK })
-  const [{ filename }] = JSON.parse(stdout.slice(stdout.indexOf('[')))
+  const tarball = await packPackage('pelton', join(project, 'packed'))
   await writeFile(join(project, 'package.json'), JSON.stringify({ private: true, type: 'module' }))
   const openTelemetry = ['@opentelemetry/api@1.9.0', '@opentelemetry/sdk-trace-base@2.12.0']
-  await installPackages([`./${filename}`, '@types/node@20', 'typescript@7.0.2', ...openTelemetry])
+  await installPackages([tarball, '@types/node@20', 'typescript@7.0.2', ...openTelemetry])
 }
 
 async function installPackages(wanted: readonly string[]): Promise<void> {

@@ -4,6 +4,7 @@ import { type DeliveryInfo, readDeliverySubject } from './contract/delivery-subj
 import { STREAMS } from './contract/topology.ts'
 import { tellHandedOver, tellSettled } from './diagnostics.ts'
 import { PeltonError, showValue, toPeltonError } from './errors.ts'
+import { ACK, IN_PROGRESS, notNow } from './jetstream/ack-words.ts'
 import { type PullEnd, PullLane } from './jetstream/pull-lane.ts'
 import { readMessageHeaders } from './jetstream/stored-message.ts'
 import { type ConnectionOptions, type Link, openLink } from './link.ts'
@@ -190,7 +191,7 @@ class StreamSubscriber implements Subscriber {
     clearInterval(this.#heartbeat)
     this.#stopped.abort()
     await this.#lane.close()
-    for (const { replyTo } of this.#queue.clear()) this.#send(replyTo, '-NAK')
+    for (const { replyTo } of this.#queue.clear()) this.#send(replyTo, notNow())
     this.#queue.end()
     await this.#pulling
     if (!this.connection.isClosed()) {
@@ -237,7 +238,7 @@ class StreamSubscriber implements Subscriber {
     this.#lastSequence = Math.max(this.#lastSequence ?? 0, sequence)
     const stored = readResult(message.subject, readMessageHeaders(message), message.data)
     if (stored === undefined || !this.#isWanted(stored)) {
-      this.#send(replyTo, '+ACK')
+      this.#send(replyTo, ACK)
       return
     }
     this.#unsettled.add(sequence)
@@ -256,7 +257,7 @@ class StreamSubscriber implements Subscriber {
       if (isSettled) return
       isSettled = true
       this.#send(replyTo, word)
-      tellSettled(stored, word === '+ACK' ? 'ack' : 'retry-later')
+      tellSettled(stored, word === ACK ? 'ack' : 'retry-later')
     }
     // Assigned, not spread: that would decode the outputs.
     return Object.assign(stored, {
@@ -264,15 +265,14 @@ class StreamSubscriber implements Subscriber {
       deliveryCount,
       ack: () => {
         if (!isSettled) this.#unsettled.delete(sequence)
-        settle('+ACK')
+        settle(ACK)
       },
-      retryLater: (delayMs = 0) =>
-        settle(delayMs > 0 ? `-NAK ${JSON.stringify({ delay: Math.round(delayMs * 1e6) })}` : '-NAK'),
+      retryLater: (delayMs = 0) => settle(notNow(delayMs)),
     })
   }
 
   #keepAlive(): void {
-    for (const { replyTo } of this.#queue.items()) this.#send(replyTo, '+WPI')
+    for (const { replyTo } of this.#queue.items()) this.#send(replyTo, IN_PROGRESS)
   }
 
   /** What cannot be sent is not lost: the result comes again. */

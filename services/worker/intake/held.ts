@@ -1,8 +1,7 @@
 import type { NatsConnection } from '@nats-io/transport-node'
+import { ACK, IN_PROGRESS, notNow } from '../../../shared/sdk/jetstream/ack-words.ts'
 import type { Delivery } from './delivery.ts'
 import type { Room } from './room.ts'
-
-const IN_PROGRESS = '+WPI'
 
 /**
  * The deliveries in this worker's hands. Keeps each of them alive at the broker while it waits and runs, and gives its
@@ -39,12 +38,12 @@ export class HeldDeliveries {
 
   /** The outcome is stored and in the ledger: the event may leave its stream. */
   acknowledge(delivery: Delivery): void {
-    this.#answer(delivery, '+ACK')
+    this.#answer(delivery, ACK)
   }
 
   /** Nothing is stored: the broker hands the event out again, after `delayMs`. */
   giveBack(delivery: Delivery, delayMs = 0): void {
-    this.#answer(delivery, delayMs > 0 ? `-NAK {"delay":${Math.ceil(delayMs * 1e6)}}` : '-NAK')
+    this.#answer(delivery, notNow(delayMs))
   }
 
   /** Gives back whatever is held, for somebody else to take at once. */

@@ -14,6 +14,7 @@ import {
 import { isReplySubject, subjects } from '../../../shared/sdk/contract/subjects.ts'
 import { STORES, STREAMS } from '../../../shared/sdk/contract/topology.ts'
 import { isReason } from '../../../shared/sdk/errors.ts'
+import { encodedHeaders } from '../../../shared/sdk/jetstream/encoded-headers.ts'
 import { API_ERRORS, type PublishWindow } from '../../../shared/sdk/jetstream/publish-window.ts'
 import { asStored, type Delivery, digestOf } from '../intake/delivery.ts'
 import type { Outcome } from './outcome.ts'
@@ -189,9 +190,7 @@ export class OutcomeStore {
   #wake(delivery: Delivery, headerBlock: Uint8Array, body: Uint8Array): void {
     const { replyTo } = delivery.event
     if (replyTo === undefined || !isReplySubject(replyTo) || this.#deps.connection.isClosed()) return
-    // The client asks a headers object only to encode itself.
-    const headers = { encode: () => headerBlock } as never
-    this.#deps.connection.publish(replyTo, body, { headers })
+    this.#deps.connection.publish(replyTo, body, { headers: encodedHeaders(headerBlock) })
   }
 
   #provenance(delivery: Delivery, modelVersion?: string): Provenance {

@@ -1,7 +1,8 @@
-import type { Msg, MsgHdrs, NatsConnection, Subscription } from '@nats-io/transport-node'
-import { encodeHeaderBlock, type HeaderEntry } from '../contract/headers.ts'
+import type { Msg, NatsConnection, Subscription } from '@nats-io/transport-node'
+import { encodeHeaderBlock } from '../contract/headers.ts'
 import type { OutgoingMessage } from '../contract/outcome.ts'
 import { PeltonError } from '../errors.ts'
+import { encodedHeaders } from './encoded-headers.ts'
 import { onReconnect } from './reconnects.ts'
 import { readStatus } from './stored-message.ts'
 
@@ -89,7 +90,7 @@ export class PublishWindow {
       const id = (this.#nextId++).toString(36)
       try {
         refuseLongLine(message.subject)
-        const headers = preEncoded(message.headers)
+        const headers = encodedHeaders(encodeHeaderBlock(message.headers))
         this.#connection.publish(message.subject, message.body, { headers, reply: this.#prefix + id })
         this.#waiting.set(id, { resolve, deadline: performance.now() + this.#timeoutMs })
       } catch (thrown) {
@@ -147,11 +148,6 @@ export function uniqueInbox(connection: NatsConnection): string {
   // The client keeps its options on the connection without saying so in its types.
   const { options } = connection as { readonly options?: { readonly inboxPrefix?: string } }
   return `${options?.inboxPrefix ?? '_INBOX'}.pelton-${process.pid}-${client}-${Math.random().toString(36).slice(2, 10)}-${inboxes++}`
-}
-
-/** nats.js asks a headers object only to encode itself: the block is written directly, which is most of a publish saved. */
-function preEncoded(entries: readonly HeaderEntry[]): MsgHdrs {
-  return { encode: () => encodeHeaderBlock(entries) } as unknown as MsgHdrs
 }
 
 function readReply(message: Msg): PublishReply {

@@ -15,10 +15,9 @@ import { createObserver, type Observer, type ObserverOptions, type Steps } from 
 import { type Prepared, prepare } from './prepare/prepare.ts'
 import { isSuspect, Suspects } from './prepare/suspects.ts'
 import { OutcomeStore } from './settle/outcome-store.ts'
-import { PatientStorage } from './settle/patient-storage.ts'
 import { RetryBudgets } from './settle/retry-budget.ts'
 import type { Concluded } from './settle/settlement.ts'
-import { StorageHealth } from './settle/storage-health.ts'
+import { PatientStorage } from './settle/storage.ts'
 
 export interface WorkerDeps {
   readonly broker: BrokerSide
@@ -59,10 +58,10 @@ export class Worker {
   readonly #dispatcher: Dispatcher
   readonly #suspects: Suspects
   readonly #stopWatching: () => void
+  readonly #storage: PatientStorage
   readonly #store: OutcomeStore
   readonly #budgets = new RetryBudgets()
   readonly #force = new AbortController()
-  #refusing: ReadonlyMap<string, string> = new Map()
   /** Events that cannot be run, waiting to be settled together. */
   #rejected: Concluded[] = []
   #draining = false
@@ -76,8 +75,9 @@ export class Worker {
     const room = new Room(options.capacity)
     this.#room = room
     this.#held = new HeldDeliveries(broker.connection, room, broker.ackWaitMs)
-    const health = new StorageHealth(this.#force.signal, (refusing) => this.#onHealth(refusing))
-    const storage = new PatientStorage(broker, health)
+    const onChange = (refusing: ReadonlyMap<string, string>): void => this.#onStorage(refusing)
+    const storage = new PatientStorage(broker, { signal: this.#force.signal, onChange })
+    this.#storage = storage
     this.#suspects = new Suspects(storage, broker.window)
     this.#intake = new Intake(broker.connection, room, {
       ...options,
@@ -115,7 +115,7 @@ export class Worker {
 
   /** Streams that do not take what this worker has to store, each with a reason: while there is one, it does not pull. */
   get refusing(): ReadonlyMap<string, string> {
-    return this.#refusing
+    return this.#storage.refusing
   }
 
   /** 1. Pull: until stopped, bounded batches from every lane, never more than there is room for. */
@@ -227,8 +227,7 @@ export class Worker {
     })
   }
 
-  #onHealth(refusing: ReadonlyMap<string, string>): void {
-    this.#refusing = refusing
+  #onStorage(refusing: ReadonlyMap<string, string>): void {
     this.#intake.paused = refusing.size > 0
     this.#journal.storage(refusing)
   }

@@ -3,8 +3,8 @@ import { subjects } from '../../../shared/sdk/contract/subjects.ts'
 import { STORES } from '../../../shared/sdk/contract/topology.ts'
 import type { PublishWindow } from '../../../shared/sdk/jetstream/publish-window.ts'
 import type { Delivery } from '../intake/delivery.ts'
-import type { PatientStorage } from '../settle/patient-storage.ts'
 import type { Concluded } from '../settle/settlement.ts'
+import type { PatientStorage } from '../settle/storage.ts'
 import type { Prepared } from './prepare.ts'
 
 /** That an event was about to be run, stored before it ran. Gone once the run has ended: what stays tells of one that did not. */

@@ -18,7 +18,7 @@ import { encodedHeaders } from '../../../shared/sdk/jetstream/encoded-headers.ts
 import { API_ERRORS, type PublishWindow } from '../../../shared/sdk/jetstream/publish-window.ts'
 import { asStored, type Delivery, digestOf } from '../intake/delivery.ts'
 import type { Outcome } from './outcome.ts'
-import { isTooLarge, type PatientStorage, type StoredAnswer, tryAgain } from './patient-storage.ts'
+import { isTooLarge, type PatientStorage, type StoredAnswer, tryAgain } from './storage.ts'
 
 /** How a delivery ended in storage; `returned`: nothing was stored, the broker shall hand it out again. */
 export type Stored = 'predicted' | 'already-answered' | 'dead-lettered' | 'retried' | 'returned'

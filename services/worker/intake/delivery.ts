@@ -1,11 +1,9 @@
 import type { Msg } from '@nats-io/transport-node'
-import type { Destination } from '../../../shared/runtime/messaging.ts'
 import { type DeliveryInfo, readDeliverySubject } from '../../../shared/sdk/contract/delivery-subject.ts'
 import { type FeatureEvent, readEvent } from '../../../shared/sdk/contract/event.ts'
 import { HEADERS } from '../../../shared/sdk/contract/headers.ts'
 import { STRUCTURED_MODE } from '../../../shared/sdk/contract/structured.ts'
 import { payloadDigest } from '../../../shared/sdk/contract/token.ts'
-import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
 import { messageBytes, readMessageHeaders } from '../../../shared/sdk/jetstream/stored-message.ts'
 
 /** An event in this worker's hands: from being pulled to being settled. */
@@ -68,24 +66,4 @@ export function envelopeBytes(message: Msg): number {
 /** Tells two payloads apart that claim the same identity. */
 export function digestOf(delivery: Delivery): string {
   return payloadDigest(delivery.event.body)
-}
-
-/** What the deliveries of all events have in common; undefined where they differ. */
-export function sharedBy<Value>(
-  events: readonly { readonly delivery: Delivery }[],
-  of: (delivery: Delivery) => Value,
-): Value | undefined {
-  const values = new Set(events.map(({ delivery }) => of(delivery)))
-  const [value] = values
-  return values.size === 1 ? value : undefined
-}
-
-/** Where the events of a stream come from. */
-export function deliveredFrom(stream: string): Destination {
-  return stream === STREAMS.retries ? 'due' : 'features'
-}
-
-/** Where deliveries came from, if all from the same stream. */
-export function sourceOf(events: readonly { readonly delivery: Delivery }[]): Destination | undefined {
-  return sharedBy(events, ({ info }) => deliveredFrom(info.stream))
 }

@@ -6,12 +6,13 @@ import { HEADERS, readHeader } from '../../../shared/sdk/contract/headers.ts'
 import { LANES } from '../../../shared/sdk/contract/subjects.ts'
 import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
 import { Backlog } from '../intake/backlog.ts'
-import { type Delivery, deliveredFrom, sourceOf } from '../intake/delivery.ts'
+import type { Delivery } from '../intake/delivery.ts'
 import type { EndedPull } from '../intake/intake.ts'
 import type { Prepared } from '../prepare/prepare.ts'
 import type { Outcome } from '../settle/outcome.ts'
 import type { Stored } from '../settle/outcome-store.ts'
 import type { Concluded } from '../settle/settlement.ts'
+import { deliveredFrom, sourceOf } from './source.ts'
 
 export interface WorkerMetricsOptions {
   readonly models: readonly Pick<ServedModel, 'name' | 'version'>[]

@@ -18,11 +18,12 @@ import {
 } from '../../../shared/runtime/messaging.ts'
 import { UNKNOWN_MODEL } from '../../../shared/runtime/metrics.ts'
 import { sampledContext, writeTraceparent } from '../../../shared/runtime/trace-context.ts'
-import { type Delivery, sharedBy, sourceOf } from '../intake/delivery.ts'
+import type { Delivery } from '../intake/delivery.ts'
 import type { Prepared } from '../prepare/prepare.ts'
 import type { Outcome } from '../settle/outcome.ts'
 import type { Stored } from '../settle/outcome-store.ts'
 import type { Concluded } from '../settle/settlement.ts'
+import { sharedBy, sourceOf } from './source.ts'
 import { rowsOf } from './worker-metrics.ts'
 
 /** The spans on the way of an event. Made only where traces are exported. */

@@ -10,7 +10,7 @@ import { startTelemetry, type Telemetry } from '../../shared/runtime/telemetry.t
 import { PeltonError } from '../../shared/sdk/errors.ts'
 import { openBrokerSide } from './broker-side.ts'
 import { readWorkerSettings, type WorkerSettings } from './config.ts'
-import { openWindow, type WorkerWindow } from './outside.ts'
+import { openOutside, type WorkerOutside } from './outside.ts'
 import { Worker } from './worker.ts'
 
 /**
@@ -44,23 +44,23 @@ async function main(): Promise<number> {
   return serve(settings, log, telemetry).finally(() => telemetry.close())
 }
 
-/** Runs the worker behind its window, which is open before the broker is asked and until everything is settled. */
+/** Runs the worker. Its outside is open before the broker is asked and until everything is settled. */
 async function serve(settings: WorkerSettings, log: Logger, telemetry: Telemetry): Promise<number> {
-  const window = await openWindow(settings, log, telemetry).catch((thrown: PeltonError) => thrown)
-  if (window instanceof Error) {
-    log.fatal({ err: window }, 'failed')
+  const outside = await openOutside(settings, log, telemetry).catch((thrown: PeltonError) => thrown)
+  if (outside instanceof Error) {
+    log.fatal({ err: outside }, 'failed')
     return EXIT_CODES.usage
   }
   const onState = (state: State): void => {
-    window.state = state
+    outside.state = state
     if (process.connected) process.send?.({ kind: 'state', state }, undefined, undefined, () => undefined)
   }
   const options = { log, graceMs: settings.PELTON_GRACE_MS, onState }
-  return runService(() => start(settings, log, window), options).finally(() => window.close())
+  return runService(() => start(settings, log, outside), options).finally(() => outside.close())
 }
 
 /** Opens the broker, the models and the threads, and composes the worker. */
-async function start(settings: WorkerSettings, log: Logger, window: WorkerWindow): Promise<Service> {
+async function start(settings: WorkerSettings, log: Logger, outside: WorkerOutside): Promise<Service> {
   const broker = await openBrokerSide(settings, log)
   const models = await openRepository({ folder: settings.PELTON_MODELS, note: (text) => log.info(text) })
   for (const { name, version, error } of models.refused) log.error({ model: name, version }, error.message)
@@ -73,8 +73,8 @@ async function start(settings: WorkerSettings, log: Logger, window: WorkerWindow
       models,
       threads,
       log,
-      die: () => void die(window),
-      observers: window.observers(broker, models),
+      die: () => void die(outside),
+      observers: outside.observers(broker, models),
     },
     {
       name: settings.PELTON_WORKER,
@@ -86,7 +86,7 @@ async function start(settings: WorkerSettings, log: Logger, window: WorkerWindow
       lingerMs: settings.PELTON_LINGER_MS,
     },
   )
-  window.show(worker, broker, models)
+  outside.show(worker, broker, models)
   const served = models.models.map(({ key }) => key)
   log.info({ models: served, pool: settings.PELTON_POOL, threads: threads.size }, 'serving')
   return {
@@ -104,8 +104,8 @@ async function start(settings: WorkerSettings, log: Logger, window: WorkerWindow
 /** How long what a hung worker has measured may take to be sent, milliseconds. */
 const LAST_WORDS_MS = 500
 
-async function die(window: WorkerWindow): Promise<void> {
-  await Promise.race([window.flush(), sleep(LAST_WORDS_MS)])
+async function die(outside: WorkerOutside): Promise<void> {
+  await Promise.race([outside.flush(), sleep(LAST_WORDS_MS)])
   process.kill(process.pid, 'SIGKILL')
 }
 

@@ -15,7 +15,7 @@ import { createWorkerTraces } from './observe/worker-traces.ts'
 import type { Worker } from './worker.ts'
 
 /** Where the outside looks into a worker: health, metrics, traces. */
-export interface WorkerWindow {
+export interface WorkerOutside {
   /** Where the worker is in its life. */
   state: State
   /** What measures and traces the worker; nothing where nobody looks. */
@@ -28,16 +28,16 @@ export interface WorkerWindow {
 }
 
 /** Opens the HTTP port, if there is one. @throws PeltonError `invalid-configuration` when it cannot be had */
-export async function openWindow(
+export async function openOutside(
   settings: WorkerSettings,
   log: Logger,
   telemetry: Telemetry,
-): Promise<WorkerWindow> {
+): Promise<WorkerOutside> {
   let reasons: () => readonly string[] = () => []
   let reach: BrokerReach | undefined
   let metrics: WorkerMetrics | undefined
   let http: HttpSide | undefined
-  const window: WorkerWindow = {
+  const outside: WorkerOutside = {
     state: 'starting',
     observers(broker, { models }) {
       reach = followBroker(broker.connection)
@@ -60,19 +60,19 @@ export async function openWindow(
   }
   if (telemetry.hasMetrics) {
     const isBrokerReachable = (): boolean => reach?.isReachable === true
-    measureProcess('worker', { state: () => window.state, reasons: () => reasons(), isBrokerReachable })
+    measureProcess('worker', { state: () => outside.state, reasons: () => reasons(), isBrokerReachable })
   }
   const { PELTON_HTTP_HOST: host, PELTON_HTTP_PORT: port } = settings
-  if (port === undefined) return window
+  if (port === undefined) return outside
   // Loaded only where it is needed.
   const { addHealthRoutes, openHttp } = await import('../../shared/runtime/http.ts')
   http = openHttp({ host, port, log })
   const { scrape } = telemetry
   addHealthRoutes(http.app, {
-    state: () => window.state,
+    state: () => outside.state,
     reasons: () => reasons(),
     ...(scrape !== undefined && { metrics: scrape }),
   })
   await http.listen()
-  return window
+  return outside
 }

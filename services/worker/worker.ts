@@ -10,10 +10,10 @@ import { readDelivery } from './intake/delivery.ts'
 import { HeldDeliveries } from './intake/held.ts'
 import { Intake } from './intake/intake.ts'
 import { type Capacity, Room, type WorkerLoad } from './intake/room.ts'
-import { Journal, type WorkerCounts } from './observe/journal.ts'
 import { createObserver, type Observer, type ObserverOptions, type Steps } from './observe/observer.ts'
+import { Reporter, type WorkerCounts } from './observe/reporter.ts'
 import { type Prepared, prepare } from './prepare/prepare.ts'
-import { isSuspect, Suspects } from './prepare/suspects.ts'
+import { isSuspect, StartMarks } from './prepare/start-marks.ts'
 import { OutcomeStore } from './settle/outcome-store.ts'
 import { RetryBudgets } from './settle/retry-budget.ts'
 import type { Concluded } from './settle/settlement.ts'
@@ -50,13 +50,13 @@ const HUNG_GRACE_MS = 5_000
  */
 export class Worker {
   readonly #deps: WorkerDeps
-  readonly #journal: Journal
+  readonly #reporter: Reporter
   readonly #observer: Observer
   readonly #room: Room
   readonly #held: HeldDeliveries
   readonly #intake: Intake
   readonly #dispatcher: Dispatcher
-  readonly #suspects: Suspects
+  readonly #startMarks: StartMarks
   readonly #stopWatching: () => void
   readonly #storage: PatientStorage
   readonly #store: OutcomeStore
@@ -70,7 +70,7 @@ export class Worker {
   constructor(deps: WorkerDeps, options: WorkerOptions) {
     const { broker, models, threads, observers = {} } = deps
     this.#deps = deps
-    this.#journal = new Journal(deps.log, observers.metrics)
+    this.#reporter = new Reporter(deps.log, observers.metrics)
     this.#observer = createObserver(observers)
     const room = new Room(options.capacity)
     this.#room = room
@@ -78,14 +78,14 @@ export class Worker {
     const onChange = (refusing: ReadonlyMap<string, string>): void => this.#onStorage(refusing)
     const storage = new PatientStorage(broker, { signal: this.#force.signal, onChange })
     this.#storage = storage
-    this.#suspects = new Suspects(storage, broker.window)
+    this.#startMarks = new StartMarks(storage, broker.window)
     this.#intake = new Intake(broker.connection, room, {
       ...options,
       maxMessageBytes: broker.maxMessageBytes,
       // Nothing may escape into the client: it would end its reader.
       onMessage: (message) => this.#own(async () => this.#receive(message)),
-      onPull: (pull) => this.#journal.pulled(pull),
-      onTrouble: (consumer, end) => this.#journal.pull(consumer, end),
+      onPull: (pull) => this.#reporter.pulled(pull),
+      onTrouble: (consumer, end) => this.#reporter.pull(consumer, end),
     })
     this.#dispatcher = new Dispatcher({
       lingerMs: options.lingerMs,
@@ -97,14 +97,14 @@ export class Worker {
       storage,
       worker: options.name,
       pool: options.pool,
-      onConflict: (delivery) => this.#journal.conflict(delivery),
-      onUnstorable: (delivery) => this.#journal.unstorable(delivery),
+      onConflict: (delivery) => this.#reporter.conflict(delivery),
+      onUnstorable: (delivery) => this.#reporter.unstorable(delivery),
     })
     this.#stopWatching = watchRuns(threads, models.models, (model) => this.#own(() => this.#onHung(model)))
   }
 
   get counts(): WorkerCounts {
-    return this.#journal.counts
+    return this.#reporter.counts
   }
 
   /** What is held or promised, of what there may be. */
@@ -129,7 +129,7 @@ export class Worker {
     const delivery = readDelivery(message, this.#deps.broker.epochs)
     if (delivery === undefined) return
     this.#held.add(delivery)
-    this.#journal.received(delivery)
+    this.#reporter.received(delivery)
     const prepared = this.#draining ? undefined : prepare(delivery, this.#deps.models, this.#deps.broker.now)
     if (prepared === undefined) this.#held.giveBack(delivery)
     else if ('outcome' in prepared) this.#reject(prepared)
@@ -141,20 +141,20 @@ export class Worker {
   }
 
   async #vet(suspect: Prepared): Promise<void> {
-    const vetted = await this.#suspects.vet(suspect)
+    const vetted = await this.#startMarks.vet(suspect)
     if ('outcome' in vetted) this.#reject(vetted)
     else this.#dispatcher.add(vetted)
   }
 
   /** 5–6. Infer, halving a batch that fails; then the place is free for the next batch while this one is settled. */
   async #process(batch: readonly Prepared[], free: () => void): Promise<void> {
-    await this.#suspects.begin(batch)
+    await this.#startMarks.begin(batch)
     await this.#observer.batch(batch, async (steps) => {
       const threads = steps.threads(this.#deps.threads)
       const concluded = await predict(batch, threads, this.#deps.broker.now).finally(free)
-      this.#journal.ran(batch)
+      this.#reporter.ran(batch)
       // The run is over: whatever ends the process now, it was not this batch.
-      this.#suspects.clear(batch)
+      this.#startMarks.clear(batch)
       await this.#settle(concluded, steps)
     })
   }
@@ -167,8 +167,8 @@ export class Worker {
       mayRetry: ({ event }) => this.#deps.broker.mayRetry() && this.#budgets.of(event.route.model).spend(),
       onPredicted: ({ event }) => this.#budgets.of(event.route.model).succeeded(),
       epochs: this.#deps.broker.epochs,
-      onDefect: (delivery, thrown) => this.#journal.unsettled(delivery, thrown),
-      onSettled: (concluded, stored) => this.#journal.settled(concluded, stored),
+      onDefect: (delivery, thrown) => this.#reporter.unsettled(delivery, thrown),
+      onSettled: (concluded, stored) => this.#reporter.settled(concluded, stored),
     })
   }
 
@@ -197,14 +197,14 @@ export class Worker {
    */
   async #onHung(model: ServedModel): Promise<void> {
     const { broker, die } = this.#deps
-    this.#journal.hung(model)
+    this.#reporter.hung(model)
     const deadline = setTimeout(die, HUNG_GRACE_MS)
     this.#draining = true
     void this.#intake.stop() // or this worker would be handed what it gives back
     const running = [...this.#dispatcher.running].flat()
     const [culprit] = running
     if (culprit?.runsAlone) await this.#settle([timedOut(culprit, broker.now())])
-    else await this.#suspects.accuse(running)
+    else await this.#startMarks.accuse(running)
     this.#held.giveBackAll()
     await broker.connection.flush()
     clearTimeout(deadline)
@@ -222,13 +222,13 @@ export class Worker {
     work().catch((thrown: unknown) => {
       if (this.#force.signal.aborted) return
       this.#failure ??= thrown
-      this.#journal.defect(thrown)
+      this.#reporter.defect(thrown)
       void this.#intake.stop()
     })
   }
 
   #onStorage(refusing: ReadonlyMap<string, string>): void {
     this.#intake.paused = refusing.size > 0
-    this.#journal.storage(refusing)
+    this.#reporter.storage(refusing)
   }
 }

@@ -6,7 +6,7 @@ import { PeltonError, showValue, toPeltonError } from '../../../shared/sdk/error
 import type { Delivery } from '../intake/delivery.ts'
 import { decideFailure } from '../settle/outcome.ts'
 import type { Concluded } from '../settle/settlement.ts'
-import type { StartMark } from './suspects.ts'
+import type { StartMark } from './start-marks.ts'
 
 /** An event that can be run: its inputs fit the signature of its model. */
 export interface Prepared {

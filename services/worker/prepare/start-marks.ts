@@ -28,7 +28,7 @@ export function isSuspect({ info, event }: Delivery): boolean {
  * happened to hold; a mark, stored before the event runs, names those that were running. Events without a mark run in
  * small batches, marked ones alone, and who was running alone too often is not run again.
  */
-export class Suspects {
+export class StartMarks {
   readonly #storage: PatientStorage
   readonly #window: PublishWindow
 

@@ -14,7 +14,7 @@ import type { WorkerMetrics } from './worker-metrics.ts'
 export type WorkerCounts = Readonly<Record<Stored | 'batches' | 'rows' | 'conflicts', number>>
 
 /** What a worker tells of its work: counts, metrics, and one log line for each event of interest. Never payloads. */
-export class Journal {
+export class Reporter {
   readonly #log: Logger
   readonly #metrics: WorkerMetrics | undefined
   readonly #counts: Record<keyof WorkerCounts, number> = {

@@ -1,4 +1,4 @@
-import type { Prepared } from '../prepare/prepare.ts'
+import type { Prepared } from '../prepare/prepared.ts'
 import { Batcher } from './batcher.ts'
 
 export interface DispatcherOptions {

@@ -4,9 +4,9 @@ import type { ServedModel } from '../../../shared/models/repository.ts'
 import { binaryOutputsOf, encodeResponse } from '../../../shared/sdk/contract/open-inference.ts'
 import { concatRows, sliceRows, type Tensor } from '../../../shared/sdk/contract/tensor.ts'
 import { PeltonError, toPeltonError } from '../../../shared/sdk/errors.ts'
-import type { Prepared } from '../prepare/prepare.ts'
+import type { Prepared } from '../prepare/prepared.ts'
+import type { Concluded } from '../settle/outcome.ts'
 import { decideFailure, type Outcome } from '../settle/outcome.ts'
-import type { Concluded } from '../settle/settlement.ts'
 
 /** Where models run. */
 export interface Threads {

@@ -2,9 +2,9 @@ import type { InferenceThreads } from '../../../shared/models/inference-threads.
 import { seeModels } from '../../../shared/models/models-page.ts'
 import type { ServedModel } from '../../../shared/models/repository.ts'
 import { PeltonError } from '../../../shared/sdk/errors.ts'
-import type { Prepared } from '../prepare/prepare.ts'
+import type { Prepared } from '../prepare/prepared.ts'
+import type { Concluded } from '../settle/outcome.ts'
 import { decideFailure } from '../settle/outcome.ts'
-import type { Concluded } from '../settle/settlement.ts'
 
 const CHECK_MS = 250
 

@@ -5,9 +5,9 @@ import { HEADERS, readHeader } from '../../../shared/sdk/contract/headers.ts'
 import type { PullEnd } from '../../../shared/sdk/jetstream/pull-lane.ts'
 import type { Delivery } from '../intake/delivery.ts'
 import type { EndedPull } from '../intake/intake.ts'
-import type { Prepared } from '../prepare/prepare.ts'
+import type { Prepared } from '../prepare/prepared.ts'
+import type { Concluded } from '../settle/outcome.ts'
 import type { Stored } from '../settle/outcome-store.ts'
-import type { Concluded } from '../settle/settlement.ts'
 import type { WorkerMetrics } from './worker-metrics.ts'
 
 /** What a worker did since it started. */

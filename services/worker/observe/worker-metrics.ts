@@ -8,10 +8,9 @@ import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
 import { Backlog } from '../intake/backlog.ts'
 import type { Delivery } from '../intake/delivery.ts'
 import type { EndedPull } from '../intake/intake.ts'
-import type { Prepared } from '../prepare/prepare.ts'
-import type { Outcome } from '../settle/outcome.ts'
+import { type Prepared, rowsOf } from '../prepare/prepared.ts'
+import type { Concluded, Outcome } from '../settle/outcome.ts'
 import type { Stored } from '../settle/outcome-store.ts'
-import type { Concluded } from '../settle/settlement.ts'
 import { deliveredFrom, sourceOf } from './source.ts'
 
 export interface WorkerMetricsOptions {
@@ -225,10 +224,6 @@ function firstStoredAt({ event, info }: Delivery): number {
   if (info.stream === STREAMS.features) return info.storedAt
   const first = Date.parse(readHeader(event.headers, HEADERS.firstSeen) ?? '')
   return Number.isNaN(first) ? info.storedAt : first
-}
-
-export function rowsOf(batch: readonly Prepared[]): number {
-  return batch.reduce((sum, { rows }) => sum + rows, 0)
 }
 
 type LabelsByLane = Readonly<Record<string, Labels>>

@@ -19,12 +19,10 @@ import {
 import { UNKNOWN_MODEL } from '../../../shared/runtime/metrics.ts'
 import { sampledContext, writeTraceparent } from '../../../shared/runtime/trace-context.ts'
 import type { Delivery } from '../intake/delivery.ts'
-import type { Prepared } from '../prepare/prepare.ts'
-import type { Outcome } from '../settle/outcome.ts'
+import { type Prepared, rowsOf } from '../prepare/prepared.ts'
+import type { Concluded, Outcome } from '../settle/outcome.ts'
 import type { Stored } from '../settle/outcome-store.ts'
-import type { Concluded } from '../settle/settlement.ts'
 import { sharedBy, sourceOf } from './source.ts'
-import { rowsOf } from './worker-metrics.ts'
 
 /** The spans on the way of an event. Made only where traces are exported. */
 export type WorkerTraces = ReturnType<typeof createWorkerTraces>

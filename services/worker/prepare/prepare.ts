@@ -1,32 +1,11 @@
 import type { ModelRepository, ServedModel } from '../../../shared/models/repository.ts'
-import { decodeEventData, type EventData } from '../../../shared/sdk/contract/open-inference.ts'
+import { decodeEventData } from '../../../shared/sdk/contract/open-inference.ts'
 import type { Stage } from '../../../shared/sdk/contract/outcome.ts'
 import type { Tensor } from '../../../shared/sdk/contract/tensor.ts'
 import { PeltonError, showValue, toPeltonError } from '../../../shared/sdk/errors.ts'
 import type { Delivery } from '../intake/delivery.ts'
-import { decideFailure } from '../settle/outcome.ts'
-import type { Concluded } from '../settle/settlement.ts'
-import type { StartMark } from './start-marks.ts'
-
-/** An event that can be run: its inputs fit the signature of its model. */
-export interface Prepared {
-  readonly delivery: Delivery
-  readonly model: ServedModel
-  readonly inputs: readonly Tensor[]
-  /** Size of the first dimension, 1 for models without one. */
-  readonly rows: number
-  /** Names of the outputs to answer with. */
-  readonly outputs: readonly string[]
-  readonly request: Pick<EventData, 'id' | 'outputs' | 'parameters'>
-  /** Events of the same kind can share a model call: same model, same inputs, same datatypes, same trailing shapes. */
-  readonly kind: string
-  /** Rows a batch of this kind may have. */
-  readonly maxBatchRows: number
-  /** Set for a suspect: what an earlier run left. */
-  readonly mark?: StartMark
-  /** Whether nothing else may run beside it. */
-  readonly runsAlone?: boolean
-}
+import { type Concluded, decideFailure } from '../settle/outcome.ts'
+import type { Prepared } from './prepared.ts'
 
 export type Models = Pick<ModelRepository, 'find' | 'models'>
 

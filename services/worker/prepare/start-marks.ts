@@ -3,17 +3,9 @@ import { subjects } from '../../../shared/sdk/contract/subjects.ts'
 import { STORES } from '../../../shared/sdk/contract/topology.ts'
 import type { PublishWindow } from '../../../shared/sdk/jetstream/publish-window.ts'
 import type { Delivery } from '../intake/delivery.ts'
-import type { Concluded } from '../settle/settlement.ts'
+import type { Concluded } from '../settle/outcome.ts'
 import type { PatientStorage } from '../settle/storage.ts'
-import type { Prepared } from './prepare.ts'
-
-/** That an event was about to be run, stored before it ran. Gone once the run has ended: what stays tells of one that did not. */
-export interface StartMark {
-  /** Runs begun together with other suspects. */
-  readonly shared: number
-  /** Runs begun alone: only these can condemn an event. */
-  readonly alone: number
-}
+import type { Prepared, StartMark } from './prepared.ts'
 
 /** Suspects without a mark run together, so few that a crash names few. */
 const SHARED_ROWS = 8

@@ -1,6 +1,7 @@
 import { DEFAULT_RETRIES, type RetryPolicy } from '../../../shared/models/manifest-schema.ts'
 import type { Failure, PredictionFacts, Stage } from '../../../shared/sdk/contract/outcome.ts'
 import { isReason, type PeltonError, REASONS } from '../../../shared/sdk/errors.ts'
+import type { Delivery } from '../intake/delivery.ts'
 
 /** What is to become of a delivery. */
 export type Outcome =
@@ -13,6 +14,12 @@ export type Outcome =
       readonly dueAt: number
       readonly modelVersion?: string
     }
+
+/** A delivery and what is to become of it. */
+export interface Concluded {
+  readonly delivery: Delivery
+  readonly outcome: Outcome
+}
 
 /** What an event's history says about trying it again. */
 export interface AttemptFacts {

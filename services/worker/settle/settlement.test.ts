@@ -1,8 +1,9 @@
 import { describe, expect, it } from 'vitest'
 import type { LedgerRecord } from '../../../shared/sdk/contract/ledger.ts'
 import type { Delivery } from '../intake/delivery.ts'
+import type { Concluded } from './outcome.ts'
 import type { Stored } from './outcome-store.ts'
-import { type Concluded, type SettlementDeps, settle } from './settlement.ts'
+import { type SettlementDeps, settle } from './settlement.ts'
 
 const EPOCH = '2026-01-01T00:00:00Z'
 

@@ -2,14 +2,8 @@ import type { LedgerEntry } from '../../../shared/sdk/contract/ledger.ts'
 import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
 import type { Delivery } from '../intake/delivery.ts'
 import type { HeldDeliveries } from '../intake/held.ts'
-import type { Outcome } from './outcome.ts'
+import type { Concluded } from './outcome.ts'
 import type { OutcomeStore, Stored } from './outcome-store.ts'
-
-/** A delivery and what is to become of it. */
-export interface Concluded {
-  readonly delivery: Delivery
-  readonly outcome: Outcome
-}
 
 export interface SettlementDeps {
   readonly store: Pick<OutcomeStore, 'store' | 'record'>

@@ -1,0 +1,39 @@
+import type { ServedModel } from '../../../shared/models/repository.ts'
+import type { EventData } from '../../../shared/sdk/contract/open-inference.ts'
+import type { Tensor } from '../../../shared/sdk/contract/tensor.ts'
+import type { Delivery } from '../intake/delivery.ts'
+
+/** An event that can be run: its inputs fit the signature of its model. */
+export interface Prepared {
+  readonly delivery: Delivery
+  readonly model: ServedModel
+  readonly inputs: readonly Tensor[]
+  /** Size of the first dimension, 1 for models without one. */
+  readonly rows: number
+  /** Names of the outputs to answer with. */
+  readonly outputs: readonly string[]
+  readonly request: Pick<EventData, 'id' | 'outputs' | 'parameters'>
+  /** Events of the same kind can share a model call: same model, same inputs, same datatypes, same trailing shapes. */
+  readonly kind: string
+  /** Rows a batch of this kind may have. */
+  readonly maxBatchRows: number
+  /** Set for a suspect: what an earlier run left. */
+  readonly mark?: StartMark
+  /** Whether nothing else may run beside it. */
+  readonly runsAlone?: boolean
+}
+
+/** That an event was about to be run, stored before it ran. Gone once the run has ended: what stays tells of one that did not. */
+export interface StartMark {
+  /** Runs begun together with other suspects. */
+  readonly shared: number
+  /** Runs begun alone: only these can condemn an event. */
+  readonly alone: number
+}
+
+/** Rows of all events of a batch. */
+export function rowsOf(batch: readonly Prepared[]): number {
+  let rows = 0
+  for (const event of batch) rows += event.rows
+  return rows
+}

@@ -39,18 +39,17 @@ export async function openOutside(
   let http: HttpSide | undefined
   const outside: WorkerOutside = {
     state: 'starting',
-    observers(broker, { models }) {
+    observers(broker, models) {
       reach = followBroker(broker.connection)
       metrics = telemetry.hasMetrics ? new WorkerMetrics({ models, now: broker.now }) : undefined
-      const served = new Set(models.map(({ name }) => name))
-      return { metrics, traces: telemetry.hasTraces ? createWorkerTraces(served) : undefined }
+      return { metrics, traces: telemetry.hasTraces ? createWorkerTraces(models) : undefined }
     },
-    show(worker, { skewMs }, { models }) {
-      if (metrics !== undefined) openWorkerGauges({ worker, metrics, models, skewMs })
+    show(worker, { skewMs }, models) {
+      if (metrics !== undefined) openWorkerGauges({ worker, models, skewMs })
       reasons = () =>
         reasonsAgainst({
           isBrokerReachable: reach?.isReachable === true,
-          models: models.length,
+          models: models.models.length,
           refusing: worker.refusing,
           skewMs: skewMs(),
         })

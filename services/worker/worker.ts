@@ -6,14 +6,15 @@ import { Dispatcher } from './batch/dispatcher.ts'
 import type { BrokerSide } from './broker-side.ts'
 import { predict } from './infer/predict.ts'
 import { timedOut, watchRuns } from './infer/watchdog.ts'
+import { Backlog } from './intake/backlog.ts'
 import { readDelivery } from './intake/delivery.ts'
 import { HeldDeliveries } from './intake/held.ts'
-import { Intake } from './intake/intake.ts'
+import { type EndedPull, Intake } from './intake/intake.ts'
 import { type Capacity, Room, type WorkerLoad } from './intake/room.ts'
 import { createObserver, type Observer, type ObserverOptions, type Steps } from './observe/observer.ts'
 import { Reporter, type WorkerCounts } from './observe/reporter.ts'
 import { prepare } from './prepare/prepare.ts'
-import type { Prepared } from './prepare/prepared.ts'
+import { type Prepared, rowsOf } from './prepare/prepared.ts'
 import { isSuspect, StartMarks } from './prepare/start-marks.ts'
 import type { Concluded } from './settle/outcome.ts'
 import { OutcomeStore } from './settle/outcome-store.ts'
@@ -61,6 +62,7 @@ export class Worker {
   readonly #stopWatching: () => void
   readonly #storage: PatientStorage
   readonly #store: OutcomeStore
+  readonly #backlog = new Backlog()
   readonly #budgets = new RetryBudgets()
   readonly #force = new AbortController()
   /** Events that cannot be run, waiting to be settled together. */
@@ -69,7 +71,7 @@ export class Worker {
   #failure: unknown
 
   constructor(deps: WorkerDeps, options: WorkerOptions) {
-    const { broker, models, threads, observers = {} } = deps
+    const { broker, threads, observers = {} } = deps
     this.#deps = deps
     this.#reporter = new Reporter(deps.log, observers.metrics)
     this.#observer = createObserver(observers)
@@ -85,7 +87,7 @@ export class Worker {
       maxMessageBytes: broker.maxMessageBytes,
       // Nothing may escape into the client: it would end its reader.
       onMessage: (message) => this.#own(async () => this.#receive(message)),
-      onPull: (pull) => this.#reporter.pulled(pull),
+      onPull: (pull) => this.#onPull(pull),
       onTrouble: (consumer, end) => this.#reporter.pull(consumer, end),
     })
     this.#dispatcher = new Dispatcher({
@@ -101,7 +103,11 @@ export class Worker {
       onConflict: (delivery) => this.#reporter.conflict(delivery),
       onUnstorable: (delivery) => this.#reporter.unstorable(delivery),
     })
-    this.#stopWatching = watchRuns(threads, models.models, (model) => this.#own(() => this.#onHung(model)))
+    this.#stopWatching = watchRuns(
+      threads,
+      () => this.#dispatcher.running,
+      (model) => this.#own(() => this.#onHung(model)),
+    )
   }
 
   get counts(): WorkerCounts {
@@ -112,6 +118,11 @@ export class Worker {
   get load(): WorkerLoad {
     const { capacity, rows, freeBytes } = this.#room
     return { events: this.#held.size, rows, bytes: capacity.bytes - freeBytes, capacity }
+  }
+
+  /** What this worker sees of its pool's backlog, lane by lane. */
+  get backlog(): Pick<Backlog, 'read'> {
+    return this.#backlog
   }
 
   /** Streams that do not take what this worker has to store, each with a reason: while there is one, it does not pull. */
@@ -130,6 +141,7 @@ export class Worker {
     const delivery = readDelivery(message, this.#deps.broker.epochs)
     if (delivery === undefined) return
     this.#held.add(delivery)
+    this.#backlog.received([delivery], performance.now())
     this.#reporter.received(delivery)
     const prepared = this.#draining ? undefined : prepare(delivery, this.#deps.models, this.#deps.broker.now)
     if (prepared === undefined) this.#held.giveBack(delivery)
@@ -153,6 +165,7 @@ export class Worker {
     await this.#observer.batch(batch, async (steps) => {
       const threads = steps.threads(this.#deps.threads)
       const concluded = await predict(batch, threads, this.#deps.broker.now).finally(free)
+      this.#backlog.ran(batch.length, rowsOf(batch))
       this.#reporter.ran(batch)
       // The run is over: whatever ends the process now, it was not this batch.
       this.#startMarks.clear(batch)
@@ -226,6 +239,11 @@ export class Worker {
       this.#reporter.defect(thrown)
       void this.#intake.stop()
     })
+  }
+
+  #onPull(pull: EndedPull): void {
+    if (pull.received === 0 && pull.end === 'drained') this.#backlog.empty(pull.lane, pull.consumer)
+    this.#reporter.pulled(pull)
   }
 
   #onStorage(refusing: ReadonlyMap<string, string>): void {

@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { Backlog, backlogSeconds, deliveryRate } from './backlog.ts'
+import type { Delivery } from './delivery.ts'
 
 describe('backlogSeconds', () => {
   it('is waiting rows ÷ drain rate', () => expect(backlogSeconds(1_200, 400)).toBe(3))
@@ -53,6 +54,25 @@ describe('Backlog', () => {
       backlog.seen('high', 'due', 50, 1, at)
     }
     expect(backlog.read(2_000)).toEqual([{ lane: 'high', rows: 350 * 4, seconds: 3.5 }])
+  })
+
+  it('sees of deliveries that came together the last of each consumer', () => {
+    const delivery = (lane: string, consumer: string, consumerSequence: number, pending: number): Delivery =>
+      ({ event: { route: { lane } }, info: { consumer, consumerSequence, pending } }) as unknown as Delivery
+    const backlog = new Backlog()
+    backlog.received([delivery('high', 'features', 10, 90)], 0)
+    backlog.received(
+      [
+        delivery('high', 'features', 11, 89),
+        delivery('high', 'features', 60, 40),
+        delivery('low', 'due', 1, 7),
+      ],
+      1_000,
+    )
+    expect(backlog.read(1_000)).toEqual([
+      { lane: 'high', rows: 40, seconds: 40 / 50 },
+      { lane: 'low', rows: 7, seconds: 86_400 },
+    ])
   })
 
   it('is empty once a pull found nothing', () => {

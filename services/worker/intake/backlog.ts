@@ -1,3 +1,5 @@
+import type { Delivery } from './delivery.ts'
+
 /** Seen in one delivery of a lane, which tells the state of the whole pool for free. */
 export interface LaneSight {
   /** When, milliseconds of a monotonic clock. */
@@ -48,6 +50,18 @@ export class Backlog {
   readonly #lanes = new Map<string, Map<string, Consumer>>()
   #rows = 1
   #events = 1
+
+  /**
+   * Deliveries that came together, in order: the last one of a consumer tells as much as all.
+   *
+   * @param now milliseconds of a monotonic clock
+   */
+  received(deliveries: readonly Delivery[], now: number): void {
+    for (const [index, { info, event }] of deliveries.entries()) {
+      if (deliveries[index + 1]?.info.consumer === info.consumer) continue
+      this.seen(event.route.lane, info.consumer, info.pending, info.consumerSequence, now)
+    }
+  }
 
   /** @param now milliseconds of a monotonic clock */
   seen(lane: string, consumer: string, waiting: number, delivered: number, now: number): void {

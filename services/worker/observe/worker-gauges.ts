@@ -1,17 +1,17 @@
-import type { ServedModel } from '../../../shared/models/repository.ts'
+import type { ModelRepository } from '../../../shared/models/repository.ts'
 import { openMeters } from '../../../shared/runtime/meters.ts'
 import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
+import type { Backlog } from '../intake/backlog.ts'
 import type { WorkerLoad } from '../intake/room.ts'
-import type { WorkerMetrics } from './worker-metrics.ts'
 
 export interface WorkerGaugesOptions {
   readonly worker: {
     readonly load: WorkerLoad
+    readonly backlog: Pick<Backlog, 'read'>
     /** Streams that do not take what there is to store, each with a reason. */
     readonly refusing: ReadonlyMap<string, string>
   }
-  readonly metrics: WorkerMetrics
-  readonly models: readonly Pick<ServedModel, 'name' | 'version'>[]
+  readonly models: Pick<ModelRepository, 'models'>
   readonly skewMs: () => number
 }
 
@@ -19,7 +19,7 @@ export interface WorkerGaugesOptions {
 const STORED_IN = [STREAMS.results, STREAMS.deadLetters, STREAMS.ledger]
 
 /** What is looked up when somebody reads the metrics, and costs nothing in between. */
-export function openWorkerGauges({ worker, metrics, models, skewMs }: WorkerGaugesOptions): void {
+export function openWorkerGauges({ worker, models, skewMs }: WorkerGaugesOptions): void {
   const { gauge } = openMeters('worker')
   gauge('inFlightRows', (report) => report(worker.load.rows))
   gauge('inFlightBytes', (report) => report(worker.load.bytes))
@@ -28,7 +28,7 @@ export function openWorkerGauges({ worker, metrics, models, skewMs }: WorkerGaug
   gauge('heldEvents', (report) => report(worker.load.events))
   gauge('clockSkew', (report) => report(skewMs() / 1_000))
   gauge('modelInfo', (report) => {
-    for (const { name: model, version } of models) report(1, { model, version })
+    for (const { name: model, version } of models.models) report(1, { model, version })
   })
   gauge('storageRefusing', (report) => {
     const { refusing } = worker
@@ -36,9 +36,9 @@ export function openWorkerGauges({ worker, metrics, models, skewMs }: WorkerGaug
       report(refusing.has(stream) ? 1 : 0, { stream_name: stream })
   })
   gauge('backlogRows', (report) => {
-    for (const { lane, rows } of metrics.backlog.read(performance.now())) report(rows, { lane })
+    for (const { lane, rows } of worker.backlog.read(performance.now())) report(rows, { lane })
   })
   gauge('backlogDuration', (report) => {
-    for (const { lane, seconds } of metrics.backlog.read(performance.now())) report(seconds, { lane })
+    for (const { lane, seconds } of worker.backlog.read(performance.now())) report(seconds, { lane })
   })
 }

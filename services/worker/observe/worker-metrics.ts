@@ -1,20 +1,19 @@
-import type { ServedModel } from '../../../shared/models/repository.ts'
+import type { ModelRepository, ServedModel } from '../../../shared/models/repository.ts'
 import { type Destination, operationAttributes } from '../../../shared/runtime/messaging.ts'
 import { type Labels, openMeters } from '../../../shared/runtime/meters.ts'
 import { UNKNOWN_MODEL } from '../../../shared/runtime/metrics.ts'
 import { HEADERS, readHeader } from '../../../shared/sdk/contract/headers.ts'
 import { LANES } from '../../../shared/sdk/contract/subjects.ts'
 import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
-import { Backlog } from '../intake/backlog.ts'
 import type { Delivery } from '../intake/delivery.ts'
 import type { EndedPull } from '../intake/intake.ts'
-import { type Prepared, rowsOf } from '../prepare/prepared.ts'
+import type { Prepared } from '../prepare/prepared.ts'
 import type { Concluded, Outcome } from '../settle/outcome.ts'
 import type { Stored } from '../settle/outcome-store.ts'
 import { deliveredFrom, sourceOf } from './source.ts'
 
 export interface WorkerMetricsOptions {
-  readonly models: readonly Pick<ServedModel, 'name' | 'version'>[]
+  readonly models: Pick<ModelRepository, 'models' | 'find'>
   /** Broker time, milliseconds since 1970. */
   readonly now: () => number
 }
@@ -27,54 +26,33 @@ export interface Timed<Result = unknown> {
   readonly error?: string
 }
 
-const LOOK_EVERY = 16
-
 /** What is measured on the way of an event. Made only where somebody reads it; labels are made once. */
 export class WorkerMetrics {
-  readonly backlog = new Backlog()
-  readonly #looked = { consumer: '', skipped: 0 }
   readonly #now: () => number
   readonly #instruments = openInstruments()
   readonly #on = operations()
-  readonly #labels: ReadonlyMap<string, LabelsByLane>
+  readonly #models: WorkerMetricsOptions['models']
+  /** By name of a model, made when the first is needed. */
+  readonly #labels = new Map<string, LabelsByLane>()
   readonly #outcomes: ReturnType<typeof countOutcomes>
 
   constructor({ models, now }: WorkerMetricsOptions) {
     this.#now = now
-    this.#labels = new Map(
-      [...models.map(({ name }) => name), UNKNOWN_MODEL].map((name) => [name, byLane(name)]),
-    )
+    this.#models = models
     this.#outcomes = countOutcomes(this.#instruments, this.#on, (model) => this.#bounded(model))
-    startAtZero(this.#instruments, this.#on, new Set(models.map(({ name }) => name)))
+    startAtZero(this.#instruments, this.#on, new Set(models.models.map(({ name }) => name)))
   }
 
   received({ event, info }: Delivery): void {
-    if (this.#isWorthALook(info))
-      this.backlog.seen(
-        event.route.lane,
-        info.consumer,
-        info.pending,
-        info.consumerSequence,
-        performance.now(),
-      )
     if (info.deliveryCount > 1) this.#instruments.redeliveries(1, { lane: event.route.lane })
   }
 
-  /** Of many deliveries in a row a few tell as much; the one behind which nothing waits always counts. */
-  #isWorthALook({ consumer, pending }: Delivery['info']): boolean {
-    if (consumer === this.#looked.consumer && pending > 0 && ++this.#looked.skipped < LOOK_EVERY) return false
-    this.#looked.consumer = consumer
-    this.#looked.skipped = 0
-    return true
-  }
-
-  pulled({ stream, consumer, lane, received, end, durationMs }: EndedPull): void {
+  pulled({ stream, consumer, received, end, durationMs }: EndedPull): void {
     const from = deliveredFrom(stream)
     const error = end === 'lost' || end === 'unavailable' ? end : undefined
     this.#instruments.pulls(1, { consumer, end })
     this.#instruments.operation(durationMs / 1_000, this.#on('fetch', from, error))
     if (received > 0) this.#instruments.consumed(received, this.#on('fetch', from))
-    else if (end === 'drained') this.backlog.empty(lane, consumer)
   }
 
   started(batch: readonly Prepared[]): void {
@@ -97,7 +75,6 @@ export class WorkerMetrics {
   }
 
   processed(batch: readonly Prepared[], { durationMs, error }: Timed): void {
-    if (error === undefined) this.backlog.ran(batch.length, rowsOf(batch))
     const from = sourceOf(batch)
     this.#instruments.process(durationMs / 1_000, this.#on('process', from, error))
   }
@@ -137,11 +114,14 @@ export class WorkerMetrics {
 
   /** Names from outside must not become labels. */
   #bounded(model: string): string {
-    return this.#labels.has(model) ? model : UNKNOWN_MODEL
+    return this.#models.find(model) === undefined ? UNKNOWN_MODEL : model
   }
 
   #labelsOf({ event: { route } }: Delivery): Labels | undefined {
-    return this.#labels.get(this.#bounded(route.model))?.[route.lane]
+    const model = this.#bounded(route.model)
+    const labels = this.#labels.get(model) ?? byLane(model)
+    this.#labels.set(model, labels)
+    return labels[route.lane]
   }
 }
 

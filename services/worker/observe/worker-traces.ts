@@ -9,7 +9,7 @@ import {
   type Tracer,
   trace,
 } from '@opentelemetry/api'
-import type { ServedModel } from '../../../shared/models/repository.ts'
+import type { ModelRepository, ServedModel } from '../../../shared/models/repository.ts'
 import {
   type Destination,
   errorTypeOf,
@@ -32,11 +32,11 @@ export type WorkerTraces = ReturnType<typeof createWorkerTraces>
  * of its own, which stores its outcome: publish → publish results (linked to the batch) → subscriber. An event that is
  * not sampled has neither: nothing is allocated for it.
  *
- * @param served names of models that are served: other names come from outside, and do not become names of spans
+ * @param models what is served: other names come from outside, and do not become names of spans
  */
-export function createWorkerTraces(served: ReadonlySet<string>) {
+export function createWorkerTraces(models: Pick<ModelRepository, 'find'>) {
   const tracer = trace.getTracer('pelton')
-  const bounded = (model: string): string => (served.has(model) ? model : UNKNOWN_MODEL)
+  const bounded = (model: string): string => (models.find(model) === undefined ? UNKNOWN_MODEL : model)
   return {
     /** Runs the work of a batch in its span, which is passed on if it is sampled. */
     batch<Result>(batch: readonly Prepared[], work: (span?: Span) => Promise<Result>): Promise<Result> {

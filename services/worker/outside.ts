@@ -7,7 +7,7 @@ import { measureProcess } from '../../shared/runtime/process-metrics.ts'
 import type { Telemetry } from '../../shared/runtime/telemetry.ts'
 import type { BrokerSide } from './broker-side.ts'
 import type { WorkerSettings } from './config.ts'
-import type { ObserverOptions } from './observe/observer.ts'
+import type { Observers } from './observe/interceptors.ts'
 import { reasonsAgainst } from './observe/readiness.ts'
 import { openWorkerGauges } from './observe/worker-gauges.ts'
 import { WorkerMetrics } from './observe/worker-metrics.ts'
@@ -19,7 +19,7 @@ export interface WorkerOutside {
   /** Where the worker is in its life. */
   state: State
   /** What measures and traces the worker; nothing where nobody looks. */
-  observers(broker: BrokerSide, models: ModelRepository): ObserverOptions
+  observers(broker: BrokerSide, models: ModelRepository): Observers
   /** From here on the worker itself can be seen. */
   show(worker: Worker, broker: BrokerSide, models: ModelRepository): void
   /** Sends the metrics as they are. */

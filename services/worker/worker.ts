@@ -4,14 +4,14 @@ import type { InferenceThreads } from '../../shared/models/inference-threads.ts'
 import type { ModelRepository, ServedModel } from '../../shared/models/repository.ts'
 import { Dispatcher } from './batch/dispatcher.ts'
 import type { BrokerSide } from './broker-side.ts'
-import { predict } from './infer/predict.ts'
+import { predict, type Run, runOn } from './infer/predict.ts'
 import { timedOut, watchRuns } from './infer/watchdog.ts'
 import { Backlog } from './intake/backlog.ts'
 import { readDelivery } from './intake/delivery.ts'
 import { HeldDeliveries } from './intake/held.ts'
 import { type EndedPull, Intake } from './intake/intake.ts'
 import { type Capacity, Room, type WorkerLoad } from './intake/room.ts'
-import { createObserver, type Observer, type ObserverOptions, type Steps } from './observe/observer.ts'
+import { createInterceptors, type Interceptors, type Observers } from './observe/interceptors.ts'
 import { Reporter, type WorkerCounts } from './observe/reporter.ts'
 import { prepare } from './prepare/prepare.ts'
 import { type Prepared, rowsOf } from './prepare/prepared.ts'
@@ -19,6 +19,7 @@ import { isSuspect, StartMarks } from './prepare/start-marks.ts'
 import type { Concluded } from './settle/outcome.ts'
 import { OutcomeStore } from './settle/outcome-store.ts'
 import { RetryBudgets } from './settle/retry-budget.ts'
+import { type SettlementDeps, settle } from './settle/settlement.ts'
 import { PatientStorage } from './settle/storage.ts'
 
 export interface WorkerDeps {
@@ -29,7 +30,7 @@ export interface WorkerDeps {
   /** Ends the process at once: what cannot be cancelled cannot be waited for. */
   readonly die: () => void
   /** Metrics and traces, where somebody reads them. */
-  readonly observers?: ObserverOptions
+  readonly observers?: Observers
 }
 
 export interface WorkerOptions {
@@ -53,7 +54,8 @@ const HUNG_GRACE_MS = 5_000
 export class Worker {
   readonly #deps: WorkerDeps
   readonly #reporter: Reporter
-  readonly #observer: Observer
+  readonly #observe: Interceptors
+  readonly #run: Run
   readonly #room: Room
   readonly #held: HeldDeliveries
   readonly #intake: Intake
@@ -61,12 +63,12 @@ export class Worker {
   readonly #startMarks: StartMarks
   readonly #stopWatching: () => void
   readonly #storage: PatientStorage
-  readonly #store: OutcomeStore
+  readonly #settlement: SettlementDeps
   readonly #backlog = new Backlog()
   readonly #budgets = new RetryBudgets()
   readonly #force = new AbortController()
-  /** Events that cannot be run, waiting to be settled together. */
-  #rejected: Concluded[] = []
+  /** Events whose outcome is known without a run, waiting to be settled together. */
+  #concluded: Concluded[] = []
   #draining = false
   #failure: unknown
 
@@ -74,7 +76,9 @@ export class Worker {
     const { broker, threads, observers = {} } = deps
     this.#deps = deps
     this.#reporter = new Reporter(deps.log, observers.metrics)
-    this.#observer = createObserver(observers)
+    // Looking on wraps a step from outside, and is nothing where nobody looks.
+    this.#observe = createInterceptors(observers)
+    this.#run = this.#observe.run(runOn(threads))
     const room = new Room(options.capacity)
     this.#room = room
     this.#held = new HeldDeliveries(broker.connection, room, broker.ackWaitMs)
@@ -95,19 +99,34 @@ export class Worker {
       places: threads.size * BATCHES_PER_THREAD,
       start: (batch, free) => this.#own(() => this.#process(batch, free)),
     })
-    this.#store = new OutcomeStore({
-      ...broker,
-      storage,
-      worker: options.name,
-      pool: options.pool,
-      onConflict: (delivery) => this.#reporter.conflict(delivery),
-      onUnstorable: (delivery) => this.#reporter.unstorable(delivery),
-    })
+    this.#settlement = this.#createSettlement(options)
     this.#stopWatching = watchRuns(
       threads,
       () => this.#dispatcher.running,
       (model) => this.#own(() => this.#onHung(model)),
     )
+  }
+
+  #createSettlement({ name, pool }: WorkerOptions): SettlementDeps {
+    const { broker } = this.#deps
+    const store = new OutcomeStore({
+      ...broker,
+      storage: this.#storage,
+      worker: name,
+      pool,
+      mayRetry: ({ event }) => broker.mayRetry() && this.#budgets.of(event.route.model).spend(),
+      onConflict: (delivery) => this.#reporter.conflict(delivery),
+      onUnstorable: (delivery) => this.#reporter.unstorable(delivery),
+    })
+    return {
+      store: this.#observe.store((concluded) => store.store(concluded)),
+      record: (record) => store.record(record),
+      held: this.#held,
+      epochs: broker.epochs,
+      onPredicted: ({ event }) => this.#budgets.of(event.route.model).succeeded(),
+      onDefect: (delivery, thrown) => this.#reporter.unsettled(delivery, thrown),
+      onSettled: (settled) => this.#reporter.settled(settled),
+    }
   }
 
   get counts(): WorkerCounts {
@@ -145,7 +164,7 @@ export class Worker {
     this.#reporter.received(delivery)
     const prepared = this.#draining ? undefined : prepare(delivery, this.#deps.models, this.#deps.broker.now)
     if (prepared === undefined) this.#held.giveBack(delivery)
-    else if ('outcome' in prepared) this.#reject(prepared)
+    else if ('outcome' in prepared) this.#conclude(prepared)
     else {
       this.#held.countRows(delivery, prepared.rows)
       if (isSuspect(delivery)) this.#own(() => this.#vet(prepared))
@@ -155,35 +174,27 @@ export class Worker {
 
   async #vet(suspect: Prepared): Promise<void> {
     const vetted = await this.#startMarks.vet(suspect)
-    if ('outcome' in vetted) this.#reject(vetted)
+    if ('outcome' in vetted) this.#conclude(vetted)
     else this.#dispatcher.add(vetted)
   }
 
-  /** 5–6. Infer, halving a batch that fails; then the place is free for the next batch while this one is settled. */
+  /** 5–6. Infer, halving a batch that fails; then its place is free for the next batch while this one is settled. */
   async #process(batch: readonly Prepared[], free: () => void): Promise<void> {
     await this.#startMarks.begin(batch)
-    await this.#observer.batch(batch, async (steps) => {
-      const threads = steps.threads(this.#deps.threads)
-      const concluded = await predict(batch, threads, this.#deps.broker.now).finally(free)
+    const process = this.#observe.process(async () => {
+      const concluded = await predict(batch, this.#run, this.#deps.broker.now).finally(free)
       this.#backlog.ran(batch.length, rowsOf(batch))
       this.#reporter.ran(batch)
       // The run is over: whatever ends the process now, it was not this batch.
       this.#startMarks.clear(batch)
-      await this.#settle(concluded, steps)
+      await this.#settle(concluded)
     })
+    await process(batch)
   }
 
   /** 7–8. Store the outcomes, record them in the ledger, acknowledge: in this order, in one place. */
-  async #settle(group: readonly Concluded[], steps: Steps = this.#observer): Promise<void> {
-    await steps.settle(group, {
-      store: this.#store,
-      held: this.#held,
-      mayRetry: ({ event }) => this.#deps.broker.mayRetry() && this.#budgets.of(event.route.model).spend(),
-      onPredicted: ({ event }) => this.#budgets.of(event.route.model).succeeded(),
-      epochs: this.#deps.broker.epochs,
-      onDefect: (delivery, thrown) => this.#reporter.unsettled(delivery, thrown),
-      onSettled: (concluded, stored) => this.#reporter.settled(concluded, stored),
-    })
+  async #settle(group: readonly Concluded[]): Promise<void> {
+    await this.#observe.settle(() => settle(group, this.#settlement))(group)
   }
 
   /**
@@ -225,10 +236,10 @@ export class Worker {
     die()
   }
 
-  /** Events that cannot be run are settled together with others that came in the same turn of the loop. */
-  #reject(concluded: Concluded): void {
-    if (this.#rejected.push(concluded) > 1) return
-    setImmediate(() => this.#own(() => this.#settle(this.#rejected.splice(0))))
+  /** What ends without a run is settled together with others that came in the same turn of the loop. */
+  #conclude(concluded: Concluded): void {
+    if (this.#concluded.push(concluded) > 1) return
+    setImmediate(() => this.#own(() => this.#settle(this.#concluded.splice(0))))
   }
 
   /** Owns work nobody awaits. Only being forced to stop may end it early; anything else is a defect and stops the worker. */

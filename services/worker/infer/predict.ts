@@ -1,16 +1,27 @@
 import { findNonFinite } from '../../../shared/models/bind-tensors.ts'
+import type { InferenceThreads } from '../../../shared/models/inference-threads.ts'
 import { seeModels } from '../../../shared/models/models-page.ts'
-import type { ServedModel } from '../../../shared/models/repository.ts'
 import { binaryOutputsOf, encodeResponse } from '../../../shared/sdk/contract/open-inference.ts'
 import { concatRows, sliceRows, type Tensor } from '../../../shared/sdk/contract/tensor.ts'
 import { PeltonError, toPeltonError } from '../../../shared/sdk/errors.ts'
-import type { Prepared } from '../prepare/prepared.ts'
+import { type Prepared, rowsOf } from '../prepare/prepared.ts'
 import type { Concluded } from '../settle/outcome.ts'
 import { decideFailure, type Outcome } from '../settle/outcome.ts'
 
-/** Where models run. */
-export interface Threads {
-  run(model: ServedModel, inputs: readonly Tensor[]): Promise<readonly Tensor[]>
+/** One model call for all rows of a batch: its outputs, whole. */
+export type Run = (batch: readonly Prepared[]) => Promise<readonly Tensor[]>
+
+/** Runs batches on threads, the inputs of their events joined. */
+export function runOn(threads: Pick<InferenceThreads, 'run'>): Run {
+  return async (batch) => {
+    const [first] = batch
+    if (first === undefined) return []
+    if (batch.length === 1) return threads.run(first.model, first.inputs)
+    const inputs = first.inputs.map((_input, index) =>
+      concatRows(batch.map((item) => item.inputs[index] as Tensor)),
+    )
+    return threads.run(first.model, inputs)
+  }
 }
 
 /**
@@ -19,15 +30,11 @@ export interface Threads {
  *
  * @param now broker time, milliseconds since 1970
  */
-export async function predict(
-  batch: readonly Prepared[],
-  threads: Threads,
-  now: () => number,
-): Promise<Concluded[]> {
+export async function predict(batch: readonly Prepared[], run: Run, now: () => number): Promise<Concluded[]> {
   const startedAt = now()
   const started = performance.now()
   try {
-    const outputs = await runTogether(batch, threads)
+    const outputs = split(await run(batch), batch)
     const inferenceMs = performance.now() - started
     return batch.map((item, index) =>
       conclude(item, outputs[index] ?? [], { startedAt, endedAt: now(), inferenceMs, batch }),
@@ -37,23 +44,14 @@ export async function predict(
     if (batch.length === 1 && only !== undefined) return [fail(only, thrown, now())]
     const middle = Math.ceil(batch.length / 2)
     const halves = [batch.slice(0, middle), batch.slice(middle)]
-    return (await Promise.all(halves.map((half) => predict(half, threads, now)))).flat()
+    return (await Promise.all(halves.map((half) => predict(half, run, now)))).flat()
   }
 }
 
-/** One model call for all rows; returns the outputs of each event. */
-async function runTogether(
-  batch: readonly Prepared[],
-  threads: Threads,
-): Promise<readonly (readonly Tensor[])[]> {
-  const [first] = batch
-  if (first === undefined) return []
-  if (batch.length === 1) return [await threads.run(first.model, first.inputs)]
-  const inputs = first.inputs.map((_input, index) =>
-    concatRows(batch.map((item) => item.inputs[index] as Tensor)),
-  )
-  const outputs = await threads.run(first.model, inputs)
-  const rows = batch.reduce((sum, item) => sum + item.rows, 0)
+/** The outputs of each event. @throws PeltonError `invalid-output` where there are not as many rows as went in */
+function split(outputs: readonly Tensor[], batch: readonly Prepared[]): readonly (readonly Tensor[])[] {
+  if (batch.length === 1) return [outputs]
+  const rows = rowsOf(batch)
   const strange = outputs.find(({ shape }) => shape[0] !== rows)
   if (strange !== undefined) {
     throw new PeltonError(
@@ -69,7 +67,7 @@ async function runTogether(
   })
 }
 
-interface Run {
+interface RunFacts {
   /** Broker time, milliseconds since 1970. */
   readonly startedAt: number
   readonly endedAt: number
@@ -77,7 +75,7 @@ interface Run {
   readonly batch: readonly Prepared[]
 }
 
-function conclude(item: Prepared, outputs: readonly Tensor[], run: Run): Concluded {
+function conclude(item: Prepared, outputs: readonly Tensor[], run: RunFacts): Concluded {
   try {
     return { delivery: item.delivery, outcome: toPrediction(item, outputs, run) }
   } catch (thrown) {
@@ -88,7 +86,7 @@ function conclude(item: Prepared, outputs: readonly Tensor[], run: Run): Conclud
 function toPrediction(
   { delivery, model, request, outputs: names }: Prepared,
   made: readonly Tensor[],
-  run: Run,
+  run: RunFacts,
 ): Outcome {
   const selected = names.flatMap((name) => made.filter((output) => output.name === name))
   if (model.manifest.checks.finiteOutputs) selected.forEach(refuseNonFinite)
@@ -107,7 +105,7 @@ function toPrediction(
     inferenceHeaderLength: response.inferenceHeaderLength,
     queueMs: Math.max(0, run.startedAt - delivery.info.storedAt),
     inferenceMs: run.inferenceMs,
-    batchRows: run.batch.reduce((sum, { rows }) => sum + rows, 0),
+    batchRows: rowsOf(run.batch),
   }
   return { kind: 'predicted', facts, body: response.body }
 }

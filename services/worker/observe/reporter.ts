@@ -6,8 +6,8 @@ import type { PullEnd } from '../../../shared/sdk/jetstream/pull-lane.ts'
 import type { Delivery } from '../intake/delivery.ts'
 import type { EndedPull } from '../intake/intake.ts'
 import type { Prepared } from '../prepare/prepared.ts'
-import type { Concluded } from '../settle/outcome.ts'
 import type { Stored } from '../settle/outcome-store.ts'
+import type { Settled } from '../settle/settlement.ts'
 import type { WorkerMetrics } from './worker-metrics.ts'
 
 /** What a worker did since it started. */
@@ -50,13 +50,13 @@ export class Reporter {
     for (const { rows } of batch) this.#counts.rows += rows
   }
 
-  settled(concluded: Concluded, stored: Stored): void {
-    this.#counts[stored]++
-    this.#metrics?.settled(concluded, stored)
-    if (stored === 'predicted') return
-    const { delivery, outcome } = concluded
+  settled(settled: Settled): void {
+    const { delivery, outcome, how } = settled
+    this.#counts[how]++
+    this.#metrics?.settled(settled)
+    if (how === 'predicted') return
     const failure = outcome.kind === 'predicted' ? {} : outcome.failure
-    this.#log.debug({ ...about(delivery), ...failure }, stored)
+    this.#log.debug({ ...about(delivery), ...failure }, how)
   }
 
   conflict(delivery: Delivery): void {

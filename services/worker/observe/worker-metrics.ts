@@ -7,9 +7,10 @@ import { LANES } from '../../../shared/sdk/contract/subjects.ts'
 import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
 import type { Delivery } from '../intake/delivery.ts'
 import type { EndedPull } from '../intake/intake.ts'
-import type { Prepared } from '../prepare/prepared.ts'
+import { type Prepared, rowsOf } from '../prepare/prepared.ts'
 import type { Concluded, Outcome } from '../settle/outcome.ts'
 import type { Stored } from '../settle/outcome-store.ts'
+import type { Settled } from '../settle/settlement.ts'
 import { deliveredFrom, sourceOf } from './source.ts'
 
 export interface WorkerMetricsOptions {
@@ -69,9 +70,12 @@ export class WorkerMetrics {
   }
 
   /** One model call ended. */
-  ran({ name: model, version }: ServedModel, rows: number, { durationMs, error }: Timed): void {
+  ran(batch: readonly Prepared[], { durationMs, error }: Timed): void {
+    const [first] = batch
+    if (first === undefined) return
+    const { name: model, version } = first.model
     this.#instruments.inference(durationMs / 1_000, { model, version, ...errorLabel(error) })
-    this.#instruments.batchRows(rows, { model })
+    this.#instruments.batchRows(rowsOf(batch), { model })
   }
 
   processed(batch: readonly Prepared[], { durationMs, error }: Timed): void {
@@ -90,7 +94,7 @@ export class WorkerMetrics {
   }
 
   /** One event was settled. */
-  settled({ delivery, outcome }: Concluded, how: Stored): void {
+  settled({ delivery, outcome, how }: Settled): void {
     if (how === 'predicted' || how === 'dead-lettered') {
       const tookMs = Math.max(0, this.#now() - firstStoredAt(delivery))
       this.#instruments.eventDuration(tookMs / 1_000, this.#labelsOf(delivery))

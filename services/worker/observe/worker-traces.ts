@@ -9,7 +9,7 @@ import {
   type Tracer,
   trace,
 } from '@opentelemetry/api'
-import type { ModelRepository, ServedModel } from '../../../shared/models/repository.ts'
+import type { ModelRepository } from '../../../shared/models/repository.ts'
 import {
   type Destination,
   errorTypeOf,
@@ -21,63 +21,50 @@ import { sampledContext, writeTraceparent } from '../../../shared/runtime/trace-
 import type { Delivery } from '../intake/delivery.ts'
 import { type Prepared, rowsOf } from '../prepare/prepared.ts'
 import type { Concluded, Outcome } from '../settle/outcome.ts'
-import type { Stored } from '../settle/outcome-store.ts'
+import type { Interceptors } from './interceptors.ts'
 import { sharedBy, sourceOf } from './source.ts'
 
-/** The spans on the way of an event. Made only where traces are exported. */
-export type WorkerTraces = ReturnType<typeof createWorkerTraces>
-
 /**
- * A batch has one span without a parent, linked to each event that is sampled. The trace of one event goes on by a span
+ * The spans on the way of an event. Made only where traces are exported. A batch has one span without a parent, linked to each event that is sampled. The trace of one event goes on by a span
  * of its own, which stores its outcome: publish → publish results (linked to the batch) → subscriber. An event that is
  * not sampled has neither: nothing is allocated for it.
  *
  * @param models what is served: other names come from outside, and do not become names of spans
  */
-export function createWorkerTraces(models: Pick<ModelRepository, 'find'>) {
+export function createWorkerTraces(models: Pick<ModelRepository, 'find'>): Interceptors {
   const tracer = trace.getTracer('pelton')
   const bounded = (model: string): string => (models.find(model) === undefined ? UNKNOWN_MODEL : model)
+  /** Spans of batches that are sampled, by delivery. */
+  const spans = new WeakMap<Delivery, Span>()
+  const spanOf = ([first]: readonly { readonly delivery: Delivery }[]): Span | undefined =>
+    first && spans.get(first.delivery)
   return {
-    /** Runs the work of a batch in its span, which is passed on if it is sampled. */
-    batch<Result>(batch: readonly Prepared[], work: (span?: Span) => Promise<Result>): Promise<Result> {
-      const links = batch.flatMap(({ delivery }) => linkTo(delivery))
-      const options = { kind: SpanKind.CONSUMER, links, attributes: batchAttributes(batch) }
-      const from = sourceOf(batch)
-      const model = batch[0]?.model.name
-      const name = from === undefined ? `process ${model}` : `process ${from}.${model}`
-      const span = tracer.startSpan(name, options, ROOT_CONTEXT)
-      return span.isRecording() ? endWith(span, () => work(span)) : work()
+    process: (next) => (batch) => {
+      const span = startProcessing(tracer, batch)
+      if (!span.isRecording()) return next(batch)
+      for (const { delivery } of batch) spans.set(delivery, span)
+      return endWith(span, () => next(batch))
     },
-    /** One model call of a batch. */
-    run<Result>(batch: Span, { name, version }: ServedModel, rows: number, work: () => Promise<Result>) {
-      const attributes = { 'pelton.model': name, 'pelton.model.version': version, 'pelton.batch.rows': rows }
-      return endWith(tracer.startSpan(`infer ${name}`, { attributes }, below(batch)), work)
+    run: (next) => (batch) => {
+      const span = spanOf(batch)
+      return span === undefined ? next(batch) : endWith(startRun(tracer, span, batch), () => next(batch))
     },
-    /** The settling of a batch. Events that never ran have none: each has its span where its outcome is stored. */
-    settle<Result>(batch: Span, group: readonly Concluded[], work: () => Promise<Result>): Promise<Result> {
-      const from = sourceOf(group)
-      const attributes = {
-        ...operation('ack', 'settle', from),
-        'messaging.batch.message_count': group.length,
-      }
-      const name = from === undefined ? 'ack' : `ack ${from}`
-      return endWith(tracer.startSpan(name, { kind: SpanKind.CLIENT, attributes }, below(batch)), work)
+    // Events that never ran have no batch: each has its span where its outcome is stored.
+    settle: (next) => (group) => {
+      const span = spanOf(group)
+      return span === undefined ? next(group) : endWith(startSettling(tracer, span, group), () => next(group))
     },
-    /** The storing of one outcome, in the event's own trace; without a span where the event is not sampled. */
-    async store(
-      batch: Span | undefined,
-      delivery: Delivery,
-      outcome: Outcome,
-      work: () => Promise<Stored>,
-    ): Promise<Stored> {
+    store: (next) => (concluded) => {
+      const { delivery, outcome } = concluded
       const place = sampledContext(delivery.event.headers)
-      if (place === undefined) return work()
+      if (place === undefined) return next(concluded)
       const model = bounded(delivery.event.route.model)
+      const batch = spans.get(delivery)
       const links = batch === undefined ? [] : [{ context: batch.spanContext() }]
       const span = startStoring(tracer, model, { delivery, outcome, place, links })
       delivery.traceparent = writeTraceparent(span.spanContext())
       return endWith(span, async () => {
-        const stored = await work()
+        const stored = await next(concluded)
         // The retry lane did not take it, and it is given up instead.
         if (outcome.kind === 'retried' && stored === 'dead-lettered')
           span.updateName(`publish results.${model}`).setAttributes(operation('publish', 'send', 'results'))
@@ -86,6 +73,32 @@ export function createWorkerTraces(models: Pick<ModelRepository, 'find'>) {
       })
     },
   }
+}
+
+function startProcessing(tracer: Tracer, batch: readonly Prepared[]): Span {
+  const links = batch.flatMap(({ delivery }) => linkTo(delivery))
+  const options = { kind: SpanKind.CONSUMER, links, attributes: batchAttributes(batch) }
+  const from = sourceOf(batch)
+  const model = batch[0]?.model.name
+  const name = from === undefined ? `process ${model}` : `process ${from}.${model}`
+  return tracer.startSpan(name, options, ROOT_CONTEXT)
+}
+
+/** One model call of a batch. */
+function startRun(tracer: Tracer, batch: Span, events: readonly Prepared[]): Span {
+  const attributes = {
+    'pelton.model': events[0]?.model.name,
+    'pelton.model.version': events[0]?.model.version,
+    'pelton.batch.rows': rowsOf(events),
+  }
+  return tracer.startSpan(`infer ${events[0]?.model.name}`, { attributes }, below(batch))
+}
+
+function startSettling(tracer: Tracer, batch: Span, group: readonly Concluded[]): Span {
+  const from = sourceOf(group)
+  const attributes = { ...operation('ack', 'settle', from), 'messaging.batch.message_count': group.length }
+  const name = from === undefined ? 'ack' : `ack ${from}`
+  return tracer.startSpan(name, { kind: SpanKind.CLIENT, attributes }, below(batch))
 }
 
 interface Storing {
@@ -100,11 +113,6 @@ function startStoring(tracer: Tracer, model: string, { delivery, outcome, place,
   const to = outcome.kind === 'retried' ? 'retries' : 'results'
   const options = { kind: SpanKind.PRODUCER, links, attributes: outcomeAttributes(delivery, outcome, to) }
   return tracer.startSpan(`publish ${to}.${model}`, options, trace.setSpanContext(ROOT_CONTEXT, place))
-}
-
-/** Whether whoever sent the event is sampled. */
-export function isSampled({ event }: Delivery): boolean {
-  return sampledContext(event.headers) !== undefined
 }
 
 /** Spans are passed on by hand: following them through promises would cost every promise of the worker. */

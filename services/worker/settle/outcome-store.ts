@@ -17,7 +17,7 @@ import { isReason } from '../../../shared/sdk/errors.ts'
 import { encodedHeaders } from '../../../shared/sdk/jetstream/encoded-headers.ts'
 import { API_ERRORS, type PublishWindow } from '../../../shared/sdk/jetstream/publish-window.ts'
 import { asStored, type Delivery, digestOf } from '../intake/delivery.ts'
-import type { Outcome } from './outcome.ts'
+import type { Concluded, Outcome } from './outcome.ts'
 import { isTooLarge, type PatientStorage, type StoredAnswer, tryAgain } from './storage.ts'
 
 /** How a delivery ended in storage; `returned`: nothing was stored, the broker shall hand it out again. */
@@ -31,6 +31,8 @@ export interface OutcomeStoreDeps {
   readonly pool: string
   /** Broker time, milliseconds since 1970. */
   readonly now: () => number
+  /** Spends one retry of the event's model; false when its budget is used up or the retry lane is full. */
+  readonly mayRetry: (delivery: Delivery) => boolean
   /** Told when an event's identity was used with another payload. */
   readonly onConflict: (delivery: Delivery) => void
   /** Told of an event whose dead letter is larger than the broker takes. */
@@ -54,11 +56,10 @@ export class OutcomeStore {
   /**
    * Stores one outcome; resolves once the broker has it.
    *
-   * @param mayRetry spends one retry, if there is one
    * @throws AbortError when stopped while a stream refuses
    */
-  async store(delivery: Delivery, outcome: Outcome, mayRetry: () => boolean): Promise<Stored> {
-    if (outcome.kind === 'retried') return this.#retryOrReturn(delivery, outcome, mayRetry)
+  async store({ delivery, outcome }: Concluded): Promise<Stored> {
+    if (outcome.kind === 'retried') return this.#retryOrReturn(delivery, outcome)
     if (outcome.kind === 'dead-lettered') return this.#giveUp(delivery, outcome.failure, outcome.modelVersion)
     const made = this.#provenance(delivery, outcome.facts.modelVersion)
     const message = predictionMessage(delivery.event, outcome.facts, made, outcome.body)
@@ -140,9 +141,8 @@ export class OutcomeStore {
   async #retryOrReturn(
     delivery: Delivery,
     { dueAt, failure, modelVersion }: Outcome & { kind: 'retried' },
-    mayRetry: () => boolean,
   ): Promise<Stored> {
-    if (mayRetry()) {
+    if (this.#deps.mayRetry(delivery)) {
       const copy = retryMessage(delivery.event, failure, this.#provenance(delivery, modelVersion), dueAt)
       const reply = await this.#deps.window.publish(copy)
       // A PubAck that says `duplicate` is never success: the copy would be gone.

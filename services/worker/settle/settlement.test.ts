@@ -21,17 +21,14 @@ function observe(store: (sequence: number) => Promise<Stored>) {
   const log: string[] = []
   const sequenceOf = ({ info }: Delivery): number => info.streamSequence
   const deps: SettlementDeps = {
-    store: {
-      store: (delivery) => store(sequenceOf(delivery)),
-      record: async ({ entries }: Omit<LedgerRecord, 'by'>) => {
-        log.push(`ledger ${entries.map(({ sequence, outcome }) => `${sequence} ${outcome}`).join(', ')}`)
-      },
+    store: ({ delivery }) => store(sequenceOf(delivery)),
+    record: async ({ entries }: Omit<LedgerRecord, 'by'>) => {
+      log.push(`ledger ${entries.map(({ sequence, outcome }) => `${sequence} ${outcome}`).join(', ')}`)
     },
     held: {
       acknowledge: (delivery) => void log.push(`ack ${sequenceOf(delivery)}`),
       giveBack: (delivery) => void log.push(`give back ${sequenceOf(delivery)}`),
     },
-    mayRetry: () => true,
     onPredicted: () => undefined,
     epochs: new Map([['FEATURES', EPOCH]]),
     onDefect: (delivery, thrown) => void log.push(`defect ${sequenceOf(delivery)}: ${String(thrown)}`),

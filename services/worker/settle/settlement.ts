@@ -6,17 +6,16 @@ import type { Concluded } from './outcome.ts'
 import type { OutcomeStore, Stored } from './outcome-store.ts'
 
 export interface SettlementDeps {
-  readonly store: Pick<OutcomeStore, 'store' | 'record'>
+  readonly store: OutcomeStore['store']
+  readonly record: OutcomeStore['record']
   readonly held: Pick<HeldDeliveries, 'acknowledge' | 'giveBack'>
-  /** Spends one retry of the event's model; false when its budget is used up or the retry lane is full. */
-  readonly mayRetry: (delivery: Delivery) => boolean
   readonly onPredicted: (delivery: Delivery) => void
   /** Creation time of each stream that delivers. */
   readonly epochs: ReadonlyMap<string, string>
   /** Told of an outcome that could not be stored for a reason that should not be. */
   readonly onDefect: (delivery: Delivery, thrown: unknown) => void
   /** Told how each delivery ended. */
-  readonly onSettled: (concluded: Concluded, stored: Stored) => void
+  readonly onSettled: (settled: Settled) => void
 }
 
 /** How long the broker keeps an event back that could not be retried in the retry lane, milliseconds. */
@@ -25,8 +24,8 @@ const RETURN_DELAY_MS = 5_000
 /** How long what is stored waits for the rest of its group, milliseconds: then it is settled without. */
 const STRAGGLER_MS = 250
 
-/** A delivery whose outcome the broker has. */
-interface Kept extends Concluded {
+/** A delivery that has ended, and how. */
+export interface Settled extends Concluded {
   readonly how: Stored
 }
 
@@ -34,28 +33,33 @@ interface Kept extends Concluded {
  * The one place where deliveries end: the outcome of each is stored, then the ledger names them, and only then they
  * are acknowledged. Whatever ends the process in between, the broker hands them out again and the register answers.
  * An outcome that a stream does not take holds back no other for long.
+ *
+ * @returns how each ended, in the order of the group
  */
-export async function settle(group: readonly Concluded[], deps: SettlementDeps): Promise<void> {
-  const kept: Kept[] = []
+export async function settle(group: readonly Concluded[], deps: SettlementDeps): Promise<readonly Settled[]> {
+  const kept: Settled[] = []
   const all = Promise.all(
     group.map(async (concluded) => {
-      kept.push({ ...concluded, how: await storeOutcome(concluded, deps) })
+      const settled = { ...concluded, how: await storeOutcome(concluded, deps) }
+      kept.push(settled)
+      return settled
     }),
   )
   for (let isComplete = false; !isComplete; ) {
     isComplete = await isDoneWithin(all, STRAGGLER_MS)
     await release(kept.splice(0), deps)
   }
+  return all
 }
 
 /** Names what is stored in the ledger, then lets go of it. */
-async function release(kept: readonly Kept[], deps: SettlementDeps): Promise<void> {
+async function release(kept: readonly Settled[], deps: SettlementDeps): Promise<void> {
   await recordInLedger(kept, deps)
-  for (const concluded of kept) {
-    const { delivery, how } = concluded
+  for (const settled of kept) {
+    const { delivery, how } = settled
     if (how === 'returned') deps.held.giveBack(delivery, RETURN_DELAY_MS)
     else deps.held.acknowledge(delivery)
-    deps.onSettled(concluded, how)
+    deps.onSettled(settled)
   }
 }
 
@@ -70,22 +74,22 @@ async function isDoneWithin(work: Promise<unknown>, ms: number): Promise<boolean
 
 /** One event that cannot be settled harms only itself. @throws AbortError when stopped while a stream refuses */
 async function storeOutcome(
-  { delivery, outcome }: Concluded,
-  { store, mayRetry, onPredicted, onDefect }: SettlementDeps,
+  concluded: Concluded,
+  { store, onPredicted, onDefect }: SettlementDeps,
 ): Promise<Stored> {
   try {
-    const how = await store.store(delivery, outcome, () => mayRetry(delivery))
-    if (how === 'predicted') onPredicted(delivery)
+    const how = await store(concluded)
+    if (how === 'predicted') onPredicted(concluded.delivery)
     return how
   } catch (thrown) {
     if (thrown instanceof Error && thrown.name === 'AbortError') throw thrown
-    onDefect(delivery, thrown)
+    onDefect(concluded.delivery, thrown)
     return 'returned'
   }
 }
 
 /** One record for each stream that delivered: an entry needs its token where the outcome is not plain. */
-async function recordInLedger(kept: readonly Kept[], { store, epochs }: SettlementDeps): Promise<void> {
+async function recordInLedger(kept: readonly Settled[], { record, epochs }: SettlementDeps): Promise<void> {
   for (const [stream, epoch] of epochs) {
     const entries: LedgerEntry[] = []
     for (const { delivery, how } of kept) {
@@ -98,6 +102,6 @@ async function recordInLedger(kept: readonly Kept[], { store, epochs }: Settleme
       const isPlain = how === 'predicted' && stream === STREAMS.features && isOriginal
       entries.push({ sequence: info.streamSequence, outcome: how, ...(!isPlain && { token: event.token }) })
     }
-    if (entries.length > 0) await store.record({ stream, epoch, entries })
+    if (entries.length > 0) await record({ stream, epoch, entries })
   }
 }

@@ -7,14 +7,14 @@ import type { BrokerSide } from './broker-side.ts'
 import { predict, type Run, runOn } from './infer/predict.ts'
 import { timedOut, watchRuns } from './infer/watchdog.ts'
 import { Backlog } from './intake/backlog.ts'
-import { readDelivery } from './intake/delivery.ts'
+import { readDeliveries } from './intake/delivery.ts'
 import { HeldDeliveries } from './intake/held.ts'
 import { type EndedPull, Intake } from './intake/intake.ts'
 import { type Capacity, Room, type WorkerLoad } from './intake/room.ts'
 import { createInterceptors, type Interceptors, type Observers } from './observe/interceptors.ts'
 import { Reporter, type WorkerCounts } from './observe/reporter.ts'
 import { prepare } from './prepare/prepare.ts'
-import { type Prepared, rowsOf } from './prepare/prepared.ts'
+import { type Batch, isConcluded, type Passed, type Prepared, rowsOf } from './prepare/prepared.ts'
 import { isSuspect, StartMarks } from './prepare/start-marks.ts'
 import type { Concluded } from './settle/outcome.ts'
 import { OutcomeStore } from './settle/outcome-store.ts'
@@ -90,14 +90,14 @@ export class Worker {
       ...options,
       maxMessageBytes: broker.maxMessageBytes,
       // Nothing may escape into the client: it would end its reader.
-      onMessage: (message) => this.#own(async () => this.#receive(message)),
+      onMessages: (messages) => this.#own(async () => this.#receive(messages)),
       onPull: (pull) => this.#onPull(pull),
       onTrouble: (consumer, end) => this.#reporter.pull(consumer, end),
     })
     this.#dispatcher = new Dispatcher({
       lingerMs: options.lingerMs,
       places: threads.size * BATCHES_PER_THREAD,
-      start: (batch, free) => this.#own(() => this.#process(batch, free)),
+      start: (batch) => this.#own(() => this.#process(batch)),
     })
     this.#settlement = this.#createSettlement(options)
     this.#stopWatching = watchRuns(
@@ -155,34 +155,35 @@ export class Worker {
     if (this.#failure !== undefined) throw this.#failure
   }
 
-  /** 2–3. Guard, decode, validate; 4. what can be run waits for its batch, a suspect only after a look at its past. */
-  #receive(message: Msg): void {
-    const delivery = readDelivery(message, this.#deps.broker.epochs)
-    if (delivery === undefined) return
-    this.#held.add(delivery)
-    this.#backlog.received([delivery], performance.now())
-    this.#reporter.received(delivery)
-    const prepared = this.#draining ? undefined : prepare(delivery, this.#deps.models, this.#deps.broker.now)
-    if (prepared === undefined) this.#held.giveBack(delivery)
-    else if ('outcome' in prepared) this.#conclude(prepared)
-    else {
-      this.#held.countRows(delivery, prepared.rows)
-      if (isSuspect(delivery)) this.#own(() => this.#vet(prepared))
-      else this.#dispatcher.add(prepared)
+  /** 2–3. Guard, decode, validate what came together; 4. what can be run waits for its batch, a suspect after a look at its past. */
+  #receive(messages: readonly Msg[]): void {
+    const { broker, models } = this.#deps
+    const deliveries = readDeliveries(messages, broker.epochs)
+    this.#held.add(deliveries)
+    this.#backlog.received(deliveries, performance.now())
+    this.#reporter.received(deliveries)
+    if (this.#draining) {
+      for (const delivery of deliveries) this.#held.giveBack(delivery)
+      return
     }
+    const prepared = this.#goOn(prepare(deliveries, models, broker.now()))
+    for (const { delivery, rows } of prepared) this.#held.countRows(delivery, rows)
+    const suspects = prepared.filter(isSuspect)
+    if (suspects.length > 0) this.#own(() => this.#vet(suspects))
+    this.#dispatcher.add(suspects.length === 0 ? prepared : prepared.filter((event) => !isSuspect(event)))
   }
 
-  async #vet(suspect: Prepared): Promise<void> {
-    const vetted = await this.#startMarks.vet(suspect)
-    if ('outcome' in vetted) this.#conclude(vetted)
-    else this.#dispatcher.add(vetted)
+  async #vet(suspects: Batch): Promise<void> {
+    this.#dispatcher.add(this.#goOn(await this.#startMarks.vet(suspects)))
   }
 
   /** 5–6. Infer, halving a batch that fails; then its place is free for the next batch while this one is settled. */
-  async #process(batch: readonly Prepared[], free: () => void): Promise<void> {
+  async #process(batch: Batch): Promise<void> {
     await this.#startMarks.begin(batch)
     const process = this.#observe.process(async () => {
-      const concluded = await predict(batch, this.#run, this.#deps.broker.now).finally(free)
+      const concluded = await predict(batch, this.#run, this.#deps.broker.now).finally(() =>
+        this.#dispatcher.free(batch),
+      )
       this.#backlog.ran(batch.length, rowsOf(batch))
       this.#reporter.ran(batch)
       // The run is over: whatever ends the process now, it was not this batch.
@@ -234,6 +235,16 @@ export class Worker {
     await broker.connection.flush()
     clearTimeout(deadline)
     die()
+  }
+
+  /** What of a batch goes on to the next stage; the rest is concluded. */
+  #goOn(passed: Passed): Batch {
+    const batch: Prepared[] = []
+    for (const event of passed) {
+      if (isConcluded(event)) this.#conclude(event)
+      else batch.push(event)
+    }
+    return batch
   }
 
   /** What ends without a run is settled together with others that came in the same turn of the loop. */

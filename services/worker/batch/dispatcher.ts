@@ -1,4 +1,4 @@
-import type { Prepared } from '../prepare/prepared.ts'
+import type { Batch, Prepared } from '../prepare/prepared.ts'
 import { Batcher } from './batcher.ts'
 
 export interface DispatcherOptions {
@@ -6,8 +6,8 @@ export interface DispatcherOptions {
   readonly places: number
   /** How long the first event of a batch waits for others, milliseconds. */
   readonly lingerMs: number
-  /** Starts a batch. Its place is taken until `free` is called. */
-  readonly start: (batch: readonly Prepared[], free: () => void) => void
+  /** Starts a batch. Its place is taken until it is freed. */
+  readonly start: (batch: Batch) => void
 }
 
 /**
@@ -18,7 +18,7 @@ export class Dispatcher {
   readonly #options: DispatcherOptions
   readonly #batcher: Batcher<Prepared>
   readonly #alone: Prepared[] = []
-  readonly #running = new Set<readonly Prepared[]>()
+  readonly #running = new Set<Batch>()
   #flush = false
   #timer: NodeJS.Timeout | undefined
 
@@ -28,14 +28,23 @@ export class Dispatcher {
   }
 
   /** Batches that have a place now. */
-  get running(): ReadonlySet<readonly Prepared[]> {
+  get running(): ReadonlySet<Batch> {
     return this.#running
   }
 
-  add(prepared: Prepared): void {
-    if (prepared.runsAlone) this.#alone.push(prepared)
-    else this.#batcher.add(prepared.kind, prepared.maxBatchRows, prepared, performance.now())
+  /** Events wait for their batches, by kind, in their order. */
+  add(batch: Batch): void {
+    const now = performance.now()
+    for (const prepared of batch) {
+      if (prepared.runsAlone) this.#alone.push(prepared)
+      else this.#batcher.add(prepared.kind, prepared.maxBatchRows, prepared, now)
+    }
     this.#dispatch()
+  }
+
+  /** The run of a batch is over: its place goes to the next one. */
+  free(batch: Batch): void {
+    if (this.#running.delete(batch)) this.#dispatch()
   }
 
   /** From now on nothing waits for others. */
@@ -52,15 +61,12 @@ export class Dispatcher {
     this.#timer = setTimeout(() => this.#dispatch(), Math.max(0, dueAt - performance.now()))
   }
 
-  #start(batch: readonly Prepared[]): void {
+  #start(batch: Batch): void {
     this.#running.add(batch)
-    this.#options.start(batch, () => {
-      this.#running.delete(batch)
-      this.#dispatch()
-    })
+    this.#options.start(batch)
   }
 
-  #next(): readonly Prepared[] | undefined {
+  #next(): Batch | undefined {
     if (!this.#hasPlace()) return undefined
     if (this.#alone.length === 0) return this.#batcher.take(performance.now(), this.#flush)
     return this.#running.size === 0 ? this.#alone.splice(0, 1) : undefined

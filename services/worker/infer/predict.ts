@@ -4,12 +4,12 @@ import { seeModels } from '../../../shared/models/models-page.ts'
 import { binaryOutputsOf, encodeResponse } from '../../../shared/sdk/contract/open-inference.ts'
 import { concatRows, sliceRows, type Tensor } from '../../../shared/sdk/contract/tensor.ts'
 import { PeltonError, toPeltonError } from '../../../shared/sdk/errors.ts'
-import { type Prepared, rowsOf } from '../prepare/prepared.ts'
+import { type Batch, type Prepared, rowsOf } from '../prepare/prepared.ts'
 import type { Concluded } from '../settle/outcome.ts'
 import { decideFailure, type Outcome } from '../settle/outcome.ts'
 
 /** One model call for all rows of a batch: its outputs, whole. */
-export type Run = (batch: readonly Prepared[]) => Promise<readonly Tensor[]>
+export type Run = (batch: Batch) => Promise<readonly Tensor[]>
 
 /** Runs batches on threads, the inputs of their events joined. */
 export function runOn(threads: Pick<InferenceThreads, 'run'>): Run {
@@ -30,7 +30,7 @@ export function runOn(threads: Pick<InferenceThreads, 'run'>): Run {
  *
  * @param now broker time, milliseconds since 1970
  */
-export async function predict(batch: readonly Prepared[], run: Run, now: () => number): Promise<Concluded[]> {
+export async function predict(batch: Batch, run: Run, now: () => number): Promise<Concluded[]> {
   const startedAt = now()
   const started = performance.now()
   try {
@@ -49,7 +49,7 @@ export async function predict(batch: readonly Prepared[], run: Run, now: () => n
 }
 
 /** The outputs of each event. @throws PeltonError `invalid-output` where there are not as many rows as went in */
-function split(outputs: readonly Tensor[], batch: readonly Prepared[]): readonly (readonly Tensor[])[] {
+function split(outputs: readonly Tensor[], batch: Batch): readonly (readonly Tensor[])[] {
   if (batch.length === 1) return [outputs]
   const rows = rowsOf(batch)
   const strange = outputs.find(({ shape }) => shape[0] !== rows)
@@ -72,7 +72,7 @@ interface RunFacts {
   readonly startedAt: number
   readonly endedAt: number
   readonly inferenceMs: number
-  readonly batch: readonly Prepared[]
+  readonly batch: Batch
 }
 
 function conclude(item: Prepared, outputs: readonly Tensor[], run: RunFacts): Concluded {

@@ -2,7 +2,7 @@ import type { InferenceThreads } from '../../../shared/models/inference-threads.
 import { seeModels } from '../../../shared/models/models-page.ts'
 import type { ServedModel } from '../../../shared/models/repository.ts'
 import { PeltonError } from '../../../shared/sdk/errors.ts'
-import type { Prepared } from '../prepare/prepared.ts'
+import type { Batch, Prepared } from '../prepare/prepared.ts'
 import type { Concluded } from '../settle/outcome.ts'
 import { decideFailure } from '../settle/outcome.ts'
 
@@ -17,7 +17,7 @@ const CHECK_MS = 250
  */
 export function watchRuns(
   threads: Pick<InferenceThreads, 'longestRun'>,
-  running: () => Iterable<readonly Prepared[]>,
+  running: () => Iterable<Batch>,
   onHung: (model: ServedModel, runningMs: number) => void,
 ): () => void {
   const timer = setInterval(() => {

@@ -24,10 +24,24 @@ export interface Delivery {
 }
 
 /**
+ * The deliveries among messages, in their order.
+ *
  * @param epochs creation time of each stream that delivers to this worker
- * @returns `undefined` for a message that is not a JetStream delivery
  */
-export function readDelivery(message: Msg, epochs: ReadonlyMap<string, string>): Delivery | undefined {
+export function readDeliveries(
+  messages: readonly Msg[],
+  epochs: ReadonlyMap<string, string>,
+): readonly Delivery[] {
+  const deliveries: Delivery[] = []
+  for (const message of messages) {
+    const delivery = readDelivery(message, epochs)
+    if (delivery !== undefined) deliveries.push(delivery)
+  }
+  return deliveries
+}
+
+/** @returns `undefined` for a message that is not a JetStream delivery */
+function readDelivery(message: Msg, epochs: ReadonlyMap<string, string>): Delivery | undefined {
   const ackSubject = message.reply ?? ''
   const info = readDeliverySubject(ackSubject)
   if (info === undefined) return undefined

@@ -25,9 +25,9 @@ export class HeldDeliveries {
     return this.#held.size
   }
 
-  /** Takes a delivery over from the intake, which has taken room for one row of it. */
-  add(delivery: Delivery): void {
-    this.#held.add(delivery)
+  /** Takes deliveries over from the intake, which has taken room for one row of each. */
+  add(deliveries: readonly Delivery[]): void {
+    for (const delivery of deliveries) this.#held.add(delivery)
   }
 
   /** Corrects the room an event takes once its rows are known. */

@@ -22,8 +22,11 @@ export interface IntakeOptions {
   readonly maxMessageBytes: number
   /** How long the broker may wait for the rest of a pull. */
   readonly lingerMs: number
-  /** Gets every message; the room for it is taken already: one row and its bytes. */
-  readonly onMessage: (message: Msg, lane: Lane) => void
+  /**
+   * Gets every message, those that came in one turn of the loop together; the room for them is taken already: one row
+   * each, and their bytes.
+   */
+  readonly onMessages: (messages: readonly Msg[]) => void
   /** Told of every pull that ended. */
   readonly onPull?: (pull: EndedPull) => void
   /** Told when a pull could not be served, and when it is served again. */
@@ -59,6 +62,8 @@ export class Intake {
   readonly #options: IntakeOptions
   readonly #sources: readonly Source[]
   readonly #stop = new AbortController()
+  /** What came in this turn of the loop. */
+  readonly #received: Msg[] = []
   #paused = false
   #pulling: Promise<void> | undefined
 
@@ -84,7 +89,7 @@ export class Intake {
     if (!paused) this.#room.wake()
   }
 
-  /** Opens no more pulls and waits for those that are open; what they still bring reaches `onMessage`. */
+  /** Opens no more pulls and waits for those that are open; what they still bring reaches `onMessages`. */
   async stop(): Promise<void> {
     this.#stop.abort()
     this.#room.wake()
@@ -97,7 +102,7 @@ export class Intake {
       stream,
       consumer,
       priority: lane,
-      lane: new PullLane(connection, { stream, consumer }, (message) => this.#receive(source, message, lane)),
+      lane: new PullLane(connection, { stream, consumer }, (message) => this.#receive(source, message)),
       ask: 1,
       leastBytes: this.#options.maxMessageBytes,
       promisedRows: 0,
@@ -176,14 +181,19 @@ export class Intake {
   }
 
   /** The promise becomes a delivery: what it takes moves from promised to held. */
-  #receive(source: Source, message: Msg, lane: Lane): void {
+  #receive(source: Source, message: Msg): void {
     const bytes = envelopeBytes(message)
     const rows = Math.min(1, source.promisedRows)
     const promisedBytes = Math.min(bytes, source.promisedBytes)
     source.promisedRows -= rows
     source.promisedBytes -= promisedBytes
     this.#room.take(1 - rows, bytes - promisedBytes)
-    this.#options.onMessage(message, lane)
+    // In a microtask: before a pull that ends with this message is followed by the next, which looks at the room.
+    if (this.#received.push(message) === 1) queueMicrotask(() => this.#handOver())
+  }
+
+  #handOver(): void {
+    this.#options.onMessages(this.#received.splice(0))
   }
 }
 

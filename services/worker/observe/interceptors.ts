@@ -1,6 +1,6 @@
 import { errorTypeOf } from '../../../shared/runtime/messaging.ts'
 import type { Tensor } from '../../../shared/sdk/contract/tensor.ts'
-import type { Prepared } from '../prepare/prepared.ts'
+import type { Batch } from '../prepare/prepared.ts'
 import type { Concluded } from '../settle/outcome.ts'
 import type { Stored } from '../settle/outcome-store.ts'
 import type { Settled } from '../settle/settlement.ts'
@@ -15,9 +15,9 @@ type Interceptor<Work, Answer> = (next: Step<Work, Answer>) => Step<Work, Answer
 /** The steps that can be looked on at. */
 export interface Interceptors {
   /** One batch, from its run to its last acknowledgement. */
-  readonly process: Interceptor<readonly Prepared[], void>
+  readonly process: Interceptor<Batch, void>
   /** One model call for all rows of a batch. */
-  readonly run: Interceptor<readonly Prepared[], readonly Tensor[]>
+  readonly run: Interceptor<Batch, readonly Tensor[]>
   /** Settling a group. */
   readonly settle: Interceptor<readonly Concluded[], readonly Settled[]>
   /** Storing one outcome. */

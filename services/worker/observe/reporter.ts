@@ -5,7 +5,7 @@ import { HEADERS, readHeader } from '../../../shared/sdk/contract/headers.ts'
 import type { PullEnd } from '../../../shared/sdk/jetstream/pull-lane.ts'
 import type { Delivery } from '../intake/delivery.ts'
 import type { EndedPull } from '../intake/intake.ts'
-import type { Prepared } from '../prepare/prepared.ts'
+import type { Batch } from '../prepare/prepared.ts'
 import type { Stored } from '../settle/outcome-store.ts'
 import type { Settled } from '../settle/settlement.ts'
 import type { WorkerMetrics } from './worker-metrics.ts'
@@ -37,15 +37,15 @@ export class Reporter {
     return { ...this.#counts }
   }
 
-  received(delivery: Delivery): void {
-    this.#metrics?.received(delivery)
+  received(deliveries: readonly Delivery[]): void {
+    this.#metrics?.received(deliveries)
   }
 
   pulled(pull: EndedPull): void {
     this.#metrics?.pulled(pull)
   }
 
-  ran(batch: readonly Prepared[]): void {
+  ran(batch: Batch): void {
     this.#counts.batches++
     for (const { rows } of batch) this.#counts.rows += rows
   }

@@ -7,7 +7,7 @@ import { LANES } from '../../../shared/sdk/contract/subjects.ts'
 import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
 import type { Delivery } from '../intake/delivery.ts'
 import type { EndedPull } from '../intake/intake.ts'
-import { type Prepared, rowsOf } from '../prepare/prepared.ts'
+import { type Batch, rowsOf } from '../prepare/prepared.ts'
 import type { Concluded, Outcome } from '../settle/outcome.ts'
 import type { Stored } from '../settle/outcome-store.ts'
 import type { Settled } from '../settle/settlement.ts'
@@ -44,8 +44,9 @@ export class WorkerMetrics {
     startAtZero(this.#instruments, this.#on, new Set(models.models.map(({ name }) => name)))
   }
 
-  received({ event, info }: Delivery): void {
-    if (info.deliveryCount > 1) this.#instruments.redeliveries(1, { lane: event.route.lane })
+  received(deliveries: readonly Delivery[]): void {
+    for (const { event, info } of deliveries)
+      if (info.deliveryCount > 1) this.#instruments.redeliveries(1, { lane: event.route.lane })
   }
 
   pulled({ stream, consumer, received, end, durationMs }: EndedPull): void {
@@ -56,7 +57,7 @@ export class WorkerMetrics {
     if (received > 0) this.#instruments.consumed(received, this.#on('fetch', from))
   }
 
-  started(batch: readonly Prepared[]): void {
+  started(batch: Batch): void {
     const at = this.#now()
     let again = 0
     for (const { delivery } of batch) {
@@ -70,7 +71,7 @@ export class WorkerMetrics {
   }
 
   /** One model call ended. */
-  ran(batch: readonly Prepared[], { durationMs, error }: Timed): void {
+  ran(batch: Batch, { durationMs, error }: Timed): void {
     const [first] = batch
     if (first === undefined) return
     const { name: model, version } = first.model
@@ -78,7 +79,7 @@ export class WorkerMetrics {
     this.#instruments.batchRows(rowsOf(batch), { model })
   }
 
-  processed(batch: readonly Prepared[], { durationMs, error }: Timed): void {
+  processed(batch: Batch, { durationMs, error }: Timed): void {
     const from = sourceOf(batch)
     this.#instruments.process(durationMs / 1_000, this.#on('process', from, error))
   }

@@ -19,7 +19,7 @@ import {
 import { UNKNOWN_MODEL } from '../../../shared/runtime/metrics.ts'
 import { sampledContext, writeTraceparent } from '../../../shared/runtime/trace-context.ts'
 import type { Delivery } from '../intake/delivery.ts'
-import { type Prepared, rowsOf } from '../prepare/prepared.ts'
+import { type Batch, rowsOf } from '../prepare/prepared.ts'
 import type { Concluded, Outcome } from '../settle/outcome.ts'
 import type { Interceptors } from './interceptors.ts'
 import { sharedBy, sourceOf } from './source.ts'
@@ -75,7 +75,7 @@ export function createWorkerTraces(models: Pick<ModelRepository, 'find'>): Inter
   }
 }
 
-function startProcessing(tracer: Tracer, batch: readonly Prepared[]): Span {
+function startProcessing(tracer: Tracer, batch: Batch): Span {
   const links = batch.flatMap(({ delivery }) => linkTo(delivery))
   const options = { kind: SpanKind.CONSUMER, links, attributes: batchAttributes(batch) }
   const from = sourceOf(batch)
@@ -85,7 +85,7 @@ function startProcessing(tracer: Tracer, batch: readonly Prepared[]): Span {
 }
 
 /** One model call of a batch. */
-function startRun(tracer: Tracer, batch: Span, events: readonly Prepared[]): Span {
+function startRun(tracer: Tracer, batch: Span, events: Batch): Span {
   const attributes = {
     'pelton.model': events[0]?.model.name,
     'pelton.model.version': events[0]?.model.version,
@@ -126,7 +126,7 @@ function linkTo({ event }: Delivery): Link[] {
   return [{ context: place, attributes: eventAttributes(event) }]
 }
 
-function batchAttributes(batch: readonly Prepared[]) {
+function batchAttributes(batch: Batch) {
   const [first] = batch
   const consumer = sharedBy(batch, ({ info }) => info.consumer)
   return {

@@ -5,21 +5,27 @@ import type { Tensor } from '../../../shared/sdk/contract/tensor.ts'
 import { PeltonError, showValue, toPeltonError } from '../../../shared/sdk/errors.ts'
 import type { Delivery } from '../intake/delivery.ts'
 import { type Concluded, decideFailure } from '../settle/outcome.ts'
-import type { Prepared } from './prepared.ts'
+import { lateness } from './deadline.ts'
+import type { Passed, Prepared } from './prepared.ts'
 
-export type Models = Pick<ModelRepository, 'find' | 'models'>
+type Models = Pick<ModelRepository, 'find' | 'models'>
 
 /**
- * Guard, decode, validate: what can be known about an event before its model runs.
+ * Guard, decode, validate: what can be known about events before their model runs. One that is not fit to run harms no
+ * other.
  *
  * @param now broker time, milliseconds since 1970
  */
-export function prepare(delivery: Delivery, models: Models, now: () => number): Prepared | Concluded {
+export function prepare(deliveries: readonly Delivery[], models: Models, now: number): Passed {
+  return deliveries.map((delivery) => prepareOne(delivery, models, now))
+}
+
+function prepareOne(delivery: Delivery, models: Models, now: number): Prepared | Concluded {
   const { event } = delivery
   let stage: Stage = 'guard'
   try {
-    if (event.problem !== undefined) throw event.problem
-    refuseExpired(delivery, now())
+    const problem = event.problem ?? lateness(delivery, now)
+    if (problem !== undefined) throw problem
     const model = findModel(delivery, models)
     stage = 'decode'
     const data = decodeEventData(event.contentType, event.inferenceHeaderLength, event.body)
@@ -37,20 +43,8 @@ export function prepare(delivery: Delivery, models: Models, now: () => number): 
     }
   } catch (thrown) {
     const error = toPeltonError(thrown, 'malformed', 'the event cannot be read')
-    return { delivery, outcome: decideFailure(error, stage, { ...event, now: now() }) }
+    return { delivery, outcome: decideFailure(error, stage, { ...event, now }) }
   }
-}
-
-function refuseExpired({ event }: Delivery, now: number): void {
-  if (event.expiresAt === undefined || event.expiresAt > now) return
-  throw new PeltonError(
-    'deadline-exceeded',
-    `its deadline passed ${Math.ceil(now - event.expiresAt)} ms before it was started`,
-    {
-      field: 'ce-expirytime',
-      value: new Date(event.expiresAt).toISOString(),
-    },
-  )
 }
 
 function findModel({ event }: Delivery, models: Models): ServedModel {

@@ -2,6 +2,7 @@ import type { ServedModel } from '../../../shared/models/repository.ts'
 import type { EventData } from '../../../shared/sdk/contract/open-inference.ts'
 import type { Tensor } from '../../../shared/sdk/contract/tensor.ts'
 import type { Delivery } from '../intake/delivery.ts'
+import type { Concluded } from '../settle/outcome.ts'
 
 /** An event that can be run: its inputs fit the signature of its model. */
 export interface Prepared {
@@ -31,8 +32,18 @@ export interface StartMark {
   readonly alone: number
 }
 
+/** Events that go through a stage together. */
+export type Batch = readonly Prepared[]
+
+/** What a stage makes of a batch, event by event in its order: one can go on, or its outcome is known without a run. */
+export type Passed = readonly (Prepared | Concluded)[]
+
+export function isConcluded(event: Prepared | Concluded): event is Concluded {
+  return 'outcome' in event
+}
+
 /** Rows of all events of a batch. */
-export function rowsOf(batch: readonly Prepared[]): number {
+export function rowsOf(batch: Batch): number {
   let rows = 0
   for (const event of batch) rows += event.rows
   return rows

@@ -2,16 +2,15 @@ import type { HeaderEntry } from '../../../shared/sdk/contract/headers.ts'
 import { subjects } from '../../../shared/sdk/contract/subjects.ts'
 import { STORES } from '../../../shared/sdk/contract/topology.ts'
 import type { PublishWindow } from '../../../shared/sdk/jetstream/publish-window.ts'
-import type { Delivery } from '../intake/delivery.ts'
 import type { Concluded } from '../settle/outcome.ts'
 import type { PatientStorage } from '../settle/storage.ts'
-import type { Prepared, StartMark } from './prepared.ts'
+import type { Batch, Passed, Prepared, StartMark } from './prepared.ts'
 
 /** Suspects without a mark run together, so few that a crash names few. */
 const SHARED_ROWS = 8
 
 /** A mark is read where there may be one: not at the first delivery of a first attempt. */
-export function isSuspect({ info, event }: Delivery): boolean {
+export function isSuspect({ delivery: { info, event } }: Prepared): boolean {
   return info.deliveryCount > 1 || event.attempt > 1
 }
 
@@ -29,28 +28,20 @@ export class StartMarks {
     this.#window = window
   }
 
-  /** What the event's past says: run it (with its mark, and how), or give it up. @throws AbortError when stopped */
-  async vet(prepared: Prepared): Promise<Prepared | Concluded> {
-    const { delivery, model } = prepared
-    const mark = await this.#read(delivery.event.token)
-    const most = Math.max(2, model.manifest.retries.maxAttempts)
-    if (mark.alone >= most) return crashed(prepared, mark)
-    if (mark.shared + mark.alone > 0) return { ...prepared, mark, runsAlone: true }
-    return {
-      ...prepared,
-      mark,
-      kind: `${prepared.kind} suspect`,
-      maxBatchRows: Math.min(SHARED_ROWS, prepared.maxBatchRows),
-    }
+  /** What the past of each suspect says: run it (with its mark, and how), or give it up. @throws AbortError when stopped */
+  async vet(suspects: Batch): Promise<Passed> {
+    return Promise.all(
+      suspects.map(async (suspect) => judge(suspect, await this.#read(suspect.delivery.event.token))),
+    )
   }
 
   /** Marks the suspects of a batch before it runs. @throws AbortError when stopped */
-  async begin(batch: readonly Prepared[]): Promise<void> {
+  async begin(batch: Batch): Promise<void> {
     if (batch[0]?.mark !== undefined) await this.accuse(batch)
   }
 
   /** Stores a mark for each event of a batch. @throws AbortError when stopped */
-  async accuse(batch: readonly Prepared[]): Promise<void> {
+  async accuse(batch: Batch): Promise<void> {
     await Promise.all(
       batch.map(async ({ delivery, mark = NO_MARK, runsAlone }) => {
         const next = runsAlone ? { ...mark, alone: mark.alone + 1 } : { ...mark, shared: mark.shared + 1 }
@@ -61,7 +52,7 @@ export class StartMarks {
   }
 
   /** Removes the marks of a batch whose run has ended. One that stays expires, and does no harm before. */
-  clear(batch: readonly Prepared[]): void {
+  clear(batch: Batch): void {
     for (const { mark, delivery } of batch) {
       const subject = subjects.startMark(delivery.event.token)
       if (mark !== undefined) void this.#window.publish({ subject, headers: PURGE, body: new Uint8Array() })
@@ -72,6 +63,18 @@ export class StartMarks {
     const copy = await this.#storage.read(STORES.starts, subjects.startMark(token))
     if (copy === undefined || copy.body.length === 0) return NO_MARK
     return { ...NO_MARK, ...(JSON.parse(Buffer.from(copy.body).toString()) as Partial<StartMark>) }
+  }
+}
+
+function judge(prepared: Prepared, mark: StartMark): Prepared | Concluded {
+  const most = Math.max(2, prepared.model.manifest.retries.maxAttempts)
+  if (mark.alone >= most) return crashed(prepared, mark)
+  if (mark.shared + mark.alone > 0) return { ...prepared, mark, runsAlone: true }
+  return {
+    ...prepared,
+    mark,
+    kind: `${prepared.kind} suspect`,
+    maxBatchRows: Math.min(SHARED_ROWS, prepared.maxBatchRows),
   }
 }
 

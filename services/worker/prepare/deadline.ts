@@ -1,0 +1,20 @@
+import { PeltonError } from '../../../shared/sdk/errors.ts'
+import type { Delivery } from '../intake/delivery.ts'
+
+/**
+ * Why an event may not be started any more.
+ *
+ * @param now broker time, milliseconds since 1970
+ * @returns `deadline-exceeded` once its deadline has passed; undefined before, and where it has none
+ */
+export function lateness({ event }: Delivery, now: number): PeltonError | undefined {
+  if (event.expiresAt === undefined || event.expiresAt > now) return undefined
+  return new PeltonError(
+    'deadline-exceeded',
+    `its deadline passed ${Math.ceil(now - event.expiresAt)} ms before it was started`,
+    {
+      field: 'ce-expirytime',
+      value: new Date(event.expiresAt).toISOString(),
+    },
+  )
+}

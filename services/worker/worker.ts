@@ -13,6 +13,7 @@ import { type EndedPull, Intake } from './intake/intake.ts'
 import { type Capacity, Room, type WorkerLoad } from './intake/room.ts'
 import { createInterceptors, type Interceptors, type Observers } from './observe/interceptors.ts'
 import { Reporter, type WorkerCounts } from './observe/reporter.ts'
+import { concludeLate } from './prepare/deadline.ts'
 import { prepare } from './prepare/prepare.ts'
 import { type Batch, isConcluded, type Passed, type Prepared, rowsOf } from './prepare/prepared.ts'
 import { isSuspect, StartMarks } from './prepare/start-marks.ts'
@@ -177,20 +178,25 @@ export class Worker {
     this.#dispatcher.add(this.#goOn(await this.#startMarks.vet(suspects)))
   }
 
-  /** 5–6. Infer, halving a batch that fails; then its place is free for the next batch while this one is settled. */
+  /**
+   * 5–6. Infer what is still in time, halving a batch that fails; then its place is free for the next batch while this
+   * one is settled.
+   */
   async #process(batch: Batch): Promise<void> {
+    const { now } = this.#deps.broker
     await this.#startMarks.begin(batch)
+    const inTime = this.#goOn(concludeLate(batch, now()))
     const process = this.#observe.process(async () => {
-      const concluded = await predict(batch, this.#run, this.#deps.broker.now).finally(() =>
-        this.#dispatcher.free(batch),
-      )
-      this.#backlog.ran(batch.length, rowsOf(batch))
-      this.#reporter.ran(batch)
+      const concluded = await predict(inTime, this.#run, now).finally(() => this.#dispatcher.free(batch))
+      this.#backlog.ran(inTime.length, rowsOf(inTime))
+      this.#reporter.ran(inTime)
       // The run is over: whatever ends the process now, it was not this batch.
       this.#startMarks.clear(batch)
       await this.#settle(concluded)
     })
-    await process(batch)
+    if (inTime.length > 0) return process(inTime)
+    this.#startMarks.clear(batch)
+    this.#dispatcher.free(batch)
   }
 
   /** 7–8. Store the outcomes, record them in the ledger, acknowledge: in this order, in one place. */

@@ -130,6 +130,24 @@ describe('worker', () => {
     expect(worker.log.filter(({ level }) => level === 'fatal')).toEqual([])
   })
 
+  test('refuses an event whose deadline passes while it waits for its batch, and predicts its neighbours', async () => {
+    // It is pulled at once, and its batch closes a second later.
+    await pipeline.startWorker({ PELTON_LINGER_MS: '1000' })
+    const good = recordOf(flights[0]!)
+    const neighbours = [
+      await publish('before', good),
+      await publish('late', good, { 'ce-expirytime': new Date(Date.now() + 500).toISOString() }),
+      await publish('patient', good, { 'ce-expirytime': new Date(Date.now() + 3_600_000).toISOString() }),
+    ]
+    const [late = ''] = neighbours.splice(1, 1)
+    const outcomes = await pipeline.settled(3)
+    expect(new Set(outcomes.predictions.keys())).toEqual(new Set(neighbours))
+    const deadLetter = outcomes.deadLetters.get(late)!
+    expect(readHeader(deadLetter.headers, HEADERS.deadLetterReason)).toBe('deadline-exceeded')
+    expect(readHeader(deadLetter.headers, HEADERS.stage)).toBe('guard')
+    expect([...outcomes.ledger.values()].flat().sort()).toEqual(['dead-lettered', 'predicted', 'predicted'])
+  })
+
   test('reads events of plain clients: only Nats-Msg-Id, no headers at all, structured CloudEvents', async () => {
     const subject = subjects.feature({ pool: 'default', model: MODEL, lane: 'high' })
     const body = recordOf(flights[0]!)

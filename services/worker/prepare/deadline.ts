@@ -1,5 +1,7 @@
 import { PeltonError } from '../../../shared/sdk/errors.ts'
 import type { Delivery } from '../intake/delivery.ts'
+import { decideFailure } from '../settle/outcome.ts'
+import type { Batch, Passed } from './prepared.ts'
 
 /**
  * Why an event may not be started any more.
@@ -17,4 +19,19 @@ export function lateness({ event }: Delivery, now: number): PeltonError | undefi
       value: new Date(event.expiresAt).toISOString(),
     },
   )
+}
+
+/**
+ * The last look before a run: an event whose deadline passed while it waited ends as if it had come too late, and its
+ * neighbours go on.
+ *
+ * @param now broker time, milliseconds since 1970
+ */
+export function concludeLate(batch: Batch, now: number): Passed {
+  return batch.map((prepared) => {
+    const { delivery } = prepared
+    const error = lateness(delivery, now)
+    if (error === undefined) return prepared
+    return { delivery, outcome: decideFailure(error, 'guard', { ...delivery.event, now }) }
+  })
 }

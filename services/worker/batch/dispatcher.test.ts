@@ -1,0 +1,98 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import type { Batch, Prepared } from '../prepare/prepared.ts'
+import { Dispatcher } from './dispatcher.ts'
+
+const LINGER_MS = 5
+let started: Batch[]
+
+beforeEach(() => {
+  started = []
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] })
+})
+afterEach(() => {
+  vi.useRealTimers()
+})
+
+function open(places = 2): Dispatcher {
+  return new Dispatcher({ places, lingerMs: LINGER_MS, start: (batch) => void started.push(batch) })
+}
+
+/** An event as a dispatcher reads it. */
+function event(kind: string, extra: Partial<Prepared> = {}): Prepared {
+  return { kind, rows: 1, maxBatchRows: 4, ...extra } as Prepared
+}
+
+const kinds = (): string[] => started.map((batch) => batch.map(({ kind }) => kind).join(' '))
+
+describe('Dispatcher', () => {
+  it('starts a full batch at once, in the order its events came', () => {
+    const batch = [event('a'), event('a'), event('a'), event('a')]
+    open().add(batch)
+    expect(started).toEqual([batch])
+  })
+
+  it('makes several batches of what came together, by kind and size', () => {
+    const dispatcher = open(3)
+    dispatcher.add([...'abababababab'].map((kind) => event(kind)))
+    expect(kinds().sort()).toEqual(['a a a a', 'b b b b'])
+    vi.advanceTimersByTime(LINGER_MS)
+    expect(kinds().slice(2)).toEqual(['a a'])
+    dispatcher.free(started[0] as Batch)
+    expect(kinds().slice(3)).toEqual(['b b'])
+  })
+
+  it('starts what is not full once the linger of its first event is over, not before', () => {
+    const dispatcher = open()
+    dispatcher.add([event('a')])
+    vi.advanceTimersByTime(LINGER_MS - 1)
+    dispatcher.add([event('a')])
+    expect(started).toEqual([])
+    vi.advanceTimersByTime(1)
+    expect(kinds()).toEqual(['a a'])
+  })
+
+  it('starts no more than there are places, and the next as soon as one is free', () => {
+    const dispatcher = open(2)
+    dispatcher.add(['a', 'b', 'c', 'd'].map((kind) => event(kind, { maxBatchRows: 1 })))
+    expect(kinds()).toEqual(['a', 'b'])
+    expect([...dispatcher.running]).toEqual(started)
+    const [first, second] = started as [Batch, Batch]
+    dispatcher.free(second)
+    expect(kinds()).toEqual(['a', 'b', 'c'])
+    dispatcher.free(first)
+    expect(kinds()).toEqual(['a', 'b', 'c', 'd'])
+    expect([...dispatcher.running]).toEqual(started.slice(2))
+  })
+
+  it('frees a place once, whoever says so again', () => {
+    const dispatcher = open(1)
+    dispatcher.add(['a', 'b', 'c'].map((kind) => event(kind, { maxBatchRows: 1 })))
+    const [first] = started as [Batch]
+    dispatcher.free(first)
+    dispatcher.free(first)
+    expect(kinds()).toEqual(['a', 'b'])
+  })
+
+  it('lets an event that runs alone wait until every place is free, and start nothing beside it', () => {
+    const dispatcher = open(2)
+    dispatcher.add([event('a', { maxBatchRows: 1 })])
+    dispatcher.add([event('x', { runsAlone: true }), event('y', { runsAlone: true })])
+    dispatcher.add([event('b', { maxBatchRows: 1 })])
+    expect(kinds()).toEqual(['a'])
+    for (const each of ['x', 'y', 'b']) {
+      dispatcher.free(started.at(-1) as Batch)
+      expect(kinds().at(-1)).toBe(each)
+    }
+    expect(kinds()).toEqual(['a', 'x', 'y', 'b'])
+  })
+
+  it('waits for nothing once it is flushed', () => {
+    const dispatcher = open(3)
+    dispatcher.add([event('a'), event('b')])
+    dispatcher.flush()
+    expect(kinds()).toEqual(['a', 'b'])
+    dispatcher.add([event('c')])
+    expect(kinds()).toEqual(['a', 'b', 'c'])
+    expect(vi.getTimerCount()).toBe(0)
+  })
+})

@@ -44,6 +44,18 @@ describe('settle', () => {
     expect(log).toEqual(['ledger 1 predicted, 2 predicted', 'ack 1', 'ack 2'])
   })
 
+  it('says of each event how it ended, in the order of the group', async () => {
+    const { log, deps } = observe(async (sequence) => {
+      if (sequence === 1) await new Promise(setImmediate)
+      return sequence === 2 ? 'returned' : 'predicted'
+    })
+    const group = [concluded(1), concluded(2), concluded(3)]
+    const settled = await settle(group, deps)
+    expect(settled.map(({ delivery }) => delivery)).toEqual(group.map(({ delivery }) => delivery))
+    expect(settled.map(({ how }) => how)).toEqual(['predicted', 'returned', 'predicted'])
+    expect(log).toContain('ack 1')
+  })
+
   it('gives back what was not stored, and does not name it', async () => {
     const { log, deps } = observe(async (sequence) => (sequence === 1 ? 'returned' : 'predicted'))
     await settle([concluded(1), concluded(2)], deps)

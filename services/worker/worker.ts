@@ -50,7 +50,8 @@ const HUNG_GRACE_MS = 5_000
 
 /**
  * The life of an event, in order: pull → receive (guard, decode, validate) → batch → predict → settle (store the
- * outcome, record it in the ledger, acknowledge). Each step is one function of this class.
+ * outcome, record it in the ledger, acknowledge). Events go through it in batches, and each stage says what became of
+ * each of them: `run`, `#receive`, `#process` and `#settle` tell it from top to bottom.
  */
 export class Worker {
   readonly #deps: WorkerDeps
@@ -108,28 +109,6 @@ export class Worker {
     )
   }
 
-  #createSettlement({ name, pool }: WorkerOptions): SettlementDeps {
-    const { broker } = this.#deps
-    const store = new OutcomeStore({
-      ...broker,
-      storage: this.#storage,
-      worker: name,
-      pool,
-      mayRetry: ({ event }) => broker.mayRetry() && this.#budgets.of(event.route.model).spend(),
-      onConflict: (delivery) => this.#reporter.conflict(delivery),
-      onUnstorable: (delivery) => this.#reporter.unstorable(delivery),
-    })
-    return {
-      store: this.#observe.store((concluded) => store.store(concluded)),
-      record: (record) => store.record(record),
-      held: this.#held,
-      epochs: broker.epochs,
-      onPredicted: ({ event }) => this.#budgets.of(event.route.model).succeeded(),
-      onDefect: (delivery, thrown) => this.#reporter.unsettled(delivery, thrown),
-      onSettled: (settled) => this.#reporter.settled(settled),
-    }
-  }
-
   get counts(): WorkerCounts {
     return this.#reporter.counts
   }
@@ -156,7 +135,10 @@ export class Worker {
     if (this.#failure !== undefined) throw this.#failure
   }
 
-  /** 2–3. Guard, decode, validate what came together; 4. what can be run waits for its batch, a suspect after a look at its past. */
+  /**
+   * 2–3. Guard, decode, validate what came in one turn of the loop; 4. what can be run waits for its batch, a suspect only
+   * after a look at its past.
+   */
   #receive(messages: readonly Msg[]): void {
     const { broker, models } = this.#deps
     const deliveries = readDeliveries(messages, broker.epochs)
@@ -186,22 +168,25 @@ export class Worker {
     const { now } = this.#deps.broker
     await this.#startMarks.begin(batch)
     const inTime = this.#goOn(concludeLate(batch, now()))
-    const process = this.#observe.process(async () => {
-      const concluded = await predict(inTime, this.#run, now).finally(() => this.#dispatcher.free(batch))
-      this.#backlog.ran(inTime.length, rowsOf(inTime))
-      this.#reporter.ran(inTime)
+    const process = this.#observe.process(async (events) => {
+      const concluded = await predict(events, this.#run, now).finally(() => this.#dispatcher.free(batch))
+      this.#backlog.ran(events.length, rowsOf(events))
+      this.#reporter.ran(events)
       // The run is over: whatever ends the process now, it was not this batch.
       this.#startMarks.clear(batch)
       await this.#settle(concluded)
     })
-    if (inTime.length > 0) return process(inTime)
-    this.#startMarks.clear(batch)
-    this.#dispatcher.free(batch)
+    if (inTime.length > 0) await process(inTime)
+    else {
+      this.#startMarks.clear(batch)
+      this.#dispatcher.free(batch)
+    }
   }
 
   /** 7–8. Store the outcomes, record them in the ledger, acknowledge: in this order, in one place. */
   async #settle(group: readonly Concluded[]): Promise<void> {
-    await this.#observe.settle(() => settle(group, this.#settlement))(group)
+    const settling = this.#observe.settle((concluded) => settle(concluded, this.#settlement))
+    await settling(group)
   }
 
   /**
@@ -277,5 +262,27 @@ export class Worker {
   #onStorage(refusing: ReadonlyMap<string, string>): void {
     this.#intake.paused = refusing.size > 0
     this.#reporter.storage(refusing)
+  }
+
+  #createSettlement({ name, pool }: WorkerOptions): SettlementDeps {
+    const { broker } = this.#deps
+    const store = new OutcomeStore({
+      ...broker,
+      storage: this.#storage,
+      worker: name,
+      pool,
+      mayRetry: ({ event }) => broker.mayRetry() && this.#budgets.of(event.route.model).spend(),
+      onConflict: (delivery) => this.#reporter.conflict(delivery),
+      onUnstorable: (delivery) => this.#reporter.unstorable(delivery),
+    })
+    return {
+      store: this.#observe.store((concluded) => store.store(concluded)),
+      record: (record) => store.record(record),
+      held: this.#held,
+      epochs: broker.epochs,
+      onPredicted: ({ event }) => this.#budgets.of(event.route.model).succeeded(),
+      onDefect: (delivery, thrown) => this.#reporter.unsettled(delivery, thrown),
+      onSettled: (settled) => this.#reporter.settled(settled),
+    }
   }
 }

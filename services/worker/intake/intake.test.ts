@@ -1,7 +1,12 @@
+import type { Msg } from '@nats-io/transport-node'
 import fc from 'fast-check'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, onTestFinished } from 'vitest'
+import { subjects } from '../../../shared/sdk/contract/subjects.ts'
+import { PublishWindow } from '../../../shared/sdk/jetstream/publish-window.ts'
 import type { PullEnd } from '../../../shared/sdk/jetstream/pull-lane.ts'
-import { nextAsk, nextLeastBytes } from './intake.ts'
+import { startTestBroker } from '../../../test/kit/broker.ts'
+import { Intake, nextAsk, nextLeastBytes } from './intake.ts'
+import { Room } from './room.ts'
 
 const end = fc.constantFrom<PullEnd>(
   ...(['full', 'drained', 'too-large', 'lost', 'unavailable', 'cancelled'] as const),
@@ -71,5 +76,46 @@ describe('nextAsk', () => {
         },
       ),
     )
+  })
+})
+
+describe('Intake', () => {
+  it('hands over together what came in one turn of the loop: each message once, in order, its room taken', async () => {
+    const broker = await startTestBroker()
+    onTestFinished(() => broker.stop())
+    await broker.provision()
+    const connection = await broker.connect()
+    const window = new PublishWindow(connection)
+    const subject = subjects.feature({ pool: 'default', model: 'm', lane: 'normal' })
+    const names = Array.from({ length: 300 }, (_each, index) => String(index))
+    const sent = names.map((name) => window.publish({ subject, headers: [], body: Buffer.from(name) }))
+    expect(new Set((await Promise.all(sent)).map(({ kind }) => kind))).toEqual(new Set(['stored']))
+
+    const groups: (readonly Msg[])[] = []
+    const rows: number[] = []
+    const room = new Room({ rows: 2_000, bytes: 128 * 1024 ** 2 })
+    const intake = new Intake(connection, room, {
+      pool: 'default',
+      maxMessageBytes: 1024 ** 2,
+      lingerMs: 20,
+      onMessages: (messages) => {
+        groups.push(messages)
+        rows.push(room.rows)
+      },
+      onTrouble: (consumer, end) => expect(`${consumer}: ${end}`).toBe('never'),
+    })
+    const running = intake.run()
+    await expect.poll(() => groups.flat().length, { timeout: 30_000 }).toBe(names.length)
+    await intake.stop()
+    await running
+    window.close()
+    expect(groups.flat().map((message) => message.string())).toEqual(names)
+    expect(groups.length).toBeLessThan(names.length / 2)
+    let held = 0
+    for (const [index, group] of groups.entries()) {
+      held += group.length
+      expect(rows[index]).toBeGreaterThanOrEqual(held)
+    }
+    expect(room.rows).toBe(names.length)
   })
 })

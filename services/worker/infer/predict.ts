@@ -36,9 +36,8 @@ export async function predict(batch: Batch, run: Run, now: () => number): Promis
   try {
     const outputs = split(await run(batch), batch)
     const inferenceMs = performance.now() - started
-    return batch.map((item, index) =>
-      conclude(item, outputs[index] ?? [], { startedAt, endedAt: now(), inferenceMs, batch }),
-    )
+    const facts = { startedAt, endedAt: now(), inferenceMs, batchRows: rowsOf(batch) }
+    return batch.map((item, index) => conclude(item, outputs[index] ?? [], facts))
   } catch (thrown) {
     const [only] = batch
     if (batch.length === 1 && only !== undefined) return [fail(only, thrown, now())]
@@ -72,7 +71,7 @@ interface RunFacts {
   readonly startedAt: number
   readonly endedAt: number
   readonly inferenceMs: number
-  readonly batch: Batch
+  readonly batchRows: number
 }
 
 function conclude(item: Prepared, outputs: readonly Tensor[], run: RunFacts): Concluded {
@@ -105,7 +104,7 @@ function toPrediction(
     inferenceHeaderLength: response.inferenceHeaderLength,
     queueMs: Math.max(0, run.startedAt - delivery.info.storedAt),
     inferenceMs: run.inferenceMs,
-    batchRows: rowsOf(run.batch),
+    batchRows: run.batchRows,
   }
   return { kind: 'predicted', facts, body: response.body }
 }

@@ -7,8 +7,8 @@ import { EXIT_CODES } from '../../../shared/runtime/lifecycle.ts'
 import { pause } from '../../../shared/runtime/pause.ts'
 import { withBroker } from '../broker.ts'
 import { type CommandRun, helpTail, runCommand } from '../command-run.ts'
+import { type ControlWatch, controlWatchLines, readControlWatch } from '../status/control-watch.ts'
 import { statusTables } from '../status/report.ts'
-import { readWatched, type Watched, watchedLines } from '../status/watched.ts'
 
 interface StatusArguments {
   readonly json?: boolean
@@ -43,8 +43,8 @@ async function status(
   do {
     await pause(SAMPLE_MS, run.signal)
     const snapshot = await takeSnapshot(connection)
-    const watched = await readWatched(connection, snapshot.at)
-    show(run, { earlier, snapshot, watched }, options)
+    const controlWatch = await readControlWatch(connection, snapshot.at)
+    show(run, { earlier, snapshot, controlWatch }, options)
     earlier = snapshot
   } while (options.watch === true && !run.signal.aborted)
   const isMissing = earlier.streams.some((stream) => stream.isMissing)
@@ -55,23 +55,23 @@ async function status(
 interface Shown {
   readonly earlier: StatusSnapshot
   readonly snapshot: StatusSnapshot
-  readonly watched: Watched | undefined
+  readonly controlWatch: ControlWatch | undefined
 }
 
 function show(
   { terminal }: CommandRun,
-  { earlier, snapshot, watched }: Shown,
+  { earlier, snapshot, controlWatch }: Shown,
   { json = false, watch = false }: StatusArguments,
 ): void {
   const pace = paceBetween(earlier, snapshot)
   if (json) {
-    terminal.json({ ...snapshot, at: new Date(snapshot.at).toISOString(), ...pace, watch: watched })
+    terminal.json({ ...snapshot, at: new Date(snapshot.at).toISOString(), ...pace, watch: controlWatch })
     return
   }
   const lines = statusTables(snapshot, pace).flatMap((table, index) =>
     index === 0 ? alignColumns(table) : ['', ...alignColumns(table)],
   )
-  lines.push('', ...watchedLines(watched))
+  lines.push('', ...controlWatchLines(controlWatch))
   if (watch && terminal.isInteractive) {
     terminal.view(lines)
     return

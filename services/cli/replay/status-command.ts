@@ -1,6 +1,6 @@
 import { Command } from 'commander'
 import type { OpsStore } from '../../../shared/operations/records/store.ts'
-import { SILENCE_MS } from '../../../shared/operations/replay/control.ts'
+import { SILENCE_MS } from '../../../shared/operations/replay/taking.ts'
 import { isNoSuchTask, isOver, type KeptTask, readTask } from '../../../shared/operations/replay/task.ts'
 import { EXIT_CODES } from '../../../shared/runtime/lifecycle.ts'
 import { pause } from '../../../shared/runtime/pause.ts'

@@ -14,7 +14,7 @@ import { browseDeadLetters } from '../../../shared/operations/dead-letters/brows
 import { type DeadLetterGroup, groupDeadLetters } from '../../../shared/operations/dead-letters/groups.ts'
 import { REPLAYS_STREAM } from '../../../shared/operations/records/key-value.ts'
 import type { OpsStore } from '../../../shared/operations/records/store.ts'
-import { SILENCE_MS } from '../../../shared/operations/replay/control.ts'
+import { SILENCE_MS } from '../../../shared/operations/replay/taking.ts'
 import type { ReplayState, ReplayTask } from '../../../shared/operations/replay/task.ts'
 import { UNKNOWN_MODEL } from '../../../shared/runtime/metrics.ts'
 import type { Durability } from '../../../shared/sdk/broker/server.ts'

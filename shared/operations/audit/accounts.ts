@@ -66,7 +66,7 @@ export interface AccountsOptions {
 const CLOCKS_MS = 60_000
 
 /**
- * The books of an audit: every ledger record is entered once, in order; what stays open has no outcome yet.
+ * The accounts of an audit: every ledger record is entered once, in order; what stays open has no outcome yet.
  * Pure: it reads nothing.
  */
 export class Accounts {

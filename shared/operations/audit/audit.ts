@@ -9,9 +9,9 @@ import { checkOutcomes } from './deep.ts'
 import { EarlierFeatures } from './earlier.ts'
 import { collectExpectations } from './expectations.ts'
 import type { Floor } from './floor.ts'
+import { confirmMissing, confirmReached, findMissing, type Proof } from './missing.ts'
 import { type AuditReport, type Findings, makeReport } from './report.ts'
 import { type Found, readKnown, type Start, startFrom } from './start.ts'
-import { type Books, confirmReached, confirmSuspects, findSuspects } from './suspects.ts'
 import { readFeatures, readWaitingTokens } from './waiting.ts'
 
 export interface AuditOptions {
@@ -66,8 +66,8 @@ export async function audit(connection: NatsConnection, options: AuditOptions): 
   await ledger.readOn()
 
   const stored = storedSet(features, first) ?? new SequenceSet(first, last)
-  const books: Books = { accounts, ledger, stored }
-  const nowhere = await confirmSuspects(connection, books, findSuspects(books, then.waitingTokens), signal)
+  const proof: Proof = { accounts, ledger, stored }
+  const nowhere = await confirmMissing(connection, proof, findMissing(proof, then.waitingTokens), signal)
   const reached = await confirmReached(
     connection,
     features,

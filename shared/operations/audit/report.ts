@@ -3,8 +3,8 @@ import { countIn, type SequenceRange, type SequenceSet, toRanges } from '../brok
 import type { Accounts, ForeignEntries, OutcomeCounts, RetriedEvent } from './accounts.ts'
 import type { DeepReport } from './deep.ts'
 import type { EarlierSequences } from './earlier.ts'
+import type { Missing } from './missing.ts'
 import type { Start } from './start.ts'
-import type { Suspects } from './suspects.ts'
 import type { StoredFeatures } from './waiting.ts'
 
 /** What an audit found. Counts are of sequences of FEATURES unless they say otherwise. */
@@ -65,7 +65,7 @@ export interface Findings {
   readonly ledger: LedgerState
   readonly features: StoredFeatures
   readonly stored: SequenceSet
-  readonly nowhere: Suspects
+  readonly nowhere: Missing
   /** A sequence beyond the end of FEATURES that it had given out. */
   readonly reached: number | undefined
   /** What is open of an earlier FEATURES. */

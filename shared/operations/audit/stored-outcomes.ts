@@ -50,14 +50,14 @@ export async function readResults(
     new SequenceSet(plain.first, plain.last),
   ]
   const answered = new TokenTable(info.state.messages)
-  const suspects = new Set<string>()
+  const perhapsTwice = new Set<string>()
   const origin = `${STREAMS.features} ${epoch} `
   const range = { stream: STREAMS.results, from: 1, to: info.state.last_seq, headersOnly: true }
   await readRange(connection, range, ({ subject, message }) => {
     const token = subject.slice(subject.lastIndexOf('.') + 1)
     const kind: ResultKind =
       message.headers?.get(HEADERS.outcome) === 'dead-letter' ? 'dead-letter' : 'prediction'
-    if (answered.has(token)) suspects.add(token)
+    if (answered.has(token)) perhapsTwice.add(token)
     if (kind === 'prediction') answered.add(token)
     if (events.has(token)) registers.set(token, kind)
     const from = message.headers?.get(HEADERS.origin) ?? ''
@@ -65,7 +65,7 @@ export async function readResults(
     const sequences = kind === 'prediction' ? predicted : noticed
     sequences.add(Number(from.slice(origin.length)))
   })
-  const answeredTwice = await thoseThat([...suspects], (token) => isTwiceIn(connection, token))
+  const answeredTwice = await thoseThat([...perhapsTwice], (token) => isTwiceIn(connection, token))
   return { count: info.state.messages, registers, predicted, noticed, answeredTwice, ...retentionOf(info) }
 }
 

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { createPace, createWatch } from './pace.ts'
+import { createPace } from './pace.ts'
 
 /** Sends for a while as fast as the pace allows; returns when each was sent. */
 function sendTimes(rate: number, rampSeconds: number, untilMs: number): number[] {
@@ -35,26 +35,5 @@ describe('the pace', () => {
     expect(inSecond(4)).toBeGreaterThan(35)
     expect(inSecond(4)).toBeLessThan(55)
     expect(inSecond(11)).toBeGreaterThan(90)
-  })
-})
-
-describe('the watch on failures', () => {
-  it('says nothing before twenty outcomes, and counts only the last hundred', () => {
-    const watch = createWatch(0.5)
-    for (let i = 0; i < 19; i++) watch.add(true)
-    expect(watch.tooMany()).toBeUndefined()
-    watch.add(true)
-    expect(watch.tooMany()).toEqual({ failed: 20, of: 20 })
-    for (let i = 0; i < 20; i++) watch.add(false)
-    expect(watch.tooMany()).toBeUndefined() // half is not more than half
-    for (let i = 0; i < 51; i++) watch.add(true)
-    for (let i = 0; i < 20; i++) watch.add(false)
-    expect(watch.tooMany()).toEqual({ failed: 60, of: 100 }) // the first eleven are forgotten
-  })
-
-  it('never stops at a bound of 1', () => {
-    const watch = createWatch(1)
-    for (let i = 0; i < 200; i++) watch.add(true)
-    expect(watch.tooMany()).toBeUndefined()
   })
 })

@@ -1,8 +1,8 @@
 import type { DeadLetterFilter } from '../dead-letters/filter.ts'
 import type { OpsStore } from '../records/store.ts'
-import { askFor, type Control, createTask, takeTask } from './control.ts'
 import { planReplay, type ReplayPlan } from './plan.ts'
 import { type ReplayProgress, runReplay } from './runner.ts'
+import { askFor, createTask, type TakingDeps, takeTask } from './taking.ts'
 import type { KeptTask, ReplayOptions, ReplayTask } from './task.ts'
 
 /** Who does it, and how the process that runs a replay takes part. */
@@ -71,7 +71,7 @@ export async function start(
   const found = await planReplay(store.connection, filter, whole)
   run.onPlan?.(found)
   if (found.sent === 0 || run.signal.aborted) return { plan: found, running: undefined }
-  const kept = await createTask(control(store, run), filter, whole, found)
+  const kept = await createTask(takingDeps(store, run), filter, whole, found)
   return { plan: found, running: work(store, kept, run) }
 }
 
@@ -85,7 +85,7 @@ export async function resume(
   id: string,
   run: ReplayRun & { readonly change?: ReplayChange },
 ): Promise<RunningReplay> {
-  return work(store, await takeTask(control(store, run), id, run.change), run)
+  return work(store, await takeTask(takingDeps(store, run), id, run.change), run)
 }
 
 /**
@@ -100,7 +100,7 @@ export async function halt(
   state: 'paused' | 'cancelled',
   run: ReplayRun,
 ): Promise<ReplayTask> {
-  const mine = control(store, run)
+  const mine = takingDeps(store, run)
   const obeyed = await askFor(mine, id, state)
   return obeyed ?? work(store, await takeTask(mine, id, {}, state), run).ended
 }
@@ -110,6 +110,6 @@ function work(store: OpsStore, kept: KeptTask, { signal, onProgress }: ReplayRun
   return { task: kept.value, ended: runReplay(deps, kept) }
 }
 
-function control({ keyValue }: OpsStore, { by, onTake }: ReplayRun): Control {
+function takingDeps({ keyValue }: OpsStore, { by, onTake }: ReplayRun): TakingDeps {
   return { keyValue, by, now: () => new Date(), onTake }
 }

@@ -7,10 +7,11 @@ import type { DeadLetterEntry } from '../records/dead-letter.ts'
 import type { TakenHold } from '../records/holds.ts'
 import { readRegister } from '../records/register.ts'
 import { Books, type BooksDeps } from './books.ts'
+import { createFailureBound, type FailureBound } from './failure-bound.ts'
 import { type Halt, strongerHalt, wishedHalt } from './halt.ts'
 import { InFlight } from './in-flight.ts'
 import { letGo } from './left-holds.ts'
-import { createPace, createWatch } from './pace.ts'
+import { createPace } from './pace.ts'
 import { whySkipped } from './plan.ts'
 import { Sender } from './sender.ts'
 import { ended, isOver, type KeptTask, type ReplayTask, type TaskPace, withEvent } from './task.ts'
@@ -60,7 +61,7 @@ class ReplayRun {
   readonly #books: Books
   readonly #inFlight: InFlight
   readonly #sender: Sender
-  readonly #watch: ReturnType<typeof createWatch>
+  readonly #failureBound: FailureBound
   readonly #halted = new AbortController()
   readonly #sending = new Set<Promise<void>>()
   readonly #progress: NodeJS.Timeout
@@ -82,12 +83,12 @@ class ReplayRun {
       connection: deps.connection,
       onEnd: (taken, end) => {
         this.#books.end(taken, end)
-        this.#watch.add(end === 'failed')
+        this.#failureBound.add(end === 'failed')
         this.#checkFailures()
       },
       onLost: (taken) => this.#sendLost(taken),
     })
-    this.#watch = createWatch(kept.value.options.maxFailureShare)
+    this.#failureBound = createFailureBound(kept.value.options.maxFailureShare)
     this.#sender = new Sender(deps, {
       task: kept.value,
       books: this.#books,
@@ -257,7 +258,7 @@ class ReplayRun {
   }
 
   #checkFailures(): void {
-    const found = this.#watch.tooMany()
+    const found = this.#failureBound.tooMany()
     if (found === undefined) return
     const note = `paused by itself: ${found.failed} of the last ${found.of} failed again`
     this.#stop({ cause: 'failures', state: 'paused', by: 'pelton', note })

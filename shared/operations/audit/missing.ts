@@ -8,12 +8,13 @@ import type { Accounts, RetriedEvent } from './accounts.ts'
 import { isRetryWaiting, isStored, type StoredFeatures, thoseThat } from './waiting.ts'
 
 /** What has no outcome and does not seem to wait. */
-export interface Suspects {
+export interface Missing {
   readonly sequences: readonly number[]
   readonly retries: readonly RetriedEvent[]
 }
 
-export interface Books {
+/** What an audit has read: entries and streams that prove where an event is, or how it ended. */
+export interface Proof {
   readonly accounts: Accounts
   readonly ledger: LedgerReader
   /** Sequences FEATURES held; those found later are added. */
@@ -22,10 +23,11 @@ export interface Books {
 
 /** A leader that has just been elected may answer for a moment without the latest. */
 const ROUND_PAUSES_MS = [0, 500, 2_000]
-/** More suspects than this are looked up once: no passing disturbance makes so many. */
+/** More than this are looked up once: no passing disturbance makes so many. */
 const MANY = 10_000
 
-export function findSuspects({ accounts, stored }: Books, waitingTokens: ReadonlySet<string>): Suspects {
+/** What neither the ledger nor its stream names: it may have moved while both were read. Pure. */
+export function findMissing({ accounts, stored }: Proof, waitingTokens: ReadonlySet<string>): Missing {
   const sequences: number[] = []
   for (const sequence of accounts.settled.absent()) if (!stored.has(sequence)) sequences.push(sequence)
   return {
@@ -35,29 +37,29 @@ export function findSuspects({ accounts, stored }: Books, waitingTokens: Readonl
 }
 
 /**
- * Looks for every suspect where it could be: in its stream, and then in what the ledger was told meanwhile. In this
+ * Looks for everything that seems to be missing where it could be: in its stream, and then in what the ledger was told meanwhile. In this
  * order, because a worker tells the ledger before an event leaves its stream.
  *
  * @returns those that are nowhere
  */
-export async function confirmSuspects(
+export async function confirmMissing(
   connection: NatsConnection,
-  books: Books,
-  suspects: Suspects,
+  proof: Proof,
+  missing: Missing,
   signal: AbortSignal,
-): Promise<Suspects> {
-  let left = suspects
+): Promise<Missing> {
+  let left = missing
   for (const [round, pauseMs] of ROUND_PAUSES_MS.entries()) {
     if (left.sequences.length + left.retries.length === 0) return left
     await pause(pauseMs, signal)
     const isTooMany = round > 0 && left.sequences.length + left.retries.length > MANY
-    const waiting = isTooMany ? new Set<string>() : await lookUp(connection, books, left)
-    await books.ledger.readOn()
+    const waiting = isTooMany ? new Set<string>() : await lookUp(connection, proof, left)
+    await proof.ledger.readOn()
     left = {
       sequences: left.sequences.filter(
-        (sequence) => !books.stored.has(sequence) && !books.accounts.settled.has(sequence),
+        (sequence) => !proof.stored.has(sequence) && !proof.accounts.settled.has(sequence),
       ),
-      retries: left.retries.filter(({ token }) => !waiting.has(token) && books.accounts.retries.has(token)),
+      retries: left.retries.filter(({ token }) => !waiting.has(token) && proof.accounts.retries.has(token)),
     }
   }
   return { ...left, retries: await withoutEnd(connection, left.retries) }
@@ -83,7 +85,7 @@ export async function confirmReached(
   return reached
 }
 
-async function lookUp(connection: NatsConnection, { stored }: Books, left: Suspects): Promise<Set<string>> {
+async function lookUp(connection: NatsConnection, { stored }: Proof, left: Missing): Promise<Set<string>> {
   const found = await thoseThat(left.sequences, (seq) => isStored(connection, STREAMS.features, { seq }))
   for (const sequence of found) stored.add(sequence)
   const waiting = await thoseThat(left.retries, ({ token }) => isRetryWaiting(connection, token))

@@ -4,7 +4,7 @@ import type { Alert } from '../../../shared/operations/watch-record/alert.ts'
 import { EMPTY_RECORD, WATCH_KEY, type WatchRecord } from '../../../shared/operations/watch-record/record.ts'
 
 /** What the control service that watches has found. */
-export interface Watched {
+export interface ControlWatch {
   /** Whether a control service looks: else the rest is what the last one saw. */
   readonly isWatched: boolean
   /** When it last looked, RFC 3339, by the broker's clock; empty before the first look. */
@@ -18,10 +18,13 @@ export interface Watched {
  * @param now by the broker's clock, milliseconds since 1970
  * @returns undefined where it may not be read
  */
-export async function readWatched(connection: NatsConnection, now: number): Promise<Watched | undefined> {
+export async function readControlWatch(
+  connection: NatsConnection,
+  now: number,
+): Promise<ControlWatch | undefined> {
   try {
     const kept = await readValue<WatchRecord>(connection, WATCH_KEY)
-    return judgeWatched(kept?.value ?? EMPTY_RECORD, now)
+    return judgeControlWatch(kept?.value ?? EMPTY_RECORD, now)
   } catch {
     return undefined // streams and consumers are told without it
   }
@@ -32,16 +35,16 @@ const MISSED_LOOKS = 3
 const LEAST_SILENCE_MS = 10_000
 
 /** Whether what the record says is of now. Pure. */
-export function judgeWatched({ holder, at, everyMs, alerts }: WatchRecord, now: number): Watched {
+export function judgeControlWatch({ holder, at, everyMs, alerts }: WatchRecord, now: number): ControlWatch {
   const silenceMs = now - Date.parse(at)
   const isWatched = holder !== '' && silenceMs < Math.max(LEAST_SILENCE_MS, MISSED_LOOKS * everyMs)
   return { isWatched, lookedAt: at, alerts }
 }
 
 /** For people: whether somebody watches, and each alert with what to do. */
-export function watchedLines(watched: Watched | undefined): readonly string[] {
-  if (watched === undefined) return []
-  const { isWatched, lookedAt, alerts } = watched
+export function controlWatchLines(watch: ControlWatch | undefined): readonly string[] {
+  if (watch === undefined) return []
+  const { isWatched, lookedAt, alerts } = watch
   const since = lookedAt === '' ? '' : ` since ${lookedAt}`
   const lines = isWatched ? [] : [`no control service watches${since}: start \`pelton control\``]
   if (isWatched && alerts.length === 0) lines.push('the watch finds nothing wrong')

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { EMPTY_RECORD, type WatchRecord } from '../../../shared/operations/watch-record/record.ts'
-import { judgeWatched, watchedLines } from './watched.ts'
+import { controlWatchLines, judgeControlWatch } from './control-watch.ts'
 
 const AT = Date.parse('2026-01-31T12:00:00Z')
 const ALERT = {
@@ -21,24 +21,24 @@ const RECORD: WatchRecord = {
 
 describe('what status says of the watch', () => {
   it('is of now while looks come, and until three did not', () => {
-    expect(judgeWatched(RECORD, AT + 29_000).isWatched).toBe(true)
-    expect(judgeWatched(RECORD, AT + 30_000).isWatched).toBe(false)
-    expect(judgeWatched({ ...RECORD, everyMs: 100 }, AT + 9_000).isWatched).toBe(true)
-    expect(judgeWatched({ ...RECORD, holder: '' }, AT).isWatched).toBe(false)
-    expect(judgeWatched(EMPTY_RECORD, AT)).toEqual({ isWatched: false, lookedAt: '', alerts: [] })
+    expect(judgeControlWatch(RECORD, AT + 29_000).isWatched).toBe(true)
+    expect(judgeControlWatch(RECORD, AT + 30_000).isWatched).toBe(false)
+    expect(judgeControlWatch({ ...RECORD, everyMs: 100 }, AT + 9_000).isWatched).toBe(true)
+    expect(judgeControlWatch({ ...RECORD, holder: '' }, AT).isWatched).toBe(false)
+    expect(judgeControlWatch(EMPTY_RECORD, AT)).toEqual({ isWatched: false, lookedAt: '', alerts: [] })
   })
 
   it('names each alert with what to do, and says when nobody looks any more', () => {
     const alert = ['idle-pool default, since 2026-01-31T11:00:00Z: 3 events wait', '  Start workers.']
-    expect(watchedLines(judgeWatched(RECORD, AT))).toEqual(alert)
-    expect(watchedLines(judgeWatched({ ...RECORD, alerts: [] }, AT))).toEqual([
+    expect(controlWatchLines(judgeControlWatch(RECORD, AT))).toEqual(alert)
+    expect(controlWatchLines(judgeControlWatch({ ...RECORD, alerts: [] }, AT))).toEqual([
       'the watch finds nothing wrong',
     ])
     const stopped = 'no control service watches since 2026-01-31T12:00:00.000Z: start `pelton control`'
-    expect(watchedLines(judgeWatched({ ...RECORD, holder: '' }, AT))).toEqual([stopped, ...alert])
-    expect(watchedLines(judgeWatched(EMPTY_RECORD, AT))).toEqual([
+    expect(controlWatchLines(judgeControlWatch({ ...RECORD, holder: '' }, AT))).toEqual([stopped, ...alert])
+    expect(controlWatchLines(judgeControlWatch(EMPTY_RECORD, AT))).toEqual([
       'no control service watches: start `pelton control`',
     ])
-    expect(watchedLines(undefined)).toEqual([])
+    expect(controlWatchLines(undefined)).toEqual([])
   })
 })

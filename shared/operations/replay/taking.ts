@@ -20,7 +20,7 @@ import {
 export const SILENCE_MS = 6_000
 const LOOK_MS = 250
 
-export interface Control {
+export interface TakingDeps {
   readonly keyValue: KeyValue
   /** The operator. */
   readonly by: string
@@ -31,7 +31,7 @@ export interface Control {
 
 /** Makes a task, taken by this process. */
 export async function createTask(
-  { keyValue, by, now, onTake }: Control,
+  { keyValue, by, now, onTake }: TakingDeps,
   filter: DeadLetterFilter,
   options: ReplayOptions,
   plan: Pick<ReplayPlan, 'sent' | 'upTo'>,
@@ -67,7 +67,7 @@ export async function createTask(
  * @throws PeltonError `conflict` when another process runs it, or when it is over
  */
 export async function takeTask(
-  { keyValue, by, now, onTake }: Control,
+  { keyValue, by, now, onTake }: TakingDeps,
   id: string,
   change: Partial<Pick<ReplayOptions, 'rate' | 'rampSeconds' | 'inFlight' | 'maxFailureShare'>> = {},
   wish?: 'paused' | 'cancelled',
@@ -97,7 +97,7 @@ export async function takeTask(
  * the caller is to take it.
  */
 export async function askFor(
-  { keyValue, by, now }: Control,
+  { keyValue, by, now }: TakingDeps,
   id: string,
   state: 'paused' | 'cancelled',
 ): Promise<ReplayTask | undefined> {

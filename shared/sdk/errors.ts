@@ -4,7 +4,7 @@
  */
 
 export interface ErrorFacts {
-  /** HTTP status the gateway answers with. */
+  /** HTTP status an answer over HTTP has; a dead letter's failure notice names it, too. */
   readonly status: number
   /** Whether trying the same thing again later can succeed. */
   readonly retryable: boolean
@@ -152,7 +152,7 @@ export const ERRORS = {
     status: 409,
     retryable: false,
     replay: 'never',
-    summary: 'the same event id was used with another payload',
+    summary: 'what was asked for is over, or is in the hands of another process',
   },
   timeout: { status: 504, retryable: true, replay: 'never', summary: 'no answer came in time' },
   closed: {

@@ -55,7 +55,7 @@ export async function createTask(
   }
   await onTake?.(task.id, task.runner)
   const kept = await keepTask(keyValue, withEvent(task, by, 'started', at), 0)
-  if (kept === undefined) throw busy(task.id)
+  if (kept === undefined) throw busy(task.id, 'a replay of this id exists already')
   return kept
 }
 
@@ -75,7 +75,8 @@ export async function takeTask(
   const present = await readTask(keyValue, id)
   const { state } = present.value
   if (isOver(present.value)) throw over(present.value)
-  if (state === 'running' && (await isAlive(keyValue, present))) throw busy(id)
+  if (state === 'running' && (await isAlive(keyValue, present)))
+    throw busy(id, 'another process runs this replay')
   const { wish: _wish, halted: _halted, pace: _pace, ...task } = present.value
   const taken: ReplayTask = {
     ...task,
@@ -88,7 +89,7 @@ export async function takeTask(
   const what = state === 'paused' ? 'resumed' : 'resumed: the process that ran it was gone'
   await onTake?.(id, taken.runner)
   const kept = await keepTask(keyValue, withEvent(taken, by, what, now()), present.revision)
-  if (kept === undefined) throw busy(id)
+  if (kept === undefined) throw busy(id, 'another process took or changed this replay just now')
   return kept
 }
 
@@ -131,8 +132,8 @@ async function isAlive(keyValue: KeyValue, seen: KeptTask): Promise<boolean> {
   return false
 }
 
-function busy(id: string): PeltonError {
-  return new PeltonError('conflict', 'another process runs this replay', {
+function busy(id: string, description: string): PeltonError {
+  return new PeltonError('conflict', description, {
     field: 'task',
     value: id,
     remedy: `Watch it with \`pelton replay status ${id}\`, or pause it first.`,

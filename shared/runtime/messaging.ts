@@ -1,23 +1,16 @@
 import type { Attributes } from '@opentelemetry/api'
+import { SUBJECT_TEMPLATES } from '../sdk/contract/subjects.ts'
 import { PeltonError } from '../sdk/errors.ts'
 
-/** Templates of the subjects messages are sent to and received from: names of models and tokens are no labels. */
-const TEMPLATES = {
-  features: 'features.{pool}.{model}.{lane}',
-  due: 'due.{pool}.{model}.{lane}.{token}',
-  retries: 'retries.{pool}.{model}.{lane}.{token}',
-  results: 'results.{model}.{token}',
-  deadLetters: 'deadletters.{model}.{token}',
-} as const
-
-export type Destination = keyof typeof TEMPLATES
+/** Where messages are sent to and received from, by template: names of models and tokens are no labels. */
+export type Destination = keyof typeof SUBJECT_TEMPLATES
 
 /** What the messaging conventions of OpenTelemetry ask of every operation; those on several destinations name none. */
 export function operationAttributes(name: string, destination: Destination | undefined): Attributes {
   return {
     'messaging.system': 'nats',
     'messaging.operation.name': name,
-    ...(destination !== undefined && { 'messaging.destination.template': TEMPLATES[destination] }),
+    ...(destination !== undefined && { 'messaging.destination.template': SUBJECT_TEMPLATES[destination] }),
   }
 }
 

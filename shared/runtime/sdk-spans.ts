@@ -1,5 +1,6 @@
 import { type Channel, channel, tracingChannel } from 'node:diagnostics_channel'
 import { context, type Span, SpanKind, SpanStatusCode, trace } from '@opentelemetry/api'
+import { showFeatureSubject } from '../sdk/contract/subjects.ts'
 import { CHANNELS, type PublishTrace, type ResultDiagnostics } from '../sdk/diagnostics.ts'
 import type { StoredResult } from '../sdk/result.ts'
 import { errorTypeOf, eventAttributes, operationAttributes } from './messaging.ts'
@@ -55,7 +56,7 @@ function tracePublishing(): () => void {
           attributes: {
             ...operationAttributes(operation, 'features'),
             'messaging.operation.type': type,
-            'messaging.destination.name': `features.${pool}.${event.model}.${lane}`,
+            'messaging.destination.name': showFeatureSubject({ pool, model: event.model, lane }),
           },
         },
         parentOf(event.traceparent, event.tracestate),

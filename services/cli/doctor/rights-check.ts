@@ -1,5 +1,6 @@
 import type { NatsConnection } from '@nats-io/transport-node'
 import { type Finding, fail, isRefusedByRights, ok } from '../../../shared/operations/broker/finding.ts'
+import { subjects } from '../../../shared/sdk/contract/subjects.ts'
 import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
 import { findApi, NOT_FOUND } from '../../../shared/sdk/jetstream/api.ts'
 
@@ -25,7 +26,7 @@ const HARMLESS: readonly {
   {
     subject: `STREAM.MSG.GET.${STREAMS.deadLetters}`,
     notFound: NOT_FOUND.message,
-    body: { last_by_subj: 'deadletters.none.none' },
+    body: { last_by_subj: subjects.deadLetter('none', 'none') },
     for: 'dead-letters show',
   },
 ]

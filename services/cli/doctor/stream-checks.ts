@@ -7,7 +7,7 @@ import {
 } from '../../../shared/operations/broker/snapshot.ts'
 import { pause } from '../../../shared/runtime/pause.ts'
 import { showCount, showShare } from '../../../shared/runtime/quantities.ts'
-import { decodeSegment } from '../../../shared/sdk/contract/subjects.ts'
+import { decodeSegment, subjects } from '../../../shared/sdk/contract/subjects.ts'
 import {
   type ConsumerSpec,
   consumerSpecs,
@@ -130,14 +130,14 @@ function checkListed(
 /** Events for pools without consumers: nobody will ever pull them. */
 export async function checkPools(connection: NatsConnection): Promise<readonly Finding[]> {
   if ((await streamInfo(connection, STREAMS.features)) === undefined) return []
-  const { counts } = await countSubjects(connection, STREAMS.features, 'features.>')
+  const { counts } = await countSubjects(connection, STREAMS.features, subjects.allFeatures())
   const served = new Set(
     (await listConsumers(connection, STREAMS.features)).map((one) => String(one.config.filter_subject)),
   )
   const waiting = new Map<string, number>()
   for (const [subject, count] of counts) {
-    const [, pool = '', , lane] = subject.split('.')
-    if (!served.has(`features.${pool}.*.${lane}`)) waiting.set(pool, (waiting.get(pool) ?? 0) + count)
+    const [root, pool = '', , lane] = subject.split('.')
+    if (!served.has(`${root}.${pool}.*.${lane}`)) waiting.set(pool, (waiting.get(pool) ?? 0) + count)
   }
   if (waiting.size === 0) return [ok('pools', 'every pool with events has its consumers')]
   return [...waiting].map(([segment, count]) => {

@@ -12,13 +12,13 @@ import {
 } from '../../../shared/operations/broker/snapshot.ts'
 import { browseDeadLetters } from '../../../shared/operations/dead-letters/browse.ts'
 import { type DeadLetterGroup, groupDeadLetters } from '../../../shared/operations/dead-letters/groups.ts'
-import { REPLAYS_STREAM } from '../../../shared/operations/records/key-value.ts'
 import type { OpsStore } from '../../../shared/operations/records/store.ts'
 import { SILENCE_MS } from '../../../shared/operations/replay/taking.ts'
 import type { ReplayState, ReplayTask } from '../../../shared/operations/replay/task.ts'
 import { UNKNOWN_MODEL } from '../../../shared/runtime/metrics.ts'
 import type { Durability } from '../../../shared/sdk/broker/server.ts'
-import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
+import { subjects } from '../../../shared/sdk/contract/subjects.ts'
+import { STORES, STREAMS } from '../../../shared/sdk/contract/topology.ts'
 import { type StreamInfo, streamInfo } from '../../../shared/sdk/jetstream/api.ts'
 
 /** A consumer and the stream it reads. */
@@ -44,7 +44,7 @@ export async function readFigures(connection: NatsConnection): Promise<Figures> 
     for (const consumer of await listConsumers(connection, name))
       consumers.push({ ...consumer, stream: name })
     if (name !== STREAMS.features) continue
-    const { counts } = await countSubjects(connection, name, 'features.>', 1)
+    const { counts } = await countSubjects(connection, name, subjects.allFeatures(), 1)
     for (const count of counts.values()) fullestSubject = Math.max(fullestSubject, count)
   }
   return { streams, consumers, fullestSubject }
@@ -118,7 +118,7 @@ export async function figureTasks({
   const tasks: { readonly state: ReplayState; readonly storedAt: number }[] = []
   for await (const { value, storedAt } of keyValue.list<ReplayTask>('task'))
     tasks.push({ state: value.state, storedAt: Date.parse(storedAt) })
-  const now = Date.parse((await streamInfo(connection, REPLAYS_STREAM))?.ts ?? '')
+  const now = Date.parse((await streamInfo(connection, STORES.replays))?.ts ?? '')
   for (const { state, storedAt } of tasks) {
     const shown = state === 'running' && now - storedAt > SILENCE_MS ? 'stalled' : state
     const count = counts.get(shown)

@@ -4,7 +4,7 @@ import {
   type ListedConsumer,
   listConsumers,
 } from '../../../shared/operations/broker/snapshot.ts'
-import { LANES, readRoute, subjects } from '../../../shared/sdk/contract/subjects.ts'
+import { decodeSegment, LANES, readRoute, subjects } from '../../../shared/sdk/contract/subjects.ts'
 import { dueConsumer, featureConsumer, STREAMS } from '../../../shared/sdk/contract/topology.ts'
 import { streamInfo } from '../../../shared/sdk/jetstream/api.ts'
 
@@ -65,13 +65,13 @@ interface ActiveConsumer extends ListedConsumer {
  */
 export async function lookAtStream(
   connection: NatsConnection,
-  stream: 'FEATURES' | 'RETRIES',
+  stream: typeof STREAMS.features | typeof STREAMS.retries,
 ): Promise<StreamLook | undefined> {
   const before = await streamInfo(connection, stream)
   if (before === undefined) return undefined
   const consumers: readonly ActiveConsumer[] = await listConsumers(connection, stream)
   // Schedules are copies that wait for their time: only what is due is for a consumer.
-  const root = stream === STREAMS.features ? 'features.>' : 'due.>'
+  const root = stream === STREAMS.features ? subjects.allFeatures() : subjects.allDue()
   const { counts, isComplete } = await countSubjects(connection, stream, root, MAX_PAGES)
   const after = await streamInfo(connection, stream)
   if (!isComplete || after?.created !== before.created) return undefined
@@ -141,7 +141,7 @@ function lastActive({ delivered, ack_floor }: ActiveConsumer): number | undefine
 function poolOf(stream: string, name: string): string | undefined {
   const prefix = stream === STREAMS.features ? 'worker' : 'retry'
   const [, segment] = new RegExp(`^${prefix}-(.+)-(?:${LANES.join('|')})$`).exec(name) ?? []
-  return segment === undefined ? undefined : readRoute(`features.${segment}.m.normal`)?.pool
+  return segment === undefined ? undefined : (decodeSegment(segment) ?? segment)
 }
 
 /** Past `max_deliver` an event is handed out no more; `backoff` replaces `ack_wait`; a filter that changed leaves events. */

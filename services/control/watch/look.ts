@@ -13,6 +13,7 @@ import type {
   SupersededRemoval,
   WatchRecord,
 } from '../../../shared/operations/watch-record/record.ts'
+import { subjects } from '../../../shared/sdk/contract/subjects.ts'
 import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
 import { PeltonError } from '../../../shared/sdk/errors.ts'
 import { findApi, NOT_FOUND, type StreamInfo, streamInfo } from '../../../shared/sdk/jetstream/api.ts'
@@ -100,7 +101,7 @@ export class Looks {
       alerts: carryOn(before.alerts, alerts, time),
       acts: [...before.acts, ...mended.done, ...letters.done, ...removals],
     }
-    const oldestEventMs = (await oldestOf(connection, STREAMS.features, 'features.>', at)) ?? 0
+    const oldestEventMs = (await oldestOf(connection, STREAMS.features, subjects.allFeatures(), at)) ?? 0
     return { record, streams, oldestEventMs, superseded: letters.found }
   }
 

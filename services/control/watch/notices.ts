@@ -121,7 +121,7 @@ async function endedByOperators(
   let readTo = oldest
   if (oldest === undefined) return { ended, readTo }
   const start = { deliver_policy: 'by_start_time', opt_start_time: oldest }
-  const records = readMessages(connection, { stream: STREAMS.ledger, subject: 'ledger.*', start })
+  const records = readMessages(connection, { stream: STREAMS.ledger, subject: subjects.allLedger(), start })
   for await (const { body, storedAt } of records) {
     readTo = storedAt
     for (const { outcome, token = '' } of readRecord(body)) if (isByOperator(outcome)) ended.add(token)

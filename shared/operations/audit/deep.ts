@@ -2,6 +2,7 @@ import type { NatsConnection } from '@nats-io/transport-node'
 import { pause } from '../../runtime/pause.ts'
 import { HEADERS, readHeader } from '../../sdk/contract/headers.ts'
 import type { LedgerOutcome } from '../../sdk/contract/ledger.ts'
+import { subjects } from '../../sdk/contract/subjects.ts'
 import { STREAMS } from '../../sdk/contract/topology.ts'
 import { lastOfSubject } from '../../sdk/jetstream/api.ts'
 import { parseHeaderBlock } from '../../sdk/jetstream/stored-message.ts'
@@ -126,14 +127,14 @@ async function checkNamed(
 async function lookUp(connection: NatsConnection, token: string, stored: Stored): Promise<boolean> {
   const { registers } = stored.results
   const { tokens } = stored.deadLetters
-  const result = await lastOfSubject(connection, STREAMS.results, `results.*.${token}`)
+  const result = await lastOfSubject(connection, STREAMS.results, subjects.resultOf(token))
   if (result === undefined) registers.delete(token)
   else {
     const outcome = readHeader(parseHeaderBlock(result.headerBlock), HEADERS.outcome)
     registers.set(token, outcome === 'dead-letter' ? 'dead-letter' : 'prediction')
   }
   const isThere = await isStored(connection, STREAMS.deadLetters, {
-    last_by_subj: `deadletters.*.${token}`,
+    last_by_subj: subjects.deadLetterOf(token),
   })
   if (isThere) tokens.add(token)
   else tokens.delete(token)

@@ -1,5 +1,7 @@
 import type { NatsConnection } from '@nats-io/transport-node'
 import { HEADERS } from '../../sdk/contract/headers.ts'
+import { subjects } from '../../sdk/contract/subjects.ts'
+import { STORES } from '../../sdk/contract/topology.ts'
 import { PeltonError } from '../../sdk/errors.ts'
 import { lastOfSubject } from '../../sdk/jetstream/api.ts'
 import { PublishWindow, publishError } from '../../sdk/jetstream/publish-window.ts'
@@ -24,9 +26,9 @@ export interface StoredFloor {
   readonly revision: number
 }
 
-/** An entry of the key-value bucket `pelton-models`: a bucket keeps the last 16, a stream of its own is not needed. */
-const BUCKET_STREAM = 'KV_pelton-models'
-const FLOOR_SUBJECT = '$KV.pelton-models.audit.floor'
+/** An entry of a key-value bucket: it keeps the last 16, a stream of its own is not needed. */
+const BUCKET_STREAM = STORES.models
+const FLOOR_SUBJECT = subjects.auditFloor()
 
 /** Larger is not stored: many single waiting events between settled ones. */
 const MAX_FLOOR_BYTES = 512 * 1024

@@ -1,5 +1,6 @@
 import type { NatsConnection } from '@nats-io/transport-node'
 import { HEADERS } from '../../sdk/contract/headers.ts'
+import { subjects } from '../../sdk/contract/subjects.ts'
 import { STREAMS } from '../../sdk/contract/topology.ts'
 import type { StreamInfo } from '../../sdk/jetstream/api.ts'
 import { readRange } from '../broker/read-range.ts'
@@ -70,7 +71,7 @@ export async function readResults(
 }
 
 async function isTwiceIn(connection: NatsConnection, token: string): Promise<boolean> {
-  const { counts } = await countSubjects(connection, STREAMS.results, `results.*.${token}`)
+  const { counts } = await countSubjects(connection, STREAMS.results, subjects.resultOf(token))
   return [...counts.values()].some((count) => count > 1)
 }
 

@@ -1,5 +1,5 @@
 import type { NatsConnection } from '@nats-io/transport-node'
-import { decodeSegment, readOutcomeSubject } from '../../sdk/contract/subjects.ts'
+import { decodeSegment, readOutcomeSubject, subjects } from '../../sdk/contract/subjects.ts'
 import { STREAMS } from '../../sdk/contract/topology.ts'
 import { type ConsumerInfo, requestApi, type StreamInfo, streamInfo } from '../../sdk/jetstream/api.ts'
 
@@ -124,7 +124,11 @@ export async function countSubjects(
 }
 
 async function countDeadLetters(connection: NatsConnection, total: number): Promise<DeadLetterCounts> {
-  const { counts, isComplete } = await countSubjects(connection, STREAMS.deadLetters, 'deadletters.*.*')
+  const { counts, isComplete } = await countSubjects(
+    connection,
+    STREAMS.deadLetters,
+    subjects.deadLetterFilter(),
+  )
   const byModel = new Map<string, number>()
   for (const [subject, count] of counts) {
     const model = readOutcomeSubject(subject)?.model ?? decodeSegment(subject) ?? subject

@@ -1,6 +1,6 @@
 import type { NatsConnection } from '@nats-io/transport-node'
 import { HEADERS, type Headers, readHeader } from '../../sdk/contract/headers.ts'
-import { encodeSegment } from '../../sdk/contract/subjects.ts'
+import { subjects } from '../../sdk/contract/subjects.ts'
 import { STREAMS } from '../../sdk/contract/topology.ts'
 import { type ReadMessage, readMessages } from '../broker/stream-reader.ts'
 import { type DeadLetterEntry, identify, type StoredDeadLetter } from '../records/dead-letter.ts'
@@ -49,7 +49,7 @@ async function* readMatching(
       : filter.since !== undefined
         ? { deliver_policy: 'by_start_time', opt_start_time: notStoredBefore(filter.since) }
         : { deliver_policy: 'all' }
-  const subject = `deadletters.${filter.model === undefined ? '*' : encodeSegment(filter.model)}.*`
+  const subject = subjects.deadLetterFilter(filter.model)
   const upTo = toSequence === undefined ? {} : { toSequence }
   const stream = STREAMS.deadLetters
   for await (const message of readMessages(connection, { stream, subject, start, headersOnly, ...upTo }))

@@ -1,6 +1,6 @@
 import type { NatsConnection } from '@nats-io/transport-node'
 import type { Headers } from '../../sdk/contract/headers.ts'
-import { readOutcomeSubject } from '../../sdk/contract/subjects.ts'
+import { readOutcomeSubject, subjects } from '../../sdk/contract/subjects.ts'
 import { STREAMS } from '../../sdk/contract/topology.ts'
 import { findApi, NOT_FOUND } from '../../sdk/jetstream/api.ts'
 import { parseHeaderBlock } from '../../sdk/jetstream/stored-message.ts'
@@ -35,7 +35,8 @@ export async function findDeadLetter(
   connection: NatsConnection,
   which: { readonly token: string } | { readonly sequence: number },
 ): Promise<StoredDeadLetter | undefined> {
-  const asked = 'token' in which ? { last_by_subj: `deadletters.*.${which.token}` } : { seq: which.sequence }
+  const asked =
+    'token' in which ? { last_by_subj: subjects.deadLetterOf(which.token) } : { seq: which.sequence }
   const reply = await findApi<{
     readonly message: { subject: string; seq: number; time: string; hdrs?: string; data?: string }
   }>(connection, `STREAM.MSG.GET.${STREAMS.deadLetters}`, NOT_FOUND.message, asked)

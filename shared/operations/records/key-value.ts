@@ -1,15 +1,15 @@
 import type { NatsConnection } from '@nats-io/transport-node'
 import { HEADERS, type HeaderEntry } from '../../sdk/contract/headers.ts'
+import { BUCKETS, subjects } from '../../sdk/contract/subjects.ts'
+import { STORES } from '../../sdk/contract/topology.ts'
 import { PeltonError } from '../../sdk/errors.ts'
 import { lastOfSubject, requestApi } from '../../sdk/jetstream/api.ts'
 import { API_ERRORS, type PublishWindow, publishError } from '../../sdk/jetstream/publish-window.ts'
 import { patiently } from '../broker/patience.ts'
 import { type ReadMessage, readMessages } from '../broker/stream-reader.ts'
 
-const BUCKET = 'pelton-replays'
-/** The stream of the bucket. */
-export const REPLAYS_STREAM = `KV_${BUCKET}`
-const STREAM = REPLAYS_STREAM
+const BUCKET = BUCKETS.replays
+const STREAM = STORES.replays
 
 /** A value and the revision to expect when it is changed. */
 export interface KeptValue<Value> {
@@ -37,7 +37,7 @@ export interface KeyValue {
   list<Value>(prefix: string): AsyncGenerator<KeptValue<Value> & { readonly storedAt: string }>
 }
 
-const subject = (key: string): string => `$KV.${BUCKET}.${key}`
+const subject = subjects.replayRecord
 
 /** The value of a key, asked for once. @throws PeltonError `broker-unavailable`, ApiRefusal without the bucket */
 export async function readValue<Value>(

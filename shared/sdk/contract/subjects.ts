@@ -10,12 +10,12 @@ export function isLane(text: string): text is Lane {
 }
 
 const utf8 = new TextEncoder()
-/** A name may begin with U+FEFF: without `ignoreBOM` the decoder would drop it, and two names would be one. */
 /** A longer model name would not fit the broker's control line together with a token and a reply inbox. */
 const MAX_SEGMENT_LENGTH = 255
 
 const MAX_REPLY_LENGTH = 255
 
+/** A name may begin with U+FEFF: without `ignoreBOM` the decoder would drop it, and two names would be one. */
 const strictUtf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
 /**
@@ -74,6 +74,27 @@ export interface Route {
   readonly lane: Lane
 }
 
+/** The key-value buckets. */
+export const BUCKETS = {
+  models: 'pelton-models',
+  starts: 'pelton-starts',
+  replays: 'pelton-replays',
+} as const
+
+/** Subjects as people and telemetry read them, with the names of their parts. */
+export const SUBJECT_TEMPLATES = {
+  features: 'features.{pool}.{model}.{lane}',
+  due: 'due.{pool}.{model}.{lane}.{token}',
+  retries: 'retries.{pool}.{model}.{lane}.{token}',
+  results: 'results.{model}.{token}',
+  deadLetters: 'deadletters.{model}.{token}',
+} as const
+
+/** The subject of an event with its names as they are: for people and telemetry, never for the wire. Throws nothing. */
+export function showFeatureSubject({ pool, model, lane }: Route): string {
+  return `features.${pool}.${model}.${lane}`
+}
+
 function routeOf({ pool, model, lane }: Route): string {
   return `${encodeSegment(pool, 'pool')}.${encodeSegment(model, 'model')}.${lane}`
 }
@@ -89,13 +110,36 @@ export const subjects = {
   result: (model: string, token: string): string => `results.${encodeSegment(model)}.${token}`,
   deadLetter: (model: string, token: string): string => `deadletters.${encodeSegment(model)}.${token}`,
   /** The key of an event's start mark in the bucket `pelton-starts`. */
-  startMark: (token: string): string => `$KV.pelton-starts.${token}`,
+  startMark: (token: string): string => `$KV.${BUCKETS.starts}.${token}`,
+  /** A record of what operators do, in the bucket `pelton-replays`. */
+  replayRecord: (key: string): string => `$KV.${BUCKETS.replays}.${key}`,
+  /**
+   * Where an audit is signed off. Its key has two segments and that of a model one, so that no model's name is in its way
+   * in the bucket `pelton-models`.
+   */
+  auditFloor: (): string => `$KV.${BUCKETS.models}.audit.floor`,
   ledger: (pool: string): string => `ledger.${encodeSegment(pool)}`,
   /** What the consumers of a pool's lane select. Never changes for the life of a consumer. */
   featureFilter: (pool: string, lane: Lane): string => `features.${encodeSegment(pool)}.*.${lane}`,
   dueFilter: (pool: string, lane: Lane): string => `due.${encodeSegment(pool)}.*.${lane}.*`,
+  /** Every event of every pool. */
+  allFeatures: (): string => 'features.>',
+  /** Every retry that is due, and none that still waits for its time. */
+  allDue: (): string => 'due.>',
+  /** The ledger of every pool. */
+  allLedger: (): string => 'ledger.*',
   /** Results of one model, or of all of them. */
   resultFilter: (model?: string): string => `results.${model === undefined ? '*' : encodeSegment(model)}.*`,
+  /** Dead letters of one model, or of all of them. */
+  deadLetterFilter: (model?: string): string =>
+    `deadletters.${model === undefined ? '*' : encodeSegment(model)}.*`,
+  /** The register of an event whose model is not known. */
+  resultOf: (token: string): string => `results.*.${token}`,
+  /** The dead letter of an event whose model is not known. */
+  deadLetterOf: (token: string): string => `deadletters.*.${token}`,
+  /** What the broker says when it gives up on an event of a stream. */
+  advisories: (stream: string): readonly string[] =>
+    ['MAX_DELIVERIES', 'MSG_TERMINATED'].map((kind) => `$JS.EVENT.ADVISORY.CONSUMER.${kind}.${stream}.>`),
 } as const
 
 /**

@@ -1,5 +1,5 @@
 import { PeltonError } from '../errors.ts'
-import { LANES, type Lane, subjects } from './subjects.ts'
+import { BUCKETS, LANES, type Lane, subjects } from './subjects.ts'
 
 /** The oldest nats-server Pelton runs on: scheduled messages, consumer reset, work-queue fixes. */
 export const MINIMUM_SERVER = '2.14.0'
@@ -21,9 +21,9 @@ export const STREAMS = {
 
 /** The streams behind key-value buckets. */
 export const STORES = {
-  models: 'KV_pelton-models',
-  starts: 'KV_pelton-starts',
-  replays: 'KV_pelton-replays',
+  models: `KV_${BUCKETS.models}`,
+  starts: `KV_${BUCKETS.starts}`,
+  replays: `KV_${BUCKETS.replays}`,
 } as const
 
 /** Limits an operator may set. Sizes in bytes, times in milliseconds. */
@@ -192,9 +192,7 @@ function advisoriesSpec(common: Common): StreamSpec {
     ...common,
     name: STREAMS.advisories,
     description: 'A wake-up when somebody changed a consumer; never the truth',
-    subjects: ['MAX_DELIVERIES', 'MSG_TERMINATED'].map(
-      (kind) => `$JS.EVENT.ADVISORY.CONSUMER.${kind}.FEATURES.>`,
-    ),
+    subjects: subjects.advisories(STREAMS.features),
     retention: 'limits',
     discard: 'old',
     max_age: 7 * 24 * 3_600_000 * NANOS_PER_MS,
@@ -221,9 +219,9 @@ function storeSpecs(common: Common): readonly StreamSpec[] {
     ...(maxAgeMs > 0 && { max_age: maxAgeMs * NANOS_PER_MS }),
   })
   return [
-    bucket('pelton-models', 'Manifests, routing, and the pool of each model', 16),
-    bucket('pelton-starts', 'Start marks of events suspected of ending their worker', 1, 24 * 3_600_000),
-    bucket('pelton-replays', 'Replay tasks, and who holds which dead letter', 8),
+    bucket(BUCKETS.models, 'Manifests, routing, and the pool of each model', 16),
+    bucket(BUCKETS.starts, 'Start marks of events suspected of ending their worker', 1, 24 * 3_600_000),
+    bucket(BUCKETS.replays, 'Replay tasks, and who holds which dead letter', 8),
     {
       ...store,
       name: 'OBJ_pelton-artifacts',

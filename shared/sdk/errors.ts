@@ -39,6 +39,7 @@ export const REASONS = {
     replay: 'after-edit',
     summary: 'the deadline of the event passed before it could be predicted',
   },
+  /** Reserved: no worker gives an event up early yet. */
   shed: {
     status: 503,
     retryable: false,

@@ -39,8 +39,9 @@ export interface Prediction extends Answered {
   readonly inferenceMs: number
   /** Rows of all events that shared the model call. */
   readonly batchRows: number
-  /** Why a lesser model or a cached answer was used, if so. */
+  /** Why a lesser model was used, if so. Reserved: no worker uses one yet, and it is always undefined. */
   readonly degraded: string | undefined
+  /** Whether an earlier answer was used. Reserved: no worker keeps answers yet, and it is always false. */
   readonly cached: boolean
   /**
    * The one value of an output.
@@ -53,11 +54,11 @@ export interface Prediction extends Answered {
 /** What became of an event that could not be predicted: its dead letter is kept for operators. */
 export interface Failure extends Answered {
   readonly kind: 'failure'
-  /** One of the closed set; a newer worker may know more. */
+  /** One of the closed set, of which `shed` is reserved: no worker gives it yet. A newer worker may know more. */
   readonly reason: Reason | (string & {})
   /** What is wrong, where, and what to do. */
   readonly description: string
-  /** Where it failed: `guard`, `decode`, `validate`, `batch`, `infer` or `publish`. */
+  /** Where it failed: `guard`, `decode`, `validate`, `infer` or `publish`; `batch` is reserved. */
   readonly stage: string
 }
 

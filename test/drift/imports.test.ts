@@ -1,7 +1,8 @@
-import { readdir, readFile } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path/posix'
 import { expect, test } from 'vitest'
 import { ROOT } from './observability-files.ts'
+import { sources } from './sources.ts'
 
 interface Folder {
   readonly path: string
@@ -19,16 +20,6 @@ async function readFolders(): Promise<readonly Folder[]> {
       return { path, mayImport: allowed.startsWith('the folders below') ? [path, ...named] : named }
     },
   )
-}
-
-async function sources(): Promise<readonly string[]> {
-  const lists = ['shared', 'services'].map(async (folder) => {
-    const files = await readdir(`${ROOT}${folder}`, { recursive: true })
-    return files.map((file) => `${folder}/${file}`)
-  })
-  return (await Promise.all(lists))
-    .flat()
-    .filter((file) => file.endsWith('.ts') && !/\.test\.ts$|\/(?:node_modules|dist|testdata)\//.test(file))
 }
 
 /** Files of ours that a file imports, types and late imports included. */

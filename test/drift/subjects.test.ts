@@ -1,20 +1,11 @@
-import { readdir, readFile } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
 import { expect, test } from 'vitest'
 import { STORES, STREAMS } from '../../shared/sdk/contract/topology.ts'
 import { ROOT } from './observability-files.ts'
+import { sources } from './sources.ts'
 
 /** The one folder that spells subjects, streams and buckets. */
 const CONTRACT = 'shared/sdk/contract/'
-
-async function sources(): Promise<readonly string[]> {
-  const lists = ['shared', 'services'].map(async (folder) => {
-    const files = await readdir(`${ROOT}${folder}`, { recursive: true })
-    return files.map((file) => `${folder}/${file}`)
-  })
-  return (await Promise.all(lists))
-    .flat()
-    .filter((file) => file.endsWith('.ts') && !/\.test\.ts$|\/(?:node_modules|dist|testdata)\//.test(file))
-}
 
 /** Text of each string and template of a source, values in a template as `x`; comments are none. */
 function literalsOf(code: string): string[] {

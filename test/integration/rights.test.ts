@@ -23,7 +23,7 @@ import { startWorkerProcess, type WorkerProcess } from '../kit/worker-process.ts
 import { runCli, startCli } from './cli-process.ts'
 
 const INFRA = fileURLToPath(new URL('../../infra/nats', import.meta.url))
-const ROLES = ['admin', 'control', 'worker', 'producer', 'gateway', 'subscriber', 'monitor'] as const
+const ROLES = ['admin', 'control', 'worker', 'producer', 'subscriber', 'monitor'] as const
 type Role = (typeof ROLES)[number]
 
 const passwordOf = (role: string): string => `of-${role} #1`
@@ -225,7 +225,7 @@ describe('a reply subject', () => {
 
 /** Acts, and who may do them. The bodies are such that nothing comes of an act that is allowed. */
 const ACTS: Readonly<Record<string, readonly Role[]>> = {
-  'features.default.m.normal': ['control', 'producer', 'gateway'],
+  'features.default.m.normal': ['control', 'producer'],
   'features.default.m.urgent': [],
   'retries.default.m.normal.t': ['worker'],
   'retries.other.m.normal.t': [],
@@ -248,10 +248,10 @@ const ACTS: Readonly<Record<string, readonly Role[]>> = {
   '$KV.pelton-models.m': [],
   '$KV.pelton-replays.t': ['control'],
   '$O.pelton-artifacts.M.x': [],
-  '$JS.API.STREAM.INFO.FEATURES': ['admin', 'control', 'worker', 'producer', 'gateway'],
+  '$JS.API.STREAM.INFO.FEATURES': ['admin', 'control', 'worker', 'producer'],
   '$JS.API.STREAM.INFO.RESULTS': ['admin', 'control', 'worker', 'subscriber'],
   '$JS.API.STREAM.INFO.LEDGER': ['admin', 'control', 'worker'],
-  '$JS.API.STREAM.MSG.GET.RESULTS': ['admin', 'control', 'worker', 'producer', 'gateway', 'subscriber'],
+  '$JS.API.STREAM.MSG.GET.RESULTS': ['admin', 'control', 'worker', 'producer', 'subscriber'],
   '$JS.API.STREAM.MSG.GET.FEATURES': ['admin', 'control'],
   '$JS.API.STREAM.MSG.GET.DEADLETTERS': ['admin', 'control', 'worker'],
   '$JS.API.STREAM.MSG.GET.LEDGER': ['admin', 'control'],
@@ -296,8 +296,8 @@ const HEARD: Readonly<Record<string, readonly Role[]>> = {
   '_INBOX.producer.>': ['producer'],
   '_INBOX.worker.>': ['worker'],
   '_INBOX.control.>': ['control'],
-  '_pelton.reply.>': ['gateway'],
-  'pelton.flow.>': ['control', 'gateway'],
+  '_pelton.reply.>': [],
+  'pelton.flow.>': ['control'],
   'features.>': [],
   'results.>': [],
   'deadletters.>': [],

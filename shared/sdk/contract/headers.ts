@@ -35,6 +35,7 @@ export const HEADERS = {
   queueMs: 'Pelton-Queue-Ms',
   inferenceMs: 'Pelton-Inference-Ms',
   batchRows: 'Pelton-Batch-Rows',
+  // Reserved: no worker writes these two yet.
   degraded: 'Pelton-Degraded',
   cached: 'Pelton-Cached',
   stage: 'Pelton-Stage',

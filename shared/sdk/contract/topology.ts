@@ -191,7 +191,7 @@ function advisoriesSpec(common: Common): StreamSpec {
   return {
     ...common,
     name: STREAMS.advisories,
-    description: 'A wake-up when somebody changed a consumer; never the truth',
+    description: 'What the broker said when a consumer gave up on an event: for people, no process reads it',
     subjects: subjects.advisories(STREAMS.features),
     retention: 'limits',
     discard: 'old',
@@ -219,13 +219,13 @@ function storeSpecs(common: Common): readonly StreamSpec[] {
     ...(maxAgeMs > 0 && { max_age: maxAgeMs * NANOS_PER_MS }),
   })
   return [
-    bucket(BUCKETS.models, 'Manifests, routing, and the pool of each model', 16),
+    bucket(BUCKETS.models, 'What the last audit signed off; reserved for what each pool serves', 16),
     bucket(BUCKETS.starts, 'Start marks of events suspected of ending their worker', 1, 24 * 3_600_000),
     bucket(BUCKETS.replays, 'Replay tasks, and who holds which dead letter', 8),
     {
       ...store,
       name: 'OBJ_pelton-artifacts',
-      description: 'Model files by SHA-256',
+      description: 'Reserved for model files by SHA-256: nothing writes here yet',
       subjects: ['$O.pelton-artifacts.C.>', '$O.pelton-artifacts.M.>'],
     },
   ]

@@ -1,0 +1,36 @@
+import { readFile } from 'node:fs/promises'
+import { expect, test } from 'vitest'
+import { ERRORS } from '../../shared/sdk/errors.ts'
+import { ROOT } from './observability-files.ts'
+import { sources } from './sources.ts'
+
+const TABLE = 'shared/sdk/errors.ts'
+
+/** Codes without a producer so far; the table says so beside each. */
+const RESERVED: readonly string[] = ['shed']
+
+/** Codes that a source makes an error or a failure with. */
+function producedBy(code: string): string[] {
+  const made = /(?:PeltonError\(\s*(?:\w+,\s*)?|reason: )'([a-z-]+)'/g
+  return [...code.matchAll(made)].map(([, named = '']) => named)
+}
+
+test('a code is found where an error, a fallback or a failure is made with it, and nowhere else', () => {
+  const code =
+    "new PeltonError('closed', 'it is'); toPeltonError(thrown, 'internal', ''); ({ reason: 'timed-out' })"
+  expect(producedBy(code)).toEqual(['closed', 'internal', 'timed-out'])
+  expect(producedBy("if (error.code === 'conflict') return ['shed']")).toEqual([])
+})
+
+test('every code of the table is produced somewhere, or is reserved and says so', async () => {
+  const produced = new Set<string>()
+  for (const file of await sources())
+    if (file !== TABLE)
+      for (const code of producedBy(await readFile(`${ROOT}${file}`, 'utf8'))) produced.add(code)
+  expect(Object.keys(ERRORS).filter((code) => !produced.has(code))).toEqual(RESERVED)
+  const table = await readFile(`${ROOT}${TABLE}`, 'utf8')
+  const marked = [...table.matchAll(/\/\*\* Reserved: .* \*\/\n {2}'?([a-z-]+)'?: \{/g)].map(
+    ([, code]) => code,
+  )
+  expect(marked).toEqual(RESERVED)
+})

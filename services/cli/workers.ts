@@ -51,7 +51,7 @@ function portOf({ PELTON_HTTP_PORT: first }: NodeJS.ProcessEnv, index: number): 
 /**
  * Log lines from `warn` on are shown; what is no log line (a crash) is shown as it is.
  *
- * @param who of our processes wrote it
+ * @param who name of the process that wrote it
  */
 export function reportLine(line: string, who: string, note: (text: string) => void): void {
   const entry = parseLogLine(line)

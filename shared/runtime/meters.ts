@@ -8,7 +8,7 @@ export type Labels = Attributes
 /** Reports the value of one series. */
 export type Report = (value: number, labels?: Labels) => void
 
-/** The instruments of one process, by their key in the table. Where nobody reads them, none should be opened. */
+/** The instruments of one process, by their key in the table. Where metrics are off, none should be opened. */
 export interface Meters {
   /** Adds to a counter. */
   counter(key: KeyOf<'counter'>): Report
@@ -19,8 +19,8 @@ export interface Meters {
 }
 
 /**
- * Counters and gauges at the OpenTelemetry API, no-ops unless `startTelemetry` came first; histograms beside it, because
- * they are filled for each event (`histograms.ts`).
+ * Counters and gauges at the OpenTelemetry API, no-ops unless `startTelemetry` came first; histograms beside it,
+ * because they are filled for each event (`histograms.ts`).
  *
  * @throws Error for a key the table does not give to this source: a defect, seen at the start
  */

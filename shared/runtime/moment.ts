@@ -1,4 +1,4 @@
-/** What {@link readMoment} reads, for the message to who wrote something else. */
+/** What {@link readMoment} reads, for the message to an operator who wrote something else. */
 export const MOMENT_FORM = 'a time like 2026-01-31T12:00:00Z, or how long ago: 90s, 15m, 2h, 7d'
 
 const UNIT_MS = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const

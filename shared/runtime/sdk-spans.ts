@@ -10,10 +10,12 @@ import { readTraceparent, writeTraceparent } from './trace-context.ts'
 /**
  * Makes spans of what the SDK tells on its diagnostics channels:
  *
- * - `publish features.{model}.{lane}` (PRODUCER) for each `publish()`, below the active span, or below the `traceparent`
+ * - `publish features.{model}.{lane}` (PRODUCER) for each `publish()`, below the active span, or below the
+ * `traceparent`
  *   the event came with. It travels with the event. Of an outbox it is `create features.{model}.{lane}`, which ends when
  *   the event is on disk: it may be sent much later, by another process.
- * - `process results.{model}` (CONSUMER) for each result of a subscriber, from being handed over to being settled, below
+ * - `process results.{model}` (CONSUMER) for each result of a subscriber, from being handed over to being settled,
+ * below
  *   the `traceparent` of the result, so that it ends the trace its event began. A result has one event: it may have a
  *   parent, a batch has not.
  *
@@ -93,7 +95,7 @@ function traceResults(): () => void {
   const spans = new WeakMap<StoredResult, Span>()
   const begin = ({ result }: ResultDiagnostics): void => {
     const { traceparent, kind } = result
-    // A name that nobody serves came from outside, and does not become the name of a span.
+    // A name that no worker serves came from outside, and does not become the name of a span.
     const model = kind === 'failure' && result.reason === 'unknown-model' ? UNKNOWN_MODEL : result.model
     const span = tracer.startSpan(
       `process results.${model}`,

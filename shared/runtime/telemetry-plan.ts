@@ -12,7 +12,7 @@ const NOTHING = { traces: false, otlpMetrics: false, prometheus: false }
 
 /**
  * Reads the standard variables. Unlike the SDK alone, nothing is sent anywhere unless an endpoint or an exporter is
- * named: a service must not knock on ports nobody spoke of.
+ * named: a service must not knock on ports that no setting names.
  *
  * @param hasHttp whether `/metrics` is served
  */

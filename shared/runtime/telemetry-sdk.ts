@@ -70,8 +70,8 @@ function reportTrouble(log: TelemetryLog): void {
 }
 
 /**
- * No span is active: who makes one below another passes it on. Following them through asynchronous calls would cost every
- * promise of the process something, on Node 20 a third of a worker's time. The types do not know `null`.
+ * No span is active: code that makes one below another passes it on. Following them through asynchronous calls would
+ * cost every promise of the process something, on Node 20 a third of a worker's time. The types do not know `null`.
  */
 const NO_CONTEXT = null as unknown as ContextManager
 

@@ -2,9 +2,9 @@ import { planTelemetry } from './telemetry-plan.ts'
 
 /** What a service's process tells the outside of itself, beside its log. */
 export interface Telemetry {
-  /** Whether spans are exported: without, nobody should make one. */
+  /** Whether spans are exported: without, none should be made. */
   readonly hasTraces: boolean
-  /** Whether somebody reads metrics: without, nobody should record one. */
+  /** Whether metrics are exported or scraped: without, none should be recorded. */
   readonly hasMetrics: boolean
   /** The metrics as Prometheus text; undefined without an HTTP side. */
   readonly scrape: (() => Promise<string>) | undefined
@@ -43,8 +43,8 @@ const OFF: Telemetry = {
 }
 
 /**
- * Starts OpenTelemetry as the standard `OTEL_*` variables say. Where they ask for nothing and there is no HTTP side, the
- * SDK is not even loaded. An endpoint that is down costs nothing but one log line every ten minutes: what cannot be
+ * Starts OpenTelemetry as the standard `OTEL_*` variables say. Where they ask for nothing and there is no HTTP side,
+ * the SDK is not even loaded. An endpoint that is down costs nothing but one log line every ten minutes: what cannot be
  * sent is dropped from a bounded queue.
  */
 export async function startTelemetry(options: TelemetryOptions): Promise<Telemetry> {

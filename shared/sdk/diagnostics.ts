@@ -8,7 +8,7 @@ type Kept = Pick<Receipt, 'id' | 'token'> & { readonly position: number }
 
 /**
  * One call of `publish()`, of a producer or an outbox, on the tracing channel `pelton:publish` of
- * `node:diagnostics_channel`. Who instruments it writes the place in its trace here at `start`, and it travels with the
+ * `node:diagnostics_channel`. An instrumentation writes the place in its trace here at `start`, and it travels with the
  * event, also when an outbox sends it after a restart.
  *
  * @experimental
@@ -42,8 +42,8 @@ export interface ResultDiagnostics {
 }
 
 /**
- * Names of the channels on `node:diagnostics_channel`. `publish` is a tracing channel ({@link PublishTrace}); the others
- * are plain ones ({@link ResultDiagnostics}).
+ * Names of the channels on `node:diagnostics_channel`. `publish` is a tracing channel ({@link PublishTrace}); the
+ * others are plain ones ({@link ResultDiagnostics}).
  *
  * @experimental
  */
@@ -58,7 +58,7 @@ const start = channel(`tracing:${CHANNELS.publish}:start`)
 const handedOver = channel(CHANNELS.result)
 const settled = channel(CHANNELS.settled)
 
-/** Publishes one event by `publish`; told on the channels while somebody listens, else nothing is done. */
+/** Publishes one event by `publish`; told on the channels while there is a listener, else nothing is done. */
 export function tracePublish<Result extends Receipt | Kept>(
   { event, ...how }: Pick<PublishTrace, 'event' | 'pool' | 'source' | 'by'>,
   publish: (event: EventToPublish) => Promise<Result>,

@@ -17,10 +17,10 @@ export interface ConnectionOptions {
   readonly connection?: NatsConnection
 }
 
-/** A connection, and whether it ends with whoever uses it. */
+/** A connection, and whether it ends with the producer or subscriber that uses it. */
 export interface Link {
   readonly connection: NatsConnection
-  /** Closes the connection unless it is somebody else's. */
+  /** Closes the connection unless the application passed it in. */
   close(): Promise<void>
 }
 

@@ -5,8 +5,8 @@ interface Waiter {
 }
 
 /**
- * Counts what has been accepted and is not settled yet, in messages and bytes. Whoever finds it full waits, in order:
- * that is how a producer slows its caller down.
+ * Counts what has been accepted and is not settled yet, in messages and bytes. A call that finds it full waits, in
+ * order: that is how a producer slows its caller down.
  */
 export class PendingBuffer {
   readonly #maxMessages: number
@@ -41,7 +41,7 @@ export class PendingBuffer {
     return new Promise((resolve, reject) => {
       const giveUp = (): void => {
         this.#waiters.splice(this.#waiters.indexOf(waiter), 1)
-        this.#admit() // whoever is next may be smaller
+        this.#admit() // the next may be smaller
         reject(signal?.reason)
       }
       const waiter: Waiter = {
@@ -56,7 +56,7 @@ export class PendingBuffer {
     })
   }
 
-  /** Takes a place if there is one and nobody waits for it. */
+  /** Takes a place if there is one and no earlier call waits for it. */
   tryEnter(sizeBytes: number): boolean {
     if (this.#waiters.length > 0 || !this.#hasRoom(sizeBytes)) return false
     this.#take(sizeBytes)

@@ -88,7 +88,9 @@ export async function createProducer(options: ProducerOptions): Promise<Producer
 
 /** A producer that also takes events encoded earlier: what an outbox kept. Internal: `index.ts` does not export it. */
 export interface MessageProducer extends Producer {
-  /** Publishes a message of `eventMessage()` as it is, identity and times included. @throws as {@link Producer.publish} */
+  /**
+   * Publishes a message of `eventMessage()` as it is, identity and times included. @throws as {@link Producer.publish}
+   */
   publishMessage(message: EventMessage, model: string): Promise<Receipt>
   /** @throws PeltonError `too-large` for what this broker does not take */
   checkSize(message: EventMessage): void
@@ -176,7 +178,7 @@ class StreamProducer implements MessageProducer {
     const { replyTo, wake } = this.#replies.open(event.model)
     try {
       const receipt = await this.publish({ ...event, replyTo })
-      // An event that was there before may be answered already: then nobody sends a wake-up.
+      // An event that was there before may be answered already: then no worker sends a wake-up.
       const patienceMs = receipt.duplicate ? 0 : Math.min(1_000, options.timeoutMs ?? 1_000)
       await wake.sleep(patienceMs, options.signal)
       return await readWhenStored(this.connection, subjects.result(event.model, receipt.token), wake, options)

@@ -71,7 +71,7 @@ export interface BatchOptions {
  * An endless iterable of results, at least once each. It ends with `close()`; leaving a loop does not close it, and
  * several loops share its results.
  *
- * Iterating throws PeltonError `broker-unavailable` when the connection was closed by somebody else.
+ * Iterating throws PeltonError `broker-unavailable` when the connection was closed by other means than `close()`.
  */
 export interface Subscriber<R extends Result = Result> extends AsyncIterable<R> {
   readonly connection: NatsConnection

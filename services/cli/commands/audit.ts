@@ -126,7 +126,7 @@ function needsBoth(): PeltonError {
   })
 }
 
-/** The name of who runs this, where the system knows one. */
+/** The user who runs this command, where the system knows one. */
 function userName(): string {
   try {
     return userInfo().username

@@ -83,7 +83,7 @@ async function demo(run: CommandRun, options: DemoArguments): Promise<number> {
       progress.close()
       await fleet.stop()
     }
-    // Somebody else's broker may hold millions of results.
+    // A broker that was there before may hold millions of results.
     const { report } = await audit(broker.connection, { full: isOurs, deep: isOurs, signal })
     printReport(terminal, report)
     return report.clean ? code : EXIT_CODES.failed

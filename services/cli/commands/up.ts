@@ -151,6 +151,6 @@ function createEnd(signal: AbortSignal): { readonly reached: Promise<void>; fail
     if (signal.aborted) resolveEnd()
     else signal.addEventListener('abort', () => resolveEnd(), { once: true })
   })
-  reached.catch(() => undefined) // it may fail before anybody waits for it
+  reached.catch(() => undefined) // it may fail before the command waits for it
   return { reached, fail: (error) => fail(error) }
 }

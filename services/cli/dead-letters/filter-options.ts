@@ -42,7 +42,7 @@ export function readFilter(given: FilterArguments): DeadLetterFilter {
   return { ...times, ...Object.fromEntries(rest.filter(([, value]) => value !== undefined)) }
 }
 
-/** Who does it, for the records: as given, else the user of this machine. */
+/** The operator's name, for the records: as given, else the user of this machine. */
 export function operator(given: string | undefined): string {
   return given ?? (process.env.USER || userInfo().username)
 }

@@ -127,7 +127,7 @@ function checkListed(
   return findings
 }
 
-/** Events for pools without consumers: nobody will ever pull them. */
+/** Events for pools without consumers: no worker will ever pull them. */
 export async function checkPools(connection: NatsConnection): Promise<readonly Finding[]> {
   if ((await streamInfo(connection, STREAMS.features)) === undefined) return []
   const { counts } = await countSubjects(connection, STREAMS.features, subjects.allFeatures())

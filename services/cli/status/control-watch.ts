@@ -30,7 +30,7 @@ export async function readControlWatch(
   }
 }
 
-/** A look takes time: only several that did not come say that nobody looks. */
+/** A look takes time: only several that did not come say that no control service looks. */
 const MISSED_LOOKS = 3
 const LEAST_SILENCE_MS = 10_000
 
@@ -41,7 +41,7 @@ export function judgeControlWatch({ holder, at, everyMs, alerts }: WatchRecord, 
   return { isWatched, lookedAt: at, alerts }
 }
 
-/** For people: whether somebody watches, and each alert with what to do. */
+/** For people: whether a control service watches, and each alert with what to do. */
 export function controlWatchLines(watch: ControlWatch | undefined): readonly string[] {
   if (watch === undefined) return []
   const { isWatched, lookedAt, alerts } = watch

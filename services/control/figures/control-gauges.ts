@@ -21,7 +21,7 @@ import {
 
 export interface GaugesDeps {
   readonly store: Pick<OpsStore, 'connection' | 'keyValue'>
-  /** False while there is no connection: nobody is to wait for an answer then. */
+  /** False while there is no connection: no scrape is to wait for an answer then. */
   readonly isReachable: () => boolean
   readonly watch: Watch
   readonly replays: HostedReplays
@@ -35,7 +35,7 @@ export interface GaugesDeps {
 const FRESH_MS = 2_000
 const SLOW_MS = 60_000
 
-/** The metrics of control. Nothing is read from the broker until somebody asks for them. */
+/** The metrics of control. Nothing is read from the broker until a scrape or an export asks for them. */
 export function openControlGauges(deps: GaugesDeps): void {
   const meters = openMeters('control')
   const figures = rarely(FRESH_MS, () => reachable(deps, () => readFigures(deps.store.connection)))

@@ -108,7 +108,7 @@ export function foldGroups(
 
 /**
  * Replay tasks that are not over, by state; a state that none is in counts none. `stalled`: said to run, and silent for
- * so long that anybody may take it over. Silence is measured by the broker's clock.
+ * so long that any process may take it over. Silence is measured by the broker's clock.
  */
 export async function figureTasks({
   connection,
@@ -138,7 +138,7 @@ export async function isDurabilityMet(
   return known ?? isMet({ ...streams, ...(await readSync(broker)) }, asked)
 }
 
-/** Reads something at most every so often; who asks in between gets the same. A failure is read again at once. */
+/** Reads something at most every so often; a call in between gets the same. A failure is read again at once. */
 export function rarely<Value>(everyMs: number, read: () => Promise<Value>): () => Promise<Value> {
   let kept: Promise<Value> | undefined
   let readAt = Number.NEGATIVE_INFINITY

@@ -18,7 +18,7 @@ export interface ScheduleOptions {
   readonly signal: AbortSignal
 }
 
-/** How often it is seen whether one is due, milliseconds: this asks nobody. */
+/** How often it is seen whether one is due, milliseconds: this asks nothing of the broker. */
 const TICK_MS = 1_000
 /** After one that could not be ended, milliseconds. */
 const RETRY_MS = 60_000
@@ -53,7 +53,7 @@ export function auditRegularly(deps: ScheduleDeps, options: ScheduleOptions): { 
 async function auditOnce({ audits, log }: ScheduleDeps, { signal }: ScheduleOptions): Promise<boolean> {
   try {
     const report = await audits.runByItself()
-    if (report === undefined || signal.aborted) return false // somebody asked for one: theirs may be deep, and long
+    if (report === undefined || signal.aborted) return false // an operator asked for one: it may be deep, and long
     const lines = reportLines(report).filter(({ level }) => level !== 'plain')
     for (const { level, text } of lines) log[level === 'good' ? 'info' : 'warn'](`audit: ${text}`)
     return true

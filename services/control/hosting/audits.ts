@@ -12,7 +12,7 @@ export interface Snapshots {
 
 /** Audits, one at a time. */
 export interface Audits {
-  /** For somebody who asks; waits for one that runs by itself. @throws PeltonError `conflict` while another asks */
+  /** For an operator who asks; waits for one that runs by itself. @throws PeltonError `conflict` while another asks */
   run(options: { readonly deep: boolean; readonly full: boolean }): Promise<AuditReport>
   /** A shallow one, from the floor or where the last clean one by itself ended; undefined while another runs. */
   runByItself(): Promise<AuditReport | undefined>
@@ -87,7 +87,7 @@ export function createAudits(
 
 const FRESH_MS = 1_000
 
-/** Snapshots on demand: many who ask at once share one. */
+/** Snapshots on demand: requests that come at once share one. */
 export function createSnapshots(connection: NatsConnection): Snapshots {
   let taken: ReturnType<Snapshots['latest']> | undefined
   let takenAt = Number.NEGATIVE_INFINITY

@@ -16,8 +16,8 @@ import { PeltonError } from '../../../shared/sdk/errors.ts'
 
 /**
  * Says that a run of a replay is one of a control service: another one may go on with it. Its key names the task and
- * its `runner`, and it is written before the task is: a task whose runner no record names is run by somebody else, such
- * as the command line, and never taken over.
+ * its `runner`, and it is written before the task is: a task whose runner no record names is run by another process,
+ * such as the command line, and never taken over.
  */
 interface Hosted {
   /** The operator who started or resumed it here. */
@@ -46,7 +46,8 @@ const PREFIX = 'hosted'
 const keyOf = (id: string, runner: string): string => `${PREFIX}.${id}.${runner}`
 /**
  * A record that does not fit its task is one of a process that is about to write the task, or one that is of no use any
- * more: the task was never made, is run by somebody else since, or was paused by somebody. After so long it is the latter.
+ * more: the task was never made, is run by another process since, or was paused by an operator. After so long it is the
+ * latter.
  */
 const GRACE_MS = 10_000
 
@@ -93,7 +94,7 @@ class Replays implements HostedReplays {
   async halt(id: string, state: 'paused' | 'cancelled', by: string): Promise<ReplayTask> {
     const { keyValue } = this.#store
     await readTask(keyValue, id)
-    // From now on nobody goes on with it by itself.
+    // From now on no control service goes on with it by itself.
     for await (const { key } of keyValue.list(`${PREFIX}.${id}`)) await this.#forget(key)
     return halt(this.#store, id, state, { by, signal: this.#draining.signal })
   }
@@ -112,7 +113,9 @@ class Replays implements HostedReplays {
     await Promise.all(this.#ended)
   }
 
-  /** How a task is taken here: with a record that is there first. Where it then is not taken, the record is a misfit. */
+  /**
+   * How a task is taken here: with a record that is there first. Where it then is not taken, the record is a misfit.
+   */
   #run(by: string): Omit<ReplayRun, 'by'> {
     return {
       signal: this.#draining.signal,
@@ -196,7 +199,7 @@ function isLeft(task: ReplayTask | undefined): boolean {
   return task !== undefined && (task.state === 'running' || isInterrupted(task))
 }
 
-/** Whether a task was paused only because its process was told to stop: nobody decided anything about it. */
+/** Whether a task was paused only because its process was told to stop: no operator decided anything about it. */
 function isInterrupted({ state, halted }: ReplayTask): boolean {
   return state === 'paused' && halted === 'interruption'
 }

@@ -160,7 +160,9 @@ function addImport(app: FastifyInstance, parts: PartsOf, bounds: BodyBounds): vo
   })
 }
 
-/** Throws where the service stops before the last line: the answer is cut off, and nobody takes a part for the whole. */
+/**
+ * Throws where the service stops before the last line: the answer is cut off, and no caller takes a part for the whole.
+ */
 async function* unlessStopped(lines: AsyncIterable<string>, signal: AbortSignal): AsyncGenerator<string> {
   yield* lines
   if (signal.aborted)

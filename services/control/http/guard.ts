@@ -69,8 +69,8 @@ export async function addAuthorisation(app: FastifyInstance, tokens: Tokens): Pr
 }
 
 /**
- * Who asks, for the records: header `Pelton-Operator`, or the name of the token. A token with a name stays beside what
- * the header says.
+ * The operator who asks, for the records: header `Pelton-Operator`, or the name of the token. A token with a name stays
+ * beside what the header says.
  *
  * @throws PeltonError `invalid-argument` for a header that is no name
  */

@@ -3,7 +3,7 @@ import { access, chmod, link, mkdir, readFile, rename, rm, writeFile } from 'nod
 import { join } from 'node:path'
 import { PeltonError } from '../../../shared/sdk/errors.ts'
 
-/** Who may use the API. */
+/** The tokens of the callers that may use the API. */
 export interface Tokens {
   /** Name of the token, or `undefined` when it is none of ours. Takes the same time for every wrong one. */
   nameOf(token: string): string | undefined

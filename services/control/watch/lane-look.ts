@@ -58,7 +58,8 @@ interface ActiveConsumer extends ListedConsumer {
 
 /**
  * Looks at a work queue: its consumers, and what waits under their filters. The reads are no snapshot, so that orphans
- * are a lower bound: what was stored while it looked is taken off, and what was settled meanwhile counts for nobody.
+ * are a lower bound: what was stored while it looked is taken off, and what was settled meanwhile counts for no
+ * consumer.
  *
  * @returns `undefined` when the stream is missing, or holds more subjects than are counted
  * @throws PeltonError `broker-unavailable`
@@ -144,7 +145,10 @@ function poolOf(stream: string, name: string): string | undefined {
   return segment === undefined ? undefined : (decodeSegment(segment) ?? segment)
 }
 
-/** Past `max_deliver` an event is handed out no more; `backoff` replaces `ack_wait`; a filter that changed leaves events. */
+/**
+ * Past `max_deliver` an event is handed out no more; `backoff` replaces `ack_wait`; a filter that changed leaves
+ * events.
+ */
 function driftOf(stream: string, { name, config }: ListedConsumer, pool: string): string | undefined {
   const consumerOf = stream === STREAMS.features ? featureConsumer : dueConsumer
   const filterOf = stream === STREAMS.features ? subjects.featureFilter : subjects.dueFilter

@@ -171,7 +171,9 @@ export class Looks {
     return { position: { ...position, next }, done, found: found.length }
   }
 
-  /** What a request that failed, or a watch that was killed, left taken is ended first: nobody else could have it. */
+  /**
+   * What a request that failed, or a watch that was killed, left taken is ended first: no other process could have it.
+   */
   async #removeSuperseded(found: readonly DeadLetterEntry[]): Promise<number> {
     const { store, log } = this.#deps
     const by = this.#limits.name

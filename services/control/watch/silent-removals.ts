@@ -18,18 +18,20 @@ interface Sighting {
   readonly looks: number
 }
 
-/** A removal gives a sign of life each second. Looks count too: while the broker was away, nobody could give one. */
+/**
+ * A removal gives a sign of life each second. Looks count too: while the broker was away, no process could give one.
+ */
 const SILENT_MS = 6_000
 const SILENT_LOOKS = 3
 
 /**
  * Discards and purges under way, seen by their signs of life. One that gives none any more holds dead letters that
- * nobody else could have: what it only took is let go, and what it had begun to remove is removed.
+ * no other process could have: what it only took is let go, and what it had begun to remove is removed.
  */
 export class SilentRemovals {
   #seen: ReadonlyMap<string, Sighting> = new Map()
 
-  /** Ends those that are silent. One that could not be ended is tried again. @param by who does it */
+  /** Ends those that are silent. One that could not be ended is tried again. @param by name of this control service */
   async end(store: OpsStore, by: string): Promise<EndedRemoval[]> {
     const seen = new Map<string, Sighting>()
     const silent: KeptValue<RemovalState>[] = []

@@ -2,7 +2,7 @@ import type { NewAlert } from '../../../shared/operations/watch-record/alert.ts'
 import { showCount, showDuration } from '../../../shared/runtime/quantities.ts'
 import type { LaneLook, StreamLook } from './lane-look.ts'
 
-/** A pool whose events nobody takes. */
+/** A pool whose events no worker takes. */
 export interface UnservedPool {
   readonly kind: 'unserved-pool' | 'idle-pool'
   readonly pool: string

@@ -128,7 +128,7 @@ class Watching implements Watch {
     return may
   }
 
-  /** Takes the record first: whoever writes it watches. */
+  /** Takes the record first: the control service that wrote it watches. */
   async #begin(): Promise<void> {
     const { store, log } = this.#deps
     if (!(await this.#keep({ ...this.record, holder: this.#options.name, everyMs: this.#options.everyMs })))

@@ -39,8 +39,8 @@ export interface Audited {
 
 /**
  * Accounts for every event FEATURES ever took: each is still stored, or the ledger says how it ended. Works while
- * producers and workers go on, because of the order in which it reads: what is known, the end of the ledger, what waits,
- * and then the ledger to its new end. What was known at the first end must be discharged by the second.
+ * producers and workers go on, because of the order in which it reads: what is known, the end of the ledger, what
+ * waits, and then the ledger to its new end. What was known at the first end must be discharged by the second.
  *
  * @throws PeltonError `not-provisioned`, `broker-unavailable`
  */
@@ -91,7 +91,7 @@ export async function audit(connection: NatsConnection, options: AuditOptions): 
   }
 }
 
-/** The end of the ledger first, then what waits: whoever is gone by then is in the ledger beyond that end. */
+/** The end of the ledger first, then what waits: an event that is gone by then is in the ledger beyond that end. */
 async function readWaiting(connection: NatsConnection, { maxRemoved }: AuditOptions) {
   const ledgerThen = await neededStream(connection, STREAMS.ledger)
   const features = await readFeatures(connection, maxRemoved)
@@ -120,7 +120,7 @@ function openAccounts({ openThen, marks }: Start, { features, ledgerThen, retrie
   })
 }
 
-/** Records that were there and are gone: expired as they shall, or removed by somebody. */
+/** Records that were there and are gone: expired as they shall, or removed by other means. */
 function gapsOf({ config, state, created, ts }: StreamInfo, from: number) {
   const maxAgeMs = Number(config.max_age ?? 0) / 1e6
   const hasOldEnough = maxAgeMs > 0 && Date.parse(ts) - Date.parse(created) > maxAgeMs

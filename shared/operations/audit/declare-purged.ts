@@ -7,7 +7,7 @@ import { PublishWindow, publishError } from '../../sdk/jetstream/publish-window.
 import { type SequenceRange, showRanges } from '../broker/sequence-set.ts'
 import type { AuditReport } from './report.ts'
 
-/** Records of the control side, whatever the pool was: with the event gone, nobody knows it. */
+/** Records of the control side, whatever the pool was: with the event gone, it cannot be known. */
 const LEDGER_SUBJECT = subjects.ledger('control')
 /** Entries in one record. */
 const CHUNK = 1_000
@@ -23,7 +23,7 @@ interface Signable {
  * Enters in the ledger that an operator removed events: they are told apart from loss from then on. Where the same
  * number is lost in two creations of FEATURES, that of today is meant.
  *
- * @param by who says so, and why
+ * @param by the operator who says so, and why
  * @throws PeltonError `invalid-argument` for sequences that are not lost
  */
 export async function declarePurged(

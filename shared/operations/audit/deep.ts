@@ -83,7 +83,7 @@ function judgeEvent(event: ExpectedEvent, { results, deadLetters }: Stored): Ver
     if (!deadLetters.tokens.has(token)) return since < deadLetters.goneBefore ? 'expired' : 'no-dead-letter'
   }
   if (register === undefined) {
-    // Somebody else's outcome may be older than the record that found it.
+    // An outcome that another delivery stored may be older than the record that found it.
     const isOnlyFound = !has('predicted') && !has('dead-lettered')
     return isOld || (isOnlyFound && Number.isFinite(results.goneBefore)) ? 'expired' : 'no-result'
   }

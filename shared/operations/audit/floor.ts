@@ -22,7 +22,7 @@ export interface Floor extends OpenThen {
 export interface StoredFloor {
   /** Undefined where nothing was signed off, or it cannot be read: then an audit starts from the first event. */
   readonly floor: Floor | undefined
-  /** Its sequence in the bucket's stream, 0 for none: whoever replaces it names it. */
+  /** Its sequence in the bucket's stream, 0 for none: an audit that replaces it names it. */
   readonly revision: number
 }
 
@@ -42,7 +42,8 @@ export async function readFloor(connection: NatsConnection): Promise<StoredFloor
  * Stores a floor in place of the one that was read.
  *
  * @param replaced revision of the floor that was read; 0 where there was none
- * @throws PeltonError `invalid-argument` where too many single events are open, or somebody signed off meanwhile
+ * @throws PeltonError `invalid-argument` where too many single events are open; `undeliverable`
+ *   where another audit was signed off meanwhile; `broker-unavailable`, `stream-full`
  */
 export async function writeFloor(connection: NatsConnection, floor: Floor, replaced: number): Promise<void> {
   const body = encodeFloor(floor)

@@ -53,7 +53,7 @@ export interface LedgerState {
   readonly next: number
   /** Records that expired before they were read. */
   readonly expired: number
-  /** Records somebody removed. */
+  /** Records that are gone before their time: removed by other means than Pelton. */
   readonly removed: number
   readonly unreadable: number
 }

@@ -30,7 +30,7 @@ export interface Start {
   /** The floor it starts from. */
   readonly floor: Floor | undefined
   readonly openThen: OpenThen
-  /** A floor of another FEATURES, whose waiting events nobody will find there any more. */
+  /** A floor of another FEATURES, whose waiting events no audit will find there any more. */
   readonly earlier: Floor | undefined
   readonly marks: readonly Mark[]
   /** FEATURES had given out this sequence before. */
@@ -58,7 +58,7 @@ async function readFeatureMarks(connection: NatsConnection): Promise<WatchRecord
 export interface Asked {
   /** From the first event. */
   readonly isFull: boolean
-  /** From a floor nobody signed off, where it counts and is later than the one somebody did. */
+  /** From a floor that no operator signed off, where it counts and is later than the one that was. */
   readonly since?: Floor | undefined
 }
 
@@ -89,7 +89,7 @@ export function startFrom(known: Known, found: Found, { isFull, since }: Asked):
 const FROM_THE_FIRST: OpenThen = { sequence: 0, waiting: [], retries: [] }
 const WITHOUT_FLOOR = { floor: undefined, openThen: FROM_THE_FIRST, earlier: undefined }
 
-/** A floor nobody signed off is no reason to warn: it is passed over where it does not count. */
+/** A floor that no operator signed off is no reason to warn: it is passed over where it does not count. */
 function laterOf(signedOff: Floor | undefined, since: Floor | undefined, found: Found): Floor | undefined {
   if (since === undefined || doubtsOf(since, found).length > 0) return signedOff
   const isOther = signedOff?.ledger.epoch !== since.ledger.epoch

@@ -1,6 +1,6 @@
 /**
- * Which of millions of tokens were seen before, in 8 bytes each. It remembers 64 bits of a token: whoever must be sure
- * that a token came twice asks the broker.
+ * Which of millions of tokens were seen before, in 8 bytes each. It remembers 64 bits of a token: a caller that must be
+ * sure that a token came twice asks the broker.
  */
 export class TokenTable {
   readonly #slots: Uint32Array

@@ -6,7 +6,7 @@ import { readStoredSequences, type StoredSequences } from '../broker/stored-sequ
 
 /** What FEATURES holds at one moment. */
 export interface StoredFeatures extends StoredSequences {
-  /** Why events may leave FEATURES although nobody settled them; undefined as Pelton provisions it. */
+  /** Why events may leave FEATURES although no worker settled them; undefined as Pelton provisions it. */
   readonly dropsBecause: string | undefined
 }
 

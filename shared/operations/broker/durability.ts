@@ -54,7 +54,9 @@ export async function readPromised(
   }
 }
 
-/** How often the servers sync to disk. One that waits is enough to know; that all sync is known once all have said so. */
+/**
+ * How often the servers sync to disk. One that waits is enough to know; that all sync is known once all have said so.
+ */
 export async function readSync({
   connection,
   monitorUrls,
@@ -67,8 +69,8 @@ export async function readSync({
 }
 
 /**
- * Whether what is promised is what is asked; undefined where it cannot be known. How a server syncs matters to a loss of
- * power only: what it was handed outlives its process in any case.
+ * Whether what is promised is what is asked; undefined where it cannot be known. How a server syncs matters to a loss
+ * of power only: what it was handed outlives its process in any case.
  */
 export function isMet({ syncMs, replicas, unwritten }: Promised, asked: Durability): boolean | undefined {
   if (unwritten.length > 0) return false
@@ -77,7 +79,7 @@ export function isMet({ syncMs, replicas, unwritten }: Promised, asked: Durabili
   return syncMs === undefined ? undefined : syncMs === 0
 }
 
-/** Nobody asks for longer; an unquoted `2m` is read as two million seconds, and only a log line says so. */
+/** No operator asks for longer; an unquoted `2m` is read as two million seconds, and only a log line says so. */
 const LONGEST_SYNC_MS = 3_600_000
 const QUOTE = 'Set `jetstream { sync_interval: "always" }`, with the quotes, on every server'
 
@@ -112,7 +114,7 @@ export function judge(
   return [ok('durability', text)]
 }
 
-/** Nobody said how a server syncs. */
+/** The broker did not tell how it syncs: no address was given, or servers do not answer there. */
 function notTold(copies: string, silent: readonly string[] = []): Finding {
   if (silent.length > 0) {
     const text = `${copies}; how each server syncs to disk is not known: nothing from ${silent.join(', ')}`

@@ -49,6 +49,6 @@ function mayPass(thrown: unknown): boolean {
   if (thrown instanceof ApiRefusal)
     return thrown.status === 503 || thrown.status === 429 || thrown.code === NOT_FOUND.consumer
   if (!(thrown instanceof PeltonError)) return false
-  if (thrown.cause instanceof errors.ClosedConnectionError) return false // we closed it: nobody waits any more
+  if (thrown.cause instanceof errors.ClosedConnectionError) return false // we closed it: no caller waits any more
   return thrown.code === 'broker-unavailable' || thrown.code === 'stream-full'
 }

@@ -30,7 +30,7 @@ export interface ReadMessage {
   readonly body: Uint8Array
 }
 
-/** The first page is small, for whoever wants no more; each further one is twice as large. */
+/** The first page is small, for a caller that wants no more; each further one is twice as large. */
 const FIRST_PAGE = 128
 const LARGEST_PAGE = 2_048
 const PAGE_BYTES = 4 * 1024 ** 2
@@ -168,7 +168,7 @@ function isLastPerSubject({ start }: ReadOptions): boolean {
   return start?.deliver_policy === 'last_per_subject'
 }
 
-/** An empty page is the end only where all that was handed out arrived: the rest was removed by somebody. */
+/** An empty page is the end only where all that was handed out arrived: the rest was removed meanwhile. */
 async function refuseLoss(
   connection: NatsConnection,
   stream: string,

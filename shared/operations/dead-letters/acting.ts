@@ -14,7 +14,7 @@ export interface RemovalState {
   readonly step: 'taking' | 'removing'
   /** Of what was let go already. */
   readonly counts: Readonly<RemovalCounts>
-  /** Set by who found the process silent: it must do nothing more. */
+  /** The control service that found the process silent: it must do nothing more. */
   readonly endedBy?: string
 }
 
@@ -22,7 +22,7 @@ export interface RemovalState {
 export interface Acting {
   /** Before a step is taken. @throws PeltonError `conflict` when it was found silent and its holds were ended */
   enter(step: RemovalState['step'], counts: RemovalCounts): Promise<void>
-  /** Ends the signs of life, not the record: whoever finds it silent ends what is held. */
+  /** Ends the signs of life, not the record: the control service that finds it silent ends what is held. */
   silence(): void
   /** Nothing is held any more. */
   close(): Promise<void>

@@ -13,7 +13,7 @@ export interface Act {
   readonly counts: Readonly<Record<string, number>>
   /** False while it is under way, and for ever when its process was killed: then do it again. */
   readonly isComplete: boolean
-  /** Who ended it in place of its process, and what became of the dead letters that one held. */
+  /** The control service that ended it in place of its process, and what became of the dead letters that one held. */
   readonly note?: string
 }
 

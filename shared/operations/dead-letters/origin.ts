@@ -12,7 +12,10 @@ export interface DeadLetterOrigin {
 
 const ORIGIN = /^([!-~]{1,255}) ([!-~]{1,64}) (\d{1,16})$/
 
-/** `undefined` for a dead letter without `Pelton-Token`, `Pelton-Origin` or `x-original-subject`: nobody of ours wrote it. */
+/**
+ * `undefined` for a dead letter without `Pelton-Token`, `Pelton-Origin` or `x-original-subject`: no process of Pelton
+ * wrote it.
+ */
 export function originOf({
   token,
   headers,

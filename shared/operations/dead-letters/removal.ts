@@ -24,7 +24,7 @@ export interface RemovalRequest {
 export interface RemovalRun {
   /** Ends it early, between two dead letters. */
   readonly signal: AbortSignal
-  /** Told what was left alone, and who has it. */
+  /** Told what was left alone, and the task or act that holds it. */
   readonly onHeld: (entry: DeadLetterEntry, by: Hold['by']) => void
 }
 

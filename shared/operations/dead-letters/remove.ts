@@ -25,7 +25,7 @@ export interface Removal {
 
 export interface RemovalCounts {
   removed: number
-  /** Replayed, removed or replaced by somebody else since they were listed. */
+  /** Replayed, removed or replaced by another operation since they were listed. */
   gone: number
   /** In the hands of a replay: nothing was done to them. */
   held: number
@@ -36,7 +36,7 @@ const AT_ONCE = 200
 /** What a removal tells while it is under way. */
 export interface RemovalNews {
   readonly acting: Acting
-  /** Told who holds what could not be taken. */
+  /** Told the task or act that holds what could not be taken. */
   readonly onHeld: (entry: DeadLetterEntry, by: Hold['by']) => void
 }
 
@@ -56,7 +56,7 @@ export async function removeDeadLetters(
     await news.acting.enter('taking', counts)
     const taken = await takeGroup(deps, group, removal, counts, news.onHeld)
     await news.acting.enter('removing', counts).catch(async (thrown: unknown) => {
-      await inParallel(taken, ({ hold }) => deps.holds.release(hold)) // nobody looks for what was taken since
+      await inParallel(taken, ({ hold }) => deps.holds.release(hold)) // no later process looks for what was taken since
       throw thrown
     })
     await removeTaken(deps, taken, removal, counts)

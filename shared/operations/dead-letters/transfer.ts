@@ -9,8 +9,8 @@ import type { DeadLetterFilter } from './filter.ts'
 import { createImporter, type ImportCounts, storeInOrder } from './import.ts'
 
 /**
- * The dead letters that match, each a line of JSON with its line end, exact to the byte: what {@link importLines} reads.
- * Ends early where `signal` is aborted: whoever must have them all asks it at the end.
+ * The dead letters that match, each a line of JSON with its line end, exact to the byte: what {@link importLines}
+ * reads. Ends early where `signal` is aborted: a caller that must have them all asks it at the end.
  *
  * @throws PeltonError `broker-unavailable`
  */

@@ -1,8 +1,8 @@
 import type { KeptValue, KeyValue } from './key-value.ts'
 
 /**
- * Who works on a dead letter. It covers the one dead letter of its sequence: when the event has failed again, its new
- * dead letter is nobody's.
+ * The task or act that works on a dead letter. It covers the one dead letter of its sequence: when the event has failed
+ * again, its new dead letter is free.
  */
 export interface Hold {
   readonly by: Holder
@@ -16,6 +16,7 @@ export interface Hold {
 export interface Holder {
   readonly kind: 'replay' | 'discard' | 'purge'
   readonly id: string
+  /** The operator. */
   readonly who: string
   /** Said of a replay that is over: the copy of this one event has no outcome yet. */
   readonly isOnItsWay?: true
@@ -47,9 +48,9 @@ export interface TakenHold {
 }
 
 export interface Holds {
-  /** Takes a dead letter, or says who has it. */
+  /** Takes a dead letter, or tells the task or act that has it. */
   take(token: string, hold: Hold): Promise<TakenHold | { readonly heldBy: Holder }>
-  /** Writes down more about a hold that is kept; nothing where it is somebody else's by now. */
+  /** Writes down more about a hold that is kept; nothing where another task or act has it by now. */
   note(taken: TakenHold, sent: SentReplay): Promise<void>
   release(taken: TakenHold): Promise<void>
   /** What a task or act holds; everything that is held by default. */
@@ -90,7 +91,7 @@ export function createHolds(keyValue: KeyValue, review: Review = async () => 'he
   }
 }
 
-/** Of an earlier dead letter nothing is left to do; removing what somebody else began to remove changes nothing. */
+/** Of an earlier dead letter nothing is left to do; removing what another act began to remove changes nothing. */
 function mayTakeOver(present: Hold, wanted: Hold): boolean {
   const isRemoval = (hold: Hold): boolean => hold.by.kind !== 'replay'
   return present.sequence < wanted.sequence || (isRemoval(present) && isRemoval(wanted))

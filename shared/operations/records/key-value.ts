@@ -27,13 +27,16 @@ export interface KeyValue {
   /**
    * Stores a value if the key's revision is `expected` (0: if there is none).
    *
-   * @returns the new revision, or `undefined` when somebody else was faster
-   * @throws PeltonError `broker-unavailable` when nobody says in time what became of it
+   * @returns the new revision, or `undefined` when another process was faster
+   * @throws PeltonError `broker-unavailable` when the broker does not tell in time what became of it
    */
   put(key: string, value: unknown, expected: number): Promise<number | undefined>
   /** Removes a key up to a revision; a later one stays. */
   remove(key: string, revision: number): Promise<void>
-  /** The values of all keys that begin with `prefix` and a dot, and when each was stored, RFC 3339, by the broker's clock. */
+  /**
+   * The values of all keys that begin with `prefix` and a dot, and when each was stored, RFC 3339, by the broker's
+   * clock.
+   */
   list<Value>(prefix: string): AsyncGenerator<KeptValue<Value> & { readonly storedAt: string }>
 }
 

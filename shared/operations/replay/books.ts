@@ -53,7 +53,7 @@ export class Books {
   #ticker: NodeJS.Timeout | undefined
   #pace: (() => TaskPace) | undefined
 
-  /** @param onTrouble told that the account cannot be kept: the task is somebody else's now, or the broker is gone */
+  /** @param onTrouble told that the account cannot be kept: another process runs the task now, or the broker is gone */
   constructor(deps: BooksDeps, kept: KeptTask, onTrouble: (trouble: unknown) => void) {
     this.#deps = deps
     this.#kept = kept
@@ -88,8 +88,8 @@ export class Books {
   }
 
   /**
-   * Nothing is written any more: the task is left as it is, silent, for whoever takes it. What ended and is not written
-   * down is found again by the next run. May be called after {@link close}.
+   * Nothing is written any more: the task is left as it is, silent, for the process that takes it. What ended and is
+   * not written down is found again by the next run. May be called after {@link close}.
    */
   abandon(): void {
     clearInterval(this.#ticker)

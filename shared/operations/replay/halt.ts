@@ -23,7 +23,7 @@ export function strongerHalt(present: Halt | undefined, next: Halt): Halt {
   return isStronger || (next.cause === 'wish' && present.cause === 'wish') ? next : present
 }
 
-/** What an operator asked of the run, if anybody did. */
+/** What an operator asked of the run; undefined where none did. */
 export function wishedHalt({ wish }: Pick<ReplayTask, 'wish'>): Halt | undefined {
   return wish && { cause: 'wish', ...wish, note: `${wish.state} by ${wish.by}` }
 }

@@ -17,7 +17,7 @@ export interface InFlightDeps {
 
 interface Waiting {
   readonly taken: TakenHold
-  /** Where it lies; undefined while it is being sent, and nobody is to search for it. */
+  /** Where it lies; undefined while it is being sent, and the search leaves it out. */
   place: Place | undefined
   /** When to make sure that it is still somewhere. */
   searchAt: number
@@ -82,7 +82,7 @@ export class InFlight {
     if (waiting !== undefined) waiting.place = place
   }
 
-  /** Whether a replay was given to the broker, and nobody knows whether it is stored. */
+  /** Whether a replay was given to the broker, and the broker did not tell whether it is stored. */
   isUnplaced(token: string): boolean {
     return this.#waiting.has(token) && this.placeOf(token) === undefined
   }

@@ -18,7 +18,8 @@ type Deps = Pick<OpsStore, 'connection' | 'window' | 'holds'>
 
 /**
  * Lets go of what a replay that is over took, unless its copy is on its way: a dead letter that is discarded then would
- * be predicted all the same. One that was predicted after all is ended as a replay ends it, before anybody else gets it.
+ * be predicted all the same. One that was predicted after all is ended as a replay ends it, before another task or act
+ * gets it.
  *
  * @param place where the copy was last, when the caller knows better than the hold
  * @returns false while the copy is on its way
@@ -54,7 +55,7 @@ export function endedOf({ token, hold: { sent } }: TakenHold): Ended[] {
   return sent === undefined || origin === undefined ? [] : [{ token, origin, pool: sent.pool }]
 }
 
-/** What is to become of a hold that is in somebody's way. */
+/** What is to become of a hold that is in the way of another task or act. */
 export async function reviewHold(
   store: Deps & Pick<OpsStore, 'keyValue'>,
   taken: TakenHold,
@@ -65,7 +66,7 @@ export async function reviewHold(
   return (await letGo(store, taken)) ? 'let go' : 'on its way'
 }
 
-/** Lets go of what replays that are over left on its way, once it has ended. For who watches, again and again. */
+/** Lets go of what replays that are over left on its way, once it has ended. The watch calls it at each look. */
 export async function letGoOfEnded(store: OpsStore): Promise<void> {
   const left: TakenHold[] = []
   const over = new Map<string, boolean>()

@@ -22,8 +22,8 @@ export interface ReplayFacts extends DeadLetterOrigin {
 /**
  * The event of a dead letter as it is sent again: its payload, its own headers and its identity, as a first attempt.
  * What the dead letter says about its failure stays behind. With an edit it is still the same event: it carries the
- * digest of its first payload, so that nobody takes the two for one id used twice. Without `Nats-Msg-Id`: the broker must not take a second
- * replay for the first; the register does.
+ * digest of its first payload, so that no worker takes the two for one id used twice. Without `Nats-Msg-Id`: the broker
+ * must not take a second replay for the first; the register does.
  */
 export function replayMessage(
   { model, token, headers, body }: Pick<StoredDeadLetter, 'model' | 'token' | 'headers' | 'body'>,

@@ -5,7 +5,7 @@ import { openKeyValue } from '../records/key-value.ts'
 import type { OpsStore } from '../records/store.ts'
 import { reviewHold } from './left-holds.ts'
 
-/** Opens the records about dead letters over a connection. Whoever opens it closes it; the connection stays. */
+/** Opens the records about dead letters over a connection. The caller closes it; the connection stays. */
 export function openStore(
   connection: NatsConnection,
   { patienceMs }: Pick<OpsStore, 'patienceMs'> = {},

@@ -5,13 +5,13 @@ import { type ReplayProgress, runReplay } from './runner.ts'
 import { askFor, createTask, type TakingDeps, takeTask } from './taking.ts'
 import type { KeptTask, ReplayOptions, ReplayTask } from './task.ts'
 
-/** Who does it, and how the process that runs a replay takes part. */
+/** The operator who asks for it, and how the process that runs a replay takes part. */
 export interface ReplayRun {
   /** The operator, for the record. */
   readonly by: string
   /** Pauses the task: what was sent is waited for, a few seconds at most. */
   readonly signal: AbortSignal
-  /** Told five times a second. @default nobody */
+  /** Told five times a second. @default nothing is told */
   readonly onProgress?: (progress: ReplayProgress) => void
   /**
    * Awaited right before the task is written with `runner`, of this process, as the one that runs it: whatever ends the
@@ -89,8 +89,8 @@ export async function resume(
 }
 
 /**
- * Pauses or cancels a task, whoever runs it, and waits until it has. Where its process is gone, this one ends what that
- * one left.
+ * Pauses or cancels a task, whichever process runs it, and waits until it has. Where its process is gone, this one ends
+ * what that one left.
  *
  * @throws PeltonError `invalid-argument` when there is none, `conflict` when it is over
  */

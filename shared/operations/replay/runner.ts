@@ -242,13 +242,13 @@ class ReplayRun {
     return task
   }
 
-  /** Also of what a killed run took. What is on its way stays held until it has ended, by whoever looks then. */
+  /** Also of what a killed run took. What is on its way stays held until it has ended, and the watch lets it go. */
   async #letGo({ id }: ReplayTask): Promise<void> {
     const { holds } = this.#deps
     const left: TakenHold[] = []
     for await (const taken of holds.of(id)) left.push(taken)
     const each = async (taken: TakenHold): Promise<void> => {
-      if (this.#inFlight.isUnplaced(taken.token)) return // it may be stored late: who comes next finds out
+      if (this.#inFlight.isUnplaced(taken.token)) return // it may be stored late: the watch finds out
       const place = this.#inFlight.placeOf(taken.token)
       const { sent } = taken.hold
       if ((await letGo(this.#deps, taken, place)) || sent === undefined || place === undefined) return

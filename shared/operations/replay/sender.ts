@@ -35,7 +35,10 @@ const OTHER_EVENT =
 /** Its register is taken: no outcome of it could be stored. */
 const OTHER_PAYLOAD = 'another payload of its id has a prediction by now'
 
-/** Sends dead letters again, each at most once: it is taken before it is sent, and what became of a publish is found out. */
+/**
+ * Sends dead letters again, each at most once: it is taken before it is sent, and what became of a publish is found
+ * out.
+ */
 export class Sender {
   readonly #deps: BooksDeps
   readonly #parts: SenderParts
@@ -101,7 +104,7 @@ export class Sender {
     const origin = parseOrigin(hold.sent?.origin ?? '')
     const isStopped = signal.aborted && !isAnswered
     if (letter === undefined || hold.sent === undefined || origin === undefined || isStopped) {
-      inFlight.remove(token) // somebody ended it since it was listed, or nothing is to be sent any more
+      inFlight.remove(token) // another process ended it since it was listed, or nothing is to be sent any more
       await holds.release(taken)
       return false
     }
@@ -129,7 +132,7 @@ export class Sender {
     return edit.kind === 'refused' ? edit.why : edit
   }
 
-  /** It stays a dead letter, and nobody's. */
+  /** It stays a dead letter, and is held no more. */
   async #leave(taken: TakenHold, why: string): Promise<false> {
     this.#parts.inFlight.remove(taken.token)
     this.#parts.books.skip(why)
@@ -158,7 +161,7 @@ export class Sender {
         message = smaller
         continue
       }
-      // Nobody's word: it may lie there. Only when it does not, it is sent again.
+      // The broker did not tell: it may lie there. Only when it does not, it is sent again.
       if (reply.kind === 'unknown' && (await this.#isStored(token, sent))) return undefined
       if (this.#parts.signal.aborted) {
         // A late publish may still arrive: the hold stays, and the next run finds out.

@@ -94,8 +94,8 @@ export async function takeTask(
 }
 
 /**
- * Asks the process that runs a task to pause or cancel it, and waits until it has. `undefined` when nobody runs it: then
- * the caller is to take it.
+ * Asks the process that runs a task to pause or cancel it, and waits until it has. `undefined` when no process runs it:
+ * then the caller is to take it.
  */
 export async function askFor(
   { keyValue, by, now }: TakingDeps,
@@ -123,7 +123,7 @@ async function isObeyed(keyValue: KeyValue, asked: KeptTask): Promise<ReplayTask
   return undefined
 }
 
-/** Whether somebody writes the task: needs no clock but our own. */
+/** Whether a process writes the task: needs no clock but our own. */
 async function isAlive(keyValue: KeyValue, seen: KeptTask): Promise<boolean> {
   for (let silentMs = 0; silentMs < SILENCE_MS; silentMs += LOOK_MS) {
     await sleep(LOOK_MS)

@@ -45,7 +45,9 @@ export interface ReplayCounts {
   readonly failed: number
   /** Had a prediction already: nothing was sent, the dead letter was removed. */
   readonly superseded: number
-  /** Passed over in the last run: would fail again, held by others, unreadable, too large, a patch that does not fit. */
+  /**
+   * Passed over in the last run: would fail again, held by others, unreadable, too large, a patch that does not fit.
+   */
   readonly skipped: Readonly<Record<string, number>>
 }
 
@@ -75,7 +77,7 @@ export interface ReplayTask {
   readonly updatedAt: string
   /** The process that runs it: a new one for each run. */
   readonly runner: string
-  /** Undefined while nobody runs it. */
+  /** Undefined while no process runs it. */
   readonly pace?: TaskPace
   /** Why its last run ended early; undefined while it runs, and for one that is done. */
   readonly halted?: HaltCause
@@ -121,7 +123,7 @@ export function isNoSuchTask(thrown: unknown): thrown is PeltonError {
   )
 }
 
-/** @returns the task as it is kept now, or `undefined` when somebody else changed it in between */
+/** @returns the task as it is kept now, or `undefined` when another process changed it in between */
 export async function keepTask(
   keyValue: KeyValue,
   task: ReplayTask,

@@ -16,7 +16,7 @@ interface Sent {
 const MOST_LOOKED_AT = 20_000
 
 /**
- * Which of these replays wait in FEATURES or RETRIES, or are in the hands of a worker. Whoever is not named was never
+ * Which of these replays wait in FEATURES or RETRIES, or are in the hands of a worker. One that is not named was never
  * stored, or has ended: read the register *afterwards* to tell.
  *
  * @returns their tokens, and where they are

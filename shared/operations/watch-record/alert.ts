@@ -27,7 +27,7 @@ export interface Alert {
 
 export type NewAlert = Omit<Alert, 'since'>
 
-/** More of a kind are told together: the record must fit one message, and pools are named by whoever publishes. */
+/** More of a kind are told together: the record must fit one message, and pools are named by producers. */
 const MOST_OF_A_KIND = 50
 
 /** The first of each kind, and one alert for each kind that has more. */

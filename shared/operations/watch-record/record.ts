@@ -60,7 +60,10 @@ export interface ReadPosition {
   readonly next: number
 }
 
-/** What the watch keeps between looks, and over the end of its process. Who writes it is the one that watches. */
+/**
+ * What the watch keeps between looks, and over the end of its process. The control service that writes it is the one
+ * that watches.
+ */
 export interface WatchRecord {
   /** The control service that watches; empty once it has stopped. */
   readonly holder: string
@@ -119,8 +122,8 @@ export interface Sighting {
 }
 
 /**
- * Whether a control service may watch: when nobody does, or when who did has not written for three of its looks. Needs
- * no clock but our own, so that a wrong one does not make two of them.
+ * Whether a control service may watch: when none does, or when the one that did has not written for three of its looks.
+ * Needs no clock but our own, so that a wrong one does not make two of them.
  */
 export function mayWatch(
   present: KeptValue<WatchRecord> | undefined,

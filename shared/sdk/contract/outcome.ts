@@ -37,7 +37,7 @@ export interface Provenance {
   /** Version of the model that ran, or would have. */
   readonly modelVersion?: string
   readonly inputDigest: string
-  /** Trace context of whoever made the outcome, instead of the event's own. */
+  /** Trace context of the process that made the outcome, instead of the event's own. */
   readonly traceparent?: string
 }
 

@@ -37,7 +37,7 @@ const TEMPORARILY_UNAVAILABLE = 10_008
 /**
  * Connects and checks that the broker can do what Pelton needs. Reconnects for ever afterwards.
  *
- * @throws PeltonError `broker-unavailable` when nobody answers or JetStream is off, `broker-too-old` below 2.14
+ * @throws PeltonError `broker-unavailable` when no server answers or JetStream is off, `broker-too-old` below 2.14
  */
 export async function connectBroker(options: BrokerOptions): Promise<NatsConnection> {
   const connection = await open(options)
@@ -129,7 +129,7 @@ function longestUntried(): ReconnectToServerHandler {
   }
 }
 
-/** Each user has inboxes of its own: who may listen to all of `_INBOX.>` reads what others are answered. */
+/** Each user has inboxes of its own: a user that may listen to all of `_INBOX.>` reads what others are answered. */
 export function inboxOf(user: string): string {
   return `_INBOX.${user.slice(0, 64).replaceAll(/[^A-Za-z0-9_-]/g, '_')}`
 }

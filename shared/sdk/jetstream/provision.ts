@@ -80,7 +80,7 @@ async function provisionStream(
   note(`changed stream ${spec.name}: ${change.summary}`)
 }
 
-/** False where somebody else created it meanwhile with other limits. */
+/** False where another client created it meanwhile with other limits. */
 async function createStream(connection: NatsConnection, spec: StreamSpec): Promise<boolean> {
   try {
     await requestApi(connection, `STREAM.CREATE.${spec.name}`, { max_consumers: -1, ...spec })

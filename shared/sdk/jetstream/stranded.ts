@@ -13,7 +13,7 @@ const ANSWER_MS = 1_500
 const LOOK_AGAIN_MS = 500
 
 /**
- * Lets a client leave a server that lives, and is cut off from the others: its connection is well, and nobody ever
+ * Lets a client leave a server that lives, and is cut off from the others: its connection is well, and no leader ever
  * answers. Asks for JetStream now and then, and reconnects, to the next server of the list, when it has been silent or
  * without a leader for long. Waits twice as long each time, up to a minute. Ends with the connection.
  */

@@ -11,8 +11,8 @@ const LEVELDB_FILE = /^(?:CURRENT|LOCK|LOG|LOG\.old|MANIFEST-\d+|\d+\.(?:log|ldb
 const LEVELDB_CONTENT = /\.(?:log|ldb|sst)$/
 
 /**
- * Folders that this process has open, by device and inode. LevelDB's own check within a process comes too late: it opens and
- * closes the lock file again, and on POSIX systems that gives the lock away, to any other process.
+ * Folders that this process has open, by device and inode. LevelDB's own check within a process comes too late: it
+ * opens and closes the lock file again, and on POSIX systems that gives the lock away, to any other process.
  */
 const openHere = new Set<string>()
 
@@ -56,7 +56,7 @@ async function openOrRepair(Level: typeof ClassicLevel, path: string, isRepair: 
     return level
   }
   try {
-    // Repairing takes no lock: only what nobody can open is repaired.
+    // Repairing takes no lock: only what no process can open is repaired.
     if (!isHeadless) return await open()
   } catch (thrown) {
     const failed = openingFailed(path, thrown)

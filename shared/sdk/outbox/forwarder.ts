@@ -169,8 +169,8 @@ export class Forwarder {
   }
 
   /**
-   * No answer: the broker is away, or takes nothing of this subject from us (a missing right is answered by nobody). The
-   * next try is another subject's; only when that has no answer either, it is the broker.
+   * No answer: the broker is away, or takes nothing of this subject from us (to a missing right there is no answer).
+   * The next try is another subject's; only when that has no answer either, it is the broker.
    */
   #doubt(subject: string, error: PeltonError, now: number): void {
     this.#options.queue.doubt(subject, now)

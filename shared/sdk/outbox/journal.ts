@@ -26,7 +26,8 @@ const MAX_GROUP = 1_024
 
 /**
  * Group commit: one write at a time; what is asked for meanwhile goes into the next one together, so that many callers
- * share one sync. Writes happen in the order of asking. Each ends with the change `seal` makes of the sum of its growth.
+ * share one sync. Writes happen in the order of asking. Each ends with the change `seal` makes of the sum of its
+ * growth.
  *
  * After a write that failed, all later ones fail with the same error: LevelDB may have torn its log there, and what it
  * would write behind the tear could be lost on the next opening.
@@ -58,7 +59,7 @@ export class Journal {
   }
 
   async #run(): Promise<void> {
-    await undefined // whoever asks within this turn of the event loop shares the first write too
+    await undefined // a call within this turn of the event loop shares the first write too
     while (this.#pending.length > 0) {
       const group = this.#pending.splice(0, MAX_GROUP)
       this.#failure ??= await this.#commit(group)

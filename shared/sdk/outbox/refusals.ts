@@ -39,14 +39,14 @@ export function fullError(settings: OutboxSettings, held: number, { rejected, pr
   })
 }
 
-/** For events of one subject whose sends nobody answers. */
+/** For events of one subject whose sends the broker does not answer. */
 export function unansweredError(subject: string, cause: PeltonError): PeltonError {
   const text = `nobody says whether events of ${subject} are stored: ${cause.description}`
   const remedy = 'Where events of other models are stored, see whether this user may publish on that subject.'
   return new PeltonError('broker-unavailable', text, { field: 'subject', value: subject, remedy }, cause)
 }
 
-/** For those who waited until all is stored by the broker, and some was not. */
+/** For callers of `flush` that waited until all is stored by the broker, and some was not. */
 export function unsentError(timeoutMs: number, { waiting, problem }: Fill): PeltonError {
   if (problem?.code === 'outbox-unusable') return problem
   const why = problem === undefined ? '' : ` (${problem.message})`

@@ -19,8 +19,8 @@ const SPENT = 4_096
 
 /**
  * The order in which an outbox sends: as accepted, over all subjects. A subject that the stream refuses for itself (its
- * model has too many events waiting) pauses alone and is overtaken; order within a subject stays. One whose sends get no
- * answer comes after all others, or it would keep them from being tried.
+ * model has too many events waiting) pauses alone and is overtaken; order within a subject stays. One whose sends get
+ * no answer comes after all others, or it would keep them from being tried.
  */
 export class SendQueue {
   readonly #lines = new Map<string, Line>()
@@ -95,7 +95,7 @@ export class SendQueue {
     this.#line(subject).pace.failed(now)
   }
 
-  /** Nobody says what became of a send to this subject: it pauses, and the others come first. */
+  /** The broker does not tell what became of a send to this subject: it pauses, and the others come first. */
   doubt(subject: string, now: number): void {
     this.pause(subject, now)
     this.#line(subject).unanswered = ++this.#unanswered

@@ -20,9 +20,9 @@ export interface StoredEntry extends Entry {
 }
 
 /**
- * The entries of an outbox in LevelDB: `queue/<position>` waits, `rejected/<position>` is never sent. `state` says how many
- * there must be. It is written with every change, because LevelDB skips damaged parts of its log without a word: whoever
- * counts, notices.
+ * The entries of an outbox in LevelDB: `queue/<position>` waits, `rejected/<position>` is never sent. `state` says how
+ * many there must be. It is written with every change, because LevelDB skips damaged parts of its log without a word:
+ * counting shows it.
  */
 export interface Store {
   readonly found: Found
@@ -246,7 +246,9 @@ class LevelStore implements Store {
     await this.#level.close()
   }
 
-  /** LevelDB by itself keeps what was taken out until much more has come in. While nothing is left this costs little. */
+  /**
+   * LevelDB by itself keeps what was taken out until much more has come in. While nothing is left this costs little.
+   */
   #reclaim(): void {
     this.#unreclaimed = 0
     this.#reclaiming = this.#level.compactRange('', '~').catch(() => undefined) // another time, then

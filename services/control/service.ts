@@ -1,9 +1,8 @@
-import type { NatsConnection } from '@nats-io/transport-node'
 import type { Logger } from 'pino'
 import { brokerDataDir, readOperatorSettings } from '../../shared/operations/broker/operator-settings.ts'
 import { readMonitorUrls } from '../../shared/operations/broker/running-broker.ts'
 import { openStore } from '../../shared/operations/replay/open-store.ts'
-import { type BrokerReach, followBroker } from '../../shared/runtime/broker-reach.ts'
+import { type BrokerReach, closedForGood, followBroker } from '../../shared/runtime/broker-reach.ts'
 import { brokerOptions } from '../../shared/runtime/config.ts'
 import { addHealthRoutes, openHttp } from '../../shared/runtime/http.ts'
 import type { Service, State } from '../../shared/runtime/lifecycle.ts'
@@ -155,11 +154,4 @@ function adoptRegularly(replays: HostedReplays, everyMs: number, log: Logger): N
   }
   adopt()
   return setInterval(adopt, everyMs)
-}
-
-/** Resolves after a close of ours, rejects when the connection is lost for good. */
-async function closedForGood(connection: NatsConnection): Promise<void> {
-  const cause = await connection.closed()
-  if (cause === undefined) return
-  throw new PeltonError('broker-unavailable', 'the connection to the broker is closed for good', {}, cause)
 }

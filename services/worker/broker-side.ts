@@ -1,5 +1,6 @@
 import type { NatsConnection } from '@nats-io/transport-node'
 import type { Logger } from 'pino'
+import { closedForGood } from '../../shared/runtime/broker-reach.ts'
 import { brokerOptions } from '../../shared/runtime/config.ts'
 import { LANES } from '../../shared/sdk/contract/subjects.ts'
 import { dueConsumer, featureConsumer, STREAMS } from '../../shared/sdk/contract/topology.ts'
@@ -27,8 +28,11 @@ export interface BrokerSide {
   readonly maxMessageBytes: number
   /** Whether the retry lane has room for another event. */
   readonly mayRetry: () => boolean
-  /** Rejects when this worker cannot go on with its broker: the connection is closed for good, a stream is another. */
-  readonly failed: Promise<never>
+  /**
+   * Rejects when this worker cannot go on with its broker: the connection is closed for good, a stream is another.
+   * Resolves after {@link close}.
+   */
+  readonly failed: Promise<void>
   close(): Promise<void>
 }
 
@@ -94,11 +98,6 @@ async function shortestAckWait(connection: NatsConnection, pool: string): Promis
 function largestMessage(connection: NatsConnection, streams: ReadonlyMap<string, StreamInfo>): number {
   const stored = Number(streams.get(STREAMS.features)?.config.max_msg_size ?? 0)
   return Math.max(connection.info?.max_payload ?? 1024 ** 2, stored)
-}
-
-async function closedForGood(connection: NatsConnection): Promise<never> {
-  const cause = await connection.closed()
-  throw new PeltonError('broker-unavailable', 'the connection to the broker is closed for good', {}, cause)
 }
 
 interface StreamWatch {

@@ -4,10 +4,8 @@ import { setFlagsFromString } from 'node:v8'
 import type { Logger } from 'pino'
 import { createInferenceThreads } from '../../shared/models/inference-threads.ts'
 import { openRepository } from '../../shared/models/repository.ts'
-import { EXIT_CODES, runService, type Service, type State } from '../../shared/runtime/lifecycle.ts'
-import { createLogger } from '../../shared/runtime/logging.ts'
-import { startTelemetry, type Telemetry } from '../../shared/runtime/telemetry.ts'
-import { PeltonError } from '../../shared/sdk/errors.ts'
+import type { Service } from '../../shared/runtime/lifecycle.ts'
+import { serve } from '../../shared/runtime/serve.ts'
 import { openBrokerSide } from './broker-side.ts'
 import { readWorkerSettings, type WorkerSettings } from './config.ts'
 import { openOutside, type WorkerOutside } from './outside.ts'
@@ -19,45 +17,6 @@ import { Worker } from './worker.ts'
  * (docs/benchmarks.md).
  */
 const HEAP_GROWING_PERCENT = 70
-
-async function main(): Promise<number> {
-  setFlagsFromString(`--heap-growing-percent=${HEAP_GROWING_PERCENT}`)
-  let settings: WorkerSettings
-  try {
-    settings = readWorkerSettings(process.env)
-  } catch (thrown) {
-    process.stderr.write(`${thrown instanceof PeltonError ? thrown.message : String(thrown)}\n`)
-    return EXIT_CODES.usage
-  }
-  const log = createLogger('worker', settings.PELTON_LOG_LEVEL).child({ worker: settings.PELTON_WORKER })
-  // Without its supervisor a worker drains; what it would tell it, and log, has no reader any more.
-  process.on('disconnect', () => {
-    log.level = 'silent'
-  })
-  const telemetry = await startTelemetry({
-    serviceName: 'pelton-worker',
-    instance: settings.PELTON_WORKER,
-    env: process.env,
-    hasHttp: settings.PELTON_HTTP_PORT !== undefined,
-    log,
-  })
-  return serve(settings, log, telemetry).finally(() => telemetry.close())
-}
-
-/** Runs the worker. Its outside is open before the broker is asked and until everything is settled. */
-async function serve(settings: WorkerSettings, log: Logger, telemetry: Telemetry): Promise<number> {
-  const outside = await openOutside(settings, log, telemetry).catch((thrown: PeltonError) => thrown)
-  if (outside instanceof Error) {
-    log.fatal({ err: outside }, 'failed')
-    return EXIT_CODES.usage
-  }
-  const onState = (state: State): void => {
-    outside.state = state
-    if (process.connected) process.send?.({ kind: 'state', state }, undefined, undefined, () => undefined)
-  }
-  const options = { log, graceMs: settings.PELTON_GRACE_MS, onState }
-  return runService(() => start(settings, log, outside), options).finally(() => outside.close())
-}
 
 /** Opens the broker, the models and the threads, and composes the worker. */
 async function start(settings: WorkerSettings, log: Logger, outside: WorkerOutside): Promise<Service> {
@@ -109,5 +68,18 @@ async function die(outside: WorkerOutside): Promise<void> {
   process.kill(process.pid, 'SIGKILL')
 }
 
+setFlagsFromString(`--heap-growing-percent=${HEAP_GROWING_PERCENT}`)
+const code = await serve({
+  readSettings: readWorkerSettings,
+  identify: (settings) => ({
+    kind: 'worker',
+    name: settings.PELTON_WORKER,
+    logLevel: settings.PELTON_LOG_LEVEL,
+    graceMs: settings.PELTON_GRACE_MS,
+    hasHttp: settings.PELTON_HTTP_PORT !== undefined,
+  }),
+  open: openOutside,
+  start,
+})
 // A native run that hangs would keep the process alive: it ends when its lifecycle has ended.
-process.exit(await main())
+process.exit(code)

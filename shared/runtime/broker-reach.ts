@@ -1,4 +1,5 @@
 import type { NatsConnection } from '@nats-io/transport-node'
+import { PeltonError } from '../sdk/errors.ts'
 
 /** Whether a connection reaches its broker at the moment. */
 export interface BrokerReach {
@@ -17,4 +18,15 @@ export function followBroker(connection: NatsConnection): BrokerReach {
   }
   void follow()
   return reach
+}
+
+/**
+ * Waits for the end of a connection: resolves after a close of ours.
+ *
+ * @throws PeltonError `broker-unavailable` when the connection is lost for good
+ */
+export async function closedForGood(connection: NatsConnection): Promise<void> {
+  const cause = await connection.closed()
+  if (cause === undefined) return
+  throw new PeltonError('broker-unavailable', 'the connection to the broker is closed for good', {}, cause)
 }

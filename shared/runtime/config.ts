@@ -15,6 +15,7 @@ export function milliseconds(least: number, most: number) {
   return count(least, most)
 }
 
+/** A size in whole bytes. */
 export function bytes(least: number) {
   return count(least, Number.MAX_SAFE_INTEGER)
 }

@@ -26,6 +26,7 @@ export interface HttpSide {
   close(): Promise<void>
 }
 
+/** Where an HTTP side listens, and what bounds it. */
 export interface HttpOptions {
   /** Address to listen on: `127.0.0.1`, `0.0.0.0`, `::`. */
   readonly host: string
@@ -49,6 +50,7 @@ const REQUEST_MS = 30_000
 /** How long requests under way may take once the side is closed, milliseconds. */
 const CLOSE_MS = 1_000
 
+/** Makes the HTTP side of a service; it listens once it is told to. */
 export function openHttp(options: HttpOptions): HttpSide {
   const { host, port, log, bodyLimitBytes = 1024 ** 2, requestMs = REQUEST_MS } = options
   const app = fastify({
@@ -79,7 +81,10 @@ export function openHttp(options: HttpOptions): HttpSide {
   }
 }
 
-/** Node's own bound on a request (`requestTimeout`) is one for all routes: the one on headers stays, bodies are bound here. */
+/**
+ * Node's own bound on a request (`requestTimeout`) is one for all routes: the one on headers stays, bodies are bound
+ * here.
+ */
 function boundArrival(app: FastifyInstance, requestMs: number): void {
   app.server.headersTimeout = requestMs
   app.addHook('onRequest', (request, reply, done) => {
@@ -126,6 +131,7 @@ export interface Problem {
   readonly remedy?: string
 }
 
+/** Content type of every error that is answered (RFC 9457). */
 export const PROBLEM_TYPE = 'application/problem+json; charset=utf-8'
 
 /** The problem of an error, with the status of its code. What only the log may know (`cause`) is not in it. */

@@ -14,6 +14,7 @@ export const EXIT_CODES = {
   forced: 3,
 } as const
 
+/** What a process runs. */
 export interface Service {
   /** Resolves when the service ended by itself, which is a failure, or after `stop`. */
   readonly run: () => Promise<void>

@@ -1,6 +1,7 @@
 import type { Readable } from 'node:stream'
 import { PeltonError } from '../sdk/errors.ts'
 
+/** A line of a file or stream, without its end. */
 export interface NumberedLine {
   /** From 1. */
   readonly number: number

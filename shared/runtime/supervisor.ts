@@ -3,6 +3,7 @@ import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { EXIT_CODES } from './lifecycle.ts'
 
+/** What is started, and how often it is started again. */
 export interface SupervisorOptions {
   /** Module the processes run, and Node's arguments for it. */
   readonly entry: { readonly url: URL; readonly execArgv: readonly string[] }

@@ -29,6 +29,7 @@ export function sampledContext(headers: Headers): SpanContext | undefined {
   return place !== undefined && place.traceFlags === TraceFlags.SAMPLED ? place : undefined
 }
 
+/** The header `traceparent` of a place in a trace (W3C Trace Context, version 00). */
 export function writeTraceparent({ traceId, spanId, traceFlags }: SpanContext): string {
   return `00-${traceId}-${spanId}-${traceFlags.toString(16).padStart(2, '0')}`
 }

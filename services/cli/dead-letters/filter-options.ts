@@ -4,6 +4,7 @@ import type { DeadLetterFilter } from '../../../shared/operations/dead-letters/f
 import { isReason, REASONS, type Reason } from '../../../shared/sdk/errors.ts'
 import { moment, wholeNumber } from '../option-values.ts'
 
+/** What {@link addFilterOptions} reads from a command line. */
 export interface FilterArguments {
   readonly model?: string
   readonly reason?: Reason
@@ -32,6 +33,7 @@ export function addFilterOptions(command: Command): Command {
     .option('--max-failures <n>', 'only those that failed this often at most', wholeNumber)
 }
 
+/** The filter that options ask for: only what was given stands in it. Times become RFC 3339. */
 export function readFilter(given: FilterArguments): DeadLetterFilter {
   const { model, reason: why, since, until, key, id, subject, text, maxFailures } = given
   const times = {

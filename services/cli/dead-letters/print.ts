@@ -6,6 +6,7 @@ import { alignColumns } from '../../../shared/runtime/columns.ts'
 import { showBytes } from '../../../shared/runtime/quantities.ts'
 import type { Terminal } from '../terminal.ts'
 
+/** Heads a list of dead letters. */
 export const LIST_HEADING = ['SEQUENCE', 'FAILED AT', 'MODEL', 'REASON', 'TOKEN', 'SIZE', 'DESCRIPTION']
 
 /** A dead letter as a row below {@link LIST_HEADING}. */

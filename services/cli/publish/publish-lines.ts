@@ -2,6 +2,7 @@ import type { NumberedLine } from '../../../shared/runtime/lines.ts'
 import type { PeltonError } from '../../../shared/sdk/errors.ts'
 import { type EventLine, lineError, readEventLine } from './event-line.ts'
 
+/** What became of the lines so far. */
 export interface PublishCounts {
   published: number
   /** Events the broker had already. */
@@ -9,6 +10,7 @@ export interface PublishCounts {
   failed: number
 }
 
+/** How lines are published, and who is told. */
 export interface PublishLinesOptions {
   /** Name of the file for people. */
   readonly source: string

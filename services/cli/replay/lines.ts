@@ -48,6 +48,7 @@ function patchLines({ patch }: ReplayPlan): string[] {
   return lines
 }
 
+/** One line about a replay that runs in this process: its counts, and how it goes now. */
 export function progressLine({ task, inFlight, rate, etaMs }: ReplayProgress): string {
   const pace = { eventsPerSecond: rate, underWay: inFlight, ...(etaMs !== undefined && { etaMs }) }
   return `${doneText(task)}; ${paceText(pace)}`
@@ -70,6 +71,7 @@ function paceText({ eventsPerSecond, underWay, etaMs }: TaskPace): string {
   return `${underWay} under way, ${showCount(eventsPerSecond)}/s${eta}`
 }
 
+/** The counts of a task in words; what none counts for is left out, but predicted and failed again. */
 export function countsText({ predicted, failed, superseded, skipped }: ReplayCounts): string {
   const passed = Object.values(skipped).reduce((sum, count) => sum + count, 0)
   const parts = [`${showCount(predicted)} predicted`, `${showCount(failed)} failed again`]

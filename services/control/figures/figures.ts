@@ -32,6 +32,7 @@ export interface Figures {
   readonly fullestSubject: number
 }
 
+/** Asks the broker for all of them; streams that are missing are left out. @throws PeltonError `broker-unavailable` */
 export async function readFigures(connection: NatsConnection): Promise<Figures> {
   const streams = new Map<string, StreamInfo>()
   const consumers: FiguredConsumer[] = []
@@ -67,6 +68,7 @@ export function limitsUsed(name: string, { streams, fullestSubject }: Figures): 
   return shares
 }
 
+/** How many dead letters of a model have a reason; names that are not served are folded into few. */
 export interface DeadLetterFigure {
   readonly model: string
   readonly reason: string

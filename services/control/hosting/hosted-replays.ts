@@ -24,6 +24,7 @@ interface Hosted {
   readonly by: string
 }
 
+/** The replays of this control service: each goes on in another one when this one ends. */
 export interface HostedReplays {
   /** Replays that run in this process. */
   readonly running: readonly ReplayProgress[]
@@ -51,6 +52,7 @@ const keyOf = (id: string, runner: string): string => `${PREFIX}.${id}.${runner}
  */
 const GRACE_MS = 10_000
 
+/** @param name of this control service, unique among those that run */
 export function createHostedReplays(store: OpsStore, log: Logger, name: string): HostedReplays {
   return new Replays(store, log, name)
 }

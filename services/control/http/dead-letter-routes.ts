@@ -37,6 +37,7 @@ const IMPORT_BOUNDS: BodyBounds = { mostBytes: 1024 ** 3, idleMs: 30_000 }
 /** Held dead letters that an answer names; it counts them all. */
 const NAMED_HELD = 100
 
+/** Below `/v1/dead-letters`: list, count, show, export, import, discard, purge. */
 export function addDeadLetterRoutes(
   app: FastifyInstance,
   parts: PartsOf,

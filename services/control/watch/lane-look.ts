@@ -35,6 +35,7 @@ export interface UnservedLook {
   readonly filter: string
 }
 
+/** A work queue at one look. */
 export interface StreamLook {
   readonly stream: string
   /** Creation time of the stream. */

@@ -25,6 +25,7 @@ import { SilentRemovals } from './silent-removals.ts'
 import { finishSuperseded, removeSuperseded, scanSuperseded } from './superseded.ts'
 import { judgeService, type UnservedPool, unservedAlert } from './unserved.ts'
 
+/** When what the watch sees becomes an alert. */
 export interface WatchLimits {
   /** How long a pool may stand still before it is an alert, milliseconds. */
   readonly unservedMs: number

@@ -26,6 +26,7 @@ export interface WatchOptions extends WatchLimits {
   readonly everyMs: number
 }
 
+/** The watch of this control service. Of several services one watches; the others have what it writes down. */
 export interface Watch {
   /** What was found, by this control service or the one that watches. */
   readonly record: WatchRecord

@@ -6,6 +6,7 @@ import type { Mark } from '../watch-record/marks.ts'
 /** How often each outcome was counted. */
 export type OutcomeCounts = Record<LedgerOutcome, number>
 
+/** Counts that begin at none. */
 export function noOutcomes(): OutcomeCounts {
   return {
     predicted: 0,
@@ -50,12 +51,15 @@ export interface OpenThen {
   readonly retries: readonly RetriedEvent[]
 }
 
+/** What accounts start from, and how far they go. */
 export interface AccountsOptions {
   /** Creation time of each stream that delivers: FEATURES and RETRIES. */
   readonly epochs: ReadonlyMap<string, string>
   /** Last sequence of FEATURES that has to be accounted for. */
   readonly lastSequence: number
-  /** Retries entered up to this sequence of the LEDGER are obligations; later ones may not be in RETRIES as it was read. */
+  /**
+   * Retries entered up to this sequence of the LEDGER are obligations; later ones may not be in RETRIES as it was read.
+   */
   readonly obligedUntil: number
   readonly openThen: OpenThen
   /** What FEATURES had given out at earlier times. */

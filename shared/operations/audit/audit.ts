@@ -14,6 +14,7 @@ import { type AuditReport, type Findings, makeReport } from './report.ts'
 import { type Found, readKnown, type Start, startFrom } from './start.ts'
 import { readFeatures, readWaitingTokens } from './waiting.ts'
 
+/** How far an audit goes back, and how much it reads. */
 export interface AuditOptions {
   /** Starts from the first event instead of from the signed-off floor. @default false */
   readonly full?: boolean
@@ -29,6 +30,7 @@ export interface AuditOptions {
   readonly maxRemoved?: number
 }
 
+/** What an audit found, and what can be signed off. */
 export interface Audited {
   readonly report: AuditReport
   /** What can be signed off; undefined where something is lost. */

@@ -10,8 +10,8 @@ import { SequenceSet } from '../broker/sequence-set.ts'
 import { createLedgerReader, type LedgerReader } from '../records/ledger-reader.ts'
 import type { Expectations, ExpectedEvent } from './expectations.ts'
 import {
-  readDeadLetters,
-  readResults,
+  readStoredDeadLetters,
+  readStoredResults,
   type StoredDeadLetters,
   type StoredResults,
 } from './stored-outcomes.ts'
@@ -27,6 +27,7 @@ export interface OutcomeProblem {
   readonly sequence?: number
 }
 
+/** What results and dead letters themselves say about the ledger. */
 export interface DeepReport {
   readonly results: number
   readonly deadLetters: number
@@ -55,9 +56,9 @@ export async function checkOutcomes(connection: NatsConnection, deps: DeepDeps):
   const expected = [...events.values()]
   const plainThen = [...plain.present()]
   progress('reading results')
-  const results = await readResults(connection, expectations)
+  const results = await readStoredResults(connection, expectations)
   progress('reading dead letters')
-  const deadLetters = await readDeadLetters(connection, expectations)
+  const deadLetters = await readStoredDeadLetters(connection, expectations)
   const stored: Stored = { results, deadLetters }
   const named = await checkNamed(connection, expected, stored, deps)
   const unnamed = await checkPlain(connection, plainThen, expectations, results)

@@ -33,6 +33,10 @@ const FLOOR_SUBJECT = subjects.auditFloor()
 /** Larger is not stored: many single waiting events between settled ones. */
 const MAX_FLOOR_BYTES = 512 * 1024
 
+/**
+ * Reads the floor that was signed off last, from the leader. @throws PeltonError `broker-unavailable`; ApiRefusal
+ * without the bucket
+ */
 export async function readFloor(connection: NatsConnection): Promise<StoredFloor> {
   const copy = await lastOfSubject(connection, BUCKET_STREAM, FLOOR_SUBJECT)
   return { floor: copy && decodeFloor(copy.body), revision: copy?.sequence ?? 0 }

@@ -46,6 +46,7 @@ export interface AuditReport {
   readonly tookMs: number
 }
 
+/** How much of the LEDGER there was to read. Counts of records. */
 export interface LedgerState {
   /** First sequence of the LEDGER that was read. */
   readonly from: number
@@ -73,6 +74,7 @@ export interface Findings {
   readonly deep: DeepReport | undefined
 }
 
+/** @param tookMs how long the audit took, milliseconds */
 export function makeReport(findings: Findings, tookMs: number): AuditReport {
   const { accounts, start, ledger, features, stored, nowhere, reached, deep } = findings
   const horizon = ledger.expired > 0 ? accounts.horizon : 0

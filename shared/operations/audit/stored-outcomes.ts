@@ -11,6 +11,7 @@ import type { Expectations } from './expectations.ts'
 import { TokenTable } from './token-table.ts'
 import { thoseThat } from './waiting.ts'
 
+/** What a register holds: a prediction, or the failure notice of a dead letter. */
 export type ResultKind = 'prediction' | 'dead-letter'
 
 /** What a stream may have dropped by its limits. */
@@ -40,7 +41,8 @@ export interface StoredDeadLetters extends Retention {
 /** Time between an outcome and its record in the ledger, milliseconds: with the limits of RESULTS it may straddle. */
 const SLACK_MS = 60_000
 
-export async function readResults(
+/** Reads all of RESULTS, headers only. @throws PeltonError `not-provisioned`, `broker-unavailable` */
+export async function readStoredResults(
   connection: NatsConnection,
   { events, plain, epoch }: Expectations,
 ): Promise<StoredResults> {
@@ -75,7 +77,8 @@ async function isTwiceIn(connection: NatsConnection, token: string): Promise<boo
   return [...counts.values()].some((count) => count > 1)
 }
 
-export async function readDeadLetters(
+/** Reads all of DEADLETTERS, headers only. @throws PeltonError `not-provisioned`, `broker-unavailable` */
+export async function readStoredDeadLetters(
   connection: NatsConnection,
   { events }: Expectations,
 ): Promise<StoredDeadLetters> {

@@ -10,14 +10,17 @@ export interface Finding {
   readonly remedy?: string
 }
 
+/** All is well: nothing has to be done. */
 export function ok(check: string, text: string): Finding {
   return { level: 'ok', check, text }
 }
 
+/** It works, and can be better, or will not work for long. */
 export function warn(check: string, text: string, remedy: string): Finding {
   return { level: 'warn', check, text, remedy }
 }
 
+/** It does not work, or events can be lost. */
 export function fail(check: string, text: string, remedy: string): Finding {
   return { level: 'fail', check, text, remedy }
 }

@@ -14,7 +14,8 @@ export interface StreamRange {
   readonly headersOnly?: boolean
 }
 
-export interface ReadMessage {
+/** A message of the range, as the stream has it. */
+export interface RangeMessage {
   readonly subject: string
   readonly sequence: number
   /** When the stream stored it, milliseconds since 1970 by the broker's clock. */
@@ -39,7 +40,7 @@ const RESTART_PAUSE_MS = 250
 export async function readRange(
   connection: NatsConnection,
   range: StreamRange,
-  onMessage: (message: ReadMessage) => void,
+  onMessage: (message: RangeMessage) => void,
 ): Promise<void> {
   let next = Math.max(1, range.from)
   for (let restarts = 0; next <= range.to; ) {
@@ -62,7 +63,7 @@ export async function readRange(
 async function readOnce(
   connection: NatsConnection,
   range: StreamRange,
-  onMessage: (message: ReadMessage) => void,
+  onMessage: (message: RangeMessage) => void,
 ): Promise<{ readonly reached: number; readonly isComplete: boolean }> {
   const reader = await createReader(connection, range)
   if (reader === undefined) return { reached: 0, isComplete: false }

@@ -113,6 +113,7 @@ export function parseRanges(text: string): SequenceRange[] | undefined {
   return ranges
 }
 
+/** How many sequences lie in ranges that do not overlap. */
 export function countIn(ranges: readonly SequenceRange[]): number {
   return ranges.reduce((sum, [first, last]) => sum + last - first + 1, 0)
 }

@@ -30,6 +30,7 @@ export interface ConsumerStatus {
   readonly waitingPulls: number
 }
 
+/** Streams, consumers and dead letters at one moment, or nearly: they are asked one after the other. */
 export interface StatusSnapshot {
   /** Broker time, milliseconds since 1970. */
   readonly at: number
@@ -42,6 +43,7 @@ export interface StatusSnapshot {
   readonly deadLetters: DeadLetterCounts
 }
 
+/** How many dead letters there are, by model. */
 export interface DeadLetterCounts {
   readonly total: number
   readonly byModel: Readonly<Record<string, number>>

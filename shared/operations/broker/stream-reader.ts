@@ -21,6 +21,7 @@ export interface ReadOptions {
   readonly headersOnly?: boolean
 }
 
+/** A message as its stream has it; without its body where only headers were asked for. */
 export interface ReadMessage {
   readonly subject: string
   readonly sequence: number

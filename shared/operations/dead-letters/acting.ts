@@ -28,6 +28,7 @@ export interface Acting {
   close(): Promise<void>
 }
 
+/** Begins the keys of removals under way in the bucket `pelton-replays`. */
 export const ACTING = 'acting'
 const SIGN_MS = 1_000
 

@@ -6,6 +6,7 @@ import { type ReadMessage, readMessages } from '../broker/stream-reader.ts'
 import { type DeadLetterEntry, identify, type StoredDeadLetter } from '../records/dead-letter.ts'
 import { type DeadLetterFilter, matchesFilter } from './filter.ts'
 
+/** Which dead letters to read. Bounds are included. */
 export interface BrowseOptions {
   readonly filter?: DeadLetterFilter
   /** Only from this sequence of the stream on. */

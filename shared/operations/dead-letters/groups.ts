@@ -10,6 +10,7 @@ interface GroupName {
   readonly description: string
 }
 
+/** A group with its size, and when the first and last of its dead letters failed. */
 export interface DeadLetterGroup extends GroupName {
   readonly count: number
   /** When the first and last of them failed, RFC 3339. */

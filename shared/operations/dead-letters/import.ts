@@ -6,6 +6,7 @@ import type { OpsStore } from '../records/store.ts'
 import { type Importable, type Imported, readArchived, storeArchived } from './archive.ts'
 import { type EndedTokens, readEnded } from './ended-tokens.ts'
 
+/** How many lines of an import ended in which way. */
 export type ImportCounts = Readonly<Record<Imported, number>>
 
 /** The two steps of an import: many may be checked at once, and are stored one after the other. */
@@ -37,8 +38,8 @@ export function createImporter({ connection, window }: OpsStore): Importer {
 const AT_ONCE = 16
 
 /**
- * Imports lines in their order, several under way at once. Ends at the first that fails, and says which: none behind one
- * that cannot be read is stored, and of those behind one the broker refuses some may be.
+ * Imports lines in their order, several under way at once. Ends at the first that fails, and says which: none behind
+ * one that cannot be read is stored, and of those behind one the broker refuses some may be.
  */
 export async function storeInOrder(
   lines: AsyncIterable<NumberedLine>,

@@ -5,6 +5,7 @@ import type { DeadLetterEntry } from '../records/dead-letter.ts'
 import { browseDeadLetters } from './browse.ts'
 import type { DeadLetterFilter } from './filter.ts'
 
+/** Which part of a list to read. */
 export interface PageOptions {
   readonly filter?: DeadLetterFilter
   /** Entries at most. @default 50 */
@@ -15,6 +16,7 @@ export interface PageOptions {
   readonly first?: 'oldest' | 'newest'
 }
 
+/** A part of a list, and where the next begins. */
 export interface DeadLetterPage {
   readonly entries: readonly DeadLetterEntry[]
   /** Cursor of the next page; undefined when this is the last. */
@@ -22,8 +24,8 @@ export interface DeadLetterPage {
 }
 
 /**
- * Some dead letters that match a filter, oldest or newest first, without their payloads. Reads no more than it must: the
- * stream up to the last entry of the page.
+ * Some dead letters that match a filter, oldest or newest first, without their payloads. Reads no more than it must:
+ * the stream up to the last entry of the page.
  *
  * @throws PeltonError `broker-unavailable`
  */

@@ -17,12 +17,14 @@ export interface RemoveDeps {
   readonly holds: Holds
 }
 
+/** A discard or purge, as it stands in the ledger and in what it holds. */
 export interface Removal {
   readonly id: string
   readonly by: string
   readonly outcome: 'discarded' | 'purged'
 }
 
+/** What became of the dead letters a removal was asked for. */
 export interface RemovalCounts {
   removed: number
   /** Replayed, removed or replaced by another operation since they were listed. */

@@ -25,6 +25,7 @@ export interface Holder {
 /** Where the copy of an event lies: its sequence in FEATURES, or past it, in RETRIES or with its outcome. */
 export type Place = number | 'past-features'
 
+/** The copy that a replay published of the event of a dead letter. */
 export interface SentReplay {
   readonly model: string
   readonly pool: string
@@ -47,6 +48,7 @@ export interface TakenHold {
   readonly hold: Hold
 }
 
+/** Who may work on which dead letter: one task or act at a time. All throw PeltonError `broker-unavailable`. */
 export interface Holds {
   /** Takes a dead letter, or tells the task or act that has it. */
   take(token: string, hold: Hold): Promise<TakenHold | { readonly heldBy: Holder }>

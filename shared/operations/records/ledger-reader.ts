@@ -4,8 +4,10 @@ import { STREAMS } from '../../sdk/contract/topology.ts'
 import { readRange } from '../broker/read-range.ts'
 import { neededStream } from '../broker/stored-sequences.ts'
 
+/** Told each record: its sequence in the LEDGER, and when it was stored, milliseconds since 1970. */
 export type OnRecord = (record: LedgerRecord, position: number, storedAt: number) => void
 
+/** Reads the ledger in parts: each goes on where the one before it ended. */
 export interface LedgerReader {
   /** Records that are not of this contract: they account for nothing. */
   readonly unreadable: number

@@ -15,6 +15,7 @@ export interface RegisterState {
   readonly digests: readonly string[]
 }
 
+/** Asks the leader of RESULTS for the register of an event. @throws PeltonError `broker-unavailable` after a minute */
 export async function readRegister(
   connection: NatsConnection,
   model: string,
@@ -30,8 +31,8 @@ export async function readRegister(
 }
 
 /**
- * Whether a register answers this very payload, or an edit of it. Once its failure notice has expired, another payload of
- * the same id can be predicted: that is no answer to a dead letter.
+ * Whether a register answers this very payload, or an edit of it. Once its failure notice has expired, another payload
+ * of the same id can be predicted: that is no answer to a dead letter.
  *
  * @param headers of the dead letter
  */

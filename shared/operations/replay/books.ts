@@ -15,6 +15,7 @@ import {
   type TaskPace,
 } from './task.ts'
 
+/** What the books are kept with. */
 export interface BooksDeps {
   readonly connection: NatsConnection
   readonly window: PublishWindow

@@ -20,6 +20,7 @@ export interface ReplayRun {
   readonly onTake?: (id: string, runner: string) => Promise<void>
 }
 
+/** Which dead letters to replay, and how. */
 export interface ReplayRequest {
   readonly filter: DeadLetterFilter
   /** @default all of {@link DEFAULT_OPTIONS} */
@@ -37,6 +38,7 @@ export interface RunningReplay {
   readonly ended: Promise<ReplayTask>
 }
 
+/** How a replay runs where nothing else is asked for: in the lane `low`, slowly at first, and paused when half fail. */
 export const DEFAULT_OPTIONS: ReplayOptions = {
   lane: 'low',
   rate: 100,

@@ -17,6 +17,7 @@ import { Sender } from './sender.ts'
 import { ended, isOver, type KeptTask, type ReplayTask, type TaskPace, withEvent } from './task.ts'
 import { findOnTheirWay } from './whereabouts.ts'
 
+/** How a replay that runs in this process goes. */
 export interface ReplayProgress {
   readonly task: ReplayTask
   readonly inFlight: number

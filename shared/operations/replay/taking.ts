@@ -20,6 +20,7 @@ import {
 export const SILENCE_MS = 6_000
 const LOOK_MS = 250
 
+/** What tasks are taken with. */
 export interface TakingDeps {
   readonly keyValue: KeyValue
   /** The operator. */

@@ -4,6 +4,7 @@ import type { DeadLetterFilter } from '../dead-letters/filter.ts'
 import type { KeptValue, KeyValue } from '../records/key-value.ts'
 import type { HaltCause } from './halt.ts'
 
+/** How a replay sends. Kept with its task: a run after the first goes by them, too. */
 export interface ReplayOptions {
   /** Lane the events go to. @default 'low' */
   readonly lane: Lane
@@ -60,6 +61,7 @@ export interface TaskPace {
   readonly etaMs?: number
 }
 
+/** A replay as it is kept in the bucket `pelton-replays`. Times are RFC 3339. */
 export interface ReplayTask {
   readonly id: string
   readonly state: ReplayState
@@ -89,9 +91,11 @@ export interface ReplayTask {
   readonly events: readonly { readonly at: string; readonly by: string; readonly what: string }[]
 }
 
+/** A task, and the revision that a change has to name. */
 export type KeptTask = KeptValue<ReplayTask>
 
 const MAX_EVENTS = 50
+/** The counts of a task that has just begun. */
 export const NO_COUNTS: ReplayCounts = { predicted: 0, failed: 0, superseded: 0, skipped: {} }
 
 /** The task after something happened to it. */

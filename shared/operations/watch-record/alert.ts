@@ -9,6 +9,7 @@ export const ALERT_KINDS = [
   'notice-without-dead-letter',
 ] as const
 
+/** One of {@link ALERT_KINDS}. */
 export type AlertKind = (typeof ALERT_KINDS)[number]
 
 /** Something an operator should know, for as long as it is so. */
@@ -25,6 +26,7 @@ export interface Alert {
   readonly since: string
 }
 
+/** An alert of this look: when it began is added by {@link carryOn}. */
 export type NewAlert = Omit<Alert, 'since'>
 
 /** More of a kind are told together: the record must fit one message, and pools are named by producers. */

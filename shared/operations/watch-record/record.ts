@@ -51,6 +51,7 @@ export interface RemovalEnded {
   readonly removed: number
 }
 
+/** What the watch did by itself. */
 export type WatchAct = ConsumerReset | SupersededRemoval | RemovalEnded
 
 /** How far a stream was read. Sequences start again when it is made anew. */
@@ -84,6 +85,7 @@ export interface WatchRecord {
 
 const NOWHERE: ReadPosition = { epoch: '', next: 1 }
 
+/** What is known before any control service has watched. */
 export const EMPTY_RECORD: WatchRecord = {
   holder: '',
   at: '',
@@ -102,6 +104,7 @@ const MAX_ACTS = 100
 const MISSED_LOOKS = 3
 const LEAST_SILENCE_MS = 3_000
 
+/** The record as it is kept; undefined before the first look. @throws PeltonError `broker-unavailable` */
 export function readRecord(keyValue: KeyValue): Promise<KeptValue<WatchRecord> | undefined> {
   return keyValue.get<WatchRecord>(WATCH_KEY)
 }

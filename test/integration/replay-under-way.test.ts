@@ -1,8 +1,5 @@
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { pino } from 'pino'
-import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { describe, expect, vi } from 'vitest'
 import { createHostedReplays } from '../../services/control/hosting/hosted-replays.ts'
 import type { OpsStore } from '../../shared/operations/records/store.ts'
 import { openStore } from '../../shared/operations/replay/open-store.ts'
@@ -15,159 +12,147 @@ import { lastOfSubject, requestApi } from '../../shared/sdk/jetstream/api.ts'
 import { PublishWindow } from '../../shared/sdk/jetstream/publish-window.ts'
 import { parseHeaderBlock } from '../../shared/sdk/jetstream/stored-message.ts'
 import { readOutcomes } from '../kit/outcomes.ts'
-import { runCli, startCli } from './cli-process.ts'
-import { startControl } from './control-process.ts'
-import { BAD, FAST, GOOD, MODEL, openReplayStage, PATIENT, type ReplayStage, taskOf } from './replay-stage.ts'
+import { staged } from '../kit/staged.ts'
+import { runCli } from './cli-process.ts'
+import { lookedAt, openControlStage } from './control-stage.ts'
+import { BAD, FAST, GOOD, MODEL, PATIENT, type ReplayStage, taskOf } from './replay-stage.ts'
 
-let stage: ReplayStage
+const test = staged(openStage)
 
-beforeEach(async () => {
-  stage = await openReplayStage()
+type Stage = Awaited<ReturnType<typeof openStage>>
+
+async function openStage() {
+  const stage = await openControlStage()
   await stage.startWorker()
-})
-
-afterEach(() => stage.close())
+  return stage
+}
 
 /** Replays dead letters while no worker runs, and cancels that: the copies stay in FEATURES. */
-async function cancelledUnderWay(count: number): Promise<string> {
-  const { env } = stage
+async function cancelledUnderWay(stage: ReplayStage, count: number): Promise<string> {
   await stage.endWorkers()
-  const cli = startCli(['replay', 'start', '--model', MODEL, ...FAST], { env, input: '' })
+  const cli = stage.start('replay', 'start', '--model', MODEL, ...FAST)
   const id = await taskOf(cli)
   await vi.waitFor(async () => expect(await stage.countIn(STREAMS.features)).toBe(count), PATIENT)
-  const cancelled = await runCli(['replay', 'cancel', id], { env })
+  const cancelled = await runCli(['replay', 'cancel', id], stage)
   expect([cancelled.code, cancelled.out]).toEqual([0, expect.stringContaining(`${count} still without`)])
   expect(await cli.ended).toBe(1)
   return id
 }
 
-const discard = (...which: string[]) =>
-  runCli(['dead-letters', 'discard', ...which, '--because', 'x', '--yes'], { env: stage.env })
+const discard = (stage: ReplayStage, ...which: string[]) =>
+  runCli(['dead-letters', 'discard', ...which, '--because', 'x', '--yes'], stage)
 
-describe('a replay that is cancelled under way', () => {
-  test('keeps what is on its way from being discarded until it has ended', async () => {
+describe.concurrent('a replay that is cancelled under way', () => {
+  test('keeps what is on its way from being discarded until it has ended', async ({ stage }) => {
     const [good = '', bad = ''] = await stage.deadLetters([GOOD, BAD])
-    const id = await cancelledUnderWay(2)
-    const early = await discard(good, bad)
+    const id = await cancelledUnderWay(stage, 2)
+    const early = await discard(stage, good, bad)
     expect([early.code, early.out]).toEqual([1, '0 discarded, 0 gone meanwhile, 2 held by others\n'])
     expect(early.err.split(`replay ${id} of ops has it on its way`)).toHaveLength(3)
-    const again = await runCli(['replay', 'start', '--model', MODEL, '--json', ...FAST], { env: stage.env })
+    const again = await runCli(['replay', 'start', '--model', MODEL, '--json', ...FAST], stage)
     expect(Object.entries(again.json()[0].counts.skipped)).toEqual([
       [expect.stringContaining('on its way'), 2],
     ])
 
     await stage.startWorker()
     await vi.waitFor(async () => expect(await stage.countIn(STREAMS.features)).toBe(0), PATIENT)
-    const late = await discard('--model', MODEL)
+    const late = await discard(stage, '--model', MODEL)
     expect([late.code, late.out], late.err).toEqual([0, '1 discarded, 1 gone meanwhile, 0 held by others\n'])
-    const { predictions, deadLetters, ledger } = await readOutcomes(stage.connection)
+    const { predictions, deadLetters, ledger } = await readOutcomes(stage.connection, { hasReplays: true })
     expect([[...predictions.keys()], deadLetters.size]).toEqual([[good], 0])
     const ends = [...ledger.values()].flat()
     expect(ends.filter((end) => end === 'discarded')).toHaveLength(1)
     expect(ends.filter((end) => end === 'replayed')).toHaveLength(1)
     expect(await stage.keptOf('held')).toEqual([])
-    const audit = await runCli(['audit', '--deep'], { env: stage.env })
+    const audit = await runCli(['audit', '--deep'], stage)
     expect(audit.code, audit.out).toBe(0)
   })
 
-  test('leaves nothing behind where a control service watches', async () => {
+  test('leaves nothing behind where a control service watches', async ({ stage }) => {
     await stage.deadLetters([GOOD, BAD])
-    await cancelledUnderWay(2)
-    const dataDir = await mkdtemp(join(tmpdir(), 'pelton-cancel-'))
-    const control = await startControl({ url: stage.broker.url, dataDir })
-    try {
-      const looks = async () => (await control.call('GET', '/v1/watch')).json.lookedAt
-      const first = await looks()
-      await vi.waitFor(async () => expect(await looks()).not.toBe(first), PATIENT)
-      expect(await stage.keptOf('held')).toHaveLength(2)
-      await stage.startWorker()
-      await vi.waitFor(async () => expect(await stage.keptOf('held')).toEqual([]), PATIENT)
-      await vi.waitFor(async () => expect(await stage.countIn(STREAMS.deadLetters)).toBe(1), PATIENT)
-    } finally {
-      control.kill('SIGKILL')
-      await control.ended
-      await rm(dataDir, { recursive: true, force: true })
-    }
+    await cancelledUnderWay(stage, 2)
+    const control = await stage.control()
+    const first = await lookedAt(control)
+    await vi.waitFor(async () => expect(await lookedAt(control)).not.toBe(first), PATIENT)
+    expect(await stage.keptOf('held')).toHaveLength(2)
+    await stage.startWorker()
+    await vi.waitFor(async () => expect(await stage.keptOf('held')).toEqual([]), PATIENT)
+    await vi.waitFor(async () => expect(await stage.countIn(STREAMS.deadLetters)).toBe(1), PATIENT)
   })
 
-  test('gives back what is nowhere any more', async () => {
+  test('gives back what is nowhere any more', async ({ stage }) => {
     const [token = ''] = await stage.deadLetters([GOOD])
-    await cancelledUnderWay(1)
+    await cancelledUnderWay(stage, 1)
     await requestApi(stage.connection, `STREAM.PURGE.${STREAMS.features}`)
-    expect((await discard(token)).out).toContain('1 discarded')
+    expect((await discard(stage, token)).out).toContain('1 discarded')
   })
 })
 
-describe('a hosted replay', () => {
-  let store: OpsStore & { close(): void }
+describe.concurrent('a hosted replay', () => {
   const silent = pino({ level: 'silent' })
 
-  beforeEach(() => {
-    store = openStore(stage.connection)
-  })
-  afterEach(() => store.close())
-
-  async function startHosted() {
+  async function startHosted(stage: Stage) {
+    const store = openStore(stage.connection)
     await stage.deadLetters([GOOD])
     await stage.endWorkers()
     const replays = createHostedReplays(store, silent, 'first')
     const { task } = await replays.start({ filter: {}, options: { rampSeconds: 0 } }, 'ops')
     await vi.waitFor(async () => expect(await stage.countIn(STREAMS.features)).toBe(1), PATIENT)
-    return { replays, id: task?.id ?? '' }
+    return { store, replays, id: task?.id ?? '' }
   }
 
-  const pause = (id: string) =>
+  const pause = (store: OpsStore, id: string) =>
     halt(store, id, 'paused', { by: 'boss', signal: new AbortController().signal })
 
-  async function expectPaused(id: string): Promise<void> {
+  async function expectPaused(stage: Stage, store: OpsStore & { close(): void }, id: string): Promise<void> {
     const next = createHostedReplays(store, silent, 'next')
     await next.adopt()
     expect(next.running).toEqual([])
     const { value } = await readTask(store.keyValue, id)
     expect(value).toMatchObject({ state: 'paused', halted: 'wish', note: expect.stringContaining('by boss') })
     expect(await stage.keptOf('hosted')).toEqual([])
+    store.close()
   }
 
-  test('that an operator paused stays paused when its control service stops meanwhile', async () => {
-    const { replays, id } = await startHosted()
-    const paused = pause(id)
+  test('that an operator paused stays paused when its control service stops meanwhile', async ({ stage }) => {
+    const { store, replays, id } = await startHosted(stage)
+    const paused = pause(store, id)
     await vi.waitFor(() => expect(replays.running[0]?.task.wish).toBeDefined(), PATIENT)
     await replays.drain()
     await paused
-    await expectPaused(id)
+    await expectPaused(stage, store, id)
   })
 
-  test('that an operator pauses while its control service stops stays paused', async () => {
-    const { replays, id } = await startHosted()
+  test('that an operator pauses while its control service stops stays paused', async ({ stage }) => {
+    const { store, replays, id } = await startHosted(stage)
     const drained = replays.drain()
-    await pause(id)
+    await pause(store, id)
     await drained
-    await expectPaused(id)
+    await expectPaused(stage, store, id)
   })
 })
 
-describe('a replay that waits in RETRIES', () => {
-  test('is sent again when somebody empties RETRIES, also after it was resumed', async () => {
+describe.concurrent('a replay that waits in RETRIES', () => {
+  test('is sent again when somebody empties RETRIES, also after it was resumed', async ({ stage }) => {
     await stage.deadLetters([GOOD])
     await stage.endWorkers()
-    const { connection, env } = stage
-    const first = startCli(['replay', 'start', '--model', MODEL, ...FAST], { env, input: '' })
+    const { connection } = stage
+    const first = stage.start('replay', 'start', '--model', MODEL, ...FAST)
     const id = await taskOf(first)
     await vi.waitFor(async () => expect(await stage.countIn(STREAMS.features)).toBe(1), PATIENT)
     first.child.kill('SIGKILL')
     await first.ended
-    await moveToRetries()
-    const resumed = startCli(['replay', 'resume', id], { env, input: '' })
+    await moveToRetries(stage)
+    const resumed = stage.start('replay', 'resume', id)
     await resumed.until('1 under way')
     await requestApi(connection, `STREAM.PURGE.${STREAMS.retries}`)
     await stage.startWorker()
     expect(await resumed.ended).toBe(0)
-    expect((await readOutcomes(connection)).predictions.size).toBe(1)
+    expect((await readOutcomes(connection, { hasReplays: true })).predictions.size).toBe(1)
   })
 
   /** As a worker does whose model fails: a copy that is due in an hour, and the event in FEATURES settled. */
-  async function moveToRetries(): Promise<void> {
-    const { connection } = stage
+  async function moveToRetries({ connection }: Stage): Promise<void> {
     const route = { pool: 'default', model: MODEL, lane: 'low' } as const
     const copy = await lastOfSubject(connection, STREAMS.features, subjects.feature(route))
     const headers = parseHeaderBlock(copy?.headerBlock ?? new Uint8Array())

@@ -149,7 +149,9 @@ describe('traces', () => {
     const env = { ...otlpEnv(receiver.url), PELTON_NATS_URL: broker.url }
     await startWorker({ ...env, PELTON_MODELS: DEMO_MODELS })
     const sides = await Promise.all(
-      ['send-flights', 'count-answers'].map((entry) => runDemoEntry(entry, ['--flights', '3'], env)),
+      (['send-flights', 'count-answers'] as const).map((entry) =>
+        runDemoEntry(entry, ['--flights', '3'], env),
+      ),
     )
     expect(
       sides.map(({ code }) => code),

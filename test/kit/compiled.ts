@@ -7,10 +7,13 @@ import { COMPILED } from './program.ts'
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 /** Below `node_modules`, so that what is compiled finds its packages; and nothing of it is ever committed. */
 const PLACE = join(ROOT, 'node_modules/.cache/pelton-tests')
+/** Pelton, and the processes of tests. */
+const PROJECT = 'test/kit/tsconfig.json'
 
 /**
- * Compiles Pelton once for all files of a run, as production does: the many processes that tests start are up in half the
- * time it takes them from source. Removes it at the end. `PELTON_TEST_COMPILED=` (empty) runs them from source.
+ * Compiles Pelton, and the processes that are parts of tests, once for all files of a run, as production does: the many
+ * processes that tests start are up in half the time it takes them from source. Removes it at the end.
+ * `PELTON_TEST_COMPILED=` (empty) runs them from source.
  */
 export async function setup(): Promise<(() => Promise<void>) | undefined> {
   if (process.env[COMPILED] !== undefined) {
@@ -21,7 +24,7 @@ export async function setup(): Promise<(() => Promise<void>) | undefined> {
   const folder = await mkdtemp(`${PLACE}/`)
   const remove = (): Promise<void> => rm(folder, { recursive: true, force: true })
   try {
-    compileTo(folder)
+    compileTo(folder, PROJECT)
   } catch (thrown) {
     await remove()
     throw thrown

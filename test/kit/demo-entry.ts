@@ -1,7 +1,6 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { fileURLToPath } from 'node:url'
-import { siblingEntry } from '../../shared/runtime/source-entry.ts'
+import { programArgs } from './program.ts'
 
 export interface EndedEntry {
   readonly code: number
@@ -9,14 +8,13 @@ export interface EndedEntry {
   readonly text: string
 }
 
-/** Runs one side of the demo as a process of its own to its end. @param entry `send-flights` or `count-answers` */
+/** Runs one side of the demo as a process of its own to its end. */
 export async function runDemoEntry(
-  entry: string,
+  entry: 'send-flights' | 'count-answers',
   args: readonly string[],
   env: NodeJS.ProcessEnv,
 ): Promise<EndedEntry> {
-  const { url, execArgv } = siblingEntry(import.meta.url, `../../services/demo/${entry}`)
-  const child = spawn(process.execPath, [...execArgv, fileURLToPath(url), ...args], {
+  const child = spawn(process.execPath, [...programArgs(`services/demo/${entry}`), ...args], {
     env: { ...process.env, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   })

@@ -1,11 +1,7 @@
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import type { NatsConnection } from '@nats-io/transport-node'
 import { pino } from 'pino'
-import { afterEach, beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest'
+import { describe, expect, vi } from 'vitest'
 import { Looks } from '../../services/control/watch/look.ts'
-import { DEMO_MODELS } from '../../services/demo/models.ts'
 import { openStore } from '../../shared/operations/replay/open-store.ts'
 import { EMPTY_RECORD } from '../../shared/operations/watch-record/record.ts'
 import { HEADERS, type HeaderEntry } from '../../shared/sdk/contract/headers.ts'
@@ -14,99 +10,52 @@ import { subjects } from '../../shared/sdk/contract/subjects.ts'
 import { eventToken } from '../../shared/sdk/contract/token.ts'
 import { STORES, STREAMS } from '../../shared/sdk/contract/topology.ts'
 import { consumerInfo, requestApi, streamInfo } from '../../shared/sdk/jetstream/api.ts'
-import { PublishWindow } from '../../shared/sdk/jetstream/publish-window.ts'
+import type { PublishWindow } from '../../shared/sdk/jetstream/publish-window.ts'
 import { PullLane } from '../../shared/sdk/jetstream/pull-lane.ts'
-import { startTestBroker, type TestBroker } from '../kit/broker.ts'
 import { readOutcomes, readStream } from '../kit/outcomes.ts'
-import { startWorkerProcess, type WorkerProcess } from '../kit/worker-process.ts'
+import { FLIGHT, publishEvent } from '../kit/pipeline.ts'
+import { staged } from '../kit/staged.ts'
 import { runCli } from './cli-process.ts'
-import { type ControlProcess, startControl } from './control-process.ts'
+import type { ControlProcess } from './control-process.ts'
+import { looksFor, openControlStage } from './control-stage.ts'
+import { EXPIRED } from './replay-stage.ts'
 
-const FEATURES = JSON.stringify({
-  features: {
-    origin: 'DTW',
-    destination: 'ORD',
-    hour: 18,
-    weekday: 5,
-    distance: 235,
-    origin_delay: 12.5,
-    inbound_delay: 9,
-    destination_delay: 20,
-    route_delay: 15,
-    origin_departures: 30,
-  },
-})
-const EXPIRED: HeaderEntry = [HEADERS.expiryTime, '2020-01-01T00:00:00Z']
+const FEATURES = JSON.stringify({ features: FLIGHT })
 const CONSUMER = 'worker-default-normal'
 const SECOND = { timeout: 60_000, interval: 50 }
 
-let broker: TestBroker
-let connection: NatsConnection
-let window: PublishWindow
-let dataDir: string
-let controls: ControlProcess[]
-let workers: WorkerProcess[]
+const test = staged(openStage)
 
-beforeEach(async () => {
-  controls = []
-  workers = []
-  dataDir = await mkdtemp(join(tmpdir(), 'pelton-control-'))
-  broker = await startTestBroker()
-  connection = await broker.connect()
-  await broker.provision({ topology: { ackWaitMs: 1_000 } })
-  window = new PublishWindow(connection)
-})
+async function openStage() {
+  const stage = await openControlStage({ topology: { ackWaitMs: 1_000 } })
+  const { connection } = stage
 
-afterEach(async () => {
-  for (const { kill } of [...controls, ...workers]) kill('SIGKILL')
-  await Promise.all([...controls, ...workers].map(({ ended }) => ended))
-  window.close()
-  await broker.stop()
-  await rm(dataDir, { recursive: true, force: true })
-})
+  const publish = (id: string, extra: readonly HeaderEntry[] = [], pool = 'default'): Promise<string> =>
+    publishEvent(connection, { id, body: FEATURES, pool, headers: Object.fromEntries(extra) })
 
-async function control(env: NodeJS.ProcessEnv = {}): Promise<ControlProcess> {
-  const started = await startControl({ url: broker.url, dataDir, env })
-  controls.push(started)
-  return started
-}
+  /** Somebody else's change of a consumer. */
+  async function editConsumer(change: Readonly<Record<string, unknown>>, name = CONSUMER): Promise<void> {
+    const stream = name.startsWith('worker') ? STREAMS.features : STREAMS.retries
+    const config = { ...(await consumerInfo(connection, stream, name))?.config, ...change }
+    const subject = `CONSUMER.CREATE.${stream}.${name}.${(config as { filter_subject?: string }).filter_subject}`
+    await requestApi(connection, subject, { stream_name: stream, config, action: 'update' })
+  }
 
-async function worker(): Promise<WorkerProcess> {
-  const started = await startWorkerProcess({ url: broker.url, models: DEMO_MODELS })
-  workers.push(started)
-  return started
-}
+  /** Takes events and never settles them: with a `max_deliver` of 1 they become orphans once their time is over. */
+  async function makeOrphans(count: number, name = CONSUMER): Promise<void> {
+    const stream = name.startsWith('worker') ? STREAMS.features : STREAMS.retries
+    await editConsumer({ max_deliver: 1 }, name)
+    const lane = new PullLane(connection, { stream, consumer: name }, () => undefined)
+    const pulled = await lane.pull({ batch: count, maxBytes: 16 * 1024 ** 2, idleMs: 1_000, lingerMs: 0 })
+    expect(pulled.received).toBe(count)
+    await lane.close()
+    await vi.waitFor(
+      async () => expect((await consumerInfo(connection, stream, name))?.num_ack_pending).toBe(0),
+      SECOND,
+    )
+  }
 
-async function publish(id: string, extra: readonly HeaderEntry[] = [], pool = 'default'): Promise<string> {
-  const reply = await window.publish({
-    subject: subjects.feature({ pool, model: 'flight-delay', lane: 'normal' }),
-    headers: [[HEADERS.id, id], [HEADERS.source, 'test'], ...extra],
-    body: Buffer.from(FEATURES),
-  })
-  expect(reply.kind).toBe('stored')
-  return eventToken('flight-delay', 'test', id)
-}
-
-/** Somebody else's change of a consumer. */
-async function editConsumer(change: Readonly<Record<string, unknown>>, name = CONSUMER): Promise<void> {
-  const stream = name.startsWith('worker') ? STREAMS.features : STREAMS.retries
-  const config = { ...(await consumerInfo(connection, stream, name))?.config, ...change }
-  const subject = `CONSUMER.CREATE.${stream}.${name}.${(config as { filter_subject?: string }).filter_subject}`
-  await requestApi(connection, subject, { stream_name: stream, config, action: 'update' })
-}
-
-/** Takes events and never settles them: with a `max_deliver` of 1 they become orphans once their time is over. */
-async function makeOrphans(count: number, name = CONSUMER): Promise<void> {
-  const stream = name.startsWith('worker') ? STREAMS.features : STREAMS.retries
-  await editConsumer({ max_deliver: 1 }, name)
-  const lane = new PullLane(connection, { stream, consumer: name }, () => undefined)
-  const pulled = await lane.pull({ batch: count, maxBytes: 16 * 1024 ** 2, idleMs: 1_000, lingerMs: 0 })
-  expect(pulled.received).toBe(count)
-  await lane.close()
-  await vi.waitFor(
-    async () => expect((await consumerInfo(connection, stream, name))?.num_ack_pending).toBe(0),
-    SECOND,
-  )
+  return { ...stage, publish, editConsumer, makeOrphans, worker: () => stage.startWorker() }
 }
 
 interface Seen {
@@ -122,8 +71,11 @@ const watched = async (process: ControlProcess): Promise<Seen> =>
 const kinds = async (process: ControlProcess): Promise<string[]> =>
   (await watched(process)).alerts.map(({ kind }) => kind)
 
-describe('the watch', () => {
-  test('finds events past max_deliver, waits until the consumer is mended, and then has workers decide', async () => {
+describe.concurrent('the watch', () => {
+  test('finds events past max_deliver, waits until the consumer is mended, and then has workers decide', async ({
+    stage,
+  }) => {
+    const { broker, connection, publish, makeOrphans, worker, control } = stage
     const tokens = await Promise.all(Array.from({ length: 6 }, (_item, index) => publish(`e${index}`)))
     await makeOrphans(4)
     const process = await control()
@@ -168,7 +120,10 @@ describe('the watch', () => {
     expect(process.log.some(({ msg }) => String(msg).startsWith('reset a consumer'))).toBe(true)
   })
 
-  test('hands out once more what was in flight, says so, and each event still has one outcome', async () => {
+  test('hands out once more what was in flight, says so, and each event still has one outcome', async ({
+    stage,
+  }) => {
+    const { broker, connection, publish, makeOrphans, worker, control } = stage
     await Promise.all(Array.from({ length: 5 }, (_item, index) => publish(`e${index}`)))
     await makeOrphans(2)
     await broker.provision({ topology: { ackWaitMs: 60_000 } })
@@ -188,7 +143,8 @@ describe('the watch', () => {
     }, SECOND)
   })
 
-  test('does not reset the same consumer again and again', async () => {
+  test('does not reset the same consumer again and again', async ({ stage }) => {
+    const { publish, editConsumer, makeOrphans, control } = stage
     await publish('stubborn')
     await makeOrphans(1)
     await editConsumer({ max_deliver: -1 })
@@ -205,7 +161,8 @@ describe('the watch', () => {
     expect((await watched(process)).acts).toHaveLength(1)
   })
 
-  test('finds orphans among due retries, and takes no schedule for one', async () => {
+  test('finds orphans among due retries, and takes no schedule for one', async ({ stage }) => {
+    const { connection, window, editConsumer, makeOrphans, control } = stage
     const route = { pool: 'default', model: 'flight-delay', lane: 'normal' } as const
     const dueToken = eventToken('flight-delay', 'test', 'due')
     const laterToken = eventToken('flight-delay', 'test', 'later')
@@ -244,7 +201,8 @@ describe('the watch', () => {
     expect((await consumerInfo(connection, STREAMS.retries, name))?.num_pending).toBe(1)
   })
 
-  test('finds events left outside an edited filter', async () => {
+  test('finds events left outside an edited filter', async ({ stage }) => {
+    const { connection, publish, editConsumer, worker, control } = stage
     await publish('left')
     const filter = (await consumerInfo(connection, STREAMS.features, CONSUMER))?.config.filter_subject
     await editConsumer({ filter_subject: 'features.default.other.normal' })
@@ -261,7 +219,10 @@ describe('the watch', () => {
     }, SECOND)
   })
 
-  test('names pools without consumers and pools whose workers are gone, and sees when they are served', async () => {
+  test('names pools without consumers and pools whose workers are gone, and sees when they are served', async ({
+    stage,
+  }) => {
+    const { publish, worker, control } = stage
     await publish('nobody', [], 'gpu')
     await publish('idle')
     const process = await control({ PELTON_UNSERVED_MS: '500' })
@@ -288,7 +249,8 @@ describe('the watch', () => {
     await vi.waitFor(async () => expect(await kinds(process)).toEqual(['unserved-pool']), SECOND)
   })
 
-  test('names 50 of 3,000 pools nobody serves, and how many more there are', async () => {
+  test('names 50 of 3,000 pools nobody serves, and how many more there are', async ({ stage }) => {
+    const { publish, control } = stage
     const published = Array.from({ length: 3_000 }, (_event, index) => {
       const pool = `pool-${String(index).padStart(4, '0')}-${'x'.repeat(200)}`
       return publish(`e${index}`, [], pool)
@@ -307,7 +269,10 @@ describe('the watch', () => {
     expect(process.log.filter(({ msg }) => String(msg).includes('could not look'))).toEqual([])
   })
 
-  test('finds a failure notice whose dead letter is gone, but not one that was discarded', async () => {
+  test('finds a failure notice whose dead letter is gone, but not one that was discarded', async ({
+    stage,
+  }) => {
+    const { broker, connection, window, publish, worker, control } = stage
     await worker()
     const tokens: string[] = []
     for (const id of ['lost', 'discarded', 'kept']) tokens.push(await publish(id, [EXPIRED]))
@@ -341,10 +306,7 @@ describe('the watch', () => {
     // The notice expires: its event is without its dead letter as before, until somebody signs for it.
     const notice = (await readOutcomes(connection)).failures.get(lost)
     await requestApi(connection, `STREAM.MSG.DELETE.${STREAMS.results}`, { seq: notice?.sequence })
-    const lookedAt = async (): Promise<number> =>
-      Date.parse((await process.call('GET', '/v1/watch')).json.lookedAt)
-    const deleted = await lookedAt()
-    await vi.waitFor(async () => expect(await lookedAt()).toBeGreaterThan(deleted + 1_000), SECOND)
+    await looksFor(process, 1_000)
     expect(await kinds(process)).toEqual(['notice-without-dead-letter'])
     const signed = await runCli(['audit', '--deep', '--purged', '1', '--reason', 'a trial'], {
       env: { PELTON_NATS_URL: broker.url },
@@ -353,7 +315,10 @@ describe('the watch', () => {
     await vi.waitFor(async () => expect(await kinds(process)).toEqual([]), SECOND)
   })
 
-  test('removes a dead letter whose event was predicted after all, and the ledger says so', async () => {
+  test('removes a dead letter whose event was predicted after all, and the ledger says so', async ({
+    stage,
+  }) => {
+    const { connection, window, publish, worker, control } = stage
     await worker()
     const token = await publish('late', [EXPIRED])
     await vi.waitFor(async () => expect((await readOutcomes(connection)).deadLetters.size).toBe(1), SECOND)
@@ -398,11 +363,15 @@ describe('the watch', () => {
   })
 })
 
-describe('a look at dead letters whose events were predicted', () => {
+describe.concurrent('a look at dead letters whose events were predicted', () => {
   const MODEL = 'flight-delay'
 
   /** A prediction and a dead letter of the same event. */
-  async function predictedAfterAll(id: string): Promise<void> {
+  async function predictedAfterAll(
+    connection: NatsConnection,
+    window: PublishWindow,
+    id: string,
+  ): Promise<void> {
     const token = eventToken(MODEL, 'test', id)
     const epoch = (await streamInfo(connection, STREAMS.features))?.created ?? ''
     const own: HeaderEntry[] = [
@@ -423,10 +392,10 @@ describe('a look at dead letters whose events were predicted', () => {
       expect((await window.publish({ subject, headers, body: Buffer.from('{}') })).kind).toBe('stored')
   }
 
-  test('ends by the next look what a request that failed left taken', async () => {
-    for (const id of ['a', 'b', 'c']) await predictedAfterAll(id)
+  test('ends by the next look what a request that failed left taken', async ({ stage }) => {
+    const { connection, window } = stage
+    for (const id of ['a', 'b', 'c']) await predictedAfterAll(connection, window, id)
     const store = openStore(connection)
-    onTestFinished(() => store.close())
     const deps = { store, log: pino({ level: 'silent' }), keep: async () => true }
     const looks = new Looks(deps, { name: 'the-watch', unservedMs: 60_000, noticeGraceMs: 60_000 })
     const request = connection.request.bind(connection)
@@ -444,11 +413,13 @@ describe('a look at dead letters whose events were predicted', () => {
       expect.objectContaining({ what: 'superseded-removed', count: 1 }),
     ])
     expect([await count(STREAMS.deadLetters), await count(STORES.replays)]).toEqual([0, 0])
+    store.close()
   })
 })
 
-describe('the watch under load', () => {
-  test('takes nothing for an orphan while events are stored, handed out and settled', async () => {
+describe.concurrent('the watch under load', () => {
+  test('takes nothing for an orphan while events are stored, handed out and settled', async ({ stage }) => {
+    const { connection, publish, worker, control } = stage
     const process = await control({ PELTON_WATCH_MS: '100' })
     await worker()
     for (let round = 0; round < 40; round++)
@@ -463,8 +434,9 @@ describe('the watch under load', () => {
   })
 })
 
-describe('several control services', () => {
-  test('one of them watches, and another takes over when it is killed or stops', async () => {
+describe.concurrent('several control services', () => {
+  test('one of them watches, and another takes over when it is killed or stops', async ({ stage }) => {
+    const { publish, control } = stage
     const first = await control({ PELTON_CONTROL_NAME: 'first' })
     await vi.waitFor(async () => expect((await watched(first)).isThisOne).toBe(true), SECOND)
     const second = await control({ PELTON_CONTROL_NAME: 'second' })

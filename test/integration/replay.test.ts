@@ -1,142 +1,64 @@
-import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { cp, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
-import type { NatsConnection } from '@nats-io/transport-node'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
+import { afterAll, beforeAll, describe, expect, vi } from 'vitest'
 import { DEMO_MODELS } from '../../services/demo/models.ts'
 import { createHolds } from '../../shared/operations/records/holds.ts'
 import { openKeyValue } from '../../shared/operations/records/key-value.ts'
 import { planReplay } from '../../shared/operations/replay/plan.ts'
 import { createTask } from '../../shared/operations/replay/taking.ts'
-import { siblingEntry } from '../../shared/runtime/source-entry.ts'
 import { HEADERS, type HeaderEntry, readHeader } from '../../shared/sdk/contract/headers.ts'
 import { decodeLedgerRecord } from '../../shared/sdk/contract/ledger.ts'
-import { subjects } from '../../shared/sdk/contract/subjects.ts'
-import { eventToken } from '../../shared/sdk/contract/token.ts'
 import { STREAMS } from '../../shared/sdk/contract/topology.ts'
-import { streamInfo } from '../../shared/sdk/jetstream/api.ts'
-import { PublishWindow } from '../../shared/sdk/jetstream/publish-window.ts'
-import { startTestBroker, type TestBroker } from '../kit/broker.ts'
 import { readOutcomes, readStream } from '../kit/outcomes.ts'
-import { startWorkerProcess, type WorkerProcess } from '../kit/worker-process.ts'
+import { staged } from '../kit/staged.ts'
 import { runCli, startCli } from './cli-process.ts'
+import { BAD, EXPIRED, FAST, GOOD, MODEL, openReplayStage, PATIENT } from './replay-stage.ts'
 
-const FEATURES = {
-  origin: 'DTW',
-  destination: 'ORD',
-  hour: 18,
-  weekday: 5,
-  distance: 235,
-  origin_delay: 12.5,
-  inbound_delay: 9,
-  destination_delay: 20,
-  route_delay: 15,
-  origin_departures: 30,
-}
-const GOOD = JSON.stringify({ features: FEATURES })
-const BAD = JSON.stringify({ features: { origin: 'DTW' } })
-const EXPIRED: HeaderEntry = [HEADERS.expiryTime, '2020-01-01T00:00:00Z']
-const SOURCE = 'test'
-const FAST = ['--rate', '1000', '--ramp', '0']
+const WITH_REPLAYS = { hasReplays: true }
 
-let broker: TestBroker
-let connection: NatsConnection
-let window: PublishWindow
-let env: NodeJS.ProcessEnv
 let models: string
-let workers: WorkerProcess[]
 
 beforeAll(async () => {
   models = await mkdtemp(join(tmpdir(), 'pelton-replay-'))
   await cp(DEMO_MODELS, models, { recursive: true })
-  await cp(join(DEMO_MODELS, 'flight-delay'), join(models, 'late-model'), { recursive: true })
-})
-
-beforeEach(async () => {
-  workers = []
-  broker = await startTestBroker()
-  connection = await broker.connect()
-  await broker.provision({ topology: { ackWaitMs: 3_000 } })
-  window = new PublishWindow(connection)
-  env = { PELTON_NATS_URL: broker.url, USER: 'ops' }
-})
-
-afterEach(async () => {
-  for (const worker of workers) worker.kill('SIGKILL')
-  await Promise.all(workers.map(({ ended }) => ended))
-  window.close()
-  await broker.stop()
+  await cp(join(DEMO_MODELS, MODEL), join(models, 'late-model'), { recursive: true })
 })
 
 afterAll(() => rm(models, { recursive: true, force: true }))
 
-async function startWorker(folder: string = DEMO_MODELS): Promise<WorkerProcess> {
-  const worker = await startWorkerProcess({ url: broker.url, models: folder })
-  workers.push(worker)
-  return worker
+const test = staged(openStage)
+
+async function openStage() {
+  const stage = await openReplayStage()
+  const { connection } = stage
+  const publish = (id: string, body: string, extra: readonly HeaderEntry[] = [], model = MODEL) =>
+    stage.publish(id, body, extra, model)
+
+  async function expiredEvents(count: number): Promise<string[]> {
+    const ids = Array.from({ length: count }, (_item, index) => `expired-${index}`)
+    const tokens = await Promise.all(ids.map((id) => publish(id, GOOD, [EXPIRED])))
+    await stage.hasDeadLetters(count)
+    return tokens
+  }
+
+  /** FEATURES sequences that the ledger says were replayed, one entry for each time it says so. */
+  async function replayedInLedger(): Promise<number[]> {
+    const records = (await readStream(connection, STREAMS.ledger)).map(({ body }) => decodeLedgerRecord(body))
+    return records.flatMap(({ entries, by }) =>
+      entries.flatMap(({ outcome, sequence }) => (outcome === 'replayed' && by === 'ops' ? [sequence] : [])),
+    )
+  }
+
+  return { ...stage, publish, expiredEvents, replayedInLedger, heldKeys: () => stage.keptOf('held') }
 }
 
-async function endWorkers(): Promise<void> {
-  for (const worker of workers) worker.kill()
-  await Promise.all(workers.map(({ ended }) => ended))
-}
-
-async function publish(
-  id: string,
-  body: string,
-  extra: readonly HeaderEntry[] = [],
-  model = 'flight-delay',
-): Promise<string> {
-  const reply = await window.publish({
-    subject: subjects.feature({ pool: 'default', model, lane: 'normal' }),
-    headers: [[HEADERS.id, id], [HEADERS.source, SOURCE], ...extra],
-    body: Buffer.from(body),
-  })
-  expect(reply.kind).toBe('stored')
-  return eventToken(model, SOURCE, id)
-}
-
-const countIn = async (stream: string): Promise<number> =>
-  (await streamInfo(connection, stream))?.state.messages ?? 0
-
-const lastIn = async (stream: string): Promise<number> =>
-  (await streamInfo(connection, stream))?.state.last_seq ?? 0
-
-/** Waits until the workers have made so many dead letters, and have settled everything. */
-async function deadLetters(count: number): Promise<void> {
-  await vi.waitFor(
-    async () => {
-      expect(await countIn(STREAMS.deadLetters)).toBe(count)
-      expect(await countIn(STREAMS.features)).toBe(0)
-    },
-    { timeout: 60_000, interval: 50 },
-  )
-}
-
-async function expiredEvents(count: number): Promise<string[]> {
-  const ids = Array.from({ length: count }, (_item, index) => `expired-${index}`)
-  const tokens = await Promise.all(ids.map((id) => publish(id, GOOD, [EXPIRED])))
-  await deadLetters(count)
-  return tokens
-}
-
-/** FEATURES sequences that the ledger says were replayed, one entry for each time it says so. */
-async function replayedInLedger(): Promise<number[]> {
-  const records = (await readStream(connection, STREAMS.ledger)).map(({ body }) => decodeLedgerRecord(body))
-  return records.flatMap(({ entries, by }) =>
-    entries.flatMap(({ outcome, sequence }) => (outcome === 'replayed' && by === 'ops' ? [sequence] : [])),
-  )
-}
-
-async function heldKeys(): Promise<string[]> {
-  const records = await readStream(connection, 'KV_pelton-replays')
-  return records.map(({ subject }) => subject).filter((subject) => subject.includes('.held.'))
-}
-
-describe('a replay', () => {
-  test('turns expired events into predictions, under their own identity, and clears the dead letters', async () => {
+describe.concurrent('a replay', () => {
+  test('turns expired events into predictions, under their own identity, and clears the dead letters', async ({
+    stage,
+  }) => {
+    const { connection, env, startWorker, expiredEvents, replayedInLedger, heldKeys } = stage
     await startWorker()
     const tokens = await expiredEvents(20)
     const plan = await runCli(['replay', 'plan', '--json'], { env })
@@ -151,7 +73,7 @@ describe('a replay', () => {
     expect(err).toContain('20 had a deadline: they are sent without')
     const [task] = json()
     expect(task).toMatchObject({ state: 'done', by: 'ops', counts: { predicted: 20, failed: 0 } })
-    const outcomes = await readOutcomes(connection)
+    const outcomes = await readOutcomes(connection, WITH_REPLAYS)
     expect([...outcomes.predictions.keys()].sort()).toEqual([...tokens].sort())
     expect(outcomes.deadLetters.size).toBe(0)
     expect((await replayedInLedger()).sort((a, b) => a - b)).toEqual(tokens.map((_token, i) => i + 1))
@@ -161,18 +83,21 @@ describe('a replay', () => {
     expect([again.code, again.err]).toEqual([0, expect.stringContaining('nothing was sent')])
   })
 
-  test('answers events of a model that came late; those that fail again are new dead letters with their history', async () => {
+  test('answers events of a model that came late; those that fail again are new dead letters with their history', async ({
+    stage,
+  }) => {
+    const { connection, env, startWorker, endWorkers, publish, lastIn, hasDeadLetters } = stage
     await startWorker()
     await publish('late', GOOD, [], 'late-model')
     const never = await publish('never', GOOD, [], 'no-model')
-    await deadLetters(2)
+    await hasDeadLetters(2)
     const before = await lastIn(STREAMS.deadLetters)
     await endWorkers()
-    await startWorker(models)
+    await startWorker({}, { models })
     const { code, json, err } = await runCli(['replay', 'start', '--all', '--json', ...FAST], { env })
     expect(code, err).toBe(0)
     expect(json()[0]).toMatchObject({ counts: { predicted: 1, failed: 1 } })
-    const { deadLetters: left, predictions } = await readOutcomes(connection)
+    const { deadLetters: left, predictions } = await readOutcomes(connection, WITH_REPLAYS)
     expect([predictions.size, left.size]).toEqual([1, 1])
     const letter = left.get(never)
     expect(letter?.sequence).toBeGreaterThan(before)
@@ -182,33 +107,36 @@ describe('a replay', () => {
     expect(third.err).toContain('nothing was sent')
   })
 
-  test('leaves alone what would fail again, unless it is asked for by name', async () => {
+  test('leaves alone what would fail again, unless it is asked for by name', async ({ stage }) => {
+    const { env, startWorker, publish, hasDeadLetters } = stage
     await startWorker()
     await publish('bad', BAD)
-    await deadLetters(1)
+    await hasDeadLetters(1)
     const plan = await runCli(['replay', 'plan'], { env })
     expect(plan.out).toMatch(/1 dead letters match, 0 would be sent.*schema-mismatch: would fail again/s)
     const asked = await runCli(['replay', 'start', '--reason', 'schema-mismatch', '--json', ...FAST], { env })
     expect(asked.json()[0], asked.err).toMatchObject({ counts: { predicted: 0, failed: 1 } })
   })
 
-  test('sends to the version that was asked for, and no more than the cap', async () => {
+  test('sends to the version that was asked for, and no more than the cap', async ({ stage }) => {
+    const { connection, env, startWorker, expiredEvents } = stage
     await startWorker()
     await expiredEvents(12)
     const args = ['replay', 'start', '--all', '--json', '--model-version', '1', '--cap', '5', ...FAST]
     const { json, err } = await runCli(args, { env })
     expect(json()[0], err).toMatchObject({ state: 'done', counts: { predicted: 5 } })
-    const { predictions, deadLetters: left } = await readOutcomes(connection)
+    const { predictions, deadLetters: left } = await readOutcomes(connection, WITH_REPLAYS)
     expect(predictions.size).toBe(5)
     expect(left.size).toBe(7)
     for (const { headers } of predictions.values())
       expect(readHeader(headers, HEADERS.modelVersion)).toBe('1')
   })
 
-  test('pauses by itself when too many fail again, and goes on when told to', async () => {
+  test('pauses by itself when too many fail again, and goes on when told to', async ({ stage }) => {
+    const { env, startWorker, publish, lastIn, hasDeadLetters } = stage
     await startWorker()
     await Promise.all(Array.from({ length: 60 }, (_item, index) => publish(`bad-${index}`, BAD)))
-    await deadLetters(60)
+    await hasDeadLetters(60)
     const args = ['replay', 'start', '--reason', 'schema-mismatch', '--json', '--in-flight', '5', ...FAST]
     const { json, code } = await runCli(args, { env })
     expect(code).toBe(1)
@@ -222,24 +150,21 @@ describe('a replay', () => {
     expect(await lastIn(STREAMS.features)).toBe(120)
   })
 
-  test('pauses at Ctrl-C and when told to, is resumed, and is cancelled', async () => {
+  test('pauses at Ctrl-C and when told to, is resumed, and is cancelled', async ({ stage }) => {
+    const { connection, env, startWorker, lastIn, expiredEvents, heldKeys } = stage
     await startWorker()
     await expiredEvents(400)
     const slow = startCli(['replay', 'start', '--all', '--rate', '20', '--ramp', '0'], { env, input: '' })
     await slow.until('task ')
     const id = /task (\S+)/.exec(slow.err())?.[1] ?? ''
-    await vi.waitFor(async () => expect(await lastIn(STREAMS.features)).toBeGreaterThan(403), {
-      timeout: 30_000,
-    })
+    await vi.waitFor(async () => expect(await lastIn(STREAMS.features)).toBeGreaterThan(403), PATIENT)
     slow.child.kill('SIGINT')
     expect(await slow.ended).toBe(1)
     expect(slow.out()).toContain('paused by Ctrl-C')
 
     const resumed = startCli(['replay', 'resume', id], { env, input: '' })
     const sent = await lastIn(STREAMS.features)
-    await vi.waitFor(async () => expect(await lastIn(STREAMS.features)).toBeGreaterThan(sent + 3), {
-      timeout: 30_000,
-    })
+    await vi.waitFor(async () => expect(await lastIn(STREAMS.features)).toBeGreaterThan(sent + 3), PATIENT)
     const rival = await runCli(['replay', 'resume', id], { env })
     expect([rival.code, rival.err]).toEqual([1, expect.stringContaining('another process runs this replay')])
     const paused = await runCli(['replay', 'pause', id, '--by', 'boss'], { env })
@@ -250,24 +175,25 @@ describe('a replay', () => {
     expect([cancelled.code, cancelled.out]).toEqual([0, expect.stringContaining('cancelled by ops')])
     expect((await runCli(['replay', 'resume', id], { env })).err).toContain('this replay is cancelled')
     expect(await heldKeys()).toEqual([])
-    const { predictions, deadLetters: left } = await readOutcomes(connection)
+    const { predictions, deadLetters: left } = await readOutcomes(connection, WITH_REPLAYS)
     expect(predictions.size + left.size).toBe(400)
     expect(await lastIn(STREAMS.features)).toBe(400 + predictions.size)
   })
 
-  test('waits for workers, and removes what was answered meanwhile', async () => {
+  test('waits for workers, and removes what was answered meanwhile', async ({ stage }) => {
+    const { env, startWorker, endWorkers, countIn, lastIn, expiredEvents } = stage
     await startWorker()
     const [token = ''] = await expiredEvents(3)
     await endWorkers()
     const waiting = startCli(['replay', 'start', '--all', '--json', ...FAST], { env, input: '' })
-    await vi.waitFor(async () => expect(await countIn(STREAMS.features)).toBe(3), { timeout: 30_000 })
+    await vi.waitFor(async () => expect(await countIn(STREAMS.features)).toBe(3), PATIENT)
     const id = /task (\S+)/.exec(waiting.err())?.[1] ?? ''
     const discard = await runCli(['dead-letters', 'discard', token, '--because', 'x', '--yes'], { env })
     expect([discard.code, discard.err]).toEqual([1, expect.stringContaining(`replay ${id} of ops has it`)])
     waiting.child.kill('SIGKILL')
     await waiting.ended
     await startWorker()
-    await vi.waitFor(async () => expect(await countIn(STREAMS.features)).toBe(0), { timeout: 30_000 })
+    await vi.waitFor(async () => expect(await countIn(STREAMS.features)).toBe(0), PATIENT)
     expect(await countIn(STREAMS.deadLetters)).toBe(3)
     const resumed = await runCli(['replay', 'resume', id, '--json'], { env })
     expect(resumed.json()[0], resumed.err).toMatchObject({ state: 'done', counts: { predicted: 3 } })
@@ -286,10 +212,21 @@ const STEPS = [
   ['releasing it', 'STREAM.PURGE', 3],
 ] as const
 
-describe('kill -9 of the process that runs a replay', () => {
-  test.each(STEPS)(
+describe.concurrent('kill -9 of the process that runs a replay', () => {
+  test.for(STEPS)(
     'after %s: resumed, it sends nothing twice and counts each once',
-    async (_name, step, nth) => {
+    async ([_name, step, nth], { stage }) => {
+      const {
+        connection,
+        env,
+        window,
+        startWorker,
+        startHelper,
+        lastIn,
+        expiredEvents,
+        replayedInLedger,
+        heldKeys,
+      } = stage
       await startWorker()
       await expiredEvents(30)
       const keyValue = openKeyValue(connection, window)
@@ -298,10 +235,8 @@ describe('kill -9 of the process that runs a replay', () => {
       const plan = await planReplay(connection, {}, rest)
       const control = { keyValue, by: 'ops', now: () => new Date() }
       const { value } = await createTask(control, {}, { ...options, ...rest }, plan)
-      const { url, execArgv } = siblingEntry(import.meta.url, './replay-crash-process')
-      const args = [...execArgv, fileURLToPath(url), broker.url, value.id, step, String(nth)]
-      const child = spawn(process.execPath, args, { stdio: 'inherit' })
-      const signal = await new Promise((resolve) => child.once('exit', (_code, how) => resolve(how)))
+      const child = startHelper('replay-crash-process', value.id, step, String(nth))
+      const [, signal] = await once(child, 'exit')
       expect(signal).toBe('SIGKILL')
       const unfinished = await runCli(['replay', 'status', value.id, '--json'], { env })
       expect(unfinished.json()[0].state).toBe('running')
@@ -312,7 +247,7 @@ describe('kill -9 of the process that runs a replay', () => {
         counts: { predicted: 30, failed: 0, superseded: 0, skipped: {} },
       })
       expect(await lastIn(STREAMS.features)).toBe(60)
-      const outcomes = await readOutcomes(connection)
+      const outcomes = await readOutcomes(connection, WITH_REPLAYS)
       expect(outcomes.predictions.size).toBe(30)
       expect(outcomes.deadLetters.size).toBe(0)
       expect(new Set(await replayedInLedger()).size).toBe(30)
@@ -322,8 +257,9 @@ describe('kill -9 of the process that runs a replay', () => {
   )
 })
 
-describe('dead letters for ops', () => {
-  test('lets a replay or a discard have each dead letter, never both', async () => {
+describe.concurrent('dead letters for ops', () => {
+  test('lets a replay or a discard have each dead letter, never both', async ({ stage }) => {
+    const { connection, env, startWorker, expiredEvents, heldKeys } = stage
     await startWorker()
     await expiredEvents(400)
     const args = ['dead-letters', 'discard', '--reason', 'deadline-exceeded', '--because', 'x', '--yes']
@@ -334,7 +270,7 @@ describe('dead letters for ops', () => {
     const [, removed = '0'] = /^([\d,]+) discarded/.exec(discard.out) ?? []
     const [task = { counts: { predicted: 0 } }] = replay.out === '' ? [] : replay.json()
     expect(task.counts.predicted + Number(removed), replay.err + discard.err).toBe(400)
-    const { predictions, ledger, deadLetters: left } = await readOutcomes(connection)
+    const { predictions, ledger, deadLetters: left } = await readOutcomes(connection, WITH_REPLAYS)
     expect([predictions.size, left.size]).toEqual([task.counts.predicted, 0])
     for (let sequence = 1; sequence <= 400; sequence++) {
       const ops = ledger.get(sequence)?.filter((how) => how === 'replayed' || how === 'discarded')
@@ -343,13 +279,14 @@ describe('dead letters for ops', () => {
     expect(await heldKeys()).toEqual([])
   })
 
-  test('finds by every criterion, and counts by model, reason and description', async () => {
+  test('finds by every criterion, and counts by model, reason and description', async ({ stage }) => {
+    const { env, startWorker, publish, hasDeadLetters } = stage
     await startWorker()
     const person: HeaderEntry = [HEADERS.subject, 'person%2F4711']
     await publish('one', BAD, [person, ['ce-partitionkey', 'k1']])
     await publish('two', BAD)
     await publish('three', GOOD, [EXPIRED])
-    await deadLetters(3)
+    await hasDeadLetters(3)
     const ids = async (...args: string[]): Promise<string[]> => {
       const { out, err, json } = await runCli(['dead-letters', 'list', '--json', ...args], { env })
       expect(err).not.toContain('error')
@@ -371,7 +308,8 @@ describe('dead letters for ops', () => {
     expect(Date.parse(first)).toBeLessThanOrEqual(Date.parse(last))
   })
 
-  test('exports whole, discards with a reason, and imports what was exported', async () => {
+  test('exports whole, discards with a reason, and imports what was exported', async ({ stage }) => {
+    const { broker, connection, env, startWorker, countIn, expiredEvents, heldKeys } = stage
     await startWorker()
     const tokens = await expiredEvents(5)
     const [token = ''] = tokens
@@ -383,7 +321,7 @@ describe('dead letters for ops', () => {
     expect(await countIn(STREAMS.deadLetters)).toBe(5)
     const done = await runCli([...discard, '--yes'], { env })
     expect([done.code, done.out]).toEqual([0, '5 discarded, 0 gone meanwhile, 0 held by others\n'])
-    const { ledger, failures } = await readOutcomes(connection)
+    const { ledger, failures } = await readOutcomes(connection, WITH_REPLAYS)
     expect(ledger.get(1)).toEqual(['dead-lettered', 'discarded'])
     expect(failures.size).toBe(5)
     const { json } = await runCli(['dead-letters', 'history', '--json'], { env })
@@ -420,11 +358,12 @@ describe('dead letters for ops', () => {
     expect((await runCli(['dead-letters', 'show', token], { env })).code).toBe(1)
   })
 
-  test("purges a person's dead letters, and the record names nobody", async () => {
+  test("purges a person's dead letters, and the record names nobody", async ({ stage }) => {
+    const { connection, env, startWorker, publish, hasDeadLetters } = stage
     await startWorker()
     await publish('mine', BAD, [[HEADERS.subject, 'jane@example.org']])
     await publish('other', BAD, [[HEADERS.subject, 'john@example.org']])
-    await deadLetters(2)
+    await hasDeadLetters(2)
     const args = [
       'dead-letters',
       'purge',
@@ -442,6 +381,6 @@ describe('dead letters for ops', () => {
     expect(out).not.toContain('jane')
     const records = await readStream(connection, 'KV_pelton-replays')
     for (const { body } of records) expect(Buffer.from(body).toString()).not.toContain('jane')
-    expect((await readOutcomes(connection)).ledger.get(1)).toEqual(['dead-lettered', 'purged'])
+    expect((await readOutcomes(connection, WITH_REPLAYS)).ledger.get(1)).toEqual(['dead-lettered', 'purged'])
   })
 })

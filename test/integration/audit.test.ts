@@ -1,7 +1,6 @@
-import { headers, type NatsConnection } from '@nats-io/transport-node'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { headers } from '@nats-io/transport-node'
+import { describe, expect } from 'vitest'
 import { loadFlights } from '../../services/demo/flights.ts'
-import { DEMO_MODELS } from '../../services/demo/models.ts'
 import { audit } from '../../shared/operations/audit/audit.ts'
 import type { AuditReport } from '../../shared/operations/audit/report.ts'
 import { HEADERS } from '../../shared/sdk/contract/headers.ts'
@@ -10,10 +9,9 @@ import { subjects } from '../../shared/sdk/contract/subjects.ts'
 import { eventToken } from '../../shared/sdk/contract/token.ts'
 import { STREAMS } from '../../shared/sdk/contract/topology.ts'
 import { requestApi, streamInfo } from '../../shared/sdk/jetstream/api.ts'
-import { startTestBroker, type TestBroker } from '../kit/broker.ts'
-import { countWaiting, readOutcomes, readStream } from '../kit/outcomes.ts'
-import { eventually } from '../kit/wait.ts'
-import { startWorkerProcess, type WorkerProcess } from '../kit/worker-process.ts'
+import { readStream } from '../kit/outcomes.ts'
+import { openPipeline, settled } from '../kit/pipeline.ts'
+import { staged } from '../kit/staged.ts'
 import { runCli } from './cli-process.ts'
 
 const MODEL = 'flight-delay'
@@ -23,88 +21,67 @@ const [FLIGHT] = await loadFlights({ count: 1 })
 const GOOD = JSON.stringify({ features: FLIGHT?.features })
 const BAD = '{"features": {}}'
 
-let broker: TestBroker
-let connection: NatsConnection
-let workers: WorkerProcess[]
+const test = staged(openStage)
 
-beforeEach(async () => {
-  workers = []
-  broker = await startTestBroker()
-  await broker.provision({ topology: { ackWaitMs: 3_000 } })
-  connection = await broker.connect()
-})
+async function openStage() {
+  const pipeline = await openPipeline({ topology: { ackWaitMs: 3_000 } })
+  const { connection, startWorker } = pipeline
 
-afterEach(async () => {
-  for (const worker of workers) worker.kill('SIGKILL')
-  await Promise.all(workers.map(({ ended }) => ended))
-  await broker.stop()
-})
+  async function publish(
+    id: string,
+    body = GOOD,
+    extra: Readonly<Record<string, string>> = {},
+  ): Promise<number> {
+    const block = headers()
+    for (const [name, value] of Object.entries(extra)) block.set(name, value)
+    block.set(HEADERS.id, id)
+    block.set(HEADERS.source, SOURCE)
+    const reply = await connection.request(subjects.feature(ROUTE), body, { headers: block, timeout: 5_000 })
+    return reply.json<{ seq: number }>().seq
+  }
 
-async function startWorker(): Promise<WorkerProcess> {
-  const worker = await startWorkerProcess({ url: broker.url, models: DEMO_MODELS })
-  workers.push(worker)
-  return worker
+  /** Waits until the workers have nothing left to do. */
+  const drained = (): Promise<unknown> => settled(connection, 0)
+
+  /** What a worker would say about deliveries of a stream. */
+  async function record(entries: readonly LedgerEntry[], stream: string = STREAMS.features): Promise<void> {
+    const epoch = (await streamInfo(connection, stream))?.created ?? ''
+    const body = encodeLedgerRecord({ stream, epoch, by: 'test', entries })
+    await connection.request(subjects.ledger('default'), body)
+  }
+
+  async function remove(stream: string, seq: number): Promise<void> {
+    await requestApi(connection, `STREAM.MSG.DELETE.${stream}`, { seq })
+  }
+
+  async function look(options: { full?: boolean; deep?: boolean; maxRemoved?: number } = {}) {
+    return (await audit(connection, { signal: AbortSignal.abort(), ...options })).report
+  }
+
+  async function cli(...args: string[]) {
+    return runCli(['audit', ...args], pipeline)
+  }
+
+  /** Predictions, dead letters, one duplicate the broker absorbs, one event it stores again. */
+  async function aRun(): Promise<void> {
+    await startWorker()
+    for (let index = 0; index < 20; index++) await publish(`good-${index}`)
+    for (let index = 0; index < 3; index++) await publish(`bad-${index}`, BAD)
+    const absorbed = { [HEADERS.messageId]: 'absorbed' }
+    expect(await publish('good-20', GOOD, absorbed)).toBe(await publish('good-20', GOOD, absorbed))
+    await drained()
+    await publish('good-0')
+    await drained()
+  }
+
+  return { ...pipeline, publish, drained, record, remove, look, cli, aRun }
 }
 
-async function publish(
-  id: string,
-  body = GOOD,
-  extra: Readonly<Record<string, string>> = {},
-): Promise<number> {
-  const block = headers()
-  for (const [name, value] of Object.entries(extra)) block.set(name, value)
-  block.set(HEADERS.id, id)
-  block.set(HEADERS.source, SOURCE)
-  const reply = await connection.request(subjects.feature(ROUTE), body, { headers: block, timeout: 5_000 })
-  return reply.json<{ seq: number }>().seq
-}
-
-/** Waits until the workers have nothing left to do. */
-async function drained(): Promise<void> {
-  await eventually('no event to wait', async () => (await countWaiting(connection)) === 0, {
-    seen: () => readOutcomes(connection).then(({ waiting }) => `${waiting} events wait`),
-  })
-}
-
-/** Waits until everything in a stream is older than it keeps. */
-async function expired(stream: string): Promise<void> {
-  const left = async (): Promise<number> => (await streamInfo(connection, stream))?.state.messages ?? 0
-  await eventually(`${stream} to be empty`, async () => (await left()) === 0, { everyMs: 100, seen: left })
-}
-
-/** What a worker would say about deliveries of a stream. */
-async function record(entries: readonly LedgerEntry[], stream: string = STREAMS.features): Promise<void> {
-  const epoch = (await streamInfo(connection, stream))?.created ?? ''
-  const body = encodeLedgerRecord({ stream, epoch, by: 'test', entries })
-  await connection.request(subjects.ledger('default'), body)
-}
-
-async function remove(stream: string, seq: number): Promise<void> {
-  await requestApi(connection, `STREAM.MSG.DELETE.${stream}`, { seq })
-}
-
-async function look(options: { full?: boolean; deep?: boolean; maxRemoved?: number } = {}) {
-  return (await audit(connection, { signal: AbortSignal.abort(), ...options })).report
-}
-
-async function cli(...args: string[]) {
-  return runCli(['audit', ...args], { env: { PELTON_NATS_URL: broker.url } })
-}
-
-/** Predictions, dead letters, one duplicate the broker absorbs, one event it stores again. */
-async function aRun(): Promise<void> {
-  await startWorker()
-  for (let index = 0; index < 20; index++) await publish(`good-${index}`)
-  for (let index = 0; index < 3; index++) await publish(`bad-${index}`, BAD)
-  const absorbed = { [HEADERS.messageId]: 'absorbed' }
-  expect(await publish('good-20', GOOD, absorbed)).toBe(await publish('good-20', GOOD, absorbed))
-  await drained()
-  await publish('good-0')
-  await drained()
-}
-
-describe('pelton audit', () => {
-  test('accounts for predictions, dead letters and events published twice, also with --deep', async () => {
+describe.concurrent('pelton audit', () => {
+  test('accounts for predictions, dead letters and events published twice, also with --deep', async ({
+    stage,
+  }) => {
+    const { look, cli, aRun } = stage
     await aRun()
     const report = await look({ deep: true })
     expect(report).toMatchObject({
@@ -121,7 +98,10 @@ describe('pelton audit', () => {
     expect(out).toMatch(/^Every event is accounted for: 25 events up to sequence 25 \(\d/)
   })
 
-  test('never raises a false alarm while events are published and answered, and a worker is killed', async () => {
+  test('never raises a false alarm while events are published and answered, and a worker is killed', async ({
+    stage,
+  }) => {
+    const { startWorker, publish, drained, look } = stage
     const [worker] = [await startWorker(), await startWorker()]
     let isOver = false
     const producing = (async () => {
@@ -141,7 +121,10 @@ describe('pelton audit', () => {
     expect(await look({ deep: true })).toMatchObject({ clean: true, waiting: 0 })
   })
 
-  test('names exactly the event that left FEATURES without an outcome, until an operator says why', async () => {
+  test('names exactly the event that left FEATURES without an outcome, until an operator says why', async ({
+    stage,
+  }) => {
+    const { publish, remove, look, cli } = stage
     for (let index = 0; index < 5; index++) await publish(`e-${index}`)
     await remove(STREAMS.features, 3)
     expect(await look()).toMatchObject({ clean: false, waiting: 4, lost: [[3, 3]] })
@@ -160,7 +143,10 @@ describe('pelton audit', () => {
     expect(await look()).toMatchObject({ clean: true, waiting: 4, outcomes: { purged: 1 } })
   })
 
-  test('finds the events of a record that was removed from the ledger, and says that one was', async () => {
+  test('finds the events of a record that was removed from the ledger, and says that one was', async ({
+    stage,
+  }) => {
+    const { connection, publish, record, remove, look } = stage
     for (let index = 0; index < 6; index++) await publish(`e-${index}`)
     for (const pair of [
       [1, 2],
@@ -177,7 +163,8 @@ describe('pelton audit', () => {
     expect(await look()).toMatchObject({ clean: false, lost: [[1, 4]], ledger: { removed: 2, expired: 0 } })
   })
 
-  test('tells records that expired from those that were removed', async () => {
+  test('tells records that expired from those that were removed', async ({ stage }) => {
+    const { connection, publish, record, remove, look } = stage
     for (let index = 0; index < 3; index++) await publish(`e-${index}`)
     await record([{ sequence: 1, outcome: 'predicted' }])
     await remove(STREAMS.features, 1)
@@ -196,7 +183,8 @@ describe('pelton audit', () => {
     })
   })
 
-  test('wants a retried event in the retry lane, or its end in the ledger', async () => {
+  test('wants a retried event in the retry lane, or its end in the ledger', async ({ stage }) => {
+    const { connection, publish, record, remove, look } = stage
     const token = eventToken(MODEL, SOURCE, 'e')
     const sequence = await publish('e')
     const copy = headers()
@@ -222,7 +210,8 @@ describe('pelton audit', () => {
     expect(await look()).toMatchObject({ clean: true, retries: { waiting: 0, outcomes: { predicted: 1 } } })
   })
 
-  test('takes an end that stands in the ledger before its retry', async () => {
+  test('takes an end that stands in the ledger before its retry', async ({ stage }) => {
+    const { publish, record, remove, look } = stage
     const token = eventToken(MODEL, SOURCE, 'e')
     const sequence = await publish('e')
     await record([{ sequence: 2, outcome: 'predicted', token }], STREAMS.retries)
@@ -231,7 +220,10 @@ describe('pelton audit', () => {
     expect(await look()).toMatchObject({ clean: true, lostRetries: [] })
   })
 
-  test('--deep finds results and dead letters that are gone, and outcomes that contradict the ledger', async () => {
+  test('--deep finds results and dead letters that are gone, and outcomes that contradict the ledger', async ({
+    stage,
+  }) => {
+    const { connection, record, remove, look, cli, aRun } = stage
     await aRun()
     const results = await readStream(connection, STREAMS.results)
     const [deadLetter, other] = await readStream(connection, STREAMS.deadLetters)
@@ -258,7 +250,8 @@ describe('pelton audit', () => {
     expect((await cli('--deep')).code).toBe(1)
   })
 
-  test('takes replays for what they are, also with --deep', async () => {
+  test('takes replays for what they are, also with --deep', async ({ stage }) => {
+    const { connection, publish, drained, record, remove, look, aRun } = stage
     await aRun()
     const [deadLetter] = await readStream(connection, STREAMS.deadLetters)
     const token = deadLetter?.subject.split('.').at(-1) ?? ''
@@ -286,7 +279,8 @@ describe('pelton audit', () => {
     expect((await look({ deep: true })).clean).toBe(false)
   })
 
-  test('--deep takes no result that is gone for that of a replay', async () => {
+  test('--deep takes no result that is gone for that of a replay', async ({ stage }) => {
+    const { connection, publish, drained, record, remove, look, aRun } = stage
     await aRun()
     const [deadLetter] = await readStream(connection, STREAMS.deadLetters)
     const token = deadLetter?.subject.split('.').at(-1) ?? ''
@@ -316,7 +310,8 @@ describe('pelton audit', () => {
     expect(report.clean).toBe(false)
   })
 
-  test('--deep counts what RESULTS no longer keeps as expired', async () => {
+  test('--deep counts what RESULTS no longer keeps as expired', async ({ stage }) => {
+    const { connection, look, aRun } = stage
     await aRun()
     const config = (await streamInfo(connection, STREAMS.results))?.config
     await requestApi(connection, `STREAM.UPDATE.${STREAMS.results}`, {
@@ -331,7 +326,8 @@ describe('pelton audit', () => {
     })
   })
 
-  test('starts from the signed-off floor, and still follows what was open then', async () => {
+  test('starts from the signed-off floor, and still follows what was open then', async ({ stage }) => {
+    const { publish, record, remove, look, cli } = stage
     for (let index = 0; index < 6; index++) await publish(`e-${index}`)
     await record([1, 2, 4].map((sequence) => ({ sequence, outcome: 'predicted' })))
     for (const sequence of [1, 2, 4]) await remove(STREAMS.features, sequence)
@@ -361,14 +357,16 @@ describe('pelton audit', () => {
     })
   })
 
-  test('looks single sequences up where the broker has too many to list', async () => {
+  test('looks single sequences up where the broker has too many to list', async ({ stage }) => {
+    const { publish, record, remove, look } = stage
     for (let index = 0; index < 5; index++) await publish(`e-${index}`)
     await record([{ sequence: 2, outcome: 'predicted' }])
     for (const sequence of [2, 4]) await remove(STREAMS.features, sequence)
     expect(await look({ maxRemoved: 0 })).toMatchObject({ clean: false, waiting: 3, lost: [[4, 4]] })
   })
 
-  test('reports entries of an earlier FEATURES apart', async () => {
+  test('reports entries of an earlier FEATURES apart', async ({ stage }) => {
+    const { connection, publish, remove, look } = stage
     await publish('e')
     const body = encodeLedgerRecord({
       stream: STREAMS.features,
@@ -385,7 +383,8 @@ describe('pelton audit', () => {
     })
   })
 
-  test('--json prints one object with every count, and --purged needs a reason', async () => {
+  test('--json prints one object with every count, and --purged needs a reason', async ({ stage }) => {
+    const { publish, cli } = stage
     await publish('e')
     const { code, json } = await cli('--json')
     const [report] = json()
@@ -404,7 +403,8 @@ describe('pelton audit', () => {
     expect((await cli('--purged', 'x', '--reason', 'y')).code).toBe(2)
   })
 
-  test('says that streams are missing', async () => {
+  test('says that streams are missing', async ({ stage }) => {
+    const { connection, cli } = stage
     await requestApi(connection, `STREAM.DELETE.${STREAMS.ledger}`)
     const { code, err } = await cli()
     expect([code, err]).toEqual([1, expect.stringContaining('LEDGER')])

@@ -43,7 +43,7 @@ const GOOD = JSON.stringify({
   },
 })
 const EXPIRED: HeaderEntry = [HEADERS.expiryTime, '2020-01-01T00:00:00Z']
-const PATIENT = { timeout: 60_000, interval: 50 }
+const PATIENT = { timeout: 240_000, interval: 50 }
 const FAST = { rate: 1_000, rampSeconds: 0 }
 
 let broker: TestBroker

@@ -1,66 +1,36 @@
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import type { NatsConnection } from '@nats-io/transport-node'
-import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { describe, expect, vi } from 'vitest'
 import { createAudits } from '../../services/control/hosting/audits.ts'
 import { audit } from '../../shared/operations/audit/audit.ts'
 import { writeFloor } from '../../shared/operations/audit/floor.ts'
 import { readValue } from '../../shared/operations/records/key-value.ts'
 import { WATCH_KEY, type WatchRecord } from '../../shared/operations/watch-record/record.ts'
-import { HEADERS } from '../../shared/sdk/contract/headers.ts'
 import { encodeLedgerRecord } from '../../shared/sdk/contract/ledger.ts'
 import { subjects } from '../../shared/sdk/contract/subjects.ts'
 import { STREAMS } from '../../shared/sdk/contract/topology.ts'
 import { requestApi } from '../../shared/sdk/jetstream/api.ts'
-import { PublishWindow } from '../../shared/sdk/jetstream/publish-window.ts'
-import { startTestBroker, type TestBroker } from '../kit/broker.ts'
-import { type ControlProcess, startControl } from './control-process.ts'
+import { publishEvent } from '../kit/pipeline.ts'
+import { staged } from '../kit/staged.ts'
+import type { ControlProcess } from './control-process.ts'
+import { looksFor, openControlStage } from './control-stage.ts'
 
-const PATIENT = { timeout: 60_000, interval: 50 }
+const PATIENT = { timeout: 240_000, interval: 50 }
 const OFTEN = { PELTON_AUDIT_EVERY_MS: '1000' }
 
-let broker: TestBroker
-let connection: NatsConnection
-let window: PublishWindow
-let dataDir: string
-let controls: ControlProcess[]
+const test = staged(openStage)
 
-beforeEach(async () => {
-  controls = []
-  dataDir = await mkdtemp(join(tmpdir(), 'pelton-control-'))
-  broker = await startTestBroker()
-  connection = await broker.connect()
-  await broker.provision()
-  window = new PublishWindow(connection)
-})
+async function openStage() {
+  const stage = await openControlStage({})
+  const { connection } = stage
 
-afterEach(async () => {
-  for (const { kill } of controls) kill('SIGKILL')
-  await Promise.all(controls.map(({ ended }) => ended))
-  window.close()
-  await broker.stop()
-  await rm(dataDir, { recursive: true, force: true })
-})
-
-async function control(env: NodeJS.ProcessEnv = {}): Promise<ControlProcess> {
-  const started = await startControl({ url: broker.url, dataDir, env })
-  controls.push(started)
-  return started
-}
-
-async function publish(count: number, from = 0): Promise<void> {
-  for (let index = from; index < from + count; index++) {
-    const reply = await window.publish({
-      subject: subjects.feature({ pool: 'default', model: 'm', lane: 'normal' }),
-      headers: [
-        [HEADERS.id, `event-${index}`],
-        [HEADERS.source, 'test'],
-      ],
-      body: Buffer.from('{"features": {}}'),
-    })
-    expect(reply.kind).toBe('stored')
+  async function publish(count: number, from = 0): Promise<void> {
+    for (let index = from; index < from + count; index++)
+      await publishEvent(connection, { id: `event-${index}`, model: 'm', body: { features: {} } })
   }
+
+  const remove = (sequence: number): Promise<unknown> =>
+    requestApi(connection, `STREAM.MSG.DELETE.${STREAMS.features}`, { seq: sequence })
+
+  return { ...stage, publish, remove }
 }
 
 const lastAudit = (process: ControlProcess) => process.call('GET', '/v1/audit')
@@ -84,8 +54,11 @@ async function metric(process: ControlProcess, name: string): Promise<number | u
 const warnings = ({ log }: ControlProcess, text: string) =>
   log.filter(({ msg, level }) => String(msg).includes(text) && (level === 'warn' || level === 40))
 
-describe('a control service that audits by itself', () => {
-  test('says what it found as of an audit that was asked for, and refuses nobody because of it', async () => {
+describe.concurrent('a control service that audits by itself', () => {
+  test('says what it found as of an audit that was asked for, and refuses nobody because of it', async ({
+    stage,
+  }) => {
+    const { connection, publish, control } = stage
     await publish(3)
     const process = await control(OFTEN)
     const clean = await auditAfter(process)
@@ -109,7 +82,8 @@ describe('a control service that audits by itself', () => {
     expect(both.map(({ status }) => status).sort()).toEqual([200, 409])
   })
 
-  test('goes on, and says so, when an audit cannot be ended', async () => {
+  test('goes on, and says so, when an audit cannot be ended', async ({ stage }) => {
+    const { broker, connection, control } = stage
     const process = await control(OFTEN)
     await auditAfter(process)
     await requestApi(connection, `STREAM.DELETE.${STREAMS.ledger}`)
@@ -121,15 +95,10 @@ describe('a control service that audits by itself', () => {
     await auditAfter(process, (await lastAudit(process)).json.endedAt)
   })
 
-  test('does so never when it is told so; what is asked for is kept', async () => {
+  test('does so never when it is told so; what is asked for is kept', async ({ stage }) => {
+    const { control } = stage
     const process = await control({ PELTON_AUDIT_EVERY_MS: '0' })
-    const looks = async (): Promise<string> => (await process.call('GET', '/v1/watch')).json.lookedAt
-    await vi.waitFor(async () => expect(await looks()).not.toBe(''), PATIENT)
-    const first = await looks()
-    await vi.waitFor(
-      async () => expect(Date.parse(await looks())).toBeGreaterThan(Date.parse(first) + 3_000),
-      PATIENT,
-    )
+    await looksFor(process, 3_000)
     const none = await lastAudit(process)
     expect(none.status).toBe(404)
     expect(none.headers.get('content-type')).toMatch(/^application\/problem\+json/)
@@ -139,11 +108,9 @@ describe('a control service that audits by itself', () => {
   })
 })
 
-describe('audits by itself', () => {
-  const remove = (sequence: number): Promise<unknown> =>
-    requestApi(connection, `STREAM.MSG.DELETE.${STREAMS.features}`, { seq: sequence })
-
-  test('start where the last clean one ended, and once a day from the beginning', async () => {
+describe.concurrent('audits by itself', () => {
+  test('start where the last clean one ended, and once a day from the beginning', async ({ stage }) => {
+    const { connection, publish, remove } = stage
     let now = 0
     const audits = createAudits(connection, new AbortController().signal, () => now)
     await publish(3)
@@ -174,7 +141,10 @@ describe('audits by itself', () => {
     expect(await audits.runByItself()).not.toHaveProperty('floor')
   })
 
-  test('start from a floor that was signed off meanwhile, where it is later; not from one of other streams', async () => {
+  test('start from a floor that was signed off meanwhile, where it is later; not from one of other streams', async ({
+    stage,
+  }) => {
+    const { broker, connection, window, publish, remove } = stage
     const audits = createAudits(connection, new AbortController().signal)
     await publish(3)
     await audits.runByItself()
@@ -196,8 +166,11 @@ describe('audits by itself', () => {
   })
 })
 
-describe('several control services', () => {
-  test('leave the audit to the one that watches; one that no longer does forgets its own', async () => {
+describe.concurrent('several control services', () => {
+  test('leave the audit to the one that watches; one that no longer does forgets its own', async ({
+    stage,
+  }) => {
+    const { control } = stage
     const first = await control({ ...OFTEN, PELTON_CONTROL_NAME: 'first' })
     await auditAfter(first)
     const second = await control({ ...OFTEN, PELTON_CONTROL_NAME: 'second' })

@@ -1,8 +1,5 @@
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import type { NatsConnection } from '@nats-io/transport-node'
-import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { describe, expect, vi } from 'vitest'
 import { figureTasks, isDurabilityMet } from '../../services/control/figures/figures.ts'
 import { readSync } from '../../shared/operations/broker/durability.ts'
 import { readMonitorUrls } from '../../shared/operations/broker/running-broker.ts'
@@ -17,46 +14,15 @@ import { subjects } from '../../shared/sdk/contract/subjects.ts'
 import { STREAMS } from '../../shared/sdk/contract/topology.ts'
 import { consumerInfo, requestApi } from '../../shared/sdk/jetstream/api.ts'
 import { createProducer } from '../../shared/sdk/producer.ts'
-import { startTestBroker, type TestBroker } from '../kit/broker.ts'
 import { startTestCluster } from '../kit/cluster.ts'
 import { modelsFolder } from '../kit/models-folder.ts'
 import { readPrometheus, type Scrape } from '../kit/prometheus-text.ts'
-import { startWorkerProcess } from '../kit/worker-process.ts'
+import { staged } from '../kit/staged.ts'
 import { runCli } from './cli-process.ts'
-import { type ControlProcess, startControl } from './control-process.ts'
+import type { ControlProcess } from './control-process.ts'
+import { lookedAt, openControlStage } from './control-stage.ts'
 
-const PATIENT = { timeout: 60_000, interval: 50 }
-
-let broker: TestBroker
-let connection: NatsConnection
-let dataDir: string
-let controls: ControlProcess[]
-
-beforeEach(async () => {
-  controls = []
-  dataDir = await mkdtemp(join(tmpdir(), 'pelton-control-'))
-  broker = await startTestBroker()
-  connection = await broker.connect()
-  await broker.provision()
-})
-
-afterEach(async () => {
-  for (const { kill } of controls) kill('SIGKILL')
-  await Promise.all(controls.map(({ ended }) => ended))
-  await broker.stop()
-  await rm(dataDir, { recursive: true, force: true })
-})
-
-/** Waits until it has looked. */
-async function control(env: NodeJS.ProcessEnv = {}): Promise<ControlProcess> {
-  const started = await startControl({ url: broker.url, dataDir, env })
-  controls.push(started)
-  await vi.waitFor(
-    async () => expect((await started.call('GET', '/v1/watch')).json.lookedAt).not.toBe(''),
-    PATIENT,
-  )
-  return started
-}
+const PATIENT = { timeout: 240_000, interval: 50 }
 
 /** Lines of a metric, without the name of the instrument's scope. */
 async function series({ address }: ControlProcess, name: string): Promise<readonly string[]> {
@@ -64,34 +30,51 @@ async function series({ address }: ControlProcess, name: string): Promise<readon
   return text.split('\n').filter((line) => line.startsWith(name))
 }
 
-async function addTask(state: ReplayState): Promise<void> {
-  const store = openStore(connection)
-  const mine = { keyValue: store.keyValue, by: 'ops', now: () => new Date() }
-  const { value, revision } = await createTask(mine, {}, DEFAULT_OPTIONS, { sent: 1, upTo: 1 })
-  expect(await keepTask(store.keyValue, { ...value, state }, revision)).toBeDefined()
-  store.close()
-}
-
 async function scrape({ address }: ControlProcess): Promise<Scrape> {
   return readPrometheus(await (await fetch(`${address}/metrics`)).text())
 }
 
-/** A prediction and a dead letter, by a real worker. */
-async function answerTwo(): Promise<void> {
-  const folder = await modelsFolder(['identity-fp32'])
-  const worker = await startWorkerProcess({ url: broker.url, models: folder.path })
-  const producer = await createProducer({ connection, source: 'test' })
-  const inputs = [{ name: 'x', shape: [1, 2], datatype: 'FP32' as const, data: [1, 2] }]
-  await producer.request({ model: 'identity-fp32', id: 'good', inputs })
-  await producer.request({ model: 'identity-fp32', id: 'bad', inputs: [] })
-  await producer.close()
-  worker.kill('SIGTERM')
-  expect(await worker.ended).toBe(0)
-  await folder.remove()
+const test = staged(openStage)
+
+async function openStage() {
+  const stage = await openControlStage({})
+  const { connection } = stage
+
+  /** Waits until it has looked. */
+  async function control(env: NodeJS.ProcessEnv = {}): Promise<ControlProcess> {
+    const started = await stage.control(env)
+    await vi.waitFor(async () => expect(await lookedAt(started)).not.toBe(''), PATIENT)
+    return started
+  }
+
+  async function addTask(state: ReplayState): Promise<void> {
+    const store = openStore(connection)
+    const mine = { keyValue: store.keyValue, by: 'ops', now: () => new Date() }
+    const { value, revision } = await createTask(mine, {}, DEFAULT_OPTIONS, { sent: 1, upTo: 1 })
+    expect(await keepTask(store.keyValue, { ...value, state }, revision)).toBeDefined()
+    store.close()
+  }
+
+  /** A prediction and a dead letter, by a real worker. */
+  async function answerTwo(): Promise<void> {
+    const folder = await modelsFolder(['identity-fp32'])
+    const worker = await stage.startWorker({}, { models: folder.path })
+    const producer = await createProducer({ connection, source: 'test' })
+    const inputs = [{ name: 'x', shape: [1, 2], datatype: 'FP32' as const, data: [1, 2] }]
+    await producer.request({ model: 'identity-fp32', id: 'good', inputs })
+    await producer.request({ model: 'identity-fp32', id: 'bad', inputs: [] })
+    await producer.close()
+    worker.kill('SIGTERM')
+    expect(await worker.ended).toBe(0)
+    await folder.remove()
+  }
+
+  return { ...stage, control, addTask, answerTwo }
 }
 
-describe('metrics', () => {
-  test('a control service shows every metric of its table, and none outside it', async () => {
+describe.concurrent('metrics', () => {
+  test('a control service shows every metric of its table, and none outside it', async ({ stage }) => {
+    const { control, answerTwo } = stage
     await answerTwo()
     const process = await control()
     const ours = Object.values<Metric>(METRICS).filter(({ sources }) => sources.includes('control'))
@@ -116,10 +99,10 @@ describe('metrics', () => {
   })
 })
 
-describe('pelton_watch_alerts', () => {
+describe.concurrent('pelton_watch_alerts', () => {
   const CONSUMER = 'worker-default-normal'
 
-  async function setMaxDeliver(count: number): Promise<void> {
+  async function setMaxDeliver(connection: NatsConnection, count: number): Promise<void> {
     const config = (await consumerInfo(connection, STREAMS.features, CONSUMER))?.config
     const subject = `CONSUMER.CREATE.${STREAMS.features}.${CONSUMER}.${config?.filter_subject}`
     const changed = { ...config, max_deliver: count }
@@ -130,30 +113,33 @@ describe('pelton_watch_alerts', () => {
     })
   }
 
-  test('counts what the watch finds, by kind, and is zero once it is over', async () => {
+  test('counts what the watch finds, by kind, and is zero once it is over', async ({ stage }) => {
+    const { connection, control } = stage
     const process = await control()
     const read = async (): Promise<readonly (number | undefined)[]> => {
       const series = await scrape(process)
       return ALERT_KINDS.map((kind) => series.value('pelton_watch_alerts', { kind }))
     }
     expect(await read()).toEqual(ALERT_KINDS.map(() => 0))
-    await setMaxDeliver(3)
+    await setMaxDeliver(connection, 3)
     const one = ALERT_KINDS.map((kind) => (kind === 'changed-consumer' ? 1 : 0))
     await vi.waitFor(async () => expect(await read()).toEqual(one), PATIENT)
-    await setMaxDeliver(-1)
+    await setMaxDeliver(connection, -1)
     await vi.waitFor(async () => expect(await read()).toEqual(ALERT_KINDS.map(() => 0)), PATIENT)
   })
 })
 
-describe('pelton_replay_tasks', () => {
-  test('is zero where there are none', async () => {
+describe.concurrent('pelton_replay_tasks', () => {
+  test('is zero where there are none', async ({ stage }) => {
+    const { control } = stage
     const lines = await series(await control(), 'pelton_replay_tasks{')
     expect(lines).toHaveLength(3)
     for (const state of ['running', 'stalled', 'paused'])
       expect(lines).toContainEqual(expect.stringMatching(new RegExp(`state="${state}".* 0$`)))
   })
 
-  test('counts tasks that are not over, of the one that watches only', async () => {
+  test('counts tasks that are not over, of the one that watches only', async ({ stage }) => {
+    const { control, addTask } = stage
     for (const state of ['paused', 'paused', 'running', 'done', 'cancelled'] as const) await addTask(state)
     const first = await control()
     const lines = await series(first, 'pelton_replay_tasks{')
@@ -164,8 +150,11 @@ describe('pelton_replay_tasks', () => {
   })
 })
 
-describe('a task that says it runs', () => {
-  test('counts as stalled once it was silent for longer than it takes to be taken over', async () => {
+describe.concurrent('a task that says it runs', () => {
+  test('counts as stalled once it was silent for longer than it takes to be taken over', async ({
+    stage,
+  }) => {
+    const { connection, addTask } = stage
     await addTask('running')
     const store = openStore(connection)
     const counted = async () => [...(await figureTasks(store))]
@@ -186,18 +175,21 @@ describe('a task that says it runs', () => {
   })
 })
 
-describe('pelton_durability_met', () => {
-  test('is 0 for one copy where power is asked, without a look at the server', async () => {
+describe.concurrent('pelton_durability_met', () => {
+  test('is 0 for one copy where power is asked, without a look at the server', async ({ stage }) => {
+    const { connection, control } = stage
     const process = await control({ PELTON_DURABILITY: 'power' })
     expect(await series(process, 'pelton_durability_met')).toEqual([expect.stringMatching(/ 0$/)])
     expect(await isDurabilityMet({ connection, monitorUrls: ['http://127.0.0.1:1'] }, 'power')).toBe(false)
   })
 
-  test('is 1 where only the end of processes is to be survived', async () => {
+  test('is 1 where only the end of processes is to be survived', async ({ stage }) => {
+    const { control } = stage
     expect(await series(await control(), 'pelton_durability_met')).toEqual([expect.stringMatching(/ 1$/)])
   })
 
-  test('goes by the monitoring of the server of `pelton up`; of others by what is set', async () => {
+  test('goes by the monitoring of the server of `pelton up`; of others by what is set', async ({ stage }) => {
+    const { broker, connection, dataDir } = stage
     const monitorUrls = ['http://a:8222', 'http://b:8222']
     const env = { PELTON_DATA: broker.dataDir, PELTON_NATS_MONITOR_URL: monitorUrls.join() }
     expect(await readMonitorUrls(broker.url, env)).toEqual([broker.monitorUrl])
@@ -210,7 +202,8 @@ describe('pelton_durability_met', () => {
     expect(await readSync({ connection })).toEqual({ syncMs: undefined })
   })
 
-  test('is 1 for power once every server of a cluster says that it syncs always', async () => {
+  test('is 1 for power once every server of a cluster says that it syncs always', async ({ stage }) => {
+    const { broker, control } = stage
     const cluster = await startTestCluster()
     try {
       await cluster.provision()
@@ -243,8 +236,9 @@ describe('pelton_durability_met', () => {
   })
 })
 
-describe('pelton status', () => {
-  test('shows what the watch finds, and whether anybody watches', async () => {
+describe.concurrent('pelton status', () => {
+  test('shows what the watch finds, and whether anybody watches', async ({ stage }) => {
+    const { broker, connection, control } = stage
     const env = { PELTON_NATS_URL: broker.url }
     const before = await runCli(['status', '--json'], { env })
     expect(before.json()[0].watch).toEqual({ isWatched: false, lookedAt: '', alerts: [] })

@@ -21,8 +21,9 @@ import { looksFor, openControlStage } from './control-stage.ts'
 import { EXPIRED } from './replay-stage.ts'
 
 const FEATURES = JSON.stringify({ features: FLIGHT })
+const WITH_REPLAYS = { hasReplays: true }
 const CONSUMER = 'worker-default-normal'
-const SECOND = { timeout: 60_000, interval: 50 }
+const SECOND = { timeout: 240_000, interval: 50 }
 
 const test = staged(openStage)
 
@@ -321,8 +322,11 @@ describe.concurrent('the watch', () => {
     const { connection, window, publish, worker, control } = stage
     await worker()
     const token = await publish('late', [EXPIRED])
-    await vi.waitFor(async () => expect((await readOutcomes(connection)).deadLetters.size).toBe(1), SECOND)
-    const { failures, deadLetters } = await readOutcomes(connection)
+    await vi.waitFor(
+      async () => expect((await readOutcomes(connection, WITH_REPLAYS)).deadLetters.size).toBe(1),
+      SECOND,
+    )
+    const { failures, deadLetters } = await readOutcomes(connection, WITH_REPLAYS)
     const sent = await window.publish({
       subject: subjects.feature({ pool: 'default', model: 'flight-delay', lane: 'normal' }),
       headers: [
@@ -334,12 +338,18 @@ describe.concurrent('the watch', () => {
       body: Buffer.from(FEATURES),
     })
     expect(sent.kind).toBe('stored')
-    await vi.waitFor(async () => expect((await readOutcomes(connection)).predictions.size).toBe(1), SECOND)
+    await vi.waitFor(
+      async () => expect((await readOutcomes(connection, WITH_REPLAYS)).predictions.size).toBe(1),
+      SECOND,
+    )
     expect(deadLetters.size).toBe(1)
     // Another payload of the same id, predicted once the notice of the first had expired, is no answer to the first.
     const other = await publish('other', [EXPIRED])
-    await vi.waitFor(async () => expect((await readOutcomes(connection)).deadLetters.size).toBe(2), SECOND)
-    const notice = (await readOutcomes(connection)).failures.get(other)
+    await vi.waitFor(
+      async () => expect((await readOutcomes(connection, WITH_REPLAYS)).deadLetters.size).toBe(2),
+      SECOND,
+    )
+    const notice = (await readOutcomes(connection, WITH_REPLAYS)).failures.get(other)
     await requestApi(connection, `STREAM.MSG.DELETE.${STREAMS.results}`, { seq: notice?.sequence })
     await window.publish({
       subject: subjects.feature({ pool: 'default', model: 'flight-delay', lane: 'normal' }),
@@ -349,14 +359,17 @@ describe.concurrent('the watch', () => {
       ],
       body: Buffer.from(FEATURES.replace(/}$/, ' }')),
     })
-    await vi.waitFor(async () => expect((await readOutcomes(connection)).predictions.size).toBe(2), SECOND)
+    await vi.waitFor(
+      async () => expect((await readOutcomes(connection, WITH_REPLAYS)).predictions.size).toBe(2),
+      SECOND,
+    )
     const process = await control({ PELTON_CONTROL_NAME: 'the-watch' })
     await vi.waitFor(async () => {
       expect((await watched(process)).acts).toEqual([
         expect.objectContaining({ what: 'superseded-removed', by: 'the-watch', count: 1 }),
       ])
     }, SECOND)
-    expect([...(await readOutcomes(connection)).deadLetters.keys()]).toEqual([other])
+    expect([...(await readOutcomes(connection, WITH_REPLAYS)).deadLetters.keys()]).toEqual([other])
     const records = (await readStream(connection, STREAMS.ledger)).map((one) => decodeLedgerRecord(one.body))
     const replayed = records.filter(({ by }) => by === 'the-watch').flatMap(({ entries }) => entries)
     expect(replayed).toEqual([expect.objectContaining({ outcome: 'replayed', token })])

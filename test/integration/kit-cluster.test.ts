@@ -5,7 +5,7 @@ import { patientApi, requestApi } from '../../shared/sdk/jetstream/api.ts'
 import { PublishWindow } from '../../shared/sdk/jetstream/publish-window.ts'
 import { leaderOf, startTestCluster, type TestCluster } from '../kit/cluster.ts'
 
-const PATIENT = { timeout: 60_000, interval: 50 }
+const PATIENT = { timeout: 240_000, interval: 50 }
 
 let cluster: TestCluster
 

@@ -9,7 +9,7 @@ import { programArgs } from '../kit/program.ts'
 import { type CliProcess, startCli } from './cli-process.ts'
 
 export const MODEL = 'flight-delay'
-export const PATIENT = { timeout: 90_000, interval: 50 }
+export const PATIENT = { timeout: 240_000, interval: 50 }
 export const FAST = ['--rate', '1000', '--ramp', '0']
 export const GOOD = JSON.stringify({ features: FLIGHT })
 export const BAD = JSON.stringify({ features: { origin: 'DTW' } })
@@ -78,9 +78,10 @@ export async function openReplayStage(
         process.execPath,
         [...programArgs(`test/integration/${name}`), broker.url, ...args],
         {
-          stdio: ['ignore', 'pipe', 'inherit'],
+          stdio: ['ignore', 'pipe', 'pipe'],
         },
       )
+      child.stderr?.pipe(process.stderr, { end: false })
       children.push(child)
       return child
     },

@@ -250,7 +250,7 @@ describe('replays over HTTP', () => {
       by: 'bob',
       counts: { predicted: 20, failed: 0 },
     })
-    const { predictions } = await readOutcomes(connection)
+    const { predictions } = await readOutcomes(connection, { hasReplays: true })
     for (const token of tokens) expect(predictions.has(token)).toBe(true)
     const { replays } = (await call('GET', '/v1/replays')).json
     expect(replays.map(({ id }: { id: string }) => id)).toContain(task.id)

@@ -1,14 +1,12 @@
-import type { NatsConnection } from '@nats-io/transport-node'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { describe, expect } from 'vitest'
 import { STREAMS } from '../../shared/sdk/contract/topology.ts'
 import { requestApi, streamInfo } from '../../shared/sdk/jetstream/api.ts'
-import { createProducer, type Producer } from '../../shared/sdk/producer.ts'
-import { startTestBroker, type TestBroker } from '../kit/broker.ts'
+import { createProducer } from '../../shared/sdk/producer.ts'
 import { modelsFolder } from '../kit/models-folder.ts'
-import { settled } from '../kit/pipeline.ts'
+import { openPipeline } from '../kit/pipeline.ts'
 import { readPrometheus } from '../kit/prometheus-text.ts'
-import { eventually } from '../kit/wait.ts'
-import { addressOf, startWorkerProcess, type WorkerProcess } from '../kit/worker-process.ts'
+import { staged } from '../kit/staged.ts'
+import { waitFor } from '../kit/wait.ts'
 
 const MODEL = 'identity-fp32'
 
@@ -18,64 +16,61 @@ interface Readiness {
   readonly reasons: readonly string[]
 }
 
-let broker: TestBroker
-let connection: NatsConnection
-let producer: Producer
-let folder: Awaited<ReturnType<typeof modelsFolder>>
-let worker: WorkerProcess
-let address: string
+const test = staged(openStage)
 
-beforeEach(async () => {
-  folder = await modelsFolder([MODEL])
-  broker = await startTestBroker()
-  connection = await broker.connect()
-  await broker.provision()
-  producer = await createProducer({ connection, source: 'test' })
-  worker = await startWorkerProcess({ url: broker.url, models: folder.path, env: { PELTON_HTTP_PORT: '0' } })
-  address = await addressOf(worker)
-})
+async function openStage() {
+  const folder = await modelsFolder([MODEL])
+  const pipeline = await openPipeline({ models: folder.path })
+  const { broker, connection } = pipeline
+  const producer = await createProducer({ connection, source: 'test' })
+  const worker = await pipeline.startWorker({ PELTON_HTTP_PORT: '0' })
+  const { log } = worker
+  const listening = await waitFor('the worker to listen', () => log.find(({ msg }) => msg === 'listening'))
+  const address = String(listening.address)
 
-afterEach(async () => {
-  worker.kill('SIGKILL')
-  await worker.ended
-  await producer.close()
-  await broker.stop()
-  await folder.remove()
-})
-
-async function readiness(): Promise<Readiness> {
-  const response = await fetch(`${address}/readyz`)
-  const { status, reasons } = (await response.json()) as Omit<Readiness, 'code'>
-  return { code: response.status, status, reasons }
-}
-
-async function until(isSo: (now: Readiness) => boolean): Promise<Readiness> {
-  const look = async (): Promise<Readiness | false> => {
-    const now = await readiness()
-    return isSo(now) && now
+  async function readiness(): Promise<Readiness> {
+    const response = await fetch(`${address}/readyz`)
+    const { status, reasons } = (await response.json()) as Omit<Readiness, 'code'>
+    return { code: response.status, status, reasons }
   }
-  return eventually('another readiness', look, { seen: readiness })
-}
 
-async function publish(id: string): Promise<void> {
-  const inputs = [{ name: 'x', shape: [1, 2], datatype: 'FP32' as const, data: [1, 2] }]
-  await producer.publish({ model: MODEL, id, inputs })
-}
+  async function until(isSo: (now: Readiness) => boolean): Promise<Readiness> {
+    return waitFor('another readiness', async () => {
+      const now = await readiness()
+      return isSo(now) && now
+    })
+  }
 
-/** Makes RESULTS refuse, until the returned function is called. */
-async function refuseResults(): Promise<() => Promise<unknown>> {
-  const info = await streamInfo(connection, STREAMS.results)
-  const update = (config: object) => requestApi(connection, `STREAM.UPDATE.${STREAMS.results}`, config)
-  await publish('fills-it')
-  await settled(connection, 1)
-  await update({ ...info?.config, discard: 'new', max_msgs: 1 })
-  return () => update({ ...info?.config })
+  async function publish(id: string): Promise<void> {
+    const inputs = [{ name: 'x', shape: [1, 2], datatype: 'FP32' as const, data: [1, 2] }]
+    await producer.publish({ model: MODEL, id, inputs })
+  }
+
+  /** Makes RESULTS refuse, until the returned function is called. */
+  async function refuseResults(): Promise<() => Promise<unknown>> {
+    const info = await streamInfo(connection, STREAMS.results)
+    const update = (config: object) => requestApi(connection, `STREAM.UPDATE.${STREAMS.results}`, config)
+    await publish('fills-it')
+    await waitFor('the first result', async () => (await pipeline.countIn(STREAMS.results)) > 0)
+    await update({ ...info?.config, discard: 'new', max_msgs: 1 })
+    return () => update({ ...info?.config })
+  }
+
+  async function close(): Promise<void> {
+    await pipeline.endWorkers('SIGKILL')
+    await producer.close()
+    await pipeline.close()
+    await folder.remove()
+  }
+
+  return { ...pipeline, broker, worker, address, readiness, until, publish, refuseResults, close }
 }
 
 const isReady = ({ code }: Readiness): boolean => code === 200
 
-describe('a worker', () => {
-  test('is not ready while its broker is away, lives on, and is ready when it is back', async () => {
+describe.concurrent('a worker', () => {
+  test('is not ready while its broker is away, lives on, and is ready when it is back', async ({ stage }) => {
+    const { broker, address, readiness, until } = stage
     expect(await readiness()).toEqual({ code: 200, status: 'ready', reasons: [] })
     await broker.kill()
     expect(await until((now) => !isReady(now))).toEqual({
@@ -93,7 +88,8 @@ describe('a worker', () => {
     expect((await metrics()).value('pelton_ready', {})).toBe(1)
   })
 
-  test('says which stream refuses, and why; while it drains it says that too', async () => {
+  test('says which stream refuses, and why; while it drains it says that too', async ({ stage }) => {
+    const { worker, address, until, publish, refuseResults } = stage
     const heal = await refuseResults()
     await publish('waits')
     const refused = await until((now) => !isReady(now))
@@ -115,7 +111,8 @@ describe('a worker', () => {
     expect(states).toEqual(['starting', 'ready', 'draining', 'stopped'])
   })
 
-  test('is ready again when the stream takes messages again', async () => {
+  test('is ready again when the stream takes messages again', async ({ stage }) => {
+    const { until, publish, refuseResults } = stage
     const heal = await refuseResults()
     await publish('waits')
     await until((now) => !isReady(now))
@@ -123,24 +120,20 @@ describe('a worker', () => {
     expect(await until(isReady)).toEqual({ code: 200, status: 'ready', reasons: [] })
   })
 
-  test('a port that is taken ends a worker with exit code 2 and the name of the setting', async () => {
-    const second = startWorkerProcess({
-      url: broker.url,
-      models: folder.path,
-      env: { PELTON_HTTP_PORT: new URL(address).port },
-    })
+  test('a port that is taken ends a worker with exit code 2 and the name of the setting', async ({
+    stage,
+  }) => {
+    const { address, startWorker } = stage
+    const second = startWorker({ PELTON_HTTP_PORT: new URL(address).port })
     await expect(second).rejects.toThrow(/ended \(2\)[\s\S]*PELTON_HTTP_PORT/)
   })
-})
 
-test('health is served before the broker answers', async () => {
-  await broker.kill()
-  const log: string[] = []
-  const early = startWorkerProcess({
-    url: broker.url,
-    models: folder.path,
-    env: { PELTON_HTTP_PORT: '0' },
-  }).catch((thrown: Error) => log.push(thrown.message))
-  await early
-  expect(log[0]).toMatch(/listening[\s\S]*broker-unavailable/)
+  test('serves health before the broker answers', async ({ stage }) => {
+    const { broker, startWorker } = stage
+    await broker.kill()
+    const log: string[] = []
+    const early = startWorker({ PELTON_HTTP_PORT: '0' }).catch((thrown: Error) => log.push(thrown.message))
+    await early
+    expect(log[0]).toMatch(/listening[\s\S]*broker-unavailable/)
+  })
 })

@@ -1,56 +1,23 @@
 import { randomBytes } from 'node:crypto'
-import type { NatsConnection } from '@nats-io/transport-node'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { describe, expect } from 'vitest'
 import { DEMO_MODEL, DEMO_MODELS } from '../../services/demo/models.ts'
 import { METRICS, type Metric } from '../../shared/runtime/metrics.ts'
 import { eventToken } from '../../shared/sdk/contract/token.ts'
 import { STREAMS } from '../../shared/sdk/contract/topology.ts'
-import { streamInfo } from '../../shared/sdk/jetstream/api.ts'
-import { createProducer, type Producer } from '../../shared/sdk/producer.ts'
-import { startTestBroker, type TestBroker } from '../kit/broker.ts'
+import { createProducer } from '../../shared/sdk/producer.ts'
 import { runDemoEntry } from '../kit/demo-entry.ts'
 import { modelsFolder } from '../kit/models-folder.ts'
-import { type OtlpReceiver, otlpEnv, type ReceivedSpan, startOtlpReceiver } from '../kit/otlp-receiver.ts'
+import { otlpEnv, type ReceivedSpan, startOtlpReceiver } from '../kit/otlp-receiver.ts'
+import { openPipeline } from '../kit/pipeline.ts'
 import { readPrometheus, type Scrape } from '../kit/prometheus-text.ts'
-import { eventually } from '../kit/wait.ts'
-import { addressOf, startWorkerProcess, type WorkerProcess } from '../kit/worker-process.ts'
+import { staged } from '../kit/staged.ts'
+import { waitFor } from '../kit/wait.ts'
+import type { WorkerProcess } from '../kit/worker-process.ts'
 import { startCli } from './cli-process.ts'
 
 const MODEL = 'identity-fp32'
 const PRODUCER = 4
 const CONSUMER = 5
-
-let broker: TestBroker
-let connection: NatsConnection
-let producer: Producer
-let folder: Awaited<ReturnType<typeof modelsFolder>>
-let receiver: OtlpReceiver
-let workers: WorkerProcess[]
-
-beforeEach(async () => {
-  workers = []
-  folder = await modelsFolder([MODEL])
-  broker = await startTestBroker()
-  connection = await broker.connect()
-  await broker.provision()
-  producer = await createProducer({ connection, source: 'test' })
-  receiver = await startOtlpReceiver()
-})
-
-afterEach(async () => {
-  for (const worker of workers) worker.kill('SIGKILL')
-  await Promise.all(workers.map(({ ended }) => ended))
-  await producer.close()
-  await broker.stop()
-  await receiver.close()
-  await folder.remove()
-})
-
-async function startWorker(env: NodeJS.ProcessEnv): Promise<WorkerProcess> {
-  const worker = await startWorkerProcess({ url: broker.url, models: folder.path, env })
-  workers.push(worker)
-  return worker
-}
 
 const inputs = (value: number) => [{ name: 'x', shape: [1, 2], datatype: 'FP32' as const, data: [value, 0] }]
 
@@ -59,21 +26,14 @@ function traceparent(isSampled: boolean): { readonly traceId: string; readonly t
   return { traceId, text: `00-${traceId}-${randomBytes(8).toString('hex')}-0${isSampled ? 1 : 0}` }
 }
 
-async function answered(count: number): Promise<void> {
-  const stored = async (): Promise<number> =>
-    (await streamInfo(connection, STREAMS.results))?.state.messages ?? 0
-  await eventually(`${count} results`, async () => (await stored()) >= count, { seen: stored })
-}
-
-async function spanWhere(matches: (span: ReceivedSpan) => boolean): Promise<ReceivedSpan> {
-  return eventually(`a span where ${matches}`, () => receiver.spans.find(matches), {
-    seen: () => receiver.spans.map(({ name }) => name),
-  })
-}
-
 async function endWell(worker: WorkerProcess): Promise<void> {
   worker.kill('SIGTERM')
   expect(await worker.ended).toBe(0)
+}
+
+async function addressOf({ log }: WorkerProcess): Promise<string> {
+  const line = await waitFor('the worker to listen', () => log.find(({ msg }) => msg === 'listening'))
+  return String(line.address)
 }
 
 const RESULTS = 'results.{model}.{token}'
@@ -87,16 +47,45 @@ function sentTo(series: Scrape, template: string): number | undefined {
 /** What was stored is counted once it is settled, a moment later. */
 async function scrapeWhere(worker: WorkerProcess, isSo: (series: Scrape) => boolean): Promise<Scrape> {
   const address = await addressOf(worker)
-  const scrape = async (): Promise<string> => (await fetch(`${address}/metrics`)).text()
-  const look = async (): Promise<Scrape | false> => {
-    const series = readPrometheus(await scrape())
+  return waitFor('figures of what was settled', async () => {
+    const series = readPrometheus(await (await fetch(`${address}/metrics`)).text())
     return isSo(series) && series
+  })
+}
+
+const test = staged(openStage)
+
+async function openStage() {
+  const folder = await modelsFolder([MODEL])
+  const pipeline = await openPipeline({ models: folder.path })
+  const { broker, connection, countIn } = pipeline
+  const producer = await createProducer({ connection, source: 'test' })
+  const receiver = await startOtlpReceiver()
+  return {
+    ...pipeline,
+    broker,
+    producer,
+    receiver,
+    answered: (count: number) =>
+      waitFor(`${count} outcomes`, async () => (await countIn(STREAMS.results)) >= count),
+    spanWhere: (matches: (span: ReceivedSpan) => boolean) =>
+      waitFor('a span', () => receiver.spans.find(matches), {
+        seen: () => receiver.spans.map(({ service, name }) => `${service}: ${name}`),
+      }),
+    close: async () => {
+      await pipeline.endWorkers('SIGKILL')
+      await producer.close()
+      await pipeline.close()
+      await receiver.close()
+      await folder.remove()
+    },
   }
   return eventually(`a scrape where ${isSo}`, look, { seen: scrape })
 }
 
-describe('traces', () => {
-  test('one event is one trace from producer to subscriber, across three processes', async () => {
+describe.concurrent('traces', () => {
+  test('one event is one trace from producer to subscriber, across three processes', async ({ stage }) => {
+    const { broker, receiver, startWorker, spanWhere } = stage
     const env = { ...otlpEnv(receiver.url), PELTON_NATS_URL: broker.url }
     await startWorker(env)
     const watcher = startCli(['watch', '--count', '1', '--json'], { env })
@@ -145,7 +134,8 @@ describe('traces', () => {
     }
   })
 
-  test('a flight of the demo is one trace from its producer to its subscriber', async () => {
+  test('a flight of the demo is one trace from its producer to its subscriber', async ({ stage }) => {
+    const { broker, receiver, startWorker, spanWhere } = stage
     const env = { ...otlpEnv(receiver.url), PELTON_NATS_URL: broker.url }
     await startWorker({ ...env, PELTON_MODELS: DEMO_MODELS })
     const sides = await Promise.all(
@@ -170,7 +160,8 @@ describe('traces', () => {
     expect(counted).toMatchObject({ name: `process results.${DEMO_MODEL}`, parentSpanId: stored.spanId })
   })
 
-  test('a batch of 64 sampled events has 64 links; what is not sampled costs no span', async () => {
+  test('a batch of 64 sampled events has 64 links; what is not sampled costs no span', async ({ stage }) => {
+    const { producer, receiver, workers, startWorker, answered, spanWhere } = stage
     const sampled = Array.from({ length: 64 }, () => traceparent(true))
     await Promise.all(
       sampled.map(({ text }, index) =>
@@ -205,7 +196,8 @@ describe('traces', () => {
     expect(receiver.spans.some(({ traceId }) => traceId === unsampled.traceId)).toBe(false)
   })
 
-  test('log lines of an event carry its id, model, attempt and trace', async () => {
+  test('log lines of an event carry its id, model, attempt and trace', async ({ stage }) => {
+    const { producer, receiver, startWorker, answered, spanWhere } = stage
     const worker = await startWorker({ ...otlpEnv(receiver.url), PELTON_LOG_LEVEL: 'debug' })
     const { traceId, text } = traceparent(true)
     await producer.publish({ model: MODEL, id: 'bad', inputs: [], traceparent: text })
@@ -217,11 +209,13 @@ describe('traces', () => {
     expect(span).toMatchObject({ traceId, attributes: { 'pelton.outcome': 'dead-lettered' } })
   })
 
-  test('what goes to the retry lane, and comes from it, is told apart in spans and metrics', async () => {
+  test('what goes to the retry lane, and comes from it, is told apart in spans and metrics', async ({
+    stage,
+  }) => {
+    const { producer, receiver, startWorker, answered } = stage
     const gather = await modelsFolder(['gather'])
     const env = { ...otlpEnv(receiver.url), PELTON_HTTP_PORT: '0' }
-    const worker = await startWorkerProcess({ url: broker.url, models: gather.path, env })
-    workers.push(worker)
+    const worker = await startWorker(env, { models: gather.path })
     const { traceId, text } = traceparent(true)
     // The index lies outside the model's table: the runtime fails on it each time.
     const outside = [{ name: 'index', shape: [1], datatype: 'INT64' as const, data: [1_000_000n] }]
@@ -259,7 +253,8 @@ describe('traces', () => {
     await gather.remove()
   })
 
-  test('an endpoint that is dead does not disturb the worker, and is spoken of once', async () => {
+  test('an endpoint that is dead does not disturb the worker, and is spoken of once', async ({ stage }) => {
+    const { producer, startWorker, answered } = stage
     const worker = await startWorker(otlpEnv('http://127.0.0.1:9'))
     await Promise.all(
       Array.from({ length: 200 }, (_event, index) =>
@@ -273,14 +268,15 @@ describe('traces', () => {
     )
     await answered(200)
     const isTrouble = ({ msg }: Readonly<Record<string, unknown>>): boolean => /telemetry/.test(String(msg))
-    await eventually('the worker to tell of the trouble', () => worker.log.some(isTrouble))
+    await waitFor('a word about the endpoint', () => worker.log.some(isTrouble))
     await endWell(worker)
     expect(worker.log.filter(isTrouble)).toHaveLength(1)
   })
 })
 
-describe('metrics', () => {
-  test('a worker under load shows every metric of its table, and none outside it', async () => {
+describe.concurrent('metrics', () => {
+  test('a worker under load shows every metric of its table, and none outside it', async ({ stage }) => {
+    const { producer, startWorker, answered } = stage
     const worker = await startWorker({ PELTON_HTTP_PORT: '0' })
     const events = Array.from({ length: 300 }, (_event, index) => ({
       id: `m-${index}`,
@@ -322,16 +318,18 @@ describe('metrics', () => {
     expect(series.value('pelton_storage_refusing', { stream_name: STREAMS.results })).toBe(0)
   })
 
-  test('are sent by OTLP as well, beside the endpoint of Prometheus', async () => {
+  test('are sent by OTLP as well, beside the endpoint of Prometheus', async ({ stage }) => {
+    const { producer, receiver, startWorker, answered } = stage
     const worker = await startWorker({ ...otlpEnv(receiver.url), PELTON_HTTP_PORT: '0' })
     await producer.publish({ model: MODEL, id: 'one', inputs: inputs(1) })
     await answered(1)
-    await eventually('metrics by OTLP', () => receiver.metrics.has(METRICS.outcomes.name))
+    await waitFor('metrics by OTLP', () => receiver.metrics.has(METRICS.outcomes.name))
     const address = await addressOf(worker)
     expect(await (await fetch(`${address}/metrics`)).text()).toContain(METRICS.outcomes.prometheus)
   })
 
-  test('OTEL_SDK_DISABLED leaves health and takes the rest', async () => {
+  test('OTEL_SDK_DISABLED leaves health and takes the rest', async ({ stage }) => {
+    const { receiver, startWorker } = stage
     const worker = await startWorker({
       ...otlpEnv(receiver.url),
       PELTON_HTTP_PORT: '0',

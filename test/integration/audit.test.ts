@@ -41,7 +41,7 @@ async function openStage() {
   }
 
   /** Waits until the workers have nothing left to do. */
-  const drained = (): Promise<unknown> => settled(connection, 0)
+  const drained = (): Promise<unknown> => settled(connection, 0, { hasReplays: true })
 
   /** What a worker would say about deliveries of a stream. */
   async function record(entries: readonly LedgerEntry[], stream: string = STREAMS.features): Promise<void> {

@@ -200,7 +200,7 @@ describe('pelton status and doctor', () => {
   })
 })
 
-describe('pelton models', () => {
+describe.concurrent('pelton models', () => {
   it('tries and measures each model, and exits 1 for one that would be refused', async () => {
     const models = join(folder, 'models')
     await cp(DEMO_MODELS, models, { recursive: true })
@@ -222,7 +222,7 @@ describe('pelton models', () => {
   })
 })
 
-describe('pelton up', () => {
+describe.concurrent('pelton up', () => {
   it('serves events, is found by other commands, survives a crash of its broker and stops at Ctrl-C', async () => {
     const dataDir = join(folder, 'up')
     const own = { PELTON_DATA: dataDir }
@@ -260,7 +260,7 @@ describe('pelton up', () => {
   })
 })
 
-describe('pelton', () => {
+describe.concurrent('pelton', () => {
   const commands = [
     'up',
     'demo',

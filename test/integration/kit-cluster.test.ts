@@ -1,23 +1,24 @@
 import { access } from 'node:fs/promises'
 import type { NatsConnection } from '@nats-io/transport-node'
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
+import { describe, expect, vi } from 'vitest'
 import { patientApi, requestApi } from '../../shared/sdk/jetstream/api.ts'
 import { PublishWindow } from '../../shared/sdk/jetstream/publish-window.ts'
 import { leaderOf, startTestCluster, type TestCluster } from '../kit/cluster.ts'
+import { staged } from '../kit/staged.ts'
 
 const PATIENT = { timeout: 240_000, interval: 50 }
 
-let cluster: TestCluster
+const it = staged(openStage)
 
-beforeAll(async () => {
-  cluster = await startTestCluster()
+async function openStage() {
+  const cluster = await startTestCluster()
   const connection = await cluster.connect()
   const stream = { name: 'KIT', subjects: ['kit.>'], num_replicas: 3 }
   await patientApi(() => requestApi(connection, 'STREAM.CREATE.KIT', stream))
   const config = { durable_name: 'c', ack_policy: 'explicit' }
   await patientApi(() => requestApi(connection, 'CONSUMER.CREATE.KIT.c', { stream_name: 'KIT', config }))
-})
-afterAll(() => cluster?.stop())
+  return { cluster, connection, close: () => cluster.stop() }
+}
 
 /** Publishes to KIT until it is stored. */
 async function store(connection: NatsConnection, text: string): Promise<void> {
@@ -30,13 +31,13 @@ async function store(connection: NatsConnection, text: string): Promise<void> {
   window.close()
 }
 
-function other(than: string, index = 0): string {
-  return cluster.nodes.filter(({ name }) => name !== than)[index]?.name ?? ''
+function other(cluster: TestCluster, than: string): string {
+  return cluster.nodes.filter(({ name }) => name !== than)[0]?.name ?? ''
 }
 
-describe('test cluster', () => {
-  it('has a leader, syncs always, and knows who leads a stream and a consumer', async () => {
-    const connection = await cluster.connect()
+describe.concurrent('test cluster', () => {
+  it('has a leader, syncs always, and knows who leads a stream and a consumer', async ({ stage }) => {
+    const { cluster, connection } = stage
     const names = cluster.nodes.map(({ name }) => name)
     expect(names).toContain(await cluster.metaLeader())
     expect(names).toContain(await leaderOf(connection, 'KIT'))
@@ -45,8 +46,8 @@ describe('test cluster', () => {
     expect((page?.config as { sync_always?: boolean } | undefined)?.sync_always).toBe(true)
   })
 
-  it('tells nobody of an address past its wires', async () => {
-    const connection = await cluster.connect()
+  it('tells nobody of an address past its wires', async ({ stage }) => {
+    const { cluster, connection } = stage
     expect(connection.info?.connect_urls ?? []).toEqual([])
     const pages = await Promise.all(
       cluster.nodes.map(async (node) => ({
@@ -60,33 +61,39 @@ describe('test cluster', () => {
     expect(dialled.filter(({ port }) => listening.has(port))).toEqual([])
   })
 
-  it.each(['kill', 'stop'] as const)('goes on after the %s of a leader, and takes it back', async (how) => {
-    const observer = await cluster.connect()
-    const leader = await leaderOf(observer, 'KIT')
-    await cluster.node(leader)[how]()
-    expect(cluster.node(leader).isRunning).toBe(false)
-    const connection = await cluster.connect({ url: cluster.node(other(leader)).directUrl })
-    await vi.waitFor(async () => expect(await leaderOf(connection, 'KIT')).not.toBe(leader), PATIENT)
-    await store(connection, how)
-    await cluster.node(leader).start()
-    await cluster.ready()
-    expect(cluster.nodes.every(({ isRunning }) => isRunning)).toBe(true)
-  })
+  it.for(['kill', 'stop'] as const)(
+    'goes on after the %s of a leader, and takes it back',
+    async (how, { stage }) => {
+      const { cluster } = stage
+      const observer = await cluster.connect()
+      const leader = await leaderOf(observer, 'KIT')
+      await cluster.node(leader)[how]()
+      expect(cluster.node(leader).isRunning).toBe(false)
+      const connection = await cluster.connect({ url: cluster.node(other(cluster, leader)).directUrl })
+      await vi.waitFor(async () => expect(await leaderOf(connection, 'KIT')).not.toBe(leader), PATIENT)
+      await store(connection, how)
+      await cluster.node(leader).start()
+      await cluster.ready()
+      expect(cluster.nodes.every(({ isRunning }) => isRunning)).toBe(true)
+    },
+  )
 
-  it('has another leader when the leader is stopped where it is, and takes it back', async () => {
+  it('has another leader when the leader is stopped where it is, and takes it back', async ({ stage }) => {
+    const { cluster } = stage
     const leader = await leaderOf(await cluster.connect(), 'KIT')
     cluster.node(leader).pause()
-    const connection = await cluster.connect({ url: cluster.node(other(leader)).directUrl })
+    const connection = await cluster.connect({ url: cluster.node(other(cluster, leader)).directUrl })
     await vi.waitFor(async () => expect(await leaderOf(connection, 'KIT')).not.toBe(leader), PATIENT)
     cluster.node(leader).resume()
     await cluster.ready()
   })
 
-  it.each(['isolated', 'mute'] as const)('replaces a leader that is %s, and heals', async (how) => {
+  it.for(['isolated', 'mute'] as const)('replaces a leader that is %s, and heals', async (how, { stage }) => {
+    const { cluster } = stage
     const leader = await leaderOf(await cluster.connect(), 'KIT')
     if (how === 'isolated') cluster.isolate(leader)
     else cluster.cutRoutes(leader, 'outgoing')
-    const connection = await cluster.connect({ url: cluster.node(other(leader)).directUrl })
+    const connection = await cluster.connect({ url: cluster.node(other(cluster, leader)).directUrl })
     await vi.waitFor(async () => expect(await leaderOf(connection, 'KIT')).not.toBe(leader), PATIENT)
     await store(connection, how)
     cluster.heal()

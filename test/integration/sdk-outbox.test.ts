@@ -5,11 +5,9 @@ import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promise
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { fileURLToPath } from 'node:url'
 import type { NatsConnection } from '@nats-io/transport-node'
 import { ClassicLevel } from 'classic-level'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest'
-import { siblingEntry } from '../../shared/runtime/source-entry.ts'
 import { HEADERS, readHeader } from '../../shared/sdk/contract/headers.ts'
 import { decodeEventData } from '../../shared/sdk/contract/open-inference.ts'
 import { STREAMS } from '../../shared/sdk/contract/topology.ts'
@@ -18,7 +16,7 @@ import { PeltonError } from '../../shared/sdk/errors.ts'
 import { requestApi } from '../../shared/sdk/jetstream/api.ts'
 import { type Outbox, type OutboxOptions, openOutbox, type RejectedEvent } from '../../shared/sdk/outbox.ts'
 import { startTestBroker, type TestBroker } from '../kit/broker.ts'
-import { eventually } from '../kit/wait.ts'
+import { programArgs } from '../kit/program.ts'
 import { editFeatures, storedFeatures } from './stored-features.ts'
 
 const TRACEPARENT = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'
@@ -105,8 +103,8 @@ interface Run {
 
 /** Starts a process that publishes through an outbox in `path`; see outbox-process.ts. */
 function start(args: readonly (string | number)[], { limitBlocks }: { limitBlocks?: number } = {}): Run {
-  const { url, execArgv } = siblingEntry(import.meta.url, './outbox-process')
-  const words = [process.execPath, ...execArgv, fileURLToPath(url), broker.url, path, ...args.map(String)]
+  const program = programArgs('test/integration/outbox-process')
+  const words = [process.execPath, ...program, broker.url, path, ...args.map(String)]
   // `ulimit -f` stands for a disk that is full: writes beyond it fail.
   const child =
     limitBlocks === undefined

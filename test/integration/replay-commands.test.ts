@@ -57,14 +57,18 @@ describe.concurrent('the start of a replay', () => {
 
 describe.concurrent('status --watch', () => {
   test('follows a replay of another process until it is done', async ({ stage }) => {
-    await stage.startWorker()
+    const worker = await stage.startWorker()
     await stage.deadLetters(Array.from({ length: 60 }, () => GOOD))
     const replay = stage.start('replay', 'start', '--all', '--rate', '10', '--ramp', '0')
     const id = await taskOf(replay)
+    await vi.waitFor(async () => expect(await stage.countIn(STREAMS.deadLetters)).toBeLessThan(60), PATIENT)
+    worker.kill('SIGSTOP') // it is under way until everybody has looked
     const watch = stage.start('replay', 'status', id, '--watch')
     const lines = stage.start('replay', 'status', id, '--watch', '--json')
     await watch.until(' under way, ')
     await watch.until(' left')
+    await lines.until('"etaMs"')
+    worker.kill('SIGCONT')
     expect(await watch.ended).toBe(0)
     expect(watch.out()).toContain('done: every dead letter')
     expect(await replay.ended).toBe(0)

@@ -12,6 +12,7 @@ import { requestApi, streamInfo } from '../../shared/sdk/jetstream/api.ts'
 import { readStream } from '../kit/outcomes.ts'
 import { openPipeline, settled } from '../kit/pipeline.ts'
 import { staged } from '../kit/staged.ts'
+import { eventually } from '../kit/wait.ts'
 import { runCli } from './cli-process.ts'
 
 const MODEL = 'flight-delay'
@@ -42,6 +43,12 @@ async function openStage() {
 
   /** Waits until the workers have nothing left to do. */
   const drained = (): Promise<unknown> => settled(connection, 0, { hasReplays: true })
+
+  /** Waits until everything in a stream is older than it keeps. */
+  async function expired(stream: string): Promise<void> {
+    const left = (): Promise<number> => pipeline.countIn(stream)
+    await eventually(`${stream} to be empty`, async () => (await left()) === 0, { everyMs: 100, seen: left })
+  }
 
   /** What a worker would say about deliveries of a stream. */
   async function record(entries: readonly LedgerEntry[], stream: string = STREAMS.features): Promise<void> {
@@ -74,7 +81,7 @@ async function openStage() {
     await drained()
   }
 
-  return { ...pipeline, publish, drained, record, remove, look, cli, aRun }
+  return { ...pipeline, publish, drained, expired, record, remove, look, cli, aRun }
 }
 
 describe.concurrent('pelton audit', () => {
@@ -164,7 +171,7 @@ describe.concurrent('pelton audit', () => {
   })
 
   test('tells records that expired from those that were removed', async ({ stage }) => {
-    const { connection, publish, record, remove, look } = stage
+    const { expired, connection, publish, record, remove, look } = stage
     for (let index = 0; index < 3; index++) await publish(`e-${index}`)
     await record([{ sequence: 1, outcome: 'predicted' }])
     await remove(STREAMS.features, 1)
@@ -311,7 +318,7 @@ describe.concurrent('pelton audit', () => {
   })
 
   test('--deep counts what RESULTS no longer keeps as expired', async ({ stage }) => {
-    const { connection, look, aRun } = stage
+    const { expired, connection, look, aRun } = stage
     await aRun()
     const config = (await streamInfo(connection, STREAMS.results))?.config
     await requestApi(connection, `STREAM.UPDATE.${STREAMS.results}`, {

@@ -3,10 +3,11 @@ import { STREAMS } from '../../shared/sdk/contract/topology.ts'
 import { requestApi, streamInfo } from '../../shared/sdk/jetstream/api.ts'
 import { createProducer } from '../../shared/sdk/producer.ts'
 import { modelsFolder } from '../kit/models-folder.ts'
-import { openPipeline } from '../kit/pipeline.ts'
+import { openPipeline, settled } from '../kit/pipeline.ts'
 import { readPrometheus } from '../kit/prometheus-text.ts'
 import { staged } from '../kit/staged.ts'
-import { waitFor } from '../kit/wait.ts'
+import { eventually } from '../kit/wait.ts'
+import { addressOf } from '../kit/worker-process.ts'
 
 const MODEL = 'identity-fp32'
 
@@ -24,9 +25,7 @@ async function openStage() {
   const { broker, connection } = pipeline
   const producer = await createProducer({ connection, source: 'test' })
   const worker = await pipeline.startWorker({ PELTON_HTTP_PORT: '0' })
-  const { log } = worker
-  const listening = await waitFor('the worker to listen', () => log.find(({ msg }) => msg === 'listening'))
-  const address = String(listening.address)
+  const address = await addressOf(worker)
 
   async function readiness(): Promise<Readiness> {
     const response = await fetch(`${address}/readyz`)
@@ -35,10 +34,11 @@ async function openStage() {
   }
 
   async function until(isSo: (now: Readiness) => boolean): Promise<Readiness> {
-    return waitFor('another readiness', async () => {
+    const look = async (): Promise<Readiness | false> => {
       const now = await readiness()
       return isSo(now) && now
-    })
+    }
+    return eventually('another readiness', look, { seen: readiness })
   }
 
   async function publish(id: string): Promise<void> {
@@ -51,7 +51,7 @@ async function openStage() {
     const info = await streamInfo(connection, STREAMS.results)
     const update = (config: object) => requestApi(connection, `STREAM.UPDATE.${STREAMS.results}`, config)
     await publish('fills-it')
-    await waitFor('the first result', async () => (await pipeline.countIn(STREAMS.results)) > 0)
+    await settled(connection, 1)
     await update({ ...info?.config, discard: 'new', max_msgs: 1 })
     return () => update({ ...info?.config })
   }

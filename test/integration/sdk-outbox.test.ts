@@ -17,6 +17,7 @@ import { requestApi } from '../../shared/sdk/jetstream/api.ts'
 import { type Outbox, type OutboxOptions, openOutbox, type RejectedEvent } from '../../shared/sdk/outbox.ts'
 import { startTestBroker, type TestBroker } from '../kit/broker.ts'
 import { programArgs } from '../kit/program.ts'
+import { eventually } from '../kit/wait.ts'
 import { editFeatures, storedFeatures } from './stored-features.ts'
 
 const TRACEPARENT = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'

@@ -11,8 +11,8 @@ import { otlpEnv, type ReceivedSpan, startOtlpReceiver } from '../kit/otlp-recei
 import { openPipeline } from '../kit/pipeline.ts'
 import { readPrometheus, type Scrape } from '../kit/prometheus-text.ts'
 import { staged } from '../kit/staged.ts'
-import { waitFor } from '../kit/wait.ts'
-import type { WorkerProcess } from '../kit/worker-process.ts'
+import { eventually } from '../kit/wait.ts'
+import { addressOf, type WorkerProcess } from '../kit/worker-process.ts'
 import { startCli } from './cli-process.ts'
 
 const MODEL = 'identity-fp32'
@@ -31,11 +31,6 @@ async function endWell(worker: WorkerProcess): Promise<void> {
   expect(await worker.ended).toBe(0)
 }
 
-async function addressOf({ log }: WorkerProcess): Promise<string> {
-  const line = await waitFor('the worker to listen', () => log.find(({ msg }) => msg === 'listening'))
-  return String(line.address)
-}
-
 const RESULTS = 'results.{model}.{token}'
 const RETRIES = 'retries.{pool}.{model}.{lane}.{token}'
 const DUE = 'due.{pool}.{model}.{lane}.{token}'
@@ -47,10 +42,12 @@ function sentTo(series: Scrape, template: string): number | undefined {
 /** What was stored is counted once it is settled, a moment later. */
 async function scrapeWhere(worker: WorkerProcess, isSo: (series: Scrape) => boolean): Promise<Scrape> {
   const address = await addressOf(worker)
-  return waitFor('figures of what was settled', async () => {
-    const series = readPrometheus(await (await fetch(`${address}/metrics`)).text())
+  const scrape = async (): Promise<string> => (await fetch(`${address}/metrics`)).text()
+  const look = async (): Promise<Scrape | false> => {
+    const series = readPrometheus(await scrape())
     return isSo(series) && series
-  })
+  }
+  return eventually(`a scrape where ${isSo}`, look, { seen: scrape })
 }
 
 const test = staged(openStage)
@@ -67,9 +64,9 @@ async function openStage() {
     producer,
     receiver,
     answered: (count: number) =>
-      waitFor(`${count} outcomes`, async () => (await countIn(STREAMS.results)) >= count),
+      eventually(`${count} outcomes`, async () => (await countIn(STREAMS.results)) >= count),
     spanWhere: (matches: (span: ReceivedSpan) => boolean) =>
-      waitFor('a span', () => receiver.spans.find(matches), {
+      eventually(`a span where ${matches}`, () => receiver.spans.find(matches), {
         seen: () => receiver.spans.map(({ service, name }) => `${service}: ${name}`),
       }),
     close: async () => {
@@ -80,7 +77,6 @@ async function openStage() {
       await folder.remove()
     },
   }
-  return eventually(`a scrape where ${isSo}`, look, { seen: scrape })
 }
 
 describe.concurrent('traces', () => {
@@ -268,7 +264,7 @@ describe.concurrent('traces', () => {
     )
     await answered(200)
     const isTrouble = ({ msg }: Readonly<Record<string, unknown>>): boolean => /telemetry/.test(String(msg))
-    await waitFor('a word about the endpoint', () => worker.log.some(isTrouble))
+    await eventually('a word about the endpoint', () => worker.log.some(isTrouble))
     await endWell(worker)
     expect(worker.log.filter(isTrouble)).toHaveLength(1)
   })
@@ -323,7 +319,7 @@ describe.concurrent('metrics', () => {
     const worker = await startWorker({ ...otlpEnv(receiver.url), PELTON_HTTP_PORT: '0' })
     await producer.publish({ model: MODEL, id: 'one', inputs: inputs(1) })
     await answered(1)
-    await waitFor('metrics by OTLP', () => receiver.metrics.has(METRICS.outcomes.name))
+    await eventually('metrics by OTLP', () => receiver.metrics.has(METRICS.outcomes.name))
     const address = await addressOf(worker)
     expect(await (await fetch(`${address}/metrics`)).text()).toContain(METRICS.outcomes.prometheus)
   })

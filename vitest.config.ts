@@ -51,7 +51,6 @@ export default defineConfig({
           testTimeout: 600_000,
           hookTimeout: 300_000,
           globalSetup: ['test/kit/global-setup.ts', 'test/kit/compiled.ts'],
-          fileParallelism: false,
         },
       },
       {

@@ -13,7 +13,7 @@ import { staged } from '../kit/staged.ts'
 import type { ControlProcess } from './control-process.ts'
 import { looksFor, openControlStage } from './control-stage.ts'
 
-const PATIENT = { timeout: 240_000, interval: 50 }
+const PATIENT = { timeout: 240_000, interval: 100 }
 const OFTEN = { PELTON_AUDIT_EVERY_MS: '1000' }
 
 const test = staged(openStage)

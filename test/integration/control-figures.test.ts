@@ -22,7 +22,7 @@ import { runCli } from './cli-process.ts'
 import type { ControlProcess } from './control-process.ts'
 import { lookedAt, openControlStage } from './control-stage.ts'
 
-const PATIENT = { timeout: 240_000, interval: 50 }
+const PATIENT = { timeout: 240_000, interval: 100 }
 
 /** Lines of a metric, without the name of the instrument's scope. */
 async function series({ address }: ControlProcess, name: string): Promise<readonly string[]> {

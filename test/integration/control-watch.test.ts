@@ -23,7 +23,7 @@ import { EXPIRED } from './replay-stage.ts'
 const FEATURES = JSON.stringify({ features: FLIGHT })
 const WITH_REPLAYS = { hasReplays: true }
 const CONSUMER = 'worker-default-normal'
-const SECOND = { timeout: 240_000, interval: 50 }
+const SECOND = { timeout: 240_000, interval: 100 }
 
 const test = staged(openStage)
 

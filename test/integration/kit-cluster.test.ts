@@ -6,7 +6,7 @@ import { PublishWindow } from '../../shared/sdk/jetstream/publish-window.ts'
 import { leaderOf, startTestCluster, type TestCluster } from '../kit/cluster.ts'
 import { staged } from '../kit/staged.ts'
 
-const PATIENT = { timeout: 240_000, interval: 50 }
+const PATIENT = { timeout: 240_000, interval: 100 }
 
 const it = staged(openStage)
 

@@ -10,7 +10,7 @@ import { staged } from '../kit/staged.ts'
 import { runCli } from './cli-process.ts'
 import { openControlStage } from './control-stage.ts'
 
-const PATIENT = { timeout: 240_000, interval: 50 }
+const PATIENT = { timeout: 240_000, interval: 100 }
 const MODEL = 'flight-delay'
 const COUNT = 30
 

@@ -9,7 +9,7 @@ import { programArgs } from '../kit/program.ts'
 import { type CliProcess, startCli } from './cli-process.ts'
 
 export const MODEL = 'flight-delay'
-export const PATIENT = { timeout: 240_000, interval: 50 }
+export const PATIENT = { timeout: 240_000, interval: 100 }
 export const FAST = ['--rate', '1000', '--ramp', '0']
 export const GOOD = JSON.stringify({ features: FLIGHT })
 export const BAD = JSON.stringify({ features: { origin: 'DTW' } })

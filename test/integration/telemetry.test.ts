@@ -170,16 +170,21 @@ describe.concurrent('traces', () => {
       OTEL_TRACES_SAMPLER: 'parentbased_traceidratio',
       OTEL_TRACES_SAMPLER_ARG: '0',
     })
-    const batch = await spanWhere(({ name }) => name === `process features.${MODEL}`)
-    expect(batch.attributes).toMatchObject({
-      'messaging.batch.message_count': 64,
-      'messaging.consumer.group.name': 'worker-default-normal',
-    })
-    expect(new Set(batch.links.map(({ traceId }) => traceId))).toEqual(
+    // One batch, unless the machine has so much to do that they do not arrive in a second.
+    const batches = () => receiver.spans.filter(({ name }) => name === `process features.${MODEL}`)
+    const links = () => batches().flatMap((batch) => batch.links)
+    await eventually('64 links', () => links().length >= 64, { seen: () => links().length })
+    for (const batch of batches())
+      expect(batch.attributes).toMatchObject({
+        'messaging.batch.message_count': batch.links.length,
+        'messaging.consumer.group.name': 'worker-default-normal',
+      })
+    expect(new Set(links().map(({ traceId }) => traceId))).toEqual(
       new Set(sampled.map(({ traceId }) => traceId)),
     )
-    expect(batch.links).toHaveLength(64)
-    expect(new Set(batch.links.map(({ attributes }) => attributes['messaging.message.id'])).size).toBe(64)
+    expect(links()).toHaveLength(64)
+    expect(new Set(links().map(({ attributes }) => attributes['messaging.message.id'])).size).toBe(64)
+    const before = batches().length
     await answered(64)
 
     const unsampled = traceparent(false)
@@ -187,7 +192,7 @@ describe.concurrent('traces', () => {
     await producer.publish({ model: MODEL, id: 'none', inputs: inputs(1) })
     await answered(66)
     await endWell(workers[0] as WorkerProcess)
-    expect(receiver.spans.filter(({ name }) => name === `process features.${MODEL}`)).toHaveLength(1)
+    expect(batches()).toHaveLength(before)
     expect(receiver.spans.filter(({ name }) => name === `publish results.${MODEL}`)).toHaveLength(64)
     expect(receiver.spans.some(({ traceId }) => traceId === unsampled.traceId)).toBe(false)
   })

@@ -58,7 +58,7 @@ export interface Failure extends Answered {
   readonly reason: Reason | (string & {})
   /** What is wrong, where, and what to do. */
   readonly description: string
-  /** Where it failed: `guard`, `decode`, `validate`, `infer` or `publish`; `batch` is reserved. */
+  /** Where it failed: `guard`, `decode`, `validate`, `batch` (while it waited for its run), `infer` or `publish`. */
   readonly stage: string
 }
 

@@ -131,12 +131,12 @@ describe('worker', () => {
   })
 
   test('refuses an event whose deadline passes while it waits for its batch, and predicts its neighbours', async () => {
-    // It is pulled at once, and its batch closes a second later.
-    await pipeline.startWorker({ PELTON_LINGER_MS: '1000' })
+    // It is pulled at once, and its batch closes after its deadline.
+    await pipeline.startWorker({ PELTON_LINGER_MS: '4000' })
     const good = recordOf(flights[0]!)
     const neighbours = [
       await publish('before', good),
-      await publish('late', good, { 'ce-expirytime': new Date(Date.now() + 500).toISOString() }),
+      await publish('late', good, { 'ce-expirytime': new Date(Date.now() + 3_000).toISOString() }),
       await publish('patient', good, { 'ce-expirytime': new Date(Date.now() + 3_600_000).toISOString() }),
     ]
     const [late = ''] = neighbours.splice(1, 1)
@@ -144,7 +144,7 @@ describe('worker', () => {
     expect(new Set(outcomes.predictions.keys())).toEqual(new Set(neighbours))
     const deadLetter = outcomes.deadLetters.get(late)!
     expect(readHeader(deadLetter.headers, HEADERS.deadLetterReason)).toBe('deadline-exceeded')
-    expect(readHeader(deadLetter.headers, HEADERS.stage)).toBe('guard')
+    expect(readHeader(deadLetter.headers, HEADERS.stage)).toBe('batch')
     expect([...outcomes.ledger.values()].flat().sort()).toEqual(['dead-lettered', 'predicted', 'predicted'])
   })
 

@@ -22,8 +22,8 @@ export function lateness({ event }: Delivery, now: number): PeltonError | undefi
 }
 
 /**
- * The last look before a run: an event whose deadline passed while it waited ends as if it had come too late, and its
- * neighbours go on.
+ * The last look before a run: an event whose deadline passed while it waited for its batch ends as if it had come too
+ * late, and its neighbours go on.
  *
  * @param now broker time, milliseconds since 1970
  */
@@ -32,6 +32,6 @@ export function concludeLate(batch: Batch, now: number): Passed {
     const { delivery } = prepared
     const error = lateness(delivery, now)
     if (error === undefined) return prepared
-    return { delivery, outcome: decideFailure(error, 'guard', { ...delivery.event, now }) }
+    return { delivery, outcome: decideFailure(error, 'batch', { ...delivery.event, now }) }
   })
 }

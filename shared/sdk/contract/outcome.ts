@@ -11,8 +11,7 @@ import {
 import { subjects } from './subjects.ts'
 import { isToken } from './token.ts'
 
-/** Where in the life of an event it failed. */
-/** Where an event failed. `batch` is reserved: nothing fails there yet. */
+/** Where in the life of an event it failed; `batch` is while it waited for its run. */
 export type Stage = 'guard' | 'decode' | 'validate' | 'batch' | 'infer' | 'publish'
 
 /** Why an event is given up: the error's code is one of the closed set of reasons. */

@@ -62,7 +62,7 @@ function addFolder(hash, folder) {
   for (const entry of fs.readdirSync(join(root, folder), { withFileTypes: true })) {
     const path = `${folder}/${entry.name}`
     if (entry.isDirectory()) {
-      if (!/^(?:node_modules|dist|testdata|train)$/.test(entry.name)) addFolder(hash, path)
+      if (!/^(?:node_modules|dist)$/.test(entry.name)) addFolder(hash, path)
     } else if (!/\.(?:test\.ts|md)$/.test(entry.name)) add(hash, path)
   }
 }

@@ -13,9 +13,9 @@ export interface CommandRun {
 }
 
 /**
- * Runs the work of a command until it is done. The first Ctrl-C aborts its signal, the second ends the process. A channel to the
- * process that started this one (`npm run pelton` has one) aborts it too when it closes; that counts as no Ctrl-C, because
- * the same request may also come as a signal.
+ * Runs the work of a command until it is done. The first Ctrl-C aborts its signal, the second ends the process. A channel to
+ * the process that started this one (`npm run pelton` has one) aborts it too when it closes; that counts as no Ctrl-C,
+ * because the same request may also come as a signal.
  *
  * @param work returns the exit code
  * @param onStopping what the first Ctrl-C says

@@ -157,7 +157,7 @@ describe.concurrent('traces', () => {
   })
 
   test('a batch of 64 sampled events has 64 links; what is not sampled costs no span', async ({ stage }) => {
-    const { producer, receiver, workers, startWorker, answered, spanWhere } = stage
+    const { producer, receiver, workers, startWorker, answered } = stage
     const sampled = Array.from({ length: 64 }, () => traceparent(true))
     await Promise.all(
       sampled.map(({ text }, index) =>

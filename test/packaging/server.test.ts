@@ -108,10 +108,10 @@ describe('the packages', () => {
     async (folder) => {
       const cwd = join(ROOT, folder)
       const nowhere = ['--registry=http://127.0.0.1:9/', '--//127.0.0.1:9/:_authToken=none']
-      await expect(run('npm', ['pack', `--pack-destination=${base}`], { cwd })).rejects.toThrow(
+      await expect(run('npm', ['pack', `--pack-destination=${base}`], { cwd, env })).rejects.toThrow(
         /name and version/,
       )
-      await expect(run('npm', ['publish', ...nowhere], { cwd })).rejects.toThrow(/npm error/)
+      await expect(run('npm', ['publish', ...nowhere], { cwd, env })).rejects.toThrow(/npm error/)
       expect((await readdir(base)).filter((file) => file.endsWith('.tgz'))).toEqual([])
     },
   )

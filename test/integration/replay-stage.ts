@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { expect, vi } from 'vitest'
 import { HEADERS, type HeaderEntry } from '../../shared/sdk/contract/headers.ts'
+import { decodeLedgerRecord } from '../../shared/sdk/contract/ledger.ts'
 import { STREAMS } from '../../shared/sdk/contract/topology.ts'
 import { PublishWindow } from '../../shared/sdk/jetstream/publish-window.ts'
 import { readStream } from '../kit/outcomes.ts'
@@ -25,6 +26,8 @@ export interface ReplayStage extends Omit<Pipeline, 'publish'> {
   hasDeadLetters(count: number): Promise<void>
   /** Keys of a kind in the bucket of replays. */
   keptOf(kind: 'held' | 'hosted'): Promise<string[]>
+  /** FEATURES sequences that the ledger says `ops` replayed, one entry for each time it says so. */
+  replayedInLedger(): Promise<number[]>
   /** Waits until some of the dead letters are replayed, and some are not. */
   inTheMiddleOf(count: number): Promise<void>
   /** Starts a command on this broker. */
@@ -61,6 +64,16 @@ export async function openReplayStage(
       const kept = await readStream(connection, 'KV_pelton-replays')
       const subjectsOf = new Set(kept.map(({ subject }) => subject))
       return [...subjectsOf].filter((subject) => subject.includes(`.${kind}.`))
+    },
+    replayedInLedger: async () => {
+      const records = (await readStream(connection, STREAMS.ledger)).map(({ body }) =>
+        decodeLedgerRecord(body),
+      )
+      return records.flatMap(({ entries, by }) =>
+        entries.flatMap(({ outcome, sequence }) =>
+          outcome === 'replayed' && by === 'ops' ? [sequence] : [],
+        ),
+      )
     },
     inTheMiddleOf: (count) =>
       vi.waitFor(async () => {

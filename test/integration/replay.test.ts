@@ -1,15 +1,9 @@
-import { once } from 'node:events'
 import { cp, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, vi } from 'vitest'
 import { DEMO_MODELS } from '../../services/demo/models.ts'
-import { createHolds } from '../../shared/operations/records/holds.ts'
-import { openKeyValue } from '../../shared/operations/records/key-value.ts'
-import { planReplay } from '../../shared/operations/replay/plan.ts'
-import { createTask } from '../../shared/operations/replay/taking.ts'
 import { HEADERS, type HeaderEntry, readHeader } from '../../shared/sdk/contract/headers.ts'
-import { decodeLedgerRecord } from '../../shared/sdk/contract/ledger.ts'
 import { STREAMS } from '../../shared/sdk/contract/topology.ts'
 import { readOutcomes, readStream } from '../kit/outcomes.ts'
 import { staged } from '../kit/staged.ts'
@@ -32,7 +26,6 @@ const test = staged(openStage)
 
 async function openStage() {
   const stage = await openReplayStage()
-  const { connection } = stage
   const publish = (id: string, body: string, extra: readonly HeaderEntry[] = [], model = MODEL) =>
     stage.publish(id, body, extra, model)
 
@@ -43,15 +36,7 @@ async function openStage() {
     return tokens
   }
 
-  /** FEATURES sequences that the ledger says were replayed, one entry for each time it says so. */
-  async function replayedInLedger(): Promise<number[]> {
-    const records = (await readStream(connection, STREAMS.ledger)).map(({ body }) => decodeLedgerRecord(body))
-    return records.flatMap(({ entries, by }) =>
-      entries.flatMap(({ outcome, sequence }) => (outcome === 'replayed' && by === 'ops' ? [sequence] : [])),
-    )
-  }
-
-  return { ...stage, publish, expiredEvents, replayedInLedger, heldKeys: () => stage.keptOf('held') }
+  return { ...stage, publish, expiredEvents, heldKeys: () => stage.keptOf('held') }
 }
 
 describe.concurrent('a replay', () => {
@@ -200,61 +185,6 @@ describe.concurrent('a replay', () => {
     expect(await countIn(STREAMS.deadLetters)).toBe(0)
     expect(await lastIn(STREAMS.features)).toBe(6)
   })
-})
-
-/** The steps of one replay, in order: the broker has done it, the process does not live to see the next. */
-const STEPS = [
-  ['taking a dead letter', '.held.', 7],
-  ['storing its event in FEATURES', 'features.', 7],
-  ['naming it in the ledger', 'ledger.', 1],
-  ['removing the dead letter', 'STREAM.MSG.DELETE', 3],
-  ['counting it in the task', '.task.', 1],
-  ['releasing it', 'STREAM.PURGE', 3],
-] as const
-
-describe.concurrent('kill -9 of the process that runs a replay', () => {
-  test.for(STEPS)(
-    'after %s: resumed, it sends nothing twice and counts each once',
-    async ([_name, step, nth], { stage }) => {
-      const {
-        connection,
-        env,
-        window,
-        startWorker,
-        startHelper,
-        lastIn,
-        expiredEvents,
-        replayedInLedger,
-        heldKeys,
-      } = stage
-      await startWorker()
-      await expiredEvents(30)
-      const keyValue = openKeyValue(connection, window)
-      const options = { lane: 'low', rate: 100, rampSeconds: 0, inFlight: 16 } as const
-      const rest = { maxFailureShare: 0.5, keepDeadline: false }
-      const plan = await planReplay(connection, {}, rest)
-      const control = { keyValue, by: 'ops', now: () => new Date() }
-      const { value } = await createTask(control, {}, { ...options, ...rest }, plan)
-      const child = startHelper('replay-crash-process', value.id, step, String(nth))
-      const [, signal] = await once(child, 'exit')
-      expect(signal).toBe('SIGKILL')
-      const unfinished = await runCli(['replay', 'status', value.id, '--json'], { env })
-      expect(unfinished.json()[0].state).toBe('running')
-
-      const resumed = await runCli(['replay', 'resume', value.id, '--json'], { env })
-      expect(resumed.json()[0], resumed.err).toMatchObject({
-        state: 'done',
-        counts: { predicted: 30, failed: 0, superseded: 0, skipped: {} },
-      })
-      expect(await lastIn(STREAMS.features)).toBe(60)
-      const outcomes = await readOutcomes(connection, WITH_REPLAYS)
-      expect(outcomes.predictions.size).toBe(30)
-      expect(outcomes.deadLetters.size).toBe(0)
-      expect(new Set(await replayedInLedger()).size).toBe(30)
-      expect(await heldKeys()).toEqual([])
-      expect(await createHolds(keyValue).of(value.id).next()).toMatchObject({ done: true })
-    },
-  )
 })
 
 describe.concurrent('dead letters for ops', () => {

@@ -3,12 +3,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { loadFlights } from '../../services/demo/flights.ts'
-import { DEMO_MODEL, DEMO_MODELS } from '../../services/demo/models.ts'
+import { DEMO_MODEL } from '../../services/demo/models.ts'
 import { audit } from '../../shared/operations/audit/audit.ts'
 import { STREAMS } from '../../shared/sdk/contract/topology.ts'
 import { streamInfo } from '../../shared/sdk/jetstream/api.ts'
 import { createProducer } from '../../shared/sdk/producer.ts'
 import { startTestBroker, type TestBroker } from '../kit/broker.ts'
+import { latestModels } from '../kit/models-folder.ts'
 import { readOutcomes } from '../kit/outcomes.ts'
 import { startWorkerProcess } from '../kit/worker-process.ts'
 
@@ -46,7 +47,7 @@ describe('a copy of the data folder of a broker that was stopped (docs/backup.md
   /** Lets a worker answer everything that waits; returns the answers by token. */
   async function answerAll(broker: TestBroker) {
     const connection = await broker.connect()
-    const worker = await startWorkerProcess({ url: broker.url, models: DEMO_MODELS })
+    const worker = await startWorkerProcess({ url: broker.url, models: latestModels() })
     await expect
       .poll(async () => (await streamInfo(connection, STREAMS.features))?.state.messages, { timeout: 60_000 })
       .toBe(0)

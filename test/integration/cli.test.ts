@@ -7,6 +7,7 @@ import { readRunningServer } from '../../shared/sdk/broker/readiness.ts'
 import { STREAMS } from '../../shared/sdk/contract/topology.ts'
 import { requestApi, streamInfo } from '../../shared/sdk/jetstream/api.ts'
 import { startTestBroker, type TestBroker } from '../kit/broker.ts'
+import { latestModels } from '../kit/models-folder.ts'
 import { startWorkerProcess, type WorkerProcess } from '../kit/worker-process.ts'
 import { runCli, startCli } from './cli-process.ts'
 
@@ -35,7 +36,7 @@ beforeAll(async () => {
   env = { PELTON_NATS_URL: broker.url, PELTON_DATA: folder }
   const provisioned = await runCli(['provision'], { env })
   expect(provisioned.code, provisioned.err).toBe(0)
-  worker = await startWorkerProcess({ url: broker.url, models: DEMO_MODELS })
+  worker = await startWorkerProcess({ url: broker.url, models: latestModels() })
 })
 
 afterAll(async () => {

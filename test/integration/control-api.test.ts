@@ -8,7 +8,6 @@ import type { NatsConnection } from '@nats-io/transport-node'
 import { fastify } from 'fastify'
 import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest'
 import { addApi } from '../../services/control/http/api.ts'
-import { DEMO_MODELS } from '../../services/demo/models.ts'
 import { HEADERS, type HeaderEntry } from '../../shared/sdk/contract/headers.ts'
 import { decodeLedgerRecord } from '../../shared/sdk/contract/ledger.ts'
 import { subjects } from '../../shared/sdk/contract/subjects.ts'
@@ -17,6 +16,7 @@ import { STREAMS } from '../../shared/sdk/contract/topology.ts'
 import { requestApi, streamInfo } from '../../shared/sdk/jetstream/api.ts'
 import { PublishWindow } from '../../shared/sdk/jetstream/publish-window.ts'
 import { startTestBroker, type TestBroker } from '../kit/broker.ts'
+import { latestModels } from '../kit/models-folder.ts'
 import { readOutcomes, readStream } from '../kit/outcomes.ts'
 import { startWorkerProcess, type WorkerProcess } from '../kit/worker-process.ts'
 import {
@@ -59,7 +59,7 @@ beforeAll(async () => {
   connection = await broker.connect()
   await broker.provision({ topology: { ackWaitMs: 3_000 } })
   window = new PublishWindow(connection)
-  worker = await startWorkerProcess({ url: broker.url, models: DEMO_MODELS })
+  worker = await startWorkerProcess({ url: broker.url, models: latestModels() })
   // The watch sleeps: nothing but the requests changes anything.
   control = await startControl({ url: broker.url, dataDir, env: { PELTON_WATCH_MS: '3600000' } })
 })

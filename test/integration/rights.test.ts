@@ -9,7 +9,6 @@ import {
   PermissionViolationError,
 } from '@nats-io/transport-node'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
-import { DEMO_MODELS } from '../../services/demo/models.ts'
 import { spawnGuard } from '../../shared/sdk/broker/guard.ts'
 import { ensureBroker } from '../../shared/sdk/broker/obtain.ts'
 import { waitUntilReady } from '../../shared/sdk/broker/readiness.ts'
@@ -19,6 +18,7 @@ import { connectBroker } from '../../shared/sdk/jetstream/connect.ts'
 import { createProducer } from '../../shared/sdk/producer.ts'
 import { createSubscriber } from '../../shared/sdk/subscriber.ts'
 import { freePorts } from '../kit/cluster-node.ts'
+import { latestModels } from '../kit/models-folder.ts'
 import { startWorkerProcess, type WorkerProcess } from '../kit/worker-process.ts'
 import { runCli, startCli } from './cli-process.ts'
 
@@ -118,7 +118,7 @@ describe('each role under its own user', () => {
   test('does all of its work, and the server refuses nothing', async () => {
     const provisioned = await runCli(['provision'], { env: envOf('admin') })
     expect(provisioned, provisioned.err).toMatchObject({ code: 0 })
-    worker = await startWorkerProcess({ url: server.url, models: DEMO_MODELS, env: envOf('worker') })
+    worker = await startWorkerProcess({ url: server.url, models: latestModels(), env: envOf('worker') })
 
     const subscriber = await createSubscriber({
       ...login('subscriber'),

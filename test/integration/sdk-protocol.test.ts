@@ -3,7 +3,6 @@ import { readFile } from 'node:fs/promises'
 import { promisify } from 'node:util'
 import { connect, headers, type NatsConnection } from '@nats-io/transport-node'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { DEMO_MODELS } from '../../services/demo/models.ts'
 import { CONTRACT_VERSION, MAX_IDENTITY_LENGTH } from '../../shared/sdk/contract/event.ts'
 import { HEADERS } from '../../shared/sdk/contract/headers.ts'
 import { decodeEventData, decodeResponse } from '../../shared/sdk/contract/open-inference.ts'
@@ -14,6 +13,7 @@ import { DEFAULT_TOPOLOGY, STREAMS, streamSpecs } from '../../shared/sdk/contrac
 import { ERRORS, REASONS } from '../../shared/sdk/errors.ts'
 import { waitFor } from '../../shared/sdk/wait-for.ts'
 import { startTestBroker, type TestBroker } from '../kit/broker.ts'
+import { latestModels } from '../kit/models-folder.ts'
 import { startWorkerProcess, type WorkerProcess } from '../kit/worker-process.ts'
 
 const run = promisify(execFile)
@@ -107,7 +107,7 @@ describe('foreign clients', () => {
     broker = await startTestBroker()
     await broker.provision()
     connection = await connect({ servers: broker.url })
-    worker = await startWorkerProcess({ url: broker.url, models: DEMO_MODELS })
+    worker = await startWorkerProcess({ url: broker.url, models: latestModels() })
   })
 
   beforeEach(({ onTestFailed }) => {

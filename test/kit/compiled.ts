@@ -1,7 +1,8 @@
-import { mkdir, mkdtemp, rm } from 'node:fs/promises'
+import { cp, mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { compileTo } from '../../infra/scripts/compile.mjs'
+import { DEMO_MODELS } from '../../services/demo/models.ts'
 import { COMPILED } from './program.ts'
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
@@ -25,6 +26,8 @@ export async function setup(): Promise<(() => Promise<void>) | undefined> {
   const remove = (): Promise<void> => rm(folder, { recursive: true, force: true })
   try {
     compileTo(folder, PROJECT)
+    const latest = 'flight-delay/2'
+    await cp(join(DEMO_MODELS, latest), join(folder, 'latest-models', latest), { recursive: true })
   } catch (thrown) {
     await remove()
     throw thrown

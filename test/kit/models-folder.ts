@@ -2,8 +2,19 @@ import { copyFile, mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { DEMO_MODELS } from '../../services/demo/models.ts'
+import { COMPILED } from './program.ts'
 
 const FIXTURES = fileURLToPath(new URL('../models', import.meta.url))
+
+/**
+ * The demo's models in the version that serves, and no other: each version is tried in a process of its own whenever a
+ * worker starts, and most tests ask for one. From source, where nothing was compiled, all versions.
+ */
+export function latestModels(): string {
+  const compiled = process.env[COMPILED]
+  return compiled === undefined ? DEMO_MODELS : join(compiled, 'latest-models')
+}
 
 /** A models folder made of fixtures of `test/models`, each as version 1 under its own name. */
 export async function modelsFolder(

@@ -1,6 +1,5 @@
 import { headers, type NatsConnection } from '@nats-io/transport-node'
 import { expect } from 'vitest'
-import { DEMO_MODELS } from '../../services/demo/models.ts'
 import type { StartBrokerOptions } from '../../shared/sdk/broker/server.ts'
 import { HEADERS } from '../../shared/sdk/contract/headers.ts'
 import { type Lane, subjects } from '../../shared/sdk/contract/subjects.ts'
@@ -9,6 +8,7 @@ import { STREAMS } from '../../shared/sdk/contract/topology.ts'
 import { streamInfo } from '../../shared/sdk/jetstream/api.ts'
 import type { ProvisionOptions } from '../../shared/sdk/jetstream/provision.ts'
 import { startTestBroker, type TestBroker } from './broker.ts'
+import { latestModels } from './models-folder.ts'
 import { countWaiting, type Outcomes, type ReadOutcomesOptions, readOutcomes } from './outcomes.ts'
 import { eventually } from './wait.ts'
 import { startWorkerProcess, type WorkerProcess, type WorkerProcessOptions } from './worker-process.ts'
@@ -49,7 +49,7 @@ export interface PublishedEvent {
 
 export interface PipelineOptions extends ProvisionOptions {
   readonly broker?: Omit<StartBrokerOptions, 'binary'>
-  /** Models folder of workers that name none. @default the demo's */
+  /** Models folder of workers that name none. @default the demo's latest */
   readonly models?: string
 }
 
@@ -80,7 +80,7 @@ export interface Pipeline {
 
 /** Opens one for each test: `beforeEach(async () => { pipeline = await openPipeline() }); afterEach(() => pipeline.close())`. */
 export async function openPipeline(options: PipelineOptions = {}): Promise<Pipeline> {
-  const { broker: brokerOptions, models = DEMO_MODELS, ...topology } = options
+  const { broker: brokerOptions, models = latestModels(), ...topology } = options
   const broker = await startTestBroker(brokerOptions)
   await broker.provision(topology)
   const connection = await broker.connect()

@@ -2,6 +2,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, vi } from 'vitest'
+import { DEMO_MODELS } from '../../services/demo/models.ts'
 import { HEADERS, type HeaderEntry, readHeader } from '../../shared/sdk/contract/headers.ts'
 import { payloadDigest } from '../../shared/sdk/contract/token.ts'
 import { STREAMS } from '../../shared/sdk/contract/topology.ts'
@@ -29,7 +30,7 @@ const test = staged(openStage)
 
 async function openStage() {
   const stage = await openReplayStage()
-  const worker = await stage.startWorker()
+  const worker = await stage.startWorker({}, { models: DEMO_MODELS }) // both versions: one test asks for the first
   return {
     ...stage,
     publish: (id: string, body: string, extra: readonly HeaderEntry[] = []) => stage.publish(id, body, extra),

@@ -79,7 +79,10 @@ describe.concurrent('a control service that was stopped while another took its r
     await stage.inTheMiddleOf(COUNT)
     const task = async () => (await second.call('GET', `/v1/replays/${id}`)).json
     const pace = { eventsPerSecond: expect.any(Number), underWay: expect.any(Number) }
-    expect(await task()).toMatchObject({ ...pace, etaMs: expect.any(Number) })
+    await vi.waitFor(
+      async () => expect(await task()).toMatchObject({ ...pace, etaMs: expect.any(Number) }),
+      PATIENT,
+    )
     first.kill('SIGSTOP')
     await vi.waitFor(async () => expect((await task()).state).toBe('done'), PATIENT)
     first.kill('SIGCONT')

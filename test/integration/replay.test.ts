@@ -105,7 +105,7 @@ describe.concurrent('a replay', () => {
 
   test('sends to the version that was asked for, and no more than the cap', async ({ stage }) => {
     const { connection, env, startWorker, expiredEvents } = stage
-    await startWorker()
+    await startWorker({}, { models: DEMO_MODELS })
     await expiredEvents(12)
     const args = ['replay', 'start', '--all', '--json', '--model-version', '1', '--cap', '5', ...FAST]
     const { json, err } = await runCli(args, { env })

@@ -47,6 +47,10 @@ while :; do
   code=$?
   kill -0 "$broker" 2>/dev/null || break
 done
+# A signal to us in the moment it ended hides its code. The shell still knows it, unless it told it above: 127.
+wait "$broker" 2>/dev/null
+known=$?
+if [ "$known" -ne 127 ]; then code=$known; fi
 if [ -z "$closing" ]; then kill -KILL "$watcher" 2>/dev/null; fi
 wait "$watcher" 2>/dev/null
 exit "$code"

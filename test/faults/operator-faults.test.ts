@@ -81,7 +81,7 @@ function idOfTask(text: string): string {
 
 /** Each event that fails again is a new dead letter that names the replay and remembers the failure before. */
 async function expectLinked(scene: Scene, task: string): Promise<void> {
-  const { deadLetters } = await readOutcomes(scene.stage.connection)
+  const { deadLetters } = await readOutcomes(scene.stage.connection, { hasReplays: true })
   expect(deadLetters.size).toBe(scene.broken.size)
   for (const { headers } of deadLetters.values()) {
     expect(readHeader(headers, HEADERS.replay)).toBe(task)
@@ -205,7 +205,9 @@ describe('an operator', () => {
     const total = removed.reduce((sum, count) => sum + count, 0)
     expect(counts.predicted + total, named.err + purge.err + rest.err).toBe(letters)
     expect(Math.min(...removed)).toBeGreaterThan(0)
-    const { predictions, deadLetters, ledger, waiting } = await readOutcomes(stage.connection)
+    const { predictions, deadLetters, ledger, waiting } = await readOutcomes(stage.connection, {
+      hasReplays: true,
+    })
     expect([predictions.size, deadLetters.size, waiting]).toEqual([counts.predicted + LIVE, 0, 0])
     const acts = [...ledger.values()].flat().filter((how) => how === 'discarded' || how === 'purged')
     expect(acts.length).toBe(total)

@@ -7,6 +7,7 @@ import { readRunningServer } from '../../shared/sdk/broker/readiness.ts'
 import { STREAMS } from '../../shared/sdk/contract/topology.ts'
 import { requestApi, streamInfo } from '../../shared/sdk/jetstream/api.ts'
 import { startTestBroker, type TestBroker } from '../kit/broker.ts'
+import { freePorts } from '../kit/cluster-node.ts'
 import { latestModels } from '../kit/models-folder.ts'
 import { startWorkerProcess, type WorkerProcess } from '../kit/worker-process.ts'
 import { runCli, startCli } from './cli-process.ts'
@@ -255,7 +256,8 @@ describe.concurrent('pelton up', () => {
 
   it('ends with 2 when no worker can use its settings', async () => {
     const own = { PELTON_DATA: join(folder, 'bad'), PELTON_THREADS: 'many' }
-    const { code, err } = await runCli(['up', '--models', DEMO_MODELS], { env: own })
+    const [port] = await freePorts(1) // not the usual one, which the test beside it may be about to take
+    const { code, err } = await runCli(['up', '--models', DEMO_MODELS, '--port', String(port)], { env: own })
     expect(code, err).toBe(2)
     expect(err).toContain('PELTON_THREADS = "many"')
   })

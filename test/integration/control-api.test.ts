@@ -245,7 +245,8 @@ describe('replays over HTTP', () => {
     expect(started.status).toBe(202)
     const { task } = started.json
     expect(started.headers.get('location')).toBe(`/v1/replays/${task.id}`)
-    expect(await ended(task.id)).toMatchObject({
+    const done = await ended(task.id)
+    expect(done, JSON.stringify(done)).toMatchObject({
       state: 'done',
       by: 'bob',
       counts: { predicted: 20, failed: 0 },
@@ -279,7 +280,8 @@ describe('replays over HTTP', () => {
     const started = await call('POST', '/v1/replays', {
       body: { all: true, patch: JSON.stringify(patch), ...FAST },
     })
-    expect(await ended(started.json.task.id)).toMatchObject({ counts: { predicted: 1 } })
+    const done = await ended(started.json.task.id)
+    expect(done, JSON.stringify(done)).toMatchObject({ counts: { predicted: 1 } })
   })
 
   test('say so when there is nothing to send', async () => {

@@ -65,7 +65,8 @@ function addActs(app: FastifyInstance, parts: PartsOf): void {
 function shown({ replays }: ApiParts, task: ReplayTask) {
   const { runner: _runner, counted: _counted, pace, ...rest } = task
   const live = replays.running.find((progress) => progress.task.id === task.id)
-  if (live === undefined) return { ...rest, ...pace }
+  // A run that has ended is shown as it is kept: what it last told of itself is older.
+  if (live === undefined || task.state !== 'running') return { ...rest, ...pace }
   const { inFlight, rate, etaMs } = live
   return {
     ...rest,

@@ -6,7 +6,7 @@ import type { NatsConnection } from '@nats-io/transport-node'
 import { type FlightEvent, loadFlights } from '../../services/demo/flights.ts'
 import { DEMO_MODEL, DEMO_MODELS } from '../../services/demo/models.ts'
 import { HEADERS } from '../../shared/sdk/contract/headers.ts'
-import { type Lane, subjects } from '../../shared/sdk/contract/subjects.ts'
+import { type Lane, subjects, tokenOfSubject } from '../../shared/sdk/contract/subjects.ts'
 import { eventToken } from '../../shared/sdk/contract/token.ts'
 import { STREAMS } from '../../shared/sdk/contract/topology.ts'
 import { streamInfo } from '../../shared/sdk/jetstream/api.ts'
@@ -84,7 +84,7 @@ async function phase(length: number): Promise<Latencies> {
   const inferred: number[] = []
   const results = connection.subscribe('results.>', {
     callback: (_error, message) => {
-      const token = message.subject.slice(message.subject.lastIndexOf('.') + 1)
+      const token = tokenOfSubject(message.subject)
       const startedAt = waiting.get(token)
       if (startedAt === undefined) return
       waiting.delete(token)

@@ -2,6 +2,7 @@ import { jetstream } from '@nats-io/jetstream'
 import type { NatsConnection } from '@nats-io/transport-node'
 import { HEADERS, type Headers, readHeader } from '../../shared/sdk/contract/headers.ts'
 import { decodeLedgerRecord, type LedgerOutcome } from '../../shared/sdk/contract/ledger.ts'
+import { tokenOfSubject } from '../../shared/sdk/contract/subjects.ts'
 import { STREAMS } from '../../shared/sdk/contract/topology.ts'
 import { streamInfo } from '../../shared/sdk/jetstream/api.ts'
 
@@ -93,7 +94,6 @@ export async function countWaiting(connection: NatsConnection): Promise<number> 
 }
 
 const kindOf = ({ headers }: StoredRecord): string | undefined => readHeader(headers, HEADERS.outcome)
-const tokenOf = ({ subject }: StoredRecord): string => subject.split('.').at(-1) ?? ''
 
 /** RESULTS keeps every message of a register: a second one is a second outcome, unless a replay followed a failure. */
 export function refuseDoubled(results: readonly StoredRecord[], hasReplays: boolean): void {
@@ -108,5 +108,5 @@ export function refuseDoubled(results: readonly StoredRecord[], hasReplays: bool
 }
 
 function byToken(records: readonly StoredRecord[]): Map<string, StoredRecord> {
-  return new Map(records.map((record) => [tokenOf(record), record]))
+  return new Map(records.map((record) => [tokenOfSubject(record.subject), record]))
 }

@@ -1,6 +1,6 @@
 import type { NatsConnection } from '@nats-io/transport-node'
 import { HEADERS } from '../../sdk/contract/headers.ts'
-import { subjects } from '../../sdk/contract/subjects.ts'
+import { subjects, tokenOfSubject } from '../../sdk/contract/subjects.ts'
 import { STREAMS } from '../../sdk/contract/topology.ts'
 import type { StreamInfo } from '../../sdk/jetstream/api.ts'
 import { readRange } from '../broker/read-range.ts'
@@ -57,7 +57,7 @@ export async function readStoredResults(
   const origin = `${STREAMS.features} ${epoch} `
   const range = { stream: STREAMS.results, from: 1, to: info.state.last_seq, headersOnly: true }
   await readRange(connection, range, ({ subject, message }) => {
-    const token = subject.slice(subject.lastIndexOf('.') + 1)
+    const token = tokenOfSubject(subject)
     const kind: ResultKind =
       message.headers?.get(HEADERS.outcome) === 'dead-letter' ? 'dead-letter' : 'prediction'
     if (answered.has(token)) perhapsTwice.add(token)
@@ -86,7 +86,7 @@ export async function readStoredDeadLetters(
   const tokens = new Set<string>()
   const range = { stream: STREAMS.deadLetters, from: 1, to: info.state.last_seq, headersOnly: true }
   await readRange(connection, range, ({ subject }) => {
-    const token = subject.slice(subject.lastIndexOf('.') + 1)
+    const token = tokenOfSubject(subject)
     if (events.has(token)) tokens.add(token)
   })
   return { count: info.state.messages, tokens, ...retentionOf(info) }

@@ -1,4 +1,5 @@
 import type { NatsConnection } from '@nats-io/transport-node'
+import { tokenOfSubject } from '../../sdk/contract/subjects.ts'
 import { STREAMS } from '../../sdk/contract/topology.ts'
 import { findApi, NOT_FOUND } from '../../sdk/jetstream/api.ts'
 import { countSubjects } from '../broker/snapshot.ts'
@@ -24,7 +25,7 @@ function dropsBecause(config: Readonly<Record<string, unknown>>): string | undef
 /** Tokens that wait in RETRIES, scheduled or due. Incomplete under heavy change: look the rest up one by one. */
 export async function readWaitingTokens(connection: NatsConnection): Promise<ReadonlySet<string>> {
   const { counts } = await countSubjects(connection, STREAMS.retries, '>', 100)
-  return new Set([...counts.keys()].map((subject) => subject.slice(subject.lastIndexOf('.') + 1)))
+  return new Set([...counts.keys()].map(tokenOfSubject))
 }
 
 /** Whether a stream's leader holds a message: by sequence, or the last of a subject (wildcards allowed). */

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Msg, NatsConnection } from '@nats-io/transport-node'
+import { readDeliverySubject } from '../../sdk/contract/delivery-subject.ts'
 import { PeltonError } from '../../sdk/errors.ts'
 import { ApiRefusal, requestApi } from '../../sdk/jetstream/api.ts'
 import { PullLane } from '../../sdk/jetstream/pull-lane.ts'
@@ -71,13 +72,14 @@ async function readOnce(
   let order = 0
   let hasGap = false
   const lane = new PullLane(connection, { stream: range.stream, consumer: reader.name }, (message) => {
-    const read = readPosition(message)
+    const delivery = readDeliverySubject(message.reply ?? '')
     // A delivery that was lost on the way shows in the consumer's own count: everything after it is read again.
-    hasGap ||= read === undefined || read.order !== order + 1
-    if (hasGap || read === undefined) return
-    order = read.order
-    reached = read.sequence
-    if (read.sequence <= range.to) onMessage({ ...read, subject: message.subject, message })
+    hasGap ||= delivery?.consumerSequence !== order + 1
+    if (hasGap || delivery === undefined) return
+    const { consumerSequence, streamSequence: sequence, storedAt } = delivery
+    order = consumerSequence
+    reached = sequence
+    if (sequence <= range.to) onMessage({ subject: message.subject, sequence, storedAt, message })
   })
   const maxBytes = Math.max(PAGE_BYTES, 2 * (connection.info?.max_payload ?? 0))
   try {
@@ -142,12 +144,4 @@ async function createReader(
     if (thrown instanceof ApiRefusal && thrown.status < 500) throw thrown
     return undefined // no answer, or no leader: asked again
   }
-}
-
-/** `$JS.ACK[.<domain>.<account>].<stream>.<consumer>.<deliveries>.<stream seq>.<consumer seq>.<time>.<pending>` */
-function readPosition(message: Msg) {
-  const parts = (message.reply ?? '').split('.')
-  const at = parts.length === 9 ? 5 : 7
-  const [sequence, order, nanoseconds] = [Number(parts[at]), Number(parts[at + 1]), Number(parts[at + 2])]
-  return Number.isSafeInteger(sequence) ? { sequence, order, storedAt: nanoseconds / 1e6 } : undefined
 }

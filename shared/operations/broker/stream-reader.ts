@@ -88,7 +88,7 @@ async function* readOnce(
       if (page.length === 0) return
       for (const message of page) {
         const delivery = readDeliverySubject(message.reply ?? '')
-        if (delivery === undefined || consumerSequence(message) !== ++handedOut) throw lost(options.stream)
+        if (delivery?.consumerSequence !== ++handedOut) throw lost(options.stream)
         pending = delivery.pending
         if (delivery.streamSequence <= place.after) continue
         if (delivery.streamSequence > (place.toSequence ?? Number.POSITIVE_INFINITY)) return
@@ -182,12 +182,6 @@ async function refuseLoss(
     `CONSUMER.INFO.${stream}.${name}`,
   )
   if (info.delivered.consumer_seq !== handedOut) throw lost(stream)
-}
-
-/** Number of a delivery among those of its consumer: the part before time and pending. */
-function consumerSequence(message: Msg): number {
-  const parts = (message.reply ?? '').split('.')
-  return Number(parts[parts.length === 9 ? 6 : 8])
 }
 
 function toMessage(

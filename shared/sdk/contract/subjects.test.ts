@@ -9,6 +9,7 @@ import {
   readOutcomeSubject,
   readRoute,
   subjects,
+  tokenOfSubject,
 } from './subjects.ts'
 
 const name = fc.oneof(
@@ -146,6 +147,16 @@ describe('subjects', () => {
     expect(LANES.map(isLane)).toEqual([true, true, true])
     expect(isLane('urgent')).toBe(false)
   })
+})
+
+it('finds the token at the end of what carries one, whatever the model is called', () => {
+  const route = { pool: 'a.b', model: 'm.*>', lane: 'high' } as const
+  const all = [
+    subjects.result('m.*>', 't-1'),
+    subjects.deadLetter('m.*>', 't-1'),
+    subjects.retry(route, 't-1'),
+  ]
+  expect(all.map(tokenOfSubject)).toEqual(['t-1', 't-1', 't-1'])
 })
 
 describe('isReplySubject', () => {

@@ -142,6 +142,11 @@ export const subjects = {
     ['MAX_DELIVERIES', 'MSG_TERMINATED'].map((kind) => `$JS.EVENT.ADVISORY.CONSUMER.${kind}.${stream}.>`),
 } as const
 
+/** The token that ends the subject of a retry, a result or a dead letter. Checks nothing: for subjects that a stream holds. */
+export function tokenOfSubject(subject: string): string {
+  return subject.slice(subject.lastIndexOf('.') + 1)
+}
+
 /**
  * Reads the route of an event from the subject it was stored under (`features.…` or `due.…`).
  * A segment that does not decode stands for itself. One that is too long for the subject of an outcome stands for its

@@ -1,6 +1,4 @@
-import { HEADERS, readHeader } from '../../../shared/sdk/contract/headers.ts'
-import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
-import { readStream } from '../../kit/outcomes.ts'
+import { readOutcomes } from '../../kit/outcomes.ts'
 import { openStage, type Stage } from '../../scale/stage.ts'
 import type { Side } from './checkout.ts'
 import { startMeter } from './cpu.ts'
@@ -72,14 +70,10 @@ async function latencies(
   { perSecond, warmUp, events }: OpenLoad,
   { startMs }: Sent,
 ): Promise<number[]> {
-  const storedAt = new Map<string, number>()
-  for (const { subject, headers, storedAt: at } of await readStream(connection, STREAMS.results)) {
-    if (readHeader(headers, HEADERS.outcome) === 'prediction')
-      storedAt.set(subject.split('.').at(-1) ?? '', at)
-  }
+  const { predictions } = await readOutcomes(connection)
   return Array.from({ length: events }, (_event, offset) => {
     const index = warmUp + offset
-    const at = storedAt.get(loadToken(index))
+    const at = predictions.get(loadToken(index))?.storedAt
     if (at === undefined) throw new Error(`event ${index} has no prediction`)
     return at - (startMs + intendedMs(index, perSecond))
   })

@@ -2,12 +2,7 @@ import type { NatsConnection } from '@nats-io/transport-node'
 import { decodeLedgerRecord, type LedgerOutcome } from '../../../shared/sdk/contract/ledger.ts'
 import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
 import { requestApi } from '../../../shared/sdk/jetstream/api.ts'
-import { readStream, type StoredRecord } from '../../kit/outcomes.ts'
-
-/** The last segment of a result's or dead letter's subject. */
-export function tokenOf({ subject }: StoredRecord): string {
-  return subject.slice(subject.lastIndexOf('.') + 1)
-}
+import { readStream } from '../../kit/outcomes.ts'
 
 /** Outcomes by `<stream> <sequence>`: several where an acknowledgement was lost. */
 export type Ledger = ReadonlyMap<string, readonly LedgerOutcome[]>

@@ -1,10 +1,10 @@
 import { encodeAttribute, HEADERS, readHeader } from '../../../shared/sdk/contract/headers.ts'
 import { decodeResponse } from '../../../shared/sdk/contract/open-inference.ts'
+import { tokenOfSubject } from '../../../shared/sdk/contract/subjects.ts'
 import type { Reason } from '../../../shared/sdk/errors.ts'
 import type { StoredRecord } from '../../kit/outcomes.ts'
 import type { Outputs } from './bare-model.ts'
 import type { AcceptedEvent } from './feed.ts'
-import { tokenOf } from './records.ts'
 import type { StagedEvent } from './stage-events.ts'
 import type { Answered } from './timeline.ts'
 
@@ -57,7 +57,7 @@ export interface Verdict {
 export async function judge(remains: Remains, expected: Expected): Promise<Verdict> {
   const { accepted, sent, results, deadLetters } = remains
   const registers = byToken(results)
-  const kept = new Map(deadLetters.map((record) => [tokenOf(record), record]))
+  const kept = new Map(deadLetters.map((record) => [tokenOfSubject(record.subject), record]))
   const verdict = { lost: [], doubled: [], strangers: [], wrong: [], misjudged: [], damaged: [] } as Record<
     'lost' | 'doubled' | 'strangers' | 'wrong' | 'misjudged' | 'damaged',
     string[]
@@ -90,7 +90,7 @@ export async function judge(remains: Remains, expected: Expected): Promise<Verdi
 function byToken(records: readonly StoredRecord[]): Map<string, StoredRecord[]> {
   const groups = new Map<string, StoredRecord[]>()
   for (const record of records) {
-    const token = tokenOf(record)
+    const token = tokenOfSubject(record.subject)
     const group = groups.get(token)
     if (group === undefined) groups.set(token, [record])
     else group.push(record)

@@ -5,8 +5,7 @@ import { binaryOutputsOf, encodeResponse } from '../../../shared/sdk/contract/op
 import { concatRows, sliceRows, type Tensor } from '../../../shared/sdk/contract/tensor.ts'
 import { PeltonError, toPeltonError } from '../../../shared/sdk/errors.ts'
 import { type Batch, type Prepared, rowsOf } from '../prepare/prepared.ts'
-import type { Concluded } from '../settle/outcome.ts'
-import { decideFailure, type Outcome } from '../settle/outcome.ts'
+import { type Concluded, decideFailure, type Outcome } from '../settle/outcome.ts'
 
 /** One model call for all rows of a batch: its outputs, whole. */
 export type Run = (batch: Batch) => Promise<readonly Tensor[]>

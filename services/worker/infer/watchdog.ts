@@ -3,8 +3,7 @@ import { seeModels } from '../../../shared/models/models-page.ts'
 import type { ServedModel } from '../../../shared/models/repository.ts'
 import { PeltonError } from '../../../shared/sdk/errors.ts'
 import type { Batch, Prepared } from '../prepare/prepared.ts'
-import type { Concluded } from '../settle/outcome.ts'
-import { decideFailure } from '../settle/outcome.ts'
+import { type Concluded, decideFailure } from '../settle/outcome.ts'
 
 const CHECK_MS = 250
 

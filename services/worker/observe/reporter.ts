@@ -5,7 +5,7 @@ import { HEADERS, readHeader } from '../../../shared/sdk/contract/headers.ts'
 import type { PullEnd } from '../../../shared/sdk/jetstream/pull-lane.ts'
 import type { Delivery } from '../intake/delivery.ts'
 import type { EndedPull } from '../intake/intake.ts'
-import type { Batch } from '../prepare/prepared.ts'
+import { type Batch, rowsOf } from '../prepare/prepared.ts'
 import type { Stored } from '../settle/outcome-store.ts'
 import type { Settled } from '../settle/settlement.ts'
 import type { WorkerMetrics } from './worker-metrics.ts'
@@ -47,7 +47,7 @@ export class Reporter {
 
   ran(batch: Batch): void {
     this.#counts.batches++
-    for (const { rows } of batch) this.#counts.rows += rows
+    this.#counts.rows += rowsOf(batch)
   }
 
   settled(settled: Settled): void {

@@ -93,6 +93,14 @@ async function theOnly(stream: string): Promise<StoredRecord> {
   return records[0] as StoredRecord
 }
 
+/** How a worker that came before made an outcome of a delivery. */
+const madeBefore = (delivery: Delivery) => ({
+  worker: 'w0',
+  at: NOW - 5_000,
+  deliveryCount: 1,
+  storedAt: 0,
+  inputDigest: digestOf(delivery),
+})
 const text = ({ body }: { readonly body: Uint8Array }): string => Buffer.from(body).toString()
 
 describe('a prediction', () => {
@@ -173,13 +181,7 @@ describe('a dead letter', () => {
 
   it('is made up for where a worker ended between the notice and the letter', async () => {
     const delivery = eventOf()
-    const made = {
-      worker: 'w0',
-      at: NOW - 5_000,
-      deliveryCount: 1,
-      storedAt: 0,
-      inputDigest: digestOf(delivery),
-    }
+    const made = madeBefore(delivery)
     await window.publish(failureNotice(delivery.event, FAILURE, made))
     expect(await openStore().store(predicted(eventOf({ deliveryCount: 2 })))).toBe('already-answered')
     const letter = await theOnly(STREAMS.deadLetters)
@@ -189,13 +191,7 @@ describe('a dead letter', () => {
 
   it('is not made twice where it is there', async () => {
     const delivery = eventOf()
-    const made = {
-      worker: 'w0',
-      at: NOW - 5_000,
-      deliveryCount: 1,
-      storedAt: 0,
-      inputDigest: digestOf(delivery),
-    }
+    const made = madeBefore(delivery)
     await window.publish(failureNotice(delivery.event, FAILURE, made))
     await window.publish(deadLetterMessage(delivery.event, delivery.subject, FAILURE, made))
     expect(await openStore().store(failed(eventOf()))).toBe('already-answered')

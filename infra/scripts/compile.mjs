@@ -94,15 +94,19 @@ function compileAll(now, note) {
  * @throws Error with what the compiler said
  */
 export function compileTo(folder, project = 'tsconfig.build.json') {
+  runCompiler(['-p', project, '--outDir', folder, '--noCheck', '--declaration', 'false'])
+  for (const part of DATA)
+    fs.cpSync(join(root, part), join(folder, part), { recursive: true, preserveTimestamps: true })
+}
+
+/** @throws Error with what the compiler said */
+export function runCompiler(options) {
   const tsc = join(root, 'node_modules/typescript/bin/tsc')
-  const options = ['-p', project, '--outDir', folder, '--noCheck', '--declaration', 'false']
   const { status, stdout, stderr, error } = spawnSync(process.execPath, [tsc, ...options], {
     cwd: root,
     encoding: 'utf8',
   })
   if (status !== 0) throw new Error(`${stdout ?? ''}${stderr ?? ''}${error?.message ?? ''}`.trim())
-  for (const part of DATA)
-    fs.cpSync(join(root, part), join(folder, part), { recursive: true, preserveTimestamps: true })
 }
 
 /** Makes `to` what `from` is, file by file: one that runs from it finds each file, of before or of now. */

@@ -3,9 +3,9 @@
 // The sources cannot be packed by themselves: their package.json has no version, and npm refuses that.
 import { execFileSync } from 'node:child_process'
 import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
-import { createRequire } from 'node:module'
-import { basename, dirname, join, relative, resolve, sep } from 'node:path'
+import { basename, join, relative, resolve, sep } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { runCompiler } from './compile.mjs'
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url))
 const { version, dependencies } = readJson(join(ROOT, 'package.json'))
@@ -60,10 +60,13 @@ function assemble({ source, config, files, manifest, complete }, { '//': _, name
   return folder
 }
 
+/** Checks types, too: a release is not in a hurry. */
 function compile(config, outDir) {
-  const tsc = join(dirname(createRequire(import.meta.url).resolve('typescript/package.json')), 'bin/tsc')
-  const args = [tsc, '-p', join(ROOT, config), '--outDir', outDir]
-  execFileSync(process.execPath, args, { stdio: ['ignore', 'inherit', 'inherit'] })
+  try {
+    runCompiler(['-p', config, '--outDir', outDir])
+  } catch (thrown) {
+    fail(thrown.message)
+  }
 }
 
 /** @returns the files of a package; ends the program where one is missing, empty or has no business there */

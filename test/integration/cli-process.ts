@@ -19,16 +19,22 @@ export interface CliOptions {
   readonly ulimit?: string
 }
 
+/** The environment of this process without settings of Pelton and of the npm that runs the tests. */
+export function plainEnv(): NodeJS.ProcessEnv {
+  return Object.fromEntries(
+    Object.entries(process.env).filter(
+      ([name]) => !/^PELTON_(?!NATS_SERVER|NATS_RELEASE)|^npm_|^INIT_CWD/.test(name),
+    ),
+  )
+}
+
 /** Starts `pelton …args` without any settings of this machine. */
 export function startCli(args: readonly string[], { env, input, ulimit }: CliOptions = {}): CliProcess {
-  const own = Object.entries(process.env).filter(
-    ([name]) => !/^PELTON_(?!NATS_SERVER|NATS_RELEASE)|^npm_|^INIT_CWD/.test(name),
-  )
   const command = [process.execPath, ...programArgs('services/cli/main'), ...args]
   const limited = ['sh', '-c', `ulimit ${ulimit} && exec "$@"`, 'sh', ...command]
   const [program = '', ...parameters] = ulimit === undefined ? command : limited
   const child = spawn(program, parameters, {
-    env: { ...Object.fromEntries(own), ...env },
+    env: { ...plainEnv(), ...env },
     stdio: 'pipe',
   })
   let out = ''

@@ -2,7 +2,7 @@ import { cp, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
-import { DEMO_MODELS } from '../../services/demo/models.ts'
+import { DEMO_MODELS, EXAMPLE_FLIGHT } from '../../services/demo/models.ts'
 import { readRunningServer } from '../../shared/sdk/broker/readiness.ts'
 import { STREAMS } from '../../shared/sdk/contract/topology.ts'
 import { requestApi, streamInfo } from '../../shared/sdk/jetstream/api.ts'
@@ -12,19 +12,7 @@ import { latestModels } from '../kit/models-folder.ts'
 import { startWorkerProcess, type WorkerProcess } from '../kit/worker-process.ts'
 import { runCli, startCli } from './cli-process.ts'
 
-const FLIGHT = {
-  origin: 'DTW',
-  destination: 'ORD',
-  hour: 18,
-  weekday: 5,
-  distance: 235,
-  origin_delay: 12.5,
-  inbound_delay: 9,
-  destination_delay: 20,
-  route_delay: 15,
-  origin_departures: 30,
-}
-const flight = (id: string, features: object = FLIGHT) => `${JSON.stringify({ id, features })}\n`
+const flight = (id: string, features: object = EXAMPLE_FLIGHT) => `${JSON.stringify({ id, features })}\n`
 
 let broker: TestBroker
 let worker: WorkerProcess

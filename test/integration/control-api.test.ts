@@ -8,6 +8,7 @@ import type { NatsConnection } from '@nats-io/transport-node'
 import { fastify } from 'fastify'
 import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest'
 import { addApi } from '../../services/control/http/api.ts'
+import { EXAMPLE_FLIGHT } from '../../services/demo/models.ts'
 import { HEADERS, type HeaderEntry } from '../../shared/sdk/contract/headers.ts'
 import { decodeLedgerRecord } from '../../shared/sdk/contract/ledger.ts'
 import { subjects } from '../../shared/sdk/contract/subjects.ts'
@@ -18,6 +19,8 @@ import { PublishWindow } from '../../shared/sdk/jetstream/publish-window.ts'
 import { startTestBroker, type TestBroker } from '../kit/broker.ts'
 import { latestModels } from '../kit/models-folder.ts'
 import { readOutcomes, readStream } from '../kit/outcomes.ts'
+import { publishEvent } from '../kit/pipeline.ts'
+import { PATIENT } from '../kit/wait.ts'
 import { startWorkerProcess, type WorkerProcess } from '../kit/worker-process.ts'
 import {
   type Answer,
@@ -27,23 +30,9 @@ import {
   startControl,
   TOKEN,
 } from './control-process.ts'
+import { EXPIRED } from './replay-stage.ts'
 
-const GOOD = JSON.stringify({
-  features: {
-    origin: 'DTW',
-    destination: 'ORD',
-    hour: 18,
-    weekday: 5,
-    distance: 235,
-    origin_delay: 12.5,
-    inbound_delay: 9,
-    destination_delay: 20,
-    route_delay: 15,
-    origin_departures: 30,
-  },
-})
-const EXPIRED: HeaderEntry = [HEADERS.expiryTime, '2020-01-01T00:00:00Z']
-const PATIENT = { timeout: 240_000, interval: 50 }
+const GOOD = JSON.stringify({ features: EXAMPLE_FLIGHT })
 const FAST = { rate: 1_000, rampSeconds: 0 }
 
 let broker: TestBroker
@@ -88,20 +77,15 @@ async function deadLetters(
   body = GOOD,
 ): Promise<string[]> {
   const before = (await streamInfo(connection, STREAMS.deadLetters))?.state.messages ?? 0
-  const ids = Array.from({ length: count }, () => `event-${++made}`)
-  for (const id of ids) {
-    const reply = await window.publish({
-      subject: subjects.feature({ pool: 'default', model: 'flight-delay', lane: 'normal' }),
-      headers: [[HEADERS.id, id], [HEADERS.source, 'test'], EXPIRED, ...extra],
-      body: Buffer.from(body),
-    })
-    expect(reply.kind).toBe('stored')
-  }
+  const headers = Object.fromEntries([EXPIRED, ...extra])
+  const tokens: string[] = []
+  for (let index = 0; index < count; index++)
+    tokens.push(await publishEvent(connection, { id: `event-${++made}`, body, headers }))
   await vi.waitFor(async () => {
     expect((await streamInfo(connection, STREAMS.deadLetters))?.state.messages).toBe(before + count)
     expect((await streamInfo(connection, STREAMS.features))?.state.messages).toBe(0)
   }, PATIENT)
-  return ids.map((id) => eventToken('flight-delay', 'test', id))
+  return tokens
 }
 
 async function ended(task: string): Promise<Answer['json']> {
@@ -274,7 +258,7 @@ describe('replays over HTTP', () => {
 
   test('edit each payload by a patch', async () => {
     const [token = ''] = await deadLetters(1, [], JSON.stringify({ features: { origin: 'DTW' } }))
-    const patch = [{ op: 'replace', path: '/features', value: JSON.parse(GOOD).features }]
+    const patch = [{ op: 'replace', path: '/features', value: EXAMPLE_FLIGHT }]
     const plan = await call('POST', '/v1/replays/plan', { body: { patch } })
     expect(plan.json).toMatchObject({ sent: 1, patch: { applied: { token } } })
     const started = await call('POST', '/v1/replays', {

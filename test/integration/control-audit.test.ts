@@ -10,10 +10,10 @@ import { STREAMS } from '../../shared/sdk/contract/topology.ts'
 import { requestApi } from '../../shared/sdk/jetstream/api.ts'
 import { publishEvent } from '../kit/pipeline.ts'
 import { staged } from '../kit/staged.ts'
+import { PATIENT } from '../kit/wait.ts'
 import type { ControlProcess } from './control-process.ts'
 import { looksFor, openControlStage } from './control-stage.ts'
 
-const PATIENT = { timeout: 240_000, interval: 100 }
 const OFTEN = { PELTON_AUDIT_EVERY_MS: '1000' }
 
 const test = staged(openStage)

@@ -18,11 +18,10 @@ import { startTestCluster } from '../kit/cluster.ts'
 import { modelsFolder } from '../kit/models-folder.ts'
 import { readPrometheus, type Scrape } from '../kit/prometheus-text.ts'
 import { staged } from '../kit/staged.ts'
+import { PATIENT } from '../kit/wait.ts'
 import { runCli } from './cli-process.ts'
 import type { ControlProcess } from './control-process.ts'
 import { lookedAt, openControlStage } from './control-stage.ts'
-
-const PATIENT = { timeout: 240_000, interval: 100 }
 
 /** Lines of a metric, without the name of the instrument's scope. */
 async function series({ address }: ControlProcess, name: string): Promise<readonly string[]> {

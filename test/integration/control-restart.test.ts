@@ -5,10 +5,11 @@ import { STREAMS } from '../../shared/sdk/contract/topology.ts'
 import { requestApi } from '../../shared/sdk/jetstream/api.ts'
 import { readOutcomes, readStream } from '../kit/outcomes.ts'
 import { staged } from '../kit/staged.ts'
+import { PATIENT } from '../kit/wait.ts'
 import { runCli, startCli } from './cli-process.ts'
 import type { ControlProcess } from './control-process.ts'
 import { type ControlStage, looksFor, openControlStage } from './control-stage.ts'
-import { GOOD, PATIENT } from './replay-stage.ts'
+import { GOOD } from './replay-stage.ts'
 
 const COUNT = 150
 /** Events a second: slow enough to be met in the middle. */

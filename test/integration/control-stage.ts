@@ -3,8 +3,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, vi } from 'vitest'
 import type { PipelineOptions } from '../kit/pipeline.ts'
+import { PATIENT } from '../kit/wait.ts'
 import { type ControlProcess, startControl } from './control-process.ts'
-import { openReplayStage, PATIENT, type ReplayStage } from './replay-stage.ts'
+import { openReplayStage, type ReplayStage } from './replay-stage.ts'
 
 /** A stage with control services on it. */
 export interface ControlStage extends ReplayStage {

@@ -2,6 +2,7 @@ import type { NatsConnection } from '@nats-io/transport-node'
 import { pino } from 'pino'
 import { describe, expect, vi } from 'vitest'
 import { Looks } from '../../services/control/watch/look.ts'
+import { EXAMPLE_FLIGHT } from '../../services/demo/models.ts'
 import { openStore } from '../../shared/operations/replay/open-store.ts'
 import { EMPTY_RECORD } from '../../shared/operations/watch-record/record.ts'
 import { HEADERS, type HeaderEntry } from '../../shared/sdk/contract/headers.ts'
@@ -13,14 +14,14 @@ import { consumerInfo, requestApi, streamInfo } from '../../shared/sdk/jetstream
 import type { PublishWindow } from '../../shared/sdk/jetstream/publish-window.ts'
 import { PullLane } from '../../shared/sdk/jetstream/pull-lane.ts'
 import { readOutcomes, readStream } from '../kit/outcomes.ts'
-import { FLIGHT, publishEvent } from '../kit/pipeline.ts'
+import { publishEvent } from '../kit/pipeline.ts'
 import { staged } from '../kit/staged.ts'
 import { runCli } from './cli-process.ts'
 import type { ControlProcess } from './control-process.ts'
 import { looksFor, openControlStage } from './control-stage.ts'
 import { EXPIRED } from './replay-stage.ts'
 
-const FEATURES = JSON.stringify({ features: FLIGHT })
+const FEATURES = JSON.stringify({ features: EXAMPLE_FLIGHT })
 const WITH_REPLAYS = { hasReplays: true }
 const CONSUMER = 'worker-default-normal'
 const SECOND = { timeout: 240_000, interval: 100 }

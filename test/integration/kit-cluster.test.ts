@@ -5,8 +5,7 @@ import { patientApi, requestApi } from '../../shared/sdk/jetstream/api.ts'
 import { PublishWindow } from '../../shared/sdk/jetstream/publish-window.ts'
 import { leaderOf, startTestCluster, type TestCluster } from '../kit/cluster.ts'
 import { staged } from '../kit/staged.ts'
-
-const PATIENT = { timeout: 240_000, interval: 100 }
+import { PATIENT } from '../kit/wait.ts'
 
 const it = staged(openStage)
 

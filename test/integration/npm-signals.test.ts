@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { ROOT } from '../drift/observability-files.ts'
+import { plainEnv } from './cli-process.ts'
 
 let folder: string
 const groups: number[] = []
@@ -32,15 +33,12 @@ async function startNpm(args: readonly string[], script: string) {
   const shell = join(own, 'sh')
   await writeFile(shell, script)
   await chmod(shell, 0o755)
-  const env = Object.entries(process.env).filter(
-    ([name]) => !/^PELTON_(?!NATS_SERVER|NATS_RELEASE)|^npm_|^INIT_CWD/.test(name),
-  )
   const child = spawn('npm', [...args], {
     cwd: ROOT,
     detached: true,
     stdio: ['ignore', 'pipe', 'pipe'],
     env: {
-      ...Object.fromEntries(env),
+      ...plainEnv(),
       npm_config_script_shell: shell,
       PELTON_DATA: join(own, 'data'),
       PELTON_CONTROL_PORT: '0',

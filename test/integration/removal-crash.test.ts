@@ -7,10 +7,10 @@ import { STREAMS } from '../../shared/sdk/contract/topology.ts'
 import { streamInfo } from '../../shared/sdk/jetstream/api.ts'
 import { readStream } from '../kit/outcomes.ts'
 import { staged } from '../kit/staged.ts'
+import { PATIENT } from '../kit/wait.ts'
 import { runCli } from './cli-process.ts'
 import { openControlStage } from './control-stage.ts'
 
-const PATIENT = { timeout: 240_000, interval: 100 }
 const MODEL = 'flight-delay'
 const COUNT = 30
 

@@ -12,8 +12,9 @@ import { COPY_HEADROOM_BYTES, REPLAY_HEADROOM_BYTES, STREAMS } from '../../share
 import { requestApi } from '../../shared/sdk/jetstream/api.ts'
 import { readOutcomes } from '../kit/outcomes.ts'
 import { staged } from '../kit/staged.ts'
+import { PATIENT } from '../kit/wait.ts'
 import { runCli } from './cli-process.ts'
-import { BAD, FAST, GOOD, MODEL, openReplayStage, PATIENT, taskOf } from './replay-stage.ts'
+import { BAD, FAST, GOOD, MODEL, openReplayStage, taskOf } from './replay-stage.ts'
 
 const test = staged(openReplayStage)
 

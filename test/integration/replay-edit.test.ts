@@ -2,18 +2,18 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, vi } from 'vitest'
-import { DEMO_MODELS } from '../../services/demo/models.ts'
+import { DEMO_MODELS, EXAMPLE_FLIGHT } from '../../services/demo/models.ts'
 import { HEADERS, type HeaderEntry, readHeader } from '../../shared/sdk/contract/headers.ts'
 import { payloadDigest } from '../../shared/sdk/contract/token.ts'
 import { STREAMS } from '../../shared/sdk/contract/topology.ts'
 import { requestApi } from '../../shared/sdk/jetstream/api.ts'
 import { readOutcomes, readStream } from '../kit/outcomes.ts'
-import { FLIGHT } from '../kit/pipeline.ts'
 import { staged } from '../kit/staged.ts'
+import { PATIENT } from '../kit/wait.ts'
 import { runCli } from './cli-process.ts'
-import { EXPIRED, FAST, GOOD, openReplayStage, PATIENT } from './replay-stage.ts'
+import { EXPIRED, FAST, GOOD, openReplayStage } from './replay-stage.ts'
 
-const SURPLUS = JSON.stringify({ features: { ...FLIGHT, gate: 'A1' } })
+const SURPLUS = JSON.stringify({ features: { ...EXAMPLE_FLIGHT, gate: 'A1' } })
 const LACKING = JSON.stringify({ features: { origin: 'DTW' } })
 const MEND = '[{"op":"remove","path":"/features/gate"}]'
 const WITH_REPLAYS = { hasReplays: true }

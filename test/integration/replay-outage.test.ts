@@ -8,9 +8,10 @@ import { STREAMS } from '../../shared/sdk/contract/topology.ts'
 import { readOutcomes } from '../kit/outcomes.ts'
 import { staged } from '../kit/staged.ts'
 import { openTcpProxy } from '../kit/tcp-proxy.ts'
+import { PATIENT } from '../kit/wait.ts'
 import { onAccountTrouble } from './account-trouble.ts'
 import { looksFor, openControlStage } from './control-stage.ts'
-import { GOOD, MODEL, PATIENT } from './replay-stage.ts'
+import { GOOD, MODEL } from './replay-stage.ts'
 
 const COUNT = 150
 

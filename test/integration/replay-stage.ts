@@ -1,18 +1,19 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { expect, vi } from 'vitest'
+import { EXAMPLE_FLIGHT } from '../../services/demo/models.ts'
 import { HEADERS, type HeaderEntry } from '../../shared/sdk/contract/headers.ts'
 import { decodeLedgerRecord } from '../../shared/sdk/contract/ledger.ts'
 import { STREAMS } from '../../shared/sdk/contract/topology.ts'
 import { PublishWindow } from '../../shared/sdk/jetstream/publish-window.ts'
 import { readStream } from '../kit/outcomes.ts'
-import { FLIGHT, openPipeline, type Pipeline, type PipelineOptions } from '../kit/pipeline.ts'
+import { openPipeline, type Pipeline, type PipelineOptions } from '../kit/pipeline.ts'
 import { programArgs } from '../kit/program.ts'
+import { PATIENT } from '../kit/wait.ts'
 import { type CliProcess, startCli } from './cli-process.ts'
 
 export const MODEL = 'flight-delay'
-export const PATIENT = { timeout: 240_000, interval: 100 }
 export const FAST = ['--rate', '1000', '--ramp', '0']
-export const GOOD = JSON.stringify({ features: FLIGHT })
+export const GOOD = JSON.stringify({ features: EXAMPLE_FLIGHT })
 export const BAD = JSON.stringify({ features: { origin: 'DTW' } })
 export const EXPIRED: HeaderEntry = [HEADERS.expiryTime, '2020-01-01T00:00:00Z']
 

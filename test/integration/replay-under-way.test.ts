@@ -13,9 +13,10 @@ import { PublishWindow } from '../../shared/sdk/jetstream/publish-window.ts'
 import { parseHeaderBlock } from '../../shared/sdk/jetstream/stored-message.ts'
 import { readOutcomes } from '../kit/outcomes.ts'
 import { staged } from '../kit/staged.ts'
+import { PATIENT } from '../kit/wait.ts'
 import { runCli } from './cli-process.ts'
 import { lookedAt, openControlStage } from './control-stage.ts'
-import { BAD, FAST, GOOD, MODEL, PATIENT, type ReplayStage, taskOf } from './replay-stage.ts'
+import { BAD, FAST, GOOD, MODEL, type ReplayStage, taskOf } from './replay-stage.ts'
 
 const test = staged(openStage)
 

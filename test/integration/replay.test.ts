@@ -7,8 +7,9 @@ import { HEADERS, type HeaderEntry, readHeader } from '../../shared/sdk/contract
 import { STREAMS } from '../../shared/sdk/contract/topology.ts'
 import { readOutcomes, readStream } from '../kit/outcomes.ts'
 import { staged } from '../kit/staged.ts'
+import { PATIENT } from '../kit/wait.ts'
 import { runCli, startCli } from './cli-process.ts'
-import { BAD, EXPIRED, FAST, GOOD, MODEL, openReplayStage, PATIENT } from './replay-stage.ts'
+import { BAD, EXPIRED, FAST, GOOD, MODEL, openReplayStage } from './replay-stage.ts'
 
 const WITH_REPLAYS = { hasReplays: true }
 

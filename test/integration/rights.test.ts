@@ -9,6 +9,7 @@ import {
   PermissionViolationError,
 } from '@nats-io/transport-node'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { EXAMPLE_FLIGHT } from '../../services/demo/models.ts'
 import { spawnGuard } from '../../shared/sdk/broker/guard.ts'
 import { ensureBroker } from '../../shared/sdk/broker/obtain.ts'
 import { waitUntilReady } from '../../shared/sdk/broker/readiness.ts'
@@ -98,14 +99,7 @@ const envOf = (role: Role): NodeJS.ProcessEnv => ({
   USER: 'ops',
 })
 
-const GOOD = Buffer.from(
-  JSON.stringify({
-    features: {
-      ...{ origin: 'DTW', destination: 'ORD', hour: 18, weekday: 5, distance: 235, origin_delay: 12.5 },
-      ...{ inbound_delay: 9, destination_delay: 20, route_delay: 15, origin_departures: 30 },
-    },
-  }),
-)
+const GOOD = Buffer.from(JSON.stringify({ features: EXAMPLE_FLIGHT }))
 const BAD = Buffer.from('{"features":{"origin":"DTW"}}')
 
 describe('each role under its own user', () => {

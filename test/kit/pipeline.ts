@@ -1,5 +1,6 @@
 import { headers, type NatsConnection } from '@nats-io/transport-node'
 import { expect } from 'vitest'
+import { EXAMPLE_FLIGHT } from '../../services/demo/models.ts'
 import type { StartBrokerOptions } from '../../shared/sdk/broker/server.ts'
 import { HEADERS } from '../../shared/sdk/contract/headers.ts'
 import { type Lane, subjects } from '../../shared/sdk/contract/subjects.ts'
@@ -15,20 +16,6 @@ import { startWorkerProcess, type WorkerProcess, type WorkerProcessOptions } fro
 
 /** The source of every event that does not name its own. */
 export const SOURCE = 'test'
-
-/** A flight as the demo's models take it. */
-export const FLIGHT = {
-  origin: 'DTW',
-  destination: 'ORD',
-  hour: 18,
-  weekday: 5,
-  distance: 235,
-  origin_delay: 12.5,
-  inbound_delay: 9,
-  destination_delay: 20,
-  route_delay: 15,
-  origin_departures: 30,
-}
 
 /** An event as any NATS client can publish it. */
 export interface PublishedEvent {
@@ -114,7 +101,13 @@ export async function openPipeline(options: PipelineOptions = {}): Promise<Pipel
 
 /** Publishes as a plain NATS client does, and returns the token of the event. */
 export async function publishEvent(connection: NatsConnection, event: PublishedEvent): Promise<string> {
-  const { id, body = { features: FLIGHT }, model = 'flight-delay', pool = 'default', lane = 'normal' } = event
+  const {
+    id,
+    body = { features: EXAMPLE_FLIGHT },
+    model = 'flight-delay',
+    pool = 'default',
+    lane = 'normal',
+  } = event
   const block = headers()
   const all = { [HEADERS.id]: id, [HEADERS.source]: SOURCE, ...event.headers }
   for (const [name, value] of Object.entries(all)) block.set(name, value)

@@ -1,5 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 
+/** For `vi.waitFor`, as patient as a busy machine needs: it repeats assertions, and fails with the last of them. */
+export const PATIENT = { timeout: 240_000, interval: 100 }
+
 export interface WaitOptions {
   /** How long to wait at most, milliseconds: far beyond what a busy machine needs. @default 100_000 */
   readonly limitMs?: number

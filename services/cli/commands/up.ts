@@ -6,7 +6,7 @@ import { EXIT_CODES } from '../../../shared/runtime/lifecycle.ts'
 import type { Supervisor } from '../../../shared/runtime/supervisor.ts'
 import { PeltonError } from '../../../shared/sdk/errors.ts'
 import { provision } from '../../../shared/sdk/jetstream/provision.ts'
-import { DEMO_MODEL, DEMO_MODELS } from '../../demo/models.ts'
+import { DEMO_MODEL, DEMO_MODELS, EXAMPLE_FLIGHT } from '../../demo/models.ts'
 import { useBroker } from '../broker.ts'
 import { type CommandRun, helpTail, programName, runCommand } from '../command-run.ts'
 import { portNumber, wholeNumber } from '../option-values.ts'
@@ -124,20 +124,6 @@ function startFleet({ terminal, env }: CommandRun, broker: UsedBroker, fleet: Fl
         }),
       ),
   })
-}
-
-/** The kind of record the demo model takes. */
-const EXAMPLE_FLIGHT = {
-  origin: 'DTW',
-  destination: 'ORD',
-  hour: 18,
-  weekday: 5,
-  distance: 235,
-  origin_delay: 12.5,
-  inbound_delay: 9,
-  destination_delay: 20,
-  route_delay: 15,
-  origin_departures: 30,
 }
 
 /** One flight of the demo, as a person would send it. */

@@ -1,12 +1,12 @@
 import type { NatsConnection } from '@nats-io/transport-node'
-import { HEADERS, type HeaderEntry } from '../../sdk/contract/headers.ts'
 import { BUCKETS, subjects } from '../../sdk/contract/subjects.ts'
 import { STORES } from '../../sdk/contract/topology.ts'
 import { PeltonError } from '../../sdk/errors.ts'
 import { lastOfSubject, requestApi } from '../../sdk/jetstream/api.ts'
-import { API_ERRORS, type PublishWindow, publishError } from '../../sdk/jetstream/publish-window.ts'
+import type { PublishWindow } from '../../sdk/jetstream/publish-window.ts'
 import { patiently } from '../broker/patience.ts'
 import { type ReadMessage, readMessages } from '../broker/stream-reader.ts'
+import { compareAndSet } from './compare-and-set.ts'
 
 const BUCKET = BUCKETS.replays
 const STREAM = STORES.replays
@@ -59,26 +59,17 @@ export function openKeyValue(
 ): KeyValue {
   const get = <Value>(key: string): Promise<KeptValue<Value> | undefined> =>
     patiently(() => readValue<Value>(connection, key), patienceMs)
-  const ask = async (key: string, body: Uint8Array, expected: number): Promise<number | undefined> => {
-    const headers: readonly HeaderEntry[] = [
-      [HEADERS.expectedStream, STREAM],
-      [HEADERS.expectedSubjectSequence, String(expected)],
-    ]
-    let isOpen = false
-    return patiently(async () => {
-      const reply = await window.publish({ subject: subject(key), headers, body })
-      if (reply.kind === 'stored') return reply.sequence
-      const isLate = reply.kind === 'refused' && reply.code === API_ERRORS.wrongLastSequence
-      if (isLate && !isOpen) return undefined
-      isOpen = true // an earlier try may have been stored: then these very bytes stand there
-      if (!isLate) throw publishError(STREAM, reply)
-      const copy = await lastOfSubject(connection, STREAM, subject(key))
-      return copy !== undefined && Buffer.from(copy.body).equals(body) ? copy.sequence : undefined
-    }, patienceMs)
-  }
   return {
     get,
-    put: (key, value, expected) => ask(key, Buffer.from(JSON.stringify(value)), expected),
+    put: (key, value, expected) => {
+      const body = Buffer.from(JSON.stringify(value))
+      return compareAndSet(
+        connection,
+        window,
+        { stream: STREAM, subject: subject(key), body, expected },
+        patienceMs,
+      )
+    },
     remove: async (key, revision) => {
       const asked = { filter: subject(key), seq: revision + 1 }
       await patiently(() => requestApi(connection, `STREAM.PURGE.${STREAM}`, asked), patienceMs)

@@ -7,6 +7,7 @@ import {
   isReplySubject,
   LANES,
   readOutcomeSubject,
+  readPoolRecord,
   readRoute,
   subjects,
   tokenOfSubject,
@@ -116,6 +117,24 @@ describe('readOutcomeSubject', () => {
   it.each(['results.a', 'results.a.b.c', 'ledger.a.b', ''])('knows nothing of %j', (subject) => {
     expect(readOutcomeSubject(subject)).toBeUndefined()
   })
+})
+
+describe('readPoolRecord', () => {
+  it('reads what the builders write', () => {
+    fc.assert(
+      fc.property(name, name, (pool, name) => {
+        expect(readPoolRecord(subjects.modelRecord(pool, name))).toEqual({ kind: 'model', name })
+        expect(readPoolRecord(subjects.workerPresence(pool, name))).toEqual({ kind: 'worker', name })
+      }),
+    )
+  })
+
+  it.each([
+    subjects.auditFloor(),
+    subjects.replayRecord('model.a.b'),
+    `${subjects.modelRecord('a', 'b')}.c`,
+    '',
+  ])('knows nothing of %j', (subject) => expect(readPoolRecord(subject)).toBeUndefined())
 })
 
 describe('subjects', () => {

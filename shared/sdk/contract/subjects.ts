@@ -114,10 +114,18 @@ export const subjects = {
   /** A record of what operators do, in the bucket `pelton-replays`. */
   replayRecord: (key: string): string => `$KV.${BUCKETS.replays}.${key}`,
   /**
-   * Where an audit is signed off. Its key has two segments and that of a model one, so that no model's name is in its way
-   * in the bucket `pelton-models`.
+   * Where an audit is signed off. Its key has two segments and that of a model three, so that no model's name is in its
+   * way in the bucket `pelton-models`.
    */
   auditFloor: (): string => `$KV.${BUCKETS.models}.audit.floor`,
+  /** What a pool knows of a model, in the bucket `pelton-models`. */
+  modelRecord: (pool: string, model: string): string =>
+    `$KV.${BUCKETS.models}.model.${encodeSegment(pool, 'pool')}.${encodeSegment(model, 'model')}`,
+  /** That a worker of a pool is alive, in the bucket `pelton-models`. */
+  workerPresence: (pool: string, worker: string): string =>
+    `$KV.${BUCKETS.models}.worker.${encodeSegment(pool, 'pool')}.${encodeSegment(worker, 'worker')}`,
+  /** All that the bucket `pelton-models` holds of a pool: records of its models, presence of its workers. */
+  poolRecords: (pool: string): string => `$KV.${BUCKETS.models}.*.${encodeSegment(pool, 'pool')}.*`,
   ledger: (pool: string): string => `ledger.${encodeSegment(pool)}`,
   /** What the consumers of a pool's lane select. Never changes for the life of a consumer. */
   featureFilter: (pool: string, lane: Lane): string => `features.${encodeSegment(pool)}.*.${lane}`,
@@ -174,6 +182,18 @@ export function readOutcomeSubject(
   if ((root !== 'results' && root !== 'deadletters') || rest.length > 0) return undefined
   if (model === undefined || token === undefined) return undefined
   return { model: decodeSegment(model) ?? model, token }
+}
+
+/** Whose record lies under a subject of {@link subjects.poolRecords}; `undefined` for what is none. */
+export function readPoolRecord(
+  subject: string,
+): { readonly kind: 'model' | 'worker'; readonly name: string } | undefined {
+  const [root, bucket, kind, , segment, ...rest] = subject.split('.')
+  if (root !== '$KV' || bucket !== BUCKETS.models || segment === undefined || rest.length > 0)
+    return undefined
+  const name = decodeSegment(segment)
+  if ((kind !== 'model' && kind !== 'worker') || name === undefined) return undefined
+  return { kind, name }
 }
 
 /** Whether a worker may publish a wake-up to `subject`: only reply inboxes, or a producer could make it publish anywhere. */

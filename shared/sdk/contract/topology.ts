@@ -82,6 +82,7 @@ export interface StreamSpec {
   readonly allow_msg_schedules?: boolean
   readonly allow_rollup_hdrs?: boolean
   readonly allow_direct?: boolean
+  readonly allow_msg_ttl?: boolean
   readonly deny_delete?: boolean
 }
 
@@ -219,7 +220,14 @@ function storeSpecs(common: Common): readonly StreamSpec[] {
     ...(maxAgeMs > 0 && { max_age: maxAgeMs * NANOS_PER_MS }),
   })
   return [
-    bucket(BUCKETS.models, 'What the last audit signed off; reserved for what each pool serves', 16),
+    {
+      ...bucket(
+        BUCKETS.models,
+        'What each pool serves, which workers are alive, what the last audit signed off',
+        16,
+      ),
+      allow_msg_ttl: true, // the presence of a worker ends by itself
+    },
     bucket(BUCKETS.starts, 'Start marks of events suspected of ending their worker', 1, 24 * 3_600_000),
     bucket(BUCKETS.replays, 'Replay tasks, and who holds which dead letter', 8),
     {

@@ -41,6 +41,7 @@ const FREE = new Set([
   'max_ack_pending',
   'max_deliver',
   'allow_direct',
+  'allow_msg_ttl',
 ])
 
 /**

@@ -1,0 +1,136 @@
+import { z } from 'zod'
+import { type Datatype, isDatatype } from '../../sdk/contract/tensor.ts'
+
+/** One input or output of a recorded version; `null` is a dimension of any size. */
+export interface RecordedTensor {
+  readonly name: string
+  readonly datatype: Datatype
+  readonly shape: readonly (number | null)[]
+}
+
+/** What a version takes and gives, as the models folder tells it. */
+export interface RecordedSignature {
+  readonly inputs: readonly RecordedTensor[]
+  readonly outputs: readonly RecordedTensor[]
+  readonly constants: readonly string[]
+}
+
+/** A version of a model that some worker of the pool has served. */
+export interface RecordedVersion {
+  /** SHA-256 of all its files, hex. */
+  readonly digest: string
+  /** Of all its files together. */
+  readonly sizeBytes: number
+  readonly signature: RecordedSignature
+  /** When a worker first served it with this digest, milliseconds since 1970. */
+  readonly since: number
+}
+
+/** What a worker serves of a model. */
+export interface Serving {
+  readonly versions: readonly string[]
+  /** Since when, milliseconds since 1970. */
+  readonly since: number
+}
+
+/** Why a worker does not serve a model, or one version of it. */
+export interface Refusing {
+  /** Undefined where the folder of the model itself is refused or gone. */
+  readonly version?: string | undefined
+  /** Code of the error. */
+  readonly code: string
+  readonly reason: string
+  /** Since when, milliseconds since 1970. */
+  readonly since: number
+}
+
+/** That a model runs in a process of its own. */
+export interface Apart {
+  readonly since: number
+  /** Events that timed out since the last that did not. */
+  readonly inARow: number
+}
+
+/** What a pool knows of one model: one record, changed by compare-and-set alone. */
+export interface ModelRecord {
+  readonly pool: string
+  readonly model: string
+  /** Every version any worker of the pool has served, by version. */
+  readonly versions: Readonly<Record<string, RecordedVersion>>
+  /** Who serves it, by worker name. */
+  readonly serving: Readonly<Record<string, Serving>>
+  /** Who refused it and why, by worker name. */
+  readonly refusing: Readonly<Record<string, Refusing>>
+  /** Set once a run of it did not end: from then on it runs apart, in a process of its own. */
+  readonly apart?: Apart | undefined
+}
+
+/** The version of the codec. A record of another is reported, and never written over. */
+const VERSION = 1
+
+const time = z.number().min(0)
+const tensor = z.looseObject({
+  name: z.string(),
+  datatype: z.string().refine(isDatatype),
+  shape: z.array(z.int().min(0).nullable()),
+})
+// Members that a newer Pelton adds stay in a record that an older one changes.
+const schema = z.looseObject({
+  v: z.literal(VERSION),
+  versions: z.record(
+    z.string(),
+    z.looseObject({
+      digest: z.string().regex(/^[0-9a-f]{64}$/),
+      sizeBytes: z.int().min(0),
+      signature: z.looseObject({
+        inputs: z.array(tensor),
+        outputs: z.array(tensor),
+        constants: z.array(z.string()),
+      }),
+      since: time,
+    }),
+  ),
+  serving: z.record(z.string(), z.looseObject({ versions: z.array(z.string()), since: time })),
+  refusing: z.record(
+    z.string(),
+    z.looseObject({ version: z.string().optional(), code: z.string(), reason: z.string(), since: time }),
+  ),
+  apart: z.looseObject({ since: time, inARow: z.int().min(0) }).optional(),
+})
+
+/** The record of a model that nobody of the pool has served or refused yet. */
+export function emptyRecord(pool: string, model: string): ModelRecord {
+  return { pool, model, versions: {}, serving: {}, refusing: {} }
+}
+
+/** A record as bytes. The pool and the model stand in its key. */
+export function encodeModelRecord({ pool: _pool, model: _model, ...record }: ModelRecord): Uint8Array {
+  return new TextEncoder().encode(JSON.stringify({ v: VERSION, ...record }))
+}
+
+/** What lies under the key of a record. */
+export type DecodedRecord =
+  | { readonly kind: 'record'; readonly record: ModelRecord }
+  /** Of a newer Pelton: not to be written over. */
+  | { readonly kind: 'newer'; readonly problem: string }
+  | { readonly kind: 'junk'; readonly problem: string }
+
+/** Reads a record. Throws nothing: what cannot be read says why. */
+export function decodeModelRecord(bytes: Uint8Array, pool: string, model: string): DecodedRecord {
+  let value: unknown
+  try {
+    value = JSON.parse(new TextDecoder().decode(bytes))
+  } catch {
+    return { kind: 'junk', problem: 'it is no JSON' }
+  }
+  const version = Object(value).v
+  if (Number.isSafeInteger(version) && version > VERSION)
+    return { kind: 'newer', problem: `it has version ${version}, this Pelton reads ${VERSION}` }
+  const { success, data, error } = schema.safeParse(value)
+  if (success) {
+    const { v: _v, ...record } = data
+    return { kind: 'record', record: { ...(record as Omit<ModelRecord, 'pool' | 'model'>), pool, model } }
+  }
+  const [issue] = error.issues
+  return { kind: 'junk', problem: `${issue?.path.join('.') || 'it'}: ${issue?.message}` }
+}

@@ -1,5 +1,5 @@
 import { parentPort, workerData } from 'node:worker_threads'
-import { PeltonError } from '../sdk/errors.ts'
+import { PeltonError, toPeltonError } from '../sdk/errors.ts'
 import { readDigest } from './model-file.ts'
 import { openSession } from './session.ts'
 import { createSessionCache, type OpenModel } from './session-cache.ts'
@@ -50,10 +50,22 @@ function main(): void {
   port.postMessage({ kind: 'ready' } satisfies FromThread)
 }
 
-const openModel: OpenModel = async ({ path, digest }) => {
+/** Whatever is in the way of opening a model is no fault of the event that asks for it. */
+const openModel: OpenModel = async (model) => {
+  try {
+    return await open(model)
+  } catch (thrown) {
+    const { code, description } = toPeltonError(thrown, 'model-unavailable', 'the model cannot be opened')
+    throw code === 'model-unavailable'
+      ? thrown
+      : new PeltonError('model-unavailable', description, {}, thrown)
+  }
+}
+
+const open: OpenModel = async ({ path, digest }) => {
   const found = await readDigest(path)
   if (digest !== undefined && found.digest !== digest) {
-    throw new PeltonError('model-refused', 'the file has changed since it was inspected', {
+    throw new PeltonError('model-unavailable', 'the file has changed since it was inspected', {
       field: 'sha256',
       value: found.digest,
       remedy: 'Put a changed model into a new version folder.',

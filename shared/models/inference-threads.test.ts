@@ -109,7 +109,19 @@ describe('inference threads', () => {
 
   it('refuse a file whose bytes are not those of the digest', async () => {
     const changed = { ...fixture('linear'), key: 'changed', digest: '0'.repeat(64) }
-    await expect(threads.load(changed)).rejects.toMatchObject({ code: 'model-refused' })
+    await expect(threads.load(changed)).rejects.toMatchObject({ code: 'model-unavailable' })
+  })
+
+  it.each([
+    ['is gone', fileURLToPath(new URL('../../test/models/nowhere.onnx', import.meta.url))],
+    ['is a folder', fileURLToPath(new URL('../../test/models', import.meta.url))],
+    ['is no model', fileURLToPath(import.meta.url)],
+  ])('tell a file that %s from a model that fails on its inputs', async (how, path) => {
+    const input = tensor('x', 'FP32', [1, 3], Float32Array.of(1, 1, 1))
+    await expect(threads.run({ key: how, path }, [input])).rejects.toMatchObject({
+      code: 'model-unavailable',
+    })
+    await expect(threads.run(fixture('linear'), [input])).resolves.toHaveLength(1)
   })
 
   it('load ahead, unload, and open again on the next run', async () => {

@@ -19,7 +19,8 @@ export interface InferenceThreads {
   /**
    * Runs a model on the least busy thread; `outputNames` default to all tensor outputs. The inputs are copied and stay
    * usable. How many runs are open at once is the caller's to bound. Rejects with `inference-failed` (this run failed,
-   * or its thread ended), `model-refused` (the file cannot be opened or has changed) or `closed`.
+   * or its thread ended), `model-unavailable` (the model cannot be opened here: its file is gone, cannot be read or has
+   * changed, memory is missing; that is no fault of the inputs) or `closed`.
    */
   run(
     model: ModelFile,

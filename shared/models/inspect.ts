@@ -25,7 +25,8 @@ export interface InspectorOptions {
 export interface Inspector {
   /**
    * Inspects one model; a second call waits for the first. Rejects with `model-refused` or `invalid-configuration` and
-   * the reason, also when the process had to be killed or crashed; the next call starts another.
+   * the reason, and with `model-unavailable` where time, memory or the file was missing or the process crashed: that may
+   * be otherwise the next time. The next call starts another process.
    */
   inspect(request: InspectionRequest): Promise<Inspection>
   /** Kills the process, whatever it does. May be called twice. */
@@ -157,7 +158,7 @@ function watchMemory(pid: number | undefined, limitBytes: number, onExcess: () =
 }
 
 function tooSlow(limitMs: number): PeltonError {
-  return new PeltonError('model-refused', 'loading and trying the model did not end in time', {
+  return new PeltonError('model-unavailable', 'loading and trying the model did not end in time', {
     field: 'timeLimitMs',
     value: String(limitMs),
     remedy: `Check the model for a loop without end. ${seeModels('what-is-refused')}`,
@@ -165,7 +166,7 @@ function tooSlow(limitMs: number): PeltonError {
 }
 
 function tooLarge(limitBytes: number): PeltonError {
-  return new PeltonError('model-refused', 'loading and trying the model took too much memory', {
+  return new PeltonError('model-unavailable', 'loading and trying the model took too much memory', {
     field: 'memoryLimitBytes',
     value: String(limitBytes),
     remedy: `Make the model smaller. ${seeModels('what-is-refused')}`,
@@ -173,7 +174,7 @@ function tooLarge(limitBytes: number): PeltonError {
 }
 
 function crashed(how: string): PeltonError {
-  return new PeltonError('model-refused', 'the process that loads and tries the model ended', {
+  return new PeltonError('model-unavailable', 'the process that loads and tries the model ended', {
     field: 'inspector',
     value: how,
     remedy: `The model may crash the runtime; export it again, with another opset. ${seeModels('exporting')}`,

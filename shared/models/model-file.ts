@@ -15,19 +15,27 @@ export async function readDigest(path: string): Promise<{ digest: string; sizeBy
       sizeBytes += (chunk as Buffer).length
     }
   } catch (cause) {
-    throw refuse('the file cannot be read', path, 'Check that it exists and that Pelton may read it.', cause)
+    throw unreadable(path, cause)
   }
   return { digest: hash.digest('hex'), sizeBytes }
 }
 
 /**
- * The real path of a file of the repository, given its real root. Throws `model-refused` for a file that is missing, is
- * no plain file, lies outside the root when symlinks are followed, or has another hard link (which could be anywhere).
+ * The real path of a file of the repository, given its real root. Throws `model-unavailable` for a file that is missing or
+ * cannot be reached, `model-refused` for one that is no plain file, lies outside the root when symlinks are followed, or
+ * has another hard link (which could be anywhere).
  */
 export async function checkOwnFile(root: string, path: string): Promise<string> {
   const shown = relative(root, path)
   const real = await realpath(path).catch((cause: unknown) => {
-    throw refuse('there is no such file', shown, 'Put the file there, as <name>/<version>/model.onnx.', cause)
+    if (Object(cause).code !== 'ENOENT') throw unreadable(shown, cause)
+    const remedy = `Put the file there, as <name>/<version>/model.onnx. ${seeModels('folder')}`
+    throw new PeltonError(
+      'model-unavailable',
+      'there is no such file',
+      { field: 'path', value: shown, remedy },
+      cause,
+    )
   })
   if (!isInside(root, real)) {
     throw refuse(
@@ -59,7 +67,17 @@ function isInside(root: string, path: string): boolean {
   return path.startsWith(root.endsWith(sep) ? root : root + sep)
 }
 
-function refuse(problem: string, path: string, remedy: string, cause?: unknown): PeltonError {
+function refuse(problem: string, path: string, remedy: string): PeltonError {
   const details = { field: 'path', value: path, remedy: `${remedy} ${seeModels('folder')}` }
-  return new PeltonError('model-refused', problem, details, cause)
+  return new PeltonError('model-refused', problem, details)
+}
+
+function unreadable(path: string, cause: unknown): PeltonError {
+  const remedy = `Check that it exists and that Pelton may read it. ${seeModels('folder')}`
+  return new PeltonError(
+    'model-unavailable',
+    'the file cannot be read',
+    { field: 'path', value: path, remedy },
+    cause,
+  )
 }

@@ -62,7 +62,10 @@ export function disableRuntimeTelemetry(): void {
   process.env.ORT_DISABLE_TELEMETRY = '1'
 }
 
-/** Loads the model at `path`. Throws `model-refused` when the runtime cannot load it or a tensor cannot be carried. */
+/**
+ * Loads the model at `path`. Throws `model-refused` when the runtime cannot load it or a tensor cannot be carried,
+ * `model-unavailable` when memory or the locale the model asks for is missing here.
+ */
 export async function openSession(path: string): Promise<Session> {
   disableRuntimeTelemetry()
   const runtime = await import('onnxruntime-node')
@@ -100,6 +103,9 @@ function keepHalvesAsBits({ Tensor: NativeTensor }: Runtime): void {
   }
 }
 
+/** Reasons of the runtime that a good model gets on a machine that lacks something. */
+const OF_THE_PLACE = /locale|bad_?alloc|out of memory|allocate memory|system error number/i
+
 async function load(runtime: Runtime, path: string): Promise<InferenceSession> {
   try {
     return await runtime.InferenceSession.create(path, OPTIONS)
@@ -107,7 +113,8 @@ async function load(runtime: Runtime, path: string): Promise<InferenceSession> {
     const message = String(cause instanceof Error ? cause.message : cause)
     const reason = oneLine(message.replaceAll(path, basename(path)), 600)
     const remedy = `Export the model again as one valid ONNX file. ${seeModels('exporting')}`
-    throw new PeltonError('model-refused', `the runtime cannot load it: ${reason}`, { remedy }, cause)
+    const code = OF_THE_PLACE.test(message) ? 'model-unavailable' : 'model-refused'
+    throw new PeltonError(code, `the runtime cannot load it: ${reason}`, { remedy }, cause)
   }
 }
 

@@ -149,6 +149,12 @@ export const ERRORS = {
     replay: 'never',
     summary: 'a model file or its manifest cannot be served',
   },
+  'model-unavailable': {
+    status: 503,
+    retryable: true,
+    replay: 'never',
+    summary: 'a model cannot be served here for now: its file, or the memory or time to load it, is missing',
+  },
   conflict: {
     status: 409,
     retryable: false,

@@ -2,8 +2,9 @@ import { availableParallelism } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { setFlagsFromString } from 'node:v8'
 import type { Logger } from 'pino'
-import { createInferenceThreads } from '../../shared/models/inference-threads.ts'
+import { createInferenceThreads, type InferenceThreads } from '../../shared/models/inference-threads.ts'
 import { openRepository } from '../../shared/models/repository.ts'
+import { endProcess } from '../../shared/runtime/end-process.ts'
 import type { Service } from '../../shared/runtime/lifecycle.ts'
 import { serve } from '../../shared/runtime/serve.ts'
 import { openBrokerSide } from './broker-side.ts'
@@ -18,19 +19,23 @@ import { Worker } from './worker.ts'
  */
 const HEAP_GROWING_PERCENT = 70
 
+/** Once they are started: the end of this process has to wait for them, or to give them up. */
+let threads: InferenceThreads | undefined
+
 /** Opens the broker, the models and the threads, and composes the worker. */
 async function start(settings: WorkerSettings, log: Logger, outside: WorkerOutside): Promise<Service> {
   const broker = await openBrokerSide(settings, log)
   const models = await openRepository({ folder: settings.PELTON_MODELS, note: (text) => log.info(text) })
   for (const { name, version, error } of models.refused) log.error({ model: name, version }, error.message)
-  const threads = createInferenceThreads({
+  const started = createInferenceThreads({
     threads: settings.PELTON_THREADS ?? Math.max(1, availableParallelism() - 1),
   })
+  threads = started
   const worker = new Worker(
     {
       broker,
       models,
-      threads,
+      threads: started,
       log,
       die: () => void die(outside),
       observers: outside.observers(broker, models),
@@ -47,12 +52,12 @@ async function start(settings: WorkerSettings, log: Logger, outside: WorkerOutsi
   )
   outside.show(worker, broker, models)
   const served = models.models.map(({ key }) => key)
-  log.info({ models: served, pool: settings.PELTON_POOL, threads: threads.size }, 'serving')
+  log.info({ models: served, pool: settings.PELTON_POOL, threads: started.size }, 'serving')
   return {
     run: () => Promise.race([worker.run(), broker.failed]),
     stop: async () => {
       await worker.stop()
-      await threads.close()
+      await started.close()
       await broker.close()
       log.info(worker.counts, 'drained')
     },
@@ -81,5 +86,4 @@ const code = await serve({
   open: openOutside,
   start,
 })
-// A native run that hangs would keep the process alive: it ends when its lifecycle has ended.
-process.exit(code)
+await endProcess(code, async () => threads?.close())

@@ -70,6 +70,14 @@ describe('Supervisor', () => {
     expect(run.notes).toEqual(['worker 1 ended (signal SIGKILL); starting it again in 200 ms'])
   })
 
+  it('takes the exit code of a process from its own word, where it had to kill itself', async () => {
+    const run = await supervise(
+      `process.send({ kind: 'ending', code: 3 }, () => process.kill(process.pid, 'SIGKILL'))`,
+    )
+    await vi.waitFor(() => expect(run.notes.length).toBeGreaterThan(0), TIMEOUT)
+    expect(run.notes[0]).toBe('worker 1 ended (exit code 3); starting it again in 200 ms')
+  })
+
   it('calls a crash loop by its name, with the last words of the process', async () => {
     const run = await supervise(`console.error('no such model'); process.exit(1)`)
     await vi.waitFor(() => expect(run.notes).toHaveLength(4), TIMEOUT)

@@ -33,6 +33,8 @@ interface Slot {
   child: ChildProcess | undefined
   crashes: number
   lastLine: string
+  /** The exit code it said it ends with, where a thread keeps it from exiting: it kills itself then. */
+  saidCode: number | undefined
   isGivenUp: boolean
   restart: NodeJS.Timeout | undefined
 }
@@ -53,6 +55,7 @@ export class Supervisor {
       child: undefined,
       crashes: 0,
       lastLine: '',
+      saidCode: undefined,
       isGivenUp: false,
       restart: undefined,
     }))
@@ -80,6 +83,7 @@ export class Supervisor {
     })
     slot.child = child
     slot.lastLine = ''
+    slot.saidCode = undefined
     const startedAt = performance.now()
     const hear = (line: string): void => {
       slot.lastLine = line
@@ -89,7 +93,8 @@ export class Supervisor {
       if (stream !== null) createInterface({ input: stream }).on('line', hear)
     }
     child.on('message', (message) => {
-      const { state } = message as { readonly state?: unknown }
+      const { kind, state, code } = message as Readonly<Record<string, unknown>>
+      if (kind === 'ending' && typeof code === 'number') slot.saidCode = code
       if (typeof state === 'string') onState?.(state, slot.index)
     })
     child.once('error', (error) => hear(error.message))
@@ -106,7 +111,7 @@ export class Supervisor {
     }
     slot.crashes = livedMs > HEALTHY_MS ? 1 : slot.crashes + 1
     const delayMs = Math.min(MAX_BACKOFF_MS, FIRST_BACKOFF_MS * 2 ** (slot.crashes - 1))
-    const how = signal === null ? `exit code ${code}` : `signal ${signal}`
+    const how = endedHow(slot.saidCode ?? code, slot.saidCode === undefined ? signal : null)
     this.#options.note(
       slot.crashes < CRASH_LOOP
         ? `${who} ended (${how}); starting it again in ${delayMs} ms`
@@ -123,6 +128,10 @@ export class Supervisor {
     this.#options.note(`${who} cannot use its settings (see above) and is not started again`)
     if (this.#slots.every(({ isGivenUp }) => isGivenUp)) this.#options.onGivenUp?.()
   }
+}
+
+function endedHow(code: number | null, signal: NodeJS.Signals | null): string {
+  return signal === null ? `exit code ${code}` : `signal ${signal}`
 }
 
 function shown(line: string): string {

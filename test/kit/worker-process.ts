@@ -8,6 +8,8 @@ export interface WorkerProcess {
   readonly pid: number
   /** Its log so far, one parsed line each. */
   readonly log: readonly Readonly<Record<string, unknown>>[]
+  /** What it told its supervisor so far. */
+  readonly messages: readonly Readonly<Record<string, unknown>>[]
   /** Resolves with exit code or signal once it has ended. */
   readonly ended: Promise<number | NodeJS.Signals>
   kill(signal?: NodeJS.Signals): void
@@ -42,6 +44,8 @@ export async function startWorkerProcess(options: WorkerProcessOptions): Promise
   for (const stream of [child.stdout, child.stderr]) {
     if (stream !== null) createInterface({ input: stream }).on('line', (line) => log.push(parseLine(line)))
   }
+  const messages: Record<string, unknown>[] = []
+  child.on('message', (message) => messages.push(message as Record<string, unknown>))
   const ended = new Promise<number | NodeJS.Signals>((resolve) => {
     child.once('exit', (code, signal) => resolve(signal ?? code ?? 0))
   })
@@ -49,6 +53,7 @@ export async function startWorkerProcess(options: WorkerProcessOptions): Promise
   return {
     pid: child.pid ?? 0,
     log,
+    messages,
     ended,
     kill: (signal = 'SIGTERM') => void child.kill(signal),
     disconnect: () => child.disconnect(),

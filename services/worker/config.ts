@@ -27,7 +27,9 @@ export const WORKER_SETTINGS = {
     .describe('Name of this worker in headers, ledger and logs (default: host name and process id)'),
   PELTON_THREADS: count(1, 256)
     .optional()
-    .describe('Inference threads (default: processors less one, at least 1)'),
+    .describe(
+      'Inference threads (default: processors less one, at least 2: one is kept free of runs that may take long)',
+    ),
   PELTON_HELD_ROWS: count(1, 1_000_000).default(2_048).describe('Rows this worker may hold or have promised'),
   PELTON_HELD_BYTES: bytes(16 * 1024 ** 2)
     .default(128 * 1024 ** 2)

@@ -1,11 +1,13 @@
 import { availableParallelism } from 'node:os'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { setFlagsFromString } from 'node:v8'
 import type { Logger } from 'pino'
+import { createApartRunner } from '../../shared/models/apart-runner.ts'
 import { createInferenceThreads, type InferenceThreads } from '../../shared/models/inference-threads.ts'
 import { openRepository } from '../../shared/models/repository.ts'
+import { openPoolModels } from '../../shared/operations/models/pool-models.ts'
 import { endProcess } from '../../shared/runtime/end-process.ts'
 import type { Service } from '../../shared/runtime/lifecycle.ts'
+import { askToBeReplaced } from '../../shared/runtime/replacement.ts'
 import { serve } from '../../shared/runtime/serve.ts'
 import { openBrokerSide } from './broker-side.ts'
 import { readWorkerSettings, type WorkerSettings } from './config.ts'
@@ -19,25 +21,36 @@ import { Worker } from './worker.ts'
  */
 const HEAP_GROWING_PERCENT = 70
 
+/** One slot is kept free of what may take long: with a single thread nothing could be. */
+const LEAST_THREADS = 2
+
 /** Once they are started: the end of this process has to wait for them, or to give them up. */
 let threads: InferenceThreads | undefined
 
 /** Opens the broker, the models and the threads, and composes the worker. */
 async function start(settings: WorkerSettings, log: Logger, outside: WorkerOutside): Promise<Service> {
   const broker = await openBrokerSide(settings, log)
+  const pool = await openPoolModels(broker.connection, {
+    pool: settings.PELTON_POOL,
+    worker: settings.PELTON_WORKER,
+    onProblem: (problem) => log.warn({ problem }, 'the records of models'),
+  })
   const models = await openRepository({ folder: settings.PELTON_MODELS, note: (text) => log.info(text) })
   for (const { name, version, error } of models.refused) log.error({ model: name, version }, error.message)
   const started = createInferenceThreads({
-    threads: settings.PELTON_THREADS ?? Math.max(1, availableParallelism() - 1),
+    threads: settings.PELTON_THREADS ?? Math.max(LEAST_THREADS, availableParallelism() - 1),
   })
   threads = started
+  const apart = createApartRunner()
   const worker = new Worker(
     {
       broker,
       models,
       threads: started,
+      apart,
+      pool,
       log,
-      die: () => void die(outside),
+      leave: (because) => void leave(because, outside),
       observers: outside.observers(broker, models),
     },
     {
@@ -50,7 +63,7 @@ async function start(settings: WorkerSettings, log: Logger, outside: WorkerOutsi
       lingerMs: settings.PELTON_LINGER_MS,
     },
   )
-  outside.show(worker, broker, models)
+  outside.show(worker, broker, models, pool)
   const served = models.models.map(({ key }) => key)
   log.info({ models: served, pool: settings.PELTON_POOL, threads: started.size }, 'serving')
   return {
@@ -58,6 +71,9 @@ async function start(settings: WorkerSettings, log: Logger, outside: WorkerOutsi
     stop: async () => {
       await worker.stop()
       await started.close()
+      await apart.close()
+      // Its successor may have its name, and is there.
+      if (!started.isStuck) await pool.close()
       await broker.close()
       log.info(worker.counts, 'drained')
     },
@@ -65,12 +81,18 @@ async function start(settings: WorkerSettings, log: Logger, outside: WorkerOutsi
   }
 }
 
-/** How long what a hung worker has measured may take to be sent, milliseconds. */
-const LAST_WORDS_MS = 500
+let isLeaving = false
 
-async function die(outside: WorkerOutside): Promise<void> {
-  await Promise.race([outside.flush(), sleep(LAST_WORDS_MS)])
-  process.kill(process.pid, 'SIGKILL')
+/** Has this process replaced, once. */
+async function leave(because: string, outside: WorkerOutside): Promise<void> {
+  if (isLeaving) return
+  isLeaving = true
+  await askToBeReplaced({
+    because,
+    // Its successor has the same port.
+    makeRoom: () => outside.close(),
+    isStopping: () => outside.state !== 'ready',
+  })
 }
 
 setFlagsFromString(`--heap-growing-percent=${HEAP_GROWING_PERCENT}`)
@@ -86,4 +108,7 @@ const code = await serve({
   open: openOutside,
   start,
 })
-await endProcess(code, async () => threads?.close())
+await endProcess(code, async () => {
+  await threads?.close()
+  return threads?.isStuck !== true
+})

@@ -1,5 +1,6 @@
 import type { Logger } from 'pino'
 import type { ModelRepository } from '../../shared/models/repository.ts'
+import type { PoolModels } from '../../shared/operations/models/pool-models.ts'
 import { type BrokerReach, followBroker } from '../../shared/runtime/broker-reach.ts'
 import type { HttpSide } from '../../shared/runtime/http.ts'
 import type { State } from '../../shared/runtime/lifecycle.ts'
@@ -21,7 +22,7 @@ export interface WorkerOutside {
   /** What measures and traces the worker; nothing where nobody looks. */
   observers(broker: BrokerSide, models: ModelRepository): Observers
   /** From here on the worker itself can be seen. */
-  show(worker: Worker, broker: BrokerSide, models: ModelRepository): void
+  show(worker: Worker, broker: BrokerSide, models: ModelRepository, pool: PoolModels): void
   /** Sends the metrics as they are. */
   flush(): Promise<void>
   close(): Promise<void>
@@ -44,8 +45,8 @@ export async function openOutside(
       metrics = telemetry.hasMetrics ? new WorkerMetrics({ models, now: broker.now }) : undefined
       return { metrics, traces: telemetry.hasTraces ? createWorkerTraces(models) : undefined }
     },
-    show(worker, { skewMs }, models) {
-      if (metrics !== undefined) openWorkerGauges({ worker, models, skewMs })
+    show(worker, { skewMs }, models, pool) {
+      if (metrics !== undefined) openWorkerGauges({ worker, models, pool, skewMs })
       reasons = () =>
         reasonsAgainst({
           isBrokerReachable: reach?.isReachable === true,

@@ -2,6 +2,7 @@ import pino from 'pino'
 import { expect, it, onTestFinished } from 'vitest'
 import { createInferenceThreads } from '../../shared/models/inference-threads.ts'
 import { openRepository } from '../../shared/models/repository.ts'
+import { openPoolModels } from '../../shared/operations/models/pool-models.ts'
 import { subjects } from '../../shared/sdk/contract/subjects.ts'
 import { PublishWindow } from '../../shared/sdk/jetstream/publish-window.ts'
 import { startTestBroker } from '../../test/kit/broker.ts'
@@ -22,7 +23,7 @@ it('a worker that nobody looks at knows the backlog of its pool, and drains it',
   const folder = await modelsFolder([MODEL])
   onTestFinished(() => folder.remove())
   const window = new PublishWindow(await broker.connect())
-  const subject = subjects.feature({ pool: 'default', model: MODEL, lane: 'normal' })
+  const subject = subjects.feature({ pool: 'default', model: MODEL, lane: 'high' })
   const body = Buffer.from(JSON.stringify({ inputs: [floats('x', [[1, 2]])] }))
   const sent = Array.from({ length: EVENTS }, () => window.publish({ subject, headers: [], body }))
   expect(new Set((await Promise.all(sent)).map(({ kind }) => kind))).toEqual(new Set(['stored']))
@@ -31,6 +32,7 @@ it('a worker that nobody looks at knows the backlog of its pool, and drains it',
   const log = pino({ level: 'silent' })
   const side = await openBrokerSide(readWorkerSettings({ PELTON_NATS_URL: broker.url }), log)
   side.failed.catch(() => undefined) // that it is closed at the end
+  const pool = await openPoolModels(side.connection, { pool: 'default', worker: 'w1' })
   const threads = createInferenceThreads()
   let open = (): void => undefined
   const gate = new Promise<void>((resolve) => {
@@ -44,7 +46,9 @@ it('a worker that nobody looks at knows the backlog of its pool, and drains it',
         run: { value: (...run: Parameters<typeof threads.run>) => gate.then(() => threads.run(...run)) },
       }),
       log,
-      die: () => expect.unreachable('nothing hangs'),
+      leave: () => expect.unreachable('nothing hangs'),
+      apart: { run: () => expect.unreachable('nothing hangs') },
+      pool,
     },
     {
       name: 'w1',
@@ -57,17 +61,18 @@ it('a worker that nobody looks at knows the backlog of its pool, and drains it',
   const running = worker.run()
 
   // Nothing runs yet: it holds what it has room for, and sees the rest wait.
-  const normal = () => worker.backlog.read(performance.now()).find(({ lane }) => lane === 'normal')
-  await expect.poll(() => (normal()?.rows ?? 0) + worker.load.events, { timeout: 30_000 }).toBe(EVENTS)
+  const high = () => worker.backlog.read(performance.now()).find(({ lane }) => lane === 'high')
+  await expect.poll(() => (high()?.rows ?? 0) + worker.load.events, { timeout: 30_000 }).toBe(EVENTS)
   await expect.poll(() => worker.load.rows, { timeout: 30_000 }).toBe(HELD_ROWS)
-  expect(normal()?.rows).toBeGreaterThanOrEqual(EVENTS - HELD_ROWS)
+  expect(high()?.rows).toBeGreaterThanOrEqual(EVENTS - HELD_ROWS)
 
   open()
   await expect.poll(() => worker.counts.predicted, { timeout: 60_000 }).toBe(EVENTS)
-  await expect.poll(normal, { timeout: 30_000 }).toEqual({ lane: 'normal', rows: 0, seconds: 0 })
+  await expect.poll(high, { timeout: 30_000 }).toEqual({ lane: 'high', rows: 0, seconds: 0 })
   await worker.stop()
   await running
   await threads.close()
+  await pool.close()
   await side.close()
   expect(worker.load).toMatchObject({ events: 0, rows: 0, bytes: 0 })
 })

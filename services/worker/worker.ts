@@ -1,17 +1,15 @@
 import type { Msg } from '@nats-io/transport-node'
-import type { Logger } from 'pino'
-import type { InferenceThreads } from '../../shared/models/inference-threads.ts'
-import type { ModelRepository, ServedModel } from '../../shared/models/repository.ts'
+import type { ServedModel } from '../../shared/models/repository.ts'
 import { Dispatcher } from './batch/dispatcher.ts'
-import type { BrokerSide } from './broker-side.ts'
-import { predict, type Run, runOn } from './infer/predict.ts'
-import { timedOut, watchRuns } from './infer/watchdog.ts'
+import { ApartModels } from './infer/apart-models.ts'
+import { seeToHungRuns } from './infer/hung-runs.ts'
+import { isTimedOut, isUrgent, predict, type Run, runOn } from './infer/predict.ts'
 import { Backlog } from './intake/backlog.ts'
 import { readDeliveries } from './intake/delivery.ts'
 import { HeldDeliveries } from './intake/held.ts'
 import { type EndedPull, Intake } from './intake/intake.ts'
-import { type Capacity, Room, type WorkerLoad } from './intake/room.ts'
-import { createInterceptors, type Interceptors, type Observers } from './observe/interceptors.ts'
+import { Room, type WorkerLoad } from './intake/room.ts'
+import { createInterceptors, type Interceptors } from './observe/interceptors.ts'
 import { Reporter, type WorkerCounts } from './observe/reporter.ts'
 import { concludeLate } from './prepare/deadline.ts'
 import { prepare } from './prepare/prepare.ts'
@@ -22,31 +20,10 @@ import { OutcomeStore } from './settle/outcome-store.ts'
 import { RetryBudgets } from './settle/retry-budget.ts'
 import { type SettlementDeps, settle } from './settle/settlement.ts'
 import { PatientStorage } from './settle/storage.ts'
+import type { WorkerDeps, WorkerOptions } from './worker-deps.ts'
 
-export interface WorkerDeps {
-  readonly broker: BrokerSide
-  readonly models: ModelRepository
-  readonly threads: InferenceThreads
-  readonly log: Logger
-  /** Ends the process at once: what cannot be cancelled cannot be waited for. */
-  readonly die: () => void
-  /** Metrics and traces, where somebody reads them. */
-  readonly observers?: Observers
-}
-
-export interface WorkerOptions {
-  readonly name: string
-  readonly pool: string
-  readonly capacity: Capacity
-  /** How long the first event of a batch waits for others, milliseconds. */
-  readonly lingerMs: number
-}
-
-/** Batches in flight per inference thread: one runs, one waits, so that a thread never idles for a hop. */
-const BATCHES_PER_THREAD = 2
-
-/** How long a process with a hung run has to give back what it holds, milliseconds. */
-const HUNG_GRACE_MS = 5_000
+/** How long the broker keeps an event of a model that runs apart back when it is handed on, milliseconds. */
+const APART_DELAY_MS = 1_000
 
 /**
  * The life of an event, in order: pull → receive (guard, decode, validate) → batch → predict → settle (store the
@@ -62,6 +39,7 @@ export class Worker {
   readonly #held: HeldDeliveries
   readonly #intake: Intake
   readonly #dispatcher: Dispatcher
+  readonly #apart: ApartModels
   readonly #startMarks: StartMarks
   readonly #stopWatching: () => void
   readonly #storage: PatientStorage
@@ -72,6 +50,8 @@ export class Worker {
   /** Events whose outcome is known without a run, waiting to be settled together. */
   #concluded: Concluded[] = []
   #draining = false
+  /** Whether it drains to be replaced, because of a run that does not end: then nothing is given back that can be run. */
+  #isLeaving = false
   #failure: unknown
 
   constructor(deps: WorkerDeps, options: WorkerOptions) {
@@ -80,7 +60,9 @@ export class Worker {
     this.#reporter = new Reporter(deps.log, observers.metrics)
     // Looking on wraps a step from outside, and is nothing where nobody looks.
     this.#observe = createInterceptors(observers)
-    this.#run = this.#observe.run(runOn(threads))
+    this.#apart = new ApartModels(deps.pool, broker.now, (...trouble) => this.#reporter.untold(...trouble))
+    const isApart = (model: string): boolean => this.#apart.isApart(model)
+    this.#run = this.#observe.run(runOn({ threads, apart: deps.apart, isApart }))
     const room = new Room(options.capacity)
     this.#room = room
     this.#held = new HeldDeliveries(broker.connection, room, broker.ackWaitMs)
@@ -98,15 +80,26 @@ export class Worker {
     })
     this.#dispatcher = new Dispatcher({
       lingerMs: options.lingerMs,
-      places: threads.size * BATCHES_PER_THREAD,
+      slots: threads.size,
+      isUrgent: (event) => isUrgent(event, threads),
+      isApart: ({ model }) => isApart(model.name),
       start: (batch) => this.#own(() => this.#process(batch)),
     })
     this.#settlement = this.#createSettlement(options)
-    this.#stopWatching = watchRuns(
+    this.#stopWatching = seeToHungRuns({
       threads,
-      () => this.#dispatcher.running,
-      (model) => this.#own(() => this.#onHung(model)),
-    )
+      apart: this.#apart,
+      running: () => this.#dispatcher.running,
+      onHung: (model) => {
+        this.#isLeaving = true
+        this.#reporter.hung(model)
+      },
+      accuse: (batch) => this.#own(() => this.#startMarks.accuse(batch)),
+      onForsaken: (model) => this.#onForsaken(model),
+      own: (work) => this.#own(work),
+    })
+    // Another worker of the pool has seen a run that does not end: what waits here is not to show it again.
+    deps.pool.onChange(() => this.#add(this.#dispatcher.removeApart()))
   }
 
   get counts(): WorkerCounts {
@@ -151,13 +144,25 @@ export class Worker {
     }
     const prepared = this.#goOn(prepare(deliveries, models, broker.now()))
     for (const { delivery, rows } of prepared) this.#held.countRows(delivery, rows)
-    const suspects = prepared.filter(isSuspect)
+    // What runs apart ends no worker: its past tells nothing.
+    const suspects = prepared.filter((event) => isSuspect(event) && !this.#apart.isApart(event.model.name))
     if (suspects.length > 0) this.#own(() => this.#vet(suspects))
-    this.#dispatcher.add(suspects.length === 0 ? prepared : prepared.filter((event) => !isSuspect(event)))
+    this.#add(suspects.length === 0 ? prepared : prepared.filter((event) => !suspects.includes(event)))
   }
 
   async #vet(suspects: Batch): Promise<void> {
-    this.#dispatcher.add(this.#goOn(await this.#startMarks.vet(suspects)))
+    this.#add(this.#goOn(await this.#startMarks.vet(suspects)))
+  }
+
+  /** They wait for their batches. Of models that run apart few are held, and by a process that is replaced none. */
+  #add(batch: Batch): void {
+    const leaves = (event: Prepared): boolean => this.#isLeaving && this.#apart.isApart(event.model.name)
+    this.#handOn(batch.filter(leaves))
+    this.#handOn(this.#dispatcher.add(batch.filter((event) => !leaves(event))))
+  }
+
+  #handOn(batch: Batch): void {
+    for (const { delivery } of batch) this.#held.giveBack(delivery, APART_DELAY_MS)
   }
 
   /**
@@ -169,17 +174,29 @@ export class Worker {
     await this.#startMarks.begin(batch)
     const inTime = this.#goOn(concludeLate(batch, now()))
     const process = this.#observe.process(async (events) => {
-      const concluded = await predict(events, this.#run, now).finally(() => this.#dispatcher.free(batch))
+      const concluded = await this.#predict(events).finally(() => this.#dispatcher.free(batch))
       this.#backlog.ran(events.length, rowsOf(events))
       this.#reporter.ran(events)
       // The run is over: whatever ends the process now, it was not this batch.
       this.#startMarks.clear(batch)
+      await this.#apart.count(concluded)
       await this.#settle(concluded)
     })
     if (inTime.length > 0) await process(inTime)
     else {
       this.#startMarks.clear(batch)
       this.#dispatcher.free(batch)
+    }
+  }
+
+  /** A run that several shared and that did not end condemns none of them: they are handed on, and run one by one. */
+  async #predict(batch: Batch): Promise<readonly Concluded[]> {
+    try {
+      return await predict(batch, this.#run, this.#deps.broker.now)
+    } catch (thrown) {
+      if (!isTimedOut(thrown)) throw thrown
+      this.#handOn(batch)
+      return []
     }
   }
 
@@ -194,9 +211,10 @@ export class Worker {
    * Safe to call twice.
    */
   async stop(): Promise<void> {
-    this.#draining = true
+    this.#draining = !this.#isLeaving
     await this.#intake.stop()
     this.#dispatcher.flush()
+    this.#handOn(this.#dispatcher.removeApart())
     await this.#held.empty()
     this.#held.close()
     this.#stopWatching()
@@ -208,24 +226,10 @@ export class Worker {
     this.#held.close()
   }
 
-  /**
-   * A run that does not end cannot be cancelled. The event that ran alone is the culprit and is settled; otherwise
-   * those that were running are marked, to run alone next time. Everything else goes back at once, then the process ends.
-   */
-  async #onHung(model: ServedModel): Promise<void> {
-    const { broker, die } = this.#deps
-    this.#reporter.hung(model)
-    const deadline = setTimeout(die, HUNG_GRACE_MS)
-    this.#draining = true
-    void this.#intake.stop() // or this worker would be handed what it gives back
-    const running = [...this.#dispatcher.running].flat()
-    const [culprit] = running
-    if (culprit?.runsAlone) await this.#settle([timedOut(culprit, broker.now())])
-    else await this.#startMarks.accuse(running)
-    this.#held.giveBackAll()
-    await broker.connection.flush()
-    clearTimeout(deadline)
-    die()
+  /** What the neighbours have in hand, and what still comes of theirs, goes on until this process is replaced. */
+  #onForsaken({ name }: ServedModel): void {
+    this.#handOn(this.#dispatcher.removeApart())
+    this.#deps.leave(`a run of model ${name} does not end`)
   }
 
   /** What of a batch goes on to the next stage; the rest is concluded. */

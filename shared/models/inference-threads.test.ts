@@ -1,6 +1,7 @@
 import { fileURLToPath } from 'node:url'
-import { afterAll, describe, expect, it } from 'vitest'
+import { afterAll, describe, expect, it, vi } from 'vitest'
 import type { Datatype, Tensor, TensorData } from '../sdk/contract/tensor.ts'
+import { PeltonError } from '../sdk/errors.ts'
 import { createInferenceThreads, type ModelFile } from './inference-threads.ts'
 
 const threads = createInferenceThreads({ threads: 2 })
@@ -71,7 +72,9 @@ describe('inference threads', () => {
   ]
 
   it('give the outputs asked for, in that order', async () => {
-    const outputs = await threads.run(fixture('several'), several, ['same', 'sum'])
+    const outputs = await threads.run(fixture('several'), several, {
+      outputNames: ['same', 'sum'],
+    })
     expect(outputs.map((output) => [output.name, [...output.data]])).toEqual([
       ['same', [5n, 6n]],
       ['sum', [11, 22]],
@@ -129,6 +132,42 @@ describe('inference threads', () => {
     await threads.load(fixture('linear'))
     await threads.unload('linear')
     expect((await threads.run(fixture('linear'), [input]))[0]?.data).toEqual(Float32Array.of(6.5))
+  })
+})
+
+describe('inference threads with a run that does not end', () => {
+  const endless = tensor('x', 'FP32', [1, 1], Float32Array.of(300_000))
+  const quick = tensor('x', 'FP32', [1, 3], Float32Array.of(1, 1, 1))
+  const given = new PeltonError('timed-out', 'it does not end')
+
+  it('answer what waits behind it elsewhere once it is given up, and are as many as before', async () => {
+    const own = createInferenceThreads()
+    const hung = own.run(fixture('counts-up'), [endless]).catch((thrown: unknown) => thrown)
+    const behind = [1, 2, 3].map(() => own.run(fixture('linear'), [quick]))
+    await vi.waitFor(() => expect(own.running[0]?.runningMs).toBeGreaterThan(1), { timeout: 30_000 })
+    own.forsake('counts-up', 3_600_000, given)
+    expect(own.isStuck).toBe(false) // within its limit
+    own.forsake('counts-up', 0, given)
+    expect(await hung).toBe(given)
+    const scores = (await Promise.all(behind)).map(([score]) => score?.data[0])
+    expect(scores).toEqual([6.5, 6.5, 6.5])
+    await vi.waitFor(() => expect(own.isStuck).toBe(false), { timeout: 60_000 }) // it does end, here
+    await own.close()
+  })
+
+  it('answer urgent runs beside patient ones, however many of those came before', async () => {
+    const own = createInferenceThreads({ threads: 2 })
+    let ended = 0
+    const patient = [1, 2, 3, 4].map(() =>
+      own.run(fixture('counts-up'), [endless], { isUrgent: false }).then(() => {
+        ended++
+      }),
+    )
+    await own.run(fixture('linear'), [quick])
+    expect(ended).toBe(0)
+    await Promise.all(patient)
+    expect([own.isSlow('counts-up'), own.isSlow('linear')]).toEqual([true, false])
+    await own.close()
   })
 })
 

@@ -1,9 +1,11 @@
 import type { Tensor } from '../sdk/contract/tensor.ts'
 import { PeltonError, showValue } from '../sdk/errors.ts'
+import { Paces } from './pace.ts'
+import { RunQueue, type RunRequest } from './run-queue.ts'
 import { disableRuntimeTelemetry } from './session.ts'
 import { createThreadCrew, type ThreadCrew } from './thread-crew.ts'
 import type { ThreadHandle } from './thread-handle.ts'
-import { type ModelFile, packTensors, type SessionLimits, type ThreadRequest } from './thread-messages.ts'
+import { fileOf, type ModelFile, type SessionLimits, type ThreadRequest } from './thread-messages.ts'
 
 export type { ModelFile, SessionLimits } from './thread-messages.ts'
 
@@ -14,19 +16,22 @@ export interface CurrentRun {
   readonly runningMs: number
 }
 
+export interface RunOptions {
+  /** @default all tensor outputs */
+  readonly outputNames?: readonly string[]
+  /** Whether it may take the slot that is kept free of patient runs (`slots.ts`). @default true */
+  readonly isUrgent?: boolean
+}
+
 /** Threads that run models, so that the main thread stays free for the protocol. */
 export interface InferenceThreads {
   /**
-   * Runs a model on the least busy thread; `outputNames` default to all tensor outputs. The inputs are copied and stay
-   * usable. How many runs are open at once is the caller's to bound. Rejects with `inference-failed` (this run failed,
-   * or its thread ended), `model-unavailable` (the model cannot be opened here: its file is gone, cannot be read or has
-   * changed, memory is missing; that is no fault of the inputs) or `closed`.
+   * Runs a model on the least busy thread it may take. The inputs are copied and stay usable. How many runs are open at
+   * once is the caller's to bound. Rejects with `inference-failed` (this run failed, or its thread ended),
+   * `model-unavailable` (the model cannot be opened here: its file is gone, cannot be read or has changed, memory is
+   * missing; that is no fault of the inputs), `closed`, or what {@link forsake} was told.
    */
-  run(
-    model: ModelFile,
-    inputs: readonly Tensor[],
-    outputNames?: readonly string[],
-  ): Promise<readonly Tensor[]>
+  run(model: ModelFile, inputs: readonly Tensor[], options?: RunOptions): Promise<readonly Tensor[]>
   /** Opens the model in every thread, ahead of its first run. Rejects like `run`. */
   load(model: ModelFile): Promise<void>
   /** Closes the model in every thread, behind the runs already sent. A later run opens it again. */
@@ -37,11 +42,20 @@ export interface InferenceThreads {
   readonly busy: number
   /** Runs waiting for a thread to take them. */
   readonly waiting: number
-  /** The run that has kept a thread longest: what a watchdog looks at, since a run cannot be interrupted. */
-  readonly longestRun: CurrentRun | undefined
+  /** The runs under way: what a watchdog looks at, since a run cannot be interrupted. */
+  readonly running: readonly CurrentRun[]
+  /** Whether the last runs of the model of this key were longer than others should wait for. */
+  isSlow(key: string): boolean
+  /**
+   * Gives up the threads that have run this model for longer than `beyondMs`: their runs reject with `error`, what waits
+   * behind them runs elsewhere, and other threads take their place. Nothing ends such a thread but the end of its process.
+   */
+  forsake(key: string, beyondMs: number, error: PeltonError): void
+  /** Whether a thread that was forsaken is still inside its run: this process can only be killed. */
+  readonly isStuck: boolean
   /**
    * Refuses new runs and those still waiting with `closed`, lets the threads finish what they have, and resolves when
-   * they have ended: never, if a run never ends. May be called twice.
+   * they have ended: never, if a run never ends. Those forsaken are not waited for. May be called twice.
    */
   close(): Promise<void>
 }
@@ -54,37 +68,25 @@ export interface InferenceThreadsOptions {
   readonly nowMs?: () => number
 }
 
-interface Job {
-  readonly request: ThreadRequest & { readonly kind: 'run' }
-  readonly resolve: (outputs: Promise<readonly Tensor[]>) => void
-  readonly reject: (error: PeltonError) => void
-}
-
-/** What a thread holds at most: one run under way and one behind it, so that it never waits for the main thread. */
-const DEPTH = 2
-
 /** Starts the threads. A thread that ends by itself fails its own runs and is replaced. */
 export function createInferenceThreads(options: InferenceThreadsOptions = {}): InferenceThreads {
   const { threads: size = 1, sessionLimits: limits = {}, nowMs = () => performance.now() } = options
   checkSize(size)
   disableRuntimeTelemetry()
-  const queue: Job[] = []
-  const onChange = (): void => {
-    if (crew.failure !== undefined && crew.threads.size === 0) refuseWaiting(queue, crew.failure)
-    else dispatch(crew, queue)
-  }
-  const crew = createThreadCrew({ size, limits, nowMs, onChange })
+  const paces = new Paces()
+  const onRan = (key: string, runMs: number): void => paces.ran(key, runMs)
+  const crew = createThreadCrew({ size, limits, nowMs, onRan, onChange: () => goOn(crew, queue) })
+  const queue = new RunQueue(crew, nowMs)
   let closing: Promise<void> | undefined
   const checkOpen = (): void => {
-    if (closing !== undefined) throw closed()
-    if (crew.failure !== undefined && crew.threads.size === 0) throw crew.failure
+    const error = closing === undefined ? brokenBy(crew) : closed()
+    if (error !== undefined) throw error
   }
 
   return {
-    async run(model, inputs, outputNames) {
+    async run(model, inputs, { outputNames, isUrgent = true } = {}) {
       checkOpen()
-      const request = runRequest(model, inputs, outputNames)
-      return await enqueue(crew, queue, request)
+      return await queue.add(runRequest(model, inputs, outputNames), isUrgent)
     },
     async load(model) {
       checkOpen()
@@ -101,67 +103,54 @@ export function createInferenceThreads(options: InferenceThreadsOptions = {}): I
       return busyThreads(crew.threads.keys())
     },
     get waiting() {
-      return queue.length
+      return queue.size
     },
-    get longestRun() {
-      return longestRun(crew.threads.keys(), nowMs())
+    get running() {
+      return [...crew.threads.keys()].flatMap((thread) => currentRun(thread, nowMs()) ?? [])
+    },
+    isSlow: (key) => paces.isSlow(key),
+    forsake(key, beyondMs, error) {
+      paces.ran(key, beyondMs)
+      for (const thread of threadsOf(crew, key, nowMs() - beyondMs)) queue.forsake(thread, error)
+    },
+    get isStuck() {
+      return crew.forsaken > 0
     },
     close() {
-      refuseWaiting(queue, closed())
+      queue.refuse(closed())
       closing ??= crew.stop()
       return closing
     },
   }
 }
 
-function enqueue(crew: ThreadCrew, queue: Job[], request: Job['request']): Promise<readonly Tensor[]> {
-  return new Promise((resolve, reject) => {
-    queue.push({ request, resolve, reject })
-    dispatch(crew, queue)
+/** After the threads have changed. */
+function goOn(crew: ThreadCrew, queue: RunQueue): void {
+  const error = brokenBy(crew)
+  if (error === undefined) queue.dispatch()
+  else queue.refuse(error)
+}
+
+/** The threads that have run this model since before a time. */
+function threadsOf({ threads }: ThreadCrew, key: string, beforeMs: number): ThreadHandle[] {
+  return [...threads.keys()].filter((thread) => {
+    const run = currentRun(thread, beforeMs)
+    return run?.key === key && run.runningMs > 0
   })
 }
 
-/** Hands out what waits, as long as a thread has room. */
-function dispatch(crew: ThreadCrew, queue: Job[]): void {
-  while (true) {
-    const thread = queue[0] && choose(crew, queue[0].request.model.key)
-    const job = thread && queue.shift()
-    if (thread === undefined || job === undefined) return
-    crew.threads.get(thread)?.add(job.request.model.key)
-    const { tensors: inputs, transfer } = packTensors(job.request.inputs)
-    const next = (): void => dispatch(crew, queue)
-    const sent = thread.send({ ...job.request, inputs }, transfer)
-    job.resolve(sent)
-    sent.then(next, next)
-  }
-}
-
-/** The thread with the least to do; among equals, one that knows the model already. */
-function choose(crew: ThreadCrew, key: string): ThreadHandle | undefined {
-  let best: ThreadHandle | undefined
-  let bestCost = DEPTH
-  for (const [thread, keys] of crew.threads) {
-    const cost = thread.inFlight + (keys.has(key) ? 0 : 0.5)
-    if (cost < bestCost) {
-      best = thread
-      bestCost = cost
-    }
-  }
-  return best
+/** Why there is no thread, and will be none. */
+function brokenBy({ failure, threads }: ThreadCrew): PeltonError | undefined {
+  return threads.size === 0 ? failure : undefined
 }
 
 async function sendToAll({ threads }: ThreadCrew, request: ThreadRequest): Promise<void> {
   await Promise.all([...threads.keys()].map((thread) => thread.send(request, [])))
 }
 
-function runRequest(model: ModelFile, inputs: readonly Tensor[], names?: readonly string[]): Job['request'] {
+function runRequest(model: ModelFile, inputs: readonly Tensor[], names?: readonly string[]): RunRequest {
   const request = { kind: 'run', model: fileOf(model), inputs } as const
   return names === undefined ? request : { ...request, outputNames: names }
-}
-
-/** Only what a message can carry: callers pass whole models. */
-function fileOf({ key, path, digest }: ModelFile): ModelFile {
-  return digest === undefined ? { key, path } : { key, path, digest }
 }
 
 function busyThreads(threads: Iterable<ThreadHandle>): number {
@@ -170,20 +159,9 @@ function busyThreads(threads: Iterable<ThreadHandle>): number {
   return busy
 }
 
-function longestRun(threads: Iterable<ThreadHandle>, nowMs: number): CurrentRun | undefined {
-  let longest: CurrentRun | undefined
-  for (const { current } of threads) {
-    if (current === undefined || current.request.kind === 'unload') continue
-    const runningMs = nowMs - current.sinceMs
-    if (longest === undefined || runningMs > longest.runningMs) {
-      longest = { key: current.request.model.key, runningMs }
-    }
-  }
-  return longest
-}
-
-function refuseWaiting(queue: Job[], error: PeltonError): void {
-  for (const { reject } of queue.splice(0)) reject(error)
+function currentRun({ current }: ThreadHandle, nowMs: number): CurrentRun | undefined {
+  if (current === undefined || current.request.kind === 'unload') return undefined
+  return { key: current.request.model.key, runningMs: nowMs - current.sinceMs }
 }
 
 function checkSize(size: number): void {

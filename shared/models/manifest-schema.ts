@@ -72,7 +72,9 @@ export const manifestGroups = {
         .min(1)
         .max(3_600_000)
         .exactOptional()
-        .describe('How long one run may take, in milliseconds; a run beyond it ends its worker process'),
+        .describe(
+          'How long one run may take, in milliseconds; from the first beyond it on the model runs apart',
+        ),
       maxRowsPerEvent: z
         .int()
         .min(1)

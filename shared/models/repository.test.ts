@@ -72,7 +72,7 @@ describe('model repository', () => {
     const inputs = [{ name: 'x', datatype: 'FP32', shape: [1, 3], data }] as const
     const bound = model.bind({ kind: 'tensors', inputs, parameters: {} })
     const threads = createInferenceThreads()
-    const [score] = await threads.run(model, bound.inputs, bound.outputs)
+    const [score] = await threads.run(model, bound.inputs, { outputNames: bound.outputs })
     expect(score?.data).toEqual(Float32Array.of(6.5))
     await threads.close()
   })

@@ -7,6 +7,10 @@ export interface ThreadCrew {
   readonly threads: ReadonlyMap<ThreadHandle, Set<string>>
   /** Whether threads kept ending before they were ready, so that no more are started. */
   readonly failure: PeltonError | undefined
+  /** Threads that were forsaken and have not ended: each is inside a run. */
+  readonly forsaken: number
+  /** Gives up a thread whose run does not end: another takes its place. It is asked to stop, and not waited for. */
+  forsake(thread: ThreadHandle): void
   /** Asks all to stop and resolves when they have ended. None is replaced from here on. */
   stop(): Promise<void>
 }
@@ -15,6 +19,8 @@ export interface ThreadCrewOptions {
   readonly size: number
   readonly limits: SessionLimits
   readonly nowMs: () => number
+  /** Told how long each run of a model took, milliseconds. */
+  readonly onRan?: (key: string, runMs: number) => void
   /** Called when a thread has ended by itself, after its replacement was started or given up on. */
   readonly onChange: () => void
 }
@@ -22,8 +28,10 @@ export interface ThreadCrewOptions {
 /** Threads that end before they were ready, in a row, until no more are started. */
 const MAX_FAILED_STARTS = 3
 
-export function createThreadCrew({ size, limits, nowMs, onChange }: ThreadCrewOptions): ThreadCrew {
+export function createThreadCrew(options: ThreadCrewOptions): ThreadCrew {
+  const { size, limits, nowMs, onRan, onChange } = options
   const threads = new Map<ThreadHandle, Set<string>>()
+  const forsaken = new Set<ThreadHandle>()
   let failedStarts = 0
   let failure: PeltonError | undefined
   let isStopping = false
@@ -32,7 +40,9 @@ export function createThreadCrew({ size, limits, nowMs, onChange }: ThreadCrewOp
     const thread = startThread({
       limits,
       nowMs,
+      ...(onRan !== undefined && { onRan }),
       onExit(wasReady, cause) {
+        if (forsaken.delete(thread)) return
         threads.delete(thread)
         if (isStopping) return
         failedStarts = wasReady ? 0 : failedStarts + 1
@@ -49,6 +59,15 @@ export function createThreadCrew({ size, limits, nowMs, onChange }: ThreadCrewOp
     threads,
     get failure() {
       return failure
+    },
+    get forsaken() {
+      return forsaken.size
+    },
+    forsake(thread) {
+      if (!threads.delete(thread)) return
+      forsaken.add(thread)
+      void thread.stop()
+      if (!isStopping) add()
     },
     async stop() {
       isStopping = true

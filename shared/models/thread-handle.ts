@@ -24,6 +24,8 @@ export interface ThreadHandle {
 export interface ThreadHandleOptions {
   readonly limits: SessionLimits
   readonly nowMs: () => number
+  /** Told how long each run of a model took, milliseconds. */
+  readonly onRan?: (key: string, runMs: number) => void
   /** Called once when the thread has ended; `wasReady` tells a crash from a thread that could not start. */
   readonly onExit: (wasReady: boolean, failure: unknown) => void
 }
@@ -38,7 +40,7 @@ interface Pending {
  * Starts a thread. It is only ever asked to stop: the runtime cannot interrupt a run, and `terminate()` during one
  * aborts the whole process.
  */
-export function startThread({ limits, nowMs, onExit }: ThreadHandleOptions): ThreadHandle {
+export function startThread({ limits, nowMs, onRan, onExit }: ThreadHandleOptions): ThreadHandle {
   const { url, execArgv } = siblingThreadEntry(import.meta.url, 'inference-thread')
   const worker = new Worker(url, { execArgv, workerData: limits, name: 'inference' })
   const pending = new Map<number, Pending>()
@@ -56,8 +58,7 @@ export function startThread({ limits, nowMs, onExit }: ThreadHandleOptions): Thr
   }
   worker.on('message', (message: FromThread) => {
     if (message.kind === 'ready') isReady = true
-    else if (message.kind === 'done') settle(message.id)?.resolve(message.outputs)
-    else settle(message.id)?.reject(fromErrorMessage(message.error))
+    else answer(settle(message.id), message, onRan)
   })
   worker.on('error', (thrown) => {
     failure = thrown
@@ -89,6 +90,19 @@ export function startThread({ limits, nowMs, onExit }: ThreadHandleOptions): Thr
       await exited
     },
   }
+}
+
+function answer(
+  settled: Pending | undefined,
+  message: Exclude<FromThread, { readonly kind: 'ready' }>,
+  onRan: ThreadHandleOptions['onRan'],
+): void {
+  if (message.kind === 'failed') {
+    settled?.reject(fromErrorMessage(message.error))
+    return
+  }
+  if (settled?.request.kind === 'run') onRan?.(settled.request.model.key, message.runMs ?? 0)
+  settled?.resolve(message.outputs)
 }
 
 function threadEnded(cause: unknown): PeltonError {

@@ -9,6 +9,11 @@ export interface ModelFile {
   readonly digest?: string
 }
 
+/** Only what a message can carry: callers pass whole models. */
+export function fileOf({ key, path, digest }: ModelFile): ModelFile {
+  return digest === undefined ? { key, path } : { key, path, digest }
+}
+
 /** How many sessions a thread keeps open. The one used least recently is closed first. */
 export interface SessionLimits {
   /** @default 64 */
@@ -32,7 +37,13 @@ export interface ErrorMessage {
 
 export type FromThread =
   | { readonly kind: 'ready' }
-  | { readonly kind: 'done'; readonly id: number; readonly outputs: readonly Tensor[] }
+  /** `runMs`: how long the run took, the opening of its model excluded; nothing where none ran. */
+  | {
+      readonly kind: 'done'
+      readonly id: number
+      readonly outputs: readonly Tensor[]
+      readonly runMs?: number
+    }
   | { readonly kind: 'failed'; readonly id: number; readonly error: ErrorMessage }
 
 /** What is thrown on the far side, made ready for a message; what is no {@link PeltonError} becomes `fallback`. */

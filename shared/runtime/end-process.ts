@@ -11,13 +11,10 @@ const HEARD_MS = 500
  * one that is inside a run that never returns. Where the threads have ended the process exits with `code`; where one has
  * not, it tells its supervisor the code and ends by SIGKILL, which nothing waits for.
  *
- * @param closeThreads asks the threads to end; resolves when all of them have
+ * @param closeThreads asks the threads to end; resolves with whether all of them have
  */
-export async function endProcess(code: number, closeThreads: () => Promise<unknown>): Promise<never> {
-  const closed = closeThreads().then(
-    () => true,
-    () => false,
-  )
+export async function endProcess(code: number, closeThreads: () => Promise<boolean>): Promise<never> {
+  const closed = closeThreads().catch(() => false)
   if (await Promise.race([closed, sleep(THREADS_MS, false)])) process.exit(code)
   await Promise.race([tellSupervisor({ kind: 'ending', code }), sleep(HEARD_MS)])
   process.kill(process.pid, 'SIGKILL')

@@ -178,7 +178,14 @@ export const METRICS = {
   hungRuns: counter(
     'pelton.hung_runs',
     '{run}',
-    'Model calls beyond their time limit; each ends its process, so look at the last value',
+    'Runs in a thread beyond their time limit: the first of a model costs its process, so look at the last value',
+    ['model'],
+    WORKER,
+  ),
+  modelTimedOut: gauge(
+    'pelton.model.timed_out',
+    '{event}',
+    'Events in a row that timed out, of each model that runs apart: from 3 on none is run',
     ['model'],
     WORKER,
   ),

@@ -21,6 +21,13 @@ export interface SupervisorOptions {
   readonly onGivenUp?: () => void
 }
 
+/** What a process says that is to be replaced by another while it still works. It is asked to stop once the other is ready. */
+export interface ReplaceWord {
+  readonly kind: 'replace'
+  /** Why, for people. */
+  readonly because: string
+}
+
 const FIRST_BACKOFF_MS = 200
 const MAX_BACKOFF_MS = 10_000
 /** A process that lived this long is taken as healthy again. */
@@ -31,6 +38,8 @@ const MAX_LINE = 300
 interface Slot {
   readonly index: number
   child: ChildProcess | undefined
+  /** Processes whose successor is on its way, or is there. */
+  readonly leaving: Set<ChildProcess>
   crashes: number
   lastLine: string
   /** The exit code it said it ends with, where a thread keeps it from exiting: it kills itself then. */
@@ -53,6 +62,7 @@ export class Supervisor {
     this.#slots = Array.from({ length: options.count }, (_slot, index) => ({
       index,
       child: undefined,
+      leaving: new Set(),
       crashes: 0,
       lastLine: '',
       saidCode: undefined,
@@ -64,7 +74,8 @@ export class Supervisor {
 
   /** Process ids of those that run. */
   get pids(): readonly number[] {
-    return this.#slots.flatMap(({ child }) => (child?.pid === undefined ? [] : [child.pid]))
+    const children = this.#slots.flatMap(({ child, leaving }) => (child ? [child, ...leaving] : [...leaving]))
+    return children.flatMap(({ pid }) => pid ?? [])
   }
 
   /** Asks every process to drain and waits for the last; a second call forces them. */
@@ -93,12 +104,25 @@ export class Supervisor {
       if (stream !== null) createInterface({ input: stream }).on('line', hear)
     }
     child.on('message', (message) => {
-      const { kind, state, code } = message as Readonly<Record<string, unknown>>
+      if (slot.child !== child) return // its successor has the word
+      const { kind, state, code, because } = message as Readonly<Record<string, unknown>>
       if (kind === 'ending' && typeof code === 'number') slot.saidCode = code
+      if (kind === 'replace' && !this.#stopping) this.#replace(slot, child, String(because))
+      if (state === 'ready') for (const former of slot.leaving) former.kill('SIGTERM')
       if (typeof state === 'string') onState?.(state, slot.index)
     })
     child.once('error', (error) => hear(error.message))
-    child.once('close', (code, signal) => this.#onExit(slot, code, signal, performance.now() - startedAt))
+    child.once('close', (code, signal) => {
+      if (!slot.leaving.delete(child)) this.#onExit(slot, code, signal, performance.now() - startedAt)
+    })
+  }
+
+  /** Starts the successor of a process that works on until that is ready. */
+  #replace(slot: Slot, child: ChildProcess, because: string): void {
+    this.#options.note(`worker ${slot.index + 1} is replaced: ${because}`)
+    slot.leaving.add(child)
+    child.send({ kind: 'replacing' }, () => undefined) // where it has ended meanwhile, its successor starts all the same
+    this.#start(slot)
   }
 
   #onExit(slot: Slot, code: number | null, signal: NodeJS.Signals | null, livedMs: number): void {
@@ -139,10 +163,15 @@ function shown(line: string): string {
   return line.length <= MAX_LINE ? line : `${line.slice(0, MAX_LINE - 1)}…`
 }
 
-async function stopSlot(slot: Slot, signal: NodeJS.Signals): Promise<void> {
-  clearTimeout(slot.restart)
-  const { child } = slot
-  if (child === undefined || child.exitCode !== null || child.signalCode !== null) return
+async function stopSlot({ child, leaving, restart }: Slot, signal: NodeJS.Signals): Promise<void> {
+  clearTimeout(restart)
+  await Promise.all(
+    [...(child === undefined ? [] : [child]), ...leaving].map((one) => stopChild(one, signal)),
+  )
+}
+
+async function stopChild(child: ChildProcess, signal: NodeJS.Signals): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return
   await new Promise<void>((resolve) => {
     child.once('close', () => resolve())
     child.kill(signal)

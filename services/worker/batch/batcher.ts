@@ -40,22 +40,36 @@ export class Batcher<Item extends Batchable> {
 
   /**
    * The next batch that is full or has waited long enough, the longest waiting first; with `flush` any batch.
+   *
+   * @param mayGo whether a batch that begins with this item may be taken now: one that may not holds back no other
    */
-  take(now: number, flush = false): Item[] | undefined {
+  take(now: number, flush = false, mayGo: (first: Item) => boolean = () => true): Item[] | undefined {
     let best: [string, Group<Item>] | undefined
     for (const entry of this.#groups) {
-      const isDue = flush || this.#dueAt(entry[1]) <= now
+      const isDue = (flush || this.#dueAt(entry[1]) <= now) && mayGo(first(entry[1]))
       if (isDue && (best === undefined || since(entry[1]) < since(best[1]))) best = entry
     }
     return best === undefined ? undefined : this.#takeFrom(...best)
   }
 
-  /** When the next batch is due if nothing is added, or `undefined` when nothing waits. */
-  nextDueAt(): number | undefined {
+  /** When the next batch that may go is due if nothing is added, or `undefined` when none waits. */
+  nextDueAt(mayGo: (first: Item) => boolean = () => true): number | undefined {
     let next: number | undefined
     for (const group of this.#groups.values())
-      next = Math.min(next ?? Number.POSITIVE_INFINITY, this.#dueAt(group))
+      if (mayGo(first(group))) next = Math.min(next ?? Number.POSITIVE_INFINITY, this.#dueAt(group))
     return next
+  }
+
+  /** Takes out every item of the kinds whose first item is asked for. */
+  remove(isAskedFor: (first: Item) => boolean): Item[] {
+    const removed: Item[] = []
+    for (const [kind, group] of this.#groups) {
+      if (!isAskedFor(first(group))) continue
+      this.#groups.delete(kind)
+      this.#items -= group.items.length
+      removed.push(...group.items.map(({ item }) => item))
+    }
+    return removed
   }
 
   #dueAt(group: Group<Item>): number {
@@ -78,6 +92,11 @@ export class Batcher<Item extends Batchable> {
     if (group.items.length === 0) this.#groups.delete(kind)
     return batch
   }
+}
+
+/** The item that waits longest: a group without items is not kept. */
+function first<Item>(group: Group<Item>): Item {
+  return (group.items[0] as { readonly item: Item }).item
 }
 
 function since(group: Group<unknown>): number {

@@ -13,13 +13,20 @@ afterEach(() => {
   vi.useRealTimers()
 })
 
-function open(places = 2): Dispatcher {
-  return new Dispatcher({ places, lingerMs: LINGER_MS, start: (batch) => void started.push(batch) })
+/** One slot has two places. Kinds with a `~` are patient, models with a `!` run apart. */
+function open(slots = 1): Dispatcher {
+  return new Dispatcher({
+    slots,
+    lingerMs: LINGER_MS,
+    isUrgent: ({ kind }) => !kind.includes('~'),
+    isApart: ({ kind }) => kind.includes('!'),
+    start: (batch) => void started.push(batch),
+  })
 }
 
 /** An event as a dispatcher reads it. */
 function event(kind: string, extra: Partial<Prepared> = {}): Prepared {
-  return { kind, rows: 1, maxBatchRows: 4, ...extra } as Prepared
+  return { kind, rows: 1, maxBatchRows: 4, model: { key: kind }, ...extra } as Prepared
 }
 
 const kinds = (): string[] => started.map((batch) => batch.map(({ kind }) => kind).join(' '))
@@ -32,13 +39,11 @@ describe('Dispatcher', () => {
   })
 
   it('makes several batches of what came together, by kind and size', () => {
-    const dispatcher = open(3)
+    const dispatcher = open(2)
     dispatcher.add([...'abababababab'].map((kind) => event(kind)))
     expect(kinds().sort()).toEqual(['a a a a', 'b b b b'])
     vi.advanceTimersByTime(LINGER_MS)
-    expect(kinds().slice(2)).toEqual(['a a'])
-    dispatcher.free(started[0] as Batch)
-    expect(kinds().slice(3)).toEqual(['b b'])
+    expect(kinds().slice(2)).toEqual(['a a', 'b b'])
   })
 
   it('starts what is not full once the linger of its first event is over, not before', () => {
@@ -52,7 +57,7 @@ describe('Dispatcher', () => {
   })
 
   it('starts no more than there are places, and the next as soon as one is free', () => {
-    const dispatcher = open(2)
+    const dispatcher = open()
     dispatcher.add(['a', 'b', 'c', 'd'].map((kind) => event(kind, { maxBatchRows: 1 })))
     expect(kinds()).toEqual(['a', 'b'])
     expect([...dispatcher.running]).toEqual(started)
@@ -65,16 +70,16 @@ describe('Dispatcher', () => {
   })
 
   it('frees a place once, whoever says so again', () => {
-    const dispatcher = open(1)
-    dispatcher.add(['a', 'b', 'c'].map((kind) => event(kind, { maxBatchRows: 1 })))
+    const dispatcher = open()
+    dispatcher.add(['a', 'b', 'c', 'd'].map((kind) => event(kind, { maxBatchRows: 1 })))
     const [first] = started as [Batch]
     dispatcher.free(first)
     dispatcher.free(first)
-    expect(kinds()).toEqual(['a', 'b'])
+    expect(kinds()).toEqual(['a', 'b', 'c'])
   })
 
   it('lets an event that runs alone wait until every place is free, and start nothing beside it', () => {
-    const dispatcher = open(2)
+    const dispatcher = open()
     dispatcher.add([event('a', { maxBatchRows: 1 })])
     dispatcher.add([event('x', { runsAlone: true }), event('y', { runsAlone: true })])
     dispatcher.add([event('b', { maxBatchRows: 1 })])
@@ -87,12 +92,54 @@ describe('Dispatcher', () => {
   })
 
   it('waits for nothing once it is flushed', () => {
-    const dispatcher = open(3)
+    const dispatcher = open(2)
     dispatcher.add([event('a'), event('b')])
     dispatcher.flush()
     expect(kinds()).toEqual(['a', 'b'])
     dispatcher.add([event('c')])
     expect(kinds()).toEqual(['a', 'b', 'c'])
     expect(vi.getTimerCount()).toBe(0)
+  })
+
+  it('keeps the places of one slot from patient batches, which hold back no urgent one', () => {
+    const dispatcher = open(2)
+    dispatcher.add(['~1', '~2', '~3', '~4', 'a', 'b'].map((kind) => event(kind, { maxBatchRows: 1 })))
+    expect(kinds()).toEqual(['~1', '~2', 'a', 'b'])
+    dispatcher.free(started[2] as Batch)
+    expect(kinds()).toEqual(['~1', '~2', 'a', 'b'])
+    dispatcher.add([event('c', { maxBatchRows: 1 })])
+    expect(kinds().at(-1)).toBe('c')
+    dispatcher.free(started[0] as Batch)
+    expect(kinds().at(-1)).toBe('~3')
+  })
+
+  it('wakes for an urgent batch that is due, whatever patient ones wait for a place', () => {
+    const dispatcher = open(2)
+    dispatcher.add(['~1', '~2', '~3'].map((kind) => event(kind, { maxBatchRows: 1 })))
+    dispatcher.add([event('a')])
+    vi.advanceTimersByTime(LINGER_MS)
+    expect(kinds()).toEqual(['~1', '~2', 'a'])
+    expect(vi.getTimerCount()).toBe(0)
+  })
+
+  it('runs one event of a model apart at a time, beside full places and an event that runs alone', () => {
+    const dispatcher = open()
+    dispatcher.add([event('x', { runsAlone: true })])
+    dispatcher.add(['!p', '!p', '!q', '!r'].map((kind) => event(kind)))
+    expect(kinds()).toEqual(['x', '!p', '!q'])
+    dispatcher.free(started[1] as Batch)
+    expect(kinds().slice(3)).toEqual(['!r'])
+    dispatcher.free(started[2] as Batch)
+    expect(kinds().slice(4)).toEqual(['!p'])
+    expect([...dispatcher.running]).toEqual([started[0]])
+  })
+
+  it('gives out again what waits and is of a model that runs apart', () => {
+    const dispatcher = open()
+    const waiting = [event('!p'), event('!p'), event('!q')]
+    dispatcher.add([...waiting, event('a')])
+    expect(dispatcher.removeApart()).toEqual([waiting[1]])
+    vi.advanceTimersByTime(LINGER_MS)
+    expect(kinds()).toEqual(['!p', '!q', 'a'])
   })
 })

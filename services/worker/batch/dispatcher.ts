@@ -1,23 +1,31 @@
+import { hasPlace } from '../../../shared/models/slots.ts'
 import type { Batch, Prepared } from '../prepare/prepared.ts'
+import { ApartQueue } from './apart-queue.ts'
 import { Batcher } from './batcher.ts'
 
 export interface DispatcherOptions {
-  /** Batches that may run at once. */
-  readonly places: number
+  /** Inference threads: each has two places for batches. */
+  readonly slots: number
   /** How long the first event of a batch waits for others, milliseconds. */
   readonly lingerMs: number
+  /** Whether a batch that begins with this event may have a place that patient ones may not have. */
+  readonly isUrgent: (first: Prepared) => boolean
+  /** Whether an event's model runs apart: such events take no place of others. */
+  readonly isApart: (event: Prepared) => boolean
   /** Starts a batch. Its place is taken until it is freed. */
   readonly start: (batch: Batch) => void
 }
 
 /**
- * Gives every free place the next batch that is full or has waited long enough. An event that must run alone waits
- * until every place is free, and has them all.
+ * Gives every free place the next batch that is full or has waited long enough. What may not have the place that is
+ * free holds back nothing else. An event that must run alone waits until every place is free, and has them all. Events of
+ * models that run apart go one by one, beside all this.
  */
 export class Dispatcher {
   readonly #options: DispatcherOptions
   readonly #batcher: Batcher<Prepared>
   readonly #alone: Prepared[] = []
+  readonly #apart: ApartQueue
   readonly #running = new Set<Batch>()
   #flush = false
   #timer: NodeJS.Timeout | undefined
@@ -25,6 +33,7 @@ export class Dispatcher {
   constructor(options: DispatcherOptions) {
     this.#options = options
     this.#batcher = new Batcher(options.lingerMs)
+    this.#apart = new ApartQueue(options.start)
   }
 
   /** Batches that have a place now. */
@@ -32,19 +41,28 @@ export class Dispatcher {
     return this.#running
   }
 
-  /** Events wait for their batches, by kind, in their order. */
-  add(batch: Batch): void {
+  /**
+   * Events wait for their batches, by kind, in their order.
+   *
+   * @returns those of models that run apart of which enough wait already
+   */
+  add(batch: Batch): Batch {
     const now = performance.now()
+    const tooMany: Prepared[] = []
     for (const prepared of batch) {
-      if (prepared.runsAlone) this.#alone.push(prepared)
+      if (this.#options.isApart(prepared)) {
+        if (!this.#apart.add(prepared)) tooMany.push(prepared)
+      } else if (prepared.runsAlone) this.#alone.push(prepared)
       else this.#batcher.add(prepared.kind, prepared.maxBatchRows, prepared, now)
     }
     this.#dispatch()
+    return tooMany
   }
 
   /** The run of a batch is over: its place goes to the next one. */
   free(batch: Batch): void {
     if (this.#running.delete(batch)) this.#dispatch()
+    else this.#apart.free(batch)
   }
 
   /** From now on nothing waits for others. */
@@ -53,10 +71,18 @@ export class Dispatcher {
     this.#dispatch()
   }
 
+  /** Takes out what waits for its run and is of a model that runs apart by now. */
+  removeApart(): Batch {
+    const { isApart } = this.#options
+    const alone = this.#alone.filter(isApart)
+    for (const event of alone) this.#alone.splice(this.#alone.indexOf(event), 1)
+    return [...this.#batcher.remove(isApart), ...alone, ...this.#apart.removeAll()]
+  }
+
   #dispatch(): void {
     for (let batch = this.#next(); batch !== undefined; batch = this.#next()) this.#start(batch)
     clearTimeout(this.#timer)
-    const dueAt = this.#hasPlace() ? this.#batcher.nextDueAt() : undefined
+    const dueAt = this.#isShut() ? undefined : this.#batcher.nextDueAt((first) => this.#mayGo(first))
     if (dueAt === undefined) return
     this.#timer = setTimeout(() => this.#dispatch(), Math.max(0, dueAt - performance.now()))
   }
@@ -67,13 +93,21 @@ export class Dispatcher {
   }
 
   #next(): Batch | undefined {
-    if (!this.#hasPlace()) return undefined
-    if (this.#alone.length === 0) return this.#batcher.take(performance.now(), this.#flush)
-    return this.#running.size === 0 ? this.#alone.splice(0, 1) : undefined
+    if (this.#isShut()) return undefined
+    if (this.#alone.length > 0) return this.#running.size === 0 ? this.#alone.splice(0, 1) : undefined
+    return this.#batcher.take(performance.now(), this.#flush, (first) => this.#mayGo(first))
   }
 
-  #hasPlace(): boolean {
+  /** While an event runs alone nothing else begins. */
+  #isShut(): boolean {
     const [first] = this.#running
-    return this.#running.size < this.#options.places && first?.[0]?.runsAlone !== true
+    return first?.[0]?.runsAlone === true
+  }
+
+  #mayGo(first: Prepared): boolean {
+    const { slots, isUrgent } = this.#options
+    let urgent = 0
+    for (const [runs] of this.#running) if (runs !== undefined && isUrgent(runs)) urgent++
+    return hasPlace({ slots, urgent, patient: this.#running.size - urgent }, isUrgent(first))
   }
 }

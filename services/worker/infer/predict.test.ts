@@ -14,6 +14,7 @@ const NOW = 1_000_000
 let folder: Awaited<ReturnType<typeof modelsFolder>>
 let models: ModelRepository
 let threads: InferenceThreads
+const nowhere = { run: () => expect.unreachable('no model runs apart') }
 
 beforeAll(async () => {
   folder = await modelsFolder(['identity-fp32', 'linear', 'gather', 'sum-rows', 'several'])
@@ -37,7 +38,7 @@ function batchOf(events: readonly DeliveredEvent[]): Batch {
 
 /** Predicts a batch; tells how many events each model call had, too. */
 async function predicted(batch: Batch): Promise<{ concluded: readonly Concluded[]; calls: number[] }> {
-  const run = runOn(threads)
+  const run = runOn({ threads, apart: nowhere, isApart: () => false })
   const calls: number[] = []
   const counting = (events: Batch) => {
     calls.push(events.length)
@@ -116,7 +117,7 @@ describe('predict', () => {
   })
 
   it('has nothing to say of no events', async () => {
-    expect(await predict([], runOn(threads), () => NOW)).toEqual([])
+    expect(await predict([], runOn({ threads, apart: nowhere, isApart: () => false }), () => NOW)).toEqual([])
   })
 })
 

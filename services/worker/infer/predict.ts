@@ -1,3 +1,4 @@
+import type { ApartRunner } from '../../../shared/models/apart-runner.ts'
 import { findNonFinite } from '../../../shared/models/bind-tensors.ts'
 import type { InferenceThreads } from '../../../shared/models/inference-threads.ts'
 import { seeModels } from '../../../shared/models/models-page.ts'
@@ -6,26 +7,48 @@ import { concatRows, sliceRows, type Tensor } from '../../../shared/sdk/contract
 import { PeltonError, toPeltonError } from '../../../shared/sdk/errors.ts'
 import { type Batch, type Prepared, rowsOf } from '../prepare/prepared.ts'
 import { type Concluded, decideFailure, type Outcome } from '../settle/outcome.ts'
+import { timedOut } from './watchdog.ts'
 
 /** One model call for all rows of a batch: its outputs, whole. */
 export type Run = (batch: Batch) => Promise<readonly Tensor[]>
 
-/** Runs batches on threads, the inputs of their events joined. */
-export function runOn(threads: Pick<InferenceThreads, 'run'>): Run {
+/**
+ * Whether others may not be made to wait for a batch that begins with this event: it may have any slot. Not so what came
+ * by lane `low`, and what is of a model whose last runs were long.
+ */
+export function isUrgent({ delivery, model }: Prepared, threads: Pick<InferenceThreads, 'isSlow'>): boolean {
+  return delivery.event.route.lane !== 'low' && !threads.isSlow(model.key)
+}
+
+/** Where batches run. */
+export interface Executors {
+  readonly threads: Pick<InferenceThreads, 'run' | 'isSlow'>
+  /** Models of which a run did not end go there, one event at a time. */
+  readonly apart: Pick<ApartRunner, 'run'>
+  readonly isApart: (model: string) => boolean
+}
+
+/** Runs batches, the inputs of their events joined: on threads, or in the process of a model that runs apart. */
+export function runOn({ threads, apart, isApart }: Executors): Run {
   return async (batch) => {
     const [first] = batch
     if (first === undefined) return []
-    if (batch.length === 1) return threads.run(first.model, first.inputs)
-    const inputs = first.inputs.map((_input, index) =>
-      concatRows(batch.map((item) => item.inputs[index] as Tensor)),
-    )
-    return threads.run(first.model, inputs)
+    const { model } = first
+    const inputs = batch.length === 1 ? first.inputs : joinInputs(batch, first)
+    if (!isApart(model.name)) return threads.run(model, inputs, { isUrgent: isUrgent(first, threads) })
+    const { timeoutMs } = model.manifest.limits
+    return apart.run(model, inputs, { timeoutMs, onTimeout: () => timedOut(model) })
   }
+}
+
+function joinInputs(batch: Batch, first: Prepared): readonly Tensor[] {
+  return first.inputs.map((_input, index) => concatRows(batch.map((item) => item.inputs[index] as Tensor)))
 }
 
 /**
  * Runs a batch and says what is to become of each of its events. A batch that fails is halved until the bad events
- * stand alone: their neighbours get their predictions.
+ * stand alone: their neighbours get their predictions. Rejects with `timed-out` where several ran together and did not end:
+ * none of them is known to be the culprit.
  *
  * @param now broker time, milliseconds since 1970
  */
@@ -40,10 +63,16 @@ export async function predict(batch: Batch, run: Run, now: () => number): Promis
   } catch (thrown) {
     const [only] = batch
     if (batch.length === 1 && only !== undefined) return [fail(only, thrown, now())]
+    if (isTimedOut(thrown)) throw thrown
     const middle = Math.ceil(batch.length / 2)
     const halves = [batch.slice(0, middle), batch.slice(middle)]
     return (await Promise.all(halves.map((half) => predict(half, run, now)))).flat()
   }
+}
+
+/** Whether a run was given up because it did not end. */
+export function isTimedOut(thrown: unknown): boolean {
+  return thrown instanceof PeltonError && thrown.code === 'timed-out'
 }
 
 /** The outputs of each event. @throws PeltonError `invalid-output` where there are not as many rows as went in */

@@ -7,7 +7,7 @@ import { deliveryOf, floats } from '../../../test/kit/deliveries.ts'
 import { modelsFolder } from '../../../test/kit/models-folder.ts'
 import { prepare } from '../prepare/prepare.ts'
 import { type Batch, isConcluded, type Prepared } from '../prepare/prepared.ts'
-import { timedOut, watchRuns } from './watchdog.ts'
+import { watchRuns } from './watchdog.ts'
 
 const SLOW = 'counts-up'
 const TIMEOUT_MS = 20
@@ -52,7 +52,7 @@ afterEach(() => {
 /** Runs the slow event, and works while its run has lasted longer than its model may take. */
 async function whileItRuns(work: () => void): Promise<void> {
   const run = threads.run(slow.model, slow.inputs)
-  while ((threads.longestRun?.runningMs ?? 0) <= TIMEOUT_MS) await new Promise(setImmediate)
+  while ((threads.running[0]?.runningMs ?? 0) <= TIMEOUT_MS) await new Promise(setImmediate)
   work()
   await run
 }
@@ -66,14 +66,15 @@ function watch(running: readonly Batch[]): () => void {
 }
 
 describe('watchRuns', () => {
-  it('tells once of a run that keeps its thread beyond the limit of its model', async () => {
-    watch([[patient], [slow]])
+  it('tells of a run that keeps its thread beyond the limit of its model, until it is stopped', async () => {
+    const stop = watch([[patient], [slow]])
     await whileItRuns(() => {
       vi.advanceTimersByTime(250)
       expect(told).toEqual([slow.model])
-      vi.advanceTimersByTime(10_000)
+      vi.advanceTimersByTime(250)
     })
-    expect(told).toEqual([slow.model])
+    stop()
+    expect(told).toEqual([slow.model, slow.model])
     expect(vi.getTimerCount()).toBe(0)
   })
 
@@ -92,36 +93,5 @@ describe('watchRuns', () => {
     stop()
     await whileItRuns(() => void vi.advanceTimersByTime(10_000))
     expect(told).toEqual([])
-  })
-})
-
-describe('timedOut', () => {
-  const attempt = (attempt: number): Prepared => {
-    const delivery = deliveryOf({ model: SLOW, headers: { 'Pelton-Attempt': String(attempt) } })
-    return { ...slow, delivery }
-  }
-
-  it('has an event tried again that has attempts left', () => {
-    const prepared = attempt(1)
-    const { delivery, outcome } = timedOut(prepared, 1_000)
-    expect(delivery).toBe(prepared.delivery)
-    expect(outcome).toMatchObject({
-      kind: 'retried',
-      failure: {
-        reason: 'timed-out',
-        stage: 'infer',
-        description: expect.stringContaining(`${TIMEOUT_MS} ms`),
-      },
-      modelVersion: '1',
-    })
-    expect(outcome.kind === 'retried' && outcome.dueAt).toBeGreaterThan(1_000)
-  })
-
-  it('gives it up at its last attempt', () => {
-    expect(timedOut(attempt(2), 1_000).outcome).toMatchObject({
-      kind: 'dead-lettered',
-      failure: { reason: 'timed-out' },
-      modelVersion: '1',
-    })
   })
 })

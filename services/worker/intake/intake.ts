@@ -41,6 +41,9 @@ const IDLE_MS = 1_500
 /** Pulls that are not served are sent again this often at least: an election ends without a word to those who wait. */
 const MAX_BACKOFF_MS = 250
 
+/** Share of the room that each lane leaves to those above it: a backlog of slow events fills it for long. */
+const LEFT_BY = { high: 0, normal: 1 / 8, low: 1 / 4 } as const
+
 /** One lane of the pool, on FEATURES or on RETRIES. */
 interface Source {
   readonly stream: string
@@ -121,7 +124,7 @@ export class Intake {
       const durationMs = performance.now() - startedAt
       this.#options.onPull?.({ stream, consumer, lane, received, end, durationMs })
       source.ask = nextAsk(source.ask, received, end, Math.ceil(this.#room.capacity.rows / 4))
-      source.leastBytes = nextLeastBytes(source.leastBytes, received, end, this.#bounds)
+      source.leastBytes = nextLeastBytes(source.leastBytes, received, end, this.#boundsOf(source))
       if (end === 'lost' || end === 'unavailable' || (end === 'too-large' && received === 0)) {
         if (end !== trouble) this.#options.onTrouble(source.consumer, end)
         trouble = end
@@ -144,18 +147,35 @@ export class Intake {
    */
   async #takeRoom(source: Source): Promise<Capacity | undefined> {
     while (!this.#stop.signal.aborted) {
-      const { freeRows, freeBytes } = this.#room
-      if (!this.#paused && freeRows >= 1 && freeBytes >= source.leastBytes) return this.#promise(source)
+      const { rows, bytes } = this.#freeFor(source)
+      if (!this.#paused && rows >= 1 && bytes >= source.leastBytes) return this.#promise(source)
       await this.#room.released()
     }
     return undefined
   }
 
+  /** The room a source may use: what its lane has to leave is not there for it. */
+  #freeFor({ priority }: Source): Capacity {
+    const { freeRows, freeBytes } = this.#room
+    const left = this.#leftBy(priority)
+    return { rows: freeRows - left.rows, bytes: freeBytes - left.bytes }
+  }
+
+  /** What a lane leaves; never so much that a pull for the largest message could not be opened on every lane. */
+  #leftBy(lane: Lane): Capacity {
+    const { rows, bytes } = this.#room.capacity
+    const spare = Math.max(0, bytes - this.#sources.length * this.#options.maxMessageBytes)
+    return {
+      rows: Math.floor(rows * LEFT_BY[lane]),
+      bytes: Math.min(spare, Math.floor(bytes * LEFT_BY[lane])),
+    }
+  }
+
   #promise(source: Source): Capacity {
-    const { freeRows, freeBytes, capacity } = this.#room
-    const rows = Math.min(source.ask, freeRows)
-    const share = Math.floor(capacity.bytes / (2 * this.#sources.length))
-    const bytes = rows === 1 ? source.leastBytes : Math.min(freeBytes, Math.max(share, source.leastBytes))
+    const free = this.#freeFor(source)
+    const rows = Math.min(source.ask, free.rows)
+    const share = Math.floor(this.#room.capacity.bytes / (2 * this.#sources.length))
+    const bytes = rows === 1 ? source.leastBytes : Math.min(free.bytes, Math.max(share, source.leastBytes))
     this.#room.take(rows, bytes)
     source.promisedRows = rows
     source.promisedBytes = bytes
@@ -175,9 +195,10 @@ export class Intake {
   }
 
   /** Between what the largest message takes and what is left when every other lane has promised as much. */
-  get #bounds(): { readonly least: number; readonly most: number } {
+  #boundsOf({ priority }: Source): { readonly least: number; readonly most: number } {
     const least = this.#options.maxMessageBytes
-    return { least, most: Math.max(least, this.#room.capacity.bytes - (this.#sources.length - 1) * least) }
+    const others = (this.#sources.length - 1) * least + this.#leftBy(priority).bytes
+    return { least, most: Math.max(least, this.#room.capacity.bytes - others) }
   }
 
   /** The promise becomes a delivery: what it takes moves from promised to held. */

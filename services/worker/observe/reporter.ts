@@ -96,7 +96,15 @@ export class Reporter {
     this.#metrics?.hung(served)
     const { name, version, manifest } = served
     const { timeoutMs } = manifest.limits
-    this.#log.fatal({ model: name, version, timeoutMs }, 'a run does not end: this process does')
+    this.#log.error(
+      { model: name, version, timeoutMs },
+      'a run does not end: its model runs apart from now on, this process is replaced',
+    )
+  }
+
+  /** The pool could not be told what becomes of a model. */
+  untold(model: string, err: unknown): void {
+    this.#log.error({ model, err }, 'the record of a model cannot be changed')
   }
 
   defect(err: unknown): void {

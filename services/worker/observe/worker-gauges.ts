@@ -1,4 +1,5 @@
 import type { ModelRepository } from '../../../shared/models/repository.ts'
+import type { PoolModels } from '../../../shared/operations/models/pool-models.ts'
 import { openMeters } from '../../../shared/runtime/meters.ts'
 import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
 import type { Backlog } from '../intake/backlog.ts'
@@ -12,6 +13,8 @@ export interface WorkerGaugesOptions {
     readonly refusing: ReadonlyMap<string, string>
   }
   readonly models: Pick<ModelRepository, 'models'>
+  /** What the pool remembers of its models. */
+  readonly pool: Pick<PoolModels, 'all'>
   readonly skewMs: () => number
 }
 
@@ -19,7 +22,7 @@ export interface WorkerGaugesOptions {
 const STORED_IN = [STREAMS.results, STREAMS.deadLetters, STREAMS.ledger]
 
 /** What is looked up when somebody reads the metrics, and costs nothing in between. */
-export function openWorkerGauges({ worker, models, skewMs }: WorkerGaugesOptions): void {
+export function openWorkerGauges({ worker, models, pool, skewMs }: WorkerGaugesOptions): void {
   const { gauge } = openMeters('worker')
   gauge('inFlightRows', (report) => report(worker.load.rows))
   gauge('inFlightBytes', (report) => report(worker.load.bytes))
@@ -29,6 +32,9 @@ export function openWorkerGauges({ worker, models, skewMs }: WorkerGaugesOptions
   gauge('clockSkew', (report) => report(skewMs() / 1_000))
   gauge('modelInfo', (report) => {
     for (const { name: model, version } of models.models) report(1, { model, version })
+  })
+  gauge('modelTimedOut', (report) => {
+    for (const { model, apart } of pool.all()) if (apart !== undefined) report(apart.inARow, { model })
   })
   gauge('storageRefusing', (report) => {
     const { refusing } = worker

@@ -1,6 +1,7 @@
 import type { ModelRepository, ServedModel } from '../../../shared/models/repository.ts'
 import { decodeEventData } from '../../../shared/sdk/contract/open-inference.ts'
 import type { Stage } from '../../../shared/sdk/contract/outcome.ts'
+import type { Lane } from '../../../shared/sdk/contract/subjects.ts'
 import type { Tensor } from '../../../shared/sdk/contract/tensor.ts'
 import { PeltonError, showValue, toPeltonError } from '../../../shared/sdk/errors.ts'
 import type { Delivery } from '../intake/delivery.ts'
@@ -38,7 +39,7 @@ function prepareOne(delivery: Delivery, models: Models, now: number): Prepared |
       rows,
       outputs,
       request: data,
-      kind: kindOf(model, inputs),
+      kind: kindOf(model, inputs, event.route.lane),
       maxBatchRows: model.maxBatchRows,
     }
   } catch (thrown) {
@@ -66,7 +67,9 @@ function findModel({ event }: Delivery, models: Models): ServedModel {
       })
 }
 
-function kindOf(model: ServedModel, inputs: readonly Tensor[]): string {
-  if (!model.batchable) return model.key
-  return `${model.key} ${inputs.map(({ name, shape }) => `${name}:${shape.slice(1).join('x')}`).join(' ')}`
+/** What came by lane `low` shares no run with what others wait for: it may not have every place. */
+function kindOf(model: ServedModel, inputs: readonly Tensor[], lane: Lane): string {
+  const base = lane === 'low' ? `${model.key} low` : model.key
+  if (!model.batchable) return base
+  return `${base} ${inputs.map(({ name, shape }) => `${name}:${shape.slice(1).join('x')}`).join(' ')}`
 }

@@ -14,7 +14,10 @@ export interface Prepared {
   /** Names of the outputs to answer with. */
   readonly outputs: readonly string[]
   readonly request: Pick<EventData, 'id' | 'outputs' | 'parameters'>
-  /** Events of the same kind can share a model call: same model, same inputs, same datatypes, same trailing shapes. */
+  /**
+   * Events of the same kind can share a model call: same model, same inputs, same datatypes, same
+   * trailing shapes, and all of lane `low` or none.
+   */
   readonly kind: string
   /** Rows a batch of this kind may have. */
   readonly maxBatchRows: number

@@ -1,0 +1,64 @@
+import { expect, it } from 'vitest'
+import { emptyRecord, type ModelRecord } from '../../../shared/operations/models/model-record.ts'
+import { PeltonError } from '../../../shared/sdk/errors.ts'
+import { deliveryOf } from '../../../test/kit/deliveries.ts'
+import type { Concluded, Outcome } from '../settle/outcome.ts'
+import { ApartModels } from './apart-models.ts'
+
+/** The record of a pool that may be out of reach. */
+function poolOf() {
+  const records = new Map<string, ModelRecord>()
+  const pool = {
+    isReachable: true,
+    find: (model: string) => records.get(model),
+    async update(model: string, change: (record: ModelRecord) => ModelRecord) {
+      if (!pool.isReachable) throw new PeltonError('broker-unavailable', 'the broker is away')
+      const changed = change(records.get(model) ?? emptyRecord('default', model))
+      records.set(model, changed)
+      return changed
+    },
+  }
+  return pool
+}
+
+function concluded(model: string, reason?: 'timed-out' | 'inference-failed'): Concluded {
+  const outcome =
+    reason === undefined ? { kind: 'predicted' } : { kind: 'retried', failure: { reason }, dueAt: 0 }
+  return { delivery: deliveryOf({ model }), outcome: outcome as Outcome }
+}
+
+it('knows a model that runs apart before the pool does, and as long as the pool says so', async () => {
+  const pool = poolOf()
+  const troubles: string[] = []
+  const apart = new ApartModels(
+    pool,
+    () => 7,
+    (model) => troubles.push(model),
+  )
+  pool.isReachable = false
+  expect(await apart.begin('hangs')).toBe(false)
+  expect([apart.isApart('hangs'), apart.isApart('other'), troubles]).toEqual([true, false, ['hangs']])
+  pool.isReachable = true
+  expect(await apart.begin('hangs')).toBe(true)
+  expect(pool.find('hangs')?.apart).toEqual({ since: 7, inARow: 0 })
+  await pool.update('hangs', ({ apart: _apart, ...record }) => record)
+  expect(apart.isApart('hangs')).toBe(false)
+})
+
+it('counts events in a row that timed out, of models that run apart alone', async () => {
+  const pool = poolOf()
+  const apart = new ApartModels(
+    pool,
+    () => 7,
+    () => expect.unreachable(),
+  )
+  await apart.begin('hangs')
+  const late = concluded('hangs', 'timed-out')
+  await apart.count([late, concluded('other', 'timed-out'), late])
+  expect(pool.find('hangs')?.apart?.inARow).toBe(2)
+  expect(pool.find('other')).toBeUndefined()
+  await apart.count([concluded('hangs', 'inference-failed')])
+  expect(pool.find('hangs')?.apart?.inARow).toBe(0)
+  await apart.count([late, concluded('hangs')])
+  expect(pool.find('hangs')?.apart?.inARow).toBe(0)
+})

@@ -1,0 +1,70 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { ModelRecord } from '../../../shared/operations/models/model-record.ts'
+import { countEnded, countTimedOut, setApart } from '../../../shared/operations/models/operator-case.ts'
+import type { PoolModels } from '../../../shared/operations/models/pool-models.ts'
+import type { Concluded } from '../settle/outcome.ts'
+
+/** How long the pool may take to hear of a model that runs apart, milliseconds. */
+const TOLD_MS = 2_000
+
+/**
+ * Which models run apart: those of which a run did not end, as the pool's record remembers it. This worker knows at
+ * once, and before the pool can be told.
+ */
+export class ApartModels {
+  readonly #pool: Pick<PoolModels, 'find' | 'update'>
+  readonly #now: () => number
+  readonly #onTrouble: (model: string, thrown: unknown) => void
+  /** Those the pool was not told of yet. */
+  readonly #untold = new Set<string>()
+
+  /**
+   * @param now broker time, milliseconds since 1970
+   * @param onTrouble told of a record that could not be changed
+   */
+  constructor(
+    pool: Pick<PoolModels, 'find' | 'update'>,
+    now: () => number,
+    onTrouble: (model: string, thrown: unknown) => void,
+  ) {
+    this.#pool = pool
+    this.#now = now
+    this.#onTrouble = onTrouble
+  }
+
+  isApart(model: string): boolean {
+    return this.#untold.has(model) || this.#pool.find(model)?.apart !== undefined
+  }
+
+  /** A run of this model did not end. @returns whether the pool knows; within two seconds, and told later where not */
+  async begin(model: string): Promise<boolean> {
+    if (this.#pool.find(model)?.apart !== undefined) return true
+    this.#untold.add(model)
+    const told = this.#update(model, (record) => setApart(record, this.#now())).then((isTold) => {
+      if (isTold) this.#untold.delete(model)
+      return isTold
+    })
+    return await Promise.race([told, sleep(TOLD_MS, false, { ref: false })])
+  }
+
+  /** Counts events of models that run apart: those in a row that timed out make it a case for the operator. */
+  async count(concluded: readonly Concluded[]): Promise<void> {
+    for (const { delivery, outcome } of concluded) {
+      const { model } = delivery.event.route
+      if (!this.isApart(model)) continue
+      if (outcome.kind !== 'predicted' && outcome.failure.reason === 'timed-out')
+        await this.#update(model, countTimedOut)
+      else if (this.#pool.find(model)?.apart?.inARow !== 0) await this.#update(model, countEnded)
+    }
+  }
+
+  async #update(model: string, change: (record: ModelRecord) => ModelRecord): Promise<boolean> {
+    try {
+      await this.#pool.update(model, change)
+      return true
+    } catch (thrown) {
+      this.#onTrouble(model, thrown)
+      return false
+    }
+  }
+}

@@ -1,0 +1,32 @@
+import type { Logger } from 'pino'
+import type { ApartRunner } from '../../shared/models/apart-runner.ts'
+import type { InferenceThreads } from '../../shared/models/inference-threads.ts'
+import type { ModelRepository } from '../../shared/models/repository.ts'
+import type { PoolModels } from '../../shared/operations/models/pool-models.ts'
+import type { BrokerSide } from './broker-side.ts'
+import type { Capacity } from './intake/room.ts'
+import type { Observers } from './observe/interceptors.ts'
+
+/** What a worker is made of. */
+export interface WorkerDeps {
+  readonly broker: BrokerSide
+  readonly models: ModelRepository
+  readonly threads: InferenceThreads
+  /** Runs models of which a run did not end. */
+  readonly apart: Pick<ApartRunner, 'run'>
+  /** What the pool remembers of its models. */
+  readonly pool: Pick<PoolModels, 'find' | 'update' | 'onChange'>
+  readonly log: Logger
+  /** Has this process replaced: a run in it does not end, and cannot be cancelled. May be called again. */
+  readonly leave: (because: string) => void
+  /** Metrics and traces, where somebody reads them. */
+  readonly observers?: Observers
+}
+
+export interface WorkerOptions {
+  readonly name: string
+  readonly pool: string
+  readonly capacity: Capacity
+  /** How long the first event of a batch waits for others, milliseconds. */
+  readonly lingerMs: number
+}

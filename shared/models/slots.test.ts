@@ -1,0 +1,74 @@
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { Paces } from './pace.ts'
+import { chooseSlot, hasPlace, LONG_RUN_MS, SLOT_DEPTH, type Slot } from './slots.ts'
+
+const slot = fc.record({
+  inFlight: fc.integer({ min: 0, max: SLOT_DEPTH }),
+  isHeldUp: fc.boolean(),
+  isOpen: fc.boolean(),
+})
+const idle: Slot = { inFlight: 0, isHeldUp: false, isOpen: true }
+const heldUp: Slot = { inFlight: 1, isHeldUp: true, isOpen: true }
+
+describe('chooseSlot', () => {
+  it('gives no urgent run a slot that is held up, and no patient run the last that is not', () => {
+    fc.assert(
+      fc.property(fc.array(slot, { minLength: 2, maxLength: 8 }), fc.boolean(), (slots, isUrgent) => {
+        const at = chooseSlot(slots, isUrgent)
+        const chosen = at === undefined ? undefined : slots[at]
+        if (chosen === undefined) return
+        expect(chosen.inFlight).toBeLessThan(SLOT_DEPTH)
+        if (isUrgent) expect(chosen.isHeldUp).toBe(false)
+        else if (!chosen.isHeldUp)
+          expect(slots.some((other) => other !== chosen && !other.isHeldUp)).toBe(true)
+      }),
+      { examples: [[[idle, heldUp], false]] },
+    )
+  })
+
+  it('keeps one slot free however many patient runs come, and uses all others', () => {
+    const slots: Slot[] = [idle, idle, idle]
+    for (let at = chooseSlot(slots, false); at !== undefined; at = chooseSlot(slots, false))
+      slots[at] = { ...heldUp, inFlight: (slots[at] as Slot).inFlight + 1 }
+    expect(slots.map(({ inFlight }) => inFlight).sort()).toEqual([0, SLOT_DEPTH, SLOT_DEPTH])
+    expect(slots[chooseSlot(slots, true) as number]).toBe(idle)
+  })
+
+  it('prefers the slot with the least to do, and among equals one that has opened the model', () => {
+    const busy = { ...idle, inFlight: 1 }
+    expect(chooseSlot([busy, { ...idle, isOpen: false }, busy], true)).toBe(1)
+    expect(chooseSlot([{ ...idle, isOpen: false }, idle], true)).toBe(1)
+    expect(chooseSlot([{ ...idle, inFlight: SLOT_DEPTH }], true)).toBeUndefined()
+  })
+
+  it('gives a single slot to everybody', () => {
+    expect([chooseSlot([idle], false), chooseSlot([heldUp], true)]).toEqual([0, 0])
+  })
+})
+
+describe('hasPlace', () => {
+  it('keeps the places of one slot for urgent batches', () => {
+    expect(hasPlace({ slots: 2, urgent: 0, patient: 2 }, false)).toBe(false)
+    expect(hasPlace({ slots: 2, urgent: 1, patient: 2 }, true)).toBe(true)
+    expect(hasPlace({ slots: 2, urgent: 2, patient: 2 }, true)).toBe(false)
+    expect(hasPlace({ slots: 2, urgent: 3, patient: 0 }, false)).toBe(true)
+    expect(hasPlace({ slots: 1, urgent: 0, patient: 1 }, false)).toBe(true)
+  })
+})
+
+describe('Paces', () => {
+  it('take a model for slow after one long run, and for quick again after several short ones', () => {
+    const paces = new Paces()
+    expect(paces.isSlow('a')).toBe(false)
+    paces.ran('a', 1)
+    paces.ran('a', LONG_RUN_MS)
+    expect(paces.isSlow('a')).toBe(false)
+    paces.ran('a', 10 * LONG_RUN_MS)
+    expect([paces.isSlow('a'), paces.isSlow('b')]).toEqual([true, false])
+    let shortRuns = 0
+    for (; paces.isSlow('a'); shortRuns++) paces.ran('a', 1)
+    expect(shortRuns).toBeGreaterThan(5)
+    expect(shortRuns).toBeLessThan(20)
+  })
+})

@@ -1,12 +1,14 @@
 import { Command } from 'commander'
 import { helpTail, runCommand } from '../command-run.ts'
 import type { ModelsArguments } from '../models/folder.ts'
+import type { ReadmitArguments } from '../models/readmit.ts'
 
 export function modelsCommand(): Command {
   return new Command('models')
     .summary('look at a models folder, and try its models before they are shipped')
     .addCommand(listCommand())
     .addCommand(checkCommand())
+    .addCommand(readmitCommand())
     .addHelpText('after', '\nFolder, manifest, exporting, and what is refused: docs/models.md')
 }
 
@@ -38,6 +40,26 @@ function checkCommand(): Command {
     )
     .action((folder: string | undefined, options: ModelsArguments) =>
       runCommand(async (run) => (await loadFolder()).checkModels(run, folder, options)),
+    )
+}
+
+function readmitCommand(): Command {
+  return new Command('readmit')
+    .summary('have a model that runs apart run with the others again')
+    .description(
+      'A model of which a run did not end runs in a process of its own, and not at all once three events in a row have\n' +
+        'timed out. This ends both, in all workers of its pool: after it was mended, or its limit raised.',
+    )
+    .argument('<model>', 'its name')
+    .option('--pool <name>', 'pool that serves it', 'default')
+    .addHelpText(
+      'after',
+      helpTail(['pelton models readmit flight-delay'], {
+        failed: 'the model does not run apart, or the broker does not answer',
+      }),
+    )
+    .action((model: string, options: ReadmitArguments) =>
+      runCommand(async (run) => (await import('../models/readmit.ts')).readmitModel(run, model, options)),
     )
 }
 

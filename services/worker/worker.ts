@@ -143,7 +143,10 @@ export class Worker {
       return
     }
     const prepared = this.#goOn(prepare(deliveries, models, broker.now()))
-    for (const { delivery, rows } of prepared) this.#held.countRows(delivery, rows)
+    for (const { delivery, rows, model, ignored } of prepared) {
+      this.#held.countRows(delivery, rows)
+      if (ignored !== undefined) this.#reporter.ignored(model, ignored)
+    }
     // What runs apart ends no worker: its past tells nothing.
     const suspects = prepared.filter((event) => isSuspect(event) && !this.#apart.isApart(event.model.name))
     if (suspects.length > 0) this.#own(() => this.#vet(suspects))

@@ -8,8 +8,21 @@ import { type FeatureColumn, type InputMapping, toJsonValue } from './feature-ma
 import { seeModels } from './models-page.ts'
 import type { TensorSpec } from './signature.ts'
 
+/** Features of an event that its model does not know, where the manifest lets them pass. */
+export interface IgnoredFeatures {
+  readonly count: number
+  /** The first of them, at most {@link MAX_IGNORED_NAMES}, each cut to 64 characters. */
+  readonly names: readonly string[]
+}
+
+/** Names of ignored features an event tells of at most. */
+export const MAX_IGNORED_NAMES = 8
+
 /** One row of tensors made of the features of an event. Throws `schema-mismatch` for a feature that does not fit. */
-export function takeFeatures(plan: BindPlan, features: Features): Tensor[] {
+export function takeFeatures(
+  plan: BindPlan,
+  features: Features,
+): { readonly inputs: readonly Tensor[]; readonly ignored: IgnoredFeatures | undefined } {
   if (plan.unmapped !== undefined) {
     const problem = `input ${showValue(plan.unmapped)} cannot be filled from features`
     const remedy = `Send inputs, or let the manifest name the feature of each column. ${seeModels('feature-mapping')}`
@@ -22,8 +35,10 @@ export function takeFeatures(plan: BindPlan, features: Features): Tensor[] {
   }
   let used = 0
   for (const name of plan.features) if (Object.hasOwn(features, name)) used++
-  if (used < Object.keys(features).length) throw unknownFeature(plan, features)
-  return inputs
+  const unknown = Object.keys(features).length - used
+  if (unknown === 0) return { inputs, ignored: undefined }
+  if (plan.model.manifest.unknownFeatures === 'refuse') throw unknownFeature(plan, features)
+  return { inputs, ignored: { count: unknown, names: unknownNames(plan, features, MAX_IGNORED_NAMES) } }
 }
 
 function fillInput(plan: BindPlan, spec: TensorSpec, mapping: InputMapping, features: Features): Tensor {
@@ -94,8 +109,8 @@ function explainMisfit(
 }
 
 function unknownFeature(plan: BindPlan, features: Features): PeltonError {
-  const unknown = Object.keys(features).find((name) => !plan.features.includes(name)) ?? ''
-  const path = `features.${unknown.slice(0, 64)}`
+  const unknown = Object.keys(features).find((name) => !plan.features.has(name)) ?? ''
+  const path = `features.${unknown.slice(0, MAX_NAME_SHOWN)}`
   return mismatch(
     plan,
     'the model takes no such feature',
@@ -103,4 +118,16 @@ function unknownFeature(plan: BindPlan, features: Features): PeltonError {
     features[unknown],
     didYouMean(unknown, plan.features),
   )
+}
+
+/** Characters of a name from outside that are told. */
+const MAX_NAME_SHOWN = 64
+
+function unknownNames(plan: BindPlan, features: Features, most: number): string[] {
+  const names: string[] = []
+  for (const name of Object.keys(features)) {
+    if (plan.features.has(name)) continue
+    if (names.push(name.slice(0, MAX_NAME_SHOWN)) === most) break
+  }
+  return names
 }

@@ -17,9 +17,10 @@ export interface BindPlan {
   readonly specs: readonly TensorSpec[]
   readonly indexByName: ReadonlyMap<string, number>
   readonly mappings: readonly InputMapping[]
-  /** Every feature some input takes, each once. */
-  readonly features: readonly string[]
+  /** Every feature some input takes, each once: a set, because each name of an event is looked up in it. */
+  readonly features: ReadonlySet<string>
   readonly outputs: readonly string[]
+  readonly outputNames: ReadonlySet<string>
   /** Name of an input no features can fill, if there is one. */
   readonly unmapped: string | undefined
 }
@@ -33,8 +34,9 @@ export function planBinding(model: BinderModel): BindPlan {
     specs,
     indexByName: new Map(specs.map((spec, index) => [spec.name, index])),
     mappings,
-    features: [...new Set(mappings.flatMap(({ columns }) => columns.map((column) => column.feature)))],
+    features: new Set(mappings.flatMap(({ columns }) => columns.map((column) => column.feature))),
     outputs: manifest.outputs,
+    outputNames: new Set(manifest.outputs),
     unmapped: mappings.find((mapping) => mapping.rowShape === undefined)?.tensor,
   }
 }
@@ -45,11 +47,23 @@ function settleColumns(spec: TensorSpec, mapping: InputMapping | undefined): Ten
   return { ...spec, shape: [spec.shape[0] ?? null, mapping.columns.length] }
 }
 
-/** A remedy that names what there is, and what was probably meant. */
-export function didYouMean(name: string, known: readonly string[]): string {
-  const nearest = nearestName(name, known)
+/** Comparisons of two letters a suggestion may take: what an event of 64 KB costs; wider models get none. */
+const MAX_SUGGESTION_STEPS = 65_536
+
+/** A remedy that names what there is, and what was probably meant where that is found at once. */
+export function didYouMean(name: string, known: ReadonlySet<string>): string {
+  const nearest = nearestName(name, known, MAX_SUGGESTION_STEPS)
   const meant = nearest === undefined ? '' : `Did you mean ${showValue(nearest)}? `
-  return `${meant}Known are ${showValue(known, 200)}.`
+  return `${meant}Known are ${showValue(firstOf(known, MAX_SHOWN), MAX_SHOWN)}.`
+}
+
+/** Characters of a list of names that are shown, and so more names than can be. */
+const MAX_SHOWN = 200
+
+function firstOf(names: ReadonlySet<string>, count: number): string[] {
+  const first: string[] = []
+  for (const name of names) if (first.push(name) > count) break
+  return first
 }
 
 export function nameOf({ model }: BindPlan): string {

@@ -92,7 +92,7 @@ function unknownInput(plan: BindPlan, name: string, at: number): PeltonError {
     'the model has no such input',
     path,
     name,
-    didYouMean(name, [...plan.indexByName.keys()]),
+    didYouMean(name, new Set(plan.indexByName.keys())),
   )
 }
 

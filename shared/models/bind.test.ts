@@ -1,5 +1,5 @@
 import fc from 'fast-check'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import type { EventData, Features } from '../sdk/contract/open-inference.ts'
 import type { Datatype, Tensor, TensorData } from '../sdk/contract/tensor.ts'
 import { PeltonError } from '../sdk/errors.ts'
@@ -186,6 +186,41 @@ describe('binding features', () => {
     const { night, ...rest } = record
     expect(refusal(binder(specs), features(rest)).message).toContain(`features.night = nothing`)
     expect(night).toBe(true)
+  })
+
+  it('refuses one unknown feature among 5,000 after a look at each, and no more', () => {
+    const names = Array.from({ length: 5_000 }, (_, index) => `feature_${String(index).padStart(4, '0')}`)
+    const bind = binder([spec('x', 'FP32', [null, 5_000])], { inputs: { x: { features: names } } })
+    const given = features(Object.fromEntries([...names, 'feature_x'].map((name) => [name, 1])))
+    const looks = vi.spyOn(Set.prototype, 'has')
+    const searches = vi.spyOn(Array.prototype, 'includes')
+    const error = refusal(bind, given)
+    const searched = searches.mock.contexts.reduce((sum: number, list) => sum + (list as unknown[]).length, 0)
+    const looked = looks.mock.calls.length
+    vi.restoreAllMocks()
+    expect(error.details).toMatchObject({
+      field: 'features.feature_x',
+      remedy: expect.stringMatching(/^Known are/),
+    })
+    expect(looked - 5_001).toBeLessThan(10) // the assertions of the test look, too
+    expect(searched).toBeLessThan(100)
+  })
+
+  it('lets unknown features pass where the manifest says so, and tells how many and which', () => {
+    const bind = binder(specs, { unknownFeatures: 'ignore' })
+    const known = binder(specs)(features(record))
+    expect(bind(features(record))).toEqual(known)
+    expect(bind(features({ ...record, distanse: 1, toString: 2 }))).toEqual({
+      ...known,
+      ignored: { count: 2, names: ['distanse', 'toString'] },
+    })
+    const many = Object.fromEntries(
+      Array.from({ length: 1_000 }, (_, index) => [`${'n'.repeat(100)}${index}`, 1]),
+    )
+    const { ignored } = bind(features({ ...record, ...many }))
+    expect(ignored).toEqual({ count: 1_000, names: Array(8).fill('n'.repeat(64)) })
+    const { night, ...rest } = record
+    expect(refusal(bind, features({ ...rest, nigth: night })).message).toContain('features.night = nothing')
   })
 
   it('names the known feature nearest to an unknown one', () => {

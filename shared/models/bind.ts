@@ -1,10 +1,12 @@
 import type { EventData } from '../sdk/contract/open-inference.ts'
 import type { Tensor } from '../sdk/contract/tensor.ts'
 import { PeltonError } from '../sdk/errors.ts'
-import { takeFeatures } from './bind-features.ts'
+import { type IgnoredFeatures, takeFeatures } from './bind-features.ts'
 import { type BinderModel, type BindPlan, didYouMean, mismatch, nameOf, planBinding } from './bind-plan.ts'
 import { takeTensors } from './bind-tensors.ts'
 import { hasDynamicRows } from './signature.ts'
+
+export type { IgnoredFeatures } from './bind-features.ts'
 
 /** An event as the model takes it. */
 export interface BoundEvent {
@@ -14,6 +16,8 @@ export interface BoundEvent {
   readonly rows: number
   /** Names of the outputs to answer with. */
   readonly outputs: readonly string[]
+  /** Features the model does not know and its manifest lets pass; undefined where there are none. */
+  readonly ignored?: IgnoredFeatures
 }
 
 /**
@@ -26,11 +30,13 @@ export type Binder = (data: EventData) => BoundEvent
 export function createBinder(model: BinderModel): Binder {
   const plan = planBinding(model)
   return (data) => {
-    const inputs =
-      data.kind === 'tensors' ? takeTensors(plan, data.inputs) : takeFeatures(plan, data.features)
+    const { inputs, ignored } =
+      data.kind === 'tensors'
+        ? { inputs: takeTensors(plan, data.inputs), ignored: undefined }
+        : takeFeatures(plan, data.features)
     const rows = countRows(plan, inputs)
     const outputs = data.outputs === undefined ? plan.outputs : takeOutputs(plan, data.outputs)
-    return { inputs, rows, outputs }
+    return ignored === undefined ? { inputs, rows, outputs } : { inputs, rows, outputs, ignored }
   }
 }
 
@@ -67,13 +73,13 @@ function countRows(plan: BindPlan, inputs: readonly Tensor[]): number {
 
 function takeOutputs(plan: BindPlan, asked: NonNullable<EventData['outputs']>): string[] {
   return asked.map(({ name }, index) => {
-    if (plan.outputs.includes(name)) return name
+    if (plan.outputNames.has(name)) return name
     throw mismatch(
       plan,
       'the model has no such output',
       `outputs[${index}].name`,
       name,
-      didYouMean(name, plan.outputs),
+      didYouMean(name, plan.outputNames),
     )
   })
 }

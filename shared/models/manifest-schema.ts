@@ -18,6 +18,7 @@ export const MANIFEST_DEFAULTS = {
   retries: DEFAULT_RETRIES,
   limits: { timeoutMs: 30_000, maxRowsPerEvent: 4096 },
   checks: { finiteInputs: false, finiteOutputs: false },
+  unknownFeatures: 'refuse',
   golden: { tolerance: 1e-4 },
 } as const
 
@@ -138,6 +139,12 @@ export const manifestSchema = z.strictObject({
     .min(1)
     .exactOptional()
     .describe('The outputs a prediction carries, in this order (default: all of the model)'),
+  unknownFeatures: z
+    .enum(['refuse', 'ignore'])
+    .exactOptional()
+    .describe(
+      'What becomes of an event with a feature that no input takes: `refuse` it, or `ignore` the feature, which is counted and told once',
+    ),
   batching: manifestGroups.batching.exactOptional(),
   retries: manifestGroups.retries.exactOptional(),
   limits: manifestGroups.limits.exactOptional(),

@@ -6,6 +6,7 @@ interface Shape {
   readonly title?: string
   readonly description?: string
   readonly type?: string
+  readonly enum?: readonly string[]
   readonly anyOf?: readonly Shape[]
   readonly properties?: Readonly<Record<string, Shape>>
   readonly required?: readonly string[]
@@ -60,12 +61,23 @@ function defaultAt(path: string): string {
 }
 
 function typeText(shape: Shape): string {
-  const { title, anyOf, type, items, properties, additionalProperties: value, maxItems, maxLength } = shape
+  const {
+    title,
+    anyOf,
+    type,
+    enum: values,
+    items,
+    properties,
+    additionalProperties: value,
+    maxItems,
+    maxLength,
+  } = shape
   if (title !== undefined) return title
   if (anyOf !== undefined) return alternatives(shape).map(typeText).join(' or ')
   if (properties !== undefined) return `\`{${Object.keys(properties).join(', ')}}\``
   if (items !== undefined) return `list of ${typeText(items)}${atMost(maxItems)}`
   if (value) return `${typeText(shape.propertyNames ?? {})}: ${typeText(value)}`
+  if (values !== undefined) return values.map((value) => `\`${value}\``).join(' or ')
   if (type === 'boolean') return 'true or false'
   if (type === 'string') return maxLength === undefined ? 'text' : `text${atMost(maxLength)} characters`
   return `${type}${range(shape)}`

@@ -121,6 +121,7 @@ describe('completeManifest', () => {
       retries: { maxAttempts: 3, baseDelayMs: 500, maxDelayMs: 30_000 },
       limits: { timeoutMs: 30_000, maxRowsPerEvent: 4096 },
       checks: { finiteInputs: false, finiteOutputs: false },
+      unknownFeatures: 'refuse',
       golden: [],
     })
     expect(Object.isFrozen(manifest.inputs[0]?.columns)).toBe(true)

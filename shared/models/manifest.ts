@@ -37,6 +37,8 @@ export interface Manifest {
   readonly limits: { readonly timeoutMs: number; readonly maxRowsPerEvent: number }
   /** Whether NaN and infinities are refused. @default false: trees take NaN as a missing value */
   readonly checks: { readonly finiteInputs: boolean; readonly finiteOutputs: boolean }
+  /** Whether an event with a feature that no input takes is refused, or the feature ignored. @default 'refuse' */
+  readonly unknownFeatures: 'refuse' | 'ignore'
   readonly golden: readonly GoldenSample[]
 }
 
@@ -91,6 +93,7 @@ export function completeManifest(source: ManifestSource, signature: Signature, f
     retries: { ...MANIFEST_DEFAULTS.retries, ...source.retries },
     limits: { ...MANIFEST_DEFAULTS.limits, ...source.limits },
     checks: { ...MANIFEST_DEFAULTS.checks, ...source.checks },
+    unknownFeatures: source.unknownFeatures ?? MANIFEST_DEFAULTS.unknownFeatures,
     golden: (source.golden ?? []).map((sample, index) => {
       return { name: `golden[${index}]`, ...MANIFEST_DEFAULTS.golden, ...sample }
     }),

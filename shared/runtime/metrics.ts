@@ -121,6 +121,13 @@ export const METRICS = {
     ['model', 'attempt'],
     WORKER,
   ),
+  ignoredFeatures: counter(
+    'pelton.features.ignored',
+    '{feature}',
+    'Features that no input of the model takes and its manifest lets pass',
+    ['model'],
+    WORKER,
+  ),
   pulls: counter(
     'pelton.pulls',
     '{pull}',

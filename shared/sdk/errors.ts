@@ -212,18 +212,29 @@ export function toPeltonError(thrown: unknown, fallback: ErrorCode, description:
   return thrown instanceof PeltonError ? thrown : new PeltonError(fallback, description, {}, thrown)
 }
 
-/** A value for an error message: JSON-like, one line, at most `maxLength` characters. */
+/**
+ * A value for an error message: JSON-like, one line, at most `maxLength` characters. Of long texts and lists only what
+ * can be seen is written, however large they are.
+ */
 export function showValue(value: unknown, maxLength = 80): string {
-  const text = typeof value === 'bigint' ? String(value) : (safeJson(value) ?? String(value))
+  const text = typeof value === 'bigint' ? String(value) : (safeJson(value, maxLength) ?? String(value))
   return text.length <= maxLength ? text : `${text.slice(0, maxLength - 1)}…`
 }
 
-function safeJson(value: unknown): string | undefined {
+function safeJson(value: unknown, maxLength: number): string | undefined {
   try {
-    return JSON.stringify(value, (_key, item) => (typeof item === 'bigint' ? String(item) : item))
+    return JSON.stringify(value, (_key, item) =>
+      typeof item === 'bigint' ? String(item) : cut(item, maxLength),
+    )
   } catch {
     return undefined
   }
+}
+
+/** Each character of a text and each item of a list takes at least one of those that are shown. */
+function cut(item: unknown, maxLength: number): unknown {
+  const isLong = (typeof item === 'string' || Array.isArray(item)) && item.length > maxLength
+  return isLong ? item.slice(0, maxLength + 1) : item
 }
 
 function describe(description: string, { field, value, remedy }: ErrorDetails): string {

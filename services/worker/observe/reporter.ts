@@ -1,4 +1,5 @@
 import type { Logger } from 'pino'
+import type { IgnoredFeatures } from '../../../shared/models/bind.ts'
 import type { ServedModel } from '../../../shared/models/repository.ts'
 import { readTraceparent } from '../../../shared/runtime/trace-context.ts'
 import { HEADERS, readHeader } from '../../../shared/sdk/contract/headers.ts'
@@ -13,10 +14,15 @@ import type { WorkerMetrics } from './worker-metrics.ts'
 /** What a worker did since it started. */
 export type WorkerCounts = Readonly<Record<Stored | 'batches' | 'rows' | 'conflicts', number>>
 
+/** Ignored features of one model that are told by name at most: names come from outside. */
+const MOST_IGNORED_TOLD = 100
+
 /** What a worker tells of its work: counts, metrics, and one log line for each event of interest. Never payloads. */
 export class Reporter {
   readonly #log: Logger
   readonly #metrics: WorkerMetrics | undefined
+  /** Ignored features already told of, by key of the model. */
+  readonly #ignored = new Map<string, Set<string>>()
   readonly #counts: Record<keyof WorkerCounts, number> = {
     predicted: 0,
     'already-answered': 0,
@@ -90,6 +96,19 @@ export class Reporter {
   /** What became of one event could not be settled by any means: it harms no other. */
   unsettled(delivery: Delivery, err: unknown): void {
     this.#log.error({ ...about(delivery), err }, 'a defect: its outcome cannot be stored, it is given back')
+  }
+
+  /** Counted each time, told once for each model and name: upstream was changed, and the model does not know it. */
+  ignored(model: ServedModel, { count, names }: IgnoredFeatures): void {
+    this.#metrics?.ignored(model, count)
+    const told = this.#ignored.get(model.key) ?? new Set()
+    this.#ignored.set(model.key, told)
+    for (const feature of names) {
+      if (told.has(feature) || told.size >= MOST_IGNORED_TOLD) continue
+      told.add(feature)
+      const { name, version } = model
+      this.#log.warn({ model: name, version, feature }, 'a feature the model does not know is ignored')
+    }
   }
 
   hung(served: ServedModel): void {

@@ -113,6 +113,11 @@ export class WorkerMetrics {
     this.#instruments.conflicts(1, { model: this.#bounded(event.route.model) })
   }
 
+  /** An event brought features its model does not know; models that allow it are served ones. */
+  ignored({ name: model }: ServedModel, count: number): void {
+    this.#instruments.ignoredFeatures(count, { model })
+  }
+
   hung({ name: model }: ServedModel): void {
     this.#instruments.hungRuns(1, { model })
   }
@@ -143,6 +148,7 @@ function openInstruments() {
     process: meters.histogram('processDuration'),
     outcomes: meters.counter('outcomes'),
     attempts: meters.counter('attempts'),
+    ignoredFeatures: meters.counter('ignoredFeatures'),
     pulls: meters.counter('pulls'),
     conflicts: meters.counter('conflicts'),
     redeliveries: meters.counter('redeliveries'),
@@ -159,6 +165,7 @@ function startAtZero(instruments: Instruments, on: Operations, models: Iterable<
     instruments.attempts(0, { model, attempt: 'first' })
     instruments.conflicts(0, { model })
     instruments.hungRuns(0, { model })
+    instruments.ignoredFeatures(0, { model })
   }
   for (const lane of LANES) instruments.redeliveries(0, { lane })
   for (const from of ['features', 'due'] as const) instruments.consumed(0, on('fetch', from))

@@ -31,15 +31,13 @@ function prepareOne(delivery: Delivery, models: Models, now: number): Prepared |
     stage = 'decode'
     const data = decodeEventData(event.contentType, event.inferenceHeaderLength, event.body)
     stage = 'validate'
-    const { inputs, rows, outputs } = model.bind(data)
+    const bound = model.bind(data)
     return {
       delivery,
       model,
-      inputs,
-      rows,
-      outputs,
+      ...bound,
       request: data,
-      kind: kindOf(model, inputs, event.route.lane),
+      kind: kindOf(model, bound.inputs, event.route.lane),
       maxBatchRows: model.maxBatchRows,
     }
   } catch (thrown) {

@@ -1,3 +1,4 @@
+import type { IgnoredFeatures } from '../../../shared/models/bind.ts'
 import type { ServedModel } from '../../../shared/models/repository.ts'
 import type { EventData } from '../../../shared/sdk/contract/open-inference.ts'
 import type { Tensor } from '../../../shared/sdk/contract/tensor.ts'
@@ -13,6 +14,8 @@ export interface Prepared {
   readonly rows: number
   /** Names of the outputs to answer with. */
   readonly outputs: readonly string[]
+  /** Features of the event that its model does not know and its manifest lets pass. */
+  readonly ignored?: IgnoredFeatures
   readonly request: Pick<EventData, 'id' | 'outputs' | 'parameters'>
   /**
    * Events of the same kind can share a model call: same model, same inputs, same datatypes, same

@@ -1,0 +1,18 @@
+import pino from 'pino'
+import { expect, it } from 'vitest'
+import type { ServedModel } from '../../../shared/models/repository.ts'
+import { Reporter } from './reporter.ts'
+
+it('tells of each ignored feature once for a model, and of no more than a hundred of them', () => {
+  const lines: { readonly model: string; readonly feature: string }[] = []
+  const reporter = new Reporter(pino({}, { write: (line: string) => void lines.push(JSON.parse(line)) }))
+  const model = (name: string): ServedModel => ({ name, version: '1', key: `${name}/1` }) as ServedModel
+  for (let index = 0; index < 500; index++) {
+    reporter.ignored(model('a'), { count: 2, names: ['new', `made-up-${index}`] })
+  }
+  reporter.ignored(model('b'), { count: 1, names: ['new'] })
+  const told = lines.map(({ model: name, feature }) => `${name} ${feature}`)
+  expect(told.slice(0, 3)).toEqual(['a new', 'a made-up-0', 'a made-up-1'])
+  expect(told).toHaveLength(101)
+  expect(told.at(-1)).toBe('b new')
+})

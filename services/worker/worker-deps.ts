@@ -3,6 +3,7 @@ import type { ApartRunner } from '../../shared/models/apart-runner.ts'
 import type { InferenceThreads } from '../../shared/models/inference-threads.ts'
 import type { ModelRepository } from '../../shared/models/repository.ts'
 import type { PoolModels } from '../../shared/operations/models/pool-models.ts'
+import type { Turns } from '../../shared/runtime/turns.ts'
 import type { BrokerSide } from './broker-side.ts'
 import type { Capacity } from './intake/room.ts'
 import type { Observers } from './observe/interceptors.ts'
@@ -19,6 +20,8 @@ export interface WorkerDeps {
   readonly log: Logger
   /** Has this process replaced: a run in it does not end, and cannot be cancelled. May be called again. */
   readonly leave: (because: string) => void
+  /** Shares the turns of the loop. @default its own */
+  readonly turns?: Turns
   /** Metrics and traces, where somebody reads them. */
   readonly observers?: Observers
 }

@@ -1,11 +1,15 @@
 import type { Msg } from '@nats-io/transport-node'
+import { createCodec } from '../../shared/models/codec-threads.ts'
 import type { ServedModel } from '../../shared/models/repository.ts'
+import { Turns } from '../../shared/runtime/turns.ts'
 import { Dispatcher } from './batch/dispatcher.ts'
+import { answerWith } from './infer/answer-with.ts'
 import { ApartModels } from './infer/apart-models.ts'
 import { seeToHungRuns } from './infer/hung-runs.ts'
-import { isTimedOut, isUrgent, predict, type Run, runOn } from './infer/predict.ts'
+import { type Answering, isTimedOut, isUrgent, predict, type Run, runOn } from './infer/predict.ts'
+import { Arrivals } from './intake/arrivals.ts'
 import { Backlog } from './intake/backlog.ts'
-import { readDeliveries } from './intake/delivery.ts'
+import { type Delivery, isSmall, readDeliveries } from './intake/delivery.ts'
 import { HeldDeliveries } from './intake/held.ts'
 import { type EndedPull, Intake } from './intake/intake.ts'
 import { Room, type WorkerLoad } from './intake/room.ts'
@@ -13,9 +17,10 @@ import { createInterceptors, type Interceptors } from './observe/interceptors.ts
 import { Reporter, type WorkerCounts } from './observe/reporter.ts'
 import { concludeLate } from './prepare/deadline.ts'
 import { prepare } from './prepare/prepare.ts'
+import { prepareLarge } from './prepare/prepare-large.ts'
 import { type Batch, isConcluded, type Passed, type Prepared, rowsOf } from './prepare/prepared.ts'
 import { isSuspect, StartMarks } from './prepare/start-marks.ts'
-import type { Concluded } from './settle/outcome.ts'
+import { type Concluded, sendingWork } from './settle/outcome.ts'
 import { OutcomeStore } from './settle/outcome-store.ts'
 import { RetryBudgets } from './settle/retry-budget.ts'
 import { type SettlementDeps, settle } from './settle/settlement.ts'
@@ -35,6 +40,10 @@ export class Worker {
   readonly #reporter: Reporter
   readonly #observe: Interceptors
   readonly #run: Run
+  readonly #turns: Turns
+  readonly #codec = createCodec()
+  readonly #answering: Answering
+  readonly #arrivals: Arrivals
   readonly #room: Room
   readonly #held: HeldDeliveries
   readonly #intake: Intake
@@ -62,7 +71,11 @@ export class Worker {
     this.#observe = createInterceptors(observers)
     this.#apart = new ApartModels(deps.pool, broker.now, (...trouble) => this.#reporter.untold(...trouble))
     const isApart = (model: string): boolean => this.#apart.isApart(model)
-    this.#run = this.#observe.run(runOn({ threads, apart: deps.apart, isApart }))
+    this.#turns = deps.turns ?? new Turns()
+    this.#run = this.#observe.run(runOn({ threads, apart: deps.apart, isApart }, this.#turns))
+    this.#answering = answerWith(broker, this.#turns, this.#codec)
+    // Nothing may escape into the client: it would end its reader.
+    this.#arrivals = new Arrivals(this.#turns, (messages) => this.#own(async () => this.#receive(messages)))
     const room = new Room(options.capacity)
     this.#room = room
     this.#held = new HeldDeliveries(broker.connection, room, broker.ackWaitMs)
@@ -70,14 +83,7 @@ export class Worker {
     const storage = new PatientStorage(broker, { signal: this.#force.signal, onChange })
     this.#storage = storage
     this.#startMarks = new StartMarks(storage, broker.window)
-    this.#intake = new Intake(broker.connection, room, {
-      ...options,
-      maxMessageBytes: broker.maxMessageBytes,
-      // Nothing may escape into the client: it would end its reader.
-      onMessages: (messages) => this.#own(async () => this.#receive(messages)),
-      onPull: (pull) => this.#onPull(pull),
-      onTrouble: (consumer, end) => this.#reporter.pull(consumer, end),
-    })
+    this.#intake = this.#createIntake(options)
     this.#dispatcher = new Dispatcher({
       lingerMs: options.lingerMs,
       slots: threads.size,
@@ -142,7 +148,26 @@ export class Worker {
       for (const delivery of deliveries) this.#held.giveBack(delivery)
       return
     }
-    const prepared = this.#goOn(prepare(deliveries, models, broker.now()))
+    for (const delivery of deliveries) if (delivery.isLarge) this.#own(() => this.#receiveLarge(delivery))
+    this.#admit(prepare(deliveries.filter(isSmall), models, broker.now()))
+  }
+
+  /** 2–3 for an event that is more than a turn of the loop may read: threads read it. */
+  async #receiveLarge(delivery: Delivery): Promise<void> {
+    const { broker, models } = this.#deps
+    const passed = await prepareLarge(delivery, {
+      ...broker,
+      models,
+      codec: this.#codec,
+      held: this.#held,
+      onUnread: (unread, thrown) => this.#reporter.unread(unread, thrown),
+    })
+    if (passed !== undefined) this.#admit([passed])
+  }
+
+  /** What can be run waits for its batch, a suspect only after a look at its past; the rest is concluded. */
+  #admit(passed: Passed): void {
+    const prepared = this.#goOn(passed)
     for (const { delivery, rows, model, ignored } of prepared) {
       this.#held.countRows(delivery, rows)
       if (ignored !== undefined) this.#reporter.ignored(model, ignored)
@@ -195,7 +220,7 @@ export class Worker {
   /** A run that several shared and that did not end condemns none of them: they are handed on, and run one by one. */
   async #predict(batch: Batch): Promise<readonly Concluded[]> {
     try {
-      return await predict(batch, this.#run, this.#deps.broker.now)
+      return await predict(batch, this.#run, this.#deps.broker.now, this.#answering)
     } catch (thrown) {
       if (!isTimedOut(thrown)) throw thrown
       this.#handOn(batch)
@@ -216,10 +241,12 @@ export class Worker {
   async stop(): Promise<void> {
     this.#draining = !this.#isLeaving
     await this.#intake.stop()
+    this.#arrivals.flush()
     this.#dispatcher.flush()
     this.#handOn(this.#dispatcher.removeApart())
     await this.#held.empty()
     this.#held.close()
+    await this.#codec.close()
     this.#stopWatching()
   }
 
@@ -261,6 +288,17 @@ export class Worker {
     })
   }
 
+  #createIntake(options: WorkerOptions): Intake {
+    const { connection, maxMessageBytes } = this.#deps.broker
+    return new Intake(connection, this.#room, {
+      ...options,
+      maxMessageBytes,
+      onMessages: (messages) => this.#arrivals.add(messages),
+      onPull: (pull) => this.#onPull(pull),
+      onTrouble: (consumer, end) => this.#reporter.pull(consumer, end),
+    })
+  }
+
   #onPull(pull: EndedPull): void {
     if (pull.received === 0 && pull.end === 'drained') this.#backlog.empty(pull.lane, pull.consumer)
     this.#reporter.pulled(pull)
@@ -283,7 +321,10 @@ export class Worker {
       onUnstorable: (delivery) => this.#reporter.unstorable(delivery),
     })
     return {
-      store: this.#observe.store((concluded) => store.store(concluded)),
+      store: this.#observe.store(async (concluded) => {
+        await this.#turns.spend(sendingWork(concluded))
+        return store.store(concluded)
+      }),
       record: (record) => store.record(record),
       held: this.#held,
       epochs: broker.epochs,

@@ -11,12 +11,12 @@ import type { TensorSpec } from './signature.ts'
 /** Features of an event that its model does not know, where the manifest lets them pass. */
 export interface IgnoredFeatures {
   readonly count: number
-  /** The first of them, at most {@link MAX_IGNORED_NAMES}, each cut to 64 characters. */
+  /** The first of them, at most eight, each cut to 64 characters. */
   readonly names: readonly string[]
 }
 
 /** Names of ignored features an event tells of at most. */
-export const MAX_IGNORED_NAMES = 8
+const MAX_IGNORED_NAMES = 8
 
 /** One row of tensors made of the features of an event. Throws `schema-mismatch` for a feature that does not fit. */
 export function takeFeatures(

@@ -1,4 +1,6 @@
 import { parentPort, workerData } from 'node:worker_threads'
+import { TURN_BYTES } from '../runtime/turns.ts'
+import type { Tensor } from '../sdk/contract/tensor.ts'
 import { PeltonError } from '../sdk/errors.ts'
 import { createRequestServer } from './request-server.ts'
 import {
@@ -9,6 +11,7 @@ import {
   type ToThread,
   toErrorMessage,
 } from './thread-messages.ts'
+import { packTexts, workOfAll } from './work.ts'
 
 /** The entry of an inference thread: one request after the other, until it is told to stop. */
 function main(): void {
@@ -20,8 +23,9 @@ function main(): void {
   const answer = async (request: ThreadRequest & { readonly id: number }): Promise<void> => {
     const { id } = request
     try {
-      const done = await server.serve(request)
-      port.postMessage({ kind: 'done', id, ...done } satisfies FromThread, buffersOf(done.outputs))
+      const { outputs: made, ...rest } = await server.serve(request)
+      const outputs = forLoop(made)
+      port.postMessage({ kind: 'done', id, outputs, ...rest } satisfies FromThread, buffersOf(outputs))
     } catch (thrown) {
       port.postMessage({
         kind: 'failed',
@@ -38,6 +42,11 @@ function main(): void {
     last = last.then(() => (message.kind === 'stop' ? stop() : answer(message)))
   })
   port.postMessage({ kind: 'ready' } satisfies FromThread)
+}
+
+/** Many texts reach the main loop as one buffer, which it does not look into. */
+function forLoop(outputs: readonly Tensor[]): readonly Tensor[] {
+  return workOfAll(outputs) > TURN_BYTES ? outputs.map(packTexts) : outputs
 }
 
 main()

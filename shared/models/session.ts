@@ -4,6 +4,7 @@ import type { Datatype, Tensor, TensorData } from '../sdk/contract/tensor.ts'
 import { PeltonError, showValue } from '../sdk/errors.ts'
 import { seeModels } from './models-page.ts'
 import type { Signature, TensorSpec } from './signature.ts'
+import { unpackTexts } from './work.ts'
 
 /** A model that is loaded in this thread. */
 export interface Session {
@@ -156,7 +157,7 @@ async function run(
 ): Promise<Tensor[]> {
   try {
     const feeds: Record<string, RuntimeTensor> = {}
-    for (const { name, datatype, data, shape } of inputs) {
+    for (const { name, datatype, data, shape } of inputs.map(unpackTexts)) {
       // The runtime's type pairs each name with its array; ours holds the same pairs.
       feeds[name] = new NativeTensor(RUNTIME_TYPES[datatype] as 'float32', data as Float32Array, shape)
     }

@@ -1,5 +1,6 @@
-import type { Tensor } from '../sdk/contract/tensor.ts'
+import type { Tensor, TensorData } from '../sdk/contract/tensor.ts'
 import { type ErrorCode, PeltonError, toPeltonError } from '../sdk/errors.ts'
+import { isOwned } from './work.ts'
 
 /** A model file and the key its sessions are kept under: two files never share one. */
 export interface ModelFile {
@@ -59,16 +60,16 @@ export function fromErrorMessage({ code, description }: ErrorMessage): PeltonErr
 
 /**
  * Copies of the tensors in one buffer, and the buffer. Sending that costs one transfer however many tensors there are,
- * and the originals stay usable: a batch that fails is cut up and run again.
+ * and the originals stay usable: a batch that fails is cut up and run again. Tensors nobody needs again are not copied.
  */
 export function packTensors(tensors: readonly Tensor[]): { tensors: Tensor[]; transfer: ArrayBuffer[] } {
   let size = 0
-  for (const { data } of tensors) size += Array.isArray(data) ? 0 : aligned(data.byteLength)
+  for (const tensor of tensors) if (isCopied(tensor)) size += aligned(tensor.data.byteLength)
   const packed = new Uint8Array(size)
   let at = 0
   const copies = tensors.map((tensor): Tensor => {
+    if (!isCopied(tensor)) return tensor
     const { data } = tensor
-    if (Array.isArray(data)) return tensor
     packed.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), at)
     // Every typed array class takes these arguments; one stands for all.
     const View = data.constructor as Float64ArrayConstructor
@@ -76,7 +77,11 @@ export function packTensors(tensors: readonly Tensor[]): { tensors: Tensor[]; tr
     at += aligned(data.byteLength)
     return { ...tensor, data: copy }
   })
-  return { tensors: copies, transfer: [packed.buffer] }
+  return { tensors: copies, transfer: [packed.buffer, ...buffersOf(tensors.filter(isOwned))] }
+}
+
+function isCopied(tensor: Tensor): tensor is Tensor & { readonly data: Exclude<TensorData, string[]> } {
+  return !Array.isArray(tensor.data) && !isOwned(tensor)
 }
 
 /** The buffers of tensors nobody else holds, each once. */

@@ -183,6 +183,12 @@ def faults():
     write("counts-up", model(
         [h.make_node("ReduceMax", ["x"], ["most"], keepdims=0), h.make_node("Cast", ["most"], ["times"], to=T.INT64),
          h.make_node("Loop", ["times", "yes", "x"], ["y"], body=body)], [x], [y], [nh.from_array(np.array(True), "yes")]))
+    """Mean of a row of any length: the manifest says how many features it has."""
+    write("mean-columns", model([h.make_node("ReduceMean", ["x"], ["y"], axes=[1], keepdims=1)],
+                                [value("x", T.FLOAT, ["N", "k"])], [value("y", T.FLOAT, ["N", 1])]))
+    """As many numbers as it is told to answer with: an answer of any size to an event of a few bytes."""
+    write("as-many", model([h.make_node("ConstantOfShape", ["n"], ["y"], value=nh.from_array(np.array([0.1], np.float32), "v"))],
+                           [value("n", T.INT64, [1])], [value("y", T.FLOAT, ["M"])]))
     """y = x + 0, after filling as many MiB as the largest row says."""
     write("fills-memory", model(
         [h.make_node("ReduceMax", ["x"], ["most"], keepdims=0), h.make_node("Cast", ["most"], ["times"], to=T.INT64),

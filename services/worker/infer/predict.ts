@@ -1,12 +1,13 @@
 import type { ApartRunner } from '../../../shared/models/apart-runner.ts'
-import { findNonFinite } from '../../../shared/models/bind-tensors.ts'
+import { type Answer, type AnswerPart, tooLargeByShape, writeAnswers } from '../../../shared/models/codec.ts'
 import type { InferenceThreads } from '../../../shared/models/inference-threads.ts'
-import { seeModels } from '../../../shared/models/models-page.ts'
-import { binaryOutputsOf, encodeResponse } from '../../../shared/sdk/contract/open-inference.ts'
-import { concatRows, sliceRows, type Tensor } from '../../../shared/sdk/contract/tensor.ts'
+import { Turns } from '../../../shared/runtime/turns.ts'
+import { binaryOutputsOf } from '../../../shared/sdk/contract/open-inference.ts'
+import type { Tensor } from '../../../shared/sdk/contract/tensor.ts'
 import { PeltonError, toPeltonError } from '../../../shared/sdk/errors.ts'
 import { type Batch, type Prepared, rowsOf } from '../prepare/prepared.ts'
-import { type Concluded, decideFailure, type Outcome } from '../settle/outcome.ts'
+import { type Concluded, decideFailure } from '../settle/outcome.ts'
+import { joinInputs } from './join.ts'
 import { timedOut } from './watchdog.ts'
 
 /** One model call for all rows of a batch: its outputs, whole. */
@@ -29,21 +30,33 @@ export interface Executors {
 }
 
 /** Runs batches, the inputs of their events joined: on threads, or in the process of a model that runs apart. */
-export function runOn({ threads, apart, isApart }: Executors): Run {
+export function runOn(
+  { threads, apart, isApart }: Executors,
+  turns: Pick<Turns, 'spend'> = new Turns(),
+): Run {
   return async (batch) => {
     const [first] = batch
     if (first === undefined) return []
     const { model } = first
-    const inputs = batch.length === 1 ? first.inputs : joinInputs(batch, first)
+    const inputs = batch.length === 1 ? first.inputs : await joinInputs(batch, turns)
     if (!isApart(model.name)) return threads.run(model, inputs, { isUrgent: isUrgent(first, threads) })
     const { timeoutMs } = model.manifest.limits
     return apart.run(model, inputs, { timeoutMs, onTimeout: () => timedOut(model) })
   }
 }
 
-function joinInputs(batch: Batch, first: Prepared): readonly Tensor[] {
-  return first.inputs.map((_input, index) => concatRows(batch.map((item) => item.inputs[index] as Tensor)))
+/** How answers are written. */
+export interface Answering {
+  /** What the broker takes of one message, bytes. */
+  readonly maxBytes: () => number
+  /** Writes the answers to a batch, one for each part. */
+  readonly answer: (
+    outputs: readonly Tensor[],
+    parts: readonly AnswerPart[],
+  ) => readonly Answer[] | Promise<readonly Answer[]>
 }
+
+const HERE: Answering = { maxBytes: () => Number.POSITIVE_INFINITY, answer: writeAnswers }
 
 /**
  * Runs a batch and says what is to become of each of its events. A batch that fails is halved until the bad events
@@ -51,22 +64,30 @@ function joinInputs(batch: Batch, first: Prepared): readonly Tensor[] {
  * none of them is known to be the culprit.
  *
  * @param now broker time, milliseconds since 1970
+ * @param answering who writes the answers. @default at once, whatever size they have
  */
-export async function predict(batch: Batch, run: Run, now: () => number): Promise<Concluded[]> {
+export async function predict(
+  batch: Batch,
+  run: Run,
+  now: () => number,
+  answering: Answering = HERE,
+): Promise<Concluded[]> {
   const startedAt = now()
   const started = performance.now()
   try {
-    const outputs = split(await run(batch), batch)
+    const outputs = await run(batch)
+    refuseOtherRows(outputs, batch)
     const inferenceMs = performance.now() - started
     const facts = { startedAt, endedAt: now(), inferenceMs, batchRows: rowsOf(batch) }
-    return batch.map((item, index) => conclude(item, outputs[index] ?? [], facts))
+    const answers = await answerAll(batch, outputs, answering)
+    return batch.map((item, index) => conclude(item, answers[index], facts))
   } catch (thrown) {
     const [only] = batch
     if (batch.length === 1 && only !== undefined) return [fail(only, thrown, now())]
     if (isTimedOut(thrown)) throw thrown
     const middle = Math.ceil(batch.length / 2)
     const halves = [batch.slice(0, middle), batch.slice(middle)]
-    return (await Promise.all(halves.map((half) => predict(half, run, now)))).flat()
+    return (await Promise.all(halves.map((half) => predict(half, run, now, answering)))).flat()
   }
 }
 
@@ -75,23 +96,44 @@ export function isTimedOut(thrown: unknown): boolean {
   return thrown instanceof PeltonError && thrown.code === 'timed-out'
 }
 
-/** The outputs of each event. @throws PeltonError `invalid-output` where there are not as many rows as went in */
-function split(outputs: readonly Tensor[], batch: Batch): readonly (readonly Tensor[])[] {
-  if (batch.length === 1) return [outputs]
+/** @throws PeltonError `invalid-output` where there are not as many rows as went in: nobody knows whose they are */
+function refuseOtherRows(outputs: readonly Tensor[], batch: Batch): void {
+  if (batch.length === 1) return
   const rows = rowsOf(batch)
   const strange = outputs.find(({ shape }) => shape[0] !== rows)
-  if (strange !== undefined) {
-    throw new PeltonError(
-      'invalid-output',
-      `output ${strange.name} has shape [${strange.shape}] for ${rows} rows`,
-    )
+  if (strange === undefined) return
+  const { name, shape } = strange
+  throw new PeltonError('invalid-output', `output ${name} has shape [${shape}] for ${rows} rows`)
+}
+
+/**
+ * The answer to each event, or why there is none. One that cannot be stored, as the shapes tell, is refused before
+ * anything is written: with none left nothing is.
+ */
+async function answerAll(
+  batch: Batch,
+  outputs: readonly Tensor[],
+  { maxBytes, answer }: Answering,
+): Promise<readonly Answer[]> {
+  const most = maxBytes()
+  const parts = batch.map((item) => partOf(item, most))
+  const refused = parts.map((part) => tooLargeByShape(outputs, part, batch.length === 1))
+  if (refused.every((each) => each !== undefined)) return refused
+  const answers = await answer(outputs, parts)
+  return answers.map((each, index) => refused[index] ?? each)
+}
+
+function partOf({ delivery, model, request, outputs: names, rows }: Prepared, maxBytes: number): AnswerPart {
+  return {
+    rows,
+    modelName: model.name,
+    modelVersion: model.version,
+    id: request.id ?? delivery.event.id,
+    names,
+    binary: binaryOutputsOf(request),
+    areFinite: model.manifest.checks.finiteOutputs,
+    maxBytes,
   }
-  let start = 0
-  return batch.map((item) => {
-    const mine = outputs.map((output) => sliceRows(output, start, start + item.rows))
-    start += item.rows
-    return mine
-  })
 }
 
 interface RunFacts {
@@ -102,53 +144,24 @@ interface RunFacts {
   readonly batchRows: number
 }
 
-function conclude(item: Prepared, outputs: readonly Tensor[], run: RunFacts): Concluded {
-  try {
-    return { delivery: item.delivery, outcome: toPrediction(item, outputs, run) }
-  } catch (thrown) {
-    return fail(item, thrown, run.endedAt)
-  }
-}
-
-function toPrediction(
-  { delivery, model, request, outputs: names }: Prepared,
-  made: readonly Tensor[],
-  run: RunFacts,
-): Outcome {
-  const selected = names.flatMap((name) => made.filter((output) => output.name === name))
-  if (model.manifest.checks.finiteOutputs) selected.forEach(refuseNonFinite)
-  const response = encodeResponse(
-    {
-      modelName: model.name,
-      modelVersion: model.version,
-      id: request.id ?? delivery.event.id,
-      outputs: selected,
-    },
-    { binary: binaryOutputsOf(request) },
-  )
+function conclude(item: Prepared, answer: Answer | undefined, run: RunFacts): Concluded {
+  if (answer === undefined || answer instanceof PeltonError) return fail(item, answer, run.endedAt)
+  const { delivery, model } = item
   const facts = {
     modelVersion: model.version,
-    contentType: response.contentType,
-    inferenceHeaderLength: response.inferenceHeaderLength,
+    contentType: answer.contentType,
+    inferenceHeaderLength: answer.inferenceHeaderLength,
     queueMs: Math.max(0, run.startedAt - delivery.info.storedAt),
     inferenceMs: run.inferenceMs,
     batchRows: run.batchRows,
   }
-  return { kind: 'predicted', facts, body: response.body }
-}
-
-function refuseNonFinite({ name, datatype, data }: Tensor): void {
-  const index = findNonFinite(datatype, data)
-  if (index < 0) return
-  throw new PeltonError('invalid-output', 'the model answered with a number that is not finite', {
-    field: `outputs.${name}[${index}]`,
-    value: String(data[index]),
-    remedy: `Check the input, or allow it with checks.finiteOutputs: false. ${seeModels('checks')}`,
-  })
+  return { delivery, outcome: { kind: 'predicted', facts, body: answer.body } }
 }
 
 function fail({ delivery, model }: Prepared, thrown: unknown, now: number): Concluded {
   const error = toPeltonError(thrown, 'inference-failed', 'the model failed on this event')
-  const outcome = decideFailure(error, 'infer', { ...delivery.event, now }, model.manifest.retries)
+  // The model has answered: it is the answer that cannot be published.
+  const stage = error.code === 'too-large' ? 'publish' : 'infer'
+  const outcome = decideFailure(error, stage, { ...delivery.event, now }, model.manifest.retries)
   return { delivery, outcome: { ...outcome, modelVersion: model.version } }
 }

@@ -1,4 +1,5 @@
 import type { Msg } from '@nats-io/transport-node'
+import { TURN_BYTES } from '../../../shared/runtime/turns.ts'
 import { type DeliveryInfo, readDeliverySubject } from '../../../shared/sdk/contract/delivery-subject.ts'
 import { type FeatureEvent, readEvent } from '../../../shared/sdk/contract/event.ts'
 import { HEADERS } from '../../../shared/sdk/contract/headers.ts'
@@ -17,10 +18,14 @@ export interface Delivery {
   /** The body as it was stored: longer or shorter than the event's own where that came in structured mode. */
   readonly body: Uint8Array
   readonly sizeBytes: number
+  /** Whether only its headers have been read: its body is too large for the loop. */
+  readonly isLarge?: boolean
   /** Rows it takes of the room this worker has: 1 until it is decoded. */
   rows: number
   /** Trace context its outcome carries; unset: the event's own. */
   traceparent?: string
+  /** Digest of the event's own body, where it was made aside: a large body is not read again. */
+  readonly digest?: string
 }
 
 /**
@@ -49,7 +54,8 @@ function readDelivery(message: Msg, epochs: ReadonlyMap<string, string>): Delive
   const event = readEvent({
     subject: message.subject,
     headers: readMessageHeaders(message),
-    body,
+    // The body of a large one is read aside: until then its event is what its headers say.
+    body: isLarge(message) ? noBytes : body,
     stream: info.stream,
     epoch: epochs.get(info.stream) ?? '',
     sequence: info.streamSequence,
@@ -62,8 +68,20 @@ function readDelivery(message: Msg, epochs: ReadonlyMap<string, string>): Delive
     body,
     sizeBytes: envelopeBytes(message),
     rows: 1,
+    ...(isLarge(message) && { isLarge: true }),
   }
 }
+
+/** Whether a message is more than a turn of the loop may read: then only its headers are read here. */
+export function isLarge(message: Msg): boolean {
+  return messageBytes(message) > TURN_BYTES
+}
+
+export function isSmall({ isLarge }: Delivery): boolean {
+  return isLarge !== true
+}
+
+const noBytes = new Uint8Array()
 
 /** The event in the very bytes it was stored in, which its copies fit wherever it did. */
 export function asStored({ event, body }: Delivery): FeatureEvent {
@@ -72,12 +90,15 @@ export function asStored({ event, body }: Delivery): FeatureEvent {
   return { ...event, headers, body }
 }
 
-/** What a message is charged against the room: its body, and a flat share for subject, headers and bookkeeping. */
+/** A flat share for subject, headers and bookkeeping. */
+export const ENVELOPE_BYTES = 1_024
+
+/** What a message is charged against the room: its body, and a flat share for the rest. */
 export function envelopeBytes(message: Msg): number {
-  return messageBytes(message) + 1_024
+  return messageBytes(message) + ENVELOPE_BYTES
 }
 
 /** Tells two payloads apart that claim the same identity. */
 export function digestOf(delivery: Delivery): string {
-  return payloadDigest(delivery.event.body)
+  return delivery.digest ?? payloadDigest(delivery.event.body)
 }

@@ -30,6 +30,14 @@ export class HeldDeliveries {
     for (const delivery of deliveries) this.#held.add(delivery)
   }
 
+  /** Goes on with the same delivery in another form. @returns false where it is in these hands no more */
+  replace(old: Delivery, now: Delivery): boolean {
+    if (!this.#held.delete(old)) return false
+    now.rows = old.rows
+    this.#held.add(now)
+    return true
+  }
+
   /** Corrects the room an event takes once its rows are known. */
   countRows(delivery: Delivery, rows: number): void {
     this.#room.take(rows - delivery.rows, 0)

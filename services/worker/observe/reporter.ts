@@ -111,6 +111,15 @@ export class Reporter {
     }
   }
 
+  /** The thread that read a large event ended: the event is given back. */
+  unread(delivery: Delivery, err: unknown): void {
+    const sizeBytes = delivery.sizeBytes
+    this.#log.error(
+      { ...about(delivery), sizeBytes, err },
+      'a large event could not be read, it is given back',
+    )
+  }
+
   hung(served: ServedModel): void {
     this.#metrics?.hung(served)
     const { name, version, manifest } = served

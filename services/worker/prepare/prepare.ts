@@ -1,3 +1,4 @@
+import type { BoundEvent } from '../../../shared/models/bind.ts'
 import type { ModelRepository, ServedModel } from '../../../shared/models/repository.ts'
 import { decodeEventData } from '../../../shared/sdk/contract/open-inference.ts'
 import type { Stage } from '../../../shared/sdk/contract/outcome.ts'
@@ -9,7 +10,7 @@ import { type Concluded, decideFailure } from '../settle/outcome.ts'
 import { lateness } from './deadline.ts'
 import type { Passed, Prepared } from './prepared.ts'
 
-type Models = Pick<ModelRepository, 'find' | 'models'>
+export type Models = Pick<ModelRepository, 'find' | 'models'>
 
 /**
  * Guard, decode, validate: what can be known about events before their model runs. One that is not fit to run harms no
@@ -25,25 +26,42 @@ function prepareOne(delivery: Delivery, models: Models, now: number): Prepared |
   const { event } = delivery
   let stage: Stage = 'guard'
   try {
-    const problem = event.problem ?? lateness(delivery, now)
-    if (problem !== undefined) throw problem
-    const model = findModel(delivery, models)
+    const model = guard(delivery, models, now)
     stage = 'decode'
     const data = decodeEventData(event.contentType, event.inferenceHeaderLength, event.body)
     stage = 'validate'
-    const bound = model.bind(data)
-    return {
-      delivery,
-      model,
-      ...bound,
-      request: data,
-      kind: kindOf(model, bound.inputs, event.route.lane),
-      maxBatchRows: model.maxBatchRows,
-    }
+    return toPrepared(delivery, model, model.bind(data), data)
   } catch (thrown) {
-    const error = toPeltonError(thrown, 'malformed', 'the event cannot be read')
-    return { delivery, outcome: decideFailure(error, stage, { ...event, now }) }
+    return refuse(delivery, toPeltonError(thrown, 'malformed', 'the event cannot be read'), stage, now)
   }
+}
+
+/** The model of an event that may be looked into. @throws PeltonError for one whose outcome is known without */
+export function guard(delivery: Delivery, models: Models, now: number): ServedModel {
+  const problem = delivery.event.problem ?? lateness(delivery, now)
+  if (problem !== undefined) throw problem
+  return findModel(delivery, models)
+}
+
+export function toPrepared(
+  delivery: Delivery,
+  model: ServedModel,
+  bound: BoundEvent,
+  request: Prepared['request'],
+): Prepared {
+  const { maxBatchRows } = model
+  return {
+    delivery,
+    model,
+    ...bound,
+    request,
+    kind: kindOf(model, bound.inputs, delivery.event.route.lane),
+    maxBatchRows,
+  }
+}
+
+export function refuse(delivery: Delivery, error: PeltonError, stage: Stage, now: number): Concluded {
+  return { delivery, outcome: decideFailure(error, stage, { ...delivery.event, now }) }
 }
 
 function findModel({ event }: Delivery, models: Models): ServedModel {

@@ -62,15 +62,45 @@ export function readJsonData(
   })
 }
 
-/** A tensor's data as flat JSON that {@link readJsonData} reads back to the same elements. */
-export function writeJsonData({ datatype, data }: Tensor): string {
-  if (datatype === 'BYTES') return JSON.stringify(data)
-  let text = ''
-  for (let index = 0; index < data.length; index++) {
-    if (index > 0) text += ','
-    text += elementToJson(datatype, data[index] ?? 0)
+/** Elements that are written between two looks at how long the text has become. */
+const PIECE = 4_096
+
+/**
+ * A tensor's data as flat JSON that {@link readJsonData} reads back to the same elements.
+ *
+ * @param maxLength characters it may have; writing ends soon after them. Throws `too-large`. @default no limit
+ */
+export function writeJsonData(tensor: Tensor, maxLength = Number.POSITIVE_INFINITY): string {
+  const { datatype, data } = tensor
+  let text = '['
+  for (let from = 0; from < data.length; from += PIECE) {
+    if (text.length > maxLength) throw tooLong(tensor, maxLength)
+    if (from > 0) text += ','
+    const to = Math.min(data.length, from + PIECE)
+    text +=
+      datatype === 'BYTES'
+        ? textsToJson(data as string[], from, to)
+        : elementsToJson(datatype, data, from, to)
   }
-  return `[${text}]`
+  return `${text}]`
+}
+
+function textsToJson(data: readonly string[], from: number, to: number): string {
+  return JSON.stringify(data.slice(from, to)).slice(1, -1)
+}
+
+function elementsToJson(datatype: Datatype, data: TensorData, from: number, to: number): string {
+  let text = elementToJson(datatype, data[from] ?? 0)
+  for (let index = from + 1; index < to; index++) text += `,${elementToJson(datatype, data[index] ?? 0)}`
+  return text
+}
+
+function tooLong({ name, shape }: Tensor, maxLength: number): PeltonError {
+  return new PeltonError('too-large', `a tensor takes more than ${maxLength} characters as JSON`, {
+    field: `${name}.shape`,
+    value: `[${shape}]`,
+    remedy: 'Ask for it as binary data, or for fewer outputs.',
+  })
 }
 
 function elementToJson(datatype: Datatype, value: number | bigint | string): string {

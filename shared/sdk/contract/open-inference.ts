@@ -122,17 +122,25 @@ export function decodeResponse(
 
 /**
  * Writes the body of a prediction; `options.binary` (default false) says which outputs become raw bytes.
- * Throws `invalid-output` when an output's data does not fit its shape and datatype.
+ * Throws `invalid-output` when an output's data does not fit its shape and datatype, `too-large` as soon as one of them
+ * takes more than `options.maxBytes` as JSON.
  */
 export function encodeResponse(
   response: InferenceResponse,
-  options: { readonly binary?: BinaryChoice } = {},
+  options: { readonly binary?: BinaryChoice; readonly maxBytes?: number } = {},
 ): EncodedBody {
   const { modelName, modelVersion, outputs } = response
   const version = JSON.stringify(modelVersion)
   const head = `"model_name":${JSON.stringify(modelName)},"model_version":${version}`
   const fields = `${head}${writeFields(response, 'invalid-output')}`
-  return encodeTensors('outputs', outputs, fields, options.binary ?? false, 'invalid-output')
+  return encodeTensors(
+    'outputs',
+    outputs,
+    fields,
+    options.binary ?? false,
+    'invalid-output',
+    options.maxBytes,
+  )
 }
 
 /**
@@ -163,8 +171,9 @@ function encodeTensors(
   fields: string,
   binary: BinaryChoice,
   code: ErrorCode,
+  maxBytes?: number,
 ): EncodedBody {
-  const { json, rawBytes } = writeTensors(list, tensors, binary, code)
+  const { json, rawBytes } = writeTensors(list, tensors, binary, code, maxBytes)
   const text = `{${fields}${fields === '' ? '' : ','}"${list}":${json}}`
   return joinBody(text, rawBytes, (target, offset) => writeRawTensors(tensors, binary, target, offset))
 }

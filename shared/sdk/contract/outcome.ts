@@ -141,7 +141,8 @@ function resultHeaders(
 
 /** An id or source beyond its limit makes its event malformed: what is said about it must still fit a header. */
 function bounded(text: string): string {
-  return encodeAttribute(text).length <= MAX_IDENTITY_LENGTH ? text : `${text.slice(0, 100)}…`
+  const isShort = text.length <= MAX_IDENTITY_LENGTH && encodeAttribute(text).length <= MAX_IDENTITY_LENGTH
+  return isShort ? text : `${text.slice(0, 100)}…`
 }
 
 /** Failures kept in a dead letter's history, newest last. */

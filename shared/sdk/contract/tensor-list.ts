@@ -78,13 +78,15 @@ export function checkNothingLeft(raw: RawTensors | undefined): void {
 
 /**
  * Writes tensors as the JSON of a list, and says how many raw bytes belong behind it (undefined: none of the tensors
- * is binary). Throws `code` when a tensor is not what its type says.
+ * is binary). Throws `code` when a tensor is not what its type says, `too-large` when one takes more than `maxLength`
+ * characters of JSON.
  */
 export function writeTensors(
   list: ListName,
   tensors: readonly Tensor[],
   binary: BinaryChoice,
   code: ErrorCode,
+  maxLength?: number,
 ): { json: string; rawBytes: number | undefined } {
   let json = ''
   let rawBytes: number | undefined
@@ -97,7 +99,7 @@ export function writeTensors(
       rawBytes = (rawBytes ?? 0) + size
       content = `"parameters":{"binary_data_size":${size}}`
     } else {
-      content = `"data":${writeJsonData(tensor)}`
+      content = `"data":${writeJsonData(tensor, maxLength)}`
     }
     const { name, datatype, shape } = tensor
     json += `${index > 0 ? ',' : ''}{"name":${JSON.stringify(name)},"datatype":"${datatype}","shape":[${shape}],${content}}`

@@ -1,0 +1,58 @@
+import type { Msg } from '@nats-io/transport-node'
+import type { Turns } from '../../../shared/runtime/turns.ts'
+import { envelopeBytes, isLarge } from './delivery.ts'
+
+/** What receiving a message costs the loop, in bytes: of a large one, its headers. */
+function workOf(message: Msg): number {
+  return envelopeBytes(message) - (isLarge(message) ? message.data.length : 0)
+}
+
+/**
+ * Messages on their way from the intake: what came in one turn of the loop is worked off in slices of no more than a
+ * turn may hold, in the order it came.
+ */
+export class Arrivals {
+  readonly #turns: Turns
+  readonly #onSlice: (messages: readonly Msg[]) => void
+  #waiting: Msg[] = []
+  #isWorking = false
+
+  /** @param onSlice must not throw */
+  constructor(turns: Turns, onSlice: (messages: readonly Msg[]) => void) {
+    this.#turns = turns
+    this.#onSlice = onSlice
+  }
+
+  /** What fits into this turn is handed over at once. */
+  add(messages: readonly Msg[]): void {
+    for (const message of messages) this.#waiting.push(message)
+    if (this.#isWorking) return
+    this.#handOver()
+    if (this.#waiting.length > 0) void this.#workOff()
+  }
+
+  /** Hands over at once whatever waits. */
+  flush(): void {
+    if (this.#waiting.length > 0) this.#onSlice(this.#waiting.splice(0))
+  }
+
+  async #workOff(): Promise<void> {
+    this.#isWorking = true
+    for (let first = this.#waiting[0]; first !== undefined; first = this.#waiting[0]) {
+      await this.#turns.spend(workOf(first))
+      this.#handOver(1)
+    }
+    this.#isWorking = false
+  }
+
+  /** @param taken of the first, those whose work is counted already */
+  #handOver(taken = 0): void {
+    let count = taken
+    for (let next = this.#waiting[count]; next !== undefined; next = this.#waiting[count]) {
+      if (!this.#turns.take(workOf(next))) break
+      count++
+    }
+    const slice = this.#waiting.splice(0, count)
+    if (slice.length > 0) this.#onSlice(slice)
+  }
+}

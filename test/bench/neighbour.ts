@@ -1,0 +1,158 @@
+// How long a model's events in lane `high` wait beside a flood of each kind in lane `low`, and whether the worker keeps
+// its connection. One run; the table of docs/faults.md.
+// npx tsx test/bench/neighbour.ts [--payload=1] [--seconds=4] [--from=1] [--to=<last kind>]
+import { fork } from 'node:child_process'
+import { once } from 'node:events'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import { connect, type NatsConnection } from '@nats-io/transport-node'
+import { siblingEntry } from '../../shared/runtime/source-entry.ts'
+import { startBroker } from '../../shared/sdk/broker/server.ts'
+import { HEADERS, readHeader } from '../../shared/sdk/contract/headers.ts'
+import { subjects } from '../../shared/sdk/contract/subjects.ts'
+import { STREAMS } from '../../shared/sdk/contract/topology.ts'
+import { streamInfo } from '../../shared/sdk/jetstream/api.ts'
+import { provision } from '../../shared/sdk/jetstream/provision.ts'
+import { PublishWindow } from '../../shared/sdk/jetstream/publish-window.ts'
+import { readMessageHeaders } from '../../shared/sdk/jetstream/stored-message.ts'
+import { startWorkerProcess, type WorkerProcess } from '../kit/worker-process.ts'
+import { numberArgument, quantile } from '../scale/stage.ts'
+import { type Kind, kindsFor, NEIGHBOUR, openModels } from './neighbour/kinds.ts'
+
+const payloadMiB = numberArgument('payload', 1)
+const seconds = numberArgument('seconds', 4)
+const kinds = kindsFor(payloadMiB * 1024 ** 2 - 80_000)
+/** A neighbour publishes this often, milliseconds. */
+const EVERY_MS = 15
+
+interface Neighbour {
+  /** Publishes for so many seconds, waits for every answer: how long each took, milliseconds. */
+  measure(forSeconds: number): Promise<readonly number[]>
+}
+
+async function openNeighbour(connection: NatsConnection): Promise<Neighbour> {
+  const window = new PublishWindow(connection)
+  const body = Buffer.from(
+    JSON.stringify({ inputs: [{ name: 'x', datatype: 'FP32', shape: [1, 3], data: [1, 2, 3] }] }),
+  )
+  const subject = subjects.feature({ pool: 'default', model: NEIGHBOUR, lane: 'high' })
+  const sentAt = new Map<string, number>()
+  const took: number[] = []
+  connection.subscribe(`results.${NEIGHBOUR}.>`, {
+    callback: (_error, message) => {
+      const id = readHeader(readMessageHeaders(message), HEADERS.correlationId) ?? ''
+      took.push(performance.now() - (sentAt.get(id) ?? Number.NaN))
+      sentAt.delete(id)
+    },
+  })
+  let published = 0
+  return {
+    async measure(forSeconds) {
+      took.length = 0
+      for (
+        const end = performance.now() + forSeconds * 1_000;
+        performance.now() < end;
+        await sleep(EVERY_MS)
+      ) {
+        const id = `near-${published++}`
+        sentAt.set(id, performance.now())
+        void window.publish({ subject, headers: [[HEADERS.id, id]], body })
+      }
+      for (
+        const end = performance.now() + 60_000;
+        sentAt.size > 0 && performance.now() < end;
+        await sleep(20)
+      );
+      return [...took]
+    },
+  }
+}
+
+interface Told {
+  readonly answered: number
+  readonly waiting: number
+  readonly longestRunMs: number
+  readonly outcomes: Readonly<Record<string, number>>
+}
+
+async function beside(url: string, index: number, neighbour: Neighbour) {
+  const { url: program, execArgv } = siblingEntry(
+    new URL('./neighbour/kinds.ts', import.meta.url).href,
+    'flood-process',
+  )
+  const bytes = payloadMiB * 1024 ** 2 - 80_000
+  const flood = fork(fileURLToPath(program), [url, String(bytes), String(index)], { execArgv })
+  await sleep(2_000) // it has started, and what it needs is loaded
+  const took = await neighbour.measure(seconds)
+  flood.send('stop')
+  const [told] = (await once(flood, 'message')) as [Told]
+  flood.disconnect()
+  await once(flood, 'exit')
+  return { took, told }
+}
+
+const lost = ({ log }: WorkerProcess): number =>
+  log.filter(({ msg, end }) => msg === 'pull failed' && (end === 'lost' || end === 'unavailable')).length
+
+/** Waits until nothing of the flood is left. */
+async function settled(connection: NatsConnection): Promise<void> {
+  const waiting = async (): Promise<number> =>
+    ((await streamInfo(connection, STREAMS.features))?.state.messages ?? 0) +
+    ((await streamInfo(connection, STREAMS.retries))?.state.messages ?? 0)
+  for (
+    const end = performance.now() + 60_000;
+    (await waiting()) > 0 && performance.now() < end;
+    await sleep(100)
+  );
+}
+
+const p99 = (values: readonly number[]): number => quantile(values, 0.99)
+const show = (ms: number): string => (ms < 10 ? ms.toFixed(1) : ms.toFixed(0))
+
+function row(
+  { name, size }: Kind,
+  alone: number,
+  took: readonly number[],
+  told: Told,
+  losses: number,
+): string {
+  const longest = told.longestRunMs
+  const bound = Math.max(3 * alone, alone + longest)
+  const outcomes = Object.entries(told.outcomes).map(([what, count]) => `${count} ${what}`)
+  const cells = [
+    name,
+    size,
+    outcomes.join(', '),
+    show(alone),
+    show(p99(took)),
+    longest === 0 ? '' : show(longest),
+  ]
+  return `| ${[...cells, losses === 0 ? 'no' : String(losses), p99(took) <= bound ? 'yes' : '**no**'].join(' | ')} |`
+}
+
+const folder = await openModels()
+const broker = await startBroker({ config: `max_payload: ${payloadMiB}MB` })
+const connection = await connect({ servers: broker.url })
+await provision(connection)
+const worker = await startWorkerProcess({ url: broker.url, models: folder.path })
+try {
+  const neighbour = await openNeighbour(connection)
+  await neighbour.measure(3)
+  console.log(
+    '| kind | size | outcomes of the flood | alone, p99 ms | beside, p99 ms | longest run ms | pulls lost | within |',
+  )
+  console.log('| --- | --- | --- | --- | --- | --- | --- | --- |')
+  for (let index = numberArgument('from', 1) - 1; index < numberArgument('to', kinds.length); index++) {
+    const alone = p99(await neighbour.measure(seconds))
+    const before = lost(worker)
+    const { took, told } = await beside(broker.url, index, neighbour)
+    await settled(connection)
+    console.log(row(kinds[index] as Kind, alone, took, told, lost(worker) - before))
+  }
+} finally {
+  worker.kill('SIGTERM')
+  await worker.ended
+  await connection.close()
+  await broker.stop()
+  await folder.remove()
+}

@@ -1,5 +1,5 @@
-import { monitorEventLoopDelay } from 'node:perf_hooks'
 import type { State } from './lifecycle.ts'
+import { watchLoopDelay } from './loop-delay.ts'
 import { openMeters } from './meters.ts'
 import type { MetricSource } from './metrics.ts'
 import { type Readiness, whyNotReady } from './readiness.ts'
@@ -14,23 +14,17 @@ const STATES: readonly State[] = ['starting', 'ready', 'draining', 'stopped', 'f
 export function measureProcess(source: MetricSource, facts: ProcessFacts): void {
   const { state, isBrokerReachable } = facts
   const meters = openMeters(source)
-  const delay = monitorEventLoopDelay({ resolution: 20 })
-  delay.enable()
+  const delay = watchLoopDelay()
   meters.gauge('lifecycleState', (report) => {
     for (const each of STATES) report(each === state() ? 1 : 0, { state: each })
   })
   meters.gauge('ready', (report) => report(whyNotReady(facts).length === 0 ? 1 : 0))
   meters.gauge('brokerReachable', (report) => report(isBrokerReachable() ? 1 : 0))
   meters.gauge('memoryUsage', (report) => report(process.memoryUsage.rss()))
-  meters.gauge('eventLoopDelayP99', (report) => report(seconds(delay.percentile(99))))
+  meters.gauge('eventLoopDelayP99', (report) => report(delay.p99))
   // The last to be read: it begins the next window.
   meters.gauge('eventLoopDelayMax', (report) => {
-    report(seconds(delay.max))
-    delay.reset()
+    report(delay.max)
+    delay.begin()
   })
-}
-
-/** The histogram counts whole intervals between its timers, in nanoseconds; empty, its maximum is meaningless. */
-function seconds(nanoseconds: number): number {
-  return Math.max(0, nanoseconds / 1e9 - 0.02)
 }

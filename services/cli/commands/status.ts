@@ -8,6 +8,7 @@ import { pause } from '../../../shared/runtime/pause.ts'
 import { withBroker } from '../broker.ts'
 import { type CommandRun, helpTail, runCommand } from '../command-run.ts'
 import { type ControlWatch, controlWatchLines, readControlWatch } from '../status/control-watch.ts'
+import { loopLines, readLoops, type WorkerLoop } from '../status/loops.ts'
 import { statusTables } from '../status/report.ts'
 
 interface StatusArguments {
@@ -44,7 +45,8 @@ async function status(
     await pause(SAMPLE_MS, run.signal)
     const snapshot = await takeSnapshot(connection)
     const controlWatch = await readControlWatch(connection, snapshot.at)
-    show(run, { earlier, snapshot, controlWatch }, options)
+    const loops = await readLoops(connection, snapshot.at)
+    show(run, { earlier, snapshot, controlWatch, loops }, options)
     earlier = snapshot
   } while (options.watch === true && !run.signal.aborted)
   const isMissing = earlier.streams.some((stream) => stream.isMissing)
@@ -56,22 +58,29 @@ interface Shown {
   readonly earlier: StatusSnapshot
   readonly snapshot: StatusSnapshot
   readonly controlWatch: ControlWatch | undefined
+  readonly loops: readonly WorkerLoop[] | undefined
 }
 
 function show(
   { terminal }: CommandRun,
-  { earlier, snapshot, controlWatch }: Shown,
+  { earlier, snapshot, controlWatch, loops }: Shown,
   { json = false, watch = false }: StatusArguments,
 ): void {
   const pace = paceBetween(earlier, snapshot)
   if (json) {
-    terminal.json({ ...snapshot, at: new Date(snapshot.at).toISOString(), ...pace, watch: controlWatch })
+    terminal.json({
+      ...snapshot,
+      at: new Date(snapshot.at).toISOString(),
+      ...pace,
+      watch: controlWatch,
+      loops,
+    })
     return
   }
   const lines = statusTables(snapshot, pace).flatMap((table, index) =>
     index === 0 ? alignColumns(table) : ['', ...alignColumns(table)],
   )
-  lines.push('', ...controlWatchLines(controlWatch))
+  lines.push('', ...loopLines(loops), ...controlWatchLines(controlWatch))
   if (watch && terminal.isInteractive) {
     terminal.view(lines)
     return

@@ -1,3 +1,4 @@
+import { watchLoopDelay } from '../../runtime/loop-delay.ts'
 import type { HeaderEntry } from '../../sdk/contract/headers.ts'
 import { subjects } from '../../sdk/contract/subjects.ts'
 import type { PublishWindow } from '../../sdk/jetstream/publish-window.ts'
@@ -25,6 +26,28 @@ export interface OwnPresence {
   close(): Promise<void>
 }
 
+/** What a worker says of itself while it is alive. */
+export interface Presence {
+  /** How late its loop was at most since it last said so, milliseconds. */
+  readonly lateMs: number
+}
+
+const utf8 = new TextEncoder()
+
+function encodePresence({ lateMs }: Presence): Uint8Array {
+  return utf8.encode(JSON.stringify({ v: 1, lateMs }))
+}
+
+/** @returns undefined for what says nothing of the loop: a worker that is gone, or of another Pelton */
+export function decodePresence(body: Uint8Array): Presence | undefined {
+  try {
+    const { lateMs } = JSON.parse(Buffer.from(body).toString()) as { readonly lateMs?: unknown }
+    return typeof lateMs === 'number' && lateMs >= 0 ? { lateMs } : undefined
+  } catch {
+    return undefined
+  }
+}
+
 /** @param onProblem told when the bucket does not take it, once until it does again */
 export function keepPresence(
   window: PublishWindow,
@@ -32,9 +55,11 @@ export function keepPresence(
   onProblem: (text: string) => void,
 ): OwnPresence {
   const subject = subjects.workerPresence(pool, worker)
-  const body = new TextEncoder().encode(JSON.stringify({ v: 1 }))
+  const loop = watchLoopDelay()
   let isRefused = false
   const say = async (): Promise<void> => {
+    const body = encodePresence({ lateMs: Math.round(loop.max * 1_000) })
+    loop.begin()
     const reply = await window.publish({ subject, headers: COMMON, body })
     // No word of the stream is no problem of ours: everything else that is asked then has none either.
     if (reply.kind === 'refused' && !isRefused)
@@ -53,6 +78,7 @@ export function keepPresence(
     said,
     async close() {
       clearInterval(timer)
+      loop.close()
       await last
       await window.publish({ subject, headers: LEFT, body: new Uint8Array() })
     },

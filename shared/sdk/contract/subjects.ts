@@ -124,6 +124,8 @@ export const subjects = {
   /** That a worker of a pool is alive, in the bucket `pelton-models`. */
   workerPresence: (pool: string, worker: string): string =>
     `$KV.${BUCKETS.models}.worker.${encodeSegment(pool, 'pool')}.${encodeSegment(worker, 'worker')}`,
+  /** Presence of the workers of all pools. */
+  workerPresences: (): string => `$KV.${BUCKETS.models}.worker.*.*`,
   /** All that the bucket `pelton-models` holds of a pool: records of its models, presence of its workers. */
   poolRecords: (pool: string): string => `$KV.${BUCKETS.models}.*.${encodeSegment(pool, 'pool')}.*`,
   ledger: (pool: string): string => `ledger.${encodeSegment(pool)}`,

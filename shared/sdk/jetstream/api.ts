@@ -125,6 +125,8 @@ export function consumerInfo(
 /** A message as the leader of its stream holds it. */
 export interface StoredCopy {
   readonly sequence: number
+  /** When it was stored, milliseconds since 1970 by the broker's clock. */
+  readonly storedAt: number
   readonly headerBlock: Uint8Array
   readonly body: Uint8Array
 }
@@ -135,13 +137,11 @@ export async function lastOfSubject(
   stream: string,
   subject: string,
 ): Promise<StoredCopy | undefined> {
-  const reply = await findApi<{ readonly message: { seq: number; hdrs?: string; data?: string } }>(
-    connection,
-    `STREAM.MSG.GET.${stream}`,
-    NOT_FOUND.message,
-    { last_by_subj: subject },
-  )
+  const reply = await findApi<{
+    readonly message: { seq: number; time: string; hdrs?: string; data?: string }
+  }>(connection, `STREAM.MSG.GET.${stream}`, NOT_FOUND.message, { last_by_subj: subject })
   if (reply === undefined) return undefined
-  const { seq, hdrs = '', data = '' } = reply.message
-  return { sequence: seq, headerBlock: Buffer.from(hdrs, 'base64'), body: Buffer.from(data, 'base64') }
+  const { seq, time, hdrs = '', data = '' } = reply.message
+  const [headerBlock, body] = [Buffer.from(hdrs, 'base64'), Buffer.from(data, 'base64')]
+  return { sequence: seq, storedAt: Date.parse(time), headerBlock, body }
 }

@@ -1,45 +1,70 @@
-// A child of test/bench/neighbour.ts: keeps so many events of a kind under way in lane `low`, until it is told to stop.
+// A child of test/bench/neighbour.ts: publishes events of one kind to lane `low`. At first two, one after the other, to see
+// what one alone takes; told `go` so many a second; told `stop` no more, and it says what became of them.
+import { setTimeout as sleep } from 'node:timers/promises'
 import { connect } from '@nats-io/transport-node'
 import { HEADERS, readHeader } from '../../../shared/sdk/contract/headers.ts'
 import { subjects } from '../../../shared/sdk/contract/subjects.ts'
 import { PublishWindow } from '../../../shared/sdk/jetstream/publish-window.ts'
 import { readMessageHeaders } from '../../../shared/sdk/jetstream/stored-message.ts'
-import { kindsFor } from './kinds.ts'
+import { type Kind, kindsFor } from './kinds.ts'
+
+/** What the flood became. */
+export interface Told {
+  /** From being published to its outcome, one event with nothing beside it, milliseconds. */
+  readonly oneAloneMs: number
+  readonly outcomes: Readonly<Record<string, number>>
+}
+
+/** More are not under way: a flood does not grow over the time it is looked at. */
+const MOST_UNDER_WAY = 64
 
 const [url = '', bytes = '', index = ''] = process.argv.slice(2)
-const kind = kindsFor(Number(bytes))[Number(index)]
-if (kind === undefined) throw new RangeError(`no kind ${index}`)
+const kind = kindsFor(Number(bytes))[Number(index)] as Kind // the parent names one that is there
 const connection = await connect({ servers: url })
 const window = new PublishWindow(connection)
+const outcomes: Record<string, number> = {}
 let published = 0
-let isStopped = false
-const told = { answered: 0, longestRunMs: 0, outcomes: {} as Record<string, number> }
+let answered = 0
+let onAnswer = (): void => undefined
 
 async function publish(): Promise<void> {
-  const { model, body, headers = {} } = kind?.flood(published) ?? { model: '', body: new Uint8Array() }
+  const { model, body, headers = {} } = kind.flood(published)
   const subject = subjects.feature({ pool: 'default', model, lane: 'low' })
   const all = { [HEADERS.id]: `flood-${index}-${published++}`, [HEADERS.source]: 'flood', ...headers }
   const reply = await window.publish({ subject, headers: Object.entries(all), body })
   if (reply.kind === 'refused')
-    throw new Error(`an event of kind ${kind?.name} is not taken: ${reply.description}`)
+    throw new Error(`an event of kind ${kind.name} is not taken: ${reply.description}`)
+}
+
+async function publishOne(): Promise<number> {
+  const startedAt = performance.now()
+  const answer = new Promise<void>((resolve) => {
+    onAnswer = resolve
+  })
+  await publish()
+  await answer
+  return performance.now() - startedAt
 }
 
 connection.subscribe('results.>', {
   callback: (_error, message) => {
     const headers = readMessageHeaders(message)
-    const id = readHeader(headers, HEADERS.correlationId) ?? ''
-    if (id.startsWith('near-')) return
-    told.answered++
+    if (readHeader(headers, HEADERS.correlationId)?.startsWith('near-')) return
+    answered++
     const what = readHeader(headers, HEADERS.deadLetterReason) ?? 'predicted'
-    told.outcomes[what] = (told.outcomes[what] ?? 0) + 1
-    told.longestRunMs = Math.max(told.longestRunMs, Number(readHeader(headers, HEADERS.inferenceMs) ?? 0))
-    if (!isStopped) void publish()
+    outcomes[what] = (outcomes[what] ?? 0) + 1
+    onAnswer()
   },
 })
 await connection.flush()
-for (let count = 0; count < kind.underWay; count++) void publish()
-process.on('message', () => {
-  isStopped = true
-  process.send?.({ ...told, waiting: published - told.answered })
+await publishOne() // it opens the session, and starts threads
+const oneAloneMs = await publishOne()
+let isFlooding = false
+process.on('message', async (word) => {
+  isFlooding = word === 'go'
+  if (!isFlooding) process.send?.({ oneAloneMs, outcomes } satisfies Told)
+  for (; isFlooding; await sleep(1_000 / kind.perSecond))
+    if (published - answered < MOST_UNDER_WAY) void publish()
 })
 process.on('disconnect', () => process.exit(0))
+process.send?.('ready')

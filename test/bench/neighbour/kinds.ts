@@ -10,12 +10,15 @@ export interface Flood {
   readonly headers?: Readonly<Record<string, string>>
 }
 
-/** One kind of event in one size, and how many of them are under way at once. */
+/** One kind of event in one size, and how often it comes. */
 export interface Kind {
   readonly name: string
   /** What is said of its size in the table. */
   readonly size: string
-  readonly underWay: number
+  /** Events of it a second. */
+  readonly perSecond: number
+  /** Whether its model runs: that is what a neighbour may have to wait for. */
+  readonly runs: boolean
   readonly flood: (id: number) => Flood
 }
 
@@ -46,6 +49,9 @@ export function kindsFor(bytes: number): readonly Kind[] {
   return [...refusals(bytes), ...headers(), ...predictions(bytes), ...outputs(), ...many()]
 }
 
+/** What a flood of large events brings. */
+const BYTES_PER_SECOND = 10_000_000
+
 const utf8 = new TextEncoder()
 const showSize = (bytes: number): string =>
   bytes < 1_000_000 ? `${Math.round(bytes / 1_000)} kB` : `${(bytes / 1_000_000).toFixed(1)} MB`
@@ -54,8 +60,12 @@ const showSize = (bytes: number): string =>
 function kind(name: string, model: string, text: string | Uint8Array, extra: Flood['headers'] = {}): Kind {
   const body = typeof text === 'string' ? utf8.encode(text) : text
   const flood = { model, body, headers: extra }
-  return { name, size: showSize(body.length), underWay: 8, flood: () => flood }
+  const perSecond = Math.max(2, Math.min(50, Math.round(BYTES_PER_SECOND / body.length)))
+  return { name, size: showSize(body.length), perSecond, runs: false, flood: () => flood }
 }
+
+/** The same where the model runs. */
+const running: typeof kind = (...given) => ({ ...kind(...given), runs: true })
 
 /** `piece` again and again, a comma between, `bytes` in all. */
 const list = (piece: string, bytes: number): string =>
@@ -130,10 +140,10 @@ function predictions(bytes: number): Kind[] {
   image.set(head)
   const length = { [HEADERS.inferenceHeaderLength]: String(head.length) }
   return [
-    kind('predicted, numbers', 'identity-fp32', tensor('FP32', list('0.5', rows * 8), rows)),
-    kind('predicted, 64 kB each', 'identity-fp32', tensor('FP32', list('0.5', 7_500 * 8), 7_500)),
-    kind('predicted, texts', 'identity-bytes', tensor('BYTES', list('"a"', texts * 8), texts)),
-    kind('predicted, bytes', 'identity-uint8', image, length),
+    running('predicted, numbers', 'identity-fp32', tensor('FP32', list('0.5', rows * 8), rows)),
+    running('predicted, 64 kB each', 'identity-fp32', tensor('FP32', list('0.5', 7_500 * 8), 7_500)),
+    running('predicted, texts', 'identity-bytes', tensor('BYTES', list('"a"', texts * 8), texts)),
+    running('predicted, bytes', 'identity-uint8', image, length),
   ]
 }
 
@@ -141,7 +151,8 @@ function predictions(bytes: number): Kind[] {
 function outputs(): Kind[] {
   return [10_000, 100_000, 846_400, 5_000_000, 25_000_000].map((count) => {
     const body = `{"inputs":[{"name":"n","datatype":"INT64","shape":[1],"data":[${count}]}]}`
-    return { ...kind('an answer', 'as-many', body), size: showSize(count * 4) }
+    const perSecond = Math.max(1, Math.min(10, Math.round((4 * BYTES_PER_SECOND) / (count * 4))))
+    return { ...running('an answer', 'as-many', body), perSecond, size: showSize(count * 4) }
   })
 }
 
@@ -151,9 +162,16 @@ function many(): Kind[] {
     {
       name: '2,000 names of models',
       size: '',
-      underWay: 200,
+      perSecond: 200,
+      runs: false,
       flood: (id) => ({ model: `made-up-${id % 2_000}`, body }),
     },
-    { name: 'small events', size: '', underWay: 500, flood: () => ({ model: 'identity-fp32', body }) },
+    {
+      name: 'small events',
+      size: '',
+      perSecond: 300,
+      runs: true,
+      flood: () => ({ model: 'identity-fp32', body }),
+    },
   ]
 }

@@ -12,8 +12,8 @@ import { buffersOf, fromErrorMessage } from './thread-messages.ts'
 export type CodecModel = BinderModel & { readonly key: string }
 
 /**
- * Reads and writes what is too large for a loop, on threads that run no model. Buffers go there and come back: those of
- * an argument cannot be used afterwards, the answer brings them again. Everything rejects with `internal` when its
+ * Reads and writes what is too large for a loop, on threads that run no model. Buffers go there and come back: a body must
+ * share its buffer with nothing else, and cannot be used afterwards; the answer brings it again. Everything rejects with `internal` when its
  * thread ends first (the memory of the process is used up, say), or when the codec is closed.
  */
 export interface Codec {
@@ -140,12 +140,11 @@ function plain({ name, version, signature, manifest }: CodecModel): BinderModel 
   return { name, version, signature, manifest }
 }
 
-/** What the client reads from a socket at once: below that, messages share a buffer. */
-const SHARED_BUFFER_BYTES = 65_536
+/** Small buffers are Node's own, and shared: of those the thread gets a copy. */
+const POOL_BYTES = 65_536
 
-/** The buffer of a body, where it is the body's own; of another the thread gets a copy. */
 function buffersIn({ buffer }: Uint8Array): ArrayBuffer[] {
-  return buffer instanceof ArrayBuffer && buffer.byteLength > SHARED_BUFFER_BYTES ? [buffer] : []
+  return buffer instanceof ArrayBuffer && buffer.byteLength > POOL_BYTES ? [buffer] : []
 }
 
 function threadEnded(cause: unknown): PeltonError {

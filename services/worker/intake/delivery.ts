@@ -5,7 +5,11 @@ import { type FeatureEvent, readEvent } from '../../../shared/sdk/contract/event
 import { HEADERS } from '../../../shared/sdk/contract/headers.ts'
 import { STRUCTURED_MODE } from '../../../shared/sdk/contract/structured.ts'
 import { payloadDigest } from '../../../shared/sdk/contract/token.ts'
-import { messageBytes, readMessageHeaders } from '../../../shared/sdk/jetstream/stored-message.ts'
+import {
+  headerBlockOf,
+  messageBytes,
+  readMessageHeaders,
+} from '../../../shared/sdk/jetstream/stored-message.ts'
 
 /** An event in this worker's hands: from being pulled to being settled. */
 export interface Delivery {
@@ -50,12 +54,13 @@ function readDelivery(message: Msg, epochs: ReadonlyMap<string, string>): Delive
   const ackSubject = message.reply ?? ''
   const info = readDeliverySubject(ackSubject)
   if (info === undefined) return undefined
-  const body = message.data
+  const isTooLarge = isLarge(message)
+  const body = isTooLarge ? ownBody(message) : message.data
   const event = readEvent({
     subject: message.subject,
     headers: readMessageHeaders(message),
     // The body of a large one is read aside: until then its event is what its headers say.
-    body: isLarge(message) ? noBytes : body,
+    body: isTooLarge ? noBytes : body,
     stream: info.stream,
     epoch: epochs.get(info.stream) ?? '',
     sequence: info.streamSequence,
@@ -68,7 +73,7 @@ function readDelivery(message: Msg, epochs: ReadonlyMap<string, string>): Delive
     body,
     sizeBytes: envelopeBytes(message),
     rows: 1,
-    ...(isLarge(message) && { isLarge: true }),
+    ...(isTooLarge && { isLarge: true }),
   }
 }
 
@@ -79,6 +84,15 @@ export function isLarge(message: Msg): boolean {
 
 export function isSmall({ isLarge }: Delivery): boolean {
   return isLarge !== true
+}
+
+/**
+ * The body in a buffer of its own, which a thread can take over. The client puts a message together in one of its own,
+ * from the first byte on, unless it came in one piece: then it shares what was read from the socket, behind its control line.
+ */
+function ownBody(message: Msg): Uint8Array {
+  const { data } = message
+  return data.byteOffset === headerBlockOf(message).length ? data : data.slice()
 }
 
 const noBytes = new Uint8Array()

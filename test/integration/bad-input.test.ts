@@ -1,3 +1,4 @@
+import { gzipSync } from 'node:zlib'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { HEADERS, readHeader } from '../../shared/sdk/contract/headers.ts'
 import { eventToken } from '../../shared/sdk/contract/token.ts'
@@ -72,7 +73,19 @@ const BAD: readonly Bad[] = [
     reason: 'schema-mismatch',
     says: /data\[0\].*1e\+?300/,
   },
-  { name: 'a bare NaN', body: tensor({}).replace('[1,2]}', '[NaN,2]}'), reason: 'malformed', says: /JSON/ },
+  {
+    name: 'a bare NaN',
+    body: tensor({}).replace('[1,2]}', '[NaN,2]}'),
+    reason: 'malformed',
+    says: /has NaN/,
+  },
+  { name: 'gzip', body: gzipSync(tensor({})), reason: 'malformed', says: /gzip.*uncompressed/ },
+  {
+    name: 'a request of TensorFlow Serving',
+    body: '{"instances": [[1, 2]]}',
+    reason: 'malformed',
+    says: /instances.*inputs/,
+  },
   {
     name: 'an INT8 out of range',
     model: 'identity-int8',

@@ -149,7 +149,7 @@ describe('worker', () => {
     expect([...outcomes.ledger.values()].flat().sort()).toEqual(['dead-lettered', 'predicted', 'predicted'])
   })
 
-  test('reads events of plain clients: only Nats-Msg-Id, no headers at all, structured CloudEvents', async () => {
+  test('reads events of plain clients: only Nats-Msg-Id, no headers at all, structured CloudEvents with and without a content type', async () => {
     const subject = subjects.feature({ pool: 'default', model: MODEL, lane: 'high' })
     const body = recordOf(flights[0]!)
     const withId = headers()
@@ -160,11 +160,13 @@ describe('worker', () => {
     structured.set('content-type', 'application/cloudevents+json')
     const envelope = { specversion: '1.0', id: 's-1', source: SOURCE, type: 'x', data: JSON.parse(body) }
     await connection.request(subject, JSON.stringify(envelope), { headers: structured, timeout: 5_000 })
+    await connection.request(subject, JSON.stringify({ ...envelope, id: 's-2' }), { timeout: 5_000 })
     await pipeline.startWorker()
-    const outcomes = await pipeline.settled(3)
+    const outcomes = await pipeline.settled(4)
     expect(outcomes.predictions.has(eventToken(MODEL, 'unknown', 'plain-1'))).toBe(true)
     expect(outcomes.predictions.has(eventToken(MODEL, SOURCE, 's-1'))).toBe(true)
-    expect(outcomes.predictions.size).toBe(3)
+    expect(outcomes.predictions.has(eventToken(MODEL, SOURCE, 's-2'))).toBe(true)
+    expect(outcomes.predictions.size).toBe(4)
   })
 
   test('answers an event once, also when it is published again after the window of the stream', async () => {

@@ -206,6 +206,37 @@ describe('readEvent, structured mode', () => {
   })
 })
 
+describe('readEvent, structured mode without a content type', () => {
+  // As the Go SDK sends it over NATS.
+  const envelope =
+    '{"specversion":"1.0","id":"go-1","source":"/shop","type":"order.placed","datacontenttype":"application/json",' +
+    '"data":{"features":{"x":1}}}'
+
+  it('reads the event, with its own identity', () => {
+    expect(readEvent(message({}, envelope))).toMatchObject({
+      id: 'go-1',
+      source: '/shop',
+      token: eventToken('flight-delay', '/shop', 'go-1'),
+      contentType: 'application/json',
+      body: Buffer.from('{"features":{"x":1}}'),
+      problem: undefined,
+    })
+    expect(readEvent(message({ 'Nats-Msg-Id': 'of-the-client' }, envelope)).id).toBe('go-1')
+  })
+
+  it.each([
+    ['a feature of that name', {}, '{"features":{"specversion":"1.0","id":"1"}}'],
+    ['a text that has the word', {}, '{"features":{"text":"\\"specversion\\""}}'],
+    ['a broken body', {}, envelope.slice(0, -1)],
+    ['a content type of its own', { 'Content-Type': 'application/json' }, envelope],
+    ['an event in binary mode', binary, envelope],
+  ])('leaves %s as it is', (_what, headers, body) => {
+    const event = readEvent(message(headers, body))
+    expect(event).toMatchObject({ body: Buffer.from(body), problem: undefined })
+    expect(event.id).toBe('ce-id' in headers ? '42' : `${EPOCH}/7`)
+  })
+})
+
 describe('readEvent, deadline', () => {
   it.each([
     ['2026-01-31T12:00:00Z', Date.UTC(2026, 0, 31, 12)],

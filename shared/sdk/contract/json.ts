@@ -1,4 +1,5 @@
 import { PeltonError, showValue } from '../errors.ts'
+import { refuseBytes, refuseText } from './json-refusal.ts'
 
 /** A parsed JSON value. Integers beyond 2^53 are bigints, everything else is what `JSON.parse` gives. */
 export type JsonValue = null | boolean | number | bigint | string | readonly JsonValue[] | JsonObject
@@ -70,14 +71,7 @@ function decodeText(bytes: Uint8Array): string {
   try {
     return utf8.decode(bytes)
   } catch (cause) {
-    const problem = 'the JSON text is not valid UTF-8'
-    const value = `${bytes.length} bytes`
-    throw new PeltonError(
-      'malformed',
-      problem,
-      { field: 'data', value, remedy: 'Encode it as UTF-8.' },
-      cause,
-    )
+    throw refuseBytes(bytes, cause)
   }
 }
 
@@ -85,16 +79,7 @@ function parseText(text: string): JsonValue {
   try {
     return JSON.parse(text)
   } catch (cause) {
-    const position = /at position (\d+)/.exec(String(cause))?.[1]
-    const from = Math.max(0, Number(position ?? 0) - 20)
-    const hasMark = text.startsWith('\ufeff')
-    const details = {
-      field: 'data',
-      value: `${text.length} characters, from ${from}: ${showValue(text.slice(from, from + 60))}`,
-      remedy: hasMark ? 'Leave out the byte order mark.' : 'Send one complete JSON object.',
-    }
-    const place = position === undefined ? '' : ` from position ${position} on`
-    throw new PeltonError('malformed', `the data is not valid JSON${place}`, details, cause)
+    throw refuseText(text, cause)
   }
 }
 

@@ -1,6 +1,7 @@
-import type { ErrorCode } from '../errors.ts'
+import type { ErrorCode, PeltonError } from '../errors.ts'
 import { type EncodedBody, joinBody, splitBody } from './body-sections.ts'
-import { isJsonObject, parseJson } from './json.ts'
+import { recogniseEnvelope } from './foreign-data.ts'
+import { isJsonObject, type JsonObject, parseJson } from './json.ts'
 import {
   type EventFields,
   type Features,
@@ -70,14 +71,7 @@ export function decodeEventData(
   const root = parseJson(sections.json)
   if (!isJsonObject(root)) throw malformed('data', root, 'the data must be a JSON object')
   for (const key of Object.keys(root)) {
-    if (!REQUEST_KEYS.has(key)) {
-      throw malformed(
-        'data',
-        key,
-        'a request has no such key',
-        `Known keys are ${[...REQUEST_KEYS].join(', ')}.`,
-      )
-    }
+    if (!REQUEST_KEYS.has(key)) throw unknownKey(root, key)
   }
   const hasInputs = Object.hasOwn(root, 'inputs')
   if (hasInputs === Object.hasOwn(root, 'features')) {
@@ -91,6 +85,13 @@ export function decodeEventData(
   }
   if (sections.tensors !== undefined) checkNothingLeft({ bytes: sections.tensors, at: 0 })
   return { kind: 'features', features: readFeatures(root.features), ...fields }
+}
+
+function unknownKey(root: JsonObject, key: string): PeltonError {
+  const foreign = recogniseEnvelope(root)
+  return foreign === undefined
+    ? malformed('data', key, 'a request has no such key', `Known keys are ${[...REQUEST_KEYS].join(', ')}.`)
+    : malformed('data', key, `this is ${foreign.kind}, not a request`, foreign.remedy)
 }
 
 /** Which outputs of an event's prediction are wanted as raw bytes, for {@link encodeResponse}. */

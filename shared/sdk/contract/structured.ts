@@ -1,7 +1,7 @@
 import { stringify } from 'lossless-json'
 import { PeltonError, showValue } from '../errors.ts'
 import { encodeAttribute, HEADERS, type Headers, readHeader } from './headers.ts'
-import { type JsonValue, parseJson } from './json.ts'
+import { isJsonObject, type JsonObject, type JsonValue, parseJson } from './json.ts'
 
 /** A message in binary mode, whatever mode it was sent in. */
 export interface Unwrapped {
@@ -15,18 +15,51 @@ export const STRUCTURED_MODE = 'application/cloudevents+json'
 
 /**
  * Turns a structured-mode CloudEvent (`Content-Type: application/cloudevents+json`) into what its binary mode would
- * have been. Any other message is returned as it is (CloudEvents NATS binding §3).
+ * have been. Any other message is returned as it is (CloudEvents NATS binding §3), but for one without a content type
+ * whose body is such an event: the Go SDK sends them so.
  */
 export function unwrapStructured(headers: Headers, body: Uint8Array): Unwrapped {
   const mode = readHeader(headers, HEADERS.contentType)?.toLowerCase()
-  if (mode === undefined || !mode.startsWith('application/cloudevents'))
-    return { headers, body, problem: undefined }
+  const isStructured =
+    mode === undefined ? isBareEvent(headers, body) : mode.startsWith('application/cloudevents')
+  if (!isStructured) return { headers, body, problem: undefined }
   try {
-    if (!/^application\/cloudevents(?:\+json)?\s*(?:;|$)/.test(mode)) throw unsupportedMode(mode)
+    if (mode !== undefined && !/^application\/cloudevents(?:\+json)?\s*(?:;|$)/.test(mode))
+      throw unsupportedMode(mode)
     return { ...fromJson(headers, parseJson(body)), problem: undefined }
   } catch (thrown) {
     if (!(thrown instanceof PeltonError)) throw thrown
     return { headers, body, problem: thrown }
+  }
+}
+
+const SPEC_VERSION = Buffer.from('"specversion"')
+/** Headers of which a structured event has none: with one of them the message is in binary mode, or no event at all. */
+const OF_OTHER_MODES = [
+  HEADERS.id,
+  HEADERS.source,
+  HEADERS.specVersion,
+  HEADERS.dataContentType,
+  HEADERS.inferenceHeaderLength,
+]
+
+/** Whether a body without a content type is a structured event. Few bodies are looked into: the word has to be there. */
+function isBareEvent(headers: Headers, body: Uint8Array): boolean {
+  if (OF_OTHER_MODES.some((name) => readHeader(headers, name) !== undefined)) return false
+  if (!Buffer.from(body.buffer, body.byteOffset, body.length).includes(SPEC_VERSION)) return false
+  const envelope = readObject(body)
+  const isText = (name: string): boolean =>
+    Object.hasOwn(envelope, name) && typeof envelope[name] === 'string'
+  return isText('specversion') && (isText('id') || isText('source') || isText('type'))
+}
+
+/** The members of a body; none where it is no JSON object, which its decoding refuses with a reason. */
+function readObject(body: Uint8Array): JsonObject {
+  try {
+    const value = parseJson(body)
+    return isJsonObject(value) ? value : {}
+  } catch {
+    return {}
   }
 }
 

@@ -6,6 +6,8 @@ export interface ByteSource {
   readonly size: number
   /** The byte at this position. Throws `model-refused` past the end. */
   byteAt(position: number): number
+  /** The bytes between two positions, cut after 4096, and where the file ends. */
+  bytesBetween(start: number, end: number): Buffer
   /** UTF-8 text between two positions, cut after 4096 bytes. */
   textBetween(start: number, end: number): string
   close(): void
@@ -32,13 +34,16 @@ export function openByteSource(path: string): ByteSource {
     return byte
   }
 
+  function bytesBetween(start: number, end: number): Buffer {
+    const bytes = Buffer.alloc(Math.min(end - start, MAX_TEXT_BYTES))
+    return bytes.subarray(0, readSync(file, bytes, 0, bytes.length, start))
+  }
+
   return {
     size,
     byteAt,
-    textBetween(start, end) {
-      const bytes = Buffer.alloc(Math.min(end - start, MAX_TEXT_BYTES))
-      return bytes.toString('utf8', 0, readSync(file, bytes, 0, bytes.length, start))
-    },
+    bytesBetween,
+    textBetween: (start, end) => bytesBetween(start, end).toString('utf8'),
     close: () => closeSync(file),
   }
 }

@@ -9,6 +9,7 @@ import { type OnnxFile, readOnnxFile } from './onnx-file.ts'
 import { probeBatching } from './probe.ts'
 import { openSession, type Session } from './session.ts'
 import type { Signature } from './signature.ts'
+import { canBeLeftOut, isCarried, remedyForKind } from './tensor-kinds.ts'
 
 /** A model version to look at before it is served. */
 export interface InspectionRequest {
@@ -29,12 +30,6 @@ export interface Inspection {
   /** What an operator should know: why it is not batchable, which outputs are left out. */
   readonly notes: readonly string[]
 }
-
-/** Datatypes the runtime's binding cannot even list, so that an output of one cannot be left out. */
-const UNLISTED = /^(complex|bfloat16|float8|float4|uint2|int2|datatype|undefined)/
-const FEEDABLE = new Set(
-  'float uint8 int8 uint16 int16 int32 int64 string bool float16 double uint32 uint64'.split(' '),
-)
 
 /**
  * Reads, loads and tries a model in this process, which it may hang, crash or fill. Throws `model-refused` or
@@ -65,16 +60,23 @@ function checkFile({ inputs, outputs, initialisers, externalTensors }: OnnxFile)
     })
   }
   for (const { name, kind } of inputs) {
-    if (!FEEDABLE.has(kind) && !initialisers.has(name)) throw unsupported('input', name, kind)
+    if (!isCarried(kind) && !initialisers.has(name)) throw unsupported('input', name, kind)
   }
-  for (const { name, kind } of outputs) if (UNLISTED.test(kind)) throw unsupported('output', name, kind)
+  for (const { name, kind } of outputs) if (!canBeLeftOut(kind)) throw unsupported('output', name, kind)
+  const [first] = outputs
+  if (first === undefined || outputs.some(({ kind }) => isCarried(kind))) return
+  throw new PeltonError('model-refused', 'no output is a tensor Pelton can carry', {
+    field: `output ${showValue(first.name)}`,
+    value: first.kind,
+    remedy: remedyForKind('output', first.kind),
+  })
 }
 
 function unsupported(place: 'input' | 'output', name: string, kind: string): PeltonError {
   return new PeltonError('model-refused', `an ${place} is of a kind Pelton does not carry`, {
     field: `${place} ${showValue(name)}`,
     value: kind,
-    remedy: `Export the model with tensors of the usual datatypes there. ${seeModels('exporting')}`,
+    remedy: remedyForKind(place, kind),
   })
 }
 

@@ -58,21 +58,36 @@ describe('inspection', () => {
   })
 
   it.each([
-    ['bfloat16-input', 'input "x" = bfloat16'],
-    ['bfloat16-output', 'output "z" = bfloat16'],
-    ['complex-input', 'input "x" = complex64'],
-    ['int4-input', 'input "x" = int4'],
-    ['sequence-input', 'input "s" = sequence'],
-    ['only-map', 'no output is a tensor'],
+    ['bfloat16-input', 'input "x" = bfloat16). Make the input FP32 and cast behind it'],
+    ['bfloat16-output', 'output "z" = bfloat16). Cast it to FP32 in the model'],
+    ['complex-input', 'input "x" = complex64). Carry the real and the imaginary part'],
+    ['int4-input', 'input "x" = int4). Make the input INT8 and cast behind it'],
+    ['sequence-input', 'input "s" = sequence). Take one tensor in place of the list'],
+    ['only-map', 'no output is a tensor Pelton can carry (output "probabilities" = sequence). Join the list'],
+    ['weird-input', 'an input has a name that cannot be used (input = __proto__). Rename it'],
+    ['weird-output', 'an output has a name that cannot be used (output = __proto__). Rename it'],
     ['external-beside', 'tensor "bias" = external data'],
     ['external-above', 'tensor "bias" = external data'],
     ['external-nested', 'external data'],
     ['giant-initialiser', '4398046511104 bytes'],
-    ['future-opset', 'Current official support for domain ai.onnx is till opset 26'],
-    ['future-format', 'failed: Unsupported model IR version: 99, max supported IR version: 13. Export'],
+    ['future-opset', 'it needs opset 99 of ai.onnx, this runtime takes up to 26. Export it with opset 26'],
+    [
+      'future-format',
+      'it: Unsupported model IR version: 99, max supported IR version: 13. Export it with IR',
+    ],
+    ['unknown-operator', 'Opset 17 has no operator Foo: export with'],
+    ['custom-operator', 'ai.onnx.contrib:RegexSplit is a custom operator: export the model without it'],
+    ['no-kernel', 'The file is valid, but the runtime has no Add for these datatypes on a CPU'],
+    ['gru-layout', 'with layout 0: time first'],
+    ['locale-unknown', 'locale xx_XX.UTF-8, which a StringNormalizer of it asks for, is not installed here'],
   ])('refuses %s by name', async (name, words) => {
     expect(await refusalOf(fixture(name))).toContain(words)
   })
+})
+
+it('a text model with a locale that every machine has is served', async () => {
+  const { signature } = await inspector.inspect(request(fixture('locale-c')))
+  expect(signature.inputs).toEqual([{ name: 'text', datatype: 'BYTES', shape: [null] }])
 })
 
 describe('batchability', () => {

@@ -162,7 +162,7 @@ it('the page has the sections that errors lead to', () => {
 it('the page names the newest opset and format the runtime takes', async () => {
   const reasonOf = (name: string) =>
     openSession(`${ROOT}test/models/${name}.onnx`).then(String, (thrown: Error) => thrown.message)
-  const [, opset] = /is till opset (\d+)/.exec(await reasonOf('future-opset')) ?? []
+  const [, opset] = /this runtime takes up to (\d+)/.exec(await reasonOf('future-opset')) ?? []
   const [, format] = /max supported IR version: (\d+)/.exec(await reasonOf('future-format')) ?? []
   expect(page).toContain(`opset up to ${opset} and IR version up to ${format} `)
 })

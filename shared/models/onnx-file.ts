@@ -1,5 +1,6 @@
 import { PeltonError } from '../sdk/errors.ts'
 import { type ByteSource, openByteSource } from './byte-source.ts'
+import { HEAD_BYTES, recogniseFile } from './foreign-file.ts'
 import { seeModels } from './models-page.ts'
 
 /**
@@ -83,6 +84,8 @@ export function readOnnxFile(path: string): OnnxFile {
     walk(source, 'model', 0, source.size, 0, found)
     if (found.outputs.length === 0) throw notOnnx('the file declares no graph with an output')
     return found
+  } catch (thrown) {
+    throw foreign(source) ?? thrown
   } finally {
     source.close()
   }
@@ -167,6 +170,13 @@ function* fieldsOf(source: ByteSource, start: number, end: number): Generator<Fi
     yield { number, wire, value, start: at, end: at + length }
     at += length
   }
+}
+
+/** The refusal of a file whose first bytes tell what else it is. */
+function foreign(source: ByteSource): PeltonError | undefined {
+  const file = recogniseFile(source.bytesBetween(0, HEAD_BYTES).toString('latin1'))
+  if (file === undefined) return undefined
+  return new PeltonError('model-refused', `this is no ONNX file but ${file.kind}`, { remedy: file.remedy })
 }
 
 function notOnnx(problem: string): PeltonError {

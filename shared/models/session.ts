@@ -3,6 +3,7 @@ import type { InferenceSession, Tensor as RuntimeTensor } from 'onnxruntime-node
 import type { Datatype, Tensor, TensorData } from '../sdk/contract/tensor.ts'
 import { PeltonError, showValue } from '../sdk/errors.ts'
 import { seeModels } from './models-page.ts'
+import { explainLoadFailure, plainReason } from './runtime-reason.ts'
 import type { Signature, TensorSpec } from './signature.ts'
 import { unpackTexts } from './work.ts'
 
@@ -112,14 +113,15 @@ async function load(runtime: Runtime, path: string): Promise<InferenceSession> {
     return await runtime.InferenceSession.create(path, OPTIONS)
   } catch (cause) {
     const message = String(cause instanceof Error ? cause.message : cause)
-    const reason = oneLine(message.replaceAll(path, basename(path)), 600)
-    const remedy = `Export the model again as one valid ONNX file. ${seeModels('exporting')}`
+    const { reason, remedy } = explainLoadFailure(message.replaceAll(path, basename(path)))
     const code = OF_THE_PLACE.test(message) ? 'model-unavailable' : 'model-refused'
     throw new PeltonError(code, `the runtime cannot load it: ${reason}`, { remedy }, cause)
   }
 }
 
 function readSignature(native: InferenceSession): Signature {
+  if (native.inputNames.includes(UNUSABLE_NAME)) throw unusableName('input')
+  if (native.outputNames.includes(UNUSABLE_NAME)) throw unusableName('output') // no run of it succeeds
   const inputs = native.inputMetadata.map((input) => {
     const spec = toSpec(input)
     if (spec !== undefined) return spec
@@ -140,11 +142,21 @@ function readSignature(native: InferenceSession): Signature {
   return { inputs, outputs, constants: [] }
 }
 
+/** It cannot be the key of a plain object, which is how the runtime takes and gives tensors. */
+const UNUSABLE_NAME = '__proto__'
+
+function unusableName(place: 'input' | 'output'): PeltonError {
+  return new PeltonError('model-refused', `an ${place} has a name that cannot be used`, {
+    field: place,
+    value: UNUSABLE_NAME,
+    remedy: `Rename it, and export the model again. ${seeModels('exporting')}`,
+  })
+}
+
 function toSpec(value: InferenceSession.ValueMetadata): TensorSpec | undefined {
   if (!value.isTensor) return undefined
   const datatype = DATATYPE_OF.get(value.type)
-  // `__proto__` cannot be the key of a plain object, which is how the runtime takes and gives tensors.
-  if (datatype === undefined || value.name === '__proto__') return undefined
+  if (datatype === undefined) return undefined
   const shape = value.shape.map((dimension) => (typeof dimension === 'number' ? dimension : null))
   return { name: value.name, datatype, shape }
 }
@@ -165,7 +177,7 @@ async function run(
     return outputNames.map((name) => fromRuntime(name, fetched[name]))
   } catch (thrown) {
     if (thrown instanceof PeltonError) throw thrown
-    const reason = oneLine(String(thrown instanceof Error ? thrown.message : thrown))
+    const reason = plainReason(String(thrown instanceof Error ? thrown.message : thrown))
     throw new PeltonError('inference-failed', `the model failed: ${reason}`, {}, thrown)
   }
 }
@@ -180,17 +192,4 @@ function fromRuntime(name: string, value: RuntimeTensor | undefined): Tensor {
   }
   // The runtime's arrays are ours: the pairs of RUNTIME_TYPES.
   return { name, datatype, shape: value.dims, data: value.data as TensorData }
-}
-
-/** A line of the runtime's own source with the C++ function it stands in, before the sentence that matters. */
-const SOURCE_LINE = /\/onnxruntime_src\/[^\s:]+:\d+ [^(]*\((?:[^()]|\([^()]*\))*\) (?:const )?/g
-
-/** The runtime's messages carry line breaks, control characters and paths of the machine it was built on. */
-function oneLine(message: string, maxLength = 300): string {
-  const plain = message
-    .replace(/[\p{Cc}\s]+/gu, ' ')
-    .replace(SOURCE_LINE, ' ')
-    .replace(/(^|[\s('"])\/[^\s:'")]+/g, '$1…')
-    .trim()
-  return plain.length <= maxLength ? plain : `${plain.slice(0, maxLength - 1)}…`
 }

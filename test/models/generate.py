@@ -229,6 +229,33 @@ def too_new():
     write("future-format", identity(T.FLOAT, ["N", 2], ir=99))
 
 
+def not_here():
+    """Valid files that this runtime, or this machine, cannot load: each for a cause of its own."""
+    x, y = value("x", T.FLOAT, ["N", 2]), value("y", T.FLOAT, ["N", 2])
+    write("unknown-operator", model([h.make_node("Foo", ["x"], ["y"])], [x], [y]))
+    write("custom-operator", model([h.make_node("RegexSplit", ["x"], ["y"], domain="ai.onnx.contrib")], [x], [y],
+                                   domains=[("ai.onnx.contrib", 1)]))
+    write("no-kernel", model([h.make_node("Cast", ["x"], ["a"], to=T.BFLOAT16), h.make_node("Add", ["a", "a"], ["b"]),
+                              h.make_node("Cast", ["b"], ["y"], to=T.FLOAT)], [x], [y]))
+    weights = [nh.from_array(np.zeros((1, 12, 3), np.float32), "w"), nh.from_array(np.zeros((1, 12, 4), np.float32), "r")]
+    write("gru-layout", model([h.make_node("GRU", ["x", "w", "r"], ["y"], hidden_size=4, layout=1)],
+                              [value("x", T.FLOAT, ["N", 5, 3])], [value("y", T.FLOAT, None)], weights))
+    """Lowers texts by the rules of a locale: of one no machine has, of one each has, of the operator's own (en_US.UTF-8)."""
+    for name, locale in (("locale-unknown", "xx_XX.UTF-8"), ("locale-c", "C.UTF-8"), ("locale-default", None)):
+        write(name, model([h.make_node("StringNormalizer", ["text"], ["lower"], case_change_action="LOWER",
+                                       **({} if locale is None else {"locale": locale}))],
+                          [value("text", T.STRING, ["N"])], [value("lower", T.STRING, ["N"])]))
+
+
+def weird_names():
+    """Names that cannot be members of a plain object of JavaScript."""
+    x, y = value("x", T.FLOAT, ["N", 2]), value("y", T.FLOAT, ["N", 2])
+    weird = value("__proto__", T.FLOAT, ["N", 2])
+    write("weird-input", model([h.make_node("Identity", ["__proto__"], ["y"])], [weird], [y]))
+    write("weird-output", model([h.make_node("Identity", ["x"], ["y"]), h.make_node("Neg", ["x"], ["__proto__"])],
+                                [x], [y, weird]))
+
+
 def external(location):
     tensor = T(name="bias", data_type=T.FLOAT, dims=[2], data_location=T.EXTERNAL)
     for key, text in (("location", location), ("offset", "0"), ("length", "8")):
@@ -248,3 +275,5 @@ if __name__ == "__main__":
     faults()
     documented()
     too_new()
+    not_here()
+    weird_names()

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
+import { readFile } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { afterAll, describe, expect, test } from 'vitest'
 import { freePorts } from '../kit/cluster-node.ts'
@@ -114,6 +115,13 @@ describe.skipIf(missing !== undefined)(title, () => {
     const programs = (await succeed(inNode('worker-1', script))).trim().split(',')
     expect(programs).toContain('pelton')
     expect(programs.filter((name) => /^(npm|npx|corepack|yarn)/.test(name))).toEqual([])
+  })
+
+  test('the image has the locale that text models load', async () => {
+    const model = await readFile(new URL('../models/locale-default.onnx', import.meta.url), 'base64')
+    const load = `await InferenceSession.create(Buffer.from('${model}', 'base64'))`
+    const script = `import { InferenceSession } from 'onnxruntime-node'; ${load}; console.log('loaded')`
+    expect(await succeed(inNode('worker-1', script))).toContain('loaded')
   })
 
   test('answers every flight once while a broker is killed, and the audit closes', async () => {

@@ -11,11 +11,12 @@ import { seeModels } from './models-page.ts'
 type Run = (inputs: readonly Tensor[], outputNames: readonly string[]) => Promise<readonly Tensor[]>
 
 /** Runs a golden sample. Throws `model-refused` when it does not fit the model or an output is not as expected. */
-export async function checkGolden(sample: GoldenSample, bind: Binder, run: Run): Promise<void> {
+export async function checkGolden(sample: GoldenSample, bind: Binder, run: Run): Promise<readonly Tensor[]> {
   const names = Object.keys(sample.outputs)
   try {
     const { inputs } = bind({ ...readSample(sample), outputs: names.map((name) => ({ name })) })
     for (const output of await run(inputs, names)) compare(sample, output)
+    return inputs
   } catch (thrown) {
     if (thrown instanceof PeltonError && thrown.code === 'model-refused') throw thrown
     const reason = thrown instanceof PeltonError ? thrown.description : String(thrown)

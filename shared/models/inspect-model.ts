@@ -1,14 +1,16 @@
+import type { Tensor } from '../sdk/contract/tensor.ts'
 import { PeltonError, showValue } from '../sdk/errors.ts'
 import { createBinder } from './bind.ts'
 import { planBinding } from './bind-plan.ts'
 import { checkGolden } from './golden.ts'
+import { readColumnCounts } from './graph-columns.ts'
 import { completeManifest } from './manifest.ts'
 import type { ManifestSource } from './manifest-schema.ts'
 import { seeModels } from './models-page.ts'
 import { type OnnxFile, readOnnxFile } from './onnx-file.ts'
-import { probeBatching } from './probe.ts'
+import { probeModel, type Trial } from './probe.ts'
 import { openSession, type Session } from './session.ts'
-import type { Signature } from './signature.ts'
+import type { Signature, TensorSpec } from './signature.ts'
 import { canBeLeftOut, isCarried, remedyForKind } from './tensor-kinds.ts'
 
 /** A model version to look at before it is served. */
@@ -27,6 +29,8 @@ export interface Inspection {
   readonly loadMs: number
   /** Whether rows of different events may share a run, going by the model alone. */
   readonly batchable: boolean
+  /** How generated inputs went, which a sample prediction is made with. */
+  readonly trial: Trial
   /** What an operator should know: why it is not batchable, which outputs are left out. */
   readonly notes: readonly string[]
 }
@@ -81,22 +85,49 @@ function unsupported(place: 'input' | 'output', name: string, kind: string): Pel
 }
 
 async function tryModel(
-  { name, version, manifest: source, manifestFile }: InspectionRequest,
+  { name, version, manifest: source, manifestFile, path }: InspectionRequest,
   signature: Signature,
   session: Session,
-): Promise<{ batchable: boolean; notes: string[] }> {
+): Promise<{ batchable: boolean; trial: Trial; notes: string[] }> {
   const manifest = completeManifest(source, signature, manifestFile)
   const model = { name, version, signature, manifest }
   const bind = createBinder(model)
-  for (const sample of manifest.golden) await checkGolden(sample, bind, session.run)
+  const golden: (readonly Tensor[])[] = []
+  for (const sample of manifest.golden) golden.push(await checkGolden(sample, bind, session.run))
   // The columns a manifest names settle sizes the model leaves open.
   const settled = { ...signature, inputs: planBinding(model).specs }
-  const { batchable, reason } = await probeBatching(settled, (inputs) =>
+  const guesses = [
+    ...golden.slice(0, 1).map((sample) => sizesOf(sample, settled)),
+    ...countColumns(path, settled),
+  ]
+  const { batchable, reason, trial } = await probeModel(settled, guesses, (inputs) =>
     session.run(inputs, manifest.outputs),
   )
   const notes = session.omittedOutputs.map(
     (output) => `output ${showValue(output)} is left out: it is no tensor`,
   )
   if (reason !== undefined) notes.push(`each event runs by itself: ${reason}`)
-  return { batchable, notes }
+  return { batchable, trial, notes }
+}
+
+/** The inputs with the sizes they have in a golden sample, but for its rows. */
+function sizesOf(golden: readonly Tensor[], { inputs }: Signature): TensorSpec[] {
+  return inputs.map((input, index) => {
+    const { shape } = golden[index] ?? input
+    return { ...input, shape: input.shape.map((size, at) => (at === 0 ? size : (size ?? shape[at] ?? null))) }
+  })
+}
+
+/** The inputs with the column counts that can be read from the graph; no guess where it says nothing. */
+function countColumns(path: string, { inputs }: Signature): TensorSpec[][] {
+  const isOpen = ({ shape }: TensorSpec): boolean => shape.length === 2 && shape[1] === null
+  if (!inputs.some(isOpen)) return []
+  const counts = readColumnCounts(path)
+  const guess = inputs.map((input) => {
+    const columns = counts.get(input.name)
+    return columns === undefined || !isOpen(input)
+      ? input
+      : { ...input, shape: [input.shape[0] ?? null, columns] }
+  })
+  return counts.size === 0 ? [] : [guess]
 }

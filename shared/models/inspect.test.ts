@@ -112,6 +112,56 @@ describe('batchability', () => {
   })
 })
 
+describe('a trial on generated inputs', () => {
+  it.each([
+    ['linear', [[1, 3]]],
+    ['free-columns', [[1, 3]]],
+    ['columns-matmul', [[1, 17]]],
+    ['columns-tree', [[1, 19]]],
+    ['columns-gemm', [[1, 33]]],
+    [
+      'several',
+      [
+        [1, 1],
+        [1, 1],
+        [1, 1],
+      ],
+    ],
+    ['fixed-rows', [[2, 3]]],
+    ['rank-0', [[]]],
+  ])('finds shapes that %s takes', async (name, shapes) => {
+    expect((await inspector.inspect(request(fixture(name)))).trial).toEqual({ shapes })
+  })
+
+  it('tells why a model ran on none, which is served all the same', async () => {
+    const { trial, batchable } = await inspector.inspect(request(fixture('columns-hidden')))
+    expect(trial).toEqual({ problem: expect.stringContaining('MatMul') })
+    expect(batchable).toBe(false)
+  })
+
+  it('goes by the sizes of a golden sample, and by the columns of the manifest', async () => {
+    const row = Array.from({ length: 37 }, (_, index) => `f${index}`)
+    const inputs = { x: { features: row } }
+    const golden = [
+      {
+        inputs: [{ name: 'x', shape: [2, 37], datatype: 'FP32', data: new Array(74).fill(1) }],
+        outputs: { score: [-37, -37] },
+      },
+    ]
+    for (const manifest of [{ inputs }, { golden }]) {
+      const { trial, batchable } = await inspector.inspect(request(fixture('columns-hidden'), manifest))
+      expect(trial).toEqual({ shapes: [[1, 37]] })
+      expect(batchable).toBe(true)
+    }
+  })
+
+  it('is made of models without a free first dimension, too: a hostile one is refused', async () => {
+    const own = createInspector({ timeLimitMs: 1500 })
+    await expect(own.inspect(request(fixture('endless-fixed')))).rejects.toThrow(/did not end in time/)
+    await own.close()
+  })
+})
+
 describe('golden samples', () => {
   const good =
     'golden: [{ inputs: [{ name: x, shape: [1, 3], datatype: FP32, data: [1, 1, 1] }], outputs: { score: [[6.5]] } }]'

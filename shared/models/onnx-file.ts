@@ -67,7 +67,7 @@ interface Found {
 }
 
 /** One field of a message: the number of its value (wire type 0), or where its content lies. */
-interface Field {
+export interface Field {
   readonly number: number
   readonly wire: number
   readonly value: number
@@ -148,7 +148,8 @@ function readType(source: ByteSource, { start, end }: Field): string {
   return 'undefined'
 }
 
-function* fieldsOf(source: ByteSource, start: number, end: number): Generator<Field> {
+/** The fields of a message of an ONNX file, one after the other. Throws `model-refused` where they break off. */
+export function* fieldsOf(source: ByteSource, start: number, end: number): Generator<Field> {
   let at = start
   const varint = (): number => {
     let value = 0

@@ -1,21 +1,19 @@
-import { fromHalfBits, toHalfBits } from '../sdk/contract/float16.ts'
-import {
-  concatRows,
-  createTensorData,
-  type Datatype,
-  elementCount,
-  rowsOf,
-  sliceRows,
-  type Tensor,
-} from '../sdk/contract/tensor.ts'
+import { fromHalfBits } from '../sdk/contract/float16.ts'
+import { concatRows, rowsOf, sliceRows, type Tensor } from '../sdk/contract/tensor.ts'
 import { PeltonError } from '../sdk/errors.ts'
+import { generateRow, type RowShapes } from './generated-rows.ts'
 import { hasDynamicRows, type Signature, type TensorSpec } from './signature.ts'
 
-/** Whether rows of different events may share a run of the model. */
-export interface Batchability {
+/** Generated inputs a model ran on, by their shapes, or why it ran on none. */
+export type Trial = { readonly shapes: RowShapes } | { readonly problem: string }
+
+/** What trying a model on generated inputs showed. */
+export interface Probe {
+  /** Whether rows of different events may share a run of the model. */
   readonly batchable: boolean
   /** Why not. */
   readonly reason?: string
+  readonly trial: Trial
 }
 
 type Run = (inputs: readonly Tensor[]) => Promise<readonly Tensor[]>
@@ -30,62 +28,49 @@ const SIZES = [
  * Tries the model on generated rows, one by one and all in one run. Rows may share a run when every output has a row
  * for each and gives what the row alone gives, to within 1e-5 of the largest value (half precision: 2e-3).
  * A model that fails on generated rows is not batchable; that says nothing against the model.
+ *
+ * @param guesses the model's inputs with sizes it leaves open filled in, the best guess first; what they still leave open
+ *   is searched for
  */
-export async function probeBatching(signature: Signature, run: Run): Promise<Batchability> {
-  if (!hasDynamicRows(signature)) return no('not every input has a free first dimension')
-  const size = await findSize(signature, run)
-  if (typeof size !== 'number') return no(`it fails on generated inputs (${size.reason})`)
-  const rows = Array.from({ length: ROWS }, (_, row) => generateRow(signature, row, size))
+export async function probeModel(
+  signature: Signature,
+  guesses: readonly (readonly TensorSpec[])[],
+  run: Run,
+): Promise<Probe> {
+  const trial = await findShapes([...guesses, signature.inputs], run)
+  if (!hasDynamicRows(signature)) return no('not every input has a free first dimension', trial)
+  if ('problem' in trial) return no(`it fails on generated inputs (${trial.problem})`, trial)
+  const rows = Array.from({ length: ROWS }, (_, row) => generateRow(signature.inputs, trial.shapes, row))
   try {
     const single: (readonly Tensor[])[] = []
     for (const row of rows) single.push(await run(row))
     const joined = signature.inputs.map((_, index) => concatRows(rows.map((row) => row[index] as Tensor)))
     const reason = compare(await run(joined), single)
-    return reason === undefined ? { batchable: true } : no(reason)
+    return reason === undefined ? { batchable: true, trial } : no(reason, trial)
   } catch (thrown) {
-    return no(`it fails on generated inputs (${reasonOf(thrown)})`)
+    return no(`it fails on generated inputs (${reasonOf(thrown)})`, trial)
   }
 }
 
-function no(reason: string): Batchability {
-  return { batchable: false, reason }
+function no(reason: string, trial: Trial): Probe {
+  return { batchable: false, reason, trial }
 }
 
-async function findSize(signature: Signature, run: Run): Promise<number | { reason: string }> {
-  const hasFreeSize = signature.inputs.some((input) => input.shape.slice(1).includes(null))
-  let reason = ''
-  for (const size of hasFreeSize ? SIZES : [1]) {
-    try {
-      await run(generateRow(signature, 0, size))
-      return size
-    } catch (thrown) {
-      reason = reasonOf(thrown)
+async function findShapes(guesses: readonly (readonly TensorSpec[])[], run: Run): Promise<Trial> {
+  let problem = ''
+  for (const inputs of guesses) {
+    const hasFreeSize = inputs.some((input) => input.shape.slice(1).includes(null))
+    for (const size of hasFreeSize ? SIZES : [1]) {
+      const shapes = inputs.map(({ shape }) => shape.map((known, at) => known ?? (at === 0 ? 1 : size)))
+      try {
+        await run(generateRow(inputs, shapes, 0))
+        return { shapes }
+      } catch (thrown) {
+        problem = reasonOf(thrown)
+      }
     }
   }
-  return { reason }
-}
-
-function generateRow(signature: Signature, row: number, size: number): Tensor[] {
-  return signature.inputs.map(({ name, datatype, shape }: TensorSpec) => {
-    const full = shape.map((dimension, index) => dimension ?? (index === 0 ? 1 : size))
-    const data = createTensorData(datatype, elementCount(full))
-    for (let index = 0; index < data.length; index++) data[index] = generateElement(datatype, row, index)
-    return { name, datatype, shape: full, data }
-  })
-}
-
-/** Rows that differ, of values most models accept: numbers from 0 to 1, small indices, letters. */
-function generateElement(datatype: Datatype, row: number, index: number): never {
-  const fraction = ((index * 7919 + row * 104_729 + 17) % 1000) / 1000
-  const small = (index + row) % 2
-  return value() as never // the caller's array is of the same datatype, which the compiler cannot pair up
-
-  function value(): number | bigint | string {
-    if (datatype === 'FP32' || datatype === 'FP64') return fraction
-    if (datatype === 'FP16') return toHalfBits(fraction)
-    if (datatype === 'BYTES') return 'abc'[row] ?? 'a'
-    return datatype === 'INT64' || datatype === 'UINT64' ? BigInt(small) : small
-  }
+  return { problem }
 }
 
 function compare(batch: readonly Tensor[], single: readonly (readonly Tensor[])[]): string | undefined {

@@ -7,6 +7,7 @@ import { completeManifest, type Manifest, mergeManifests, parseManifest } from '
 import type { ManifestSource } from './manifest-schema.ts'
 import { checkOwnFile, exists, readDigest } from './model-file.ts'
 import { seeModels } from './models-page.ts'
+import type { Trial } from './probe.ts'
 import type { Signature } from './signature.ts'
 
 /** One version of a model, inspected and ready to run. Fits wherever a `ModelFile` is asked for. */
@@ -26,6 +27,8 @@ export interface ServedModel {
   readonly batchable: boolean
   /** Most rows joined into one run; 1 when not batchable. */
   readonly maxBatchRows: number
+  /** How generated inputs went when it was inspected. */
+  readonly trial: Trial
   /** How long loading took when it was inspected. */
   readonly loadMs: number
   /** What an operator should know, in sentences. */
@@ -187,7 +190,7 @@ async function readModel(
   const source = await readManifests(root, name, version)
   const manifestFile = `manifest of ${name}/${version}`
   const inspection = await inspector.inspect({ name, version, path, manifest: source, manifestFile })
-  const { signature, loadMs, notes } = inspection
+  const { signature, loadMs, notes, trial } = inspection
   const manifest = completeManifest(source, signature, manifestFile)
   const batchable = inspection.batchable && manifest.batching.enabled
   return Object.freeze({
@@ -201,6 +204,7 @@ async function readModel(
     manifest,
     batchable,
     maxBatchRows: batchable ? manifest.batching.maxRows : 1,
+    trial,
     loadMs,
     notes,
     bind: createBinder({ name, version, signature, manifest }),

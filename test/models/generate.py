@@ -85,6 +85,26 @@ def linear():
                                 [weights, bias]))
 
 
+def open_columns():
+    """Column counts the inputs leave open and the first operators settle: 17, 19 and 33, sizes nobody would guess."""
+    x, score = value("x", T.FLOAT, ["N", "k"]), value("score", T.FLOAT, ["N", 1])
+    write("columns-matmul", model([h.make_node("MatMul", ["x", "w"], ["score"])], [x], [score],
+                                  [nh.from_array(np.ones((17, 1), np.float32), "w")]))
+    tree = h.make_node("TreeEnsembleRegressor", ["x"], ["score"], domain="ai.onnx.ml", n_targets=1,
+                       nodes_treeids=[0, 0, 0], nodes_nodeids=[0, 1, 2], nodes_featureids=[18, 0, 0],
+                       nodes_modes=["BRANCH_LEQ", "LEAF", "LEAF"], nodes_values=[0.5, 0.0, 0.0],
+                       nodes_truenodeids=[1, 0, 0], nodes_falsenodeids=[2, 0, 0], target_treeids=[0, 0],
+                       target_nodeids=[1, 2], target_ids=[0, 0], target_weights=[1.0, 2.0])
+    write("columns-tree", model([tree], [x], [score], domains=[("ai.onnx.ml", 1)]))
+    write("columns-gemm", model(
+        [h.make_node("Identity", ["x"], ["same"]), h.make_node("Gemm", ["same", "w"], ["score"], transB=1)], [x], [score],
+        [nh.from_array(np.ones((1, 33), np.float32), "w")]))
+    """37 columns, and nothing at the beginning of the graph says so."""
+    write("columns-hidden", model(
+        [h.make_node("Neg", ["x"], ["minus"]), h.make_node("MatMul", ["minus", "w"], ["score"])], [x], [score],
+        [nh.from_array(np.ones((37, 1), np.float32), "w")]))
+
+
 def rows():
     x, y = value("x", T.FLOAT, ["N", 2]), value("y", T.FLOAT, ["N", 2])
     write("sum-rows", model([h.make_node("ReduceSum", ["x", "axes"], ["y"], keepdims=1)], [x],
@@ -140,6 +160,12 @@ def hostile():
         [value("again", T.BOOL, []), value("next", T.FLOAT, ["N", 2])])
     yes = nh.from_array(np.array(True), "yes")
     write("endless-loop", model([h.make_node("Loop", ["", "yes", "x"], ["y"], body=body)], [x], [y], [yes]))
+    once = h.make_graph(
+        [h.make_node("Identity", ["more"], ["again"]), h.make_node("Add", ["state", "state"], ["next"])], "body",
+        [value("i", T.INT64, []), value("more", T.BOOL, []), value("state", T.FLOAT, [2])],
+        [value("again", T.BOOL, []), value("next", T.FLOAT, [2])])
+    write("endless-fixed", model([h.make_node("Loop", ["", "yes", "x"], ["y"], body=once)],
+                                 [value("x", T.FLOAT, [2])], [value("y", T.FLOAT, [2])], [yes]))
     """Loops as often as its largest input says: harmless or endless, by the event."""
     write("loops-by-input", model(
         [h.make_node("ReduceMax", ["x"], ["most"], keepdims=0), h.make_node("Cast", ["most"], ["times"], to=T.INT64),
@@ -268,6 +294,7 @@ if __name__ == "__main__":
     identities()
     several()
     linear()
+    open_columns()
     rows()
     defaults()
     other_kinds()

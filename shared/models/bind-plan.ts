@@ -9,6 +9,8 @@ export interface BinderModel {
   readonly version: string
   readonly signature: Signature
   readonly manifest: Manifest
+  /** Whether rows of different events share a run of it, once that is known. */
+  readonly batchable?: boolean
 }
 
 /** All that is known of a model before its events come. */

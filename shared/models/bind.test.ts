@@ -86,6 +86,38 @@ describe('binding tensors', () => {
     })
   })
 
+  it.each([
+    [
+      'rows of columns',
+      [null, 2],
+      true,
+      'Send the rows in several events, or raise limits.maxRowsPerEvent in',
+    ],
+    [
+      'a signal',
+      [null],
+      true,
+      'raise limits.maxRowsPerEvent and set batching.enabled: false in the manifest;',
+    ],
+    [
+      'a model whose rows share no run',
+      [null, 2],
+      false,
+      'raise limits.maxRowsPerEvent in the manifest; else',
+    ],
+  ])(
+    'names the keys of the manifest where an event has too many rows: %s',
+    (_what, shape, enabled, remedy) => {
+      const manifest = { limits: { maxRowsPerEvent: 4 }, batching: { enabled } }
+      const bind = binder([spec('a', 'FP32', shape)], manifest)
+      const error = refusal(bind, tensors(floats('a', [5, 2].slice(0, shape.length))))
+      expect(error.details.remedy).toContain(remedy)
+      expect(error.details.remedy).toContain('See docs/models.md#signals.')
+      const raised = binder([spec('a', 'FP32', shape)], { ...manifest, limits: { maxRowsPerEvent: 5 } })
+      expect(raised(tensors(floats('a', [5, 2].slice(0, shape.length)))).rows).toBe(5)
+    },
+  )
+
   it('takes an empty list beside an input of fixed size: its first dimension does not count rows', () => {
     const bind = binder([spec('list', 'FP32', [null]), spec('splits', 'INT64', [3])])
     const splits = tensor('splits', 'INT64', [3], new BigInt64Array(3))

@@ -4,6 +4,7 @@ import { PeltonError } from '../sdk/errors.ts'
 import { type IgnoredFeatures, takeFeatures } from './bind-features.ts'
 import { type BinderModel, type BindPlan, didYouMean, mismatch, nameOf, planBinding } from './bind-plan.ts'
 import { takeTensors } from './bind-tensors.ts'
+import { seeModels } from './models-page.ts'
 import { hasDynamicRows } from './signature.ts'
 
 export type { IgnoredFeatures } from './bind-features.ts'
@@ -67,8 +68,18 @@ function countRows(plan: BindPlan, inputs: readonly Tensor[]): number {
   throw new PeltonError('too-large', `one event may bring at most ${most} rows to ${nameOf(plan)}`, {
     field: 'shape[0]',
     value: String(rows),
-    remedy: 'Send the rows in several events.',
+    remedy: remedyForRows(plan),
   })
+}
+
+/** What is counted as rows may be time: a signal cannot be sent in several events, and the manifest has to allow it. */
+function remedyForRows({ specs, model }: BindPlan): string {
+  const isSignal = specs.every(({ shape }) => shape[0] !== null || shape.length === 1)
+  const isJoined = model.batchable !== false && model.manifest.batching.enabled
+  if (!isSignal && isJoined)
+    return `Send the rows in several events, or raise limits.maxRowsPerEvent in the manifest. ${seeModels('signals')}`
+  const alone = isJoined ? ' and set batching.enabled: false' : ''
+  return `Where the first dimension is time or a length and no count of rows, raise limits.maxRowsPerEvent${alone} in the manifest; else send the rows in several events. ${seeModels('signals')}`
 }
 
 function takeOutputs(plan: BindPlan, asked: NonNullable<EventData['outputs']>): string[] {

@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { decodeEventData, encodeResponse } from '../sdk/contract/open-inference.ts'
 import { PeltonError } from '../sdk/errors.ts'
 import { mergeManifests, parseManifest } from './manifest.ts'
+import { MANIFEST_DEFAULTS } from './manifest-schema.ts'
 import { MODELS_SECTIONS } from './models-page.ts'
 import { type ModelRepository, openRepository } from './repository.ts'
 import { openSession } from './session.ts'
@@ -149,6 +150,13 @@ describe('the examples of docs/models.md', () => {
     const merged = mergeManifests(read('manifest-of-model'), read('manifest-of-version'))
     expect(merged).toEqual(read('manifest-merged'))
     expect(Object.keys(merged).length).toBeGreaterThan(2)
+  })
+
+  it('let a signal be longer than an event has rows', () => {
+    const [signal] = blocksOf(page).filter(({ kind }) => kind === 'manifest-of-signal')
+    const { batching, limits } = parseManifest(signal?.text ?? '', 'signal')
+    expect(batching).toEqual({ enabled: false })
+    expect(limits?.maxRowsPerEvent).toBeGreaterThan(MANIFEST_DEFAULTS.limits.maxRowsPerEvent)
   })
 })
 

@@ -4,6 +4,7 @@ export const MODELS_SECTIONS = [
   'manifest',
   'feature-mapping',
   'batching',
+  'signals',
   'limits-and-retries',
   'checks',
   'golden-samples',

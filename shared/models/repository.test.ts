@@ -121,6 +121,25 @@ describe('model repository', () => {
     expect(notes.filter((note) => note.includes('is refused'))).toHaveLength(refused.length)
   })
 
+  it('passes over what systems leave beside models, and names folders that are no versions', async () => {
+    putModel('good/1')
+    putModel('good/v3')
+    for (const name of ['lost+found', '@eaDir', '__pycache__', 'good/assets'])
+      mkdirSync(join(folder, name), { recursive: true })
+    putModel('padded/001')
+    putModel('dated/2026-01-31')
+    const { models, refused, remarks } = await openRepository({ folder })
+    expect(models.map(({ name, version }) => `${name}/${version}`)).toEqual(['good/1'])
+    expect(remarks).toEqual([
+      'passed over, for they are no models: @eaDir, __pycache__, lost+found',
+      'model "good": version folder "v3": rename it to "3"',
+    ])
+    expect(refused.map(({ name, error }) => [name, error.details.remedy?.split('. See')[0]])).toEqual([
+      ['dated', 'Seen was version folder "2026-01-31": rename it to "20260131"'],
+      ['padded', 'Seen was version folder "001": rename it to "1"'],
+    ])
+  })
+
   it('follows symlinks inside the folder and refuses those that leave it, and hard links', async () => {
     putModel('..data/1')
     mkdirSync(join(folder, 'inside/1'), { recursive: true })

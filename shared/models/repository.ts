@@ -2,6 +2,7 @@ import { readdir, readFile, realpath } from 'node:fs/promises'
 import { join } from 'node:path'
 import { PeltonError, showValue, toPeltonError } from '../sdk/errors.ts'
 import { type Binder, createBinder } from './bind.ts'
+import { describeUnversioned, isNoise, isVersion } from './folder-names.ts'
 import { createInspector, type Inspector, type InspectorOptions } from './inspect.ts'
 import { completeManifest, type Manifest, mergeManifests, parseManifest } from './manifest.ts'
 import type { ManifestSource } from './manifest-schema.ts'
@@ -49,6 +50,8 @@ export interface ModelRepository {
   /** By name, then version. */
   readonly models: readonly ServedModel[]
   readonly refused: readonly RefusedModel[]
+  /** What was passed over in the folder, in sentences: folders that are no models, version folders that are no numbers. */
+  readonly remarks: readonly string[]
   /** The model with this name and version; without a version, the highest that is served. */
   find(name: string, version?: string): ServedModel | undefined
 }
@@ -59,6 +62,8 @@ export interface RepositoryOptions {
   readonly inspect?: InspectorOptions
   /** Told about progress, remarks and refusals, in sentences. */
   readonly note?: (text: string) => void
+  /** Told before each model version is inspected. */
+  readonly onProgress?: (done: number, total: number) => void
 }
 
 interface Candidate {
@@ -74,7 +79,7 @@ const PROGRESS_EVERY = 50
  * `invalid-configuration` when the folder is missing, cannot be read or holds no model folder at all.
  */
 export async function openRepository(options: RepositoryOptions): Promise<ModelRepository> {
-  const { folder, inspect = {}, note = () => undefined } = options
+  const { folder, inspect = {}, note = () => undefined, onProgress } = options
   const root = await openFolder(folder)
   const refused: RefusedModel[] = []
   const refuse = (name: string, version: string | undefined, thrown: unknown): void => {
@@ -84,18 +89,24 @@ export async function openRepository(options: RepositoryOptions): Promise<ModelR
       `model ${showValue(name)}${version === undefined ? '' : ` version ${version}`} is refused: ${error.message}`,
     )
   }
-  const candidates = await listVersions(root, refuse)
+  const remarks: string[] = []
+  const remark = (text: string): void => {
+    remarks.push(text)
+    note(text)
+  }
+  const candidates = await listVersions(root, refuse, remark)
   if (candidates.length + refused.length === 0) throw noModels(folder)
   const models: ServedModel[] = []
   const inspector = createInspector(inspect)
   try {
     for (const [index, { name, version }] of candidates.entries()) {
+      onProgress?.(index, candidates.length)
       if (index > 0 && index % PROGRESS_EVERY === 0)
         note(`${index} of ${candidates.length} model versions are inspected`)
       try {
         const model = await readModel(root, { name, version }, inspector)
         models.push(model)
-        for (const remark of model.notes) note(`model ${showValue(name)} version ${version}: ${remark}`)
+        for (const text of model.notes) note(`model ${showValue(name)} version ${version}: ${text}`)
       } catch (thrown) {
         refuse(name, version, thrown)
       }
@@ -103,10 +114,14 @@ export async function openRepository(options: RepositoryOptions): Promise<ModelR
   } finally {
     await inspector.close()
   }
-  return createRepository(models, refused)
+  return createRepository(models, refused, remarks)
 }
 
-function createRepository(models: readonly ServedModel[], refused: readonly RefusedModel[]): ModelRepository {
+function createRepository(
+  models: readonly ServedModel[],
+  refused: readonly RefusedModel[],
+  remarks: readonly string[],
+): ModelRepository {
   const byVersion = new Map<string, ServedModel>()
   const highest = new Map<string, ServedModel>()
   // Names hold no slash, so a name and a version never run together.
@@ -117,7 +132,7 @@ function createRepository(models: readonly ServedModel[], refused: readonly Refu
   const find: ModelRepository['find'] = (name, version) => {
     return version === undefined ? highest.get(name) : byVersion.get(`${name}/${version}`)
   }
-  return Object.freeze({ models: Object.freeze(models), refused: Object.freeze(refused), find })
+  return Object.freeze({ models: Object.freeze(models), refused: Object.freeze(refused), remarks, find })
 }
 
 async function openFolder(folder: string): Promise<string> {
@@ -142,18 +157,26 @@ function noModels(folder: string): PeltonError {
 
 type Refuse = (name: string, version: string | undefined, thrown: unknown) => void
 
-/** Every version folder, by name and rising version. Plain files and names that begin with a dot are passed over. */
-async function listVersions(root: string, refuse: Refuse): Promise<Candidate[]> {
+/** Every version folder, by name and rising version. Plain files and what is nobody's model are passed over. */
+async function listVersions(
+  root: string,
+  refuse: Refuse,
+  remark: (text: string) => void,
+): Promise<Candidate[]> {
   const candidates: Candidate[] = []
   const entries = await readdir(root, { withFileTypes: true })
-  const names = entries
-    .filter((entry) => !entry.isFile() && !entry.name.startsWith('.'))
-    .map((entry) => entry.name)
-  for (const name of names.sort()) {
+  const folders = entries.filter((entry) => !entry.isFile()).map((entry) => entry.name)
+  const noise = folders.filter((name) => isNoise(name) && !name.startsWith('.'))
+  if (noise.length > 0) remark(`passed over, for they are no models: ${noise.sort().join(', ')}`)
+  for (const name of folders.filter((folder) => !isNoise(folder)).sort()) {
     try {
       checkName(name)
-      const versions = (await readdir(join(root, name))).filter((version) => /^[1-9]\d{0,14}$/.test(version))
-      if (versions.length === 0) throw noVersion(name)
+      const found = await readdir(join(root, name), { withFileTypes: true })
+      const versions = found.map((entry) => entry.name).filter(isVersion)
+      const others = found.filter((entry) => !entry.isFile() && !isVersion(entry.name))
+      const strange = describeUnversioned(others.map((entry) => entry.name))
+      if (versions.length === 0) throw noVersion(name, strange)
+      if (strange !== undefined) remark(`model ${showValue(name)}: ${strange}`)
       versions.sort((left, right) => Number(left) - Number(right))
       for (const version of versions) candidates.push({ name, version })
     } catch (thrown) {
@@ -172,11 +195,12 @@ function checkName(name: string): void {
   })
 }
 
-function noVersion(name: string): PeltonError {
+function noVersion(name: string, strange: string | undefined): PeltonError {
+  const place = `Put the model at <name>/<version>/model.onnx, where version is a positive integer. ${seeModels('folder')}`
   return new PeltonError('model-refused', 'the model has no version folder', {
     field: 'path',
     value: name,
-    remedy: `Put the model at <name>/<version>/model.onnx, where version is a positive integer. ${seeModels('folder')}`,
+    remedy: strange === undefined ? place : `Seen was ${strange}. ${seeModels('folder')}`,
   })
 }
 
@@ -207,7 +231,7 @@ async function readModel(
     trial,
     loadMs,
     notes,
-    bind: createBinder({ name, version, signature, manifest }),
+    bind: createBinder({ name, version, signature, manifest, batchable }),
   })
 }
 

@@ -15,6 +15,7 @@ const MODELS = [
   'several',
   'fixed-rows',
   'rank-0',
+  'rank-1',
   'endless-loop',
   'external-above',
   'giant-initialiser',
@@ -215,6 +216,15 @@ const BAD: readonly Bad[] = [
     headers: { 'Pelton-Attempt': 'many' },
     reason: 'malformed',
     says: /Pelton-Attempt.*many/,
+  },
+  {
+    name: 'a signal of more samples than rows are allowed',
+    model: 'rank-1',
+    body: JSON.stringify({
+      inputs: [{ name: 'x', shape: [5000], datatype: 'FP32', data: new Array(5000).fill(0) }],
+    }),
+    reason: 'too-large',
+    says: /5000.*limits\.maxRowsPerEvent and set batching\.enabled: false/,
   },
   { name: 'an unknown model', model: 'nobody', body: tensor({}), reason: 'unknown-model', says: /nobody/ },
   {

@@ -1,5 +1,6 @@
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
+import { isNoise, isVersion } from '../../../shared/models/folder-names.ts'
 import { type Finding, fail, ok } from '../../../shared/operations/broker/finding.ts'
 
 /** Whether the models folder can be read and holds models. Whether they can be served is `models check`. */
@@ -7,11 +8,9 @@ export async function checkModelsFolder(folder: string): Promise<readonly Findin
   const versions: string[] = []
   try {
     for (const model of await readdir(folder, { withFileTypes: true })) {
-      if (model.isFile() || model.name.startsWith('.')) continue
+      if (model.isFile() || isNoise(model.name)) continue
       const entries = await readdir(join(folder, model.name))
-      versions.push(
-        ...entries.filter((name) => /^[1-9]\d*$/.test(name)).map((name) => `${model.name}/${name}`),
-      )
+      versions.push(...entries.filter(isVersion).map((name) => `${model.name}/${name}`))
     }
   } catch (thrown) {
     const code = thrown instanceof Error && 'code' in thrown ? String(thrown.code) : 'unreadable'

@@ -8,7 +8,7 @@ import { STREAMS } from '../../shared/sdk/contract/topology.ts'
 import { requestApi, streamInfo } from '../../shared/sdk/jetstream/api.ts'
 import { startTestBroker, type TestBroker } from '../kit/broker.ts'
 import { freePorts } from '../kit/cluster-node.ts'
-import { latestModels } from '../kit/models-folder.ts'
+import { latestModels, modelsFolder } from '../kit/models-folder.ts'
 import { startWorkerProcess, type WorkerProcess } from '../kit/worker-process.ts'
 import { runCli, startCli } from './cli-process.ts'
 
@@ -209,6 +209,71 @@ describe.concurrent('pelton models', () => {
     const listed = await runCli(['models', 'list', models])
     expect(listed.code).toBe(1)
     expect(listed.out).toMatch(/flight-delay +2 .*\n(.*\n)*refused {2}broken version 1: model-refused/)
+  })
+})
+
+describe.concurrent('pelton models, of a folder as it is found', () => {
+  const found = [
+    'columns-hidden',
+    'columns-matmul',
+    'free-columns',
+    'identity-fp16',
+    'large-output',
+    'linear',
+  ]
+  let models: Awaited<ReturnType<typeof modelsFolder>>
+  beforeAll(async () => {
+    models = await modelsFolder(found)
+    for (const name of ['lost+found', '@eaDir', '__pycache__', 'linear/v3', 'linear/2'])
+      await mkdir(join(models.path, name), { recursive: true })
+    await cp(join(models.path, 'free-columns', '1'), join(models.path, 'linear', '2'), { recursive: true })
+  })
+  afterAll(() => models.remove())
+
+  it('measures what it can, tells apart what it serves unmeasured, and is no failure', async () => {
+    const [checked, listed] = await Promise.all([
+      runCli(['models', 'check', models.path, '--json']),
+      runCli(['models', 'list', models.path, '--json']),
+    ])
+    expect([checked.code, listed.code], checked.err).toEqual([0, 0])
+    const nameOf = ({ model, version }: { model: string; version: string }) => `${model}/${version}`
+    expect(checked.json().map(nameOf)).toEqual(listed.json().map(nameOf))
+    const byName = new Map(checked.json().map((model) => [nameOf(model), model]))
+    expect(byName.get('columns-hidden/1')).toMatchObject({
+      measured: false,
+      reason: expect.stringMatching(/^it fails on generated inputs \(the model failed: .*MatMul/),
+      remedy: expect.stringContaining('a golden sample, or the features of its input "x"'),
+    })
+    expect(JSON.stringify(byName.get('columns-hidden/1'))).not.toContain('inference-failed')
+    expect(byName.get('columns-matmul/1')).toMatchObject({ measured: true, batchable: true })
+    expect(byName.get('free-columns/1')).toMatchObject({ measured: true, batchable: true })
+    // 0.017 and 0.936 to half precision, and not the bits of numbers.
+    expect(byName.get('identity-fp16/1').prediction.outputs[0].data).toEqual([
+      0.016998291015625, 0.93603515625,
+    ])
+    expect(byName.get('large-output/1')).toMatchObject({
+      measured: true,
+      prediction: null,
+      predictionShapes: [{ name: 'y', datatype: 'FP32', shape: [50_000_000] }],
+    })
+    expect(byName.get('linear/2').signatureChanges).toEqual({
+      from: '1',
+      differences: ['input "x" was FP32[?, 3], is FP32[?, ?]'],
+    })
+    expect(byName.get('linear/1').memoryBytes).toBeLessThan(byName.get('large-output/1').memoryBytes)
+  })
+
+  it('tells of folders that are no models and no versions in a line each, on standard error', async () => {
+    const { out, err, code } = await runCli(['models', 'check', models.path])
+    expect(code).toBe(0)
+    expect(err).toContain('inspecting 1 of 7\n')
+    expect(err).toContain('passed over, for they are no models: @eaDir, __pycache__, lost+found\n')
+    expect(err).toContain('model "linear": version folder "v3": rename it to "3"\n')
+    expect(out).not.toContain('refused')
+    expect(out).toMatch(/^not measured {2}columns-hidden version 1: it is served, but it fails on generated/m)
+    expect(out).toContain('y FP32[50000000]: too much to show (generated)')
+    expect(out).toContain('differs from version 1:')
+    expect(out).not.toContain('0.0 µs')
   })
 })
 

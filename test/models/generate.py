@@ -131,6 +131,12 @@ def defaults():
         write("default-ir%d" % ir, model(nodes, inputs, [value("y", T.FLOAT, ["N", 2])], [bias], ir=ir, opset=8 if ir == 3 else 17))
 
 
+def large_output():
+    """Fifty million values from fifty: more than a text of JSON can be in JavaScript."""
+    write("large-output", model([h.make_node("Tile", ["x", "times"], ["y"])], [value("x", T.FLOAT, [50])],
+                                [value("y", T.FLOAT, [None])], [nh.from_array(np.array([1_000_000], np.int64), "times")]))
+
+
 def other_kinds():
     """A classifier as scikit-learn exports it: a label tensor and a sequence of maps."""
     probabilities = nh.from_array(np.array([[0.25, 0.75], [0.5, 0.5]], np.float32), "w")
@@ -297,6 +303,7 @@ if __name__ == "__main__":
     open_columns()
     rows()
     defaults()
+    large_output()
     other_kinds()
     hostile()
     faults()

@@ -17,7 +17,7 @@ function listCommand(): Command {
     .summary('list the models of a folder, and those that would be refused')
     .argument('[folder]', 'models folder (PELTON_MODELS; default: the demo model)')
     .option('--json', 'one JSON object a line')
-    .addHelpText('after', helpTail(['pelton models list ./models'], { failed: 'a model would be refused' }))
+    .addHelpText('after', helpTail(['pelton models list ./models'], { failed: 'a model is refused' }))
     .action((folder: string | undefined, options: ModelsArguments) =>
       runCommand(async (run) => (await loadFolder()).listModels(run, folder, options)),
     )
@@ -27,15 +27,16 @@ function checkCommand(): Command {
   return new Command('check')
     .summary('load, try and measure every model of a folder')
     .description(
-      'Signature, golden samples, whether rows may share a run, a sample prediction, load time, memory, and the batch size\n' +
-        'beyond which a row gets no cheaper. Each model runs in a process of its own.',
+      'Signature and how it differs from the version below, golden samples, whether rows may share a run, a sample\n' +
+        'prediction, load time, memory, and the batch size beyond which a row gets no cheaper. Each model runs in a process\n' +
+        'of its own. A model that is served and cannot be measured is told apart, and is no failure.',
     )
     .argument('[folder]', 'models folder (PELTON_MODELS; default: the demo model)')
     .option('--json', 'one JSON object a line')
     .addHelpText(
       'after',
       helpTail(['pelton models check ./models', 'pelton models check ./models --json | jq .kneeRows'], {
-        failed: 'a model would be refused or fails',
+        failed: 'a model is refused',
       }),
     )
     .action((folder: string | undefined, options: ModelsArguments) =>

@@ -1,11 +1,12 @@
 import { parse } from 'lossless-json'
 import type { ServedModel } from '../../../shared/models/repository.ts'
 import type { TensorSpec } from '../../../shared/models/signature.ts'
+import { showType } from '../../../shared/models/signature-difference.ts'
 import { showBytes, showDuration } from '../../../shared/runtime/quantities.ts'
 import { encodeResponse } from '../../../shared/sdk/contract/open-inference.ts'
 import type { CostFit } from './knee.ts'
 import type { Measurement } from './measure.ts'
-import type { SampleInput } from './sample-row.ts'
+import type { SampleInput, Unmeasured } from './sample-row.ts'
 
 /** A model that was loaded, tried and measured. */
 export interface CheckedModel {
@@ -13,9 +14,19 @@ export interface CheckedModel {
   readonly measurement: Measurement
   readonly cost: CostFit
   readonly sampleFrom: SampleInput['origin']
+  /** How it takes and gives other tensors than the version below it. */
+  readonly changes: SignatureChanges | undefined
+}
+
+/** What differs from the signature of a lower version. */
+export interface SignatureChanges {
+  readonly from: string
+  readonly differences: readonly string[]
 }
 
 const SHOWN_PREDICTION = 200
+/** The least part of a run's cost that all its rows together must have, so that a row's share says something. */
+const LEAST_SHARE = 0.1
 
 /** What a list says about a model. */
 export function describeModel(model: ServedModel) {
@@ -33,42 +44,75 @@ export function describeModel(model: ServedModel) {
 
 /** Everything about a checked model as plain fields. */
 export function checkedJson(checked: CheckedModel) {
-  const { model, measurement, cost, sampleFrom } = checked
+  const { model, measurement, cost, sampleFrom, changes } = checked
   const { loadMs, memoryBytes, timings } = measurement
   return {
     ...describeModel(model),
+    measured: true,
     loadMs,
     memoryBytes,
     timings,
     ...cost,
     goldenSamples: model.manifest.golden.length,
     sampleFrom,
-    prediction: parse(predictionText(checked)),
+    prediction: measurement.prediction === undefined ? null : parse(predictionText(checked)),
+    predictionShapes: measurement.outputs,
+    ...changesJson(changes),
     notes: model.notes,
   }
 }
 
-/** A checked model for people: name and text of each line, the name empty where the line goes on. */
-export function checkedRows(checked: CheckedModel): string[][] {
-  const { model, measurement, sampleFrom } = checked
+/** A model that is served and was not measured, as plain fields. */
+export function unmeasuredJson(
+  model: ServedModel,
+  { reason, remedy }: Unmeasured,
+  changes: SignatureChanges | undefined,
+) {
+  return {
+    ...describeModel(model),
+    measured: false,
+    reason,
+    remedy,
+    loadMs: model.loadMs,
+    goldenSamples: model.manifest.golden.length,
+    ...changesJson(changes),
+    notes: model.notes,
+  }
+}
+
+function changesJson(changes: SignatureChanges | undefined) {
+  return changes === undefined ? {} : { signatureChanges: changes }
+}
+
+/** What is known of a served model without measuring it: name and text of each line. */
+export function knownRows(model: ServedModel, changes: SignatureChanges | undefined): string[][] {
   const { golden } = model.manifest
-  const prediction = predictionText(checked)
-  const shown =
-    prediction.length <= SHOWN_PREDICTION ? prediction : `${prediction.slice(0, SHOWN_PREDICTION - 1)}…`
   return [
     ...named('inputs', model.signature.inputs.map(showSpec)),
     ...named('outputs', model.signature.outputs.map(showSpec)),
+    ...named(
+      'signature',
+      changes === undefined ? [] : [`differs from version ${changes.from}:`, ...changes.differences],
+    ),
     [
       'golden',
       golden.length === 0 ? 'none in the manifest to prove the answers right' : `${golden.length} met`,
     ],
     ...named('notes', model.notes),
+  ]
+}
+
+/** A checked model for people: name and text of each line, the name empty where the line goes on. */
+export function checkedRows(checked: CheckedModel): string[][] {
+  const { model, measurement, sampleFrom } = checked
+  return [
+    ...knownRows(model, checked.changes),
     [
       'file',
       `${showBytes(model.sizeBytes)}, loads in ${showDuration(measurement.loadMs)}, takes ${showBytes(measurement.memoryBytes)} of memory`,
     ],
     ...named('batching', batchLines(checked)),
-    ['prediction', `${shown} (${sampleFrom})`],
+    ['prediction', `${shownPrediction(checked)} (${sampleFrom})`],
   ]
 }
 
@@ -76,14 +120,25 @@ function named(name: string, lines: readonly string[]): string[][] {
   return lines.map((line, index) => [index === 0 ? name : '', line])
 }
 
-function batchLines({ model, measurement: { timings }, cost }: CheckedModel): string[] {
+interface Measured extends Pick<CheckedModel, 'cost'> {
+  readonly model: Pick<ServedModel, 'batchable' | 'maxBatchRows'>
+  readonly measurement: Pick<Measurement, 'timings'>
+}
+
+/** How rows share a run, and what they cost; in words where a row's share is lost in that of the run. */
+export function batchLines({ model, measurement: { timings }, cost }: Measured): string[] {
   const [alone] = timings
+  const largest = timings.at(-1)
   const best = timings.find(({ rows }) => rows === cost.kneeRows)
-  if (alone === undefined || best === undefined || !model.batchable)
+  if (alone === undefined || largest === undefined || best === undefined || !model.batchable)
     return [`no: one event a run, ${showMicros(alone?.ms ?? 0)}`]
   const perRowMs = best.ms / best.rows
+  const upTo = `yes, up to ${model.maxBatchRows} rows`
+  const isMeasurable = cost.perRowMs * largest.rows > LEAST_SHARE * cost.fixedMs
   const lines = [
-    `yes, up to ${model.maxBatchRows} rows; t(b) ≈ ${showMicros(cost.fixedMs)} + ${showMicros(cost.perRowMs)} · b`,
+    isMeasurable || largest.rows === 1
+      ? `${upTo}; t(b) ≈ ${showMicros(cost.fixedMs)} + ${showMicros(cost.perRowMs)} · b`
+      : `${upTo}; a run of ${largest.rows} takes hardly longer than one of 1, ${showMicros(cost.fixedMs)}: the share of a row is too small to measure`,
     `knee at ${best.rows} rows: ${showMicros(perRowMs)} a row, ${(alone.ms / perRowMs).toFixed(1)} times less than alone`,
   ]
   if (best.rows > model.maxBatchRows)
@@ -91,19 +146,29 @@ function batchLines({ model, measurement: { timings }, cost }: CheckedModel): st
   return lines
 }
 
+function shownPrediction(checked: CheckedModel): string {
+  const { prediction, outputs } = checked.measurement
+  if (prediction === undefined)
+    return `${outputs.map((output) => `${output.name} ${showType(output)}`).join(', ')}: too much to show`
+  const text = predictionText(checked)
+  return text.length <= SHOWN_PREDICTION ? text : `${text.slice(0, SHOWN_PREDICTION - 1)}…`
+}
+
 function predictionText({ model, measurement }: CheckedModel): string {
   const { body } = encodeResponse({
     modelName: model.name,
     modelVersion: model.version,
-    outputs: measurement.prediction,
+    outputs: measurement.prediction ?? [],
   })
   return Buffer.from(body).toString()
 }
 
-function showSpec({ name, datatype, shape }: TensorSpec): string {
-  return `${name} ${datatype}[${shape.map((size) => size ?? '?').join(', ')}]`
+function showSpec(spec: TensorSpec): string {
+  return `${spec.name} ${showType(spec)}`
 }
 
+/** A duration in microseconds, or nanoseconds where those would be none. */
 function showMicros(ms: number): string {
+  if (ms < 0.0001) return `${Math.round(ms * 1_000_000)} ns`
   return `${(ms * 1_000).toFixed(ms < 0.01 ? 1 : 0)} µs`
 }

@@ -1,14 +1,23 @@
 import { type ModelRepository, openRepository, type ServedModel } from '../../../shared/models/repository.ts'
+import { describeSignatureChange } from '../../../shared/models/signature-difference.ts'
 import { alignColumns } from '../../../shared/runtime/columns.ts'
 import { EXIT_CODES } from '../../../shared/runtime/lifecycle.ts'
 import { showBytes } from '../../../shared/runtime/quantities.ts'
 import { PeltonError } from '../../../shared/sdk/errors.ts'
 import { DEMO_MODELS } from '../../demo/models.ts'
 import type { CommandRun } from '../command-run.ts'
-import { checkedJson, checkedRows, describeModel } from './checked.ts'
+import {
+  type CheckedModel,
+  checkedJson,
+  checkedRows,
+  describeModel,
+  knownRows,
+  type SignatureChanges,
+  unmeasuredJson,
+} from './checked.ts'
 import { fitCost } from './knee.ts'
 import { measureModel } from './measure.ts'
-import { sampleInput } from './sample-row.ts'
+import { sampleInput, type Unmeasured } from './sample-row.ts'
 
 /** Batches are tried up to here, or to what the manifest allows. */
 const LARGEST_TRIED = 256
@@ -44,35 +53,44 @@ export async function listModels(
   return reportRefused(run, repository, options)
 }
 
-/** Loads, tries and measures every model of a folder. @returns exit code */
+/**
+ * Loads, tries and measures every model of a folder. Whatever one of them does, the others are tried; one that is served and
+ * cannot be measured is no failure. @returns exit code
+ */
 export async function checkModels(
   run: CommandRun,
   folder: string | undefined,
   options: ModelsArguments,
 ): Promise<number> {
   const repository = await open(run, folder)
-  let isFailed = false
-  for (const model of repository.models) {
+  const { models } = repository
+  for (const [index, model] of models.entries()) {
     if (run.signal.aborted) return EXIT_CODES.failed
-    run.terminal.progress(`measuring ${model.name} version ${model.version}`)
+    run.terminal.progress(
+      `measuring ${index + 1} of ${models.length}: ${model.name} version ${model.version}`,
+    )
+    const changes = changesFrom(models[index - 1], model)
     try {
-      await checkModel(run, model, options)
+      await checkModel(run, model, changes, options)
     } catch (thrown) {
-      if (!(thrown instanceof PeltonError)) throw thrown
-      isFailed = true
-      reportFailure(run, model.name, model.version, thrown, options)
+      if (run.signal.aborted) return EXIT_CODES.failed
+      reportUnmeasured(run, model, unmeasurable(thrown), changes, options)
     }
   }
-  const code = reportRefused(run, repository, options)
-  return isFailed ? EXIT_CODES.failed : code
+  return reportRefused(run, repository, options)
 }
 
 async function checkModel(
-  { terminal, signal }: CommandRun,
+  run: CommandRun,
   model: ServedModel,
+  changes: SignatureChanges | undefined,
   options: ModelsArguments,
 ): Promise<void> {
   const sample = sampleInput(model)
+  if ('reason' in sample) {
+    reportUnmeasured(run, model, sample, changes, options)
+    return
+  }
   const measurement = await measureModel(
     {
       path: model.path,
@@ -80,23 +98,67 @@ async function checkModel(
       outputs: model.manifest.outputs,
       maxRows: model.batchable ? Math.max(LARGEST_TRIED, model.maxBatchRows) : 1,
     },
-    signal,
+    run.signal,
   )
-  const checked = { model, measurement, cost: fitCost(measurement.timings), sampleFrom: sample.origin }
-  if (options.json === true) {
+  const cost = fitCost(measurement.timings)
+  reportChecked(run, { model, measurement, cost, sampleFrom: sample.origin, changes }, options)
+}
+
+/** A model that its inspection took, and that did not go well the second time: it may be random, slow or large. */
+function unmeasurable(thrown: unknown): Unmeasured {
+  const what = thrown instanceof Error ? thrown.message : String(thrown)
+  return {
+    reason: thrown instanceof PeltonError ? thrown.description : `checking it failed: ${what}`,
+    remedy: 'Check it where nothing else runs, with memory to spare.',
+  }
+}
+
+/** What differs from the next lower version that is served; models come by name, then version. */
+function changesFrom(below: ServedModel | undefined, model: ServedModel): SignatureChanges | undefined {
+  if (below?.name !== model.name) return undefined
+  const differences = describeSignatureChange(below.signature, model.signature)
+  return differences.length === 0 ? undefined : { from: below.version, differences }
+}
+
+function reportChecked(
+  { terminal }: CommandRun,
+  checked: CheckedModel,
+  { json = false }: ModelsArguments,
+): void {
+  if (json) {
     terminal.json(checkedJson(checked))
     return
   }
-  terminal.print(terminal.strong(`${model.name} version ${model.version}`))
-  for (const line of alignColumns(checkedRows(checked))) terminal.print(`  ${line}`)
+  const { name, version } = checked.model
+  const lines = alignColumns(checkedRows(checked))
+  terminal.print(terminal.strong(`${name} version ${version}`))
+  for (const line of lines) terminal.print(`  ${line}`)
 }
 
-function open({ env, terminal }: CommandRun, folder: string | undefined): Promise<ModelRepository> {
-  // Remarks and refusals come with the results; only progress is news.
-  const note = (text: string): void => {
-    if (/^\d+ of \d+/.test(text)) terminal.progress(text)
+function reportUnmeasured(
+  { terminal }: CommandRun,
+  model: ServedModel,
+  unmeasured: Unmeasured,
+  changes: SignatureChanges | undefined,
+  { json = false }: ModelsArguments,
+): void {
+  if (json) {
+    terminal.json(unmeasuredJson(model, unmeasured, changes))
+    return
   }
-  return openRepository({ folder: folder ?? (env.PELTON_MODELS || DEMO_MODELS), note })
+  const { reason, remedy } = unmeasured
+  const name = `${model.name} version ${model.version}`
+  terminal.print(`${terminal.warn('not measured')}  ${name}: it is served, but ${reason}. ${remedy}`)
+  for (const line of alignColumns(knownRows(model, changes))) terminal.print(`  ${line}`)
+}
+
+async function open({ env, terminal }: CommandRun, folder: string | undefined): Promise<ModelRepository> {
+  const repository = await openRepository({
+    folder: folder ?? (env.PELTON_MODELS || DEMO_MODELS),
+    onProgress: (done, total) => terminal.progress(`inspecting ${done + 1} of ${total}`),
+  })
+  for (const remark of repository.remarks) terminal.note(remark)
+  return repository
 }
 
 function reportRefused(run: CommandRun, { refused }: ModelRepository, options: ModelsArguments): number {

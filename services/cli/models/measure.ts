@@ -17,11 +17,13 @@ export interface MeasureRequest {
 /** What running a model in a process of its own showed. */
 export interface Measurement {
   readonly loadMs: number
-  /** Resident memory it added, after its largest batch. */
+  /** Resident memory it added once it had run one row. */
   readonly memoryBytes: number
   readonly timings: readonly BatchTiming[]
-  /** Its outputs for one row. */
-  readonly prediction: readonly Tensor[]
+  /** Datatypes and shapes of its outputs for one row. */
+  readonly outputs: readonly Pick<Tensor, 'name' | 'datatype' | 'shape'>[]
+  /** The outputs themselves; undefined where they are too many values to be read by anyone. */
+  readonly prediction: readonly Tensor[] | undefined
 }
 
 export type MeasureAnswer =
@@ -33,7 +35,7 @@ const TIME_LIMIT_MS = 60_000
 /**
  * Measures one model in a process of its own.
  *
- * @throws PeltonError `inference-failed` when it fails, ends its process, or takes longer than a minute
+ * @throws PeltonError `inference-failed` with the reason when it fails, ends its process, or takes longer than a minute
  */
 export async function measureModel(request: MeasureRequest, signal: AbortSignal): Promise<Measurement> {
   const { url, execArgv } = siblingEntry(import.meta.url, 'measure-process')
@@ -60,7 +62,7 @@ export async function measureModel(request: MeasureRequest, signal: AbortSignal)
       child.send(request, () => undefined) // a child that ended is seen above
     })
     if (answer.kind === 'measured') return answer.measurement
-    throw new PeltonError('inference-failed', `the model cannot be measured: ${answer.text}`)
+    throw new PeltonError('inference-failed', answer.text)
   } finally {
     clearTimeout(timer)
     signal.removeEventListener('abort', onAbort)

@@ -1,6 +1,8 @@
+import { generateRow } from '../../../shared/models/generated-rows.ts'
+import { seeModels } from '../../../shared/models/models-page.ts'
 import type { ServedModel } from '../../../shared/models/repository.ts'
 import { decodeEventData } from '../../../shared/sdk/contract/open-inference.ts'
-import { createTensorData, elementCount, type Tensor } from '../../../shared/sdk/contract/tensor.ts'
+import type { Tensor } from '../../../shared/sdk/contract/tensor.ts'
 
 /** An input to try a model with, and where it comes from. */
 export interface SampleInput {
@@ -8,12 +10,19 @@ export interface SampleInput {
   readonly origin: 'golden sample' | 'generated'
 }
 
+/** Why a model that is served was not measured, and what would let it be. */
+export interface Unmeasured {
+  readonly reason: string
+  readonly remedy: string
+}
+
 /**
- * An input for one run: the first golden sample of the manifest, else one row of small numbers and letters. A size that
- * both signature and manifest leave open is 1.
+ * An input for one run: the first golden sample of the manifest, else the generated row that the model took when it was
+ * inspected. A model that took none is served all the same, but not measured.
  */
-export function sampleInput(model: ServedModel): SampleInput {
-  const [golden] = model.manifest.golden
+export function sampleInput(model: ServedModel): SampleInput | Unmeasured {
+  const { manifest, signature, trial } = model
+  const [golden] = manifest.golden
   if (golden !== undefined) {
     const { features, inputs } = golden
     const body = Buffer.from(JSON.stringify(features === undefined ? { inputs } : { features }, plain))
@@ -22,7 +31,21 @@ export function sampleInput(model: ServedModel): SampleInput {
       origin: 'golden sample',
     }
   }
-  return { inputs: model.signature.inputs.map((_spec, index) => generate(model, index)), origin: 'generated' }
+  if ('problem' in trial)
+    return { reason: `it fails on generated inputs (${trial.problem})`, remedy: cureOf(model) }
+  return { inputs: generateRow(signature.inputs, trial.shapes, 0), origin: 'generated' }
+}
+
+/** What the manifest could say, so that the model has an input to be measured with. */
+function cureOf({ signature, manifest }: ServedModel): string {
+  const open = signature.inputs.find(
+    ({ shape }, index) => shape.length === 2 && shape[1] === null && !manifest.inputs[index]?.isExplicit,
+  )
+  const columns =
+    open === undefined
+      ? ''
+      : `, or the features of its input ${JSON.stringify(open.name)}, whose number of columns it leaves open`
+  return `Give its manifest a golden sample${columns}. ${seeModels('golden-samples')}`
 }
 
 /** What a manifest can hold and JSON cannot. */
@@ -30,20 +53,4 @@ function plain(_key: string, value: unknown): unknown {
   return typeof value === 'bigint' || (typeof value === 'number' && !Number.isFinite(value))
     ? String(value)
     : value
-}
-
-function generate({ signature, manifest }: ServedModel, index: number): Tensor {
-  const { name, datatype, shape } = signature.inputs[index] as (typeof signature.inputs)[number] // callers map over it
-  const mapping = manifest.inputs[index]
-  const columns = mapping !== undefined && mapping.columns.length > 0 ? mapping.columns.length : 1
-  const full = shape.map((size, at) => size ?? (at === 1 && shape.length === 2 ? columns : 1))
-  const data = createTensorData(datatype, elementCount(full))
-  for (let at = 0; at < data.length; at++) data[at] = element(datatype, at) as never // of the datatype of `data`
-  return { name, datatype, shape: full, data }
-}
-
-function element(datatype: Tensor['datatype'], at: number): number | bigint | string {
-  if (datatype === 'BYTES') return 'a'
-  if (datatype === 'INT64' || datatype === 'UINT64') return 1n
-  return datatype === 'FP32' || datatype === 'FP64' ? ((at * 7919 + 17) % 1000) / 1000 : 1
 }

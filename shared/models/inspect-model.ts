@@ -100,8 +100,11 @@ async function tryModel(
     ...golden.slice(0, 1).map((sample) => sizesOf(sample, settled)),
     ...countColumns(path, settled),
   ]
-  const { batchable, reason, trial } = await probeModel(settled, guesses, (inputs) =>
-    session.run(inputs, manifest.outputs),
+  const { batchable, reason, trial } = await probeModel(
+    settled,
+    guesses,
+    (inputs) => session.run(inputs, manifest.outputs),
+    golden[0]?.map(({ shape }) => shape),
   )
   const notes = session.omittedOutputs.map(
     (output) => `output ${showValue(output)} is left out: it is no tensor`,

@@ -155,6 +155,16 @@ describe('a trial on generated inputs', () => {
     }
   })
 
+  it('is not made where a golden sample stands for it and rows are never joined', async () => {
+    const x = { name: 'x', shape: [2], datatype: 'INT64', data: [1, 3] }
+    const golden = [{ inputs: [x], outputs: { y: [2n ** 62n, 2n ** 61n] } }]
+    const { trial } = await inspector.inspect(request(fixture('crashes-at-zero'), { golden }))
+    expect(trial).toEqual({ shapes: [[2]] })
+    expect(await refusalOf(fixture('crashes-at-zero'))).toContain(
+      'the process that loads and tries the model',
+    )
+  })
+
   it('is made of models without a free first dimension, too: a hostile one is refused', async () => {
     const own = createInspector({ timeLimitMs: 1500 })
     await expect(own.inspect(request(fixture('endless-fixed')))).rejects.toThrow(/did not end in time/)

@@ -232,6 +232,13 @@ def faults():
                    nh.from_array(np.array(0, np.float32), "zero")]))
 
 
+    """y = -2^63 / (-1 - x): ends its process at 0, which a generated input has."""
+    write("crashes-at-zero", model(
+        [h.make_node("Sub", ["less", "x"], ["divisor"]), h.make_node("Div", ["least", "divisor"], ["y"])],
+        [value("x", T.INT64, [2])], [value("y", T.INT64, [2])],
+        [nh.from_array(np.array([-1, -1], np.int64), "less"), nh.from_array(np.array([-2**63, -2**63], np.int64), "least")]))
+
+
 def documented():
     """What docs/models.md serves beside `linear` and the demo's model."""
     """Mean of each colour of an image of any size, from 0 to 1."""

@@ -1,11 +1,12 @@
 #!/usr/bin/env node
 import { EXIT_CODES } from '../../shared/runtime/lifecycle.ts'
+import { noteLine, standardError, standardOutput } from '../../shared/runtime/standard-streams.ts'
 import { startTelemetry, type Telemetry } from '../../shared/runtime/telemetry.ts'
 import { PeltonError } from '../../shared/sdk/errors.ts'
 import { createProgram } from './program.ts'
 
 // A reader that goes away (`| head`) has seen enough.
-for (const stream of [process.stdout, process.stderr]) {
+for (const stream of [standardOutput(), standardError()]) {
   stream.on('error', (error: NodeJS.ErrnoException) =>
     process.exit(error.code === 'EPIPE' ? 0 : EXIT_CODES.failed),
   )
@@ -38,21 +39,20 @@ async function openTelemetry(): Promise<void> {
 }
 
 function tellTrouble({ problem }: { readonly problem: string }, what: string): void {
-  process.stderr.write(`pelton: ${what}: ${problem}\n`)
+  noteLine(`pelton: ${what}: ${problem}`)
 }
 
 /** What went wrong, in one message; commander has printed its own already. */
 function explain(thrown: unknown): number {
   if (isCommanderError(thrown)) return thrown.exitCode === 0 ? EXIT_CODES.ok : EXIT_CODES.usage
   if (thrown instanceof PeltonError) {
-    process.stderr.write(`pelton: ${thrown.message}\n`)
+    noteLine(`pelton: ${thrown.message}`)
     return thrown.code === 'invalid-argument' || thrown.code === 'invalid-configuration'
       ? EXIT_CODES.usage
       : EXIT_CODES.failed
   }
-  process.stderr.write(`pelton: internal: ${thrown instanceof Error ? thrown.message : String(thrown)}\n`)
-  if (process.env.PELTON_LOG_LEVEL === 'debug' && thrown instanceof Error)
-    process.stderr.write(`${thrown.stack}\n`)
+  noteLine(`pelton: internal: ${thrown instanceof Error ? thrown.message : String(thrown)}`)
+  if (process.env.PELTON_LOG_LEVEL === 'debug' && thrown instanceof Error) noteLine(thrown.stack ?? '')
   return EXIT_CODES.failed
 }
 

@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import type { NatsConnection } from '@nats-io/transport-node'
 import { EXIT_CODES } from '../../shared/runtime/lifecycle.ts'
+import { noteLine, printLine } from '../../shared/runtime/standard-streams.ts'
 import { eventToken } from '../../shared/sdk/contract/token.ts'
 import { STREAMS } from '../../shared/sdk/contract/topology.ts'
 import { requestApi } from '../../shared/sdk/jetstream/api.ts'
@@ -83,7 +84,7 @@ async function untilAnswered(tally: Tally): Promise<void> {
     if (tally.answered !== answered) {
       answered = tally.answered
       since = performance.now()
-      process.stderr.write(`${answered} of ${answered + tally.open} flights answered\n`)
+      noteLine(`${answered} of ${answered + tally.open} flights answered`)
     }
     await sleep(TELL_MS)
   }
@@ -95,14 +96,13 @@ function summarize(run: DemoRun, report: TallyReport): number {
   const closes = sent === predictions + deadLetters && doubled === 0 && unexpected === 0
   const reasons = Object.entries(report.reasons).map(([reason, times]) => `${reason} ${times}`)
   const canRank = late.includes(true) && late.includes(false)
-  process.stdout.write(
+  printLine(
     [
       `flights of ${runSource(run)}`,
       `  counts        ${sent} in = ${predictions} predictions + ${deadLetters} dead letters${closes ? '' : '  DOES NOT CLOSE'}`,
       `  amiss         ${unanswered} unanswered, ${doubled} doubled, ${unexpected} unexpected`,
       `  dead letters  ${reasons.join(', ') || 'none'}`,
       `  AUC           ${canRank ? areaUnderCurve(scores, late).toFixed(4) : 'too few flights'}`,
-      '',
     ].join('\n'),
   )
   return closes ? EXIT_CODES.ok : EXIT_CODES.failed

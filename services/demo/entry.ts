@@ -1,5 +1,6 @@
 import { EXIT_CODES } from '../../shared/runtime/lifecycle.ts'
 import { traceSdk } from '../../shared/runtime/sdk-spans.ts'
+import { noteLine } from '../../shared/runtime/standard-streams.ts'
 import { startTelemetry, type Telemetry } from '../../shared/runtime/telemetry.ts'
 import { PeltonError } from '../../shared/sdk/errors.ts'
 
@@ -35,5 +36,5 @@ async function openTelemetry(side: string): Promise<Telemetry> {
 }
 
 function tell(side: string, text: string): void {
-  process.stderr.write(`demo ${side}: ${text}\n`)
+  noteLine(`demo ${side}: ${text}`)
 }

@@ -1,5 +1,6 @@
 import { parseArgs } from 'node:util'
 import { EXIT_CODES } from '../../shared/runtime/lifecycle.ts'
+import { printLine } from '../../shared/runtime/standard-streams.ts'
 import { createProducer } from '../../shared/sdk/producer.ts'
 import { runEntry } from './entry.ts'
 import { loadFlights } from './flights.ts'
@@ -45,7 +46,7 @@ async function main(): Promise<number> {
   await producer.close({ timeoutMs: FULL_RETRY_MS })
   if (failure !== undefined) throw failure
   const before = duplicates === 0 ? '' : `, ${duplicates} of them stored by an earlier run`
-  process.stdout.write(`${events.length} flights accepted from ${source}${before}\n`)
+  printLine(`${events.length} flights accepted from ${source}${before}`)
   return EXIT_CODES.ok
 }
 

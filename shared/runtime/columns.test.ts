@@ -9,4 +9,13 @@ describe('alignColumns', () => {
       'x',
     ])
   })
+
+  it('pads by what is shown: escapes as they are written, wide characters as two, marks as none', () => {
+    const rows = [
+      ['\u001b[2J', '|'],
+      ['東京', '|'],
+      ['e\u0301', '|'],
+    ]
+    expect(alignColumns(rows)).toEqual(['\\u001b[2J  |', '東京       |', 'e\u0301          |'])
+  })
 })

@@ -2,6 +2,7 @@ import type { Logger } from 'pino'
 import { PeltonError } from '../sdk/errors.ts'
 import { EXIT_CODES, runService, type Service, type State } from './lifecycle.ts'
 import { createLogger } from './logging.ts'
+import { noteLine } from './standard-streams.ts'
 import { startTelemetry, type Telemetry } from './telemetry.ts'
 
 /** What a service's process is before it runs, as its settings have it. */
@@ -73,6 +74,6 @@ function tellState(outside: Outside, state: State): void {
 }
 
 function unusable(thrown: unknown): number {
-  process.stderr.write(`${thrown instanceof PeltonError ? thrown.message : String(thrown)}\n`)
+  noteLine(thrown instanceof PeltonError ? thrown.message : String(thrown))
   return EXIT_CODES.usage
 }

@@ -8,6 +8,7 @@ import { readWhich } from '../../../shared/operations/dead-letters/which.ts'
 import { findDeadLetter } from '../../../shared/operations/records/dead-letter.ts'
 import { EXIT_CODES } from '../../../shared/runtime/lifecycle.ts'
 import { showCount } from '../../../shared/runtime/quantities.ts'
+import { standardOutput } from '../../../shared/runtime/standard-streams.ts'
 import { withBroker } from '../broker.ts'
 import { type CommandRun, helpTail, runCommand } from '../command-run.ts'
 import { exportCommand, importCommand } from '../dead-letters/archive-command.ts'
@@ -230,11 +231,18 @@ async function show(run: CommandRun, text: string, options: ShowArguments): Prom
       run.terminal.note(`pelton: there is no dead letter ${text}: it was replayed, discarded, or never was`)
       return EXIT_CODES.failed
     }
-    if (options.payload === true) process.stdout.write(deadLetter.body)
+    if (options.payload === true) writePayload(run, deadLetter.body)
     else if (options.json === true) run.terminal.json(deadLetterJson(deadLetter))
     else printDeadLetter(run.terminal, deadLetter)
     return EXIT_CODES.ok
   })
+}
+
+/** Exactly its bytes into a file or pipe; to a person the lines of its text, cleaned like all text. */
+function writePayload({ terminal }: CommandRun, body: Uint8Array): void {
+  const output = standardOutput()
+  if (!output.isTTY) output.write(body)
+  else for (const line of Buffer.from(body).toString().split('\n')) terminal.print(line)
 }
 
 async function history(run: CommandRun, options: { readonly json?: boolean }): Promise<number> {

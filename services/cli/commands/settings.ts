@@ -12,7 +12,7 @@ export function settingsCommand(): Command {
     )
     .action(() =>
       runCommand(async ({ terminal }) => {
-        terminal.print(configurationPage().trimEnd())
+        for (const line of configurationPage().trimEnd().split('\n')) terminal.print(line)
         return EXIT_CODES.ok
       }),
     )

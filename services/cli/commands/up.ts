@@ -112,10 +112,9 @@ function startFleet({ terminal, env }: CommandRun, broker: UsedBroker, fleet: Fl
         `${fleet.count === 1 ? 'the worker takes' : `${fleet.count} workers take`} events; Ctrl-C to stop`,
       )
       terminal.print(`PELTON_NATS_URL=${broker.url}`)
-      if (fleet.models === DEMO_MODELS)
-        terminal.note(
-          `try it from another terminal:\n  ${EXAMPLE_LINE} | ${programName(env)} publish ${DEMO_MODEL}`,
-        )
+      if (fleet.models !== DEMO_MODELS) return
+      terminal.note('try it from another terminal:')
+      terminal.note(`  ${EXAMPLE_LINE} | ${programName(env)} publish ${DEMO_MODEL}`)
     },
     onGivenUp: () =>
       fleet.onGivenUp(

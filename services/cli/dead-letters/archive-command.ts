@@ -6,6 +6,7 @@ import type { DeadLetterFilter } from '../../../shared/operations/dead-letters/f
 import { exportLines, importLines } from '../../../shared/operations/dead-letters/transfer.ts'
 import { EXIT_CODES } from '../../../shared/runtime/lifecycle.ts'
 import { readLines } from '../../../shared/runtime/lines.ts'
+import { standardOutput } from '../../../shared/runtime/standard-streams.ts'
 import { PeltonError } from '../../../shared/sdk/errors.ts'
 import { withBroker } from '../broker.ts'
 import type { CommandRun } from '../command-run.ts'
@@ -43,7 +44,7 @@ async function write(
   output: Writable,
 ): Promise<NodeJS.ErrnoException | undefined> {
   try {
-    await pipeline(lines, output, { end: output !== process.stdout })
+    await pipeline(lines, output, { end: output !== standardOutput() })
     return undefined
   } catch (thrown) {
     if (output.errored === null || thrown !== output.errored) throw thrown
@@ -66,7 +67,7 @@ export async function importCommand(run: CommandRun, file: string, by: string): 
 }
 
 async function openOutput(file: string): Promise<Writable> {
-  if (file === '-') return process.stdout
+  if (file === '-') return standardOutput()
   const output = createWriteStream(file, { flags: 'wx', mode: 0o600 })
   await once(output, 'open').catch((cause: unknown) => {
     throw unusable(file, 'the file cannot be written', 'Name a file that does not exist yet.', cause)

@@ -29,7 +29,8 @@ export function printDeadLetter(terminal: Terminal, letter: StoredDeadLetter): v
     [`Payload (${showBytes(letter.sizeBytes)})`, payloadLines(readPayload(letter.headers, letter.body))],
   ]
   for (const [title, lines] of sections) {
-    terminal.print(`\n${terminal.strong(title)}`)
+    terminal.print('')
+    terminal.print(terminal.strong(title))
     for (const line of lines) terminal.print(`  ${line}`)
   }
 }

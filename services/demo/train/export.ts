@@ -1,6 +1,7 @@
 import { createWriteStream } from 'node:fs'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
+import { noteLine, printLine } from '../../../shared/runtime/standard-streams.ts'
 import { type FlightEvent, loadFlights } from '../flights.ts'
 
 /** Flights written: the last 20,000 are held out, the 600,000 before them are for training (35 days). */
@@ -8,12 +9,12 @@ const FLIGHTS = 620_000
 
 const [target] = process.argv.slice(2)
 if (target === undefined) {
-  process.stderr.write('Usage: export.ts <file.csv>: name the file to write the flights to\n')
+  noteLine('Usage: export.ts <file.csv>: name the file to write the flights to')
   process.exit(2)
 }
 const events = await loadFlights({ count: FLIGHTS })
 await pipeline(Readable.from(lines(events)), createWriteStream(target))
-process.stdout.write(`${events.length} flights written to ${target}\n`)
+printLine(`${events.length} flights written to ${target}`)
 
 /** A heading and one line per flight; no value contains a comma. */
 function* lines(flights: readonly FlightEvent[]): Generator<string> {

@@ -1,5 +1,6 @@
 import type { NatsConnection } from '@nats-io/transport-node'
 import type { NumberedLine } from '../../runtime/lines.ts'
+import { printableJson } from '../../runtime/printable.ts'
 import { newId } from '../records/ids.ts'
 import type { OpsStore } from '../records/store.ts'
 import { keepAct } from './acts.ts'
@@ -21,7 +22,7 @@ export async function* exportLines(
 ): AsyncGenerator<string> {
   for await (const letter of readDeadLetters(connection, { filter })) {
     if (signal.aborted) return
-    yield `${JSON.stringify(archiveDeadLetter(letter))}\n`
+    yield `${printableJson(JSON.stringify(archiveDeadLetter(letter)))}\n`
   }
 }
 

@@ -1,8 +1,9 @@
 import { createServer } from 'node:net'
+import { parseLogLine } from '../../shared/runtime/log-line.ts'
 import { siblingEntry } from '../../shared/runtime/source-entry.ts'
 import { Supervisor } from '../../shared/runtime/supervisor.ts'
 import { DEFAULT_CONTROL_PORT } from '../control/config.ts'
-import { parseLogLine, reportLine } from './workers.ts'
+import { reportLine } from './workers.ts'
 
 export interface SuperviseControlOptions {
   readonly env: NodeJS.ProcessEnv

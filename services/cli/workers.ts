@@ -1,3 +1,4 @@
+import { describeLine } from '../../shared/runtime/log-line.ts'
 import { siblingEntry } from '../../shared/runtime/source-entry.ts'
 import { Supervisor } from '../../shared/runtime/supervisor.ts'
 
@@ -54,37 +55,6 @@ function portOf({ PELTON_HTTP_PORT: first }: NodeJS.ProcessEnv, index: number): 
  * @param who name of the process that wrote it
  */
 export function reportLine(line: string, who: string, note: (text: string) => void): void {
-  const entry = parseLogLine(line)
-  if (entry === undefined) {
-    note(`${who}: ${line}`)
-    return
-  }
-  if (entry.level !== 'warn' && entry.level !== 'error' && entry.level !== 'fatal') return
-  const { level, msg, err, refusing, consumer, end } = entry
-  const about = [err?.message, refusing && JSON.stringify(refusing), consumer && `${consumer} ${end}`].filter(
-    Boolean,
-  )
-  note(`${who}: ${level}: ${msg}${about.length > 0 ? ` (${about.join(', ')})` : ''}`)
-}
-
-export interface LogLine {
-  readonly level: string
-  readonly msg: string
-  readonly err?: { readonly message: string }
-  readonly refusing?: Readonly<Record<string, string>>
-  readonly consumer?: string
-  readonly end?: string
-  /** Of the control service, once it serves: where, and where its token lies. */
-  readonly address?: string
-  readonly tokenFile?: string
-}
-
-/** A line of a service's log; undefined for a line that is none. */
-export function parseLogLine(line: string): LogLine | undefined {
-  try {
-    const entry: unknown = JSON.parse(line)
-    return typeof entry === 'object' && entry !== null && 'level' in entry ? (entry as LogLine) : undefined
-  } catch {
-    return undefined
-  }
+  const text = describeLine(line)
+  if (text !== undefined) note(`${who}: ${text}`)
 }

@@ -67,7 +67,9 @@ describe('Supervisor', () => {
     process.kill(first, 'SIGKILL')
     await vi.waitFor(() => expect(run.states).toHaveLength(2), TIMEOUT)
     expect(run.supervisor.pids).not.toContain(first)
-    expect(run.notes).toEqual(['worker 1 ended (signal SIGKILL); starting it again in 200 ms'])
+    expect(run.notes).toEqual([
+      'worker 1 was ended from outside (signal SIGKILL); starting it again in 200 ms',
+    ])
   })
 
   it('takes the exit code of a process from its own word, where it had to kill itself', async () => {
@@ -90,6 +92,42 @@ describe('Supervisor', () => {
     expect(run.notes[3]).toMatch(
       /crash loop: it ended 4 times .*The last it said: no such model\. Trying again/,
     )
+  })
+
+  it('gives the reason of a crash loop, not the line of the log', async () => {
+    const words = { level: 'fatal', model: 'churn', err: { message: 'out of memory' }, msg: 'failed' }
+    const last = { level: 'info', state: 'failed', msg: 'lifecycle' }
+    const run = await supervise(
+      `console.log(${JSON.stringify(JSON.stringify(words))})
+       console.log(${JSON.stringify(JSON.stringify(last))})
+       console.error('    at run (worker.ts:1:1)\\n\\nNode.js v20.20.2')
+       process.exit(1)`,
+    )
+    await vi.waitFor(() => expect(run.notes).toHaveLength(4), TIMEOUT)
+    expect(run.notes[3]).toContain('The last it said: fatal: churn: failed (out of memory). Trying again')
+  })
+
+  it('counts no end from outside as a crash, but each end it announced', async () => {
+    const ready = `process.send({ kind: 'state', state: 'ready' })`
+    const run = await supervise(`${ready}\nsetInterval(() => {}, 1000)`)
+    for (let killed = 1; killed <= 6; killed++) {
+      await vi.waitFor(() => expect(run.states).toHaveLength(killed), TIMEOUT)
+      process.kill(run.supervisor.pids[0] ?? 0, 'SIGKILL')
+      await vi.waitFor(() => expect(run.notes).toHaveLength(killed), TIMEOUT)
+    }
+    const outside = 'worker 1 was ended from outside (signal SIGKILL); starting it again in 200 ms'
+    expect(run.notes).toEqual(Array(6).fill(outside))
+    await run.supervisor.stop()
+    const fatal = JSON.stringify(JSON.stringify({ level: 'fatal', msg: 'a run does not end' }))
+    const own = await supervise(
+      `process.send({ kind: 'state', state: 'ready' }, () => {
+         console.log(${fatal})
+         process.kill(process.pid, 'SIGKILL')
+       })`,
+    )
+    await vi.waitFor(() => expect(own.notes).toHaveLength(4), TIMEOUT)
+    expect(own.notes[0]).toBe('worker 1 ended (signal SIGKILL); starting it again in 200 ms')
+    expect(own.notes[3]).toContain('crash loop: it ended 4 times in a row (signal SIGKILL)')
   })
 
   it('does not try settings again that cannot be used', async () => {

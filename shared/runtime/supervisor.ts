@@ -2,6 +2,8 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { EXIT_CODES } from './lifecycle.ts'
+import { describeLine, parseLogLine } from './log-line.ts'
+import { decideRestart, HEALTHY_MS } from './restart.ts'
 
 /** What is started, and how often it is started again. */
 export interface SupervisorOptions {
@@ -28,12 +30,10 @@ export interface ReplaceWord {
   readonly because: string
 }
 
-const FIRST_BACKOFF_MS = 200
-const MAX_BACKOFF_MS = 10_000
-/** A process that lived this long is taken as healthy again. */
-const HEALTHY_MS = 30_000
 const CRASH_LOOP = 4
 const MAX_LINE = 300
+/** What stands below or around the words of a crash. */
+const NO_WORDS = /^(?:\s*(?:at .*|[\^~}]*)|Node\.js v\S+)$/
 
 interface Slot {
   readonly index: number
@@ -41,7 +41,12 @@ interface Slot {
   /** Processes whose successor is on its way, or is there. */
   readonly leaving: Set<ChildProcess>
   crashes: number
-  lastLine: string
+  /** The last it said that people should read. */
+  lastWords: string
+  /** Whether it took work. */
+  wasReady: boolean
+  /** Whether it logged that it ends. */
+  saidFatal: boolean
   /** The exit code it said it ends with, where a thread keeps it from exiting: it kills itself then. */
   saidCode: number | undefined
   isGivenUp: boolean
@@ -64,7 +69,9 @@ export class Supervisor {
       child: undefined,
       leaving: new Set(),
       crashes: 0,
-      lastLine: '',
+      lastWords: '',
+      wasReady: false,
+      saidFatal: false,
       saidCode: undefined,
       isGivenUp: false,
       restart: undefined,
@@ -93,11 +100,13 @@ export class Supervisor {
       detached: true,
     })
     slot.child = child
-    slot.lastLine = ''
+    slot.lastWords = ''
+    slot.wasReady = false
+    slot.saidFatal = false
     slot.saidCode = undefined
     const startedAt = performance.now()
     const hear = (line: string): void => {
-      slot.lastLine = line
+      listen(slot, line)
       onLine(line, slot.index)
     }
     for (const stream of [child.stdout, child.stderr]) {
@@ -108,7 +117,10 @@ export class Supervisor {
       const { kind, state, code, because } = message as Readonly<Record<string, unknown>>
       if (kind === 'ending' && typeof code === 'number') slot.saidCode = code
       if (kind === 'replace' && !this.#stopping) this.#replace(slot, child, String(because))
-      if (state === 'ready') for (const former of slot.leaving) former.kill('SIGTERM')
+      if (state === 'ready') {
+        slot.wasReady = true
+        for (const former of slot.leaving) former.kill('SIGTERM')
+      }
       if (typeof state === 'string') onState?.(state, slot.index)
     })
     child.once('error', (error) => hear(error.message))
@@ -133,14 +145,17 @@ export class Supervisor {
       this.#giveUp(slot, who)
       return
     }
-    slot.crashes = livedMs > HEALTHY_MS ? 1 : slot.crashes + 1
-    const delayMs = Math.min(MAX_BACKOFF_MS, FIRST_BACKOFF_MS * 2 ** (slot.crashes - 1))
+    const { wasReady, saidFatal } = slot
+    const saidSo = saidFatal || slot.saidCode !== undefined
+    const restart = decideRestart(slot.crashes, { signal, livedMs, wasReady, saidSo })
+    const { delayMs, fromOutside } = restart
+    slot.crashes = restart.crashes
     const how = endedHow(slot.saidCode ?? code, slot.saidCode === undefined ? signal : null)
     this.#options.note(
-      slot.crashes < CRASH_LOOP
-        ? `${who} ended (${how}); starting it again in ${delayMs} ms`
+      slot.crashes < CRASH_LOOP || fromOutside
+        ? `${who} ${fromOutside ? 'was ended from outside' : 'ended'} (${how}); starting it again in ${delayMs} ms`
         : `${who} is in a crash loop: it ended ${slot.crashes} times in a row (${how}), each within ` +
-            `${HEALTHY_MS / 1000} s of its start. The last it said: ${shown(slot.lastLine)}. ` +
+            `${HEALTHY_MS / 1000} s of its start. The last it said: ${shown(slot.lastWords)}. ` +
             `Trying again in ${delayMs / 1000} s; Ctrl-C to stop.`,
     )
     slot.restart = setTimeout(() => this.#start(slot), delayMs)
@@ -156,6 +171,13 @@ export class Supervisor {
 
 function endedHow(code: number | null, signal: NodeJS.Signals | null): string {
   return signal === null ? `exit code ${code}` : `signal ${signal}`
+}
+
+/** Keeps what a line says about how its process ends. */
+function listen(slot: Slot, line: string): void {
+  if (parseLogLine(line)?.level === 'fatal') slot.saidFatal = true
+  const words = describeLine(line)
+  if (words !== undefined && !NO_WORDS.test(words)) slot.lastWords = words
 }
 
 function shown(line: string): string {

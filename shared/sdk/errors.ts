@@ -217,9 +217,13 @@ export function toPeltonError(thrown: unknown, fallback: ErrorCode, description:
  * can be seen is written, however large they are.
  */
 export function showValue(value: unknown, maxLength = 80): string {
-  const text = typeof value === 'bigint' ? String(value) : (safeJson(value, maxLength) ?? String(value))
+  const json = typeof value === 'bigint' ? String(value) : (safeJson(value, maxLength) ?? String(value))
+  const text = json.replace(HIDDEN, (found) => `\\u${found.charCodeAt(0).toString(16).padStart(4, '0')}`)
   return text.length <= maxLength ? text : `${text.slice(0, maxLength - 1)}…`
 }
+
+/** What JSON may hold as it is, and what a person would not see: DEL, C1, bidirectional and zero-width marks, separators. */
+const HIDDEN = /[\u007f-\u009f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/g
 
 function safeJson(value: unknown, maxLength: number): string | undefined {
   try {

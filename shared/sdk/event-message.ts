@@ -12,6 +12,7 @@ import {
   type RequestFields,
 } from './contract/open-inference.ts'
 import type { OutgoingMessage } from './contract/outcome.ts'
+import { readRfc3339 } from './contract/rfc3339.ts'
 import { isLane, isReplySubject, LANES, type Lane, subjects } from './contract/subjects.ts'
 import { type Datatype, elementCount, isDatatype, type Tensor, type TensorData } from './contract/tensor.ts'
 import { eventToken } from './contract/token.ts'
@@ -185,11 +186,9 @@ function deadlineOf({ expiresAt, deadlineMs }: EventToPublish, now: number): str
   return timeText('deadlineMs', new Date(now + deadlineMs))
 }
 
-const RFC_3339 = /^\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(?:\.\d+)?(?:[Zz]|[+-]\d{2}:\d{2})$/
-
 function timeText(field: string, time: Date | string): string {
   const text = time instanceof Date && !Number.isNaN(time.getTime()) ? time.toISOString() : String(time)
-  if (RFC_3339.test(text) && !Number.isNaN(Date.parse(text.toUpperCase()))) return text
+  if (readRfc3339(text) !== undefined) return text
   throw unusable(field, text, 'Send a Date of year 0 to 9999, or RFC 3339 text such as 2026-01-31T12:00:00Z.')
 }
 

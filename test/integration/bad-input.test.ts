@@ -248,6 +248,34 @@ const BAD: readonly Bad[] = [
     reason: 'malformed',
     says: /cloudevents-batch/,
   },
+  {
+    name: 'an envelope with data twice',
+    body: '{"specversion":"1.0","data":{"inputs":[]},"data_base64":"AA=="}',
+    headers: { 'Content-Type': 'application/cloudevents+json' },
+    reason: 'malformed',
+    says: /either data or data_base64/,
+  },
+  {
+    name: 'another version of CloudEvents',
+    body: tensor({}),
+    headers: { 'ce-specversion': '2.0' },
+    reason: 'malformed',
+    says: /CloudEvents is not read here \(ce-specversion = "2.0"\)/,
+  },
+  {
+    name: 'a broken attribute',
+    body: tensor({}),
+    headers: { 'ce-type': '100%' },
+    reason: 'malformed',
+    says: /ce-type = "100%"/,
+  },
+  {
+    name: 'a text',
+    body: tensor({}),
+    headers: { 'ce-datacontenttype': 'text/plain; charset=us-ascii' },
+    reason: 'malformed',
+    says: /content type is not supported \(ce-datacontenttype/,
+  },
 ]
 
 const publish = (

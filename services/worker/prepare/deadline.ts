@@ -1,3 +1,4 @@
+import { showDuration } from '../../../shared/runtime/quantities.ts'
 import { PeltonError } from '../../../shared/sdk/errors.ts'
 import type { Delivery } from '../intake/delivery.ts'
 import { decideFailure } from '../settle/outcome.ts'
@@ -13,7 +14,7 @@ export function lateness({ event }: Delivery, now: number): PeltonError | undefi
   if (event.expiresAt === undefined || event.expiresAt > now) return undefined
   return new PeltonError(
     'deadline-exceeded',
-    `its deadline passed ${Math.ceil(now - event.expiresAt)} ms before it was started`,
+    `it was not started: its deadline passed ${showDuration(now - event.expiresAt)} before its turn`,
     {
       field: 'ce-expirytime',
       value: new Date(event.expiresAt).toISOString(),

@@ -126,7 +126,11 @@ describe('concludeLate', () => {
     expect(passed).toMatchObject({
       outcome: {
         kind: 'dead-lettered',
-        failure: { description: expect.stringContaining('passed 1000 ms before it was started') },
+        failure: {
+          description: expect.stringContaining(
+            'it was not started: its deadline passed 1.0 s before its turn',
+          ),
+        },
       },
     })
   })

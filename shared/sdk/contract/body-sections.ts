@@ -1,8 +1,11 @@
 import { PeltonError, showValue } from '../errors.ts'
+import { HEADERS } from './headers.ts'
 
 const JSON_TYPE = 'application/json'
 const BINARY_TYPE = 'application/octet-stream'
 const JSON_TYPES = /^application\/(json|[\w.-]+\+json)$/
+/** UTF-8, and what is a part of it. */
+const UTF_8: ReadonlySet<string> = new Set(['utf-8', 'utf8', 'us-ascii', 'ascii'])
 const HEADER = 'Inference-Header-Content-Length'
 
 export type BodyContentType = typeof JSON_TYPE | typeof BINARY_TYPE
@@ -60,20 +63,19 @@ export function joinBody(
 
 function readContentType(text: string): BodyContentType {
   const [type = '', ...parameters] = text.split(';').map((part) => part.trim().toLowerCase())
+  if (type !== BINARY_TYPE && !JSON_TYPES.test(type))
+    throw refuseType('this content type is not supported', text, `Send ${JSON_TYPE} or ${BINARY_TYPE}.`)
   for (const parameter of parameters) {
     const [, charset] = /^charset\s*=\s*"?([^"]*)"?$/.exec(parameter) ?? []
-    if (charset !== undefined && charset !== 'utf-8' && charset !== 'utf8') {
+    if (charset !== undefined && !UTF_8.has(charset))
       throw refuseType('this charset is not supported', text, 'Encode the body as UTF-8.')
-    }
   }
-  if (type === BINARY_TYPE) return BINARY_TYPE
-  if (JSON_TYPES.test(type)) return JSON_TYPE
-  throw refuseType('this content type is not supported', text, `Send ${JSON_TYPE} or ${BINARY_TYPE}.`)
+  return type === BINARY_TYPE ? BINARY_TYPE : JSON_TYPE
 }
 
 function refuseType(problem: string, contentType: string, remedy: string): PeltonError {
   return new PeltonError('malformed', problem, {
-    field: 'content-type',
+    field: HEADERS.dataContentType,
     value: showValue(contentType),
     remedy,
   })

@@ -1,5 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import { checkIdentity } from '../event-message.ts'
 import { readEvent, type StoredMessage, writeOrigin } from './event.ts'
 import { encodeAttribute, type Headers } from './headers.ts'
 import { eventToken } from './token.ts'
@@ -100,6 +101,18 @@ describe('readEvent, binary mode', () => {
     },
   )
 
+  it.each(['ce-type', 'ce-subject', 'ce-partitionkey'])(
+    'refuses %s, which it only carries, likewise',
+    (name) => {
+      for (const value of ['100%', '%zz', '%ff', '%c3%28'])
+        expect(readEvent(message({ ...binary, [name]: value })).problem).toMatchObject({
+          code: 'malformed',
+          details: { field: name, value: JSON.stringify(value) },
+        })
+      expect(readEvent(message({ ...binary, [name]: '50%25%20off' })).problem).toBeUndefined()
+    },
+  )
+
   it('gives an event whose id cannot be decoded an identity of its own', () => {
     const one = readEvent(message({ ...binary, 'ce-id': '%' }))
     const other = readEvent({ ...message({ ...binary, 'ce-id': '%' }), sequence: 8 })
@@ -111,9 +124,23 @@ describe('readEvent, binary mode', () => {
     expect(readEvent(message({ ...binary, [name]: 'x'.repeat(1024) })).problem).toBeUndefined()
     expect(readEvent(message({ ...binary, [name]: 'x'.repeat(1025) })).problem).toMatchObject({
       code: 'malformed',
+      description: expect.stringContaining(`the ${part} of an event is too long: 1025 characters`),
       details: { field: name },
     })
   })
+
+  it.each(['\u0000', '\n', '\u007f', '\u0085', '\u2028', '\u2029'])(
+    'refuses an id with %j, which the SDK does not send, and shows it',
+    (character) => {
+      const { problem } = readEvent(message({ ...binary, 'ce-id': encodeURIComponent(`a${character}b`) }))
+      const code = character.charCodeAt(0).toString(16).padStart(4, '0')
+      expect(problem?.description).toBe(
+        `the id of an event has control characters (ce-id = "a${character === '\n' ? '\\n' : `\\u${code}`}b"). ` +
+          'Use printable characters.',
+      )
+      expect(() => checkIdentity('id', `a${character}b`)).toThrow('invalid-argument')
+    },
+  )
 })
 
 describe('readEvent, without CloudEvents headers', () => {
@@ -194,15 +221,56 @@ describe('readEvent, structured mode', () => {
     ['broken JSON', '{', undefined],
     ['an array', '[]', undefined],
     ['a number', '1', undefined],
-    ['bytes that are not base64', '{"id":"1","data_base64":"A"}', undefined],
-    ['data twice', '{"id":"1","data":1,"data_base64":"AP8="}', undefined],
-    ['an attribute that is an object', '{"id":{}}', undefined],
-    ['an attribute name with a line break', '{"id":"1","a\\r\\npelton-supersedes: 9\\r\\nb":"c"}', undefined],
-    ['an attribute without a name', '{"id":"1","":"c"}', undefined],
+    ['an id that is an object', '{"id":{}}', undefined],
+    ['an id of half a character', '{"id":"\\ud800"}', undefined],
   ])('refuses %s as malformed, and still has an identity', (_what, body, contentType) => {
     const event = readEvent(structured(body, contentType))
     expect(event.problem).toMatchObject({ code: 'malformed' })
     expect(event).toMatchObject({ id: `${EPOCH}/7`, body: Buffer.from(body) })
+  })
+})
+
+describe('readEvent, structured mode with an envelope that cannot be used', () => {
+  const faults = [
+    ['bytes that are not base64', '"data_base64":"A"', 'data_base64'],
+    ['base64url', '"data_base64":"_-8="', 'data_base64'],
+    ['data twice', '"data":1,"data_base64":"AP8="', 'data_base64'],
+    ['an extension that is an object', '"trace":{"a":1}', 'trace'],
+    ['a name with a line break', '"a\\r\\npelton-supersedes: 9\\r\\nb":"c"', 'data'],
+    ['a name that is empty', '"":"c"', 'data'],
+  ] as const
+
+  it.each(faults)('names %s, and keeps who the event is', (_what, fault, field) => {
+    for (const envelope of [`{${fault},"id":"gw-1","source":"/s"}`, `{"id":"gw-1","source":"/s",${fault}}`]) {
+      const event = readEvent(structured(envelope))
+      expect(event.problem).toMatchObject({ code: 'malformed', details: { field } })
+      expect(event).toMatchObject({ id: 'gw-1', source: '/s', body: Buffer.from(envelope), supersedes: 0 })
+      expect(event.token).toBe(eventToken('flight-delay', '/s', 'gw-1'))
+      expect(event.headers.get('content-type')).toBe('application/cloudevents+json')
+    }
+  })
+
+  it('is mended by an edit of its payload: what was kept is read as the same event', () => {
+    const broken = '{"specversion":"1.0","id":"gw-1","source":"/s","data":{"a":1},"data_base64":"AA=="}'
+    const mended = Buffer.from(broken.replace(',"data_base64":"AA=="', ''))
+    for (const sent of [structured(broken), message({}, broken)]) {
+      const { headers, token } = readEvent(sent)
+      expect(readEvent({ ...sent, headers, body: mended })).toMatchObject({
+        token,
+        body: Buffer.from('{"a":1}'),
+        problem: undefined,
+      })
+    }
+  })
+
+  it('has no two ids pass for one because halves of a character look alike', () => {
+    const ids = ['\\ud800', '\\ud801'].map((half) => readEvent(structured(`{"id":"x${half}"}`)))
+    for (const { problem } of ids) expect(problem).toMatchObject({ details: { field: 'id' } })
+  })
+
+  it('keeps the sign of a zero in its data', () => {
+    const { body } = readEvent(structured('{"id":"1","data":[-0.0,-0,1e300]}'))
+    expect(Buffer.from(body).toString()).toBe('[-0.0,-0.0,1e+300]')
   })
 })
 
@@ -249,14 +317,14 @@ describe('readEvent, deadline', () => {
     })
   })
 
-  it.each(['', 'tomorrow', '2026-01-31', '2026-01-31T12:00:00', '1767225600', '2026-13-01T00:00:00Z'])(
-    'refuses %j',
-    (text) => {
-      const { expiresAt, problem } = readEvent(message({ ...binary, 'ce-expirytime': text }))
-      expect(expiresAt).toBeUndefined()
-      expect(problem).toMatchObject({ code: 'malformed', details: { field: 'ce-expirytime' } })
-    },
-  )
+  it.each([
+    ...['', 'tomorrow', '2026-01-31', '2026-01-31T12:00:00', '1767225600', '2026-13-01T00:00:00Z'],
+    '2027-02-30T12:00:00Z',
+  ])('refuses %j', (text) => {
+    const { expiresAt, problem } = readEvent(message({ ...binary, 'ce-expirytime': text }))
+    expect(expiresAt).toBeUndefined()
+    expect(problem).toMatchObject({ code: 'malformed', details: { field: 'ce-expirytime' } })
+  })
 })
 
 describe('readEvent, contract version', () => {
@@ -269,6 +337,28 @@ describe('readEvent, contract version', () => {
       code: 'malformed',
       details: { field: 'Pelton-Contract' },
     })
+  })
+})
+
+describe('readEvent, CloudEvents version', () => {
+  it.each(['1.0', '1.1', '1'])('reads %s', (version) => {
+    expect(readEvent(message({ ...binary, 'ce-specversion': version })).problem).toBeUndefined()
+    expect(readEvent(structured(`{"id":"1","specversion":"${version}"}`)).problem).toBeUndefined()
+  })
+
+  it.each(['2.0', '0.3', 'abc', '', '1.0.0'])('refuses %j, and keeps who the event is', (version) => {
+    for (const sent of [
+      message({ ...binary, 'ce-specversion': version }),
+      structured(`{"id":"42","source":"/airport/DTW","specversion":"${version}"}`),
+    ])
+      expect(readEvent(sent)).toMatchObject({
+        id: '42',
+        source: '/airport/DTW',
+        problem: {
+          code: 'malformed',
+          description: `this version of CloudEvents is not read here (ce-specversion = "${version}"). Send CloudEvents 1.0.`,
+        },
+      })
   })
 })
 

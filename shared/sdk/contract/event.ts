@@ -1,5 +1,6 @@
 import { PeltonError, showValue } from '../errors.ts'
 import { decodeAttribute, encodeAttribute, HEADERS, type Headers, readHeader } from './headers.ts'
+import { readRfc3339 } from './rfc3339.ts'
 import { unwrapStructured } from './structured.ts'
 import { type Route, readRoute } from './subjects.ts'
 import { eventToken, isToken } from './token.ts'
@@ -36,7 +37,7 @@ export interface FeatureEvent {
   readonly source: string
   readonly route: Route
   readonly origin: Origin
-  /** How often Pelton has started to predict it, this time included. From 1. */
+  /** Which attempt this is: 1, and one more for each retry. Deliveries are not attempts. */
   readonly attempt: number
   readonly contentType: string | undefined
   readonly inferenceHeaderLength: string | undefined
@@ -88,7 +89,8 @@ export function readEvent(message: StoredMessage): FeatureEvent {
     supersedes: readCount(headers, HEADERS.supersedes, 0, problems),
     headers,
   }
-  checkContract(headers, problems)
+  checkVersions(headers, problems)
+  checkAttributes(headers, problems)
   return { ...event, problem: problems[0] }
 }
 
@@ -109,21 +111,26 @@ function checkIdentity(
   problems: PeltonError[],
 ): void {
   for (const part of ['id', 'source'] as const) {
-    const { length } = encodeAttribute(identity[part])
-    // A line break would let two pairs of source and id share a token.
-    if (length <= MAX_IDENTITY_LENGTH && !/\p{Cc}/u.test(identity[part])) continue
-    problems.push(
-      new PeltonError(
-        'malformed',
-        `the ${part} of an event is too long (${length} characters, percent-encoded) or has control characters`,
-        {
-          field: HEADERS[part],
-          value: showValue(identity[part]),
-          remedy: `Use at most ${MAX_IDENTITY_LENGTH} printable characters.`,
-        },
-      ),
-    )
+    const fault = faultOf(identity[part])
+    if (fault === undefined) continue
+    const [description, remedy] = fault
+    const details = { field: HEADERS[part], value: showValue(identity[part]), remedy }
+    problems.push(new PeltonError('malformed', `the ${part} of an event ${description}`, details))
   }
+}
+
+/** A line break would let two pairs of source and id share a token; the SDK refuses the same characters. */
+const BREAKS = /[\p{Cc}\p{Zl}\p{Zp}]/u
+
+function faultOf(identity: string): readonly [description: string, remedy: string] | undefined {
+  const { length } = encodeAttribute(identity)
+  if (length > MAX_IDENTITY_LENGTH)
+    return [
+      `is too long: ${length} characters, percent-encoded`,
+      `Use at most ${MAX_IDENTITY_LENGTH} characters.`,
+    ]
+  if (BREAKS.test(identity)) return ['has control characters', 'Use printable characters.']
+  return undefined
 }
 
 /**
@@ -164,14 +171,12 @@ function readCount(headers: Headers, name: string, fallback: number, problems: P
   return fallback
 }
 
-const RFC_3339 = /^\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(?:\.\d+)?(?:[Zz]|[+-]\d{2}:\d{2})$/
-
 function readDeadline(text: string | undefined, problems: PeltonError[]): number | undefined {
   if (text === undefined) return undefined
-  const time = RFC_3339.test(text) ? Date.parse(text.toUpperCase()) : Number.NaN
-  if (!Number.isNaN(time)) return time
+  const time = readRfc3339(text)
+  if (time !== undefined) return time
   problems.push(
-    new PeltonError('malformed', 'the deadline of an event must be an RFC 3339 time', {
+    new PeltonError('malformed', 'the deadline of an event must be an RFC 3339 time, on a day there is', {
       field: HEADERS.expiryTime,
       value: showValue(text),
       remedy: 'Send for example 2026-01-31T12:00:00Z.',
@@ -180,17 +185,41 @@ function readDeadline(text: string | undefined, problems: PeltonError[]): number
   return undefined
 }
 
-function checkContract(headers: Headers, problems: PeltonError[]): void {
-  const version = readHeader(headers, HEADERS.contract)
-  if (version === undefined || /^1(?:\.\d+)?$/.test(version)) return
-  problems.push(
-    new PeltonError('malformed', 'this version of the wire contract is not spoken here', {
-      field: HEADERS.contract,
-      value: showValue(version),
-      remedy: `Send version ${CONTRACT_VERSION}, or upgrade the workers first.`,
-    }),
-  )
+/** Both versions go by their major; absent means 1. */
+const VERSION = /^1(?:\.\d+)?$/
+
+function checkVersions(headers: Headers, problems: PeltonError[]): void {
+  const known = [
+    [
+      HEADERS.contract,
+      'the wire contract is not spoken',
+      `Send version ${CONTRACT_VERSION}, or upgrade the workers first.`,
+    ],
+    [HEADERS.specVersion, 'CloudEvents is not read', 'Send CloudEvents 1.0.'],
+  ] as const
+  for (const [field, what, remedy] of known) {
+    const version = readHeader(headers, field)
+    if (version === undefined || VERSION.test(version)) continue
+    const details = { field, value: showValue(version), remedy }
+    problems.push(new PeltonError('malformed', `this version of ${what} here`, details))
+  }
 }
+
+/** What is not read here is read by those the event is carried on to: the binding has each refused that is not encoded. */
+function checkAttributes(headers: Headers, problems: PeltonError[]): void {
+  for (const [name, value] of headers) {
+    if (!name.startsWith('ce-') || READ_ATTRIBUTES.has(name)) continue
+    if (decodeAttribute(value) === undefined) problems.push(undecodable(name, value))
+  }
+}
+
+/** Told already where they are read. */
+const READ_ATTRIBUTES: ReadonlySet<string> = new Set([
+  HEADERS.id,
+  HEADERS.source,
+  HEADERS.dataContentType,
+  HEADERS.expiryTime,
+])
 
 function undecodable(name: string, value: string): PeltonError {
   return new PeltonError('malformed', 'a header is not percent-encoded UTF-8', {

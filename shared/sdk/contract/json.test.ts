@@ -118,7 +118,7 @@ describe('strict JSON', () => {
         expect(parse(numberToJson(value))).toBe(value)
       }),
     )
-    expect(numberToJson(-0)).toBe('-0')
+    expect(numberToJson(-0)).toBe('-0.0')
     expect(parse(numberToJson(2 ** 60))).toBe(2 ** 60)
     expect(numberToJson(Number.NaN)).toBe('"NaN"')
     expect(numberToJson(Number.NEGATIVE_INFINITY)).toBe('"-Infinity"')

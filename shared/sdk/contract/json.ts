@@ -58,11 +58,12 @@ export function showJson(value: JsonValue | undefined): string {
 }
 
 /**
- * A number as JSON that {@link parseJson} reads back to the same double: `-0` is kept, integers from 2^53 on get an
+ * A number as JSON that {@link parseJson} reads back to the same double: the sign of `-0.0` is kept (`-0` is
+ * an integer to some readers, and loses it), integers from 2^53 on get an
  * exponent (plain digits would be read as a bigint), and NaN and the infinities are strings.
  */
 export function numberToJson(value: number): string {
-  if (value === 0) return Object.is(value, -0) ? '-0' : '0'
+  if (value === 0) return Object.is(value, -0) ? '-0.0' : '0'
   if (isPlainNumber(value)) return String(value)
   return Number.isFinite(value) ? value.toExponential() : `"${value}"`
 }

@@ -185,6 +185,7 @@ describe('content types', () => {
     ['application/json; charset=utf-8', undefined],
     ['Application/JSON;charset="UTF-8"', undefined],
     ['application/vnd.acme.v1+json', undefined],
+    ['application/json; charset=us-ascii', undefined],
     [undefined, '15'],
     ['application/octet-stream', '15'],
   ])('%s with header length %s is read', (type, length) => {
@@ -192,10 +193,10 @@ describe('content types', () => {
   })
 
   it.each([
-    ['text/plain', undefined, 'content-type'],
-    ['', undefined, 'content-type'],
-    ['application/jsonp', undefined, 'content-type'],
-    ['application/json; charset=latin1', undefined, 'content-type'],
+    ['text/plain', undefined, 'ce-datacontenttype'],
+    ['', undefined, 'ce-datacontenttype'],
+    ['application/jsonp', undefined, 'ce-datacontenttype'],
+    ['application/json; charset=latin1', undefined, 'ce-datacontenttype'],
     ['application/octet-stream', undefined, 'Inference-Header-Content-Length'],
     ['application/octet-stream', '16', 'Inference-Header-Content-Length'],
     ['application/octet-stream', '-1', 'Inference-Header-Content-Length'],
@@ -204,6 +205,15 @@ describe('content types', () => {
     ['application/octet-stream', '', 'Inference-Header-Content-Length'],
   ])('%s with header length %s is refused', (type, length, field) => {
     expectRefusalOrEmpty(() => decodeEventData(type, length, body), field)
+  })
+
+  it('names the type where the type is the problem, whatever its charset', () => {
+    const of = (type: string): string => refusal(() => decodeEventData(type, undefined, body)).description
+    expect(of('text/plain; charset=utf-16')).toMatch(
+      /^this content type is not supported \(ce-datacontenttype/,
+    )
+    expect(of('text/plain; charset=us-ascii')).toMatch(/^this content type is not supported/)
+    expect(of('application/json; charset=utf-16')).toMatch(/^this charset is not supported .* UTF-8\.$/)
   })
 
   function expectRefusalOrEmpty(act: () => unknown, field: string): void {

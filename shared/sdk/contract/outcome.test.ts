@@ -16,6 +16,7 @@ import {
   retryMessage,
 } from './outcome.ts'
 import { subjects } from './subjects.ts'
+import { eventToken } from './token.ts'
 
 const EPOCH = '2026-01-31T10:00:00.123456789Z'
 const SUBJECT = 'features.default.flight-delay.high'
@@ -404,6 +405,27 @@ describe('structured events', () => {
     expect(decodeAttribute(headers['ce-id'] ?? '')).toBe('ä')
     expect(Buffer.from(letter.body).toString()).toBe('{"inputs":[]}')
     expect(headers['pelton-origin']).toBe(writeOrigin(event.origin))
+  })
+
+  it('keep their id and source where their envelope cannot be used, and stay whole', () => {
+    const body = Buffer.from('{"id":"gw-1","source":"/s","data":1,"data_base64":"AA=="}')
+    const headers = new Map([['content-type', 'application/cloudevents+json']])
+    const event = readEvent({
+      subject: SUBJECT,
+      headers,
+      body,
+      stream: 'FEATURES',
+      epoch: EPOCH,
+      sequence: 7,
+    })
+    const letter = deadLetterMessage(event, SUBJECT, failure, made)
+    expect(received(letter)).toMatchObject({
+      'ce-id': 'gw-1',
+      'ce-source': '/s',
+      'content-type': 'application/cloudevents+json',
+    })
+    expect(letter.body).toEqual(body)
+    expect(letter.subject).toContain(eventToken('flight-delay', '/s', 'gw-1'))
   })
 })
 

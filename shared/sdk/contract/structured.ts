@@ -1,7 +1,7 @@
 import { stringify } from 'lossless-json'
 import { PeltonError, showValue } from '../errors.ts'
 import { encodeAttribute, HEADERS, type Headers, readHeader } from './headers.ts'
-import { isJsonObject, type JsonObject, type JsonValue, parseJson } from './json.ts'
+import { isJsonObject, type JsonObject, type JsonValue, numberToJson, parseJson, showJson } from './json.ts'
 
 /** A message in binary mode, whatever mode it was sent in. */
 export interface Unwrapped {
@@ -26,7 +26,7 @@ export function unwrapStructured(headers: Headers, body: Uint8Array): Unwrapped 
   try {
     if (mode !== undefined && !/^application\/cloudevents(?:\+json)?\s*(?:;|$)/.test(mode))
       throw unsupportedMode(mode)
-    return { ...fromJson(headers, parseJson(body)), problem: undefined }
+    return fromJson(headers, body, parseJson(body))
   } catch (thrown) {
     if (!(thrown instanceof PeltonError)) throw thrown
     return { headers, body, problem: thrown }
@@ -63,18 +63,35 @@ function readObject(body: Uint8Array): JsonObject {
   }
 }
 
-function fromJson(headers: Headers, envelope: JsonValue): Omit<Unwrapped, 'problem'> {
-  if (envelope === null || typeof envelope !== 'object' || Array.isArray(envelope)) {
+/**
+ * An envelope that cannot be used keeps what can be read of it, its id and source before all: who waits for the event
+ * hears of it, and who sends it again is recognised. Its body stays the envelope, and is marked as one.
+ */
+function fromJson(headers: Headers, body: Uint8Array, envelope: JsonValue): Unwrapped {
+  if (!isJsonObject(envelope))
     throw new PeltonError('malformed', 'a structured CloudEvent must be a JSON object', { field: 'data' })
-  }
-  const { data, data_base64: base64, ...attributes } = envelope as { readonly [name: string]: JsonValue }
+  const { data, data_base64: base64, ...attributes } = envelope
   const merged = new Map(headers)
-  merged.delete(HEADERS.contentType.toLowerCase())
-  for (const [name, value] of Object.entries(attributes)) {
-    checkAttributeName(name)
-    if (value !== null) merged.set(`ce-${name.toLowerCase()}`, encodeAttribute(attributeText(name, value)))
+  const problems: PeltonError[] = []
+  const attempt = <Result>(act: () => Result): Result | undefined => {
+    try {
+      return act()
+    } catch (thrown) {
+      if (!(thrown instanceof PeltonError)) throw thrown
+      problems.push(thrown)
+      return undefined
+    }
   }
-  return { headers: merged, body: bodyOf(data, base64) }
+  for (const [name, value] of Object.entries(attributes)) {
+    const text = attempt(() => attributeText(name, value))
+    if (text !== undefined) merged.set(`ce-${name.toLowerCase()}`, encodeAttribute(text))
+  }
+  const unwrapped = attempt(() => bodyOf(data, base64))
+  const [problem] = problems
+  const contentType = HEADERS.contentType.toLowerCase()
+  if (problem === undefined) merged.delete(contentType)
+  else if (!merged.has(contentType)) merged.set(contentType, STRUCTURED_MODE)
+  return { headers: merged, body: problem === undefined ? (unwrapped ?? body) : body, problem }
 }
 
 /** A name becomes a header name: one with a line break would write headers of its author's choice into every copy. */
@@ -87,18 +104,35 @@ function checkAttributeName(name: string): void {
   })
 }
 
-function attributeText(name: string, value: JsonValue): string {
-  if (typeof value === 'string') return value
+/** @returns undefined for null, which is absent. @throws PeltonError `malformed` for what a header cannot carry */
+function attributeText(name: string, value: JsonValue): string | undefined {
+  checkAttributeName(name)
+  if (value === null) return undefined
+  // Halves of a pair would all become the same character: two ids would be one.
+  if (typeof value === 'string' && value.isWellFormed()) return value
   if (typeof value === 'number' || typeof value === 'bigint' || typeof value === 'boolean')
     return String(value)
-  throw new PeltonError('malformed', 'a CloudEvents attribute must be a string, number or boolean', {
-    field: name,
-    value: showValue(value),
-  })
+  throw new PeltonError(
+    'malformed',
+    'a CloudEvents attribute must be well-formed text, a number or a boolean',
+    {
+      field: name,
+      value: showJson(value),
+      remedy: 'Send objects and lists in data.',
+    },
+  )
 }
 
+/** Numbers keep their sign and their kind: `-0.0` and `1e300` are read as they were meant. */
+const NUMBERS = [
+  {
+    test: (value: unknown) => typeof value === 'number',
+    stringify: (value: unknown) => numberToJson(Number(value)),
+  },
+]
+
 function bodyOf(data: JsonValue | undefined, base64: JsonValue | undefined): Uint8Array {
-  if (base64 === undefined) return Buffer.from(stringify(data ?? null) ?? 'null')
+  if (base64 === undefined) return Buffer.from(stringify(data ?? null, null, undefined, NUMBERS) ?? 'null')
   if (data !== undefined) {
     throw new PeltonError('malformed', 'a CloudEvent has either data or data_base64', {
       field: 'data_base64',

@@ -27,6 +27,7 @@ export class ResultsConsumer {
   readonly #wish: ConsumerWish
   #epoch = ''
   #ackWaitMs: number
+  #missed = 0
 
   constructor(connection: NatsConnection, wish: ConsumerWish) {
     this.#connection = connection
@@ -39,6 +40,11 @@ export class ResultsConsumer {
   /** How long the broker waits for an acknowledgement: of a durable that was there before, what it was made with. */
   get ackWaitMs(): number {
     return this.#ackWaitMs
+  }
+
+  /** How many results at most left RESULTS between what a durable had acknowledged and its return; 0 for a new one. */
+  get missed(): number {
+    return this.#missed
   }
 
   /**
@@ -56,7 +62,10 @@ export class ResultsConsumer {
     this.#epoch = stream.created
     const present = await this.#find()
     if (present === undefined) await this.#create(startOf(this.#wish.from))
-    else this.#adopt(present)
+    else {
+      this.#adopt(present)
+      this.#missed = Math.max(0, stream.state.first_seq - 1 - (present.ack_floor?.stream_seq ?? 0))
+    }
   }
 
   /**

@@ -75,6 +75,13 @@ export interface BatchOptions {
  */
 export interface Subscriber<R extends Result = Result> extends AsyncIterable<R> {
   readonly connection: NatsConnection
+  /**
+   * Results that left RESULTS, by age or number, before this durable came back for them: it does not get them. Counted over
+   * all models, so for one that filters by model it is the most there can be. 0 for a subscription that is new.
+   *
+   * @experimental
+   */
+  readonly missed: number
   /** Results in batches, for those who write them on in bulk. Each result is settled by itself. */
   batches(options?: BatchOptions): AsyncIterable<R[]>
   /**
@@ -164,6 +171,10 @@ class StreamSubscriber implements Subscriber {
 
   get connection(): NatsConnection {
     return this.#link.connection
+  }
+
+  get missed(): number {
+    return this.#consumer.missed
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<Result, void, void> {

@@ -1,4 +1,8 @@
+import { execFileSync, spawnSync } from 'node:child_process'
+import { mkdtemp, rm } from 'node:fs/promises'
 import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { connect as connectNats, headers as createHeaders, type Msg } from '@nats-io/transport-node'
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
@@ -10,6 +14,7 @@ import {
   type HeaderEntry,
   sanitizeHeaderValue,
 } from '../../shared/sdk/contract/headers.ts'
+import type { PeltonError } from '../../shared/sdk/errors.ts'
 import { lastOfSubject, requestApi } from '../../shared/sdk/jetstream/api.ts'
 import { createBrokerClock } from '../../shared/sdk/jetstream/broker-clock.ts'
 import { connectBroker } from '../../shared/sdk/jetstream/connect.ts'
@@ -164,6 +169,55 @@ describe('createBrokerClock', () => {
       await own.stop()
     }
   })
+})
+
+describe('what is in the way of a connection', () => {
+  const refused = (url: string, options: object = {}): Promise<PeltonError> =>
+    connectBroker({ url, name: 'test', timeoutMs: 5_000, ...options }).then(
+      () => expect.fail('it connected'),
+      (thrown: PeltonError) => thrown,
+    )
+
+  it('is named, with what helps: credentials', async () => {
+    const guarded = await startTestBroker({ config: 'authorization { user: a, password: right }' })
+    try {
+      const error = await refused(guarded.url, { user: 'a', password: 'wrong' })
+      expect(error.description).toMatch(/no connection to the broker: .*authorization violation/i)
+      expect(error.details.remedy).toContain('PELTON_NATS_USER')
+      expect(error.description).not.toContain('wrong')
+    } finally {
+      await guarded.stop()
+    }
+  })
+
+  it('is named, with what helps: an address', async () => {
+    const error = await refused('nats://127.0.0.1:1')
+    expect(error).toMatchObject({ code: 'broker-unavailable', details: { field: 'PELTON_NATS_URL' } })
+    expect(error.description).toMatch(/ECONNREFUSED.*Check the address, and that the broker runs/)
+  })
+
+  it.skipIf(spawnSync('openssl', ['version']).status !== 0)(
+    'is named, with what helps: a certificate',
+    async () => {
+      const folder = await mkdtemp(join(tmpdir(), 'pelton-tls-'))
+      const [cert, key] = [join(folder, 'cert.pem'), join(folder, 'key.pem')]
+      const subject = ['-subj', '/CN=localhost', '-days', '2', '-addext', 'subjectAltName=DNS:localhost']
+      execFileSync(
+        'openssl',
+        ['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-keyout', key, '-out', cert, ...subject],
+        { stdio: 'ignore' },
+      )
+      const secure = await startTestBroker({ config: `tls { cert_file: "${cert}", key_file: "${key}" }` })
+      try {
+        const error = await refused(`tls://localhost:${secure.port}`)
+        expect(error.description).toMatch(/no connection to the broker: .*self-signed certificate/i)
+        expect(error.details.remedy).toContain('NODE_EXTRA_CA_CERTS')
+      } finally {
+        await secure.stop()
+        await rm(folder, { recursive: true })
+      }
+    },
+  )
 })
 
 describe('a header block', () => {

@@ -185,6 +185,26 @@ describe('a subscriber', () => {
     expect(idsOf(await take(second, 3)).sort()).toEqual(['c', 'd', 'e'])
   })
 
+  test('is told how many results left before it came back', async () => {
+    const first = await subscribeTo({ durable: 'away' })
+    expect(first.missed).toBe(0)
+    for (const id of ['a', 'b', 'c', 'd', 'e', 'f', 'g']) await answer(id)
+    await take(first, 2)
+    await first.close()
+    await eventually('the acknowledgements', async () => {
+      const info = await consumerInfo(connection, STREAMS.results, 'sub-away')
+      return info?.ack_floor?.stream_seq === 2 && info.num_ack_pending === 0
+    })
+    const stays = await subscribeTo({ durable: 'away' })
+    expect(stays.missed).toBe(0)
+    await stays.close()
+    await requestApi(connection, `STREAM.PURGE.${STREAMS.results}`, { keep: 2 })
+    const late = await subscribeTo({ durable: 'away' })
+    expect(late.missed).toBe(3)
+    expect(idsOf(await take(late, 2))).toEqual(['f', 'g'])
+    expect((await subscribeTo({ durable: 'new-here', from: 'all' })).missed).toBe(0)
+  })
+
   test('shares results with others of its name', async () => {
     const pair = [
       await subscribeTo({ durable: 'pair', batchSize: 1 }),

@@ -3,6 +3,7 @@ import {
   countSubjects,
   type ListedConsumer,
   listConsumers,
+  pausedUntil,
 } from '../../../shared/operations/broker/snapshot.ts'
 import { decodeSegment, LANES, readRoute, subjects } from '../../../shared/sdk/contract/subjects.ts'
 import { dueConsumer, featureConsumer, STREAMS } from '../../../shared/sdk/contract/topology.ts'
@@ -54,7 +55,6 @@ const MAX_PAGES = 10
 /** The listed consumer as the broker tells it. */
 interface ActiveConsumer extends ListedConsumer {
   readonly delivered?: { readonly last_active?: string }
-  readonly ack_floor?: { readonly last_active?: string }
 }
 
 /**
@@ -148,15 +148,18 @@ function poolOf(stream: string, name: string): string | undefined {
 
 /**
  * Past `max_deliver` an event is handed out no more; `backoff` replaces `ack_wait`; a filter that changed leaves
- * events.
+ * events; one that is paused hands out none.
  */
-function driftOf(stream: string, { name, config }: ListedConsumer, pool: string): string | undefined {
+function driftOf(stream: string, listed: ListedConsumer, pool: string): string | undefined {
+  const { name, config } = listed
   const consumerOf = stream === STREAMS.features ? featureConsumer : dueConsumer
   const filterOf = stream === STREAMS.features ? subjects.featureFilter : subjects.dueFilter
   const lane = LANES.find((each) => consumerOf(pool, each).durable_name === name)
   const filter = config.filter_subject
   if (config.max_deliver !== -1) return `max_deliver is ${config.max_deliver}`
   if (Array.isArray(config.backoff) && config.backoff.length > 0) return 'it has a backoff'
+  const until = pausedUntil(listed)
+  if (until !== undefined) return `it is paused until ${until}`
   if (lane !== undefined && filter !== filterOf(pool, lane))
     return `filter_subject is ${filter ?? JSON.stringify(config.filter_subjects ?? 'none')}`
   return undefined

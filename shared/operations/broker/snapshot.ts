@@ -28,6 +28,8 @@ export interface ConsumerStatus {
   readonly redelivered: number
   /** Pulls that wait for events: workers that are idle. */
   readonly waitingPulls: number
+  /** Until when somebody paused it, RFC 3339; absent for one that hands out. */
+  readonly pausedUntil?: string
 }
 
 /** Streams, consumers and dead letters at one moment, or nearly: they are asked one after the other. */
@@ -56,6 +58,21 @@ export interface ListedConsumer extends ConsumerInfo {
   readonly name: string
   readonly num_redelivered: number
   readonly num_waiting: number
+  /** Absent while it hands out. */
+  readonly paused?: boolean
+}
+
+/** Until when a consumer is paused, RFC 3339; undefined for one that hands out. */
+export function pausedUntil({
+  paused,
+  config,
+}: Pick<ListedConsumer, 'paused' | 'config'>): string | undefined {
+  return paused === true ? String(config.pause_until ?? 'somebody resumes it') : undefined
+}
+
+/** How a paused consumer is made to hand out again. */
+export function resumeRemedy(stream: string, consumer: string): string {
+  return `Resume it: \`nats consumer resume ${stream} ${consumer}\`.`
 }
 
 /** Looks at everything once. Streams that do not exist are among `streams`, marked. */
@@ -173,6 +190,7 @@ function toStreamStatus(name: string, info: StreamInfo | undefined): StreamStatu
 }
 
 function toConsumer(stream: string, info: ListedConsumer): ConsumerStatus {
+  const until = pausedUntil(info)
   return {
     stream,
     name: info.name,
@@ -180,6 +198,7 @@ function toConsumer(stream: string, info: ListedConsumer): ConsumerStatus {
     inFlight: info.num_ack_pending,
     redelivered: info.num_redelivered,
     waitingPulls: info.num_waiting,
+    ...(until !== undefined && { pausedUntil: until }),
   }
 }
 

@@ -108,6 +108,8 @@ export interface ConsumerInfo {
   readonly config: Readonly<Record<string, unknown>>
   readonly num_pending: number
   readonly num_ack_pending: number
+  /** The last message before the first that is not acknowledged; when one was acknowledged last. */
+  readonly ack_floor?: { readonly stream_seq?: number; readonly last_active?: string }
 }
 
 export function streamInfo(connection: NatsConnection, stream: string): Promise<StreamInfo | undefined> {

@@ -10,6 +10,7 @@ import {
 import { isVersionAtLeast } from '../broker/find.ts'
 import { MINIMUM_SERVER } from '../contract/topology.ts'
 import { PeltonError } from '../errors.ts'
+import { explainConnection } from './connection-cause.ts'
 import { leaveStrandedServer } from './stranded.ts'
 
 export interface BrokerOptions {
@@ -101,17 +102,19 @@ async function open(options: BrokerOptions): Promise<NatsConnection> {
   try {
     return await connectNats(settings)
   } catch (cause) {
-    throw new PeltonError(
-      'broker-unavailable',
-      'no connection to the broker',
-      {
-        field: 'PELTON_NATS_URL',
-        value: withoutSecrets(options.url),
-        remedy: 'Check the address, the credentials, and that the broker runs.',
-      },
-      cause,
-    )
+    throw notConnected(options.url, cause)
   }
+}
+
+/** Says why there is no connection, by the deepest cause, and what helps against that. */
+function notConnected(url: string, cause: unknown): PeltonError {
+  const { text, remedy } = explainConnection(cause)
+  return new PeltonError(
+    'broker-unavailable',
+    `no connection to the broker: ${text}`,
+    { field: 'PELTON_NATS_URL', value: withoutSecrets(url), remedy },
+    cause,
+  )
 }
 
 /**

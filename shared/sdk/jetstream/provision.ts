@@ -9,6 +9,7 @@ import {
 } from '../contract/topology.ts'
 import { PeltonError, showValue } from '../errors.ts'
 import { ApiRefusal, consumerInfo, patientApi, requestApi, type StreamInfo, streamInfo } from './api.ts'
+import { refusedConsumer, refusedStream } from './provision-refusal.ts'
 
 export interface ProvisionOptions {
   readonly topology?: Partial<TopologyOptions>
@@ -48,7 +49,8 @@ const FREE = new Set([
  * Creates what is missing of Pelton's streams and consumers, and lets limits grow. Safe to run again and by several at
  * once; where those ask for different limits, one of them holds. Limits an operator made larger stay.
  *
- * @throws PeltonError `not-provisioned` when a stream or consumer differs in a way whose change could lose events
+ * @throws PeltonError `not-provisioned` when a stream or consumer differs in a way whose change could lose events, or when
+ *   the account or the broker refuses one: with the setting that would help
  */
 export async function provision(connection: NatsConnection, options: ProvisionOptions = {}): Promise<void> {
   const { pools = ['default'], note = () => {} } = options
@@ -77,7 +79,9 @@ async function provisionStream(
   }
   const change = planChange(`stream ${spec.name}`, present.config, { ...spec }, note)
   if (change === undefined) return
-  await requestApi(connection, `STREAM.UPDATE.${spec.name}`, change.config)
+  await orRefused(requestApi(connection, `STREAM.UPDATE.${spec.name}`, change.config), (refusal) =>
+    refusedStream(spec, 'changed', refusal),
+  )
   note(`changed stream ${spec.name}: ${change.summary}`)
 }
 
@@ -88,26 +92,8 @@ async function createStream(connection: NatsConnection, spec: StreamSpec): Promi
     return true
   } catch (thrown) {
     if (thrown instanceof ApiRefusal && thrown.code === NAME_IN_USE) return false
-    throw thrown instanceof ApiRefusal ? cannotCreate(spec, thrown) : thrown
+    throw thrown instanceof ApiRefusal ? refusedStream(spec, 'created', thrown) : thrown
   }
-}
-
-const NO_STORAGE = 10047
-const NOT_CLUSTERED = 10074
-const NO_PEERS = 10005
-
-function cannotCreate(spec: StreamSpec, refusal: ApiRefusal): PeltonError {
-  const description = `stream ${spec.name} cannot be created: ${refusal.message}`
-  const of = (field: keyof StreamSpec, remedy: string): PeltonError =>
-    new PeltonError('not-provisioned', description, { field, value: String(spec[field]), remedy }, refusal)
-  if (refusal.code === NO_STORAGE)
-    return of(
-      'max_bytes',
-      'Free disk space (the broker uses three quarters of what is free when it starts), or lower PELTON_FEATURES_MAX_BYTES.',
-    )
-  if (refusal.code === NOT_CLUSTERED || refusal.code === NO_PEERS)
-    return of('num_replicas', 'Lower PELTON_REPLICAS, or add servers to the cluster.')
-  return new PeltonError('not-provisioned', description, { field: 'stream', value: spec.name }, refusal)
 }
 
 async function provisionConsumer(
@@ -120,7 +106,10 @@ async function provisionConsumer(
   const subject = `CONSUMER.CREATE.${stream}.${name}.${config.filter_subject}`
   const present = await consumerInfo(connection, stream, name)
   if (present === undefined) {
-    await requestApi(connection, subject, { stream_name: stream, config: { name, ...config } })
+    const wanted = { stream_name: stream, config: { name, ...config } }
+    await orRefused(requestApi(connection, subject, wanted), (refusal) =>
+      refusedConsumer(spec, 'created', refusal),
+    )
     note(`created consumer ${name}`)
     return
   }
@@ -129,8 +118,21 @@ async function provisionConsumer(
   }
   const change = planChange(`consumer ${name}`, present.config, config, note)
   if (change === undefined) return
-  await requestApi(connection, subject, { stream_name: stream, config: change.config, action: 'update' })
+  const changed = { stream_name: stream, config: change.config, action: 'update' }
+  await orRefused(requestApi(connection, subject, changed), (refusal) =>
+    refusedConsumer(spec, 'changed', refusal),
+  )
   note(`changed consumer ${name}: ${change.summary}`)
+}
+
+/** What the account or the broker refuses is told with the way out. */
+async function orRefused(
+  request: Promise<unknown>,
+  explain: (refusal: ApiRefusal) => PeltonError,
+): Promise<void> {
+  await request.catch((thrown: unknown) => {
+    throw thrown instanceof ApiRefusal ? explain(thrown) : thrown
+  })
 }
 
 /**

@@ -131,6 +131,7 @@ export class Worker {
   /** 1. Pull: until stopped, bounded batches from every lane, never more than there is room for. */
   async run(): Promise<void> {
     await this.#intake.run()
+    this.#reporter.close()
     if (this.#failure !== undefined) throw this.#failure
   }
 

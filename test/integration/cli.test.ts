@@ -179,6 +179,31 @@ describe('pelton status and doctor', () => {
     }
   })
 
+  it('says that a consumer is paused, until when, and how it goes on; status too', async () => {
+    const spoiled = await startTestBroker()
+    try {
+      await spoiled.provision()
+      const connection = await spoiled.connect()
+      const until = new Date(Date.now() + 3_600_000).toISOString()
+      await requestApi(connection, 'CONSUMER.PAUSE.FEATURES.worker-default-normal', { pause_until: until })
+      const own = { PELTON_NATS_URL: spoiled.url, PELTON_DATA: folder }
+      const doctor = await runCli(['doctor', '--json'], { env: own })
+      expect(doctor.code).toBe(1)
+      const [paused] = doctor.json().filter(({ level }) => level === 'fail')
+      expect(paused).toMatchObject({
+        check: 'consumer worker-default-normal',
+        text: expect.stringMatching(/^it is paused until 20.*Z: 0 events wait for it$/),
+        remedy: 'Resume it: `nats consumer resume FEATURES worker-default-normal`.',
+      })
+      const status = await runCli(['status'], { env: own })
+      expect(status.out).toMatch(/^worker-default-normal is paused until 20.*Z: its events wait$/m)
+      await requestApi(connection, 'CONSUMER.PAUSE.FEATURES.worker-default-normal', {})
+      expect((await runCli(['status'], { env: own })).out).not.toContain('paused')
+    } finally {
+      await spoiled.stop()
+    }
+  })
+
   it('says what to do when no broker answers, without credentials', async () => {
     const own = { PELTON_NATS_URL: 'nats://user:secret@127.0.0.1:1', PELTON_DATA: folder }
     for (const command of ['status', 'doctor', 'watch']) {

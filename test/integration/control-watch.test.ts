@@ -3,8 +3,9 @@ import { pino } from 'pino'
 import { describe, expect, vi } from 'vitest'
 import { Looks } from '../../services/control/watch/look.ts'
 import { EXAMPLE_FLIGHT } from '../../services/demo/models.ts'
+import { readValue } from '../../shared/operations/records/key-value.ts'
 import { openStore } from '../../shared/operations/replay/open-store.ts'
-import { EMPTY_RECORD } from '../../shared/operations/watch-record/record.ts'
+import { EMPTY_RECORD, WATCH_KEY, type WatchRecord } from '../../shared/operations/watch-record/record.ts'
 import { HEADERS, type HeaderEntry } from '../../shared/sdk/contract/headers.ts'
 import { decodeLedgerRecord, encodeLedgerRecord } from '../../shared/sdk/contract/ledger.ts'
 import { subjects } from '../../shared/sdk/contract/subjects.ts'
@@ -445,6 +446,26 @@ describe.concurrent('the watch under load', () => {
     expect(process.log.filter(({ alert }) => alert === 'orphans')).toEqual([])
     expect((await watched(process)).acts).toEqual([])
     expect((await readOutcomes(connection)).predictions.size).toBe(4_000)
+  })
+})
+
+describe.concurrent('streams that were made anew', () => {
+  test('the watch goes on under its own name, and status says so', async ({ stage }) => {
+    const { broker, connection, control, env } = stage
+    const process = await control({ PELTON_CONTROL_NAME: 'steady' })
+    await vi.waitFor(async () => expect((await watched(process)).isThisOne).toBe(true), SECOND)
+    const { streams } = await requestApi<{ readonly streams: readonly string[] }>(connection, 'STREAM.NAMES')
+    expect(streams.length).toBeGreaterThan(8)
+    for (const name of streams) await requestApi(connection, `STREAM.DELETE.${name}`)
+    await broker.provision()
+    const kept = async () => (await readValue<WatchRecord>(connection, WATCH_KEY))?.value
+    await vi.waitFor(
+      async () => expect(await kept()).toMatchObject({ holder: 'steady', at: expect.stringMatching(/Z$/) }),
+      SECOND,
+    )
+    const status = await runCli(['status'], { env })
+    expect(status.out).toContain('the watch finds nothing wrong')
+    expect(status.out).not.toContain('no control service watches')
   })
 })
 

@@ -7,11 +7,11 @@ import { deadLetterJson } from '../../../shared/operations/dead-letters/show.ts'
 import { readWhich } from '../../../shared/operations/dead-letters/which.ts'
 import { findDeadLetter } from '../../../shared/operations/records/dead-letter.ts'
 import { EXIT_CODES } from '../../../shared/runtime/lifecycle.ts'
-import { showCount } from '../../../shared/runtime/quantities.ts'
 import { standardOutput } from '../../../shared/runtime/standard-streams.ts'
 import { withBroker } from '../broker.ts'
 import { type CommandRun, helpTail, runCommand } from '../command-run.ts'
 import { exportCommand, importCommand } from '../dead-letters/archive-command.ts'
+import { COUNT_HEADING, countRows } from '../dead-letters/count-rows.ts'
 import {
   addFilterOptions,
   type FilterArguments,
@@ -207,18 +207,7 @@ async function count(
     const groups = await groupDeadLetters(browseDeadLetters(connection, { filter: readFilter(options) }))
     if (options.json === true) for (const group of groups) run.terminal.json(group)
     else if (groups.length === 0) run.terminal.note('no dead letters')
-    else
-      run.terminal.table([
-        ['COUNT', 'MODEL', 'REASON', 'FIRST', 'LAST', 'DESCRIPTION'],
-        ...groups.map(({ count: many, model, reason, first, last, description }) => [
-          showCount(many),
-          model,
-          reason,
-          first,
-          last,
-          description,
-        ]),
-      ])
+    else run.terminal.table([COUNT_HEADING, ...countRows(groups)])
     return EXIT_CODES.ok
   })
 }

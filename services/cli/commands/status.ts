@@ -9,7 +9,7 @@ import { withBroker } from '../broker.ts'
 import { type CommandRun, helpTail, runCommand } from '../command-run.ts'
 import { type ControlWatch, controlWatchLines, readControlWatch } from '../status/control-watch.ts'
 import { loopLines, readLoops, type WorkerLoop } from '../status/loops.ts'
-import { statusTables } from '../status/report.ts'
+import { pausedLines, statusTables } from '../status/report.ts'
 
 interface StatusArguments {
   readonly json?: boolean
@@ -80,7 +80,7 @@ function show(
   const lines = statusTables(snapshot, pace).flatMap((table, index) =>
     index === 0 ? alignColumns(table) : ['', ...alignColumns(table)],
   )
-  lines.push('', ...loopLines(loops), ...controlWatchLines(controlWatch))
+  lines.push('', ...pausedLines(snapshot), ...loopLines(loops), ...controlWatchLines(controlWatch))
   if (watch && terminal.isInteractive) {
     terminal.view(lines)
     return

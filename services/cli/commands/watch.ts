@@ -1,8 +1,10 @@
 import { Command, InvalidArgumentError } from 'commander'
 import { EXIT_CODES } from '../../../shared/runtime/lifecycle.ts'
+import { showCount } from '../../../shared/runtime/quantities.ts'
 import { createSubscriber, type Result } from '../../../shared/sdk/subscriber.ts'
 import { withBroker } from '../broker.ts'
 import { type CommandRun, helpTail, runCommand } from '../command-run.ts'
+import { NameLimit } from '../name-limit.ts'
 import { moment, wholeNumber } from '../option-values.ts'
 import { describeResult, resultJson } from '../watch-lines.ts'
 
@@ -67,12 +69,21 @@ async function printAll(
   results: AsyncIterable<Result>,
   { json = false, count = Number.POSITIVE_INFINITY }: WatchArguments,
 ): Promise<void> {
-  let printed = 0
-  for await (const result of results) {
-    if (json) terminal.json(resultJson(result))
-    else terminal.print(describeResult(result, terminal))
-    result.ack()
-    if (++printed >= count) return
+  const limit = new NameLimit((more) =>
+    terminal.note(`and ${showCount(more)} failures of more models: see \`pelton dead-letters count\``),
+  )
+  let seen = 0
+  try {
+    for await (const result of results) {
+      if (result.kind === 'prediction') limit.predicted(result.model)
+      if (json) terminal.json(resultJson(result))
+      else if (result.kind === 'prediction' || limit.admit(result.model))
+        terminal.print(describeResult(result, terminal))
+      result.ack()
+      if (++seen >= count) return
+    }
+  } finally {
+    limit.close()
   }
 }
 

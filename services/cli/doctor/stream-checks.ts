@@ -4,6 +4,8 @@ import {
   countSubjects,
   type ListedConsumer,
   listConsumers,
+  pausedUntil,
+  resumeRemedy,
 } from '../../../shared/operations/broker/snapshot.ts'
 import { pause } from '../../../shared/runtime/pause.ts'
 import { showCount, showShare } from '../../../shared/runtime/quantities.ts'
@@ -19,6 +21,7 @@ import {
 import { PeltonError } from '../../../shared/sdk/errors.ts'
 import { consumerInfo, streamInfo } from '../../../shared/sdk/jetstream/api.ts'
 import { planChange } from '../../../shared/sdk/jetstream/provision.ts'
+import { firstTen } from '../first-ten.ts'
 
 const PROVISION = 'Run `pelton provision`.'
 const NOTHING = (): void => undefined
@@ -81,7 +84,8 @@ export async function checkConsumers(
   const known = new Set(specs.map((spec) => spec.durable_name))
   for (const stream of [STREAMS.features, STREAMS.retries]) {
     if ((await streamInfo(connection, stream)) === undefined) continue
-    for (const listed of await listConsumers(connection, stream)) findings.push(...checkListed(listed, known))
+    for (const listed of await listConsumers(connection, stream))
+      findings.push(...checkPaused(stream, listed), ...checkListed(listed, known))
   }
   return findings.length > 0 ? findings : [ok('consumers', `all ${specs.length} are as provisioned`)]
 }
@@ -92,6 +96,14 @@ async function checkConsumer(connection: NatsConnection, spec: ConsumerSpec): Pr
   const info = await consumerInfo(connection, stream, spec.durable_name)
   if (info === undefined) return [fail(check, 'it does not exist', PROVISION)]
   return compare(check, info.config, wanted)
+}
+
+/** What somebody paused and forgot: everything else about it is as provisioned. */
+function checkPaused(stream: string, listed: ListedConsumer): Finding[] {
+  const until = pausedUntil(listed)
+  if (until === undefined) return []
+  const text = `it is paused until ${until}: ${showCount(listed.num_pending)} events wait for it`
+  return [fail(`consumer ${listed.name}`, text, resumeRemedy(stream, listed.name))]
 }
 
 /** Past `max_deliver` an event becomes an orphan no metric shows; `backoff` silently replaces `ack_wait`. */
@@ -140,7 +152,8 @@ export async function checkPools(connection: NatsConnection): Promise<readonly F
     if (!served.has(`${root}.${pool}.*.${lane}`)) waiting.set(pool, (waiting.get(pool) ?? 0) + count)
   }
   if (waiting.size === 0) return [ok('pools', 'every pool with events has its consumers')]
-  return [...waiting].map(([segment, count]) => {
+  const { named, rest } = firstTen([...waiting].sort(([, one], [, other]) => other - one))
+  const findings = named.map(([segment, count]) => {
     const pool = decodeSegment(segment) ?? segment
     const text = `${showCount(count)} events wait for a pool that has no consumers`
     return fail(
@@ -149,6 +162,10 @@ export async function checkPools(connection: NatsConnection): Promise<readonly F
       `Run \`pelton provision --pool ${pool}\` and start workers with PELTON_POOL=${pool}.`,
     )
   })
+  if (rest.length === 0) return findings
+  const events = rest.reduce((sum, [, count]) => sum + count, 0)
+  const text = `${showCount(events)} events wait for ${showCount(rest.length)} more pools that have no consumers`
+  return [...findings, fail('pools', text, 'See who publishes to them: pools are named by producers.')]
 }
 
 const ORPHAN_SAMPLE_MS = 1_500

@@ -20,6 +20,22 @@ const RECORD: WatchRecord = {
 }
 
 describe('what status says of the watch', () => {
+  it('names ten of a kind and counts the others: whoever publishes makes up names of pools', () => {
+    const pools = Array.from({ length: 50 }, (_pool, index) => ({
+      ...ALERT,
+      kind: 'unserved-pool' as const,
+      about: `pool-${index}`,
+    }))
+    const more = { ...ALERT, kind: 'unserved-pool' as const, about: '(more)', count: 2_950 }
+    const of = (alerts: WatchRecord['alerts']): readonly string[] =>
+      controlWatchLines(judgeControlWatch({ ...RECORD, alerts }, AT))
+    expect(of([...pools, ALERT])).toHaveLength(10 * 2 + 1 + 2)
+    expect(of([...pools, ALERT])[20]).toBe('unserved-pool: and 40 more, with 120 events; all with --json')
+    expect(of([...pools, more]).at(-1)).toBe(
+      'unserved-pool: and at least 41 more, with 3,070 events; all with --json',
+    )
+  })
+
   it('is of now while looks come, and until three did not', () => {
     expect(judgeControlWatch(RECORD, AT + 29_000).isWatched).toBe(true)
     expect(judgeControlWatch(RECORD, AT + 30_000).isWatched).toBe(false)

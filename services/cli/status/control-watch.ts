@@ -1,7 +1,9 @@
 import type { NatsConnection } from '@nats-io/transport-node'
 import { readValue } from '../../../shared/operations/records/key-value.ts'
-import type { Alert } from '../../../shared/operations/watch-record/alert.ts'
+import { type Alert, MORE } from '../../../shared/operations/watch-record/alert.ts'
 import { EMPTY_RECORD, WATCH_KEY, type WatchRecord } from '../../../shared/operations/watch-record/record.ts'
+import { showCount } from '../../../shared/runtime/quantities.ts'
+import { firstTen } from '../first-ten.ts'
 
 /** What the control service that watches has found. */
 export interface ControlWatch {
@@ -48,7 +50,23 @@ export function controlWatchLines(watch: ControlWatch | undefined): readonly str
   const since = lookedAt === '' ? '' : ` since ${lookedAt}`
   const lines = isWatched ? [] : [`no control service watches${since}: start \`pelton control\``]
   if (isWatched && alerts.length === 0) lines.push('the watch finds nothing wrong')
-  for (const { kind, about, since: began, text, remedy } of alerts)
-    lines.push(`${kind} ${about}, since ${began}: ${text}`, `  ${remedy}`)
+  for (const kind of new Set(alerts.map((alert) => alert.kind)))
+    lines.push(...linesOf(alerts.filter((alert) => alert.kind === kind)))
   return lines
+}
+
+/** Alerts of one kind: ten, and how many more. */
+function linesOf(alerts: readonly Alert[]): readonly string[] {
+  const { named, rest } = firstTen(alerts)
+  const lines = named.flatMap(({ kind, about, since, text, remedy }) => [
+    `${kind} ${about}, since ${since}: ${text}`,
+    `  ${remedy}`,
+  ])
+  if (rest.length === 0) return lines
+  const events = rest.reduce((sum, { count }) => sum + count, 0)
+  const more = rest.map(({ about }) => about).includes(MORE) ? 'at least ' : ''
+  return [
+    ...lines,
+    `${rest[0]?.kind}: and ${more}${showCount(rest.length)} more, with ${showCount(events)} events; all with --json`,
+  ]
 }

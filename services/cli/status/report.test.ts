@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { paceBetween } from '../../../shared/operations/broker/drain-pace.ts'
 import type { StatusSnapshot } from '../../../shared/operations/broker/snapshot.ts'
-import { statusTables } from './report.ts'
+import { pausedLines, statusTables } from './report.ts'
 
 function snapshot(at: number, lastSequence: number, backlog: number): StatusSnapshot {
   const stream = { isMissing: false, messages: backlog, bytes: 0, full: 0.5, limit: 'max_msgs' }
@@ -43,5 +43,25 @@ describe('statusTables', () => {
     expect(text).toContain('backlog 100 events, 2.0 s · 50 results/s · 3 retries waiting · 2 dead letters')
     expect(text).toContain('50 % of max_msgs')
     expect(text).toContain('missing: run `pelton provision`')
+  })
+
+  it('names ten models of dead letters and counts the others, made up as they may be', () => {
+    const byModel = Object.fromEntries(Array.from({ length: 10_000 }, (_name, index) => [`m${index}`, 2]))
+    const now = { ...snapshot(1_000, 50, 0), deadLetters: { total: 20_000, byModel, isComplete: true } }
+    const table = statusTables(now, paceBetween(now, now)).at(-1)
+    expect(table).toHaveLength(12)
+    expect(table?.at(-1)).toEqual(['and 9,990 more', '19,980'])
+  })
+
+  it('says which consumer is paused, until when, and how to go on', () => {
+    const lane = { stream: 'FEATURES', pending: 1, inFlight: 0, redelivered: 0, waitingPulls: 1 }
+    const consumers = [
+      { ...lane, name: 'worker-default-low' },
+      { ...lane, name: 'worker-default-normal', pausedUntil: '2026-01-31T12:00:00Z' },
+    ]
+    expect(pausedLines({ consumers })).toEqual([
+      'worker-default-normal is paused until 2026-01-31T12:00:00Z: its events wait',
+      '  Resume it: `nats consumer resume FEATURES worker-default-normal`.',
+    ])
   })
 })

@@ -1,6 +1,7 @@
 import type { DrainPace } from '../../../shared/operations/broker/drain-pace.ts'
-import type { StatusSnapshot } from '../../../shared/operations/broker/snapshot.ts'
+import { resumeRemedy, type StatusSnapshot } from '../../../shared/operations/broker/snapshot.ts'
 import { showBytes, showCount, showDuration, showShare } from '../../../shared/runtime/quantities.ts'
+import { firstTen } from '../first-ten.ts'
 
 /** A status for people: a headline, then tables of streams, consumers and dead letters. */
 export function statusTables(snapshot: StatusSnapshot, pace: DrainPace): readonly (readonly string[])[][] {
@@ -24,11 +25,23 @@ export function statusTables(snapshot: StatusSnapshot, pace: DrainPace): readonl
     ],
   ]
   if (deadLetters.total > 0) {
-    const models = Object.entries(deadLetters.byModel).map(([model, count]) => [model, showCount(count)])
+    const { named, rest } = firstTen(Object.entries(deadLetters.byModel))
+    const models = named.map(([model, count]) => [model, showCount(count)])
+    const others = sum(rest.map(([, count]) => count))
+    if (rest.length > 0) models.push([`and ${showCount(rest.length)} more`, showCount(others)])
     const more = deadLetters.isComplete ? [] : [['…', 'more: not all were counted']]
     tables.push([['DEAD LETTERS OF', 'COUNT'], ...models, ...more])
   }
   return [[[headline(snapshot, pace)]], ...tables]
+}
+
+/** Each consumer somebody paused: it hands out nothing, and nobody else says so. */
+export function pausedLines({ consumers }: Pick<StatusSnapshot, 'consumers'>): readonly string[] {
+  return consumers.flatMap(({ stream, name, pausedUntil }) =>
+    pausedUntil === undefined
+      ? []
+      : [`${name} is paused until ${pausedUntil}: its events wait`, `  ${resumeRemedy(stream, name)}`],
+  )
 }
 
 function headline({ backlog, retriesScheduled, deadLetters }: StatusSnapshot, pace: DrainPace): string {
@@ -42,4 +55,8 @@ function headline({ backlog, retriesScheduled, deadLetters }: StatusSnapshot, pa
     `${showCount(retriesScheduled)} retries waiting`,
     `${showCount(deadLetters.total)} dead letters`,
   ].join(' · ')
+}
+
+function sum(counts: readonly number[]): number {
+  return counts.reduce((total, count) => total + count, 0)
 }

@@ -16,6 +16,7 @@ import type { OpsStore } from '../../../shared/operations/records/store.ts'
 import { SILENCE_MS } from '../../../shared/operations/replay/taking.ts'
 import type { ReplayState, ReplayTask } from '../../../shared/operations/replay/task.ts'
 import { UNKNOWN_MODEL } from '../../../shared/runtime/metrics.ts'
+import { cutToWidth, printable } from '../../../shared/runtime/printable.ts'
 import type { Durability } from '../../../shared/sdk/broker/server.ts'
 import { subjects } from '../../../shared/sdk/contract/subjects.ts'
 import { STORES, STREAMS } from '../../../shared/sdk/contract/topology.ts'
@@ -82,6 +83,7 @@ const TASK_STATES = ['running', 'stalled', 'paused']
 const MOST_READ = 50_000
 /** Beyond so many models the rest is counted together: what producers write must not become labels without end. */
 const MOST_MODELS = 100
+const MAX_LABEL = 128
 const OTHER_MODELS = '(other)'
 
 /** Dead letters by model and reason; all together where they are too many to be read. */
@@ -101,11 +103,16 @@ export function foldGroups(
   for (const { model: named, reason, count } of groups) {
     const isKnown = reason !== 'unknown-model' && (models.has(named) || models.size < MOST_MODELS)
     if (isKnown) models.add(named)
-    const model = isKnown ? named : reason === 'unknown-model' ? UNKNOWN_MODEL : OTHER_MODELS
+    const model = isKnown ? labelOf(named) : reason === 'unknown-model' ? UNKNOWN_MODEL : OTHER_MODELS
     const key = JSON.stringify([model, reason])
     folded.set(key, { model, reason, count: count + (folded.get(key)?.count ?? 0) })
   }
   return [...folded.values()]
+}
+
+/** A name as a label: printable and short, whoever made it up. */
+function labelOf(name: string): string {
+  return cutToWidth(printable(name), MAX_LABEL)
 }
 
 /**

@@ -1,3 +1,4 @@
+import { resumeRemedy } from '../../../shared/operations/broker/snapshot.ts'
 import type { NewAlert } from '../../../shared/operations/watch-record/alert.ts'
 import type { ConsumerReset } from '../../../shared/operations/watch-record/record.ts'
 import { showCount } from '../../../shared/runtime/quantities.ts'
@@ -72,14 +73,16 @@ function pauseBefore(
   return Math.max(0, Math.max(...times) + pauseMs - nowMs)
 }
 
-function changed({ consumer, pending, inFlight }: LaneLook, drift: string): NewAlert {
+function changed({ stream, consumer, pending, inFlight }: LaneLook, drift: string): NewAlert {
   return {
     kind: 'changed-consumer',
     about: consumer,
     text: `somebody changed it: ${drift}; events can be left without an answer`,
-    remedy: drift.startsWith('max_deliver')
-      ? 'Run `pelton provision`. What was left is found and handed out again.'
-      : 'Delete the consumer while nothing is in flight, then run `pelton provision`.',
+    remedy: drift.startsWith('it is paused')
+      ? resumeRemedy(stream, consumer)
+      : drift.startsWith('max_deliver')
+        ? 'Run `pelton provision`. What was left is found and handed out again.'
+        : 'Delete the consumer while nothing is in flight, then run `pelton provision`.',
     count: pending + inFlight,
   }
 }

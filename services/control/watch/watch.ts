@@ -11,6 +11,7 @@ import {
   type Sighting,
   type WatchRecord,
 } from '../../../shared/operations/watch-record/record.ts'
+import { LineLimit } from '../../../shared/runtime/line-limit.ts'
 import { listenForAdvisories } from './advisories.ts'
 import { type Looked, Looks, type WatchLimits } from './look.ts'
 
@@ -53,6 +54,7 @@ class Watching implements Watch {
   readonly #running: Promise<void>
   readonly #advisories: { close(): void }
   #wake = new AbortController()
+  readonly #limit: LineLimit
   #kept: KeptValue<WatchRecord> | undefined
   #sighting: Sighting | undefined
   #looks: Looks | undefined
@@ -61,6 +63,9 @@ class Watching implements Watch {
   constructor(deps: WatchDeps, options: WatchOptions) {
     this.#deps = deps
     this.#options = options
+    const onRest = (kind: string, count: number): void =>
+      deps.log.warn({ alert: kind, count }, 'more alerts, not told one by one: see `pelton status`')
+    this.#limit = new LineLimit({ onRest })
     this.#advisories = listenForAdvisories(deps.store.connection, () => this.#wake.abort())
     this.#running = this.#run()
   }
@@ -81,6 +86,7 @@ class Watching implements Watch {
     this.#stopped.abort()
     this.#advisories.close()
     await this.#running
+    this.#limit.close()
   }
 
   async #run(): Promise<void> {
@@ -111,7 +117,8 @@ class Watching implements Watch {
       this.#looked = undefined
       return
     }
-    if (this.#looks === undefined) await this.#begin()
+    // A record that is gone (streams made anew), or not ours yet, is taken first: what is written down names its holder.
+    if (this.#looks === undefined || this.record.holder !== this.#options.name) await this.#begin()
     const before = this.record
     const looked = await this.#looks?.look(before)
     if (looked === undefined || !(await this.#keep(looked.record))) return
@@ -152,7 +159,8 @@ class Watching implements Watch {
   #tell(before: WatchRecord, now: WatchRecord): void {
     const { raised, cleared } = compareAlerts(before.alerts, now.alerts)
     for (const { kind, about, text, remedy, count } of raised)
-      this.#deps.log.warn({ alert: kind, about, count, remedy }, text)
-    for (const { kind, about } of cleared) this.#deps.log.info({ alert: kind, about }, 'is over')
+      if (this.#limit.admit(kind)) this.#deps.log.warn({ alert: kind, about, count, remedy }, text)
+    for (const { kind, about } of cleared)
+      if (this.#limit.admit(`${kind}, over`)) this.#deps.log.info({ alert: kind, about }, 'is over')
   }
 }

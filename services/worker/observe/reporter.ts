@@ -1,6 +1,7 @@
 import type { Logger } from 'pino'
 import type { IgnoredFeatures } from '../../../shared/models/bind.ts'
 import type { ServedModel } from '../../../shared/models/repository.ts'
+import { LineLimit } from '../../../shared/runtime/line-limit.ts'
 import { readTraceparent } from '../../../shared/runtime/trace-context.ts'
 import { HEADERS, readHeader } from '../../../shared/sdk/contract/headers.ts'
 import type { PullEnd } from '../../../shared/sdk/jetstream/pull-lane.ts'
@@ -17,12 +18,16 @@ export type WorkerCounts = Readonly<Record<Stored | 'batches' | 'rows' | 'confli
 /** Ignored features of one model that are told by name at most: names come from outside. */
 const MOST_IGNORED_TOLD = 100
 
-/** What a worker tells of its work: counts, metrics, and one log line for each event of interest. Never payloads. */
+/**
+ * What a worker tells of its work: counts, metrics, and one log line for each event of interest; of each kind ten a minute
+ * and a count, because producers can cause as many as they like. Never payloads.
+ */
 export class Reporter {
   readonly #log: Logger
   readonly #metrics: WorkerMetrics | undefined
   /** Ignored features already told of, by key of the model. */
   readonly #ignored = new Map<string, Set<string>>()
+  readonly #limit: LineLimit
   readonly #counts: Record<keyof WorkerCounts, number> = {
     predicted: 0,
     'already-answered': 0,
@@ -37,6 +42,9 @@ export class Reporter {
   constructor(log: Logger, metrics?: WorkerMetrics) {
     this.#log = log
     this.#metrics = metrics
+    this.#limit = new LineLimit({
+      onRest: (what, count) => this.#log.warn({ count }, `not told one by one: ${what}`),
+    })
   }
 
   get counts(): WorkerCounts {
@@ -69,7 +77,8 @@ export class Reporter {
     this.#counts.conflicts++
     this.#metrics?.conflict(delivery)
     const { token } = delivery.event
-    this.#log.warn({ ...about(delivery), token }, 'the same id was used with another payload')
+    const what = 'the same id was used with another payload'
+    if (this.#limit.admit(what)) this.#log.warn({ ...about(delivery), token }, what)
   }
 
   pull(consumer: string, end: PullEnd | undefined): void {
@@ -87,15 +96,15 @@ export class Reporter {
 
   unstorable(delivery: Delivery): void {
     const sizeBytes = delivery.body.length
-    this.#log.error(
-      { ...about(delivery), sizeBytes },
-      'its dead letter is larger than max_payload, which was lowered: the event stays until it is raised again',
-    )
+    const what =
+      'its dead letter is larger than max_payload, which was lowered: the event stays until it is raised again'
+    if (this.#limit.admit(what)) this.#log.error({ ...about(delivery), sizeBytes }, what)
   }
 
   /** What became of one event could not be settled by any means: it harms no other. */
   unsettled(delivery: Delivery, err: unknown): void {
-    this.#log.error({ ...about(delivery), err }, 'a defect: its outcome cannot be stored, it is given back')
+    const what = 'a defect: its outcome cannot be stored, it is given back'
+    if (this.#limit.admit(what)) this.#log.error({ ...about(delivery), err }, what)
   }
 
   /** Counted each time, told once for each model and name: upstream was changed, and the model does not know it. */
@@ -113,11 +122,9 @@ export class Reporter {
 
   /** The thread that read a large event ended: the event is given back. */
   unread(delivery: Delivery, err: unknown): void {
-    const sizeBytes = delivery.sizeBytes
-    this.#log.error(
-      { ...about(delivery), sizeBytes, err },
-      'a large event could not be read, it is given back',
-    )
+    const what = 'a large event could not be read, it is given back'
+    const { sizeBytes } = delivery
+    if (this.#limit.admit(what)) this.#log.error({ ...about(delivery), sizeBytes, err }, what)
   }
 
   hung(served: ServedModel): void {
@@ -135,15 +142,27 @@ export class Reporter {
     this.#log.error({ model, err }, 'the record of a model cannot be changed')
   }
 
+  /** Tells what was only counted. */
+  close(): void {
+    this.#limit.close()
+  }
+
   defect(err: unknown): void {
     this.#log.fatal({ err }, 'the worker stops: a defect, what it holds is handed out again')
   }
 }
 
+/** A name or id may have as many characters as a header: a line of the log shows where it begins. */
+const MAX_SHOWN = 128
+
+function shown(text: string): string {
+  return text.length <= MAX_SHOWN ? text : `${text.slice(0, MAX_SHOWN - 1)}…`
+}
+
 /** What every line about an event says of it; its place in its trace where it has one. */
 function about({ event }: Delivery): Readonly<Record<string, unknown>> {
-  const { id: eventId, route, attempt, headers } = event
+  const { id, route, attempt, headers } = event
   const place = readTraceparent(readHeader(headers, HEADERS.traceparent))
   const trace = place && { trace_id: place.traceId, span_id: place.spanId }
-  return { eventId, model: route.model, attempt, ...trace }
+  return { eventId: shown(id), model: shown(route.model), attempt, ...trace }
 }

@@ -32,6 +32,9 @@ export type NewAlert = Omit<Alert, 'since'>
 /** More of a kind are told together: the record must fit one message, and pools are named by producers. */
 const MOST_OF_A_KIND = 50
 
+/** What the alert is about that stands for those that are not named. */
+export const MORE = '(more)'
+
 /** The first of each kind, and one alert for each kind that has more. */
 export function firstOfEachKind<Item extends Pick<NewAlert, 'kind' | 'count'>>(
   items: readonly Item[],
@@ -55,7 +58,7 @@ export function firstOfEachKind<Item extends Pick<NewAlert, 'kind' | 'count'>>(
 function moreAlert(kind: AlertKind, more: number, events: number): NewAlert {
   return {
     kind,
-    about: '(more)',
+    about: MORE,
     text: `and ${showCount(more)} more, with ${showCount(events)} events`,
     remedy: `Only ${MOST_OF_A_KIND} are named: mend those, and the next are.`,
     count: events,

@@ -42,7 +42,7 @@ export class ResultsConsumer {
     return this.#ackWaitMs
   }
 
-  /** How many results at most left RESULTS between what a durable had acknowledged and its return; 0 for a new one. */
+  /** How many results left RESULTS that this durable was never handed, of all models; 0 for a new one. */
   get missed(): number {
     return this.#missed
   }

@@ -77,7 +77,8 @@ export interface Subscriber<R extends Result = Result> extends AsyncIterable<R> 
   readonly connection: NatsConnection
   /**
    * Results that left RESULTS, by age or number, before this durable came back for them: it does not get them. Counted over
-   * all models, so for one that filters by model it is the most there can be. 0 for a subscription that is new.
+   * all models and kinds, so for one that filters it is the most there can be; what it had been handed before, and did not
+   * acknowledge, is not counted. 0 for a subscription that is new.
    *
    * @experimental
    */

@@ -8,7 +8,7 @@ import { subjects } from '../../shared/sdk/contract/subjects.ts'
 import { eventToken } from '../../shared/sdk/contract/token.ts'
 import { STREAMS } from '../../shared/sdk/contract/topology.ts'
 import { PeltonError, type Reason } from '../../shared/sdk/errors.ts'
-import { consumerInfo, requestApi } from '../../shared/sdk/jetstream/api.ts'
+import { consumerInfo, requestApi, streamInfo } from '../../shared/sdk/jetstream/api.ts'
 import { PublishWindow } from '../../shared/sdk/jetstream/publish-window.ts'
 import { createProducer } from '../../shared/sdk/producer.ts'
 import {
@@ -188,17 +188,16 @@ describe('a subscriber', () => {
   test('is told how many results left before it came back', async () => {
     const first = await subscribeTo({ durable: 'away' })
     expect(first.missed).toBe(0)
-    for (const id of ['a', 'b', 'c', 'd', 'e', 'f', 'g']) await answer(id)
+    for (const id of ['a', 'b']) await answer(id)
     await take(first, 2)
     await first.close()
+    for (const id of ['c', 'd', 'e', 'f', 'g']) await answer(id)
     await eventually('the acknowledgements', async () => {
       const info = await consumerInfo(connection, STREAMS.results, 'sub-away')
-      return info?.ack_floor?.stream_seq === 2 && info.num_ack_pending === 0
+      return info?.ack_floor?.stream_seq === 2
     })
-    const stays = await subscribeTo({ durable: 'away' })
-    expect(stays.missed).toBe(0)
-    await stays.close()
-    await requestApi(connection, `STREAM.PURGE.${STREAMS.results}`, { keep: 2 })
+    const config = (await streamInfo(connection, STREAMS.results))?.config
+    await requestApi(connection, `STREAM.UPDATE.${STREAMS.results}`, { ...config, max_msgs: 2 })
     const late = await subscribeTo({ durable: 'away' })
     expect(late.missed).toBe(3)
     expect(idsOf(await take(late, 2))).toEqual(['f', 'g'])

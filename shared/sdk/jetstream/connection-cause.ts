@@ -13,7 +13,7 @@ const REMEDIES: readonly (readonly [cause: RegExp, remedy: string])[] = [
   ],
   [
     /authoriz|authentic|permissions violation/i,
-    'Check PELTON_NATS_USER and PELTON_NATS_PASSWORD, or PELTON_NATS_TOKEN.',
+    'Check the credentials: PELTON_NATS_USER and PELTON_NATS_PASSWORD, or PELTON_NATS_TOKEN.',
   ],
   [/\bTLS\b|\bSSL\b|wrong version number/i, 'Use tls:// in the address where the broker asks for TLS.'],
   [/ENOTFOUND|EAI_AGAIN/, 'Check the host name in the address.'],

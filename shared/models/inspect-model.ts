@@ -1,12 +1,14 @@
+import { dirname, join } from 'node:path'
 import type { Tensor } from '../sdk/contract/tensor.ts'
 import { PeltonError, showValue } from '../sdk/errors.ts'
 import { createBinder } from './bind.ts'
 import { planBinding } from './bind-plan.ts'
+import { locationsOf } from './external-data.ts'
 import { checkGolden } from './golden.ts'
 import { readColumnCounts } from './graph-columns.ts'
 import { completeManifest } from './manifest.ts'
 import type { ManifestSource } from './manifest-schema.ts'
-import { seeModels } from './models-page.ts'
+import { checkOwnFile } from './model-file.ts'
 import { type OnnxFile, readOnnxFile } from './onnx-file.ts'
 import { probeModel, type Trial } from './probe.ts'
 import { openSession, type Session } from './session.ts'
@@ -42,6 +44,8 @@ export interface Inspection {
 export async function inspectModel(request: InspectionRequest): Promise<Inspection> {
   const file = readOnnxFile(request.path)
   checkFile(file)
+  const root = dirname(request.path)
+  for (const location of locationsOf(file)) await checkOwnFile(root, join(root, location), location)
   const startedMs = performance.now()
   const session = await openSession(request.path)
   const loadMs = performance.now() - startedMs
@@ -54,15 +58,7 @@ export async function inspectModel(request: InspectionRequest): Promise<Inspecti
   }
 }
 
-function checkFile({ inputs, outputs, initialisers, externalTensors }: OnnxFile): void {
-  const [external] = externalTensors
-  if (external !== undefined) {
-    throw new PeltonError('model-refused', 'the model keeps data in other files', {
-      field: `tensor ${showValue(external)}`,
-      value: 'external data',
-      remedy: `Export it as one file. ${seeModels('exporting')}`,
-    })
-  }
+function checkFile({ inputs, outputs, initialisers }: OnnxFile): void {
   for (const { name, kind } of inputs) {
     if (!isCarried(kind) && !initialisers.has(name)) throw unsupported('input', name, kind)
   }

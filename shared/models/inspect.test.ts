@@ -66,9 +66,9 @@ describe('inspection', () => {
     ['only-map', 'no output is a tensor Pelton can carry (output "probabilities" = sequence). Join the list'],
     ['weird-input', 'an input has a name that cannot be used (input = __proto__). Rename it'],
     ['weird-output', 'an output has a name that cannot be used (output = __proto__). Rename it'],
-    ['external-beside', 'tensor "bias" = external data'],
-    ['external-above', 'tensor "bias" = external data'],
-    ['external-nested', 'external data'],
+    ['external-beside', 'there is no such file (path = weights.bin)'],
+    ['external-above', 'tensor "bias" = external data at "../../../../etc/passwd"'],
+    ['external-nested', 'there is no such file (path = weights.bin)'],
     ['giant-initialiser', '4398046511104 bytes'],
     ['future-opset', 'it needs opset 99 of ai.onnx, this runtime takes up to 26. Export it with opset 26'],
     [

@@ -3,11 +3,12 @@ import { fileURLToPath } from 'node:url'
 import { siblingEntry } from '../runtime/source-entry.ts'
 import { PeltonError } from '../sdk/errors.ts'
 import type { Inspection, InspectionRequest } from './inspect-model.ts'
-import type { FromInspector } from './inspector-messages.ts'
+import type { FromInspector, ToInspector } from './inspector-messages.ts'
 import { seeModels } from './models-page.ts'
 import { readResidentBytes } from './process-memory.ts'
 import { parseSignature } from './signature.ts'
 import { fromErrorMessage } from './thread-messages.ts'
+import type { GatheredVersion, GatherRequest } from './version-files.ts'
 
 export type { Inspection, InspectionRequest } from './inspect-model.ts'
 
@@ -29,18 +30,25 @@ export interface Inspector {
    * be otherwise the next time. The next call starts another process.
    */
   inspect(request: InspectionRequest): Promise<Inspection>
+  /**
+   * Checks, copies and digests the files of one version, there too: a large file is read by nobody else. Rejects as
+   * {@link gatherVersion}.
+   */
+  gather(request: GatherRequest): Promise<GatheredVersion>
   /** Kills the process, whatever it does. May be called twice. */
   close(): Promise<void>
 }
 
 const START_LIMIT_MS = 60_000
+/** Copying and reading gigabytes takes minutes. */
+const GATHER_LIMIT_MS = 15 * 60_000
 const MEMORY_CHECK_MS = 50
 const DEFAULT_MEMORY_BYTES = 2 * 2 ** 30
 
 /** A child that takes requests one at a time. */
 interface Child {
   /** The answer to a request, or to the start when there is none. Rejects when the process ends first. */
-  ask(request: InspectionRequest | undefined, limits: Required<InspectorOptions>): Promise<FromInspector>
+  ask(asked: ToInspector | undefined, limits: Required<InspectorOptions>): Promise<FromInspector>
   kill(): Promise<void>
   readonly isAlive: boolean
 }
@@ -52,25 +60,37 @@ export function createInspector(options: InspectorOptions = {}): Inspector {
   let last: Promise<unknown> = Promise.resolve()
   let isClosed = false
 
-  async function inspectNow(request: InspectionRequest): Promise<Inspection> {
+  async function askNow(asked: ToInspector, limited: Required<InspectorOptions>): Promise<FromInspector> {
     if (isClosed) throw new PeltonError('closed', 'the inspector is closed')
     if (child?.isAlive !== true) {
       child = startChild()
       await child.ask(undefined, { ...limits, timeLimitMs: START_LIMIT_MS })
     }
-    const answer = await child.ask(request, limits)
-    if (answer.kind === 'inspected') {
-      return { ...answer.inspection, signature: parseSignature(answer.inspection.signature) }
-    }
-    throw answer.kind === 'refused' ? fromErrorMessage(answer.error) : crashed('it answered out of turn')
+    const answer = await child.ask(asked, limited)
+    if (answer.kind === 'refused') throw fromErrorMessage(answer.error)
+    return answer
+  }
+
+  /** One after the other. */
+  function inTurn<Result>(act: () => Promise<Result>): Promise<Result> {
+    const result = last.then(act)
+    last = result.catch(() => undefined)
+    return result
   }
 
   return {
-    inspect(request) {
-      const inspected = last.then(() => inspectNow(request))
-      last = inspected.catch(() => undefined)
-      return inspected
-    },
+    inspect: (request) =>
+      inTurn(async () => {
+        const answer = await askNow({ kind: 'inspect', request }, limits)
+        if (answer.kind !== 'inspected') throw crashed('it answered out of turn')
+        return { ...answer.inspection, signature: parseSignature(answer.inspection.signature) }
+      }),
+    gather: (request) =>
+      inTurn(async () => {
+        const answer = await askNow({ kind: 'gather', request }, { ...limits, timeLimitMs: GATHER_LIMIT_MS })
+        if (answer.kind !== 'gathered') throw crashed('it answered out of turn')
+        return answer.version
+      }),
     async close() {
       isClosed = true
       await child?.kill()
@@ -93,7 +113,7 @@ function startChild(): Child {
     isAlive = false
   })
   return {
-    ask: (request, limits) => ask(process_, ended, request, limits),
+    ask: (asked, limits) => ask(process_, ended, asked, limits),
     async kill() {
       process_.kill('SIGKILL')
       await ended
@@ -107,7 +127,7 @@ function startChild(): Child {
 async function ask(
   child: ChildProcess,
   ended: Promise<string>,
-  request: InspectionRequest | undefined,
+  asked: ToInspector | undefined,
   limits: Required<InspectorOptions>,
 ): Promise<FromInspector> {
   let verdict: PeltonError | undefined
@@ -125,7 +145,7 @@ async function ask(
       onMessage = resolve
       child.once('message', resolve)
     })
-    if (request !== undefined) child.send(request, () => undefined) // an ended child is seen below
+    if (asked !== undefined) child.send(asked, () => undefined) // an ended child is seen below
     const failed = ended.then((how) => {
       throw verdict ?? crashed(how)
     })
@@ -159,17 +179,17 @@ function watchMemory(pid: number | undefined, limitBytes: number, onExcess: () =
 
 function tooSlow(limitMs: number): PeltonError {
   return new PeltonError('model-unavailable', 'loading and trying the model did not end in time', {
-    field: 'timeLimitMs',
+    field: 'PELTON_INSPECT_MS',
     value: String(limitMs),
-    remedy: `Check the model for a loop without end. ${seeModels('what-is-refused')}`,
+    remedy: `Check the model for a loop without end, or allow it more time. ${seeModels('what-is-refused')}`,
   })
 }
 
 function tooLarge(limitBytes: number): PeltonError {
   return new PeltonError('model-unavailable', 'loading and trying the model took too much memory', {
-    field: 'memoryLimitBytes',
+    field: 'PELTON_INSPECT_BYTES',
     value: String(limitBytes),
-    remedy: `Make the model smaller. ${seeModels('what-is-refused')}`,
+    remedy: `Make the model smaller, or allow it more memory. ${seeModels('what-is-refused')}`,
   })
 }
 

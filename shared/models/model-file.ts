@@ -25,11 +25,14 @@ export async function readDigest(path: string): Promise<{ digest: string; sizeBy
  * cannot be reached, `model-refused` for one that is no plain file, lies outside the root when symlinks are followed, or
  * has another hard link (which could be anywhere).
  */
-export async function checkOwnFile(root: string, path: string): Promise<string> {
-  const shown = relative(root, path)
+export async function checkOwnFile(
+  root: string,
+  path: string,
+  shown = relative(root, path),
+): Promise<string> {
   const real = await realpath(path).catch((cause: unknown) => {
     if (Object(cause).code !== 'ENOENT') throw unreadable(shown, cause)
-    const remedy = `Put the file there, as <name>/<version>/model.onnx. ${seeModels('folder')}`
+    const remedy = `Put the file there; a model is <name>/<version>/model.onnx. ${seeModels('folder')}`
     throw new PeltonError(
       'model-unavailable',
       'there is no such file',

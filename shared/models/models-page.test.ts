@@ -220,7 +220,7 @@ const UNSEEN = [
 function textsOfCode(): string[] {
   const texts = sources.flatMap((source) => [
     ...source.matchAll(
-      /new PeltonError\(\s*'(?:model-refused|invalid-configuration|too-large|inference-failed|invalid-output|timed-out)',\s*(['`])(.*?)\1/g,
+      /new PeltonError\(\s*'(?:model-refused|model-unavailable|invalid-configuration|too-large|inference-failed|invalid-output|timed-out)',\s*(['`])(.*?)\1/g,
     ),
     ...source.matchAll(/(?:mismatch\(\s*plan,|throw refuse\(|notOnnx\()\s*(['`])(.*?)\1/g),
     ...[...source.matchAll(/const problem =.*$/gm)].flatMap(([line]) => [...line.matchAll(/(['`])(.*?)\1/g)]),

@@ -12,8 +12,15 @@ export interface OnnxFile {
   readonly outputs: readonly OnnxValue[]
   /** Names of the main graph's initialisers. An input of the same name brings its own value. */
   readonly initialisers: ReadonlySet<string>
-  /** Names of tensors, anywhere in the file, whose data lies in another file. */
-  readonly externalTensors: readonly string[]
+  /** Tensors, anywhere in the file, whose data lies in another file. */
+  readonly externalTensors: readonly ExternalTensor[]
+}
+
+/** A tensor whose data lies in another file. */
+export interface ExternalTensor {
+  readonly name: string
+  /** Where, as the file says it: a path relative to its own folder. Empty where it says nothing. */
+  readonly location: string
 }
 
 export interface OnnxValue {
@@ -63,7 +70,7 @@ interface Found {
   readonly inputs: OnnxValue[]
   readonly outputs: OnnxValue[]
   readonly initialisers: Set<string>
-  readonly externalTensors: string[]
+  readonly externalTensors: ExternalTensor[]
 }
 
 /** One field of a message: the number of its value (wire type 0), or where its content lies. */
@@ -114,12 +121,25 @@ function walk(
 function readTensor(source: ByteSource, { start, end }: Field, isInitialiser: boolean, found: Found): void {
   let name = ''
   let isExternal = false
+  let location = ''
   for (const field of fieldsOf(source, start, end)) {
     if (field.number === 8 && field.wire === 2) name = source.textBetween(field.start, field.end)
     if (field.number === 13 || (field.number === 14 && field.value === 1)) isExternal = true
+    if (field.number === 13 && field.wire === 2) location = readLocation(source, field) ?? location
   }
   if (isInitialiser) found.initialisers.add(name)
-  if (isExternal) found.externalTensors.push(name)
+  if (isExternal) found.externalTensors.push({ name, location })
+}
+
+/** The value of the entry `location`; undefined for another entry. */
+function readLocation(source: ByteSource, { start, end }: Field): string | undefined {
+  let key = ''
+  let value = ''
+  for (const field of fieldsOf(source, start, end)) {
+    if (field.number === 1 && field.wire === 2) key = source.textBetween(field.start, field.end)
+    if (field.number === 2 && field.wire === 2) value = source.textBetween(field.start, field.end)
+  }
+  return key === 'location' ? value : undefined
 }
 
 function readValue(source: ByteSource, { start, end }: Field): OnnxValue {

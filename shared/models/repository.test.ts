@@ -113,7 +113,7 @@ describe('model repository', () => {
       folder: expect.stringContaining('this is a folder'),
       'no-file': expect.stringContaining('there is no such file'),
       'no-version': expect.stringContaining('no version folder'),
-      external: expect.stringContaining('keeps data in other files'),
+      external: expect.stringContaining('keeps data where it must not'),
       'bad-manifest': expect.stringContaining('Did you mean "score"?'),
       'two-manifests': expect.stringContaining('more than one manifest'),
       'bad\u0007name': expect.stringContaining('cannot be that of a model'),

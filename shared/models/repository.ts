@@ -2,11 +2,12 @@ import { readdir, readFile, realpath } from 'node:fs/promises'
 import { join } from 'node:path'
 import { PeltonError, showValue, toPeltonError } from '../sdk/errors.ts'
 import { type Binder, createBinder } from './bind.ts'
+import type { CopiesOptions } from './copy-place.ts'
 import { describeUnversioned, isNoise, isVersion } from './folder-names.ts'
 import { createInspector, type Inspector, type InspectorOptions } from './inspect.ts'
 import { completeManifest, type Manifest, mergeManifests, parseManifest } from './manifest.ts'
 import type { ManifestSource } from './manifest-schema.ts'
-import { checkOwnFile, exists, readDigest } from './model-file.ts'
+import { checkOwnFile, exists } from './model-file.ts'
 import { seeModels } from './models-page.ts'
 import type { Trial } from './probe.ts'
 import type { Signature } from './signature.ts'
@@ -18,9 +19,12 @@ export interface ServedModel {
   readonly version: string
   /** Differs for every name, version and content: sessions are kept under it. */
   readonly key: string
+  /** Of the private copy, where there is one. */
   readonly path: string
-  /** SHA-256 of the file, hex. */
+  readonly isCopy: boolean
+  /** SHA-256 of the file, hex; with external data, of the names and digests of all files. */
   readonly digest: string
+  /** Of all files. */
   readonly sizeBytes: number
   readonly signature: Signature
   readonly manifest: Manifest
@@ -66,7 +70,8 @@ export interface RepositoryOptions {
   readonly onProgress?: (done: number, total: number) => void
 }
 
-interface Candidate {
+/** A version folder that may hold a model. */
+export interface Candidate {
   readonly name: string
   readonly version: string
 }
@@ -117,7 +122,7 @@ export async function openRepository(options: RepositoryOptions): Promise<ModelR
   return createRepository(models, refused, remarks)
 }
 
-function createRepository(
+export function createRepository(
   models: readonly ServedModel[],
   refused: readonly RefusedModel[],
   remarks: readonly string[],
@@ -135,7 +140,8 @@ function createRepository(
   return Object.freeze({ models: Object.freeze(models), refused: Object.freeze(refused), remarks, find })
 }
 
-async function openFolder(folder: string): Promise<string> {
+/** The real path of a models folder. @throws PeltonError `invalid-configuration` */
+export async function openFolder(folder: string): Promise<string> {
   try {
     const root = await realpath(folder)
     await readdir(root)
@@ -147,7 +153,8 @@ async function openFolder(folder: string): Promise<string> {
   }
 }
 
-function noModels(folder: string): PeltonError {
+/** A models folder that holds no model. */
+export function noModels(folder: string): PeltonError {
   return new PeltonError('invalid-configuration', 'the models folder holds no model', {
     field: 'models folder',
     value: folder,
@@ -155,10 +162,11 @@ function noModels(folder: string): PeltonError {
   })
 }
 
-type Refuse = (name: string, version: string | undefined, thrown: unknown) => void
+/** Told of a folder that is refused before it is looked into. */
+export type Refuse = (name: string, version: string | undefined, thrown: unknown) => void
 
 /** Every version folder, by name and rising version. Plain files and what is nobody's model are passed over. */
-async function listVersions(
+export async function listVersions(
   root: string,
   refuse: Refuse,
   remark: (text: string) => void,
@@ -204,13 +212,23 @@ function noVersion(name: string, strange: string | undefined): PeltonError {
   })
 }
 
-async function readModel(
+/** What a version is read and tried with. */
+export interface ReadModelOptions {
+  readonly copies?: CopiesOptions | undefined
+  /** The digest that others serve under this version; undefined where nobody does. */
+  readonly expectedDigest?: string | undefined
+}
+
+/** Reads, checks and tries one version. Rejects with the reason why it is not served. */
+export async function readModel(
   root: string,
   { name, version }: Candidate,
   inspector: Inspector,
+  { copies, expectedDigest }: ReadModelOptions = {},
 ): Promise<ServedModel> {
-  const path = await checkOwnFile(root, join(root, name, version, 'model.onnx'))
-  const { digest, sizeBytes } = await readDigest(path)
+  const gathered = await inspector.gather({ root, folder: join(root, name, version), copies })
+  const { path, digest, sizeBytes } = gathered
+  if (expectedDigest !== undefined && expectedDigest !== digest) throw isAnother(digest)
   const source = await readManifests(root, name, version)
   const manifestFile = `manifest of ${name}/${version}`
   const inspection = await inspector.inspect({ name, version, path, manifest: source, manifestFile })
@@ -222,6 +240,7 @@ async function readModel(
     version,
     key: `${name}/${version}@${digest.slice(0, 16)}`,
     path,
+    isCopy: copies !== undefined,
     digest,
     sizeBytes,
     signature,
@@ -233,6 +252,18 @@ async function readModel(
     notes,
     bind: createBinder({ name, version, signature, manifest, batchable }),
   })
+}
+
+function isAnother(digest: string): PeltonError {
+  return new PeltonError(
+    'model-unavailable',
+    'the files are not those that other workers of the pool serve',
+    {
+      field: 'sha256',
+      value: digest,
+      remedy: 'Put a changed model into a new version folder.',
+    },
+  )
 }
 
 async function readManifests(root: string, name: string, version: string): Promise<ManifestSource> {

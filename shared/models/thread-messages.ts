@@ -8,11 +8,16 @@ export interface ModelFile {
   readonly path: string
   /** SHA-256 in hex; when given, a file with other bytes is refused instead of opened. */
   readonly digest?: string
+  /** Whether it is a private copy, which nobody writes: its bytes are those that were digested. */
+  readonly isCopy?: boolean
+  /** Of all its files, external data included. */
+  readonly sizeBytes?: number
 }
 
 /** Only what a message can carry: callers pass whole models. */
-export function fileOf({ key, path, digest }: ModelFile): ModelFile {
-  return digest === undefined ? { key, path } : { key, path, digest }
+export function fileOf({ key, path, digest, isCopy = false, sizeBytes }: ModelFile): ModelFile {
+  const whole = { key, path, isCopy, ...(sizeBytes !== undefined && { sizeBytes }) }
+  return digest === undefined ? whole : { ...whole, digest }
 }
 
 /** How many sessions a thread keeps open. The one used least recently is closed first. */

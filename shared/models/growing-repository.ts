@@ -1,0 +1,362 @@
+import { stat } from 'node:fs/promises'
+import { availableParallelism } from 'node:os'
+import { type PeltonError, showValue, toPeltonError } from '../sdk/errors.ts'
+import { type CopiesOptions, CopyUse, openPlace } from './copy-place.ts'
+import { createInspector, type Inspector, type InspectorOptions } from './inspect.ts'
+import {
+  type Candidate,
+  createRepository,
+  listVersions,
+  type ModelRepository,
+  noModels,
+  openFolder,
+  type Refuse,
+  type RefusedModel,
+  readModel,
+  type ServedModel,
+} from './repository.ts'
+import {
+  createEntries,
+  GONE,
+  gone,
+  nextWaiting,
+  notYet,
+  refuseEntry,
+  stampOf,
+  type VersionEntry,
+} from './version-entry.ts'
+
+export interface GrowingOptions {
+  readonly folder: string
+  readonly copies: CopiesOptions
+  readonly inspect?: InspectorOptions
+  /** Models inspected at the same time, each in a process of its own. @default the processors, 4 at most */
+  readonly inspectors?: number
+  /** Versions that the pool has served before: they are looked for although the folder does not hold them now. */
+  readonly known?: readonly Candidate[]
+  /** The digest that other workers serve under a version now; undefined where none does. */
+  readonly expectedDigest?: (name: string, version: string) => string | undefined
+  /** Told about remarks and refusals, in sentences. */
+  readonly note?: (text: string, isRefusal: boolean) => void
+  /** Between two looks at what is refused or missing, milliseconds. @default 3000 */
+  readonly lookMs?: number
+}
+
+/** The models of a folder, ready one by one. What is served stays served, from its copy, whatever becomes of the folder. */
+export interface GrowingRepository extends ModelRepository {
+  /** How many versions there are, and how many of them are served. */
+  readonly progress: { readonly served: number; readonly of: number }
+  /** Whether this version was not looked at yet. */
+  isPending(name: string, version?: string): boolean
+  /** Resolves once one version is served, or none of them can be for now. */
+  readonly usable: Promise<void>
+  /** Resolves once every version was looked at. */
+  readonly settled: Promise<void>
+  /** Told whenever something is served or refused that was not before. Returns how to stop listening. */
+  onChange(listener: () => void): () => void
+  /** Ends the inspections under way. What was copied stays, for the next worker. */
+  close(): Promise<void>
+}
+
+const LOOK_MS = 3_000
+/** What is served is looked at with every so many looks. */
+const SERVED_EVERY = 10
+const MOST_INSPECTORS = 4
+/** Copies that nobody uses are looked for this often, milliseconds. */
+const SWEEP_MS = 600_000
+
+/**
+ * Opens a folder whose models become ready one by one: the highest version of each first, several at the same time.
+ *
+ * @throws PeltonError `invalid-configuration` for a folder that cannot be read or holds no model, where the pool knows
+ *   none either, and for a place for copies that cannot be used
+ */
+export async function growRepository(options: GrowingOptions): Promise<GrowingRepository> {
+  await openPlace(options.copies.folder)
+  const refused: RefusedModel[] = []
+  const remarks: string[] = []
+  const refuse: Refuse = (name, version, thrown) => {
+    refused.push({ name, version, error: toPeltonError(thrown, 'model-refused', 'the model cannot be read') })
+  }
+  const found = await findCandidates(options, refuse, (text) => void remarks.push(text))
+  const growth = new Growth(options, found, { refused, remarks })
+  growth.start()
+  return growth
+}
+
+/** What the folder holds now; nothing where it is away and the pool knows models. */
+async function findCandidates(
+  { folder, known = [] }: GrowingOptions,
+  refuse: Refuse,
+  remark: (text: string) => void,
+): Promise<readonly Candidate[]> {
+  let listed: readonly Candidate[] = []
+  let count = 0
+  try {
+    const told: typeof refuse = (...refusal) => {
+      count++
+      refuse(...refusal)
+    }
+    listed = await listVersions(await openFolder(folder), told, remark)
+  } catch (thrown) {
+    if (known.length === 0) throw thrown
+  }
+  if (listed.length + count + known.length === 0) throw noModels(folder)
+  return listed
+}
+
+class Growth implements GrowingRepository {
+  readonly usable: Promise<void>
+  readonly settled: Promise<void>
+  readonly remarks: ModelRepository['remarks']
+  readonly #options: GrowingOptions
+  readonly #onNote: (text: string, isRefusal: boolean) => void
+  readonly #entries: readonly VersionEntry[]
+  readonly #unreadable: readonly RefusedModel[]
+  readonly #use: CopyUse
+  readonly #most: number
+  readonly #inspectors = new Set<Inspector>()
+  /** What answers an event that names no version. */
+  #highest: ReadonlyMap<string, ServedModel | undefined> = new Map()
+  #looks = 0
+  readonly #listeners = new Set<() => void>()
+  readonly #timers: NodeJS.Timeout[] = []
+  #seen: ModelRepository = createRepository([], [], [])
+  #isClosed = false
+  #onUsable: () => void = () => undefined
+  #onSettled: () => void = () => undefined
+
+  /** @param passedOver what the folder holds besides candidates */
+  constructor(
+    options: GrowingOptions,
+    found: readonly Candidate[],
+    passedOver: Pick<ModelRepository, 'refused' | 'remarks'>,
+  ) {
+    this.#options = options
+    this.#onNote = options.note ?? (() => undefined)
+    this.#unreadable = passedOver.refused
+    this.remarks = passedOver.remarks
+    this.#entries = createEntries(found, options.known ?? [])
+    this.#use = new CopyUse(options.copies.folder)
+    this.#most = options.inspectors ?? Math.min(MOST_INSPECTORS, availableParallelism())
+    this.usable = new Promise((resolve) => {
+      this.#onUsable = resolve
+    })
+    this.settled = new Promise((resolve) => {
+      this.#onSettled = resolve
+    })
+  }
+
+  get models(): ModelRepository['models'] {
+    return this.#seen.models
+  }
+
+  get refused(): ModelRepository['refused'] {
+    return this.#seen.refused
+  }
+
+  get progress(): GrowingRepository['progress'] {
+    const entries = this.#entries.filter((entry) => !this.#isReplaced(entry))
+    return { served: this.models.length, of: entries.length + this.#unreadable.length }
+  }
+
+  /**
+   * Without a version the highest: nothing where that one is inspected still, or was served by the pool and is not servable
+   * for now, because another version would answer otherwise.
+   */
+  find(name: string, version?: string): ServedModel | undefined {
+    return version === undefined ? this.#highest.get(name) : this.#seen.find(name, version)
+  }
+
+  isPending(name: string, version?: string): boolean {
+    return this.#entries.some(
+      (entry) =>
+        entry.name === name &&
+        entry.served === undefined &&
+        entry.error === undefined &&
+        (version === undefined || entry.version === version),
+    )
+  }
+
+  onChange(listener: () => void): () => void {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
+  }
+
+  start(): void {
+    for (const text of this.remarks) this.#note(text)
+    for (const { name, version, error } of this.#unreadable) this.#tellRefusal(name, version, error)
+    this.#publish()
+    this.#pump()
+    const look = async (): Promise<void> => {
+      await this.#look().catch((thrown: unknown) =>
+        this.#note(`the models folder is not looked at: ${thrown}`),
+      )
+      if (!this.#isClosed)
+        this.#timers[0] = setTimeout(() => void look(), this.#options.lookMs ?? LOOK_MS).unref()
+    }
+    this.#timers[0] = setTimeout(() => void look(), this.#options.lookMs ?? LOOK_MS).unref()
+    this.#timers[1] = setInterval(() => void this.#use.sweep().catch(() => undefined), SWEEP_MS).unref()
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true
+    for (const timer of this.#timers) clearTimeout(timer)
+    this.#listeners.clear()
+    await Promise.all([...this.#inspectors].map((inspector) => inspector.close()))
+    await this.#use.close()
+    this.#onUsable()
+    this.#onSettled()
+  }
+
+  /** Whether an event that names no version is this version's, or must wait for it. */
+  #mayAnswer(entry: VersionEntry): boolean {
+    if (entry.served !== undefined || entry.error === undefined) return true
+    return entry.error.code === 'model-unavailable' && entry.tried !== GONE && this.#isKnown(entry)
+  }
+
+  /** Whether the pool has served this version. */
+  #isKnown({ name, version }: Candidate): boolean {
+    const { known = [], expectedDigest } = this.#options
+    const isSame = (other: Candidate): boolean => other.name === name && other.version === version
+    return known.some(isSame) || expectedDigest?.(name, version) !== undefined
+  }
+
+  /** A version that the pool has served once, and that is gone while another version of the model is here, is history. */
+  #isReplaced(entry: VersionEntry): boolean {
+    if (entry.tried !== GONE || entry.served !== undefined || entry.isListed) return false
+    return this.#entries.some((other) => other !== entry && other.name === entry.name && other.tried !== GONE)
+  }
+
+  /** Starts as many inspections as there may be. A process ends when there is nothing more for it. */
+  #pump(): void {
+    while (!this.#isClosed && this.#inspectors.size < this.#most) {
+      const entry = nextWaiting(this.#entries)
+      if (entry === undefined) return
+      const inspector = createInspector(this.#options.inspect)
+      this.#inspectors.add(inspector)
+      void this.#inspectAll(entry, inspector)
+    }
+  }
+
+  async #inspectAll(first: VersionEntry, inspector: Inspector): Promise<void> {
+    let entry: VersionEntry | undefined = first
+    while (entry !== undefined && !this.#isClosed) {
+      entry.state = 'inspecting'
+      await this.#try(entry, inspector)
+      entry = nextWaiting(this.#entries)
+    }
+    this.#inspectors.delete(inspector)
+    await inspector.close()
+  }
+
+  async #try(entry: VersionEntry, inspector: Inspector): Promise<void> {
+    const { folder, copies, expectedDigest } = this.#options
+    const { name, version } = entry
+    const before = await stampOf(folder, entry)
+    try {
+      const root = await openFolder(folder)
+      // A copy that is gone is made again of what is served, or not at all.
+      const expected = entry.served?.digest ?? expectedDigest?.(name, version)
+      const model = await readModel(root, entry, inspector, { copies, expectedDigest: expected })
+      await this.#use.add(model.digest)
+      if (this.#isClosed) return
+      this.#served(entry, model)
+    } catch (thrown) {
+      if (this.#isClosed) return
+      const error = toPeltonError(thrown, 'model-unavailable', 'the model cannot be read')
+      this.#refused(entry, before === GONE && error.code !== 'model-unavailable' ? gone(entry) : error)
+    }
+    entry.tried = before
+    this.#publish()
+  }
+
+  #served(entry: VersionEntry, model: ServedModel): void {
+    const which = `model ${showValue(entry.name)} version ${entry.version}`
+    if (entry.error !== undefined) this.#note(`${which} is served now`)
+    for (const remark of entry.served === undefined ? model.notes : []) this.#note(`${which}: ${remark}`)
+    entry.served = model
+    entry.state = 'served'
+    entry.error = undefined
+    entry.tries = 0
+  }
+
+  #refused(entry: VersionEntry, error: PeltonError): void {
+    if (entry.error?.message !== error.message) this.#tellRefusal(entry.name, entry.version, error)
+    refuseEntry(entry, error)
+  }
+
+  #tellRefusal(name: string, version: string | undefined, { message }: PeltonError): void {
+    const which = version === undefined ? '' : ` version ${version}`
+    this.#onNote(`model ${showValue(name)}${which} is refused: ${message}`, true)
+  }
+
+  #note(text: string): void {
+    this.#onNote(text, false)
+  }
+
+  /** Shows the world what is served and refused now. */
+  #publish(): void {
+    const models = this.#entries.flatMap(({ served }) => served ?? [])
+    const refused = this.#entries.flatMap((entry): RefusedModel[] => {
+      const { name, version, served } = entry
+      if (served !== undefined || this.#isReplaced(entry)) return []
+      return [{ name, version, error: entry.error ?? notYet(entry) }]
+    })
+    this.#seen = createRepository(models, [...this.#unreadable, ...refused], this.remarks)
+    this.#highest = new Map(
+      this.#entries.filter((entry) => this.#mayAnswer(entry)).map(({ name, served: model }) => [name, model]),
+    )
+    const isSettled = this.#entries.every(({ served, error }) => served !== undefined || error !== undefined)
+    if (isSettled) this.#onSettled()
+    if (isSettled || models.length > 0) this.#onUsable()
+    for (const listener of [...this.#listeners]) listener()
+  }
+
+  /** What is refused is tried again when its files are others than before, or when time may have mended it. */
+  async #look(): Promise<void> {
+    const isServedsTurn = ++this.#looks % SERVED_EVERY === 0
+    for (const entry of this.#entries) {
+      if (this.#isClosed) return
+      if (entry.state === 'served' && isServedsTurn) await this.#lookAtServed(entry)
+      if (entry.state === 'refused' && (await this.#isWorthATry(entry))) entry.state = 'waiting'
+    }
+    this.#pump()
+  }
+
+  async #isWorthATry(entry: VersionEntry): Promise<boolean> {
+    const now = await stampOf(this.#options.folder, entry)
+    const isStill = now === entry.seen // what is being copied is not whole yet
+    entry.seen = now
+    if (now === GONE) {
+      if (entry.tried !== GONE) {
+        entry.tried = GONE
+        this.#refused(entry, gone(entry))
+        this.#publish()
+      }
+      return false
+    }
+    if (now !== entry.tried) return isStill
+    return entry.error?.code === 'model-unavailable' && performance.now() >= entry.nextTry
+  }
+
+  /** A copy can be cleared away by whoever clears temporary folders: then it is made again. */
+  async #lookAtServed(entry: VersionEntry): Promise<void> {
+    const now = await stampOf(this.#options.folder, entry)
+    const isThere = entry.served !== undefined && (await isFile(entry.served.path))
+    if (!isThere && now !== GONE) entry.state = 'waiting'
+    const isChanged = now !== GONE && now !== entry.tried && now !== entry.seen
+    entry.seen = now
+    if (isThere && isChanged)
+      this.#note(
+        `model ${showValue(entry.name)} version ${entry.version} was changed in its folder: it is served as it was. Put a changed model into a new version folder`,
+      )
+  }
+}
+
+async function isFile(path: string): Promise<boolean> {
+  return stat(path).then(
+    (found) => found.isFile(),
+    () => false,
+  )
+}

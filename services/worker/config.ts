@@ -1,4 +1,5 @@
-import { hostname } from 'node:os'
+import { hostname, tmpdir, userInfo } from 'node:os'
+import { join } from 'node:path'
 import { z } from 'zod'
 import {
   brokerSettings,
@@ -20,6 +21,25 @@ export const WORKER_SETTINGS = {
     .min(1)
     .default('models')
     .describe('Folder of models: <name>/<version>/model.onnx'),
+  PELTON_COPIES: z
+    .string()
+    .min(1)
+    .default(join(tmpdir(), `pelton-models-${process.getuid?.() ?? userInfo().username}`))
+    .describe(
+      'Folder for private copies of models, shared by the workers of this machine and user (default: below the temporary folder)',
+    ),
+  PELTON_COPIES_MAX_BYTES: bytes(1024 ** 2)
+    .default(16 * 1024 ** 3)
+    .describe('Bytes all copies in that folder may have; a model that does not fit is not served'),
+  PELTON_INSPECT_MS: milliseconds(1_000, 3_600_000)
+    .default(20_000)
+    .describe('How long loading and trying one model may take'),
+  PELTON_INSPECT_BYTES: bytes(64 * 1024 ** 2)
+    .default(2 * 1024 ** 3)
+    .describe('Memory that loading and trying one model may take; two to three times its file'),
+  PELTON_INSPECTORS: count(1, 64)
+    .optional()
+    .describe('Models inspected at the same time (default: processors, 4 at most)'),
   PELTON_WORKER: z
     .string()
     .regex(/^[!-~]{1,64}$/, 'must be 1 to 64 printable characters without spaces')

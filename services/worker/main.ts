@@ -3,14 +3,13 @@ import { setFlagsFromString } from 'node:v8'
 import type { Logger } from 'pino'
 import { createApartRunner } from '../../shared/models/apart-runner.ts'
 import { createInferenceThreads, type InferenceThreads } from '../../shared/models/inference-threads.ts'
-import { openRepository } from '../../shared/models/repository.ts'
-import { openPoolModels } from '../../shared/operations/models/pool-models.ts'
 import { endProcess } from '../../shared/runtime/end-process.ts'
 import type { Service } from '../../shared/runtime/lifecycle.ts'
 import { askToBeReplaced } from '../../shared/runtime/replacement.ts'
 import { serve } from '../../shared/runtime/serve.ts'
 import { openBrokerSide } from './broker-side.ts'
 import { readWorkerSettings, type WorkerSettings } from './config.ts'
+import { openModelSide } from './model-side.ts'
 import { openOutside, type WorkerOutside } from './outside.ts'
 import { Worker } from './worker.ts'
 
@@ -30,13 +29,11 @@ let threads: InferenceThreads | undefined
 /** Opens the broker, the models and the threads, and composes the worker. */
 async function start(settings: WorkerSettings, log: Logger, outside: WorkerOutside): Promise<Service> {
   const broker = await openBrokerSide(settings, log)
-  const pool = await openPoolModels(broker.connection, {
-    pool: settings.PELTON_POOL,
-    worker: settings.PELTON_WORKER,
-    onProblem: (problem) => log.warn({ problem }, 'the records of models'),
-  })
-  const models = await openRepository({ folder: settings.PELTON_MODELS, note: (text) => log.info(text) })
-  for (const { name, version, error } of models.refused) log.error({ model: name, version }, error.message)
+  const side = await openModelSide(settings, broker, log)
+  const { models, known: pool } = side
+  outside.inspecting(models)
+  // Not before every version was looked at: an event of another would be refused for good.
+  await models.settled
   const started = createInferenceThreads({
     threads: settings.PELTON_THREADS ?? Math.max(LEAST_THREADS, availableParallelism() - 1),
   })
@@ -64,16 +61,15 @@ async function start(settings: WorkerSettings, log: Logger, outside: WorkerOutsi
     },
   )
   outside.show(worker, broker, models, pool)
-  const served = models.models.map(({ key }) => key)
-  log.info({ models: served, pool: settings.PELTON_POOL, threads: started.size }, 'serving')
+  side.record({ pool: settings.PELTON_POOL, threads: started.size })
   return {
     run: () => Promise.race([worker.run(), broker.failed]),
     stop: async () => {
-      await worker.stop()
+      // Others hear first that nothing is served here any more; not of a successor of the same name, which is there.
+      await Promise.all([started.isStuck || side.leave(), worker.stop()])
       await started.close()
       await apart.close()
-      // Its successor may have its name, and is there.
-      if (!started.isStuck) await pool.close()
+      await side.close({ stays: started.isStuck })
       await broker.close()
       log.info(worker.counts, 'drained')
     },

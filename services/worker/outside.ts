@@ -1,4 +1,5 @@
 import type { Logger } from 'pino'
+import type { GrowingRepository } from '../../shared/models/growing-repository.ts'
 import type { ModelRepository } from '../../shared/models/repository.ts'
 import type { PoolModels } from '../../shared/operations/models/pool-models.ts'
 import { type BrokerReach, followBroker } from '../../shared/runtime/broker-reach.ts'
@@ -9,7 +10,7 @@ import type { Telemetry } from '../../shared/runtime/telemetry.ts'
 import type { BrokerSide } from './broker-side.ts'
 import type { WorkerSettings } from './config.ts'
 import type { Observers } from './observe/interceptors.ts'
-import { reasonsAgainst } from './observe/readiness.ts'
+import { inspectingReason, reasonsAgainst } from './observe/readiness.ts'
 import { openWorkerGauges } from './observe/worker-gauges.ts'
 import { WorkerMetrics } from './observe/worker-metrics.ts'
 import { createWorkerTraces } from './observe/worker-traces.ts'
@@ -21,6 +22,8 @@ export interface WorkerOutside {
   state: State
   /** What measures and traces the worker; nothing where nobody looks. */
   observers(broker: BrokerSide, models: ModelRepository): Observers
+  /** Until the worker itself can be seen: how many of its models are ready. */
+  inspecting(models: Pick<GrowingRepository, 'progress'>): void
   /** From here on the worker itself can be seen. */
   show(worker: Worker, broker: BrokerSide, models: ModelRepository, pool: PoolModels): void
   /** Sends the metrics as they are. */
@@ -44,6 +47,9 @@ export async function openOutside(
       reach = followBroker(broker.connection)
       metrics = telemetry.hasMetrics ? new WorkerMetrics({ models, now: broker.now }) : undefined
       return { metrics, traces: telemetry.hasTraces ? createWorkerTraces(models) : undefined }
+    },
+    inspecting(models) {
+      reasons = () => [inspectingReason(models.progress)]
     },
     show(worker, { skewMs }, models, pool) {
       if (metrics !== undefined) openWorkerGauges({ worker, models, pool, skewMs })

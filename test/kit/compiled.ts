@@ -33,5 +33,7 @@ export async function setup(): Promise<(() => Promise<void>) | undefined> {
     throw thrown
   }
   process.env[COMPILED] = folder
+  // Workers copy the models they serve: those of a run share a place that goes with it.
+  process.env.PELTON_COPIES = join(folder, 'copies')
   return remove
 }

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { reasonsAgainst, type WorkerFacts } from './readiness.ts'
+import { inspectingReason, reasonsAgainst, type WorkerFacts } from './readiness.ts'
 
 const well: WorkerFacts = { isBrokerReachable: true, models: 1, refusing: new Map(), skewMs: 0 }
 
@@ -32,4 +32,8 @@ describe('reasonsAgainst', () => {
       'clock',
     ])
   })
+})
+
+it('a worker that starts says how many of its models are ready', () => {
+  expect(inspectingReason({ served: 2, of: 5 })).toBe('models: 2 of 5 are ready, the others are inspected')
 })

@@ -11,6 +11,11 @@ export interface WorkerFacts {
 /** A clock further off than this makes times in headers and logs wrong, milliseconds. */
 const MAX_SKEW_MS = 5_000
 
+/** Why a worker that starts takes no events yet. */
+export function inspectingReason({ served, of }: { readonly served: number; readonly of: number }): string {
+  return `models: ${served} of ${of} are ready, the others are inspected`
+}
+
 /** Why a worker takes no events, or should not: empty when it is ready. */
 export function reasonsAgainst({ isBrokerReachable, models, refusing, skewMs }: WorkerFacts): string[] {
   const reasons = [...refusing].map(([stream, because]) => `storage: ${stream} refuses (${because})`)

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { NatsConnection } from '@nats-io/transport-node'
 import { readPoolRecord, subjects } from '../../sdk/contract/subjects.ts'
 import { STORES } from '../../sdk/contract/topology.ts'
@@ -49,11 +50,13 @@ export interface PoolModelsOptions {
 const LOOK_MS = 500
 /** One answer of the broker, milliseconds: what is asked for is asked again. */
 const ANSWER_MS = 2_000
+/** How long reading all records may take at first, milliseconds. */
+const OPENING_MS = 60_000
 
 /**
  * Opens the records of a pool, and resolves once all of them were read and this worker counts as alive.
  *
- * @throws PeltonError `not-provisioned` without the bucket, `invalid-argument` for a name that cannot stand in a subject
+ * @throws PeltonError `not-provisioned` without the bucket, `broker-unavailable` where it cannot be read, `invalid-argument` for a name that cannot stand in a subject
  */
 export async function openPoolModels(
   connection: NatsConnection,
@@ -68,6 +71,14 @@ export async function openPoolModels(
     await records.close()
     throw thrown
   }
+}
+
+/** Rejects when the records were not read for so long that rights are missing rather than an answer. */
+async function unread(): Promise<never> {
+  await sleep(OPENING_MS, undefined, { ref: false })
+  throw new PeltonError('broker-unavailable', `the records of the pool in ${STORES.models} cannot be read`, {
+    remedy: 'Give this user its rights on that bucket: infra/nats/accounts.conf.',
+  })
 }
 
 interface Seen {
@@ -110,7 +121,7 @@ class Records implements PoolModels {
       onIdle: () => this.#workers.nothingNew(performance.now()),
       onProblem: this.#onProblem,
     })
-    await this.#follower.ready
+    await Promise.race([this.#follower.ready, unread()])
     this.#alive = new Set(this.#workers.alive)
     this.#timer = setInterval(() => this.#look(), LOOK_MS)
     this.#timer.unref()

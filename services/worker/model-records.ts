@@ -1,0 +1,204 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Logger } from 'pino'
+import type { GrowingRepository } from '../../shared/models/growing-repository.ts'
+import type { ModelRecord, RecordedVersion, Refusing } from '../../shared/operations/models/model-record.ts'
+import type { PoolModels } from '../../shared/operations/models/pool-models.ts'
+import { toPeltonError } from '../../shared/sdk/errors.ts'
+
+export interface ModelRecordsOptions {
+  readonly pool: PoolModels
+  /** Name of this worker. */
+  readonly worker: string
+  readonly models: Pick<GrowingRepository, 'models' | 'refused' | 'isPending' | 'onChange'>
+  /** Broker time, milliseconds since 1970. */
+  readonly now: () => number
+  readonly log: Pick<Logger, 'warn'>
+}
+
+/** Keeps what this worker serves and refuses in the records of its pool. */
+export interface ModelRecords {
+  /** Takes this worker out of every record: it serves no more. Waits for the broker for a few seconds at most. */
+  leave(): Promise<void>
+}
+
+/** Records written at the same time. */
+const AT_ONCE = 8
+/** A record that could not be written is written again after this long, milliseconds. */
+const AGAIN_MS = 10_000
+/** What the draining waits for: a worker that is gone is told by its presence, too. */
+const LEAVE_MS = 3_000
+/** A worker that is gone stays in a record this long, for people who look, milliseconds. */
+const GONE_MS = 3_600_000
+/** Versions a record keeps beside those that are served. */
+const MOST_VERSIONS = 100
+
+/** What a worker has to say of one model. */
+interface Statement {
+  readonly versions: Readonly<Record<string, Omit<RecordedVersion, 'since'>>>
+  readonly refusing: Omit<Refusing, 'since'> | undefined
+}
+
+/** Writes the records at once, and whenever something is served or refused that was not before. */
+export function keepModelRecords(options: ModelRecordsOptions): ModelRecords {
+  return new Keeper(options)
+}
+
+class Keeper implements ModelRecords {
+  readonly #options: ModelRecordsOptions
+  readonly #waiting = new Set<string>()
+  readonly #reported = new Set<string>()
+  readonly #stops: readonly (() => void)[]
+  #running = 0
+  #isLeaving = false
+
+  constructor(options: ModelRecordsOptions) {
+    const { pool, models } = options
+    this.#options = options
+    this.#stops = [
+      models.onChange(() => this.#look(namesOf(models))),
+      // Somebody else's change may have taken this worker out: a bucket made anew, a clock that was wrong.
+      pool.onChange((name) => {
+        if (namesOf(models).has(name)) this.#look([name])
+      }),
+    ]
+    this.#look(namesOf(models))
+  }
+
+  async leave(): Promise<void> {
+    const { pool, worker } = this.#options
+    this.#isLeaving = true
+    for (const stop of this.#stops) stop()
+    const mine = [...pool.all()].filter((record) => isIn(record, worker)).map(({ model }) => model)
+    const left = Promise.all(
+      mine.map((model) => pool.update(model, (record) => without(record, worker)).catch(() => undefined)),
+    )
+    await Promise.race([left, sleep(LEAVE_MS, undefined, { ref: false })])
+  }
+
+  /** Writes the records of these models that do not say yet what this worker has to say. */
+  #look(names: Iterable<string>): void {
+    if (this.#isLeaving) return
+    for (const name of names) {
+      const known = this.#options.pool.find(name)
+      if (known === undefined || this.#changed(known, name) !== known) this.#waiting.add(name)
+    }
+    while (this.#running < AT_ONCE && this.#waiting.size > 0) void this.#writeNext()
+  }
+
+  async #writeNext(): Promise<void> {
+    const [name] = this.#waiting
+    if (name === undefined) return
+    this.#waiting.delete(name)
+    this.#running++
+    try {
+      await this.#options.pool.update(name, (record) => this.#changed(record, name))
+    } catch (thrown) {
+      this.#fail(name, thrown)
+    } finally {
+      this.#running--
+    }
+    this.#look([])
+  }
+
+  #changed(record: ModelRecord, name: string): ModelRecord {
+    if (this.#isLeaving) return record
+    const { pool, worker, now } = this.#options
+    return changed(record, statementOf(this.#options, name), { worker, now: now(), alive: pool.workers })
+  }
+
+  #fail(name: string, thrown: unknown): void {
+    if (this.#isLeaving) return
+    const error = toPeltonError(thrown, 'broker-unavailable', 'the record cannot be written')
+    if (!this.#reported.has(name))
+      this.#options.log.warn({ model: name, err: error }, 'what is served cannot be recorded')
+    this.#reported.add(name)
+    // A name that fits no subject has no events either.
+    if (error.code !== 'invalid-argument') setTimeout(() => this.#look([name]), AGAIN_MS).unref()
+  }
+}
+
+function namesOf({ models, refused }: Pick<GrowingRepository, 'models' | 'refused'>): ReadonlySet<string> {
+  return new Set([...models, ...refused].map(({ name }) => name))
+}
+
+function statementOf({ models }: ModelRecordsOptions, name: string): Statement {
+  const served = models.models.filter((model) => model.name === name)
+  const refused = models.refused.findLast(
+    (one) => one.name === name && !(one.version !== undefined && models.isPending(name, one.version)),
+  )
+  return {
+    versions: Object.fromEntries(
+      served.map(({ version, digest, sizeBytes, signature }) => [version, { digest, sizeBytes, signature }]),
+    ),
+    refusing: refused && {
+      ...(refused.version !== undefined && { version: refused.version }),
+      code: refused.error.code,
+      reason: refused.error.description,
+    },
+  }
+}
+
+/** The record with what a worker says; the very same one where that is nothing new. */
+function changed(
+  record: ModelRecord,
+  { versions, refusing }: Statement,
+  {
+    worker,
+    now,
+    alive,
+  }: { readonly worker: string; readonly now: number; readonly alive: readonly string[] },
+): ModelRecord {
+  const own = Object.keys(versions)
+  const before = record.serving[worker]
+  const isSameServing = isEqual(own, before?.versions ?? [])
+  const isSameRefusing = isEqual(refusing, withoutSince(record.refusing[worker]))
+  const isKnown = own.every((version) => record.versions[version]?.digest === versions[version]?.digest)
+  if (isSameServing && isSameRefusing && isKnown) return record
+  const others = <Value extends { readonly since: number }>(entries: Readonly<Record<string, Value>>) =>
+    Object.fromEntries(
+      Object.entries(entries).filter(
+        ([name, { since }]) => name !== worker && (alive.includes(name) || now - since < GONE_MS),
+      ),
+    )
+  const served = isSameServing && before !== undefined ? before : { versions: own, since: now }
+  return {
+    ...record,
+    versions: mergeVersions(record, versions, now),
+    serving: { ...others(record.serving), ...(own.length > 0 && { [worker]: served }) },
+    refusing: { ...others(record.refusing), ...(refusing && { [worker]: { ...refusing, since: now } }) },
+  }
+}
+
+function mergeVersions(
+  record: ModelRecord,
+  versions: Statement['versions'],
+  now: number,
+): ModelRecord['versions'] {
+  const merged: Record<string, RecordedVersion> = { ...record.versions }
+  for (const [version, facts] of Object.entries(versions))
+    if (merged[version]?.digest !== facts.digest) merged[version] = { ...facts, since: now }
+  const newest = Object.entries(merged).sort(([, left], [, right]) => right.since - left.since)
+  return Object.fromEntries(
+    newest.filter(([version], index) => index < MOST_VERSIONS || version in versions).reverse(),
+  )
+}
+
+function isIn(record: ModelRecord, worker: string): boolean {
+  return worker in record.serving || worker in record.refusing
+}
+
+function without(record: ModelRecord, worker: string): ModelRecord {
+  const { [worker]: _served, ...serving } = record.serving
+  const { [worker]: _refused, ...refusing } = record.refusing
+  return { ...record, serving, refusing }
+}
+
+function withoutSince(refusing: Refusing | undefined): Omit<Refusing, 'since'> | undefined {
+  if (refusing === undefined) return undefined
+  const { version, code, reason } = refusing
+  return { ...(version !== undefined && { version }), code, reason }
+}
+
+function isEqual(left: unknown, right: unknown): boolean {
+  return JSON.stringify(left) === JSON.stringify(right)
+}

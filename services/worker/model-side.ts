@@ -1,0 +1,78 @@
+import type { Logger } from 'pino'
+import { type GrowingRepository, growRepository } from '../../shared/models/growing-repository.ts'
+import { openPoolModels, type PoolModels } from '../../shared/operations/models/pool-models.ts'
+import type { BrokerSide } from './broker-side.ts'
+import type { WorkerSettings } from './config.ts'
+import { keepModelRecords, type ModelRecords } from './model-records.ts'
+
+/** What a worker has of its models, and what its pool knows of them. */
+export interface ModelSide {
+  readonly models: GrowingRepository
+  readonly known: PoolModels
+  /** From here on the pool is told what this worker serves and refuses, and so is its log. @param facts for the log */
+  record(facts: object): void
+  /** Tells the pool that nothing is served here any more. */
+  leave(): Promise<void>
+  /** @param options.stays whether its name stays alive in the pool: that of a successor, which is there */
+  close(options: { readonly stays: boolean }): Promise<void>
+}
+
+/**
+ * Opens the records of the pool and the models folder: its models, and those that the pool has served before, become ready
+ * one by one.
+ *
+ * @throws PeltonError `invalid-configuration`, `not-provisioned` or `broker-unavailable`, saying what to do
+ */
+export async function openModelSide(
+  settings: WorkerSettings,
+  { connection, now }: Pick<BrokerSide, 'connection' | 'now'>,
+  log: Logger,
+): Promise<ModelSide> {
+  const { PELTON_POOL: pool, PELTON_WORKER: worker } = settings
+  const known = await openPoolModels(connection, { pool, worker, onProblem: (text) => log.warn(text) })
+  const models = await openModels(settings, log, known)
+  let records: ModelRecords | undefined
+  return {
+    models,
+    known,
+    record(facts) {
+      records = keepModelRecords({ pool: known, worker, models, now, log })
+      logServed(models, log, facts)
+    },
+    leave: async () => records?.leave(),
+    async close({ stays }) {
+      await models.close()
+      if (!stays) await known.close()
+    },
+  }
+}
+
+function openModels(settings: WorkerSettings, log: Logger, known: PoolModels): Promise<GrowingRepository> {
+  const versions = [...known.all()].flatMap(({ model: name, versions }) =>
+    Object.keys(versions).map((version) => ({ name, version })),
+  )
+  const { PELTON_INSPECTORS: inspectors } = settings
+  return growRepository({
+    folder: settings.PELTON_MODELS,
+    copies: { folder: settings.PELTON_COPIES, maxBytes: settings.PELTON_COPIES_MAX_BYTES },
+    inspect: { timeLimitMs: settings.PELTON_INSPECT_MS, memoryLimitBytes: settings.PELTON_INSPECT_BYTES },
+    ...(inspectors !== undefined && { inspectors }),
+    known: versions,
+    // What nobody serves now may be replaced: all workers were stopped for it.
+    expectedDigest: (name, version) =>
+      known.servedElsewhere(name, version) ? known.find(name)?.versions[version]?.digest : undefined,
+    note: (text, isRefusal) => (isRefusal ? log.error(text) : log.info(text)),
+  })
+}
+
+/** Logs what is served, now and whenever it changes. */
+function logServed(models: GrowingRepository, log: Logger, facts: object): void {
+  let last: string | undefined
+  const tell = (): void => {
+    const served = models.models.map(({ key }) => key)
+    if (last !== served.join()) log.info({ models: served, ...facts }, 'serving')
+    last = served.join()
+  }
+  models.onChange(tell)
+  tell()
+}

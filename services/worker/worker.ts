@@ -322,9 +322,10 @@ export class Worker {
       onUnstorable: (delivery) => this.#reporter.unstorable(delivery),
     })
     return {
-      store: this.#observe.store(async (concluded) => {
-        await this.#turns.spend(sendingWork(concluded))
-        return store.store(concluded)
+      store: this.#observe.store((concluded) => {
+        const work = sendingWork(concluded)
+        if (this.#turns.take(work)) return store.store(concluded)
+        return this.#turns.spend(work).then(() => store.store(concluded))
       }),
       record: (record) => store.record(record),
       held: this.#held,

@@ -1,10 +1,11 @@
 import type { Msg } from '@nats-io/transport-node'
-import type { Turns } from '../../../shared/runtime/turns.ts'
-import { envelopeBytes, isLarge } from './delivery.ts'
+import { TURN_BYTES, type Turns } from '../../../shared/runtime/turns.ts'
+import { messageBytes } from '../../../shared/sdk/jetstream/stored-message.ts'
 
 /** What receiving a message costs the loop, in bytes: of a large one, its headers. */
 function workOf(message: Msg): number {
-  return envelopeBytes(message) - (isLarge(message) ? message.data.length : 0)
+  const bytes = messageBytes(message)
+  return bytes > TURN_BYTES ? bytes - message.data.length : bytes
 }
 
 /**

@@ -104,12 +104,9 @@ export function asStored({ event, body }: Delivery): FeatureEvent {
   return { ...event, headers, body }
 }
 
-/** A flat share for subject, headers and bookkeeping. */
-export const ENVELOPE_BYTES = 1_024
-
-/** What a message is charged against the room: its body, and a flat share for the rest. */
+/** What a message is charged against the room: its body, and a flat share for subject, headers and bookkeeping. */
 export function envelopeBytes(message: Msg): number {
-  return messageBytes(message) + ENVELOPE_BYTES
+  return messageBytes(message) + 1_024
 }
 
 /** Tells two payloads apart that claim the same identity. */

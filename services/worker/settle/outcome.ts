@@ -1,7 +1,7 @@
 import { DEFAULT_RETRIES, type RetryPolicy } from '../../../shared/models/manifest-schema.ts'
 import type { Failure, PredictionFacts, Stage } from '../../../shared/sdk/contract/outcome.ts'
 import { isReason, type PeltonError, REASONS } from '../../../shared/sdk/errors.ts'
-import { type Delivery, ENVELOPE_BYTES } from '../intake/delivery.ts'
+import type { Delivery } from '../intake/delivery.ts'
 
 /** What is to become of a delivery. */
 export type Outcome =
@@ -23,7 +23,7 @@ export interface Concluded {
 
 /** What sending an outcome costs the loop, in bytes: the client copies the answer, or the event. */
 export function sendingWork({ delivery, outcome }: Concluded): number {
-  return ENVELOPE_BYTES + (outcome.kind === 'predicted' ? outcome.body : delivery.event.body).length
+  return (outcome.kind === 'predicted' ? outcome.body : delivery.event.body).length
 }
 
 /** What an event's history says about trying it again. */

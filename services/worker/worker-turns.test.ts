@@ -2,6 +2,7 @@ import pino from 'pino'
 import { expect, it, onTestFinished } from 'vitest'
 import { createInferenceThreads } from '../../shared/models/inference-threads.ts'
 import { openRepository } from '../../shared/models/repository.ts'
+import { openPoolModels } from '../../shared/operations/models/pool-models.ts'
 import { TURN_BYTES, Turns } from '../../shared/runtime/turns.ts'
 import { subjects } from '../../shared/sdk/contract/subjects.ts'
 import { STREAMS } from '../../shared/sdk/contract/topology.ts'
@@ -72,6 +73,7 @@ it('a worker does in no turn of its loop more than one event of 64 KB is, whatev
   const log = pino({ level: 'silent' })
   const side = await openBrokerSide(readWorkerSettings({ PELTON_NATS_URL: broker.url }), log)
   side.failed.catch(() => undefined) // that it is closed at the end
+  const pool = await openPoolModels(side.connection, { pool: 'default', worker: 'w1' })
   const threads = createInferenceThreads()
   const turns = new NotedTurns()
   const worker = new Worker(
@@ -80,7 +82,9 @@ it('a worker does in no turn of its loop more than one event of 64 KB is, whatev
       models: await openRepository({ folder: folder.path }),
       threads,
       log,
-      die: () => expect.unreachable('nothing hangs'),
+      leave: () => expect.unreachable('nothing hangs'),
+      apart: { run: () => expect.unreachable('nothing hangs') },
+      pool,
       turns,
     },
     { name: 'w1', pool: 'default', capacity: { rows: 100_000, bytes: 64 * 1024 ** 2 }, lingerMs: 2 },
@@ -97,6 +101,7 @@ it('a worker does in no turn of its loop more than one event of 64 KB is, whatev
   await worker.stop()
   await running
   await threads.close()
+  await pool.close()
   await side.close()
 
   const unknown = models.filter((model) => model === 'nobody').length

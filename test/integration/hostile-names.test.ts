@@ -101,6 +101,16 @@ describe('what events bring', () => {
     expect(listed.out.trim().split('\n')).toHaveLength(MADE_UP + 3)
   })
 
+  test('is ten pools and a count: doctor', async () => {
+    const pools = Array.from({ length: 25 }, (_pool, index) => `made-up-${index}`)
+    for (const pool of [...pools, 'made-up-0']) await pipeline.publish({ pool, id: `of-${pool}` })
+    const { code, out, err } = await runCli(['doctor'], { env: pipeline.env })
+    expect(code, err).toBe(1)
+    const told = out.split('\n').filter((line) => /^fail +pools? /.test(line) || line.includes('pools:'))
+    expect(told).toHaveLength(11)
+    expect(told[10]).toContain('pools: 15 events wait for 15 more pools that have no consumers')
+  })
+
   test('is bytes where bytes are asked for: show --payload into a pipe', async () => {
     const { out } = await runCli(['dead-letters', 'show', letter, '--payload'], { env: pipeline.env })
     expect(out).toBe(`${HOSTILE}\u001b[1m`)

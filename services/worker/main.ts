@@ -1,8 +1,10 @@
 import { availableParallelism } from 'node:os'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { setFlagsFromString } from 'node:v8'
 import type { Logger } from 'pino'
 import { createApartRunner } from '../../shared/models/apart-runner.ts'
 import { createInferenceThreads, type InferenceThreads } from '../../shared/models/inference-threads.ts'
+import type { ServedModel } from '../../shared/models/repository.ts'
 import { endProcess } from '../../shared/runtime/end-process.ts'
 import type { Service } from '../../shared/runtime/lifecycle.ts'
 import { askToBeReplaced } from '../../shared/runtime/replacement.ts'
@@ -34,10 +36,7 @@ async function start(settings: WorkerSettings, log: Logger, outside: WorkerOutsi
   outside.inspecting(models)
   // Not before every version was looked at: an event of another would be refused for good.
   await models.settled
-  const started = createInferenceThreads({
-    threads: settings.PELTON_THREADS ?? Math.max(LEAST_THREADS, availableParallelism() - 1),
-  })
-  threads = started
+  const started = await startThreads(settings, models.models)
   const apart = createApartRunner()
   const worker = new Worker(
     {
@@ -75,6 +74,32 @@ async function start(settings: WorkerSettings, log: Logger, outside: WorkerOutsi
     },
     abort: () => worker.abort(),
   }
+}
+
+/** Starts the threads, and opens models in them. */
+async function startThreads(
+  { PELTON_THREADS: asked }: WorkerSettings,
+  models: readonly ServedModel[],
+): Promise<InferenceThreads> {
+  threads = createInferenceThreads({ threads: asked ?? Math.max(LEAST_THREADS, availableParallelism() - 1) })
+  await warmUp(threads, models)
+  return threads
+}
+
+/** What is opened before the first event: sizes of model files together, bytes, and how long it may take, milliseconds. */
+const WARM_BYTES = 256 * 1024 ** 2
+const WARM_MODELS = 16
+const WARM_MS = 20_000
+
+/** Opens models in every thread ahead: the first events of a worker that takes over from another wait for no opening. */
+async function warmUp({ load }: InferenceThreads, models: readonly ServedModel[]): Promise<void> {
+  let bytes = 0
+  const few = models.slice(0, WARM_MODELS).filter(({ sizeBytes }) => {
+    bytes += sizeBytes
+    return bytes <= WARM_BYTES
+  })
+  // What cannot be opened is told where it is run.
+  await Promise.race([Promise.allSettled(few.map(load)), sleep(WARM_MS, undefined, { ref: false })])
 }
 
 let isLeaving = false

@@ -166,7 +166,7 @@ describe('inference threads with a run that does not end', () => {
     await own.run(fixture('linear'), [quick])
     expect(ended).toBe(0)
     await Promise.all(patient)
-    expect([own.isSlow('counts-up'), own.isSlow('linear')]).toEqual([true, false])
+    expect(own.isSlow('counts-up')).toBe(true)
     await own.close()
   })
 })

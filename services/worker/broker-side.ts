@@ -8,9 +8,14 @@ import { PeltonError } from '../../shared/sdk/errors.ts'
 import { type StreamInfo, streamInfo } from '../../shared/sdk/jetstream/api.ts'
 import { createBrokerClock } from '../../shared/sdk/jetstream/broker-clock.ts'
 import { connectBroker } from '../../shared/sdk/jetstream/connect.ts'
-import { requireConsumer, requireStreams } from '../../shared/sdk/jetstream/provision.ts'
+import {
+  type ConsumerInfoChecked,
+  requireConsumer,
+  requireStreams,
+} from '../../shared/sdk/jetstream/provision.ts'
 import { PublishWindow } from '../../shared/sdk/jetstream/publish-window.ts'
 import type { WorkerSettings } from './config.ts'
+import type { Amount } from './intake/timed-tally.ts'
 
 /** What a worker has of its broker. */
 export interface BrokerSide {
@@ -24,10 +29,14 @@ export interface BrokerSide {
   readonly epochs: ReadonlyMap<string, string>
   /** How long the broker waits before it hands a silent delivery to somebody else, milliseconds. */
   readonly ackWaitMs: number
+  /** Deliveries a lane of the pool may have in flight over all workers. */
+  readonly maxAckPending: number
   /** What the largest message there can be counts against a pull: body, headers and subjects. */
   readonly maxMessageBytes: number
   /** Whether the retry lane has room for another event. */
   readonly mayRetry: () => boolean
+  /** What the retry lane held when it was last looked at, of all pools; another object after each look. */
+  readonly inRetries: () => Amount
   /**
    * Rejects when this worker cannot go on with its broker: the connection is closed for good, a stream is another.
    * Resolves after {@link close}.
@@ -59,7 +68,7 @@ export async function openBrokerSide(settings: WorkerSettings, log: Logger): Pro
   const connection = await connectBroker(brokerOptions(settings, `pelton worker ${settings.PELTON_WORKER}`))
   const streams = await requireStreams(connection, NEEDED)
   refuseLimits(streams.get(STREAMS.retries) ?? { config: {} })
-  const ackWaitMs = await shortestAckWait(connection, settings.PELTON_POOL)
+  const consumers = await requireConsumers(connection, settings.PELTON_POOL)
   const watch = watchStreams(connection, streams)
   const clock = await createBrokerClock(connection, STREAMS.features)
   // Deadlines go by the broker's clock: a wrong clock here harms nothing but the times in this log.
@@ -73,9 +82,11 @@ export async function openBrokerSide(settings: WorkerSettings, log: Logger): Pro
     now: clock.now,
     skewMs: () => clock.skewMs,
     epochs: new Map([epochOf(STREAMS.features), epochOf(STREAMS.retries)]),
-    ackWaitMs,
+    ackWaitMs: Math.min(...consumers.map(({ ackWaitMs }) => ackWaitMs)),
+    maxAckPending: Math.min(...consumers.map(({ maxAckPending }) => maxAckPending)),
     maxMessageBytes: largestMessage(connection, streams) + SUBJECTS_BYTES,
-    mayRetry: () => watch.retriesWaiting < MAX_RETRIES_WAITING,
+    mayRetry: () => watch.retries.events < MAX_RETRIES_WAITING,
+    inRetries: () => watch.retries,
     failed: Promise.race([watch.failed, closedForGood(connection)]),
     async close() {
       window.close()
@@ -86,12 +97,11 @@ export async function openBrokerSide(settings: WorkerSettings, log: Logger): Pro
   }
 }
 
-async function shortestAckWait(connection: NatsConnection, pool: string): Promise<number> {
+function requireConsumers(connection: NatsConnection, pool: string): Promise<ConsumerInfoChecked[]> {
   const consumers = LANES.flatMap((lane) => [featureConsumer(pool, lane), dueConsumer(pool, lane)])
-  const checked = await Promise.all(
+  return Promise.all(
     consumers.map(({ stream, durable_name }) => requireConsumer(connection, stream, durable_name)),
   )
-  return Math.min(...checked.map(({ ackWaitMs }) => ackWaitMs))
 }
 
 /** The broker's limit may have been lowered since larger events were stored. */
@@ -101,20 +111,20 @@ function largestMessage(connection: NatsConnection, streams: ReadonlyMap<string,
 }
 
 interface StreamWatch {
-  readonly retriesWaiting: number
+  readonly retries: Amount
   readonly failed: Promise<never>
   close(): void
 }
 
 /** Looks at the streams that deliver: how many retries wait, and whether they are still what they were at the start. */
 function watchStreams(connection: NatsConnection, streams: ReadonlyMap<string, StreamInfo>): StreamWatch {
-  let retriesWaiting = streams.get(STREAMS.retries)?.state.messages ?? 0
+  let retries = amountOf(streams.get(STREAMS.retries))
   let timer: NodeJS.Timeout | undefined
   const failed = new Promise<never>((_resolve, reject) => {
     const look = async (name: string): Promise<void> => {
       const info = await streamInfo(connection, name).catch(() => undefined)
       if (info === undefined) return // no answer now: the next look tells
-      if (name === STREAMS.retries) retriesWaiting = info.state.messages
+      if (name === STREAMS.retries) retries = amountOf(info)
       if (name === STREAMS.retries) refuseLimits(info)
       if (info.created !== streams.get(name)?.created) reject(madeAnew(name))
     }
@@ -123,12 +133,16 @@ function watchStreams(connection: NatsConnection, streams: ReadonlyMap<string, S
     timer.unref()
   })
   return {
-    get retriesWaiting() {
-      return retriesWaiting
+    get retries() {
+      return retries
     },
     failed,
     close: () => clearInterval(timer),
   }
+}
+
+function amountOf(info: StreamInfo | undefined): Amount {
+  return { events: info?.state.messages ?? 0, bytes: info?.state.bytes ?? 0 }
 }
 
 function madeAnew(stream: string): PeltonError {

@@ -54,6 +54,12 @@ export const WORKER_SETTINGS = {
   PELTON_HELD_BYTES: bytes(16 * 1024 ** 2)
     .default(128 * 1024 ** 2)
     .describe('Bytes this worker may hold or have promised'),
+  PELTON_PARKED_EVENTS: count(0, 90_000)
+    .default(50_000)
+    .describe('Events of models that are not servable which the workers of a pool may park in RETRIES'),
+  PELTON_PARKED_BYTES: bytes(0)
+    .default(1024 ** 3)
+    .describe('Bytes of such events which the workers of a pool may park in RETRIES'),
   PELTON_LINGER_MS: milliseconds(0, 1_000)
     .default(2)
     .describe('How long the first event of a batch waits for others'),

@@ -13,6 +13,7 @@ import { openBrokerSide } from './broker-side.ts'
 import { readWorkerSettings, type WorkerSettings } from './config.ts'
 import { openModelSide } from './model-side.ts'
 import { openOutside, type WorkerOutside } from './outside.ts'
+import { Servability } from './servability.ts'
 import { Worker } from './worker.ts'
 
 /**
@@ -25,6 +26,9 @@ const HEAP_GROWING_PERCENT = 70
 /** One slot is kept free of what may take long: with a single thread nothing could be. */
 const LEAST_THREADS = 2
 
+/** How long a worker that starts waits for versions to be looked at once one of them is served, milliseconds. */
+const FIRST_LOOK_MS = 5_000
+
 /** Once they are started: the end of this process has to wait for them, or to give them up. */
 let threads: InferenceThreads | undefined
 
@@ -34,20 +38,22 @@ async function start(settings: WorkerSettings, log: Logger, outside: WorkerOutsi
   const side = await openModelSide(settings, broker, log)
   const { models, known: pool } = side
   outside.inspecting(models)
-  // Not before every version was looked at: an event of another would be refused for good.
-  await models.settled
+  // What is not looked at by then becomes ready later, one by one: its events are handed on or wait.
+  await Promise.race([models.settled, sleep(FIRST_LOOK_MS, undefined, { ref: false })])
+  await models.usable
   const started = await startThreads(settings, models.models)
   const apart = createApartRunner()
+  const servability = new Servability(models, pool, started)
   const worker = new Worker(
     {
       broker,
-      models,
+      models: servability,
       threads: started,
       apart,
       pool,
       log,
       leave: (because) => void leave(because, outside),
-      observers: outside.observers(broker, models),
+      observers: outside.observers(broker, servability),
     },
     {
       name: settings.PELTON_WORKER,
@@ -56,10 +62,11 @@ async function start(settings: WorkerSettings, log: Logger, outside: WorkerOutsi
         rows: settings.PELTON_HELD_ROWS,
         bytes: Math.max(settings.PELTON_HELD_BYTES, 8 * broker.maxMessageBytes),
       },
+      parked: { events: settings.PELTON_PARKED_EVENTS, bytes: settings.PELTON_PARKED_BYTES },
       lingerMs: settings.PELTON_LINGER_MS,
     },
   )
-  outside.show(worker, broker, models, pool)
+  outside.show(worker, broker, servability, pool)
   side.record({ pool: settings.PELTON_POOL, threads: started.size })
   return {
     run: () => Promise.race([worker.run(), broker.failed]),

@@ -1,6 +1,5 @@
 import type { Logger } from 'pino'
 import type { GrowingRepository } from '../../shared/models/growing-repository.ts'
-import type { ModelRepository } from '../../shared/models/repository.ts'
 import type { PoolModels } from '../../shared/operations/models/pool-models.ts'
 import { type BrokerReach, followBroker } from '../../shared/runtime/broker-reach.ts'
 import type { HttpSide } from '../../shared/runtime/http.ts'
@@ -10,10 +9,11 @@ import type { Telemetry } from '../../shared/runtime/telemetry.ts'
 import type { BrokerSide } from './broker-side.ts'
 import type { WorkerSettings } from './config.ts'
 import type { Observers } from './observe/interceptors.ts'
-import { inspectingReason, reasonsAgainst } from './observe/readiness.ts'
+import { inspectingReason, notesOn, reasonsAgainst } from './observe/readiness.ts'
 import { openWorkerGauges } from './observe/worker-gauges.ts'
 import { WorkerMetrics } from './observe/worker-metrics.ts'
 import { createWorkerTraces } from './observe/worker-traces.ts'
+import type { Servability } from './servability.ts'
 import type { Worker } from './worker.ts'
 
 /** Where the outside looks into a worker: health, metrics, traces. */
@@ -21,11 +21,11 @@ export interface WorkerOutside {
   /** Where the worker is in its life. */
   state: State
   /** What measures and traces the worker; nothing where nobody looks. */
-  observers(broker: BrokerSide, models: ModelRepository): Observers
+  observers(broker: BrokerSide, models: Servability): Observers
   /** Until the worker itself can be seen: how many of its models are ready. */
   inspecting(models: Pick<GrowingRepository, 'progress'>): void
   /** From here on the worker itself can be seen. */
-  show(worker: Worker, broker: BrokerSide, models: ModelRepository, pool: PoolModels): void
+  show(worker: Worker, broker: BrokerSide, models: Servability, pool: PoolModels): void
   /** Sends the metrics as they are. */
   flush(): Promise<void>
   close(): Promise<void>
@@ -38,6 +38,7 @@ export async function openOutside(
   telemetry: Telemetry,
 ): Promise<WorkerOutside> {
   let reasons: () => readonly string[] = () => []
+  let notes: () => readonly string[] = () => []
   let reach: BrokerReach | undefined
   let metrics: WorkerMetrics | undefined
   let http: HttpSide | undefined
@@ -60,6 +61,7 @@ export async function openOutside(
           refusing: worker.refusing,
           skewMs: skewMs(),
         })
+      notes = () => notesOn(worker.unserved)
     },
     flush: telemetry.flush,
     close: async () => http?.close(),
@@ -77,6 +79,7 @@ export async function openOutside(
   addHealthRoutes(http.app, {
     state: () => outside.state,
     reasons: () => reasons(),
+    notes: () => notes(),
     ...(scrape !== undefined && { metrics: scrape }),
   })
   await http.listen()

@@ -1,17 +1,19 @@
 import type { Logger } from 'pino'
 import type { ApartRunner } from '../../shared/models/apart-runner.ts'
 import type { InferenceThreads } from '../../shared/models/inference-threads.ts'
-import type { ModelRepository } from '../../shared/models/repository.ts'
 import type { PoolModels } from '../../shared/operations/models/pool-models.ts'
 import type { Turns } from '../../shared/runtime/turns.ts'
 import type { BrokerSide } from './broker-side.ts'
 import type { Capacity } from './intake/room.ts'
+import type { Amount } from './intake/timed-tally.ts'
 import type { Observers } from './observe/interceptors.ts'
+import type { Servability } from './servability.ts'
 
 /** What a worker is made of. */
 export interface WorkerDeps {
   readonly broker: BrokerSide
-  readonly models: ModelRepository
+  /** What is served here, what is not servable and why, and who else serves it. */
+  readonly models: Servability
   readonly threads: InferenceThreads
   /** Runs models of which a run did not end. */
   readonly apart: Pick<ApartRunner, 'run'>
@@ -30,6 +32,8 @@ export interface WorkerOptions {
   readonly name: string
   readonly pool: string
   readonly capacity: Capacity
+  /** What the workers of the pool may have parked in the retry lane. */
+  readonly parked: Amount
   /** How long the first event of a batch waits for others, milliseconds. */
   readonly lingerMs: number
 }

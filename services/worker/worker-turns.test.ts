@@ -14,6 +14,7 @@ import { modelsFolder } from '../../test/kit/models-folder.ts'
 import { eventually } from '../../test/kit/wait.ts'
 import { openBrokerSide } from './broker-side.ts'
 import { readWorkerSettings } from './config.ts'
+import { Servability } from './servability.ts'
 import { Worker } from './worker.ts'
 
 const MODEL = 'identity-fp32'
@@ -79,7 +80,7 @@ it('a worker does in no turn of its loop more than one event of 64 KB is, whatev
   const worker = new Worker(
     {
       broker: side,
-      models: await openRepository({ folder: folder.path }),
+      models: new Servability(await openRepository({ folder: folder.path }), pool, threads),
       threads,
       log,
       leave: () => expect.unreachable('nothing hangs'),
@@ -87,7 +88,13 @@ it('a worker does in no turn of its loop more than one event of 64 KB is, whatev
       pool,
       turns,
     },
-    { name: 'w1', pool: 'default', capacity: { rows: 100_000, bytes: 64 * 1024 ** 2 }, lingerMs: 2 },
+    {
+      name: 'w1',
+      pool: 'default',
+      capacity: { rows: 100_000, bytes: 64 * 1024 ** 2 },
+      parked: { events: 10, bytes: 1024 ** 2 },
+      lingerMs: 2,
+    },
   )
   const running = worker.run()
   const countIn = async (stream: string) => (await streamInfo(connection, stream))?.state.messages

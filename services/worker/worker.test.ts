@@ -10,6 +10,7 @@ import { floats } from '../../test/kit/deliveries.ts'
 import { modelsFolder } from '../../test/kit/models-folder.ts'
 import { openBrokerSide } from './broker-side.ts'
 import { readWorkerSettings } from './config.ts'
+import { Servability } from './servability.ts'
 import { Worker } from './worker.ts'
 
 const MODEL = 'identity-fp32'
@@ -41,7 +42,16 @@ it('a worker that nobody looks at knows the backlog of its pool, and drains it',
   const worker = new Worker(
     {
       broker: side,
-      models: await openRepository({ folder: folder.path }),
+      models: new Servability(
+        await openRepository({ folder: folder.path }),
+        {
+          find: () => undefined,
+          all: () => [],
+          servedElsewhere: () => false,
+          workers: [],
+        },
+        threads,
+      ),
       threads: Object.create(threads, {
         run: { value: (...run: Parameters<typeof threads.run>) => gate.then(() => threads.run(...run)) },
       }),
@@ -54,6 +64,7 @@ it('a worker that nobody looks at knows the backlog of its pool, and drains it',
       name: 'w1',
       pool: 'default',
       capacity: { rows: HELD_ROWS, bytes: 8 * side.maxMessageBytes },
+      parked: { events: 10, bytes: 1024 ** 2 },
       lingerMs: 2,
     },
   )

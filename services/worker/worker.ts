@@ -6,7 +6,7 @@ import { Dispatcher } from './batch/dispatcher.ts'
 import { answerWith } from './infer/answer-with.ts'
 import { ApartModels } from './infer/apart-models.ts'
 import { seeToHungRuns } from './infer/hung-runs.ts'
-import { type Answering, isTimedOut, isUrgent, predict, type Run, runOn } from './infer/predict.ts'
+import { type Answering, isTimedOut, isUrgent, noting, predict, type Run, runOn } from './infer/predict.ts'
 import { Arrivals } from './intake/arrivals.ts'
 import { Backlog } from './intake/backlog.ts'
 import { type Delivery, isSmall, readDeliveries } from './intake/delivery.ts'
@@ -25,6 +25,7 @@ import { OutcomeStore } from './settle/outcome-store.ts'
 import { RetryBudgets } from './settle/retry-budget.ts'
 import { type SettlementDeps, settle } from './settle/settlement.ts'
 import { PatientStorage } from './settle/storage.ts'
+import { type Unserved, WaitingForModels } from './waiting.ts'
 import type { WorkerDeps, WorkerOptions } from './worker-deps.ts'
 
 /** How long the broker keeps an event of a model that runs apart back when it is handed on, milliseconds. */
@@ -52,6 +53,7 @@ export class Worker {
   readonly #startMarks: StartMarks
   readonly #stopWatching: () => void
   readonly #storage: PatientStorage
+  readonly #waiting: WaitingForModels
   readonly #settlement: SettlementDeps
   readonly #backlog = new Backlog()
   readonly #budgets = new RetryBudgets()
@@ -72,13 +74,15 @@ export class Worker {
     this.#apart = new ApartModels(deps.pool, broker.now, (...trouble) => this.#reporter.untold(...trouble))
     const isApart = (model: string): boolean => this.#apart.isApart(model)
     this.#turns = deps.turns ?? new Turns()
-    this.#run = this.#observe.run(runOn({ threads, apart: deps.apart, isApart }, this.#turns))
+    const run = noting(deps.models.unavailable, runOn({ threads, apart: deps.apart, isApart }, this.#turns))
+    this.#run = this.#observe.run(run)
     this.#answering = answerWith(broker, this.#turns, this.#codec)
     // Nothing may escape into the client: it would end its reader.
     this.#arrivals = new Arrivals(this.#turns, (messages) => this.#own(async () => this.#receive(messages)))
     const room = new Room(options.capacity)
     this.#room = room
-    this.#held = new HeldDeliveries(broker.connection, room, broker.ackWaitMs)
+    const { connection, ackWaitMs } = broker
+    this.#held = new HeldDeliveries(connection, room, ackWaitMs, (...kept) => this.#waiting.keptAway(...kept))
     const onChange = (refusing: ReadonlyMap<string, string>): void => this.#onStorage(refusing)
     const storage = new PatientStorage(broker, { signal: this.#force.signal, onChange })
     this.#storage = storage
@@ -91,19 +95,15 @@ export class Worker {
       isApart: ({ model }) => isApart(model.name),
       start: (batch) => this.#own(() => this.#process(batch)),
     })
-    this.#settlement = this.#createSettlement(options)
-    this.#stopWatching = seeToHungRuns({
-      threads,
-      apart: this.#apart,
-      running: () => this.#dispatcher.running,
-      onHung: (model) => {
-        this.#isLeaving = true
-        this.#reporter.hung(model)
-      },
-      accuse: (batch) => this.#own(() => this.#startMarks.accuse(batch)),
-      onForsaken: (model) => this.#onForsaken(model),
-      own: (work) => this.#own(work),
+    this.#waiting = new WaitingForModels({
+      ...deps,
+      ...options,
+      room,
+      held: this.#held,
+      look: (delivery) => this.#startMarks.look(delivery),
     })
+    this.#settlement = this.#createSettlement(options)
+    this.#stopWatching = this.#watchRuns()
     // Another worker of the pool has seen a run that does not end: what waits here is not to show it again.
     deps.pool.onChange(() => this.#add(this.#dispatcher.removeApart()))
   }
@@ -126,6 +126,11 @@ export class Worker {
   /** Streams that do not take what this worker has to store, each with a reason: while there is one, it does not pull. */
   get refusing(): ReadonlyMap<string, string> {
     return this.#storage.refusing
+  }
+
+  /** Models that are not servable here, what waits for them, and the lanes that stand because of it. */
+  get unserved(): Unserved {
+    return this.#waiting.seen
   }
 
   /** 1. Pull: until stopped, bounded batches from every lane, never more than there is room for. */
@@ -190,8 +195,14 @@ export class Worker {
     this.#handOn(this.#dispatcher.add(batch.filter((event) => !leaves(event))))
   }
 
+  /** Others may have a process free for them. That they come again says nothing against them. */
   #handOn(batch: Batch): void {
-    for (const { delivery } of batch) this.#held.giveBack(delivery, APART_DELAY_MS)
+    for (const { delivery } of batch)
+      this.#own(async () => {
+        const excuse = await this.#startMarks.look(delivery)
+        await excuse()
+        this.#held.keepAway(delivery, APART_DELAY_MS)
+      })
   }
 
   /**
@@ -248,6 +259,8 @@ export class Worker {
     await this.#held.empty()
     this.#held.close()
     await this.#codec.close()
+    this.#waiting.close()
+    this.#deps.models.unavailable.close()
     this.#stopWatching()
   }
 
@@ -294,9 +307,25 @@ export class Worker {
     return new Intake(connection, this.#room, {
       ...options,
       maxMessageBytes,
+      most: (consumer) => this.#waiting.most(consumer),
       onMessages: (messages) => this.#arrivals.add(messages),
       onPull: (pull) => this.#onPull(pull),
       onTrouble: (consumer, end) => this.#reporter.pull(consumer, end),
+    })
+  }
+
+  #watchRuns(): () => void {
+    return seeToHungRuns({
+      threads: this.#deps.threads,
+      apart: this.#apart,
+      running: () => this.#dispatcher.running,
+      onHung: (model) => {
+        this.#isLeaving = true
+        this.#reporter.hung(model)
+      },
+      accuse: (batch) => this.#own(() => this.#startMarks.accuse(batch)),
+      onForsaken: (model) => this.#onForsaken(model),
+      own: (work) => this.#own(work),
     })
   }
 
@@ -317,6 +346,7 @@ export class Worker {
       storage: this.#storage,
       worker: name,
       pool,
+      parking: this.#waiting.parking,
       mayRetry: ({ event }) => broker.mayRetry() && this.#budgets.of(event.route.model).spend(),
       onConflict: (delivery) => this.#reporter.conflict(delivery),
       onUnstorable: (delivery) => this.#reporter.unstorable(delivery),

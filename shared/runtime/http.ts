@@ -217,7 +217,8 @@ export interface Health extends Readiness {
 
 /**
  * - `GET /livez`: 200 as long as the process's loop turns. Restart it where this fails.
- * - `GET /readyz`: 200 `{"status":"ready","reasons":[]}`, or 503 with the state and every reason.
+ * - `GET /readyz`: 200 `{"status":"ready","reasons":[]}`, or 503 with the state and every reason; `notes` where there are
+ *   some.
  * - `GET /metrics`: Prometheus text.
  */
 export function addHealthRoutes(app: FastifyInstance, { metrics, ...readiness }: Health): void {
@@ -226,11 +227,12 @@ export function addHealthRoutes(app: FastifyInstance, { metrics, ...readiness }:
     const now = readiness.state()
     const all = whyNotReady(readiness)
     const isReady = all.length === 0
+    const notes = readiness.notes?.() ?? []
     const status = now === 'ready' && !isReady ? 'not-ready' : now
     return reply
       .code(isReady ? 200 : 503)
       .header('cache-control', 'no-store')
-      .send({ status, reasons: all })
+      .send({ status, reasons: all, ...(notes.length > 0 && { notes }) })
   })
   if (metrics === undefined) return
   app.get('/metrics', async (_request, reply) =>

@@ -110,7 +110,7 @@ export const METRICS = {
   outcomes: counter(
     'pelton.outcomes',
     '{event}',
-    'How deliveries ended: predicted, already-answered, dead-lettered, retried, returned; reason unless predicted',
+    'How deliveries ended: predicted, already-answered, dead-lettered, retried, returned, parked, handed-on, held-back; reason unless predicted',
     ['model', 'outcome', 'reason'],
     WORKER,
   ),
@@ -166,6 +166,27 @@ export const METRICS = {
     '{model}',
     '1 for each model version served',
     ['model', 'version'],
+    WORKER,
+  ),
+  modelNotServable: gauge(
+    'pelton.model.not_servable',
+    '{model}',
+    '1 while this worker cannot serve a model its pool knows: inspecting, refused, unavailable, missing, operator',
+    ['model', 'cause'],
+    WORKER,
+  ),
+  modelWaiting: gauge(
+    'pelton.model.waiting.events',
+    '{event}',
+    'Events of a model that is not servable here: `parked` in RETRIES by this worker, or `held-back` in their stream',
+    ['model', 'cause', 'place'],
+    WORKER,
+  ),
+  laneStanding: gauge(
+    'pelton.lane.standing',
+    '{lane}',
+    '1 while this worker takes no more of a lane, because as many events as may be are held back',
+    ['consumer_name'],
     WORKER,
   ),
   conflicts: counter(

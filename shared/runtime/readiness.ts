@@ -6,6 +6,8 @@ export interface Readiness {
   readonly state: () => State
   /** Why no work should be sent here, one line each, beginning with a stable word. Overload is no reason. */
   readonly reasons: () => readonly string[]
+  /** What is wrong with a service to which work should be sent all the same, like reasons. @default nothing */
+  readonly notes?: () => readonly string[]
 }
 
 /** Every reason against a service, its state among them; empty when it is ready. `/readyz` and the metric go by it. */

@@ -12,31 +12,20 @@ import { provision } from '../../shared/sdk/jetstream/provision.ts'
 import { readOutcomes } from '../kit/outcomes.ts'
 
 describe('npm start', () => {
-  /** What the demo sends that is bad on purpose, of as many flights. */
-  const runs: readonly [string, number, string[], number[]][] = [
-    ['first', 20_000, [], [100, 50, 50]],
-    ['second', 4_000, ['--', '--flights', '4000'], [20, 10, 10]],
-  ]
-  test.each(runs)(
-    'the %s run replays %i flights, closes its counts and exits 0',
-    async (_run, flights, args, [mismatch, malformed, late]) => {
-      const { code, stdout } = await npmStart(args)
-      expect(stdout).toContain(
-        `${flights} in = ${flights * 0.99} predictions + ${flights / 100} dead letters\n`,
-      )
+  test.each(['first', 'second'])(
+    'the %s run replays 20,000 flights, closes its counts and exits 0',
+    async () => {
+      const { code, stdout } = await npmStart()
+      expect(stdout).toMatch(/20000 in = 19800 predictions \+ 200 dead letters\n/)
       expect(Number(/AUC +([\d.]+)/.exec(stdout)?.[1])).toBeGreaterThanOrEqual(0.72)
-      const reasons = `schema-mismatch ${mismatch}, malformed ${malformed}, deadline-exceeded ${late}`
-      expect(stdout.replaceAll(/ +/g, ' ')).toContain(`dead letters ${reasons}`)
-      const count = flights.toLocaleString('en')
-      expect(stdout).toContain(`Every event is accounted for: ${count} events up to sequence ${count}`)
+      expect(stdout).toMatch(/dead letters +schema-mismatch 100, malformed 50, deadline-exceeded 50/)
+      expect(stdout).toMatch(/Every event is accounted for: 20,000 events up to sequence 20,000/)
       expect(code).toBe(0)
     },
   )
 })
 
 describe('demo', () => {
-  const COUNT = 8_000
-
   test('closes its counts when the worker is killed with SIGKILL in mid-run, again and again', async () => {
     const broker = await startBroker()
     const connection = await connect({ servers: broker.url })
@@ -50,12 +39,12 @@ describe('demo', () => {
     let kills = 0
     const report = await runDemo({
       connection,
-      count: COUNT,
+      count: 20_000,
       maxUnanswered: 2_000,
       signal: new AbortController().signal,
       onProgress: ({ answered }) => {
         const [pid] = fleet.pids
-        if (pid === undefined || answered < (kills + 1) * (COUNT / 4) || kills === 3) return
+        if (pid === undefined || answered < (kills + 1) * 5_000 || kills === 3) return
         kills++
         process.kill(pid, 'SIGKILL')
       },
@@ -68,16 +57,16 @@ describe('demo', () => {
 
     expect(kills).toBe(3)
     expect(report).toMatchObject({
-      sent: COUNT,
-      predictions: COUNT * 0.99,
-      deadLetters: COUNT / 100,
+      sent: 20_000,
+      predictions: 19_800,
+      deadLetters: 200,
       unanswered: 0,
       doubled: 0,
       unexpected: 0,
-      deadLettersStored: COUNT / 100,
+      deadLettersStored: 200,
     })
     expect(areaUnderCurve(report.scores, report.late)).toBeGreaterThanOrEqual(0.72)
-    expect(outcomes.predictions.size + outcomes.failures.size).toBe(COUNT)
+    expect(outcomes.predictions.size + outcomes.failures.size).toBe(20_000)
     expect(outcomes.waiting).toBe(0)
     // Every sequence the broker gave out ended, and none of them in two ways.
     expect(outcomes.ledger.size).toBe(features?.state.last_seq)
@@ -90,12 +79,10 @@ describe('demo', () => {
   })
 })
 
-function npmStart(
-  args: readonly string[],
-): Promise<{ readonly code: number | null; readonly stdout: string }> {
+function npmStart(): Promise<{ readonly code: number | null; readonly stdout: string }> {
   return new Promise((resolve) => {
     const { PELTON_NATS_URL: _unset, ...env } = process.env
-    const child = spawn('npm', ['start', '--silent', ...args], { env, stdio: ['ignore', 'pipe', 'inherit'] })
+    const child = spawn('npm', ['start', '--silent'], { env, stdio: ['ignore', 'pipe', 'inherit'] })
     let stdout = ''
     child.stdout.on('data', (chunk: Buffer) => {
       stdout += chunk.toString()

@@ -411,7 +411,8 @@ describe.concurrent('a look at dead letters whose events were predicted', () => 
     const { connection, window } = stage
     for (const id of ['a', 'b', 'c']) await predictedAfterAll(connection, window, id)
     const store = openStore(connection)
-    const deps = { store, log: pino({ level: 'silent' }), keep: async () => true }
+    const pools = { read: () => [] }
+    const deps = { store, pools, log: pino({ level: 'silent' }), keep: async () => true }
     const looks = new Looks(deps, { name: 'the-watch', unservedMs: 60_000, noticeGraceMs: 60_000 })
     const request = connection.request.bind(connection)
     let failures = 1
@@ -437,7 +438,7 @@ describe.concurrent('the watch under load', () => {
     const { connection, publish, worker, control } = stage
     const process = await control({ PELTON_WATCH_MS: '100' })
     await worker()
-    for (let round = 0; round < 16; round++)
+    for (let round = 0; round < 40; round++)
       await Promise.all(Array.from({ length: 250 }, (_item, index) => publish(`load-${round}-${index}`)))
     await vi.waitFor(
       async () => expect((await streamInfo(connection, STREAMS.features))?.state.messages).toBe(0),
@@ -445,7 +446,7 @@ describe.concurrent('the watch under load', () => {
     )
     expect(process.log.filter(({ alert }) => alert === 'orphans')).toEqual([])
     expect((await watched(process)).acts).toEqual([])
-    expect((await readOutcomes(connection)).predictions.size).toBe(4_000)
+    expect((await readOutcomes(connection)).predictions.size).toBe(10_000)
   })
 })
 

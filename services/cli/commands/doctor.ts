@@ -7,7 +7,7 @@ import { EXIT_CODES } from '../../../shared/runtime/lifecycle.ts'
 import { PeltonError } from '../../../shared/sdk/errors.ts'
 import { type CommandRun, helpTail, runCommand } from '../command-run.ts'
 import { checkAccount, checkClock, checkResults } from '../doctor/broker-checks.ts'
-import { checkModelsFolder } from '../doctor/models-check.ts'
+import { checkModelsFolder, checkModelsServed } from '../doctor/models-check.ts'
 import { checkRights } from '../doctor/rights-check.ts'
 import { checkConsumers, checkOrphans, checkPools, checkStreams } from '../doctor/stream-checks.ts'
 import { addSettingOptions, withOptions } from '../setting-options.ts'
@@ -60,6 +60,7 @@ async function doctor(run: CommandRun, options: DoctorArguments): Promise<number
       report(await examine('streams', () => checkStreams(connection, topology)))
       report(await examine('consumers', () => checkConsumers(connection, topology, options.pool)))
       report(await examine('pools', () => checkPools(connection)))
+      report(await examine('models served', () => checkModelsServed(connection)))
       report(await examine('orphans', () => checkOrphans(connection, run.signal)))
       report(await examine('durability', () => checkDurability(broker, durability)))
       report(await examine('results', () => checkResults(connection, topology)))

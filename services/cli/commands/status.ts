@@ -2,6 +2,7 @@ import type { NatsConnection } from '@nats-io/transport-node'
 import { Command } from 'commander'
 import { paceBetween } from '../../../shared/operations/broker/drain-pace.ts'
 import { type StatusSnapshot, takeSnapshot } from '../../../shared/operations/broker/snapshot.ts'
+import type { UnservedModel } from '../../../shared/operations/models/unserved-models.ts'
 import { alignColumns } from '../../../shared/runtime/columns.ts'
 import { EXIT_CODES } from '../../../shared/runtime/lifecycle.ts'
 import { pause } from '../../../shared/runtime/pause.ts'
@@ -9,6 +10,7 @@ import { withBroker } from '../broker.ts'
 import { type CommandRun, helpTail, runCommand } from '../command-run.ts'
 import { type ControlWatch, controlWatchLines, readControlWatch } from '../status/control-watch.ts'
 import { loopLines, readLoops, type WorkerLoop } from '../status/loops.ts'
+import { readModels, unservedTable } from '../status/models.ts'
 import { pausedLines, statusTables } from '../status/report.ts'
 
 interface StatusArguments {
@@ -46,7 +48,8 @@ async function status(
     const snapshot = await takeSnapshot(connection)
     const controlWatch = await readControlWatch(connection, snapshot.at)
     const loops = await readLoops(connection, snapshot.at)
-    show(run, { earlier, snapshot, controlWatch, loops }, options)
+    const models = await readModels(connection)
+    show(run, { earlier, snapshot, controlWatch, loops, models }, options)
     earlier = snapshot
   } while (options.watch === true && !run.signal.aborted)
   const isMissing = earlier.streams.some((stream) => stream.isMissing)
@@ -59,11 +62,12 @@ interface Shown {
   readonly snapshot: StatusSnapshot
   readonly controlWatch: ControlWatch | undefined
   readonly loops: readonly WorkerLoop[] | undefined
+  readonly models: readonly UnservedModel[] | undefined
 }
 
 function show(
   { terminal }: CommandRun,
-  { earlier, snapshot, controlWatch, loops }: Shown,
+  { earlier, snapshot, controlWatch, loops, models }: Shown,
   { json = false, watch = false }: StatusArguments,
 ): void {
   const pace = paceBetween(earlier, snapshot)
@@ -72,12 +76,13 @@ function show(
       ...snapshot,
       at: new Date(snapshot.at).toISOString(),
       ...pace,
+      models,
       watch: controlWatch,
       loops,
     })
     return
   }
-  const lines = statusTables(snapshot, pace).flatMap((table, index) =>
+  const lines = [...statusTables(snapshot, pace), ...unservedTable(models)].flatMap((table, index) =>
     index === 0 ? alignColumns(table) : ['', ...alignColumns(table)],
   )
   lines.push('', ...pausedLines(snapshot), ...loopLines(loops), ...controlWatchLines(controlWatch))

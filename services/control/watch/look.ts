@@ -1,6 +1,8 @@
 import type { NatsConnection } from '@nats-io/transport-node'
 import type { Logger } from 'pino'
 import { inParallel } from '../../../shared/operations/broker/parallel.ts'
+import type { AllPools } from '../../../shared/operations/models/all-pools.ts'
+import { unservedModels } from '../../../shared/operations/models/unserved-models.ts'
 import type { DeadLetterEntry } from '../../../shared/operations/records/dead-letter.ts'
 import type { OpsStore } from '../../../shared/operations/records/store.ts'
 import { letGoOfEnded } from '../../../shared/operations/replay/left-holds.ts'
@@ -18,6 +20,7 @@ import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
 import { PeltonError } from '../../../shared/sdk/errors.ts'
 import { findApi, NOT_FOUND, type StreamInfo, streamInfo } from '../../../shared/sdk/jetstream/api.ts'
 import { lookAtStream, type StreamLook } from './lane-look.ts'
+import { ModelMemory, modelAlert } from './models.ts'
 import { MAX_OPEN, noticeAlert, reviewNotices, scanNotices } from './notices.ts'
 import { judgeOrphans, type OrphanMemory } from './orphans.ts'
 import { resetConsumer } from './reset.ts'
@@ -35,6 +38,8 @@ export interface WatchLimits {
 
 export interface LookDeps {
   readonly store: OpsStore
+  /** What the pools have. */
+  readonly pools: Pick<AllPools, 'read'>
   readonly log: Logger
   /** Writes the record down at once. False: another control service watches now, and nothing may be done. */
   readonly keep: (record: WatchRecord) => Promise<boolean>
@@ -63,6 +68,7 @@ export class Looks {
   #orphans: ReadonlyMap<string, OrphanMemory> = new Map()
   #standing: ReadonlyMap<string, number> = new Map()
   readonly #removals = new SilentRemovals()
+  readonly #models = new ModelMemory()
   /** Whether dead letters may be taken that were not let go. */
   #mayHold = true
 
@@ -90,7 +96,16 @@ export class Looks {
     const lanes = firstOfEachKind(mended.alerts)
     const pools = firstOfEachKind(service.unserved)
     const unserved = await unservedAlerts(connection, pools.kept, at)
-    const alerts = [...lanes.kept, ...lanes.rest, ...notices.alerts, ...unserved, ...pools.rest]
+    const models = firstOfEachKind(await this.#lookAtModels())
+    const alerts = [
+      ...lanes.kept,
+      ...lanes.rest,
+      ...notices.alerts,
+      ...unserved,
+      ...pools.rest,
+      ...models.kept,
+      ...models.rest,
+    ]
     const time = new Date(at).toISOString()
     const record: WatchRecord = {
       ...before,
@@ -146,6 +161,11 @@ export class Looks {
       open,
       alerts: alert === undefined ? [] : [alert],
     }
+  }
+
+  async #lookAtModels(): Promise<readonly NewAlert[]> {
+    const { store, pools } = this.#deps
+    return this.#models.still(await unservedModels(store.connection, pools)).map(modelAlert)
   }
 
   /** How far FEATURES has come: an audit tells by it what had been accepted when. */

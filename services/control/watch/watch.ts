@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Logger } from 'pino'
+import { type AllPools, followAllPools } from '../../../shared/operations/models/all-pools.ts'
 import type { KeptValue } from '../../../shared/operations/records/key-value.ts'
 import type { OpsStore } from '../../../shared/operations/records/store.ts'
 import { compareAlerts } from '../../../shared/operations/watch-record/alert.ts'
@@ -53,6 +54,7 @@ class Watching implements Watch {
   readonly #stopped = new AbortController()
   readonly #running: Promise<void>
   readonly #advisories: { close(): void }
+  readonly #pools: AllPools
   #wake = new AbortController()
   readonly #limit: LineLimit
   #kept: KeptValue<WatchRecord> | undefined
@@ -67,6 +69,7 @@ class Watching implements Watch {
       deps.log.warn({ alert: kind, count }, 'more alerts, not told one by one: see `pelton status`')
     this.#limit = new LineLimit({ onRest })
     this.#advisories = listenForAdvisories(deps.store.connection, () => this.#wake.abort())
+    this.#pools = followAllPools(deps.store.connection)
     this.#running = this.#run()
   }
 
@@ -87,6 +90,7 @@ class Watching implements Watch {
     this.#advisories.close()
     await this.#running
     this.#limit.close()
+    await this.#pools.close()
   }
 
   async #run(): Promise<void> {
@@ -141,7 +145,10 @@ class Watching implements Watch {
     const { store, log } = this.#deps
     if (!(await this.#keep({ ...this.record, holder: this.#options.name, everyMs: this.#options.everyMs })))
       return
-    this.#looks = new Looks({ store, log, keep: (record) => this.#keep(record) }, this.#options)
+    this.#looks = new Looks(
+      { store, pools: this.#pools, log, keep: (record) => this.#keep(record) },
+      this.#options,
+    )
     log.info('this control service watches')
   }
 

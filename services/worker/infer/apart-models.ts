@@ -52,6 +52,7 @@ export class ApartModels {
     for (const { delivery, outcome } of concluded) {
       const { model } = delivery.event.route
       if (!this.isApart(model)) continue
+      if (outcome.kind === 'not-servable') continue
       if (outcome.kind !== 'predicted' && outcome.failure.reason === 'timed-out')
         await this.#update(model, countTimedOut)
       else if (this.#pool.find(model)?.apart?.inARow !== 0) await this.#update(model, countEnded)

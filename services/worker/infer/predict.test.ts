@@ -50,6 +50,7 @@ async function predicted(batch: Batch): Promise<{ concluded: readonly Concluded[
 /** What each event is answered with, in order: the data of its outputs, or the reason of its failure. */
 function answers(concluded: readonly Concluded[]): unknown[] {
   return concluded.map(({ outcome }) => {
+    if ('why' in outcome) return `${outcome.kind}: ${outcome.why.cause}`
     if (outcome.kind !== 'predicted') return `${outcome.kind}: ${outcome.failure.reason}`
     const { outputs } = JSON.parse(Buffer.from(outcome.body).toString()) as { outputs: { data: unknown }[] }
     return outputs.length === 1 ? outputs[0]?.data : outputs.map(({ data }) => data)
@@ -188,5 +189,16 @@ describe('predict, with checks.finiteOutputs', () => {
     const lax = { ...model, manifest: { ...model.manifest, checks } }
     const [concluded] = (await predicted([{ ...(asked as Batch[number]), model: lax }])).concluded
     expect(concluded?.outcome.kind).toBe('predicted')
+  })
+
+  it('takes a model that cannot be opened for no fault of its events: all of them wait, and none is run alone', async () => {
+    const gone = { key: 'gone', path: '/nowhere/model.onnx', digest: '0'.repeat(64) }
+    const batch = batchOf([[[1, 2]], [[3, 4]]].map((rows) => twoWide(rows))).map((event) => ({
+      ...event,
+      model: { ...event.model, ...gone },
+    }))
+    const { concluded, calls } = await predicted(batch)
+    expect(answers(concluded)).toEqual(['not-servable: unavailable', 'not-servable: unavailable'])
+    expect(calls).toEqual([2])
   })
 })

@@ -8,6 +8,7 @@ import { PeltonError, toPeltonError } from '../../../shared/sdk/errors.ts'
 import { type Batch, type Prepared, rowsOf } from '../prepare/prepared.ts'
 import { type Concluded, decideFailure } from '../settle/outcome.ts'
 import { joinInputs } from './join.ts'
+import type { UnavailableModels } from './unavailable.ts'
 import { timedOut } from './watchdog.ts'
 
 /** One model call for all rows of a batch: its outputs, whole. */
@@ -58,10 +59,23 @@ export interface Answering {
 
 const HERE: Answering = { maxBytes: () => Number.POSITIVE_INFINITY, answer: writeAnswers }
 
+/** Notes which models could not be opened. */
+export function noting(unavailable: Pick<UnavailableModels, 'add'>, run: Run): Run {
+  return async (batch) => {
+    try {
+      return await run(batch)
+    } catch (thrown) {
+      const [first] = batch
+      if (first !== undefined && isUnavailable(thrown)) unavailable.add(first.model, thrown.message)
+      throw thrown
+    }
+  }
+}
+
 /**
  * Runs a batch and says what is to become of each of its events. A batch that fails is halved until the bad events
- * stand alone: their neighbours get their predictions. Rejects with `timed-out` where several ran together and did not end:
- * none of them is known to be the culprit.
+ * stand alone: their neighbours get their predictions. Where the model cannot be opened, all of them wait for it. Rejects
+ * with `timed-out` where several ran together and did not end: none of them is known to be the culprit.
  *
  * @param now broker time, milliseconds since 1970
  * @param answering who writes the answers. @default at once, whatever size they have
@@ -82,6 +96,7 @@ export async function predict(
     const answers = await answerAll(batch, outputs, answering)
     return batch.map((item, index) => conclude(item, answers[index], facts))
   } catch (thrown) {
+    if (isUnavailable(thrown)) return batch.map(({ delivery }) => waitFor(delivery, thrown))
     const [only] = batch
     if (batch.length === 1 && only !== undefined) return [fail(only, thrown, now())]
     if (isTimedOut(thrown)) throw thrown
@@ -94,6 +109,15 @@ export async function predict(
 /** Whether a run was given up because it did not end. */
 export function isTimedOut(thrown: unknown): boolean {
   return thrown instanceof PeltonError && thrown.code === 'timed-out'
+}
+
+/** Whether a model could not be opened: that says nothing of the events it was to run. */
+function isUnavailable(thrown: unknown): thrown is PeltonError {
+  return thrown instanceof PeltonError && thrown.code === 'model-unavailable'
+}
+
+function waitFor(delivery: Prepared['delivery'], { description: text }: PeltonError): Concluded {
+  return { delivery, outcome: { kind: 'not-servable', why: { cause: 'unavailable', text } } }
 }
 
 /** @throws PeltonError `invalid-output` where there are not as many rows as went in: nobody knows whose they are */

@@ -3,8 +3,10 @@ import { TURN_BYTES } from '../../../shared/runtime/turns.ts'
 import { type DeliveryInfo, readDeliverySubject } from '../../../shared/sdk/contract/delivery-subject.ts'
 import { type FeatureEvent, readEvent } from '../../../shared/sdk/contract/event.ts'
 import { HEADERS } from '../../../shared/sdk/contract/headers.ts'
+import { readParking } from '../../../shared/sdk/contract/parked.ts'
 import { STRUCTURED_MODE } from '../../../shared/sdk/contract/structured.ts'
 import { payloadDigest } from '../../../shared/sdk/contract/token.ts'
+import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
 import {
   headerBlockOf,
   messageBytes,
@@ -26,6 +28,8 @@ export interface Delivery {
   readonly isLarge?: boolean
   /** Rows it takes of the room this worker has: 1 until it is decoded. */
   rows: number
+  /** How often it was given back because its model was not servable: of its deliveries so many are explained. */
+  handedOn?: number
   /** Trace context its outcome carries; unset: the event's own. */
   traceparent?: string
   /** Digest of the event's own body, where it was made aside: a large body is not read again. */
@@ -78,7 +82,7 @@ function readDelivery(message: Msg, epochs: ReadonlyMap<string, string>): Delive
 }
 
 /** Whether a message is more than a turn of the loop may read: then only its headers are read here. */
-export function isLarge(message: Msg): boolean {
+function isLarge(message: Msg): boolean {
   return messageBytes(message) > TURN_BYTES
 }
 
@@ -96,6 +100,19 @@ function ownBody(message: Msg): Uint8Array {
 }
 
 const noBytes = new Uint8Array()
+
+/**
+ * How often an event was handed out again for a reason nobody knows: its worker ended, or could not settle it. What was
+ * given back because its model was not servable does not count, neither here nor before it was parked.
+ */
+export function returnsOf({ event, info, handedOn = 0 }: Delivery): number {
+  return returnsBefore({ event, info }) + Math.max(0, info.deliveryCount - 1 - handedOn)
+}
+
+/** Those of before it was parked: only workers publish in the retry lane, so only there is it believed. */
+export function returnsBefore({ event, info }: Pick<Delivery, 'event' | 'info'>): number {
+  return info.stream === STREAMS.retries ? readParking(event).returns : 0
+}
 
 /** The event in the very bytes it was stored in, which its copies fit wherever it did. */
 export function asStored({ event, body }: Delivery): FeatureEvent {

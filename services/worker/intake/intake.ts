@@ -27,6 +27,8 @@ export interface IntakeOptions {
    * each, and their bytes.
    */
   readonly onMessages: (messages: readonly Msg[]) => void
+  /** How many more messages of a consumer may be taken now. @default as many as there is room for */
+  readonly most?: (consumer: string) => number
   /** Told of every pull that ended. */
   readonly onPull?: (pull: EndedPull) => void
   /** Told when a pull could not be served, and when it is served again. */
@@ -148,7 +150,8 @@ export class Intake {
   async #takeRoom(source: Source): Promise<Capacity | undefined> {
     while (!this.#stop.signal.aborted) {
       const { rows, bytes } = this.#freeFor(source)
-      if (!this.#paused && rows >= 1 && bytes >= source.leastBytes) return this.#promise(source)
+      const isFree = rows >= 1 && bytes >= source.leastBytes
+      if (!this.#paused && isFree && this.#mostOf(source) >= 1) return this.#promise(source)
       await this.#room.released()
     }
     return undefined
@@ -173,13 +176,17 @@ export class Intake {
 
   #promise(source: Source): Capacity {
     const free = this.#freeFor(source)
-    const rows = Math.min(source.ask, free.rows)
+    const rows = Math.min(source.ask, free.rows, this.#mostOf(source))
     const share = Math.floor(this.#room.capacity.bytes / (2 * this.#sources.length))
     const bytes = rows === 1 ? source.leastBytes : Math.min(free.bytes, Math.max(share, source.leastBytes))
     this.#room.take(rows, bytes)
     source.promisedRows = rows
     source.promisedBytes = bytes
     return { rows, bytes }
+  }
+
+  #mostOf({ consumer }: Source): number {
+    return this.#options.most?.(consumer) ?? Number.POSITIVE_INFINITY
   }
 
   async #pullOnce(

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { inspectingReason, reasonsAgainst, type WorkerFacts } from './readiness.ts'
+import { inspectingReason, notesOn, reasonsAgainst, type WorkerFacts } from './readiness.ts'
 
 const well: WorkerFacts = { isBrokerReachable: true, models: 1, refusing: new Map(), skewMs: 0 }
 
@@ -31,6 +31,33 @@ describe('reasonsAgainst', () => {
       'models',
       'clock',
     ])
+  })
+})
+
+describe('notesOn', () => {
+  it('names each model that is not servable, why, what waits for it, and the lanes that stand', () => {
+    const models = [
+      { model: 'scorer', cause: 'refused', text: 'its file is gone' },
+      { model: 'other', cause: 'missing', text: 'not in the folder' },
+    ] as const
+    const waiting = [
+      { model: 'scorer', cause: 'refused', place: 'parked', events: 1_200 },
+      { model: 'scorer', cause: 'refused', place: 'held-back', events: 7 },
+    ] as const
+    expect(notesOn({ models, waiting, lanes: ['worker-default-low'] })).toEqual([
+      'model: "scorer" is not servable here (refused), 1,200 parked, 7 held back: its file is gone',
+      'model: "other" is not servable here (missing): not in the folder',
+      'lane: worker-default-low stands, no more events may be held back',
+    ])
+  })
+
+  it('counts what it does not name', () => {
+    const models = Array.from({ length: 12 }, (_each, index) => ({
+      model: `m${index}`,
+      cause: 'missing' as const,
+      text: 'gone',
+    }))
+    expect(notesOn({ models, waiting: [], lanes: [] }).at(-1)).toBe('model: 2 more are not')
   })
 })
 

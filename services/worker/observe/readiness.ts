@@ -1,3 +1,8 @@
+import { showCount } from '../../../shared/runtime/quantities.ts'
+import { showValue } from '../../../shared/sdk/errors.ts'
+import type { NotServable } from '../settle/outcome.ts'
+import type { WaitingEvents } from '../settle/parking.ts'
+
 /** What a worker's readiness depends on. Being busy is not among it: its broker would only give to others. */
 export interface WorkerFacts {
   readonly isBrokerReachable: boolean
@@ -26,4 +31,32 @@ export function reasonsAgainst({ isBrokerReachable, models, refusing, skewMs }: 
       `clock: ${(skewMs / 1_000).toFixed(1)} s off the broker's, at most ${MAX_SKEW_MS / 1_000} s are right`,
     )
   return reasons
+}
+
+/** What a worker does not serve, as it can be seen from outside. */
+export interface UnservedFacts {
+  readonly models: readonly (NotServable & { readonly model: string })[]
+  readonly waiting: readonly WaitingEvents[]
+  /** Consumers of lanes that stand. */
+  readonly lanes: readonly string[]
+}
+
+/** Models named in notes: the rest is a count. */
+const MOST_NAMED = 10
+
+/**
+ * What is wrong with a worker that is ready all the same: one model of many that is not servable here makes it serve the
+ * others no worse.
+ */
+export function notesOn({ models, waiting, lanes }: UnservedFacts): string[] {
+  const notes = models.slice(0, MOST_NAMED).map(({ model, cause, text }) => {
+    const of = waiting.filter((one) => one.model === model)
+    const counts = of.map(
+      ({ place, events }) => `, ${showCount(events)} ${place === 'parked' ? place : 'held back'}`,
+    )
+    return `model: ${showValue(model)} is not servable here (${cause})${counts.join('')}: ${text}`
+  })
+  if (models.length > MOST_NAMED) notes.push(`model: ${showCount(models.length - MOST_NAMED)} more are not`)
+  for (const consumer of lanes) notes.push(`lane: ${consumer} stands, no more events may be held back`)
+  return notes
 }

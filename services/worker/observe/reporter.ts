@@ -8,6 +8,7 @@ import type { PullEnd } from '../../../shared/sdk/jetstream/pull-lane.ts'
 import type { Delivery } from '../intake/delivery.ts'
 import type { EndedPull } from '../intake/intake.ts'
 import { type Batch, rowsOf } from '../prepare/prepared.ts'
+import type { Outcome } from '../settle/outcome.ts'
 import type { Stored } from '../settle/outcome-store.ts'
 import type { Settled } from '../settle/settlement.ts'
 import type { WorkerMetrics } from './worker-metrics.ts'
@@ -34,6 +35,9 @@ export class Reporter {
     'dead-lettered': 0,
     retried: 0,
     returned: 0,
+    parked: 0,
+    'handed-on': 0,
+    'held-back': 0,
     batches: 0,
     rows: 0,
     conflicts: 0,
@@ -69,8 +73,7 @@ export class Reporter {
     this.#counts[how]++
     this.#metrics?.settled(settled)
     if (how === 'predicted') return
-    const failure = outcome.kind === 'predicted' ? {} : outcome.failure
-    this.#log.debug({ ...about(delivery), ...failure }, how)
+    this.#log.debug({ ...about(delivery), ...reasonsOf(outcome) }, how)
   }
 
   conflict(delivery: Delivery): void {
@@ -157,6 +160,12 @@ const MAX_SHOWN = 128
 
 function shown(text: string): string {
   return text.length <= MAX_SHOWN ? text : `${text.slice(0, MAX_SHOWN - 1)}…`
+}
+
+/** What a line says of why an event has no prediction. */
+function reasonsOf(outcome: Outcome): object {
+  if (outcome.kind === 'predicted') return {}
+  return outcome.kind === 'not-servable' ? outcome.why : outcome.failure
 }
 
 /** What every line about an event says of it; its place in its trace where it has one. */

@@ -1,9 +1,10 @@
 import type { ModelRepository } from '../../../shared/models/repository.ts'
 import type { PoolModels } from '../../../shared/operations/models/pool-models.ts'
-import { openMeters } from '../../../shared/runtime/meters.ts'
+import { type Labels, type Meters, openMeters } from '../../../shared/runtime/meters.ts'
 import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
 import type { Backlog } from '../intake/backlog.ts'
 import type { WorkerLoad } from '../intake/room.ts'
+import type { UnservedFacts } from './readiness.ts'
 
 export interface WorkerGaugesOptions {
   readonly worker: {
@@ -11,6 +12,7 @@ export interface WorkerGaugesOptions {
     readonly backlog: Pick<Backlog, 'read'>
     /** Streams that do not take what there is to store, each with a reason. */
     readonly refusing: ReadonlyMap<string, string>
+    readonly unserved: UnservedFacts
   }
   readonly models: Pick<ModelRepository, 'models'>
   /** What the pool remembers of its models. */
@@ -41,10 +43,38 @@ export function openWorkerGauges({ worker, models, pool, skewMs }: WorkerGaugesO
     for (const stream of new Set([...STORED_IN, ...refusing.keys()]))
       report(refusing.has(stream) ? 1 : 0, { stream_name: stream })
   })
+  gaugeUntilOver(gauge, 'modelNotServable', () =>
+    worker.unserved.models.map(({ model, cause }) => [1, { model, cause }]),
+  )
+  gaugeUntilOver(gauge, 'modelWaiting', () =>
+    worker.unserved.waiting.map(({ model, cause, place, events }) => [events, { model, cause, place }]),
+  )
+  gaugeUntilOver(gauge, 'laneStanding', () =>
+    worker.unserved.lanes.map((lane) => [1, { consumer_name: lane }]),
+  )
   gauge('backlogRows', (report) => {
     for (const { lane, rows } of worker.backlog.read(performance.now())) report(rows, { lane })
   })
   gauge('backlogDuration', (report) => {
     for (const { lane, seconds } of worker.backlog.read(performance.now())) report(seconds, { lane })
+  })
+}
+
+/** Reports what is so, and 0 for what was so before: a series that only ends would keep an alert up for five minutes. */
+function gaugeUntilOver(
+  gauge: Meters['gauge'],
+  key: Parameters<Meters['gauge']>[0],
+  read: () => readonly (readonly [value: number, labels: Labels])[],
+): void {
+  const seen = new Map<string, Labels>()
+  gauge(key, (report) => {
+    const now = new Set<string>()
+    for (const [value, labels] of read()) {
+      const name = JSON.stringify(labels)
+      now.add(name)
+      seen.set(name, labels)
+      report(value, labels)
+    }
+    for (const [name, labels] of seen) if (!now.has(name)) report(0, labels)
   })
 }

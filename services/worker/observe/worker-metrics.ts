@@ -1,7 +1,6 @@
 import type { ModelRepository, ServedModel } from '../../../shared/models/repository.ts'
 import { type Destination, operationAttributes } from '../../../shared/runtime/messaging.ts'
 import { type Labels, openMeters } from '../../../shared/runtime/meters.ts'
-import { UNKNOWN_MODEL } from '../../../shared/runtime/metrics.ts'
 import { HEADERS, readHeader } from '../../../shared/sdk/contract/headers.ts'
 import { LANES } from '../../../shared/sdk/contract/subjects.ts'
 import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
@@ -11,10 +10,10 @@ import { type Batch, rowsOf } from '../prepare/prepared.ts'
 import type { Concluded, Outcome } from '../settle/outcome.ts'
 import type { Stored } from '../settle/outcome-store.ts'
 import type { Settled } from '../settle/settlement.ts'
-import { deliveredFrom, sourceOf } from './source.ts'
+import { boundedName, deliveredFrom, type KnownModels, sourceOf } from './source.ts'
 
 export interface WorkerMetricsOptions {
-  readonly models: Pick<ModelRepository, 'models' | 'find'>
+  readonly models: Pick<ModelRepository, 'models'> & KnownModels
   /** Broker time, milliseconds since 1970. */
   readonly now: () => number
 }
@@ -86,8 +85,8 @@ export class WorkerMetrics {
 
   /** The first outcome of a group was stored, or could not be. */
   stored({ kind }: Outcome, { durationMs, error, result: how }: Timed<Stored>): void {
-    if (how === 'returned') return // nothing went out, or the broker did not take it and keeps the event
-    const isRetry = kind === 'retried' && how !== 'dead-lettered'
+    if (how === 'returned' || how === 'handed-on' || how === 'held-back') return // nothing went out, or the broker did not take it and keeps the event
+    const isRetry = how === 'parked' || (kind === 'retried' && how !== 'dead-lettered')
     this.#instruments.operation(
       durationMs / 1_000,
       this.#on('publish', isRetry ? 'retries' : 'results', error),
@@ -122,9 +121,8 @@ export class WorkerMetrics {
     this.#instruments.hungRuns(1, { model })
   }
 
-  /** Names from outside must not become labels. */
   #bounded(model: string): string {
-    return this.#models.find(model) === undefined ? UNKNOWN_MODEL : model
+    return boundedName(this.#models, model)
   }
 
   #labelsOf({ event: { route } }: Delivery): Labels | undefined {
@@ -179,6 +177,9 @@ const SENT_TO: Readonly<Record<Stored, readonly Destination[]>> = {
   retried: ['retries'],
   'already-answered': [],
   returned: [],
+  parked: ['retries'],
+  'handed-on': [],
+  'held-back': [],
 }
 
 /** Events that are settled together differ in few ways: they are counted first and added up once. */
@@ -208,7 +209,8 @@ function countOutcomes({ outcomes, sent }: Instruments, on: Operations, bounded:
 function reasonOf(how: Stored, outcome: Concluded['outcome']): string | undefined {
   if (how === 'predicted' || how === 'already-answered') return undefined
   // The one way a prediction turns into a dead letter: the broker does not take it.
-  return outcome.kind === 'predicted' ? 'too-large' : outcome.failure.reason
+  if (outcome.kind === 'predicted') return 'too-large'
+  return outcome.kind === 'not-servable' ? outcome.why.cause : outcome.failure.reason
 }
 
 /** A copy in the retry lane carries when its event was first stored. */

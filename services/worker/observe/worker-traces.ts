@@ -9,20 +9,18 @@ import {
   type Tracer,
   trace,
 } from '@opentelemetry/api'
-import type { ModelRepository } from '../../../shared/models/repository.ts'
 import {
   type Destination,
   errorTypeOf,
   eventAttributes,
   operationAttributes,
 } from '../../../shared/runtime/messaging.ts'
-import { UNKNOWN_MODEL } from '../../../shared/runtime/metrics.ts'
 import { sampledContext, writeTraceparent } from '../../../shared/runtime/trace-context.ts'
 import type { Delivery } from '../intake/delivery.ts'
 import { type Batch, rowsOf } from '../prepare/prepared.ts'
 import type { Concluded, Outcome } from '../settle/outcome.ts'
 import type { Interceptors } from './interceptors.ts'
-import { sharedBy, sourceOf } from './source.ts'
+import { boundedName, type KnownModels, sharedBy, sourceOf } from './source.ts'
 
 /**
  * The spans on the way of an event. Made only where traces are exported. A batch has one span without a parent, linked to each event that is sampled. The trace of one event goes on by a span
@@ -31,9 +29,9 @@ import { sharedBy, sourceOf } from './source.ts'
  *
  * @param models what is served: other names come from outside, and do not become names of spans
  */
-export function createWorkerTraces(models: Pick<ModelRepository, 'find'>): Interceptors {
+export function createWorkerTraces(models: KnownModels): Interceptors {
   const tracer = trace.getTracer('pelton')
-  const bounded = (model: string): string => (models.find(model) === undefined ? UNKNOWN_MODEL : model)
+  const bounded = (model: string): string => boundedName(models, model)
   /** Spans of batches that are sampled, by delivery. */
   const spans = new WeakMap<Delivery, Span>()
   const spanOf = ([first]: readonly { readonly delivery: Delivery }[]): Span | undefined =>
@@ -110,7 +108,8 @@ interface Storing {
 }
 
 function startStoring(tracer: Tracer, model: string, { delivery, outcome, place, links }: Storing): Span {
-  const to = outcome.kind === 'retried' ? 'retries' : 'results'
+  const isRetry = outcome.kind === 'retried' || outcome.kind === 'not-servable'
+  const to = isRetry ? 'retries' : 'results'
   const options = { kind: SpanKind.PRODUCER, links, attributes: outcomeAttributes(delivery, outcome, to) }
   return tracer.startSpan(`publish ${to}.${model}`, options, trace.setSpanContext(ROOT_CONTEXT, place))
 }
@@ -147,6 +146,7 @@ function outcomeAttributes({ event, info }: Delivery, outcome: Outcome, to: Dest
     'messaging.nats.message.delivery_count': info.deliveryCount,
     'pelton.attempt': event.attempt,
   }
+  if (outcome.kind === 'not-servable') return { ...attributes, 'pelton.reason': outcome.why.cause }
   if (outcome.kind !== 'predicted') return { ...attributes, 'pelton.reason': outcome.failure.reason }
   const { queueMs, inferenceMs, batchRows, modelVersion } = outcome.facts
   return {

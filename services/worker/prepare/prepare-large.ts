@@ -58,13 +58,14 @@ export async function prepareLarge(
 async function readAndFit(passage: Passage, deps: LargeEventDeps): Promise<Prepared | Concluded | undefined> {
   const read = await readMessage(passage.current, deps)
   if (!move(passage, read, deps)) return undefined
-  let model: ServedModel
+  let model: ServedModel | Concluded
   try {
     model = guard(read, deps.models, deps.now())
   } catch (thrown) {
     const error = toPeltonError(thrown, 'malformed', 'the event cannot be read')
     return refuse(read, error, 'guard', deps.now())
   }
+  if ('outcome' in model) return model
   const { contentType, inferenceHeaderLength, body } = read.event
   const result = await deps.codec.bind(model, { contentType, inferenceHeaderLength, body })
   const event = { ...read.event, body: result.body }

@@ -25,6 +25,7 @@ function fates(passed: Passed): string[] {
   return passed.map((event) => {
     if (!isConcluded(event)) return `${event.kind}, ${event.rows} rows`
     const { outcome } = event
+    if ('why' in outcome) return `${outcome.kind}: ${outcome.why.cause}`
     return outcome.kind === 'predicted'
       ? outcome.kind
       : `${outcome.failure.reason} at ${outcome.failure.stage}`

@@ -6,11 +6,20 @@ import type { Lane } from '../../../shared/sdk/contract/subjects.ts'
 import type { Tensor } from '../../../shared/sdk/contract/tensor.ts'
 import { PeltonError, showValue, toPeltonError } from '../../../shared/sdk/errors.ts'
 import type { Delivery } from '../intake/delivery.ts'
-import { type Concluded, decideFailure } from '../settle/outcome.ts'
+import { type Concluded, decideFailure, type NotServable } from '../settle/outcome.ts'
 import { lateness } from './deadline.ts'
 import type { Passed, Prepared } from './prepared.ts'
 
-export type Models = Pick<ModelRepository, 'find' | 'models'>
+/** What is known of models: which are served, and which not, and why. */
+export interface Models extends Pick<ModelRepository, 'find' | 'models'> {
+  /**
+   * Why a model is not servable here now, though the pool knows it; undefined where it is served, and where nobody knows
+   * it.
+   */
+  readonly whyNot?: WhyNot
+}
+
+export type WhyNot = (model: string, version: string | undefined) => NotServable | undefined
 
 /**
  * Guard, decode, validate: what can be known about events before their model runs. One that is not fit to run harms no
@@ -27,6 +36,7 @@ function prepareOne(delivery: Delivery, models: Models, now: number): Prepared |
   let stage: Stage = 'guard'
   try {
     const model = guard(delivery, models, now)
+    if ('outcome' in model) return model
     stage = 'decode'
     const data = decodeEventData(event.contentType, event.inferenceHeaderLength, event.body)
     stage = 'validate'
@@ -36,10 +46,17 @@ function prepareOne(delivery: Delivery, models: Models, now: number): Prepared |
   }
 }
 
-/** The model of an event that may be looked into. @throws PeltonError for one whose outcome is known without */
-export function guard(delivery: Delivery, models: Models, now: number): ServedModel {
-  const problem = delivery.event.problem ?? lateness(delivery, now)
+/**
+ * The model of an event that may be looked into; or that it waits, because its model is not servable here.
+ *
+ * @throws PeltonError for one that is refused without a look at its data
+ */
+export function guard(delivery: Delivery, models: Models, now: number): ServedModel | Concluded {
+  const { event } = delivery
+  const problem = event.problem ?? lateness(delivery, now)
   if (problem !== undefined) throw problem
+  const why = models.whyNot?.(event.route.model, event.modelVersion)
+  if (why !== undefined) return { delivery, outcome: { kind: 'not-servable', why } }
   return findModel(delivery, models)
 }
 
@@ -76,7 +93,7 @@ function findModel({ event }: Delivery, models: Models): ServedModel {
         value: showValue(event.modelVersion),
         remedy: `Served: ${versions.join(', ')}.`,
       })
-    : new PeltonError('unknown-model', 'this pool serves no model of that name', {
+    : new PeltonError('unknown-model', 'this pool has never had a model of that name', {
         field: 'model',
         value: showValue(event.route.model),
         remedy: 'Check the subject, or ship the model to this pool and replay.',

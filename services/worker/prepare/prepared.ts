@@ -36,6 +36,8 @@ export interface StartMark {
   readonly shared: number
   /** Runs begun alone: only these can condemn an event. */
   readonly alone: number
+  /** How often one stored message was given back because its model was not servable. */
+  readonly handedOn?: { readonly stream: string; readonly sequence: number; readonly times: number }
 }
 
 /** Events that go through a stage together. */

@@ -8,6 +8,7 @@ import { PublishWindow } from '../../../shared/sdk/jetstream/publish-window.ts'
 import { startTestBroker, type TestBroker } from '../../../test/kit/broker.ts'
 import { type DeliveredEvent, deliveryOf, floats } from '../../../test/kit/deliveries.ts'
 import { modelsFolder } from '../../../test/kit/models-folder.ts'
+import { returnsOf } from '../intake/delivery.ts'
 import { PatientStorage } from '../settle/storage.ts'
 import { prepare } from './prepare.ts'
 import { type Batch, isConcluded, type Passed, type Prepared } from './prepared.ts'
@@ -153,5 +154,36 @@ describe('start marks', () => {
     const batch = [eventOf({ deliveryCount: 1 }), eventOf({ deliveryCount: 1 })]
     await marks.accuse(batch)
     expect(await Promise.all(batch.map(markOf))).toEqual(Array(2).fill({ shared: 1, alone: 0 }))
+  })
+
+  it('an event that was handed on is no suspect when it is handed out again, however often', async () => {
+    const id = `${ids}`
+    for (const deliveryCount of [1, 2, 3, 4]) {
+      const { delivery } = eventOf({ id, sequence: ids, deliveryCount })
+      const handOn = await marks.look(delivery)
+      expect(delivery.handedOn).toBe(deliveryCount - 1)
+      await handOn()
+    }
+    const again = eventOf({ id, sequence: ids, deliveryCount: 5 })
+    const [vet] = await vetted([again])
+    expect([vet?.kind, vet?.mark, returnsOf(again.delivery)]).toEqual([again.kind, undefined, 0])
+  })
+
+  it('a delivery that nobody explains makes it one, and a run that ended its worker stays known', async () => {
+    const id = `${ids}`
+    await (await marks.look(eventOf({ id, sequence: ids, deliveryCount: 1 }).delivery))()
+    const [unexplained] = await vetted([eventOf({ id, sequence: ids, deliveryCount: 3 })])
+    expect(unexplained?.mark).toMatchObject({ shared: 0, alone: 0 })
+    await marks.begin([unexplained!])
+    await (await marks.look(eventOf({ id, sequence: ids, deliveryCount: 4 }).delivery))()
+    const [next] = await vetted([eventOf({ id, sequence: ids, deliveryCount: 5 })])
+    expect([next?.mark?.shared, next?.runsAlone]).toEqual([1, true])
+  })
+
+  it('what one stored message was handed on explains nothing of another', async () => {
+    const id = `${ids}`
+    await (await marks.look(eventOf({ id, sequence: ids, deliveryCount: 1 }).delivery))()
+    const [other] = await vetted([eventOf({ id, sequence: ids + 1, deliveryCount: 2 })])
+    expect(other?.mark).toBeDefined()
   })
 })

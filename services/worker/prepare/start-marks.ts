@@ -1,7 +1,8 @@
-import type { HeaderEntry } from '../../../shared/sdk/contract/headers.ts'
+import { HEADERS, type HeaderEntry } from '../../../shared/sdk/contract/headers.ts'
 import { subjects } from '../../../shared/sdk/contract/subjects.ts'
 import { STORES } from '../../../shared/sdk/contract/topology.ts'
 import type { PublishWindow } from '../../../shared/sdk/jetstream/publish-window.ts'
+import { type Delivery, returnsBefore, returnsOf } from '../intake/delivery.ts'
 import type { Concluded } from '../settle/outcome.ts'
 import type { PatientStorage } from '../settle/storage.ts'
 import type { Batch, Passed, Prepared, StartMark } from './prepared.ts'
@@ -9,9 +10,16 @@ import type { Batch, Passed, Prepared, StartMark } from './prepared.ts'
 /** Suspects without a mark run together, so few that a crash names few. */
 const SHARED_ROWS = 8
 
+/** A mark that says no more than that an event was handed on is of use until it is delivered again. */
+const HANDED_ON_TTL = '600s'
+
 /** A mark is read where there may be one: not at the first delivery of a first attempt. */
-export function isSuspect({ delivery: { info, event } }: Prepared): boolean {
-  return info.deliveryCount > 1 || event.attempt > 1
+export function isSuspect({ delivery }: Prepared): boolean {
+  return mayBeMarked(delivery)
+}
+
+function mayBeMarked({ info, event }: Delivery): boolean {
+  return info.deliveryCount > 1 || event.attempt > 1 || returnsBefore({ info, event }) > 0
 }
 
 /**
@@ -59,6 +67,25 @@ export class StartMarks {
     }
   }
 
+  /**
+   * Learns how often a delivery was handed on, and gives what notes that it is once more. A note that the bucket does not
+   * take makes the event a suspect, which costs it its place in a large batch and nothing else.
+   *
+   * @throws AbortError when stopped
+   */
+  async look(delivery: Delivery): Promise<() => Promise<void>> {
+    const mark = mayBeMarked(delivery) ? await this.#read(delivery.event.token) : NO_MARK
+    const times = learn(delivery, mark)
+    return async () => {
+      const { stream, streamSequence: sequence } = delivery.info
+      const next: StartMark = { ...mark, handedOn: { stream, sequence, times: times + 1 } }
+      const message = { subject: subjects.startMark(delivery.event.token), body: encode(next) }
+      // What is known of its runs must not expire sooner than it would have.
+      if (mark.shared + mark.alone > 0) await this.#storage.store(STORES.starts, { ...message, headers: [] })
+      else await this.#window.publish({ ...message, headers: [[HEADERS.timeToLive, HANDED_ON_TTL]] })
+    }
+  }
+
   async #read(token: string): Promise<StartMark> {
     const copy = await this.#storage.read(STORES.starts, subjects.startMark(token))
     if (copy === undefined || copy.body.length === 0) return NO_MARK
@@ -66,10 +93,21 @@ export class StartMarks {
   }
 }
 
+/** How often the message of a delivery was handed on before; the delivery knows it from then on. */
+function learn(delivery: Delivery, { handedOn }: StartMark): number {
+  const { stream, streamSequence } = delivery.info
+  const isOfThis = handedOn?.stream === stream && handedOn.sequence === streamSequence
+  delivery.handedOn = isOfThis ? handedOn.times : 0
+  return delivery.handedOn
+}
+
 function judge(prepared: Prepared, mark: StartMark): Prepared | Concluded {
+  learn(prepared.delivery, mark)
   const most = Math.max(2, prepared.model.manifest.retries.maxAttempts)
   if (mark.alone >= most) return crashed(prepared, mark)
   if (mark.shared + mark.alone > 0) return { ...prepared, mark, runsAlone: true }
+  // Every delivery but this one is explained: nothing speaks against it.
+  if (prepared.delivery.event.attempt === 1 && returnsOf(prepared.delivery) === 0) return prepared
   return {
     ...prepared,
     mark,

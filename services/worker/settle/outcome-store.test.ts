@@ -49,6 +49,7 @@ function openStore(given: Partial<OutcomeStoreDeps> = {}): OutcomeStore {
     worker: 'w1',
     pool: 'default',
     now: () => NOW,
+    parking: { place: async () => 'parked' },
     mayRetry: () => true,
     onConflict: ({ event }) => void told.push(`conflict ${event.id}`),
     onUnstorable: ({ event }) => void told.push(`unstorable ${event.id}`),

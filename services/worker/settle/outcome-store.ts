@@ -16,12 +16,24 @@ import { STORES, STREAMS } from '../../../shared/sdk/contract/topology.ts'
 import { isReason } from '../../../shared/sdk/errors.ts'
 import { encodedHeaders } from '../../../shared/sdk/jetstream/encoded-headers.ts'
 import { API_ERRORS, type PublishWindow } from '../../../shared/sdk/jetstream/publish-window.ts'
-import { asStored, type Delivery, digestOf } from '../intake/delivery.ts'
+import { asStored, type Delivery, digestOf, returnsOf } from '../intake/delivery.ts'
 import type { Concluded, Outcome } from './outcome.ts'
+import type { Parking } from './parking.ts'
 import { isTooLarge, type PatientStorage, type StoredAnswer, tryAgain } from './storage.ts'
 
-/** How a delivery ended in storage; `returned`: nothing was stored, the broker shall hand it out again. */
-export type Stored = 'predicted' | 'already-answered' | 'dead-lettered' | 'retried' | 'returned'
+/**
+ * How a delivery ended in storage. `returned`: nothing was stored, the broker shall hand it out again. `parked`,
+ * `handed-on`, `held-back`: its model is not servable here, and it waits in the retry lane or in its stream.
+ */
+export type Stored =
+  | 'predicted'
+  | 'already-answered'
+  | 'dead-lettered'
+  | 'retried'
+  | 'returned'
+  | 'parked'
+  | 'handed-on'
+  | 'held-back'
 
 export interface OutcomeStoreDeps {
   readonly connection: NatsConnection
@@ -33,13 +45,15 @@ export interface OutcomeStoreDeps {
   readonly now: () => number
   /** Spends one retry of the event's model; false when its budget is used up or the retry lane is full. */
   readonly mayRetry: (delivery: Delivery) => boolean
+  /** Finds events a place to wait whose model is not servable here. */
+  readonly parking: Pick<Parking, 'place'>
   /** Told when an event's identity was used with another payload. */
   readonly onConflict: (delivery: Delivery) => void
   /** Told of an event whose dead letter is larger than the broker takes. */
   readonly onUnstorable: (delivery: Delivery) => void
 }
 
-/** Deliveries after which an event that cannot be retried is given up. */
+/** Deliveries, of those that count, after which an event that cannot be retried is given up. */
 const MOST_RETURNS = 5
 
 /**
@@ -59,6 +73,7 @@ export class OutcomeStore {
    * @throws AbortError when stopped while a stream refuses
    */
   async store({ delivery, outcome }: Concluded): Promise<Stored> {
+    if (outcome.kind === 'not-servable') return this.#deps.parking.place(delivery, outcome.why)
     if (outcome.kind === 'retried') return this.#retryOrReturn(delivery, outcome)
     if (outcome.kind === 'dead-lettered') return this.#giveUp(delivery, outcome.failure, outcome.modelVersion)
     const made = this.#provenance(delivery, outcome.facts.modelVersion)
@@ -150,7 +165,7 @@ export class OutcomeStore {
       // A copy that can never be stored must not come back for ever.
       if (isTooLarge(reply)) return this.#giveUp(delivery, failure, modelVersion)
     }
-    if (delivery.info.deliveryCount < MOST_RETURNS) return 'returned'
+    if (returnsOf(delivery) + 1 < MOST_RETURNS) return 'returned'
     return this.#giveUp(delivery, failure, modelVersion)
   }
 

@@ -14,6 +14,28 @@ export type Outcome =
       readonly dueAt: number
       readonly modelVersion?: string
     }
+  /** Nothing it can help: its model is not servable here, and the event waits for it. */
+  | { readonly kind: 'not-servable'; readonly why: NotServable }
+
+/** Why a worker cannot serve a model now: a closed set, a label of metrics. */
+export type NotServableCause =
+  /** Not looked at yet. */
+  | 'inspecting'
+  /** Looked at, and refused. */
+  | 'refused'
+  /** It was served; its file is gone, changed or unreadable, or it cannot be loaded. */
+  | 'unavailable'
+  /** Not in this folder; other workers have served it. */
+  | 'missing'
+  /** Its runs do not end, again and again. */
+  | 'operator'
+
+/** That a model the pool knows is not servable here, and why. */
+export interface NotServable {
+  readonly cause: NotServableCause
+  /** For people: what is wrong, in a sentence. */
+  readonly text: string
+}
 
 /** A delivery and what is to become of it. */
 export interface Concluded {
@@ -46,7 +68,7 @@ export function decideFailure(
   facts: AttemptFacts,
   policy: RetryPolicy = DEFAULT_RETRIES,
   random: () => number = Math.random,
-): Exclude<Outcome, { kind: 'predicted' }> {
+): Extract<Outcome, { failure: Failure }> {
   const reason = isReason(error.code) ? error.code : 'inference-failed'
   const failure: Failure = { reason, description: error.description, stage }
   if (!REASONS[reason].retryable || facts.attempt >= policy.maxAttempts)

@@ -28,6 +28,7 @@ function observe(store: (sequence: number) => Promise<Stored>) {
     held: {
       acknowledge: (delivery) => void log.push(`ack ${sequenceOf(delivery)}`),
       giveBack: (delivery) => void log.push(`give back ${sequenceOf(delivery)}`),
+      keepAway: (delivery) => void log.push(`keep away ${sequenceOf(delivery)}`),
     },
     onPredicted: () => undefined,
     epochs: new Map([['FEATURES', EPOCH]]),
@@ -60,6 +61,13 @@ describe('settle', () => {
     const { log, deps } = observe(async (sequence) => (sequence === 1 ? 'returned' : 'predicted'))
     await settle([concluded(1), concluded(2)], deps)
     expect(log).toEqual(['ledger 2 predicted', 'give back 1', 'ack 2'])
+  })
+
+  it('names what is parked as retried, and what stays in its stream not at all', async () => {
+    const ends: Stored[] = ['parked', 'handed-on', 'held-back']
+    const { log, deps } = observe(async (sequence) => ends[sequence - 1] ?? 'predicted')
+    await settle([concluded(1), concluded(2), concluded(3)], deps)
+    expect(log).toEqual(['ledger 1 retried', 'ack 1', 'keep away 2', 'keep away 3'])
   })
 
   it('lets one outcome that is not taken hold back no other', async () => {

@@ -1,14 +1,15 @@
-import type { LedgerEntry } from '../../../shared/sdk/contract/ledger.ts'
+import type { LedgerEntry, LedgerOutcome } from '../../../shared/sdk/contract/ledger.ts'
 import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
 import type { Delivery } from '../intake/delivery.ts'
 import type { HeldDeliveries } from '../intake/held.ts'
 import type { Concluded } from './outcome.ts'
 import type { OutcomeStore, Stored } from './outcome-store.ts'
+import { givenBackMs } from './parking.ts'
 
 export interface SettlementDeps {
   readonly store: OutcomeStore['store']
   readonly record: OutcomeStore['record']
-  readonly held: Pick<HeldDeliveries, 'acknowledge' | 'giveBack'>
+  readonly held: Pick<HeldDeliveries, 'acknowledge' | 'giveBack' | 'keepAway'>
   readonly onPredicted: (delivery: Delivery) => void
   /** Creation time of each stream that delivers. */
   readonly epochs: ReadonlyMap<string, string>
@@ -58,6 +59,8 @@ async function release(kept: readonly Settled[], deps: SettlementDeps): Promise<
   for (const settled of kept) {
     const { delivery, how } = settled
     if (how === 'returned') deps.held.giveBack(delivery, RETURN_DELAY_MS)
+    else if (how === 'handed-on' || how === 'held-back')
+      deps.held.keepAway(delivery, givenBackMs(how, delivery.handedOn ?? 0))
     else deps.held.acknowledge(delivery)
     deps.onSettled(settled)
   }
@@ -88,19 +91,33 @@ async function storeOutcome(
   }
 }
 
+/** How the ledger names an end; nothing where the event stays in its stream. */
+const IN_LEDGER: Readonly<Record<Stored, LedgerOutcome | undefined>> = {
+  predicted: 'predicted',
+  'already-answered': 'already-answered',
+  'dead-lettered': 'dead-lettered',
+  retried: 'retried',
+  // To the audit it is the same: the event left this sequence, and its token waits in RETRIES.
+  parked: 'retried',
+  'handed-on': undefined,
+  'held-back': undefined,
+  returned: undefined,
+}
+
 /** One record for each stream that delivered: an entry needs its token where the outcome is not plain. */
 async function recordInLedger(kept: readonly Settled[], { record, epochs }: SettlementDeps): Promise<void> {
   for (const [stream, epoch] of epochs) {
     const entries: LedgerEntry[] = []
     for (const { delivery, how } of kept) {
       const { info, event } = delivery
-      if (info.stream !== stream || how === 'returned') continue
+      const outcome = IN_LEDGER[how]
+      if (info.stream !== stream || outcome === undefined) continue
       // A copy's result names the origin, not this sequence: only the token joins the two.
       const { origin } = event
       const isOriginal =
         origin.stream === stream && origin.epoch === epoch && origin.sequence === info.streamSequence
       const isPlain = how === 'predicted' && stream === STREAMS.features && isOriginal
-      entries.push({ sequence: info.streamSequence, outcome: how, ...(!isPlain && { token: event.token }) })
+      entries.push({ sequence: info.streamSequence, outcome, ...(!isPlain && { token: event.token }) })
     }
     if (entries.length > 0) await record({ stream, epoch, entries })
   }

@@ -6,6 +6,7 @@ export const ALERT_KINDS = [
   'changed-consumer',
   'unserved-pool',
   'idle-pool',
+  'model-not-servable',
   'notice-without-dead-letter',
 ] as const
 

@@ -149,7 +149,7 @@ function bounded(text: string): string {
 const HISTORY_LENGTH = 8
 
 /** Header bytes a copy of an event may use; what is beyond is cut from the event's own headers. */
-const MAX_HEADER_BYTES = 12 * 1024
+export const MAX_HEADER_BYTES = 12 * 1024
 
 /**
  * The whole event, with why it was given up: everything needed to understand and to replay it.
@@ -219,11 +219,12 @@ export function retryMessage(
  * The event's own headers for a copy, without the broker's and without those the copy sets itself. Those that say
  * what the event is stand first: they are the last to be cut.
  */
-function carriedHeaders(event: FeatureEvent, own: readonly HeaderEntry[]): HeaderEntry[] {
+export function carriedHeaders(event: FeatureEvent, own: readonly HeaderEntry[]): HeaderEntry[] {
   const set = new Set(own.map(([name]) => name.toLowerCase()))
   const carried: HeaderEntry[] = []
   for (const [name, value] of event.headers) {
-    if (name.startsWith('nats-') || set.has(name) || !isHeaderName(name) || value === '') continue
+    if (name.startsWith('nats-') || set.has(name) || OF_PARKING.has(name)) continue
+    if (!isHeaderName(name) || value === '') continue
     carried.push([name, sanitizeHeaderValue(value, 4096)])
   }
   // Identity must survive even where it came from a header that is not copied (Nats-Msg-Id) or from the position.
@@ -235,6 +236,11 @@ function carriedHeaders(event: FeatureEvent, own: readonly HeaderEntry[]): Heade
     ...carried.filter(([name]) => !NEEDED_TO_READ.has(name)),
   ]
 }
+
+/** What only a parked copy says, of its own time in the retry lane. */
+const OF_PARKING: ReadonlySet<string> = new Set(
+  [HEADERS.parkedSince, HEADERS.returns].map((name) => name.toLowerCase()),
+)
 
 /** Headers without which a copy would be another event. */
 const NEEDED_TO_READ: ReadonlySet<string> = new Set(
@@ -258,7 +264,7 @@ const NEEDED_TO_READ: ReadonlySet<string> = new Set(
 )
 
 /** When the event was first stored: a copy carries it from the original. */
-function firstSeen(event: FeatureEvent, made: Provenance): string {
+export function firstSeen(event: FeatureEvent, made: Pick<Provenance, 'storedAt'>): string {
   const carried = Date.parse(readHeader(event.headers, HEADERS.firstSeen) ?? '')
   return new Date(Number.isNaN(carried) ? made.storedAt : carried).toISOString()
 }
@@ -280,7 +286,7 @@ function readHistory(event: FeatureEvent): string[] {
 }
 
 /** The entries that fit, in order: own headers stand first, so the event's are cut before them. */
-function withinBytes(entries: readonly HeaderEntry[], maxBytes: number): HeaderEntry[] {
+export function withinBytes(entries: readonly HeaderEntry[], maxBytes: number): HeaderEntry[] {
   let used = 0
   return entries.filter(([name, value]) => {
     const size = name.length + Buffer.byteLength(value) + 4

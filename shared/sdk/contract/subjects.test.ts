@@ -123,8 +123,8 @@ describe('readPoolRecord', () => {
   it('reads what the builders write', () => {
     fc.assert(
       fc.property(name, name, (pool, name) => {
-        expect(readPoolRecord(subjects.modelRecord(pool, name))).toEqual({ kind: 'model', name })
-        expect(readPoolRecord(subjects.workerPresence(pool, name))).toEqual({ kind: 'worker', name })
+        expect(readPoolRecord(subjects.modelRecord(pool, name))).toEqual({ kind: 'model', pool, name })
+        expect(readPoolRecord(subjects.workerPresence(pool, name))).toEqual({ kind: 'worker', pool, name })
       }),
     )
   })

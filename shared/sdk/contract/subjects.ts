@@ -128,12 +128,17 @@ export const subjects = {
   workerPresences: (): string => `$KV.${BUCKETS.models}.worker.*.*`,
   /** All that the bucket `pelton-models` holds of a pool: records of its models, presence of its workers. */
   poolRecords: (pool: string): string => `$KV.${BUCKETS.models}.*.${encodeSegment(pool, 'pool')}.*`,
+  /** The same of all pools. */
+  allPoolRecords: (): string => `$KV.${BUCKETS.models}.*.*.*`,
   ledger: (pool: string): string => `ledger.${encodeSegment(pool)}`,
   /** What the consumers of a pool's lane select. Never changes for the life of a consumer. */
   featureFilter: (pool: string, lane: Lane): string => `features.${encodeSegment(pool)}.*.${lane}`,
   dueFilter: (pool: string, lane: Lane): string => `due.${encodeSegment(pool)}.*.${lane}.*`,
   /** Every event of every pool. */
   allFeatures: (): string => 'features.>',
+  /** What waits for its time in the retry lane, of one model of a pool. */
+  retryFilter: (pool: string, model: string): string =>
+    `retries.${encodeSegment(pool, 'pool')}.${encodeSegment(model, 'model')}.*.*`,
   /** Every retry that is due, and none that still waits for its time. */
   allDue: (): string => 'due.>',
   /** The ledger of every pool. */
@@ -189,13 +194,14 @@ export function readOutcomeSubject(
 /** Whose record lies under a subject of {@link subjects.poolRecords}; `undefined` for what is none. */
 export function readPoolRecord(
   subject: string,
-): { readonly kind: 'model' | 'worker'; readonly name: string } | undefined {
-  const [root, bucket, kind, , segment, ...rest] = subject.split('.')
+): { readonly kind: 'model' | 'worker'; readonly pool: string; readonly name: string } | undefined {
+  const [root, bucket, kind, of = '', segment, ...rest] = subject.split('.')
   if (root !== '$KV' || bucket !== BUCKETS.models || segment === undefined || rest.length > 0)
     return undefined
   const name = decodeSegment(segment)
-  if ((kind !== 'model' && kind !== 'worker') || name === undefined) return undefined
-  return { kind, name }
+  const pool = decodeSegment(of)
+  if ((kind !== 'model' && kind !== 'worker') || name === undefined || pool === undefined) return undefined
+  return { kind, pool, name }
 }
 
 /** Whether a worker may publish a wake-up to `subject`: only reply inboxes, or a producer could make it publish anywhere. */

@@ -228,7 +228,10 @@ function storeSpecs(common: Common): readonly StreamSpec[] {
       ),
       allow_msg_ttl: true, // the presence of a worker ends by itself
     },
-    bucket(BUCKETS.starts, 'Start marks of events suspected of ending their worker', 1, 24 * 3_600_000),
+    {
+      ...bucket(BUCKETS.starts, 'Start marks of events suspected of ending their worker', 1, 24 * 3_600_000),
+      allow_msg_ttl: true, // that an event was handed on is of use for minutes
+    },
     bucket(BUCKETS.replays, 'Replay tasks, and who holds which dead letter', 8),
     {
       ...store,

@@ -215,11 +215,19 @@ export async function requireConsumer(
   if (info === undefined) throw missing(`consumer ${name}`)
   if (info.config.max_deliver !== -1)
     throw differs(`consumer ${name}`, 'max_deliver', info.config.max_deliver, -1)
-  return { ackWaitMs: Number(info.config.ack_wait) / 1e6 }
+  const { ack_wait: ackWait, max_ack_pending: maxAckPending } = info.config
+  return { ackWaitMs: Number(ackWait) / 1e6, maxAckPending: unlimited(Number(maxAckPending)) }
+}
+
+/** The server's -1 is no limit. */
+function unlimited(most: number): number {
+  return most > 0 ? most : Number.POSITIVE_INFINITY
 }
 
 export interface ConsumerInfoChecked {
   readonly ackWaitMs: number
+  /** Deliveries that may be in flight at once, over all who pull. */
+  readonly maxAckPending: number
 }
 
 function missing(what: string): PeltonError {

@@ -1,0 +1,90 @@
+import { afterEach, describe, expect, it } from 'vitest'
+import type { ServedModel } from '../../shared/models/repository.ts'
+import { emptyRecord, type ModelRecord } from '../../shared/operations/models/model-record.ts'
+import { PeltonError } from '../../shared/sdk/errors.ts'
+import { type PoolKnowledge, type Repository, Servability } from './servability.ts'
+
+const served = (name: string, version: string): ServedModel =>
+  ({ name, version, key: `${name}/${version}` }) as ServedModel
+const GONE = new PeltonError('model-unavailable', 'its file is gone')
+const BROKEN = new PeltonError('model-refused', 'no model')
+let opened: Servability | undefined
+
+function open(given: {
+  readonly models?: readonly ServedModel[]
+  readonly refused?: Repository['refused']
+  readonly isPending?: boolean
+  readonly records?: readonly Partial<ModelRecord>[]
+}): Servability {
+  const { models = [], refused = [], isPending = false } = given
+  const records = (given.records ?? []).map((record) => ({ ...emptyRecord('p', 'm'), ...record }))
+  const repository: Repository = {
+    models,
+    refused,
+    isPending: () => isPending,
+    find: (name, version) =>
+      models.findLast((one) => one.name === name && (version === undefined || one.version === version)),
+  }
+  const pool: PoolKnowledge = {
+    find: (model) => records.find((record) => record.model === model),
+    all: () => records,
+    servedElsewhere: () => false,
+    workers: ['a', 'b'],
+  }
+  opened = new Servability(repository, pool, { load: () => Promise.reject(new Error('not yet')) })
+  return opened
+}
+
+const version = (digest: string): ModelRecord['versions'][string] => ({
+  digest,
+  sizeBytes: 1,
+  signature: { inputs: [], outputs: [], constants: [] },
+  since: 1,
+})
+
+afterEach(() => opened?.unavailable.close())
+
+describe('what is not servable, and why', () => {
+  it('is nothing of what is served, and nothing of what nobody knows', () => {
+    const models = open({ models: [served('m', '1')] })
+    expect([models.whyNot('m', undefined), models.whyNot('m', '1'), models.whyNot('x', undefined)]).toEqual([
+      undefined,
+      undefined,
+      undefined,
+    ])
+    expect(models.whyNot('m', '9')).toBeUndefined() // a version nobody ever had
+    expect([models.isKnown('m'), models.isKnown('x')]).toEqual([true, false])
+  })
+
+  it.each([
+    ['unavailable', { refused: [{ name: 'm', version: '1', error: GONE }] }],
+    ['refused', { refused: [{ name: 'm', version: '1', error: BROKEN }] }],
+    ['refused', { refused: [{ name: 'm', version: undefined, error: BROKEN }] }],
+    ['inspecting', { refused: [{ name: 'm', version: '1', error: GONE }], isPending: true }],
+    ['missing', { records: [{ versions: { 1: version('d') } }] }],
+    ['missing', { records: [{ refusing: { w: { code: 'x', reason: 'y', since: 1 } } }] }],
+  ] as const)('is %s', (cause, given) => {
+    const models = open(given)
+    expect(models.whyNot('m', undefined)?.cause).toBe(cause)
+    expect(models.unserved.map(({ model, cause: why }) => [model, why])).toEqual([['m', cause]])
+    expect(models.isKnown('m')).toBe(true)
+  })
+
+  it('goes by the version an event asks for', () => {
+    const models = open({
+      models: [served('m', '1')],
+      refused: [{ name: 'm', version: '2', error: GONE }],
+      records: [{ versions: { 1: version('d'), 3: version('e') } }],
+    })
+    const causes = ['1', '2', '3', '4'].map((asked) => models.whyNot('m', asked)?.cause)
+    expect(causes).toEqual([undefined, 'unavailable', 'missing', undefined])
+  })
+
+  it('is unavailable from the run that could not open it until it is loaded again', () => {
+    const model = served('m', '1')
+    const models = open({ models: [model] })
+    models.unavailable.add(model, 'its file has changed')
+    expect(models.whyNot('m', undefined)).toEqual({ cause: 'unavailable', text: 'its file has changed' })
+    expect(models.unserved).toEqual([{ model: 'm', cause: 'unavailable', text: 'its file has changed' }])
+  })
+})

@@ -1,0 +1,194 @@
+import { parkedMessage, readParking } from '../../../shared/sdk/contract/parked.ts'
+import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
+import type { PublishWindow } from '../../../shared/sdk/jetstream/publish-window.ts'
+import { type Delivery, returnsOf } from '../intake/delivery.ts'
+import { type Amount, NOTHING, TimedTally } from '../intake/timed-tally.ts'
+import type { NotServable } from './outcome.ts'
+
+/** What becomes of an event whose model is not servable here. */
+export type Place = 'handed-on' | 'parked' | 'held-back'
+
+/** What decides it. */
+export interface Situation {
+  /** Whether another living worker of the pool serves the model. */
+  readonly isServedElsewhere: boolean
+  /** Whether the event lies in the retry lane already: parked again it takes its own place there. */
+  readonly isCopy: boolean
+  readonly sizeBytes: number
+  /** What this worker may still park. */
+  readonly left: Amount
+}
+
+/**
+ * Another worker serves the model: the event is handed on to it. Nobody does: it is parked in the retry lane, within
+ * bounds. Beyond them it stays in its stream, held back. Pure.
+ */
+export function placeOf(situation: Situation): Place {
+  const { isServedElsewhere, isCopy, sizeBytes, left } = situation
+  if (isServedElsewhere) return 'handed-on'
+  if (isCopy) return 'parked'
+  return left.events >= 1 && left.bytes >= sizeBytes ? 'parked' : 'held-back'
+}
+
+/** What the bound of a pool depends on. */
+export interface Bound {
+  /** What may be parked. */
+  readonly most: Amount
+  /** What the retry lane held when it was last looked at. */
+  readonly held: Amount
+  /** What this worker has added since. */
+  readonly added: Amount
+  /** Living workers: until the next look each may add its share of what was left. */
+  readonly workers: number
+}
+
+/** What this worker may still park. Pure. */
+export function leftOf({ most, held, added, workers }: Bound): Amount {
+  const left = (of: 'events' | 'bytes'): number => Math.max(0, (most[of] - held[of]) / workers - added[of])
+  return { events: Math.floor(left('events')), bytes: left('bytes') }
+}
+
+const LEAST_PARKED_MS = 500
+const MOST_PARKED_MS = 30_000
+/** What comes due is counted so much longer, until it is here again and has another place: a count does not flicker. */
+const LATE_MS = 1_000
+/** Each look at a parked event costs the broker a copy and a line in the ledger. */
+const LOOKS_A_SECOND = 500
+
+/**
+ * How long a parked event waits for its next look, milliseconds: short at first, growing with the time it has waited,
+ * 30 s at most, and longer where so many wait that their looks would be a load of their own.
+ *
+ * @param random a number in [0, 1): copies parked together do not come due together
+ */
+export function parkedMs(waitedMs: number, parkedEvents: number, random: () => number = Math.random): number {
+  const most = Math.max(MOST_PARKED_MS, (parkedEvents / LOOKS_A_SECOND) * 1_000)
+  return Math.min(most, Math.max(LEAST_PARKED_MS, waitedMs / 2)) * (0.75 + random() / 4)
+}
+
+const HANDED_ON_MS = { least: 100, most: 5_000 }
+const HELD_BACK_MS = { least: 1_000, most: 30_000 }
+
+/** How long the broker keeps an event that is given back, milliseconds: longer each time. */
+export function givenBackMs(place: Exclude<Place, 'parked'>, handedOn: number): number {
+  const { least, most } = place === 'handed-on' ? HANDED_ON_MS : HELD_BACK_MS
+  return Math.min(most, least * 2 ** Math.min(handedOn, 16))
+}
+
+export interface ParkingDeps {
+  readonly window: Pick<PublishWindow, 'publish'>
+  /** Broker time, milliseconds since 1970. */
+  readonly now: () => number
+  /** What the retry lane held when it was last looked at; another object after each look. */
+  readonly inRetries: () => Amount
+  /** What may be parked in it. */
+  readonly most: Amount
+  /** Living workers of the pool. */
+  readonly workers: () => number
+  readonly isServedElsewhere: (model: string, version: string | undefined) => boolean
+  /**
+   * Learns what is kept about a delivery that is not the first, and gives what notes that it is given back once more for
+   * no fault of its event: that must make no suspect of it.
+   */
+  readonly look: (delivery: Delivery) => Promise<() => Promise<void>>
+}
+
+/** Where events wait whose model is not servable here: nothing of it is theirs, so it costs them neither attempt nor name. */
+export class Parking {
+  readonly #deps: ParkingDeps
+  /** What this worker parked and is not due yet, by model and cause. */
+  readonly #parked: TimedTally
+  /** What is given back now, by model and cause. */
+  readonly #heldBack: TimedTally
+  #held: Amount | undefined
+  #added: Amount = NOTHING
+
+  constructor(deps: ParkingDeps) {
+    this.#deps = deps
+    this.#parked = new TimedTally()
+    this.#heldBack = new TimedTally()
+  }
+
+  /** Events that wait because of this worker, by model and cause: parked, and held back beyond what may be parked. */
+  get waiting(): readonly WaitingEvents[] {
+    const read = (place: WaitingEvents['place'], tally: TimedTally): WaitingEvents[] =>
+      [...tally.read()].map(([key, { events }]) => ({ ...readKey(key), place, events }))
+    return [...read('parked', this.#parked), ...read('held-back', this.#heldBack)]
+  }
+
+  /** Whether events wait, and so many more might not all be parked. */
+  isTight(rows: number): boolean {
+    if (this.#parked.size + this.#heldBack.size === 0) return false
+    const { events, bytes } = this.#left
+    return events < rows || bytes < this.#deps.most.bytes / (8 * this.#deps.workers())
+  }
+
+  /** Finds the event a place to wait, and resolves once it has it. What is not parked is given back by whoever settles it. */
+  async place(delivery: Delivery, why: NotServable): Promise<Place> {
+    const { event, info, sizeBytes } = delivery
+    const excuse = await this.#deps.look(delivery)
+    const place = placeOf({
+      // A case for the operator is one in the whole pool.
+      isServedElsewhere:
+        why.cause !== 'operator' && this.#deps.isServedElsewhere(event.route.model, event.modelVersion),
+      isCopy: info.stream === STREAMS.retries,
+      sizeBytes,
+      left: this.#left,
+    })
+    if (place === 'parked' && (await this.#park(delivery, why))) return place
+    await excuse()
+    if (place === 'handed-on') return place
+    const forMs = givenBackMs('held-back', delivery.handedOn ?? 0)
+    this.#heldBack.add(keyOf(event.route.model, why), event.token, sizeBytes, forMs + LATE_MS)
+    return 'held-back'
+  }
+
+  close(): void {
+    this.#parked.close()
+    this.#heldBack.close()
+  }
+
+  get #left(): Amount {
+    const { inRetries, most, workers } = this.#deps
+    const held = inRetries()
+    if (held !== this.#held) this.#added = NOTHING
+    this.#held = held
+    return leftOf({ most, held, added: this.#added, workers: workers() })
+  }
+
+  /** @returns false where the retry lane does not take the copy: too large with its headers, or no answer */
+  async #park(delivery: Delivery, why: NotServable): Promise<boolean> {
+    const { event, info, sizeBytes } = delivery
+    const now = this.#deps.now()
+    const since = (info.stream === STREAMS.retries && readParking(event).since) || now
+    const waitMs = parkedMs(now - since, this.#parked.size)
+    // A deadline ends it at its next look, which is then not later than the deadline.
+    const dueAt = Math.min(now + waitMs, Math.max(now, event.expiresAt ?? Number.POSITIVE_INFINITY))
+    const { storedAt } = info
+    const copy = parkedMessage(event, { dueAt, since, returns: returnsOf(delivery), storedAt })
+    // Counted before it is stored: the next event of the same turn is held against it.
+    if (info.stream !== STREAMS.retries)
+      this.#added = { events: this.#added.events + 1, bytes: this.#added.bytes + sizeBytes }
+    this.#parked.add(keyOf(event.route.model, why), event.token, sizeBytes, waitMs + LATE_MS)
+    const reply = await this.#deps.window.publish(copy)
+    // A PubAck that says `duplicate` is never success: the copy would be gone.
+    return reply.kind === 'stored' && !reply.duplicate
+  }
+}
+
+/** Events that wait for a model. */
+export interface WaitingEvents extends Pick<NotServable, 'cause'> {
+  readonly model: string
+  readonly place: 'parked' | 'held-back'
+  readonly events: number
+}
+
+/** Names hold no control characters, so a model and a cause never run together. */
+function keyOf(model: string, { cause }: NotServable): string {
+  return `${cause}\n${model}`
+}
+
+function readKey(key: string): Pick<WaitingEvents, 'model' | 'cause'> {
+  const at = key.indexOf('\n')
+  return { cause: key.slice(0, at) as NotServable['cause'], model: key.slice(at + 1) }
+}

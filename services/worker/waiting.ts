@@ -1,0 +1,69 @@
+import type { BrokerSide } from './broker-side.ts'
+import type { Delivery } from './intake/delivery.ts'
+import type { HeldDeliveries } from './intake/held.ts'
+import { LaneLimits } from './intake/lane-limits.ts'
+import type { Room } from './intake/room.ts'
+import type { Amount } from './intake/timed-tally.ts'
+import type { Servability, UnservedModel } from './servability.ts'
+import { Parking, type ParkingDeps, type WaitingEvents } from './settle/parking.ts'
+
+/** What waits for models that are not servable. */
+export interface Unserved {
+  readonly models: readonly UnservedModel[]
+  readonly waiting: readonly WaitingEvents[]
+  /** Consumers of lanes that stand: no more may be held back. */
+  readonly lanes: readonly string[]
+}
+
+export interface WaitingDeps extends Pick<ParkingDeps, 'look'> {
+  readonly broker: Pick<BrokerSide, 'window' | 'now' | 'inRetries' | 'maxAckPending'>
+  readonly room: Pick<Room, 'wake' | 'capacity'>
+  readonly held: Pick<HeldDeliveries, 'of'>
+  readonly models: Servability
+  /** What the workers of the pool may have parked together. */
+  readonly parked: Amount
+}
+
+/** Everything that waits for a model to be servable again: where it waits, how much of it may, and what that means for pulling. */
+export class WaitingForModels {
+  readonly parking: Parking
+  readonly #lanes: LaneLimits
+  readonly #models: Servability
+
+  constructor({ broker, room, held, models, parked, look }: WaitingDeps) {
+    this.#models = models
+    this.parking = new Parking({
+      ...broker,
+      most: parked,
+      workers: () => models.workers,
+      isServedElsewhere: models.isServedElsewhere,
+      look,
+    })
+    this.#lanes = new LaneLimits({
+      maxAckPending: broker.maxAckPending,
+      workers: () => models.workers,
+      inHand: (consumer) => held.of(consumer),
+      isTight: () => this.parking.isTight(room.capacity.rows),
+      onMore: () => room.wake(),
+    })
+  }
+
+  get seen(): Unserved {
+    return { models: this.#models.unserved, waiting: this.parking.waiting, lanes: this.#lanes.standing }
+  }
+
+  /** How many more messages of a consumer may be pulled now. */
+  most(consumer: string): number {
+    return this.#lanes.most(consumer)
+  }
+
+  /** A delivery was given back, and is handed out again after `delayMs`. */
+  keptAway({ info, sizeBytes }: Delivery, delayMs: number): void {
+    this.#lanes.away.add(info.consumer, `${info.consumer} ${info.streamSequence}`, sizeBytes, delayMs)
+  }
+
+  close(): void {
+    this.#lanes.close()
+    this.parking.close()
+  }
+}

@@ -1,0 +1,68 @@
+import type { NatsConnection } from '@nats-io/transport-node'
+import { subjects } from '../../sdk/contract/subjects.ts'
+import { STREAMS } from '../../sdk/contract/topology.ts'
+import { countSubjects } from '../broker/snapshot.ts'
+import { type AllPools, followAllPools, type SeenPool } from './all-pools.ts'
+import type { ModelRecord } from './model-record.ts'
+
+/** A model that not every living worker of its pool can serve. */
+export interface UnservedModel {
+  readonly pool: string
+  readonly model: string
+  /** Living workers that serve it, of how many there are in its pool. */
+  readonly serving: number
+  readonly workers: number
+  /** What those that do not serve it say, each reason once. */
+  readonly reasons: readonly string[]
+  /** Its events that wait for their time in RETRIES: those that are parked, and those that are tried again. */
+  readonly waiting: number
+}
+
+/** Models that some living worker of their pool cannot serve; without `waiting`. A pool without workers has none. Pure. */
+export function judgeModels({ pool, workers, records }: SeenPool): Omit<UnservedModel, 'waiting'>[] {
+  return records.flatMap((record) => {
+    const serving = workers.filter((worker) => (record.serving[worker]?.versions.length ?? 0) > 0)
+    if (serving.length === workers.length) return []
+    const { model } = record
+    return [
+      { pool, model, serving: serving.length, workers: workers.length, reasons: reasonsOf(record, workers) },
+    ]
+  })
+}
+
+function reasonsOf({ refusing }: ModelRecord, workers: readonly string[]): string[] {
+  const said = workers.flatMap((worker) => {
+    const refusal = refusing[worker]
+    return refusal === undefined ? [] : [refusal.reason]
+  })
+  return said.length === 0 ? ['it is not in the models folder'] : [...new Set(said)]
+}
+
+/** Subjects read to count what waits for a model: beyond 100,000 the count is what was read. */
+const PAGES = 1
+
+/** The models that not every living worker of their pool can serve, those that nobody serves first. */
+export async function unservedModels(
+  connection: NatsConnection,
+  pools: Pick<AllPools, 'read'>,
+): Promise<readonly UnservedModel[]> {
+  const found = pools.read().flatMap(judgeModels)
+  const counted: UnservedModel[] = []
+  for (const one of found) {
+    const filter = subjects.retryFilter(one.pool, one.model)
+    const { counts } = await countSubjects(connection, STREAMS.retries, filter, PAGES)
+    counted.push({ ...one, waiting: counts.size })
+  }
+  return counted.sort((one, other) => one.serving - other.serving || other.waiting - one.waiting)
+}
+
+/** Reads once. @throws PeltonError `not-provisioned`, `broker-unavailable` */
+export async function readUnservedModels(connection: NatsConnection): Promise<readonly UnservedModel[]> {
+  const pools = followAllPools(connection)
+  try {
+    await pools.ready
+    return await unservedModels(connection, pools)
+  } finally {
+    await pools.close()
+  }
+}

@@ -80,6 +80,22 @@ describe('Supervisor', () => {
     expect(run.notes[0]).toBe('worker 1 ended (exit code 3); starting it again in 200 ms')
   })
 
+  it('starts the successor of a process that asks for one, and asks that to stop once the other is ready', async () => {
+    const marker = JSON.stringify(join(folder, 'asked'))
+    const run = await supervise(`
+      import { existsSync, writeFileSync } from 'node:fs'
+      process.on('SIGTERM', () => { console.log('draining'); process.exit(0) })
+      const isFirst = !existsSync(${marker})
+      process.on('message', ({ kind }) => console.log(kind))
+      process.send({ kind: 'state', state: 'ready' })
+      if (isFirst) { writeFileSync(${marker}, ''); process.send({ kind: 'replace', because: 'it hangs' }) }
+    `)
+    await vi.waitFor(() => expect(run.lines).toEqual(['0 replacing', '0 draining']), TIMEOUT)
+    await vi.waitFor(() => expect(run.supervisor.pids).toHaveLength(1), TIMEOUT)
+    expect(run.states).toEqual(['0 ready', '0 ready'])
+    expect(run.notes).toEqual(['worker 1 is replaced: it hangs'])
+  })
+
   it('calls a crash loop by its name, with the last words of the process', async () => {
     const run = await supervise(`console.error('no such model'); process.exit(1)`)
     await vi.waitFor(() => expect(run.notes).toHaveLength(4), TIMEOUT)

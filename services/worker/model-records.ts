@@ -17,6 +17,8 @@ export interface ModelRecordsOptions {
 
 /** Keeps what this worker serves and refuses in the records of its pool. */
 export interface ModelRecords {
+  /** Resolves once all was tried to be written that there was to say at first. */
+  readonly written: Promise<void>
   /** Takes this worker out of every record: it serves no more. Waits for the broker for a few seconds at most. */
   leave(): Promise<void>
 }
@@ -48,12 +50,17 @@ class Keeper implements ModelRecords {
   readonly #waiting = new Set<string>()
   readonly #reported = new Set<string>()
   readonly #stops: readonly (() => void)[]
+  readonly written: Promise<void>
+  #onWritten: () => void = () => undefined
   #running = 0
   #isLeaving = false
 
   constructor(options: ModelRecordsOptions) {
     const { pool, models } = options
     this.#options = options
+    this.written = new Promise((resolve) => {
+      this.#onWritten = resolve
+    })
     this.#stops = [
       models.onChange(() => this.#look(namesOf(models))),
       // Somebody else's change may have taken this worker out: a bucket made anew, a clock that was wrong.
@@ -83,6 +90,7 @@ class Keeper implements ModelRecords {
       if (known === undefined || this.#changed(known, name) !== known) this.#waiting.add(name)
     }
     while (this.#running < AT_ONCE && this.#waiting.size > 0) void this.#writeNext()
+    if (this.#running === 0) this.#onWritten()
   }
 
   async #writeNext(): Promise<void> {

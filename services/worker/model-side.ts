@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Logger } from 'pino'
 import { type GrowingRepository, growRepository } from '../../shared/models/growing-repository.ts'
 import { openPoolModels, type PoolModels } from '../../shared/operations/models/pool-models.ts'
@@ -5,12 +6,20 @@ import type { BrokerSide } from './broker-side.ts'
 import type { WorkerSettings } from './config.ts'
 import { keepModelRecords, type ModelRecords } from './model-records.ts'
 
+/** How long a worker that starts waits for the pool to know what it serves, milliseconds. */
+const RECORDED_MS = 5_000
+
 /** What a worker has of its models, and what its pool knows of them. */
 export interface ModelSide {
   readonly models: GrowingRepository
   readonly known: PoolModels
-  /** From here on the pool is told what this worker serves and refuses, and so is its log. @param facts for the log */
-  record(facts: object): void
+  /**
+   * From here on the pool is told what this worker serves and refuses, and so is its log. Resolves once the pool knows, or
+   * does not answer.
+   *
+   * @param facts for the log
+   */
+  record(facts: object): Promise<void>
   /** Tells the pool that nothing is served here any more. */
   leave(): Promise<void>
   /** @param options.stays whether its name stays alive in the pool: that of a successor, which is there */
@@ -35,9 +44,10 @@ export async function openModelSide(
   return {
     models,
     known,
-    record(facts) {
+    async record(facts) {
       records = keepModelRecords({ pool: known, worker, models, now, log })
       logServed(models, log, facts)
+      await Promise.race([records.written, sleep(RECORDED_MS, undefined, { ref: false })])
     },
     leave: async () => records?.leave(),
     async close({ stays }) {
@@ -61,7 +71,8 @@ function openModels(settings: WorkerSettings, log: Logger, known: PoolModels): P
     // What nobody serves now may be replaced: all workers were stopped for it.
     expectedDigest: (name, version) =>
       known.servedElsewhere(name, version) ? known.find(name)?.versions[version]?.digest : undefined,
-    note: (text, isRefusal) => (isRefusal ? log.error(text) : log.info(text)),
+    note: (text) => log.info(text),
+    onRefused: ({ name: model, version, error }) => log.error({ model, version }, error.message),
   })
 }
 

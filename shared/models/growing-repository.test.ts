@@ -55,6 +55,8 @@ async function grow(given: Partial<GrowingOptions> = {}): Promise<GrowingReposit
     copies: { folder: place, maxBytes: 2 ** 30 },
     lookMs: 50,
     note: (text) => notes.push(text),
+    onRefused: ({ name, version, error }) =>
+      notes.push(`model "${name}" version ${version} is refused: ${error.message}`),
     ...given,
   })
   opened.push(repository)

@@ -36,8 +36,10 @@ export interface GrowingOptions {
   readonly known?: readonly Candidate[]
   /** The digest that other workers serve under a version now; undefined where none does. */
   readonly expectedDigest?: (name: string, version: string) => string | undefined
-  /** Told about remarks and refusals, in sentences. */
-  readonly note?: (text: string, isRefusal: boolean) => void
+  /** Told remarks, in sentences. */
+  readonly note?: (text: string) => void
+  /** Told of what is refused, when it is and when its reason is another. */
+  readonly onRefused?: (refused: RefusedModel) => void
   /** Between two looks at what is refused or missing, milliseconds. @default 3000 */
   readonly lookMs?: number
 }
@@ -110,7 +112,7 @@ class Growth implements GrowingRepository {
   readonly settled: Promise<void>
   readonly remarks: ModelRepository['remarks']
   readonly #options: GrowingOptions
-  readonly #onNote: (text: string, isRefusal: boolean) => void
+  readonly #note: (text: string) => void
   readonly #entries: readonly VersionEntry[]
   readonly #unreadable: readonly RefusedModel[]
   readonly #use: CopyUse
@@ -133,7 +135,7 @@ class Growth implements GrowingRepository {
     passedOver: Pick<ModelRepository, 'refused' | 'remarks'>,
   ) {
     this.#options = options
-    this.#onNote = options.note ?? (() => undefined)
+    this.#note = options.note ?? (() => undefined)
     this.#unreadable = passedOver.refused
     this.remarks = passedOver.remarks
     this.#entries = createEntries(found, options.known ?? [])
@@ -185,7 +187,7 @@ class Growth implements GrowingRepository {
 
   start(): void {
     for (const text of this.remarks) this.#note(text)
-    for (const { name, version, error } of this.#unreadable) this.#tellRefusal(name, version, error)
+    for (const refused of this.#unreadable) this.#options.onRefused?.(refused)
     this.#publish()
     this.#pump()
     const look = async (): Promise<void> => {
@@ -282,17 +284,9 @@ class Growth implements GrowingRepository {
   }
 
   #refused(entry: VersionEntry, error: PeltonError): void {
-    if (entry.error?.message !== error.message) this.#tellRefusal(entry.name, entry.version, error)
+    const { name, version } = entry
+    if (entry.error?.message !== error.message) this.#options.onRefused?.({ name, version, error })
     refuseEntry(entry, error)
-  }
-
-  #tellRefusal(name: string, version: string | undefined, { message }: PeltonError): void {
-    const which = version === undefined ? '' : ` version ${version}`
-    this.#onNote(`model ${showValue(name)}${which} is refused: ${message}`, true)
-  }
-
-  #note(text: string): void {
-    this.#onNote(text, false)
   }
 
   /** Shows the world what is served and refused now. */

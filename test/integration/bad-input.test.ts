@@ -3,6 +3,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { HEADERS, readHeader } from '../../shared/sdk/contract/headers.ts'
 import { eventToken } from '../../shared/sdk/contract/token.ts'
 import { modelsFolder } from '../kit/models-folder.ts'
+import { readOutcomes } from '../kit/outcomes.ts'
 import { openPipeline, type Pipeline } from '../kit/pipeline.ts'
 import { eventually } from '../kit/wait.ts'
 import type { WorkerProcess } from '../kit/worker-process.ts'
@@ -235,13 +236,6 @@ const BAD: readonly Bad[] = [
     says: /7/,
   },
   {
-    name: 'a model that was refused at load',
-    model: 'endless-loop',
-    body: tensor({}),
-    reason: 'unknown-model',
-    says: /endless-loop/,
-  },
-  {
     name: 'a batch-style structured event',
     body: '[]',
     headers: { 'Content-Type': 'application/cloudevents-batch+json' },
@@ -322,9 +316,21 @@ test('the same id with another payload keeps its first outcome and is reported a
   )
 })
 
-test('hostile models are refused by name and the others are served', () => {
-  const refused = worker.log
-    .filter(({ level, model }) => level === 'error' && model !== undefined)
-    .map(({ model }) => model)
-  expect(refused.sort()).toEqual(['endless-loop', 'external-above', 'giant-initialiser'])
+test('hostile models are refused by name and the others are served', async () => {
+  const refused = (): unknown[] =>
+    worker.log
+      .filter(({ level, model }) => level === 'error' && model !== undefined)
+      .map(({ model }) => model)
+  await eventually('three models to be refused', () => new Set(refused()).size === 3, { seen: refused })
+  expect([...new Set(refused())].sort()).toEqual(['endless-loop', 'external-above', 'giant-initialiser'])
+})
+
+test('an event of a model that was refused is not at fault, and waits', async () => {
+  const token = await publish('endless-loop', 'waits', tensor({}))
+  await eventually('it to be parked', async () => {
+    const { ledger } = await readOutcomes(pipeline.connection)
+    return ledger.get(Math.max(...ledger.keys()))?.includes('retried')
+  })
+  const { predictions, failures, waiting } = await readOutcomes(pipeline.connection)
+  expect([predictions.has(token), failures.has(token), waiting]).toEqual([false, false, 1])
 })

@@ -26,8 +26,8 @@ afterEach(async () => {
   await folder.remove()
 })
 
-const publish = (pool: string, model: string, id: string, body: object): Promise<string> =>
-  pipeline.publish({ pool, model, id, body, lane: 'low', headers: { 'x-tenant': 'blue' } })
+const publish = (pool: string, model: string, id: string, body: object, more = {}): Promise<string> =>
+  pipeline.publish({ pool, model, id, body, lane: 'low', headers: { 'x-tenant': 'blue', ...more } })
 
 const indices = (...data: number[]): object => ({
   inputs: [{ name: 'index', shape: [data.length], datatype: 'INT64', data }],
@@ -107,7 +107,9 @@ describe('one outcome', () => {
     const paused = await pipeline.startWorker({ PELTON_MODELS: slow.path, PELTON_GRACE_MS: '120000' })
     // A run long enough to be stopped in: the worker has a prediction to store when it wakes up, and no other outcome.
     const turns = { inputs: [{ name: 'x', shape: [1, 1], datatype: 'FP32', data: [1_000_000] }] }
-    const token = await publish('default', 'counts-up', 'late', turns)
+    // Only for the other: it has not that model, and looks at the event once its deadline has passed.
+    const deadline = new Date(Date.now() + 10_000).toISOString()
+    const token = await publish('default', 'counts-up', 'late', turns, { 'ce-expirytime': deadline })
     const consumer = featureConsumer('default', 'low').durable_name
     const inHand = async (): Promise<number | undefined> =>
       (await consumerInfo(connection, STREAMS.features, consumer))?.num_ack_pending
@@ -120,7 +122,7 @@ describe('one outcome', () => {
     expect(await paused.ended).toBe(0)
     const { predictions, failures, deadLetters, ledger } = await readOutcomes(connection)
     expect([predictions.size, [...failures.keys()], [...deadLetters.keys()]]).toEqual([0, [token], [token]])
-    expect(readHeader(deadLetters.get(token)!.headers, HEADERS.deadLetterReason)).toBe('unknown-model')
+    expect(readHeader(deadLetters.get(token)!.headers, HEADERS.deadLetterReason)).toBe('deadline-exceeded')
     // The broker may have handed it out more than twice: to the stopped worker, too, where a pull of its still waited.
     const [first, ...others] = ledger.get(1) ?? []
     expect(first).toBe('dead-lettered')

@@ -70,7 +70,7 @@ test('a subject that grows beyond its limit when it is encoded makes a dead lett
 test('a structured event that is longer once it is read becomes a dead letter as it was stored', async () => {
   const pipeline = await open()
   await pipeline.startWorker()
-  const data = `{"inputs":[${Array(60_000).fill('1e20').join(',')}]}`
+  const data = `{"inputs":[${Array(180_000).fill('1e20').join(',')}]}`
   const envelope = `{"specversion":"1.0","id":"s","source":"test","type":"t","data":${data}}`
   await pipeline.publish({
     ...EVENT,

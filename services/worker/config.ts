@@ -70,6 +70,27 @@ export const WORKER_SETTINGS = {
 
 export type WorkerSettings = ReturnType<typeof readWorkerSettings>
 
+/** What decides, beside the folder itself, which of its models are served. */
+const { PELTON_COPIES, PELTON_COPIES_MAX_BYTES, PELTON_INSPECT_MS, PELTON_INSPECT_BYTES } = WORKER_SETTINGS
+const READING_SETTINGS = { PELTON_COPIES, PELTON_COPIES_MAX_BYTES, PELTON_INSPECT_MS, PELTON_INSPECT_BYTES }
+
+/**
+ * How a worker with this environment reads a models folder, for whoever is to find the same in it.
+ *
+ * @throws PeltonError `invalid-configuration` naming every variable that is not usable
+ */
+export function readFolderOptions(env: NodeJS.ProcessEnv) {
+  return folderOptions(readSettings(READING_SETTINGS, env))
+}
+
+/** How a worker with these settings reads its models folder. */
+export function folderOptions(settings: Pick<WorkerSettings, keyof typeof READING_SETTINGS>) {
+  return {
+    copies: { folder: settings.PELTON_COPIES, maxBytes: settings.PELTON_COPIES_MAX_BYTES },
+    inspect: { timeLimitMs: settings.PELTON_INSPECT_MS, memoryLimitBytes: settings.PELTON_INSPECT_BYTES },
+  }
+}
+
 /** @throws PeltonError `invalid-configuration` naming every variable that is not usable */
 export function readWorkerSettings(env: NodeJS.ProcessEnv) {
   return readSettings(WORKER_SETTINGS, env)

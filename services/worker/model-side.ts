@@ -3,7 +3,7 @@ import type { Logger } from 'pino'
 import { type GrowingRepository, growRepository } from '../../shared/models/growing-repository.ts'
 import { openPoolModels, type PoolModels } from '../../shared/operations/models/pool-models.ts'
 import type { BrokerSide } from './broker-side.ts'
-import type { WorkerSettings } from './config.ts'
+import { folderOptions, type WorkerSettings } from './config.ts'
 import { keepModelRecords, type ModelRecords } from './model-records.ts'
 
 /** How long a worker that starts waits for the pool to know what it serves, milliseconds. */
@@ -64,8 +64,7 @@ function openModels(settings: WorkerSettings, log: Logger, known: PoolModels): P
   const { PELTON_INSPECTORS: inspectors } = settings
   return growRepository({
     folder: settings.PELTON_MODELS,
-    copies: { folder: settings.PELTON_COPIES, maxBytes: settings.PELTON_COPIES_MAX_BYTES },
-    inspect: { timeLimitMs: settings.PELTON_INSPECT_MS, memoryLimitBytes: settings.PELTON_INSPECT_BYTES },
+    ...folderOptions(settings),
     ...(inspectors !== undefined && { inspectors }),
     known: versions,
     // What nobody serves now may be replaced: all workers were stopped for it.

@@ -2,7 +2,7 @@ import { readdir, readFile, realpath } from 'node:fs/promises'
 import { join } from 'node:path'
 import { PeltonError, showValue, toPeltonError } from '../sdk/errors.ts'
 import { type Binder, createBinder } from './bind.ts'
-import type { CopiesOptions } from './copy-place.ts'
+import { type CopiesOptions, type CopyUse, openPlace } from './copy-place.ts'
 import { describeUnversioned, isNoise, isVersion } from './folder-names.ts'
 import { createInspector, type Inspector, type InspectorOptions } from './inspect.ts'
 import { completeManifest, type Manifest, mergeManifests, parseManifest } from './manifest.ts'
@@ -64,6 +64,8 @@ export interface RepositoryOptions {
   /** `<folder>/<name>/<version>/model.onnx`, with an optional manifest.yaml, .yml or .json in either folder. */
   readonly folder: string
   readonly inspect?: InspectorOptions
+  /** Where private copies are made, as a worker makes them, and what keeps them there. @default files are run where they lie */
+  readonly copies?: CopiesOptions & { readonly use: Pick<CopyUse, 'add'> }
   /** Told about progress, remarks and refusals, in sentences. */
   readonly note?: (text: string) => void
   /** Told before each model version is inspected. */
@@ -81,11 +83,13 @@ const PROGRESS_EVERY = 50
 
 /**
  * Reads, checks and tries every model of a folder. A bad model never stops the others: it is among `refused`. Throws
- * `invalid-configuration` when the folder is missing, cannot be read or holds no model folder at all.
+ * `invalid-configuration` when the folder is missing, cannot be read or holds no model folder at all, and for a place for
+ * copies that cannot be used.
  */
 export async function openRepository(options: RepositoryOptions): Promise<ModelRepository> {
-  const { folder, inspect = {}, note = () => undefined, onProgress } = options
+  const { folder, inspect = {}, copies, note = () => undefined, onProgress } = options
   const root = await openFolder(folder)
+  if (copies !== undefined) await openPlace(copies.folder)
   const refused: RefusedModel[] = []
   const refuse = (name: string, version: string | undefined, thrown: unknown): void => {
     const error = toPeltonError(thrown, 'model-refused', 'the model cannot be read')
@@ -109,7 +113,8 @@ export async function openRepository(options: RepositoryOptions): Promise<ModelR
       if (index > 0 && index % PROGRESS_EVERY === 0)
         note(`${index} of ${candidates.length} model versions are inspected`)
       try {
-        const model = await readModel(root, { name, version }, inspector)
+        const model = await readModel(root, { name, version }, inspector, { copies: placeOf(copies) })
+        await copies?.use.add(model.digest)
         models.push(model)
         for (const text of model.notes) note(`model ${showValue(name)} version ${version}: ${text}`)
       } catch (thrown) {
@@ -120,6 +125,11 @@ export async function openRepository(options: RepositoryOptions): Promise<ModelR
     await inspector.close()
   }
   return createRepository(models, refused, remarks)
+}
+
+/** What a process apart is told: only plain values can be sent to it. */
+function placeOf(copies: CopiesOptions | undefined): CopiesOptions | undefined {
+  return copies && { folder: copies.folder, maxBytes: copies.maxBytes }
 }
 
 export function createRepository(

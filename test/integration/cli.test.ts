@@ -1,8 +1,9 @@
-import { cp, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { copyFile, cp, mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { DEMO_MODELS, EXAMPLE_FLIGHT } from '../../services/demo/models.ts'
+import { growRepository } from '../../shared/models/growing-repository.ts'
 import { readRunningServer } from '../../shared/sdk/broker/readiness.ts'
 import { STREAMS } from '../../shared/sdk/contract/topology.ts'
 import { requestApi, streamInfo } from '../../shared/sdk/jetstream/api.ts'
@@ -299,6 +300,62 @@ describe.concurrent('pelton models, of a folder as it is found', () => {
     expect(out).toContain('y FP32[50000000]: too much to show (generated)')
     expect(out).toContain('differs from version 1:')
     expect(out).not.toContain('0.0 µs')
+  })
+})
+
+describe('pelton models, of files reached through links', () => {
+  const WEIGHTS = Buffer.from(Float32Array.of(10, 20).buffer)
+  const ONNX = 'test/models/external-beside.onnx'
+  let base: string
+  let models: string
+  beforeAll(async () => {
+    base = await mkdtemp(join(tmpdir(), 'pelton-links-'))
+    models = join(base, 'models')
+    // As Kubernetes mounts a volume: each file is a link into a folder that a link leads to.
+    const mounted = join(models, 'mounted', '1')
+    await mkdir(join(mounted, '..2026_11_29'), { recursive: true })
+    await copyFile(ONNX, join(mounted, '..2026_11_29', 'model.onnx'))
+    await writeFile(join(mounted, '..2026_11_29', 'weights.bin'), WEIGHTS)
+    await symlink('..2026_11_29', join(mounted, '..data'))
+    for (const file of ['model.onnx', 'weights.bin']) await symlink(`..data/${file}`, join(mounted, file))
+    // As caches keep files: under names of their own, where neither lies beside the other.
+    const cached = join(models, 'cached', '1')
+    await mkdir(cached, { recursive: true })
+    for (const blob of ['a', 'b']) await mkdir(join(models, '.blobs', blob), { recursive: true })
+    await copyFile(ONNX, join(models, '.blobs', 'a', '5f'))
+    await writeFile(join(models, '.blobs', 'b', '7c'), WEIGHTS)
+    await symlink('../../.blobs/a/5f', join(cached, 'model.onnx'))
+    await symlink('../../.blobs/b/7c', join(cached, 'weights.bin'))
+  })
+  afterAll(() => rm(base, { recursive: true, force: true }))
+
+  it('finds the same in them as a worker does', async () => {
+    const worker = await growRepository({
+      folder: models,
+      copies: { folder: join(base, 'copies'), maxBytes: 2 ** 20 },
+    })
+    await worker.settled
+    const served = worker.models.map(({ name, digest }) => [name, digest])
+    await worker.close()
+    expect(served.map(([name]) => name)).toEqual(['cached', 'mounted'])
+    for (const command of ['list', 'check']) {
+      const { code, json, err } = await runCli(['models', command, models, '--json'])
+      expect(code, err).toBe(0)
+      const found = json()
+      expect(found.map(({ model, sha256 }) => [model, sha256])).toEqual(served)
+      if (command === 'check') expect(found.map(({ measured }) => measured)).toEqual([true, true])
+    }
+  })
+
+  it('refuses what a worker with the same settings refuses', async () => {
+    const env = { PELTON_COPIES: join(base, 'small'), PELTON_COPIES_MAX_BYTES: String(2 ** 20) }
+    await mkdir(join(base, 'small', 'copies', 'full'), { recursive: true })
+    await writeFile(join(base, 'small', 'copies', 'full', 'model.onnx'), Buffer.alloc(2 ** 20))
+    const { code, json } = await runCli(['models', 'check', models, '--json'], { env })
+    expect(code).toBe(1)
+    for (const { refused } of json())
+      expect(refused).toMatch(/^model-unavailable: there is no room for a copy/)
+    expect(json()).toHaveLength(2)
   })
 })
 

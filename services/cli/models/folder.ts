@@ -1,3 +1,4 @@
+import { CopyUse } from '../../../shared/models/copy-place.ts'
 import { type ModelRepository, openRepository, type ServedModel } from '../../../shared/models/repository.ts'
 import { describeSignatureChange } from '../../../shared/models/signature-difference.ts'
 import { alignColumns } from '../../../shared/runtime/columns.ts'
@@ -5,6 +6,7 @@ import { EXIT_CODES } from '../../../shared/runtime/lifecycle.ts'
 import { showBytes } from '../../../shared/runtime/quantities.ts'
 import { PeltonError } from '../../../shared/sdk/errors.ts'
 import { DEMO_MODELS } from '../../demo/models.ts'
+import { readFolderOptions } from '../../worker/config.ts'
 import type { CommandRun } from '../command-run.ts'
 import {
   type CheckedModel,
@@ -32,8 +34,13 @@ export async function listModels(
   folder: string | undefined,
   options: ModelsArguments,
 ): Promise<number> {
-  const { terminal } = run
-  const repository = await open(run, folder)
+  return withRepository(run, folder, async (repository) => {
+    printModels(run, repository, options)
+    return reportRefused(run, repository, options)
+  })
+}
+
+function printModels({ terminal }: CommandRun, repository: ModelRepository, options: ModelsArguments): void {
   const facts = repository.models.map(describeModel)
   if (options.json === true) for (const one of facts) terminal.json(one)
   else if (facts.length > 0) {
@@ -50,7 +57,6 @@ export async function listModels(
       ]),
     ])
   }
-  return reportRefused(run, repository, options)
 }
 
 /**
@@ -62,7 +68,14 @@ export async function checkModels(
   folder: string | undefined,
   options: ModelsArguments,
 ): Promise<number> {
-  const repository = await open(run, folder)
+  return withRepository(run, folder, (repository) => checkAll(run, repository, options))
+}
+
+async function checkAll(
+  run: CommandRun,
+  repository: ModelRepository,
+  options: ModelsArguments,
+): Promise<number> {
   const { models } = repository
   for (const [index, model] of models.entries()) {
     if (run.signal.aborted) return EXIT_CODES.failed
@@ -152,13 +165,26 @@ function reportUnmeasured(
   for (const line of alignColumns(knownRows(model, changes))) terminal.print(`  ${line}`)
 }
 
-async function open({ env, terminal }: CommandRun, folder: string | undefined): Promise<ModelRepository> {
-  const repository = await openRepository({
-    folder: folder ?? (env.PELTON_MODELS || DEMO_MODELS),
-    onProgress: (done, total) => terminal.progress(`inspecting ${done + 1} of ${total}`),
-  })
-  for (const remark of repository.remarks) terminal.note(remark)
-  return repository
+/** Reads a folder as a worker with these settings does, through private copies, so that both find the same in it. */
+async function withRepository(
+  { env, terminal }: CommandRun,
+  folder: string | undefined,
+  act: (repository: ModelRepository) => number | Promise<number>,
+): Promise<number> {
+  const { copies, inspect } = readFolderOptions(env)
+  const use = new CopyUse(copies.folder)
+  try {
+    const repository = await openRepository({
+      folder: folder ?? (env.PELTON_MODELS || DEMO_MODELS),
+      inspect,
+      copies: { ...copies, use },
+      onProgress: (done, total) => terminal.progress(`inspecting ${done + 1} of ${total}`),
+    })
+    for (const remark of repository.remarks) terminal.note(remark)
+    return await act(repository)
+  } finally {
+    await use.close()
+  }
 }
 
 function reportRefused(run: CommandRun, { refused }: ModelRepository, options: ModelsArguments): number {

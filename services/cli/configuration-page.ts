@@ -32,7 +32,9 @@ const SECTIONS: readonly Section[] = [
   },
   {
     title: 'Worker',
-    text: 'Read by each worker process.',
+    text:
+      'Read by each worker process. `pelton models list` and `models check` read `PELTON_MODELS`, `PELTON_COPIES…` and\n' +
+      '`PELTON_INSPECT_…` as well, and so find what a worker finds.',
     shape: without(WORKER_SETTINGS, brokerSettings),
   },
   {

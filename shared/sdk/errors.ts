@@ -31,7 +31,7 @@ export const REASONS = {
     status: 404,
     retryable: false,
     replay: 'as-is',
-    summary: 'no worker of the pool serves this model or version',
+    summary: 'nobody of the pool has ever had this model, or this version of it',
   },
   'deadline-exceeded': {
     status: 504,

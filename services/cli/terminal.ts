@@ -50,7 +50,8 @@ export async function createTerminal(
     stream.write(`${line}\n`)
   }
   const print = (text: string): void => write(out, styles.show(text))
-  let lastProgressAt = Number.NEGATIVE_INFINITY
+  // Beside a terminal only what takes long tells how far it is.
+  let lastProgressAt = err.isTTY ? Number.NEGATIVE_INFINITY : performance.now()
   return {
     isInteractive,
     print,

@@ -9,6 +9,9 @@ import { keepModelRecords, type ModelRecords } from './model-records.ts'
 /** How long a worker that starts waits for the pool to know what it serves, milliseconds. */
 const RECORDED_MS = 5_000
 
+/** Between two lines about what is served besides, milliseconds. */
+const TOLD_EVERY_MS = 1_000
+
 /** What a worker has of its models, and what its pool knows of them. */
 export interface ModelSide {
   readonly models: GrowingRepository
@@ -75,14 +78,20 @@ function openModels(settings: WorkerSettings, log: Logger, known: PoolModels): P
   })
 }
 
-/** Logs what is served, now and whenever it changes. */
+/** Logs what is served now, and from then on what is served besides: of many that become ready one by one a line a second. */
 function logServed(models: GrowingRepository, log: Logger, facts: object): void {
-  let last: string | undefined
+  const told = new Set<string>()
+  let isDue = false
   const tell = (): void => {
-    const served = models.models.map(({ key }) => key)
-    if (last !== served.join()) log.info({ models: served, ...facts }, 'serving')
-    last = served.join()
+    isDue = false
+    const added = models.models.map(({ key }) => key).filter((key) => !told.has(key))
+    for (const key of added) told.add(key)
+    log.info({ models: added, served: models.models.length, ...facts }, 'serving')
   }
-  models.onChange(tell)
+  models.onChange(() => {
+    if (isDue || models.models.every(({ key }) => told.has(key))) return
+    isDue = true
+    setTimeout(tell, TOLD_EVERY_MS).unref()
+  })
   tell()
 }

@@ -11,6 +11,7 @@ import { provision } from '../../shared/sdk/jetstream/provision.ts'
 import { createProducer } from '../../shared/sdk/producer.ts'
 import type { Outcomes, StoredRecord } from '../kit/outcomes.ts'
 import { settled } from '../kit/pipeline.ts'
+import { eventually } from '../kit/wait.ts'
 import { startWorkerProcess, type WorkerProcess } from '../kit/worker-process.ts'
 import { type BareAnswer, startBareRuntime } from './bare-runtime.ts'
 import { findPythonWithOnnx, generateCases, type OperatorCase } from './operator-cases.ts'
@@ -49,11 +50,14 @@ describe.skipIf(python === undefined)('the operator models of the ONNX project',
     connection = await connect({ servers: broker.url })
     await provision(connection)
     worker = await startWorkerProcess({ url: broker.url, models: join(folder, 'models') })
+    // An event of a model that is not looked at yet waits for it, longer each time.
+    await eventually('every model to be looked at', () => lookedAt() === cases.length, {
+      limitMs: 500_000,
+      seen: lookedAt,
+    })
     trials = await runTrials()
     outcomes = await settled(connection, 2 * trials.length)
-    for (const { level, model, msg } of worker.log)
-      if (level === 'error' && typeof model === 'string') refused.set(model, String(msg))
-  }, 600_000)
+  }, 900_000)
 
   afterAll(async () => {
     worker?.kill('SIGKILL')
@@ -62,6 +66,14 @@ describe.skipIf(python === undefined)('the operator models of the ONNX project',
     await broker?.stop()
     await rm(folder, { recursive: true, force: true })
   })
+
+  /** How many models are served, or refused. */
+  function lookedAt(): number {
+    for (const { level, model, msg } of worker.log)
+      if (level === 'error' && typeof model === 'string') refused.set(model, String(msg))
+    const serving = worker.log.findLast(({ msg }) => msg === 'serving')
+    return refused.size + Number(serving?.served ?? 0)
+  }
 
   /** Runs every case bare, and publishes it twice where it ran: as JSON, and as raw bytes. */
   async function runTrials(): Promise<Trial[]> {

@@ -15,6 +15,10 @@ export interface Fleet {
   readonly failedStarts: readonly string[]
   /** Lines of the logs of all workers there ever were. */
   logLines(): Readonly<Record<string, unknown>>[]
+  /** The one that is up in this place (0 to size - 1); waits for it. */
+  inPlace(place: number): Promise<WorkerProcess>
+  /** One more, in a place of its own from now on; resolves with it when it is up. */
+  grow(): Promise<WorkerProcess>
   /** Resolves when as many are up as there shall be. */
   whole(): Promise<void>
   /** One of those that are up, chosen by the seed; waits for one. */
@@ -39,6 +43,8 @@ const PAUSE_AFTER_FAILED_START_MS = 500
 
 export function createFleet({ size, random, start }: FleetOptions): Fleet {
   const workers: WorkerProcess[] = []
+  const places = new Map<number, WorkerProcess>()
+  const kept: Promise<void>[] = []
   const all: WorkerProcess[] = []
   const ends: (number | NodeJS.Signals)[] = []
   const failedStarts: string[] = []
@@ -62,9 +68,11 @@ export function createFleet({ size, random, start }: FleetOptions): Fleet {
     const worker = await startWorkerProcess(start(place))
     if (isStopped) worker.kill('SIGKILL')
     workers.push(worker)
+    places.set(place, worker)
     all.push(worker)
     changed()
     const how = await worker.ended
+    places.delete(place)
     workers.splice(workers.indexOf(worker), 1)
     ends.push(how)
     changed()
@@ -78,7 +86,11 @@ export function createFleet({ size, random, start }: FleetOptions): Fleet {
       })
     }
   }
-  const kept = Promise.all(Array.from({ length: size }, (_, place) => keep(place)))
+  async function inPlace(place: number): Promise<WorkerProcess> {
+    await until(() => places.has(place))
+    return places.get(place) as WorkerProcess
+  }
+  for (let place = 0; place < size; place++) kept.push(keep(place))
   async function pick(): Promise<WorkerProcess> {
     await until(() => workers.length > 0)
     return workers[Math.floor(random() * workers.length)] as WorkerProcess
@@ -89,7 +101,13 @@ export function createFleet({ size, random, start }: FleetOptions): Fleet {
     ends,
     failedStarts,
     logLines: () => all.flatMap(({ log }) => log),
-    whole: () => until(() => workers.length === size),
+    inPlace,
+    async grow() {
+      const place = kept.length
+      kept.push(keep(place))
+      return inPlace(place)
+    },
+    whole: () => until(() => workers.length === kept.length),
     pick,
     async end(signal, worker) {
       const ended = worker ?? (await pick())
@@ -101,7 +119,7 @@ export function createFleet({ size, random, start }: FleetOptions): Fleet {
       isStopped = true
       changed()
       for (const worker of workers) worker.kill('SIGKILL')
-      await kept
+      await Promise.all(kept)
     },
   }
 }

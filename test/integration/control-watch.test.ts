@@ -1,8 +1,10 @@
+import { cp, rename } from 'node:fs/promises'
+import { join } from 'node:path'
 import type { NatsConnection } from '@nats-io/transport-node'
 import { pino } from 'pino'
 import { describe, expect, vi } from 'vitest'
 import { Looks } from '../../services/control/watch/look.ts'
-import { EXAMPLE_FLIGHT } from '../../services/demo/models.ts'
+import { DEMO_MODELS, EXAMPLE_FLIGHT } from '../../services/demo/models.ts'
 import { readValue } from '../../shared/operations/records/key-value.ts'
 import { openStore } from '../../shared/operations/replay/open-store.ts'
 import { EMPTY_RECORD, WATCH_KEY, type WatchRecord } from '../../shared/operations/watch-record/record.ts'
@@ -14,6 +16,7 @@ import { STORES, STREAMS } from '../../shared/sdk/contract/topology.ts'
 import { consumerInfo, requestApi, streamInfo } from '../../shared/sdk/jetstream/api.ts'
 import type { PublishWindow } from '../../shared/sdk/jetstream/publish-window.ts'
 import { PullLane } from '../../shared/sdk/jetstream/pull-lane.ts'
+import { modelsFolder } from '../kit/models-folder.ts'
 import { readOutcomes, readStream } from '../kit/outcomes.ts'
 import { publishEvent } from '../kit/pipeline.ts'
 import { staged } from '../kit/staged.ts'
@@ -250,6 +253,47 @@ describe.concurrent('the watch', () => {
     }, SECOND)
     await worker()
     await vi.waitFor(async () => expect(await kinds(process)).toEqual(['unserved-pool']), SECOND)
+  })
+
+  test('names a model that a worker cannot serve, what waits for it, and sees when it is served again', async ({
+    stage,
+    onTestFinished,
+  }) => {
+    const { startWorker, publish, countIn, control } = stage
+    const folder = await modelsFolder(['linear'])
+    onTestFinished(() => folder.remove())
+    await cp(join(DEMO_MODELS, 'flight-delay'), join(folder.path, 'flight-delay'), { recursive: true })
+    const env = { PELTON_MODELS: folder.path, PELTON_COPIES: join(folder.path, '.copies') }
+    const first = await startWorker(env)
+    await publish('served')
+    await vi.waitFor(async () => expect(await countIn(STREAMS.results)).toBe(1), SECOND)
+    first.kill()
+    expect(await first.ended).toBe(0)
+    const process = await control()
+    await rename(join(folder.path, 'flight-delay'), join(folder.path, '.flight-delay'))
+    await startWorker(env)
+    for (const id of ['waits', 'waits too']) await publish(id)
+    await vi.waitFor(async () => {
+      expect((await watched(process)).alerts).toEqual([
+        {
+          kind: 'model-not-servable',
+          about: 'default/flight-delay',
+          count: 2,
+          since: expect.any(String),
+          text: expect.stringMatching(
+            /^model "flight-delay" of pool "default": no worker serves it, 2 of its events wait in RETRIES; there is no such file/,
+          ),
+          remedy: expect.stringContaining('docs/runbooks/model-not-servable.md'),
+        },
+      ])
+    }, SECOND)
+    await rename(join(folder.path, '.flight-delay'), join(folder.path, 'flight-delay'))
+    await vi.waitFor(async () => {
+      expect(await kinds(process)).toEqual([])
+      expect(await countIn(STREAMS.results)).toBe(3)
+    }, SECOND)
+    const told = process.log.filter(({ about }) => about === 'default/flight-delay').map(({ msg }) => msg)
+    expect(told).toEqual([expect.stringMatching(/^model "flight-delay" .+ no worker serves it/), 'is over'])
   })
 
   test('names 50 of 3,000 pools nobody serves, and how many more there are', async ({ stage }) => {

@@ -8,8 +8,11 @@ import { requestApi } from '../../shared/sdk/jetstream/api.ts'
 import { modelsFolder } from '../kit/models-folder.ts'
 import { type Outcomes, readOutcomes } from '../kit/outcomes.ts'
 import { openPipeline } from '../kit/pipeline.ts'
+import { readPrometheus } from '../kit/prometheus-text.ts'
 import { staged } from '../kit/staged.ts'
 import { eventually } from '../kit/wait.ts'
+import { addressOf } from '../kit/worker-process.ts'
+import { runCli } from './cli-process.ts'
 
 const MODEL = 'loops-by-input'
 const NEIGHBOUR = 'identity-fp32'
@@ -41,7 +44,7 @@ async function openStage() {
     await pipeline.close()
     await folder.remove()
   }
-  return { ...pipeline, publishEvent: pipeline.publish, records, publish, close }
+  return { ...pipeline, publishEvent: pipeline.publish, models: folder.path, records, publish, close }
 }
 
 describe.concurrent('the first run that does not end', () => {
@@ -95,15 +98,69 @@ describe.concurrent('the first run that does not end', () => {
 test('an event that ends makes a model no case for the operator; three in a row that do not, do', async ({
   stage,
 }) => {
-  const { publish, records, startWorker } = stage
+  const { publish, records, settled, startWorker } = stage
   await startWorker()
   await records.update(MODEL, (record) => ({ ...record, apart: { since: 1, inARow: 2 } }))
   const inARow = (): number | undefined => records.find(MODEL)?.apart?.inARow
   await publish(MODEL, 'good', 3)
   await eventually('the count to begin anew', () => inARow() === 0, { seen: inARow })
-  await publish(MODEL, 'endless-1', 1e18)
+  await settled([await publish(MODEL, 'endless-1', 1e18)])
+  expect(inARow(), 'both attempts of one event').toBe(1)
   await publish(MODEL, 'endless-2', 1e18)
+  await publish(MODEL, 'endless-3', 1e18)
   await eventually('three in a row', () => inARow() === 3, { seen: inARow })
+})
+
+test('the events of a case for the operator are parked, and answered once it is readmitted', async ({
+  stage,
+}) => {
+  const { publish, records, startWorker, countIn, settled, env, models } = stage
+  // Without another attempt no endless event is left when the model is readmitted.
+  const manifest = 'limits:\n  timeoutMs: 1000\nretries:\n  maxAttempts: 1\n'
+  await writeFile(join(models, MODEL, 'manifest.yaml'), manifest)
+  const worker = await startWorker({ PELTON_HTTP_PORT: '0' })
+  await records.update(MODEL, (record) => ({ ...record, apart: { since: 1, inARow: 0 } }))
+  const metric = async (name: string, labels: Readonly<Record<string, string>> = {}) => {
+    const response = await fetch(`${await addressOf(worker)}/metrics`)
+    return readPrometheus(await response.text()).value(name, { model: MODEL, ...labels })
+  }
+  await eventually('the worker to know it', async () => (await metric('pelton_model_timed_out')) === 0)
+  const endless: string[] = []
+  for (let index = 0; index < 3; index++) endless.push(await publish(MODEL, `endless-${index}`, 1e18))
+  const inARow = (): number | undefined => records.find(MODEL)?.apart?.inARow
+  await eventually('three in a row', () => inARow() === 3, { seen: inARow })
+
+  const good: string[] = []
+  for (let index = 0; index < 5; index++) good.push(await publish(MODEL, `good-${index}`, index))
+  const neighbour = await publish(NEIGHBOUR, 'neighbour', 1)
+  const seen = async () => [await countIn(STREAMS.features), await countIn(STREAMS.retries)]
+  await eventually(
+    'its events to be parked, and all else to have ended',
+    async () => (await seen()).join() === `0,${good.length}` && (await countIn(STREAMS.results)) === 4,
+    { seen },
+  )
+  const raised = { cause: 'operator' }
+  expect(await metric('pelton_model_not_servable', raised)).toBe(1)
+
+  const readmitted = await runCli(['models', 'readmit', MODEL], { env })
+  expect(readmitted.err).toContain(`model ${MODEL} of pool default was not run any more`)
+  expect(readmitted.code).toBe(0)
+  const outcomes = await settled([...endless, ...good, neighbour])
+  expect(new Set(outcomes.predictions.keys())).toEqual(new Set([...good, neighbour]))
+  const reasons = endless.map((token) =>
+    readHeader(outcomes.deadLetters.get(token)!.headers, HEADERS.deadLetterReason),
+  )
+  expect(reasons).toEqual(['timed-out', 'timed-out', 'timed-out'])
+  for (const token of good)
+    expect(readHeader(outcomes.predictions.get(token)!.headers, HEADERS.attempt)).toBe('1')
+  expect(records.find(MODEL)?.apart).toBeUndefined()
+  await eventually(
+    'the metric to be lowered',
+    async () => (await metric('pelton_model_not_servable', raised)) === 0,
+  )
+
+  const again = await runCli(['models', 'readmit', MODEL], { env })
+  expect([again.code, again.err]).toEqual([2, expect.stringContaining('this model does not run apart')])
 })
 
 test('what comes by lane high waits for no backlog of slow events by lane low', async ({ stage }) => {

@@ -55,9 +55,7 @@ function readmitCommand(): Command {
     .option('--pool <name>', 'pool that serves it', 'default')
     .addHelpText(
       'after',
-      helpTail(['pelton models readmit flight-delay'], {
-        failed: 'the model does not run apart, or the broker does not answer',
-      }),
+      helpTail(['pelton models readmit flight-delay'], { failed: 'the broker does not answer' }),
     )
     .action((model: string, options: ReadmitArguments) =>
       runCommand(async (run) => (await import('../models/readmit.ts')).readmitModel(run, model, options)),

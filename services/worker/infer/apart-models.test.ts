@@ -1,5 +1,6 @@
 import { expect, it } from 'vitest'
 import { emptyRecord, type ModelRecord } from '../../../shared/operations/models/model-record.ts'
+import { HEADERS } from '../../../shared/sdk/contract/headers.ts'
 import { PeltonError } from '../../../shared/sdk/errors.ts'
 import { deliveryOf } from '../../../test/kit/deliveries.ts'
 import type { Concluded, Outcome } from '../settle/outcome.ts'
@@ -21,10 +22,11 @@ function poolOf() {
   return pool
 }
 
-function concluded(model: string, reason?: 'timed-out' | 'inference-failed'): Concluded {
+function concluded(model: string, reason?: 'timed-out' | 'inference-failed', attempt = 1): Concluded {
   const outcome =
     reason === undefined ? { kind: 'predicted' } : { kind: 'retried', failure: { reason }, dueAt: 0 }
-  return { delivery: deliveryOf({ model }), outcome: outcome as Outcome }
+  const headers = { [HEADERS.attempt]: String(attempt) }
+  return { delivery: deliveryOf({ model, headers }), outcome: outcome as Outcome }
 }
 
 it('knows a model that runs apart before the pool does, and as long as the pool says so', async () => {
@@ -61,4 +63,16 @@ it('counts events in a row that timed out, of models that run apart alone', asyn
   expect(pool.find('hangs')?.apart?.inARow).toBe(0)
   await apart.count([late, concluded('hangs')])
   expect(pool.find('hangs')?.apart?.inARow).toBe(0)
+})
+
+it('counts an event that times out again and again once', async () => {
+  const pool = poolOf()
+  const apart = new ApartModels(
+    pool,
+    () => 7,
+    () => expect.unreachable(),
+  )
+  await apart.begin('hangs')
+  for (const attempt of [1, 2, 3]) await apart.count([concluded('hangs', 'timed-out', attempt)])
+  expect(pool.find('hangs')?.apart?.inARow).toBe(1)
 })

@@ -47,15 +47,18 @@ export class ApartModels {
     return await Promise.race([told, sleep(TOLD_MS, false, { ref: false })])
   }
 
-  /** Counts events of models that run apart: those in a row that timed out make it a case for the operator. */
+  /**
+   * Counts events of models that run apart: those in a row that timed out make it a case for the operator. Each counts
+   * once, at its first attempt: one event that is tried again and again says nothing of its neighbours.
+   */
   async count(concluded: readonly Concluded[]): Promise<void> {
     for (const { delivery, outcome } of concluded) {
-      const { model } = delivery.event.route
-      if (!this.isApart(model)) continue
-      if (outcome.kind === 'not-servable') continue
-      if (outcome.kind !== 'predicted' && outcome.failure.reason === 'timed-out')
-        await this.#update(model, countTimedOut)
-      else if (this.#pool.find(model)?.apart?.inARow !== 0) await this.#update(model, countEnded)
+      const { attempt, route } = delivery.event
+      const { model } = route
+      if (!this.isApart(model) || outcome.kind === 'not-servable') continue
+      if (outcome.kind !== 'predicted' && outcome.failure.reason === 'timed-out') {
+        if (attempt === 1) await this.#update(model, countTimedOut)
+      } else if (this.#pool.find(model)?.apart?.inARow !== 0) await this.#update(model, countEnded)
     }
   }
 

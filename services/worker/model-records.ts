@@ -27,6 +27,10 @@ export interface ModelRecords {
 const AT_ONCE = 8
 /** A record that could not be written is written again after this long, milliseconds. */
 const AGAIN_MS = 10_000
+/** How soon a worker answers a change of somebody else that speaks for it, milliseconds: two of one name never race. */
+const ANSWER_MS = 1_000
+/** Answers after which it is no accident: another worker has the same name. */
+const MANY_ANSWERS = 5
 /** What the draining waits for: a worker that is gone is told by its presence, too. */
 const LEAVE_MS = 3_000
 /** A worker that is gone stays in a record this long, for people who look, milliseconds. */
@@ -49,10 +53,13 @@ class Keeper implements ModelRecords {
   readonly #options: ModelRecordsOptions
   readonly #waiting = new Set<string>()
   readonly #reported = new Set<string>()
+  /** Records that somebody else made say something else of this worker. */
+  readonly #contested = new Set<string>()
   readonly #stops: readonly (() => void)[]
   readonly written: Promise<void>
   #onWritten: () => void = () => undefined
   #running = 0
+  #answers = 0
   #isLeaving = false
 
   constructor(options: ModelRecordsOptions) {
@@ -65,7 +72,7 @@ class Keeper implements ModelRecords {
       models.onChange(() => this.#look(namesOf(models))),
       // Somebody else's change may have taken this worker out: a bucket made anew, a clock that was wrong.
       pool.onChange((name) => {
-        if (namesOf(models).has(name)) this.#look([name])
+        if (namesOf(models).has(name)) this.#answer(name)
       }),
     ]
     this.#look(namesOf(models))
@@ -85,12 +92,32 @@ class Keeper implements ModelRecords {
   /** Writes the records of these models that do not say yet what this worker has to say. */
   #look(names: Iterable<string>): void {
     if (this.#isLeaving) return
-    for (const name of names) {
-      const known = this.#options.pool.find(name)
-      if (known === undefined || this.#changed(known, name) !== known) this.#waiting.add(name)
-    }
+    for (const name of names) if (!this.#isRight(name)) this.#waiting.add(name)
     while (this.#running < AT_ONCE && this.#waiting.size > 0) void this.#writeNext()
     if (this.#running === 0) this.#onWritten()
+  }
+
+  /** Writes a record anew that somebody else changed, where it says something else of this worker now. */
+  #answer(name: string): void {
+    if (this.#contested.has(name) || this.#isRight(name)) return
+    this.#contested.add(name)
+    const answer = (): void => {
+      this.#contested.delete(name)
+      if (this.#isLeaving || this.#isRight(name)) return
+      if (++this.#answers === MANY_ANSWERS)
+        this.#options.log.warn(
+          { worker: this.#options.worker },
+          'another worker of this pool has the same name: give each its own (PELTON_WORKER)',
+        )
+      this.#look([name])
+    }
+    setTimeout(answer, ANSWER_MS).unref()
+  }
+
+  /** Whether the record of a model says what this worker has to say. */
+  #isRight(name: string): boolean {
+    const known = this.#options.pool.find(name)
+    return known !== undefined && this.#changed(known, name) === known
   }
 
   async #writeNext(): Promise<void> {

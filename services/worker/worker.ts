@@ -22,6 +22,7 @@ import { type Batch, isConcluded, type Passed, type Prepared, rowsOf } from './p
 import { isSuspect, StartMarks } from './prepare/start-marks.ts'
 import { type Concluded, sendingWork } from './settle/outcome.ts'
 import { OutcomeStore } from './settle/outcome-store.ts'
+import { isOftenHandedOn, WAITS_APART } from './settle/parking.ts'
 import { RetryBudgets } from './settle/retry-budget.ts'
 import { type SettlementDeps, settle } from './settle/settlement.ts'
 import { PatientStorage } from './settle/storage.ts'
@@ -195,11 +196,16 @@ export class Worker {
     this.#handOn(this.#dispatcher.add(batch.filter((event) => !leaves(event))))
   }
 
-  /** Others may have a process free for them. That they come again says nothing against them. */
+  /**
+   * Others may have a process free for them. That they come again says nothing against them. What was handed on often is
+   * parked instead: what is given back stays in flight, and a backlog of it would hold up its whole lane.
+   */
   #handOn(batch: Batch): void {
     for (const { delivery } of batch)
       this.#own(async () => {
         const excuse = await this.#startMarks.look(delivery)
+        if (!this.#isLeaving && isOftenHandedOn(delivery))
+          return this.#conclude({ delivery, outcome: WAITS_APART })
         await excuse()
         this.#held.keepAway(delivery, APART_DELAY_MS)
       })

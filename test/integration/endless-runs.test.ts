@@ -28,7 +28,7 @@ async function openStage() {
     'limits:\n  timeoutMs: 1000\nretries:\n  maxAttempts: 2\n',
   )
   await writeFile(join(folder.path, SLOW, 'manifest.yaml'), 'batching:\n  maxRows: 1\n')
-  const pipeline = await openPipeline({ topology: { ackWaitMs: 30_000 }, models: folder.path })
+  const pipeline = await openPipeline({ topology: { ackWaitMs: 30_000, maxAckPending: 200 }, models: folder.path })
   const records = await openPoolModels(pipeline.connection, { pool: 'default' })
 
   const publish = (model: string, id: string, value: number): Promise<string> =>
@@ -192,4 +192,28 @@ test('what comes by lane high waits for no backlog of slow events by lane low', 
   })
   const { predictions } = await seen()
   expect(low.filter((token) => !predictions.has(token)).length).toBeGreaterThan(20)
+})
+
+test('a backlog of a model that runs apart does not stop its lane for others', async ({ stage }) => {
+  const { startWorker, records, connection } = stage
+  await records.update(SLOW, (record) => ({ ...record, apart: { since: 1, inARow: 0 } }))
+  const publish = (model: string, id: string, data: number[]): Promise<string> =>
+    stage.publishEvent({
+      model,
+      id,
+      lane: 'normal',
+      body: { inputs: [{ name: 'x', shape: [1, data.length], datatype: 'FP32', data }] },
+    })
+  const slow: string[] = []
+  for (let index = 0; index < 400; index++) slow.push(await publish(SLOW, `slow-${index}`, [100_000]))
+  await startWorker()
+  const others: string[] = []
+  for (let index = 0; index < 40; index++) others.push(await publish(NEIGHBOUR, `other-${index}`, [index, 1]))
+  const seen = (): Promise<Outcomes> => readOutcomes(connection)
+  await eventually('the others to be answered', async () => {
+    const { predictions } = await seen()
+    return others.every((token) => predictions.has(token))
+  })
+  const { predictions } = await seen()
+  expect(slow.filter((token) => !predictions.has(token)).length).toBeGreaterThan(200)
 })

@@ -114,6 +114,11 @@ export function returnsBefore({ event, info }: Pick<Delivery, 'event' | 'info'>)
   return info.stream === STREAMS.retries ? readParking(event).returns : 0
 }
 
+/** Whether it is a copy that was parked, and has come due. */
+export function wasParked({ event, info }: Pick<Delivery, 'event' | 'info'>): boolean {
+  return info.stream === STREAMS.retries && readParking(event).since !== undefined
+}
+
 /** The event in the very bytes it was stored in, which its copies fit wherever it did. */
 export function asStored({ event, body }: Delivery): FeatureEvent {
   if (body === event.body) return event

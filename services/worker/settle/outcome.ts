@@ -29,6 +29,8 @@ export type NotServableCause =
   | 'missing'
   /** Its runs do not end, again and again. */
   | 'operator'
+  /** It runs apart, and more of its events wait than it can run for now. */
+  | 'apart'
 
 /** That a model the pool knows is not servable here, and why. */
 export interface NotServable {

@@ -1,9 +1,9 @@
 import { parkedMessage, readParking } from '../../../shared/sdk/contract/parked.ts'
 import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
 import type { PublishWindow } from '../../../shared/sdk/jetstream/publish-window.ts'
-import { type Delivery, returnsOf } from '../intake/delivery.ts'
+import { type Delivery, returnsOf, wasParked } from '../intake/delivery.ts'
 import { type Amount, NOTHING, TimedTally } from '../intake/timed-tally.ts'
-import type { NotServable } from './outcome.ts'
+import type { NotServable, Outcome } from './outcome.ts'
 
 /** What becomes of an event whose model is not servable here. */
 export type Place = 'handed-on' | 'parked' | 'held-back'
@@ -48,6 +48,9 @@ export function leftOf({ most, held, added, workers }: Bound): Amount {
   return { events: Math.floor(left('events')), bytes: left('bytes') }
 }
 
+/** What is so in the whole pool: nobody else can do better. */
+const IN_WHOLE_POOL: ReadonlySet<NotServable['cause']> = new Set(['operator', 'apart'])
+
 const LEAST_PARKED_MS = 500
 const MOST_PARKED_MS = 30_000
 /** What comes due is counted so much longer, until it is here again and has another place: a count does not flicker. */
@@ -73,6 +76,23 @@ const HELD_BACK_MS = { least: 1_000, most: 30_000 }
 export function givenBackMs(place: Exclude<Place, 'parked'>, handedOn: number): number {
   const { least, most } = place === 'handed-on' ? HANDED_ON_MS : HELD_BACK_MS
   return Math.min(most, least * 2 ** Math.min(handedOn, 16))
+}
+
+/** How often an event of a model that runs apart is handed on before it waits in the retry lane. */
+const MOST_HANDED_ON = 3
+
+/** What becomes of one for which there is no process for long. */
+export const WAITS_APART: Outcome = {
+  kind: 'not-servable',
+  why: {
+    cause: 'apart',
+    text: 'it runs apart, one event at a time, and more of its events wait than it can run',
+  },
+}
+
+/** Whether an event was handed on so often, or parked already, that it shall not be given back again. */
+export function isOftenHandedOn(delivery: Delivery): boolean {
+  return wasParked(delivery) || (delivery.handedOn ?? 0) >= MOST_HANDED_ON
 }
 
 export interface ParkingDeps {
@@ -128,9 +148,8 @@ export class Parking {
     const { event, info, sizeBytes } = delivery
     const excuse = await this.#deps.look(delivery)
     const place = placeOf({
-      // A case for the operator is one in the whole pool.
       isServedElsewhere:
-        why.cause !== 'operator' && this.#deps.isServedElsewhere(event.route.model, event.modelVersion),
+        !IN_WHOLE_POOL.has(why.cause) && this.#deps.isServedElsewhere(event.route.model, event.modelVersion),
       isCopy: info.stream === STREAMS.retries,
       sizeBytes,
       left: this.#left,

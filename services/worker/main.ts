@@ -68,7 +68,7 @@ async function start(settings: WorkerSettings, log: Logger, outside: WorkerOutsi
   )
   outside.show(worker, broker, servability, pool)
   // Before the first event: whoever gets one that this worker leaves behind knows its model.
-  await side.record({ pool: settings.PELTON_POOL, threads: started.size })
+  await side.record(servability.unavailable, { pool: settings.PELTON_POOL, threads: started.size })
   return {
     run: () => Promise.race([worker.run(), broker.failed]),
     stop: async () => {

@@ -4,12 +4,15 @@ import type { GrowingRepository } from '../../shared/models/growing-repository.t
 import type { ModelRecord, RecordedVersion, Refusing } from '../../shared/operations/models/model-record.ts'
 import type { PoolModels } from '../../shared/operations/models/pool-models.ts'
 import { toPeltonError } from '../../shared/sdk/errors.ts'
+import type { UnavailableModels } from './infer/unavailable.ts'
 
 export interface ModelRecordsOptions {
   readonly pool: PoolModels
   /** Name of this worker. */
   readonly worker: string
   readonly models: Pick<GrowingRepository, 'models' | 'refused' | 'isPending' | 'onChange'>
+  /** Models that cannot be opened for their runs: nothing is handed on to a worker that could only give it back. */
+  readonly unavailable: Pick<UnavailableModels, 'why' | 'onChange'>
   /** Broker time, milliseconds since 1970. */
   readonly now: () => number
   readonly log: Pick<Logger, 'warn'>
@@ -63,11 +66,12 @@ class Keeper implements ModelRecords {
   #isLeaving = false
 
   constructor(options: ModelRecordsOptions) {
-    const { pool, models } = options
+    const { pool, models, unavailable } = options
     this.#options = options
     this.written = new Promise((resolve) => {
       this.#onWritten = resolve
     })
+    unavailable.onChange(() => this.#look(namesOf(models)))
     this.#stops = [
       models.onChange(() => this.#look(namesOf(models))),
       // Somebody else's change may have taken this worker out: a bucket made anew, a clock that was wrong.
@@ -156,21 +160,34 @@ function namesOf({ models, refused }: Pick<GrowingRepository, 'models' | 'refuse
   return new Set([...models, ...refused].map(({ name }) => name))
 }
 
-function statementOf({ models }: ModelRecordsOptions, name: string): Statement {
-  const served = models.models.filter((model) => model.name === name)
-  const refused = models.refused.findLast(
-    (one) => one.name === name && !(one.version !== undefined && models.isPending(name, one.version)),
-  )
+function statementOf({ models, unavailable }: ModelRecordsOptions, name: string): Statement {
+  const opened = models.models.filter((model) => model.name === name)
+  const served = opened.filter((model) => unavailable.why(model) === undefined)
   return {
     versions: Object.fromEntries(
       served.map(({ version, digest, sizeBytes, signature }) => [version, { digest, sizeBytes, signature }]),
     ),
-    refusing: refused && {
-      ...(refused.version !== undefined && { version: refused.version }),
-      code: refused.error.code,
-      reason: refused.error.description,
-    },
+    refusing: cannotBeOpened(opened, unavailable) ?? refusalOf(models, name),
   }
+}
+
+/** The highest of the versions that are served, and cannot be opened for their runs. */
+function cannotBeOpened(
+  opened: GrowingRepository['models'],
+  unavailable: ModelRecordsOptions['unavailable'],
+): Statement['refusing'] {
+  const model = opened.findLast((one) => unavailable.why(one) !== undefined)
+  if (model === undefined) return undefined
+  return { version: model.version, code: 'model-unavailable', reason: unavailable.why(model) ?? '' }
+}
+
+function refusalOf(models: ModelRecordsOptions['models'], name: string): Statement['refusing'] {
+  const refused = models.refused.findLast(
+    (one) => one.name === name && !(one.version !== undefined && models.isPending(name, one.version)),
+  )
+  if (refused === undefined) return undefined
+  const { version, error } = refused
+  return { ...(version !== undefined && { version }), code: error.code, reason: error.description }
 }
 
 /** The record with what a worker says; the very same one where that is nothing new. */

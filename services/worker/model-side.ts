@@ -4,6 +4,7 @@ import { type GrowingRepository, growRepository } from '../../shared/models/grow
 import { openPoolModels, type PoolModels } from '../../shared/operations/models/pool-models.ts'
 import type { BrokerSide } from './broker-side.ts'
 import { folderOptions, type WorkerSettings } from './config.ts'
+import type { UnavailableModels } from './infer/unavailable.ts'
 import { keepModelRecords, type ModelRecords } from './model-records.ts'
 
 /** How long a worker that starts waits for the pool to know what it serves, milliseconds. */
@@ -22,7 +23,7 @@ export interface ModelSide {
    *
    * @param facts for the log
    */
-  record(facts: object): Promise<void>
+  record(unavailable: UnavailableModels, facts: object): Promise<void>
   /** Tells the pool that nothing is served here any more. */
   leave(): Promise<void>
   /** @param options.stays whether its name stays alive in the pool: that of a successor, which is there */
@@ -47,8 +48,8 @@ export async function openModelSide(
   return {
     models,
     known,
-    async record(facts) {
-      records = keepModelRecords({ pool: known, worker, models, now, log })
+    async record(unavailable, facts) {
+      records = keepModelRecords({ pool: known, worker, models, unavailable, now, log })
       logServed(models, log, facts)
       await Promise.race([records.written, sleep(RECORDED_MS, undefined, { ref: false })])
     },

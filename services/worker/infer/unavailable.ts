@@ -17,6 +17,7 @@ interface Unavailable {
 export class UnavailableModels {
   readonly #load: (model: ServedModel) => Promise<void>
   readonly #byKey = new Map<string, Unavailable>()
+  #onChange: () => void = () => undefined
   #isClosed = false
 
   /** @param load opens a model wherever it is run; rejects while it cannot be */
@@ -29,16 +30,23 @@ export class UnavailableModels {
     return this.#byKey.get(key)?.text
   }
 
+  /** @param listener told whenever a model could not be opened that could be before, or can be again; one there is */
+  onChange(listener: () => void): void {
+    this.#onChange = listener
+  }
+
   /** A model could not be opened for a run. May be called again for the same model. */
   add(model: ServedModel, text: string): void {
     if (this.#isClosed || this.#byKey.has(model.key)) return
     const unavailable: Unavailable = { model, text, pauseMs: LEAST_PAUSE_MS, timer: undefined }
     this.#byKey.set(model.key, unavailable)
     this.#tryLater(unavailable)
+    this.#onChange()
   }
 
   close(): void {
     this.#isClosed = true
+    this.#onChange = () => undefined
     for (const { timer } of this.#byKey.values()) clearTimeout(timer)
     this.#byKey.clear()
   }
@@ -51,6 +59,7 @@ export class UnavailableModels {
     try {
       await this.#load(unavailable.model)
       this.#byKey.delete(unavailable.model.key)
+      this.#onChange()
     } catch (thrown) {
       unavailable.text = thrown instanceof Error ? thrown.message : String(thrown)
       unavailable.pauseMs = Math.min(MOST_PAUSE_MS, 2 * unavailable.pauseMs)

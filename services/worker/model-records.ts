@@ -107,7 +107,7 @@ class Keeper implements ModelRecords {
     this.#contested.add(name)
     const answer = (): void => {
       this.#contested.delete(name)
-      if (this.#isLeaving || this.#isRight(name)) return
+      if (this.#isLeaving || !namesOf(this.#options.models).has(name) || this.#isRight(name)) return
       if (++this.#answers === MANY_ANSWERS)
         this.#options.log.warn(
           { worker: this.#options.worker },

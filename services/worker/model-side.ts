@@ -44,6 +44,7 @@ export async function openModelSide(
   const { PELTON_POOL: pool, PELTON_WORKER: worker } = settings
   const known = await openPoolModels(connection, { pool, worker, onProblem: (text) => log.warn(text) })
   const models = await openModels(settings, log, known)
+  known.onRetired((model) => models.forget(model))
   let records: ModelRecords | undefined
   return {
     models,

@@ -56,6 +56,8 @@ export interface GrowingRepository extends ModelRepository {
   readonly settled: Promise<void>
   /** Told whenever something is served or refused that was not before. Returns how to stop listening. */
   onChange(listener: () => void): () => void
+  /** Looks no more for versions of a model that are gone: it was retired. What is in the folder, or served, stays. */
+  forget(name: string): void
   /** Ends the inspections under way. What was copied stays, for the next worker. */
   close(): Promise<void>
 }
@@ -113,7 +115,7 @@ class Growth implements GrowingRepository {
   readonly remarks: ModelRepository['remarks']
   readonly #options: GrowingOptions
   readonly #note: (text: string) => void
-  readonly #entries: readonly VersionEntry[]
+  #entries: readonly VersionEntry[]
   readonly #unreadable: readonly RefusedModel[]
   readonly #use: CopyUse
   readonly #most: number
@@ -183,6 +185,15 @@ class Growth implements GrowingRepository {
   onChange(listener: () => void): () => void {
     this.#listeners.add(listener)
     return () => this.#listeners.delete(listener)
+  }
+
+  forget(name: string): void {
+    const isOver = (entry: VersionEntry): boolean =>
+      entry.name === name && entry.state === 'refused' && entry.tried === GONE
+    if (!this.#entries.some(isOver)) return
+    this.#entries = this.#entries.filter((entry) => !isOver(entry))
+    this.#note(`model ${showValue(name)} was retired, and is not looked for any more`)
+    this.#publish()
   }
 
   start(): void {

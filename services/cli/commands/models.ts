@@ -2,6 +2,7 @@ import { Command } from 'commander'
 import { helpTail, runCommand } from '../command-run.ts'
 import type { ModelsArguments } from '../models/folder.ts'
 import type { ReadmitArguments } from '../models/readmit.ts'
+import type { RetireArguments } from '../models/retire.ts'
 
 export function modelsCommand(): Command {
   return new Command('models')
@@ -9,6 +10,7 @@ export function modelsCommand(): Command {
     .addCommand(listCommand())
     .addCommand(checkCommand())
     .addCommand(readmitCommand())
+    .addCommand(retireCommand())
     .addHelpText('after', '\nFolder, manifest, exporting, and what is refused: docs/models.md')
 }
 
@@ -55,10 +57,34 @@ function readmitCommand(): Command {
     .option('--pool <name>', 'pool that serves it', 'default')
     .addHelpText(
       'after',
-      helpTail(['pelton models readmit flight-delay'], { failed: 'the broker does not answer' }),
+      helpTail(['pelton models readmit flight-delay'], {
+        failed: 'the broker does not answer, or refuses it',
+      }),
     )
     .action((model: string, options: ReadmitArguments) =>
       runCommand(async (run) => (await import('../models/readmit.ts')).readmitModel(run, model, options)),
+    )
+}
+
+function retireCommand(): Command {
+  return new Command('retire')
+    .summary('end the waiting for a model that will not come back')
+    .description(
+      'What a pool has once served is waited for: its events are parked while no worker can serve it. This ends that: they\n' +
+        'become dead letters with the reason unknown-model, to be replayed or discarded. First take the model out of the models\n' +
+        'folder, and restart the workers that serve it.',
+    )
+    .argument('<model>', 'its name')
+    .option('--model-version <number>', 'this version alone')
+    .option('--pool <name>', 'pool that has served it', 'default')
+    .addHelpText(
+      'after',
+      helpTail(['pelton models retire flight-delay', 'pelton models retire flight-delay --model-version 2'], {
+        failed: 'the broker does not answer, or refuses it',
+      }),
+    )
+    .action((model: string, options: RetireArguments) =>
+      runCommand(async (run) => (await import('../models/retire.ts')).retireModel(run, model, options)),
     )
 }
 

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { NatsConnection } from '@nats-io/transport-node'
+import type { HeaderEntry } from '../../sdk/contract/headers.ts'
 import { readPoolRecord, subjects } from '../../sdk/contract/subjects.ts'
 import { STORES } from '../../sdk/contract/topology.ts'
 import { PeltonError, showValue } from '../../sdk/errors.ts'
@@ -26,6 +27,13 @@ export interface PoolModels {
    */
   update(model: string, change: (record: ModelRecord) => ModelRecord): Promise<ModelRecord>
   /**
+   * Takes a model out of what the pool knows: its events are of an unknown model from then on. Rejects as `update` does.
+   * Whoever has it in a models folder still records it anew.
+   */
+  retire(model: string): Promise<void>
+  /** Told each model that was retired, also while this process did not hear. Returns how to stop listening. */
+  onRetired(listener: (model: string) => void): () => void
+  /**
    * Whether another worker of the pool that is alive (its presence was renewed lately) serves this model, in this
    * version when one is named.
    */
@@ -46,6 +54,11 @@ export interface PoolModelsOptions {
   readonly onProblem?: (text: string) => void
 }
 
+/** Leaves one message that says so, and no history. */
+const RETIRED: readonly HeaderEntry[] = [
+  ['KV-Operation', 'PURGE'],
+  ['Nats-Rollup', 'sub'],
+]
 /** How often workers that came or went are looked for, milliseconds. */
 const LOOK_MS = 500
 /** One answer of the broker, milliseconds: what is asked for is asked again. */
@@ -95,6 +108,7 @@ class Records implements PoolModels {
   readonly #seen = new Map<string, Seen>()
   readonly #workers = new Workers()
   readonly #listeners = new Set<(model: string) => void>()
+  readonly #onRetired = new Set<(model: string) => void>()
   #follower: BucketFollower | undefined
   #presence: OwnPresence | undefined
   #alive = new Set<string>()
@@ -156,6 +170,23 @@ class Records implements PoolModels {
     }
   }
 
+  async retire(model: string): Promise<void> {
+    const stream = STORES.models
+    const subject = subjects.modelRecord(this.#options.pool, model)
+    for (let isRetired = false; !isRetired; ) {
+      const { revision: expected } = await this.#read(model, subject)
+      const replacement = { stream, subject, body: new Uint8Array(), expected, headers: RETIRED }
+      const stored = await compareAndSet(this.#connection, this.#window, replacement)
+      isRetired = stored !== undefined // otherwise a worker was faster
+      if (stored !== undefined) this.#take(model, stored, undefined)
+    }
+  }
+
+  onRetired(listener: (model: string) => void): () => void {
+    this.#onRetired.add(listener)
+    return () => this.#onRetired.delete(listener)
+  }
+
   servedElsewhere(model: string, version?: string): boolean {
     const serving = this.find(model)?.serving ?? {}
     return Object.entries(serving).some(
@@ -183,6 +214,7 @@ class Records implements PoolModels {
   async #close(): Promise<void> {
     clearInterval(this.#timer)
     this.#listeners.clear()
+    this.#onRetired.clear()
     await Promise.all([this.#follower?.close(), this.#presence?.close()])
     this.#window.close()
   }
@@ -213,7 +245,10 @@ class Records implements PoolModels {
   #onKey({ subject, revision, storedAt, body }: KeyChange): void {
     const key = readPoolRecord(subject)
     if (key?.kind === 'worker') this.#workers.heard(key.name, body === undefined, storedAt, performance.now())
-    if (key?.kind === 'model') this.#take(key.name, revision, body)
+    if (key?.kind !== 'model') return
+    this.#take(key.name, revision, body)
+    // Not so what a bucket that was made anew does not hold: nobody said a word about it.
+    if (body === undefined) for (const listener of [...this.#onRetired]) listener(key.name)
   }
 
   /** Everything was read anew, perhaps of a bucket that was made anew: what is not there is gone. */

@@ -13,6 +13,8 @@ export interface Replacement {
   readonly body: Uint8Array
   /** Revision of the value that was read; 0 where there was none. */
   readonly expected: number
+  /** Beside what compares. @default none */
+  readonly headers?: readonly HeaderEntry[]
 }
 
 /**
@@ -25,10 +27,11 @@ export interface Replacement {
 export async function compareAndSet(
   connection: NatsConnection,
   window: PublishWindow,
-  { stream, subject, body, expected }: Replacement,
+  { stream, subject, body, expected, headers: own = [] }: Replacement,
   patienceMs?: number,
 ): Promise<number | undefined> {
   const headers: readonly HeaderEntry[] = [
+    ...own,
     [HEADERS.expectedStream, stream],
     [HEADERS.expectedSubjectSequence, String(expected)],
   ]

@@ -156,6 +156,14 @@ describe('start marks', () => {
     expect(await Promise.all(batch.map(markOf))).toEqual(Array(2).fill({ shared: 1, alone: 0 }))
   })
 
+  it('stay when what was accused is handed on, although its mark is not stored yet', async () => {
+    const event = eventOf({ deliveryCount: 1 })
+    const accusing = marks.accuse([event])
+    const handOn = await marks.look(event.delivery)
+    await Promise.all([accusing, handOn()])
+    expect(await markOf(event)).toMatchObject({ shared: 1, alone: 0, handedOn: { times: 1 } })
+  })
+
   it('an event that was handed on is no suspect when it is handed out again, however often', async () => {
     const id = `${ids}`
     for (const deliveryCount of [1, 2, 3, 4]) {

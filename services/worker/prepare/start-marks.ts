@@ -30,6 +30,8 @@ function mayBeMarked({ info, event }: Delivery): boolean {
 export class StartMarks {
   readonly #storage: PatientStorage
   readonly #window: PublishWindow
+  /** Deliveries that were marked here: until their marks are stored nothing else is written in their place. */
+  readonly #marking = new WeakMap<Delivery, Promise<unknown>>()
 
   constructor(storage: PatientStorage, window: PublishWindow) {
     this.#storage = storage
@@ -54,7 +56,9 @@ export class StartMarks {
       batch.map(async ({ delivery, mark = NO_MARK, runsAlone }) => {
         const next = runsAlone ? { ...mark, alone: mark.alone + 1 } : { ...mark, shared: mark.shared + 1 }
         const message = { subject: subjects.startMark(delivery.event.token), headers: [], body: encode(next) }
-        await this.#storage.store(STORES.starts, message)
+        const marking = this.#storage.store(STORES.starts, message)
+        this.#marking.set(delivery, marking)
+        await marking
       }),
     )
   }
@@ -74,7 +78,10 @@ export class StartMarks {
    * @throws AbortError when stopped
    */
   async look(delivery: Delivery): Promise<() => Promise<void>> {
-    const mark = mayBeMarked(delivery) ? await this.#read(delivery.event.token) : NO_MARK
+    const marking = this.#marking.get(delivery)
+    await marking
+    const isMarked = marking !== undefined || mayBeMarked(delivery)
+    const mark = isMarked ? await this.#read(delivery.event.token) : NO_MARK
     const times = learn(delivery, mark)
     return async () => {
       const { stream, streamSequence: sequence } = delivery.info

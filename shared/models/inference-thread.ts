@@ -17,7 +17,9 @@ import { packTexts, workOfAll } from './work.ts'
 function main(): void {
   const port = parentPort
   if (port === null) throw new PeltonError('internal', 'this file is the entry of a thread, not of a process')
-  const server = createRequestServer(workerData as SessionLimits)
+  const server = createRequestServer(workerData as SessionLimits, (kind) =>
+    port.postMessage({ kind } satisfies FromThread),
+  )
   let last: Promise<void> = Promise.resolve()
 
   const answer = async (request: ThreadRequest & { readonly id: number }): Promise<void> => {

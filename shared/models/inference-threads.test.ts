@@ -1,3 +1,7 @@
+import { execFileSync } from 'node:child_process'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, describe, expect, it, vi } from 'vitest'
 import type { Datatype, Tensor, TensorData } from '../sdk/contract/tensor.ts'
@@ -32,6 +36,24 @@ const SAMPLES: [Datatype, TensorData][] = [
   ['FP64', Float64Array.of(Number.NaN, -0, Number.POSITIVE_INFINITY, 5e-324)],
   ['BYTES', ['', 'déjà vu', '🌊 water\n', 'x'.repeat(10_000)]],
 ]
+
+it.skipIf(process.platform === 'win32')('opening a model is no run, for a minute', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'pelton-opening-'))
+  // Whoever opens it waits for somebody to write.
+  const path = join(folder, 'model.onnx')
+  execFileSync('mkfifo', [path])
+  let nowMs = 0
+  const opening = createInferenceThreads({ nowMs: () => nowMs })
+  const ran = opening.run({ key: 'pipe', path, isCopy: true }, []).catch((thrown: unknown) => thrown)
+  nowMs = 30_000
+  await vi.waitFor(() => expect(opening.running).toEqual([{ key: 'pipe', runningMs: 0 }]), 10_000)
+  nowMs = 30_000 + 60_000 + 5
+  expect(opening.running).toEqual([{ key: 'pipe', runningMs: 5 }])
+  writeFileSync(path, 'no model')
+  expect(await ran).toMatchObject({ code: 'model-unavailable' })
+  await opening.close()
+  rmSync(folder, { recursive: true })
+})
 
 describe('inference threads', () => {
   it.each(SAMPLES)('carry %s in and out exactly', async (datatype, data) => {

@@ -12,7 +12,7 @@ export type { ModelFile, SessionLimits } from './thread-messages.ts'
 /** A run that a thread is busy with. */
 export interface CurrentRun {
   readonly key: string
-  /** How long it has kept its thread, waiting excluded. */
+  /** How long it has kept its thread, waiting and the opening of its model excluded, unless that takes a minute. */
   readonly runningMs: number
 }
 
@@ -67,6 +67,9 @@ export interface InferenceThreadsOptions {
   /** A clock that never goes back. @default performance.now */
   readonly nowMs?: () => number
 }
+
+/** How long opening a model may take, milliseconds: beyond that it counts as a run that does not end. */
+const OPEN_LIMIT_MS = 60_000
 
 /** Starts the threads. A thread that ends by itself fails its own runs and is replaced. */
 export function createInferenceThreads(options: InferenceThreadsOptions = {}): InferenceThreads {
@@ -161,7 +164,9 @@ function busyThreads(threads: Iterable<ThreadHandle>): number {
 
 function currentRun({ current }: ThreadHandle, nowMs: number): CurrentRun | undefined {
   if (current === undefined || current.request.kind === 'unload') return undefined
-  return { key: current.request.model.key, runningMs: nowMs - current.sinceMs }
+  const sinceMs = nowMs - current.sinceMs
+  const runningMs = current.isOpening ? Math.max(0, sinceMs - OPEN_LIMIT_MS) : sinceMs
+  return { key: current.request.model.key, runningMs }
 }
 
 function checkSize(size: number): void {

@@ -15,7 +15,11 @@ export interface RequestServer {
   clear(): Promise<void>
 }
 
-export function createRequestServer(limits: SessionLimits): RequestServer {
+/** @param tell told when a model begins to be opened for a request, and when it is open */
+export function createRequestServer(
+  limits: SessionLimits,
+  tell: (what: 'opening' | 'opened') => void = () => undefined,
+): RequestServer {
   const sessions = createSessionCache(openModel, limits)
   return {
     async serve(request) {
@@ -23,7 +27,10 @@ export function createRequestServer(limits: SessionLimits): RequestServer {
         await sessions.drop(request.key)
         return { outputs: [] }
       }
+      const isOpen = sessions.has(request.model.key)
+      if (!isOpen) tell('opening')
       const session = await sessions.take(request.model)
+      if (!isOpen) tell('opened')
       if (request.kind === 'load') return { outputs: [] }
       const startedMs = performance.now()
       const outputs = await session.run(request.inputs, request.outputNames)

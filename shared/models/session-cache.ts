@@ -5,6 +5,8 @@ import type { ModelFile, SessionLimits } from './thread-messages.ts'
 export interface SessionCache {
   /** The session of this model, opened when it is not. Throws what opening throws; nothing is kept then. */
   take(model: ModelFile): Promise<Session>
+  /** Whether the session under this key is open. */
+  has(key: string): boolean
   /** Closes the session under this key, if there is one. */
   drop(key: string): Promise<void>
   /** Closes all. */
@@ -52,6 +54,7 @@ export function createSessionCache(open: OpenModel, limits: SessionLimits = {}):
       await evict()
       return opened.session
     },
+    has: (key) => entries.has(key),
     drop,
     async clear() {
       for (const key of [...entries.keys()]) await drop(key)

@@ -15,8 +15,10 @@ export interface ThreadHandle {
   send(request: ThreadRequest, transfer: readonly ArrayBuffer[]): Promise<readonly Tensor[]>
   /** Requests sent and not yet answered. */
   readonly inFlight: number
-  /** The request it is working on, and since when. */
-  readonly current: { readonly request: ThreadRequest; readonly sinceMs: number } | undefined
+  /** The request it is working on, and since when: since its model is open, or is being opened. */
+  readonly current:
+    | { readonly request: ThreadRequest; readonly sinceMs: number; readonly isOpening: boolean }
+    | undefined
   /** Asks it to finish what it has and to end; resolves when it has ended. Never cut short: see below. */
   stop(): Promise<void>
 }
@@ -46,18 +48,22 @@ export function startThread({ limits, nowMs, onRan, onExit }: ThreadHandleOption
   const pending = new Map<number, Pending>()
   const exited = new Promise<void>((resolve) => worker.once('exit', () => resolve()))
   let nextId = 0
-  let headSinceMs = 0
+  let since = { sinceMs: 0, isOpening: false }
   let isReady = false
   let failure: unknown
 
+  const begin = (isOpening = false): void => {
+    since = { sinceMs: nowMs(), isOpening }
+  }
   function settle(id: number): Pending | undefined {
     const settled = pending.get(id)
     pending.delete(id)
-    headSinceMs = nowMs() // the next in line starts now
+    begin() // the next in line starts now
     return settled
   }
   worker.on('message', (message: FromThread) => {
     if (message.kind === 'ready') isReady = true
+    else if (message.kind === 'opening' || message.kind === 'opened') begin(message.kind === 'opening')
     else answer(settle(message.id), message, onRan)
   })
   worker.on('error', (thrown) => {
@@ -73,7 +79,7 @@ export function startThread({ limits, nowMs, onRan, onExit }: ThreadHandleOption
     send(request, transfer) {
       return new Promise((resolve, reject) => {
         const id = nextId++
-        if (pending.size === 0) headSinceMs = nowMs()
+        if (pending.size === 0) begin()
         pending.set(id, { request, resolve, reject })
         worker.postMessage({ ...request, id }, transfer)
       })
@@ -83,7 +89,7 @@ export function startThread({ limits, nowMs, onRan, onExit }: ThreadHandleOption
     },
     get current() {
       const [head] = pending.values()
-      return head && { request: head.request, sinceMs: headSinceMs }
+      return head && { request: head.request, ...since }
     },
     async stop() {
       worker.postMessage({ kind: 'stop' })
@@ -94,7 +100,7 @@ export function startThread({ limits, nowMs, onRan, onExit }: ThreadHandleOption
 
 function answer(
   settled: Pending | undefined,
-  message: Exclude<FromThread, { readonly kind: 'ready' }>,
+  message: Extract<FromThread, { readonly id: number }>,
   onRan: ThreadHandleOptions['onRan'],
 ): void {
   if (message.kind === 'failed') {

@@ -43,6 +43,9 @@ export interface ErrorMessage {
 
 export type FromThread =
   | { readonly kind: 'ready' }
+  /** The model of the request it is busy with is opened, or is open now: that is no run. */
+  | { readonly kind: 'opening' }
+  | { readonly kind: 'opened' }
   /** `runMs`: how long the run took, the opening of its model excluded; nothing where none ran. */
   | {
       readonly kind: 'done'

@@ -28,6 +28,8 @@ export interface ModelRecords {
 
 /** Records written at the same time. */
 const AT_ONCE = 8
+/** What changes within this time is written together, milliseconds. */
+const SOON_MS = 250
 /** A record that could not be written is written again after this long, milliseconds. */
 const AGAIN_MS = 10_000
 /** How soon a worker answers a change of somebody else that speaks for it, milliseconds: two of one name never race. */
@@ -55,12 +57,15 @@ export function keepModelRecords(options: ModelRecordsOptions): ModelRecords {
 class Keeper implements ModelRecords {
   readonly #options: ModelRecordsOptions
   readonly #waiting = new Set<string>()
+  /** What this worker has to say, by model: made anew once for all of them, because there may be thousands. */
+  #said: ReadonlyMap<string, Statement> = new Map()
   readonly #reported = new Set<string>()
   /** Records that somebody else made say something else of this worker. */
   readonly #contested = new Set<string>()
   readonly #stops: readonly (() => void)[]
   readonly written: Promise<void>
   #onWritten: () => void = () => undefined
+  #timer: NodeJS.Timeout | undefined
   #running = 0
   #answers = 0
   #isLeaving = false
@@ -71,15 +76,15 @@ class Keeper implements ModelRecords {
     this.written = new Promise((resolve) => {
       this.#onWritten = resolve
     })
-    unavailable.onChange(() => this.#look(namesOf(models)))
+    unavailable.onChange(() => this.#lookSoon())
     this.#stops = [
-      models.onChange(() => this.#look(namesOf(models))),
+      models.onChange(() => this.#lookSoon()),
       // Somebody else's change may have taken this worker out: a bucket made anew, a clock that was wrong.
       pool.onChange((name) => {
-        if (namesOf(models).has(name)) this.#answer(name)
+        if (this.#said.has(name)) this.#answer(name)
       }),
     ]
-    this.#look(namesOf(models))
+    this.#lookAnew()
   }
 
   async leave(): Promise<void> {
@@ -93,10 +98,25 @@ class Keeper implements ModelRecords {
     await Promise.race([left, sleep(LEAVE_MS, undefined, { ref: false })])
   }
 
-  /** Writes the records of these models that do not say yet what this worker has to say. */
+  /** Of thousands of models one after the other becomes ready. */
+  #lookSoon(): void {
+    this.#timer ??= setTimeout(() => {
+      this.#timer = undefined
+      this.#lookAnew()
+    }, SOON_MS).unref()
+  }
+
+  /** Something is served or refused that was not before. What was said of a model before and is not now is said, too. */
+  #lookAnew(): void {
+    const before = this.#said
+    this.#said = statementsOf(this.#options)
+    this.#look([...before.keys(), ...this.#said.keys()])
+  }
+
+  /** Looks for records of these models that do not say yet what this worker has to say, and writes them. */
   #look(names: Iterable<string>): void {
     if (this.#isLeaving) return
-    for (const name of names) if (!this.#isRight(name)) this.#waiting.add(name)
+    for (const name of names) this.#waiting.add(name)
     while (this.#running < AT_ONCE && this.#waiting.size > 0) void this.#writeNext()
     if (this.#running === 0) this.#onWritten()
   }
@@ -107,7 +127,7 @@ class Keeper implements ModelRecords {
     this.#contested.add(name)
     const answer = (): void => {
       this.#contested.delete(name)
-      if (this.#isLeaving || !namesOf(this.#options.models).has(name) || this.#isRight(name)) return
+      if (this.#isLeaving || !this.#said.has(name) || this.#isRight(name)) return
       if (++this.#answers === MANY_ANSWERS)
         this.#options.log.warn(
           { worker: this.#options.worker },
@@ -130,7 +150,9 @@ class Keeper implements ModelRecords {
     this.#waiting.delete(name)
     this.#running++
     try {
-      await this.#options.pool.update(name, (record) => this.#changed(record, name))
+      // A few in each turn of the loop.
+      if (this.#isRight(name)) await new Promise(setImmediate)
+      else await this.#options.pool.update(name, (record) => this.#changed(record, name))
     } catch (thrown) {
       this.#fail(name, thrown)
     } finally {
@@ -142,7 +164,7 @@ class Keeper implements ModelRecords {
   #changed(record: ModelRecord, name: string): ModelRecord {
     if (this.#isLeaving) return record
     const { pool, worker, now } = this.#options
-    return changed(record, statementOf(this.#options, name), { worker, now: now(), alive: pool.workers })
+    return changed(record, this.#said.get(name) ?? NOTHING, { worker, now: now(), alive: pool.workers })
   }
 
   #fail(name: string, thrown: unknown): void {
@@ -156,38 +178,29 @@ class Keeper implements ModelRecords {
   }
 }
 
-function namesOf({ models, refused }: Pick<GrowingRepository, 'models' | 'refused'>): ReadonlySet<string> {
-  return new Set([...models, ...refused].map(({ name }) => name))
-}
+const NOTHING: Statement = { versions: {}, refusing: undefined }
 
-function statementOf({ models, unavailable }: ModelRecordsOptions, name: string): Statement {
-  const opened = models.models.filter((model) => model.name === name)
-  const served = opened.filter((model) => unavailable.why(model) === undefined)
-  return {
-    versions: Object.fromEntries(
-      served.map(({ version, digest, sizeBytes, signature }) => [version, { digest, sizeBytes, signature }]),
-    ),
-    refusing: cannotBeOpened(opened, unavailable) ?? refusalOf(models, name),
+/** What a worker has to say, by model. Of several versions that are not servable the highest is told. */
+function statementsOf({ models, unavailable }: ModelRecordsOptions): ReadonlyMap<string, Statement> {
+  const said = new Map<string, Statement>()
+  for (const { name, version, error } of models.refused) {
+    const { versions } = said.get(name) ?? NOTHING
+    if (version !== undefined && models.isPending(name, version)) {
+      said.set(name, said.get(name) ?? NOTHING)
+      continue
+    }
+    const which = version === undefined ? {} : { version }
+    said.set(name, { versions, refusing: { ...which, code: error.code, reason: error.description } })
   }
-}
-
-/** The highest of the versions that are served, and cannot be opened for their runs. */
-function cannotBeOpened(
-  opened: GrowingRepository['models'],
-  unavailable: ModelRecordsOptions['unavailable'],
-): Statement['refusing'] {
-  const model = opened.findLast((one) => unavailable.why(one) !== undefined)
-  if (model === undefined) return undefined
-  return { version: model.version, code: 'model-unavailable', reason: unavailable.why(model) ?? '' }
-}
-
-function refusalOf(models: ModelRecordsOptions['models'], name: string): Statement['refusing'] {
-  const refused = models.refused.findLast(
-    (one) => one.name === name && !(one.version !== undefined && models.isPending(name, one.version)),
-  )
-  if (refused === undefined) return undefined
-  const { version, error } = refused
-  return { ...(version !== undefined && { version }), code: error.code, reason: error.description }
+  for (const model of models.models) {
+    const { name, version, digest, sizeBytes, signature } = model
+    const { versions, refusing } = said.get(name) ?? NOTHING
+    const reason = unavailable.why(model)
+    const opened = { ...versions, [version]: { digest, sizeBytes, signature } }
+    if (reason === undefined) said.set(name, { versions: opened, refusing })
+    else said.set(name, { versions, refusing: { version, code: 'model-unavailable', reason } })
+  }
+  return said
 }
 
 /** The record with what a worker says; the very same one where that is nothing new. */

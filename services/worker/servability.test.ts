@@ -88,3 +88,17 @@ describe('what is not servable, and why', () => {
     expect(models.unserved).toEqual([{ model: 'm', cause: 'unavailable', text: 'its file has changed' }])
   })
 })
+
+it('thousands of models that are refused are read a few times, not each for each', () => {
+  let reads = 0
+  const refused = Array.from({ length: 2_000 }, (_, index) => ({
+    get name() {
+      reads++
+      return `m${index}`
+    },
+    version: '1',
+    error: BROKEN,
+  }))
+  expect(open({ refused }).unserved).toHaveLength(2_000)
+  expect(reads).toBeLessThan(10 * 2_000)
+})

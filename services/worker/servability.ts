@@ -1,5 +1,5 @@
 import type { InferenceThreads } from '../../shared/models/inference-threads.ts'
-import type { ModelRepository } from '../../shared/models/repository.ts'
+import type { ModelRepository, RefusedModel } from '../../shared/models/repository.ts'
 import type { ModelRecord } from '../../shared/operations/models/model-record.ts'
 import { isForOperator } from '../../shared/operations/models/operator-case.ts'
 import type { PoolModels } from '../../shared/operations/models/pool-models.ts'
@@ -29,6 +29,11 @@ const FOR_OPERATOR =
 export class Servability implements Models {
   readonly #models: Repository
   readonly #pool: PoolKnowledge
+  /** What is refused, by name, and the list it was made of. */
+  #refused: {
+    readonly of: readonly RefusedModel[]
+    readonly byName: ReadonlyMap<string, readonly RefusedModel[]>
+  }
 
   /** Those that were served, and could not be opened for a run. */
   readonly unavailable: UnavailableModels
@@ -36,6 +41,7 @@ export class Servability implements Models {
   constructor(models: Repository, pool: PoolKnowledge, threads: Pick<InferenceThreads, 'load'>) {
     this.#models = models
     this.#pool = pool
+    this.#refused = { of: [], byName: new Map() }
     this.unavailable = new UnavailableModels((model) => threads.load(model))
   }
 
@@ -62,8 +68,11 @@ export class Servability implements Models {
 
   /** Whether a name is that of a model, not made up by whoever sends events. */
   isKnown(model: string): boolean {
-    const isRefused = this.#models.refused.some(({ name }) => name === model)
-    return isRefused || this.#models.find(model) !== undefined || this.#pool.find(model) !== undefined
+    return (
+      this.#refusedOf(model).length > 0 ||
+      this.#models.find(model) !== undefined ||
+      this.#pool.find(model) !== undefined
+    )
   }
 
   /** Every model that is not servable here. */
@@ -85,11 +94,21 @@ export class Servability implements Models {
   #refusal(model: string, version: string | undefined): NotServable | undefined {
     const isOf = (known: string | undefined): boolean =>
       version === undefined || known === undefined || known === version
-    const refused = this.#models.refused.findLast((one) => one.name === model && isOf(one.version))
+    const refused = this.#refusedOf(model).findLast((one) => isOf(one.version))
     if (refused === undefined) return undefined
     const { code, message } = refused.error
     if (this.#models.isPending?.(model, refused.version)) return { cause: 'inspecting', text: message }
     return { cause: code === 'model-unavailable' ? 'unavailable' : 'refused', text: message }
+  }
+
+  #refusedOf(model: string): readonly RefusedModel[] {
+    const { refused } = this.#models
+    if (refused !== this.#refused.of) {
+      const byName = new Map<string, RefusedModel[]>()
+      for (const one of refused) byName.set(one.name, [...(byName.get(one.name) ?? []), one])
+      this.#refused = { of: refused, byName }
+    }
+    return this.#refused.byName.get(model) ?? []
   }
 }
 

@@ -122,6 +122,8 @@ class Growth implements GrowingRepository {
   readonly #inspectors = new Set<Inspector>()
   /** What answers an event that names no version. */
   #highest: ReadonlyMap<string, ServedModel | undefined> = new Map()
+  /** Names, and names with versions, of what was not looked at yet. */
+  #pending: ReadonlySet<string> = new Set()
   #looks = 0
   readonly #listeners = new Set<() => void>()
   readonly #timers: NodeJS.Timeout[] = []
@@ -173,13 +175,7 @@ class Growth implements GrowingRepository {
   }
 
   isPending(name: string, version?: string): boolean {
-    return this.#entries.some(
-      (entry) =>
-        entry.name === name &&
-        entry.served === undefined &&
-        entry.error === undefined &&
-        (version === undefined || entry.version === version),
-    )
+    return this.#pending.has(version === undefined ? name : `${name}/${version}`)
   }
 
   onChange(listener: () => void): () => void {
@@ -312,7 +308,9 @@ class Growth implements GrowingRepository {
     this.#highest = new Map(
       this.#entries.filter((entry) => this.#mayAnswer(entry)).map(({ name, served: model }) => [name, model]),
     )
-    const isSettled = this.#entries.every(({ served, error }) => served !== undefined || error !== undefined)
+    const pending = this.#entries.filter(({ served, error }) => served === undefined && error === undefined)
+    this.#pending = new Set(pending.flatMap(({ name, version }) => [name, `${name}/${version}`]))
+    const isSettled = pending.length === 0
     if (isSettled) this.#onSettled()
     if (isSettled || models.length > 0) this.#onUsable()
     for (const listener of [...this.#listeners]) listener()

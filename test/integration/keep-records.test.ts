@@ -91,3 +91,29 @@ test('a worker that cannot open a model for its runs does not count as one that 
   expect(pool.find(model.name)?.refusing).toEqual({})
   unavailable.close()
 })
+
+test('one change among many models costs no look at each for each', async () => {
+  let reads = 0
+  const error = new PeltonError('model-refused', 'no model')
+  const refused = Array.from({ length: 300 }, (_, index) => ({
+    get name() {
+      reads++
+      return `m${index}`
+    },
+    version: '1',
+    error,
+  }))
+  const listeners: (() => void)[] = []
+  const onChange = (listener: () => void) => {
+    listeners.push(listener)
+    return () => true
+  }
+  const pool = await open('many')
+  keep(pool, { worker: 'many', models: { ...NOTHING, refused, onChange } })
+  await eventually('all records', () => [...pool.all()].length >= 300)
+  reads = 0
+  refused.push({ name: 'last', version: '1', error })
+  for (const listener of listeners) listener()
+  await eventually('the last record', () => pool.find('last'))
+  expect(reads).toBeLessThan(10 * 300)
+})

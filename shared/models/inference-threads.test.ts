@@ -177,6 +177,21 @@ describe('inference threads with a run that does not end', () => {
     await own.close()
   })
 
+  it('keep inputs that nobody else holds for a run that waits behind one that is given up', async () => {
+    const own = createInferenceThreads({ threads: 1 })
+    const given = new PeltonError('timed-out', 'too long')
+    const hung = own.run(fixture('counts-up'), [endless]).catch((thrown: unknown) => thrown)
+    const owned = { ...quick, data: Float32Array.from(quick.data as Float32Array), isOwned: true } as Tensor
+    const behind = own.run(fixture('linear'), [owned])
+    await vi.waitFor(() => expect(own.running[0]?.runningMs).toBeGreaterThan(1), { timeout: 30_000 })
+    own.forsake('counts-up', 0, given)
+    expect(await hung).toBe(given)
+    expect((await behind)[0]?.data[0]).toBe(6.5)
+    expect(own.busy).toBe(0)
+    await vi.waitFor(() => expect(own.isStuck).toBe(false), { timeout: 60_000 })
+    await own.close()
+  })
+
   it('answer urgent runs beside patient ones, however many of those came before', async () => {
     const own = createInferenceThreads({ threads: 2 })
     let ended = 0

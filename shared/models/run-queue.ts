@@ -98,7 +98,8 @@ export class RunQueue {
 
   #send(thread: ThreadHandle, job: Job): void {
     this.#crew.threads.get(thread)?.add(job.request.model.key)
-    const { tensors: inputs, transfer } = packTensors(job.request.inputs)
+    // Behind another run it may have to be sent again: then its inputs must still be here.
+    const { tensors: inputs, transfer } = packTensors(job.request.inputs, thread.inFlight > 0)
     const one = { job, sent: { ...job.request, inputs } }
     const jobs = this.#sent.get(thread) ?? new Set()
     this.#sent.set(thread, jobs.add(one))

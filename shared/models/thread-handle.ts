@@ -80,8 +80,8 @@ export function startThread({ limits, nowMs, onRan, onExit }: ThreadHandleOption
       return new Promise((resolve, reject) => {
         const id = nextId++
         if (pending.size === 0) begin()
+        worker.postMessage({ ...request, id }, transfer) // throws for what cannot be sent: then nothing is pending
         pending.set(id, { request, resolve, reject })
-        worker.postMessage({ ...request, id }, transfer)
       })
     },
     get inFlight() {

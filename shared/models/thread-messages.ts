@@ -69,8 +69,15 @@ export function fromErrorMessage({ code, description }: ErrorMessage): PeltonErr
 /**
  * Copies of the tensors in one buffer, and the buffer. Sending that costs one transfer however many tensors there are,
  * and the originals stay usable: a batch that fails is cut up and run again. Tensors nobody needs again are not copied.
+ *
+ * @param areKept whether those are needed again, too. @default false
  */
-export function packTensors(tensors: readonly Tensor[]): { tensors: Tensor[]; transfer: ArrayBuffer[] } {
+export function packTensors(
+  tensors: readonly Tensor[],
+  areKept = false,
+): { tensors: Tensor[]; transfer: ArrayBuffer[] } {
+  const isCopied = (tensor: Tensor): tensor is NumberTensor =>
+    isNumbers(tensor) && (areKept || !isOwned(tensor))
   let size = 0
   for (const tensor of tensors) if (isCopied(tensor)) size += aligned(tensor.data.byteLength)
   const packed = new Uint8Array(size)
@@ -85,11 +92,16 @@ export function packTensors(tensors: readonly Tensor[]): { tensors: Tensor[]; tr
     at += aligned(data.byteLength)
     return { ...tensor, data: copy }
   })
-  return { tensors: copies, transfer: [packed.buffer, ...buffersOf(tensors.filter(isOwned))] }
+  return {
+    tensors: copies,
+    transfer: [packed.buffer, ...(areKept ? [] : buffersOf(tensors.filter(isOwned)))],
+  }
 }
 
-function isCopied(tensor: Tensor): tensor is Tensor & { readonly data: Exclude<TensorData, string[]> } {
-  return !Array.isArray(tensor.data) && !isOwned(tensor)
+type NumberTensor = Tensor & { readonly data: Exclude<TensorData, string[]> }
+
+function isNumbers({ data }: Tensor): boolean {
+  return !Array.isArray(data)
 }
 
 /** The buffers of tensors nobody else holds, each once. */

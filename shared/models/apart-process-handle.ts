@@ -51,10 +51,6 @@ export class ApartProcess {
     return this.#isAlive
   }
 
-  get isBusy(): boolean {
-    return this.#pending !== undefined
-  }
-
   /**
    * The answer to a request. Rejects with `onTimeout()` when it does not come in `limitMs`: the process is killed then.
    * Rejects with `inference-failed` when the process ends first, or with what the request failed for.

@@ -1,5 +1,5 @@
 import { fileURLToPath } from 'node:url'
-import { afterAll, describe, expect, it, vi } from 'vitest'
+import { afterAll, describe, expect, it, onTestFinished, vi } from 'vitest'
 import type { Tensor } from '../sdk/contract/tensor.ts'
 import { PeltonError } from '../sdk/errors.ts'
 import { createApartRunner } from './apart-runner.ts'
@@ -10,7 +10,7 @@ afterAll(() => runner.close())
 const LONG_MS = 600_000
 const late = new PeltonError('timed-out', 'it does not end')
 
-function run(name: string, rows: number[], timeoutMs = LONG_MS): Promise<readonly Tensor[]> {
+function run(name: string, rows: number[], timeoutMs = LONG_MS, by = runner): Promise<readonly Tensor[]> {
   const path = fileURLToPath(new URL(`../../test/models/${name}.onnx`, import.meta.url))
   const input: Tensor = {
     name: 'x',
@@ -18,7 +18,7 @@ function run(name: string, rows: number[], timeoutMs = LONG_MS): Promise<readonl
     shape: [1, rows.length],
     data: Float32Array.from(rows),
   }
-  return runner.run({ key: name, path }, [input], { timeoutMs, onTimeout: () => late })
+  return by.run({ key: name, path }, [input], { timeoutMs, onTimeout: () => late })
 }
 
 function isAlive(pid: number): boolean {
@@ -36,6 +36,26 @@ describe('models that run apart', () => {
     expect((await run('linear', [0, 0, 0]))[0]?.data).toEqual(Float32Array.of(0.5))
     expect(runner.pids).toEqual(pids)
     expect(pids).toHaveLength(1)
+  })
+
+  it('make room for one another only when they have nothing to do', async () => {
+    const own = createApartRunner()
+    onTestFinished(() => own.close())
+    const runs: [name: string, row: number[]][] = [
+      ['linear', [1, 1, 1]],
+      ['mixes-rows', [1, 1]],
+      ['identity-fp32', [1, 1]],
+      ['counts-up', [1]],
+    ]
+    for (let round = 0; round < 3; round++)
+      await Promise.all(runs.map(([name, row]) => run(name, row, LONG_MS, own)))
+  })
+
+  it('leave no process behind that could not open its model', async () => {
+    const own = createApartRunner()
+    onTestFinished(() => own.close())
+    await expect(run('no-such-model', [1], LONG_MS, own)).rejects.toMatchObject({ code: 'model-unavailable' })
+    expect(own.pids).toEqual([])
   })
 
   it('lose their process, and no other, to a run beyond its limit; the next run has another', async () => {

@@ -21,8 +21,9 @@ export interface ApartRunOptions {
 /** Runs models that may never return, each in a process of its own, one run at a time: only killing a process ends a run. */
 export interface ApartRunner {
   /**
-  X kills its process alone and rejects with what `onTimeout` gives; other rejections: `inference-failed` (the run
-   * failed, its process ended or was {@link close}d), `model-refused`.
+   * Runs a model in its process, behind its other runs; the inputs stay usable. A run beyond its time kills its process
+   * alone, and rejects with what `onTimeout` gives. Other rejections: `inference-failed` (the run failed, its process ended),
+   * `model-unavailable` (the model cannot be opened), `closed`.
    */
   run(model: ModelFile, inputs: readonly Tensor[], options: ApartRunOptions): Promise<readonly Tensor[]>
   /** Process ids of the processes that live. */
@@ -47,15 +48,14 @@ export function createApartRunner(): ApartRunner {
       processes.set(model.key, known)
       return known
     }
-    const idle = [...processes].find(([_key, { isBusy }]) => !isBusy)
+    const idle = [...processes].find(([key]) => !turns.has(key))
     if (idle !== undefined && processes.size >= MAX_PROCESSES) {
       processes.delete(idle[0])
       await idle[1].kill()
     }
     const started = new ApartProcess()
     processes.set(model.key, started)
-    await started.ask({ kind: 'load', model: fileOf(model) }, OPEN_LIMIT_MS, notOpened)
-    return started
+    return await openIn(started, model)
   }
 
   async function runNow(
@@ -87,6 +87,17 @@ export function createApartRunner(): ApartRunner {
       isClosed = true
       await Promise.all([...processes.values()].map((child) => child.kill()))
     },
+  }
+}
+
+/** Where the model cannot be opened its next run tries in another process, with the time that opening may take. */
+async function openIn(child: ApartProcess, model: ModelFile): Promise<ApartProcess> {
+  try {
+    await child.ask({ kind: 'load', model: fileOf(model) }, OPEN_LIMIT_MS, notOpened)
+    return child
+  } catch (thrown) {
+    await child.kill()
+    throw thrown
   }
 }
 

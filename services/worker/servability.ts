@@ -54,6 +54,12 @@ export class Servability implements Models {
     return Math.max(1, this.#pool.workers.length)
   }
 
+  /** Whether nothing is served here, and something by another worker that is alive: events are better left to that. */
+  get isNeedless(): boolean {
+    if (this.#models.models.length > 0) return false
+    return [...this.#pool.all()].some(({ model }) => this.#pool.servedElsewhere(model))
+  }
+
   readonly find: Models['find'] = (name, version) => this.#models.find(name, version)
 
   readonly whyNot: WhyNot = (model, version) => {

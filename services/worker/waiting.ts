@@ -54,7 +54,7 @@ export class WaitingForModels {
 
   /** How many more messages of a consumer may be pulled now. */
   most(consumer: string): number {
-    return this.#lanes.most(consumer)
+    return this.#models.isNeedless ? 0 : this.#lanes.most(consumer)
   }
 
   /** A delivery was given back, and is handed out again after `delayMs`. */

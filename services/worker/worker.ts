@@ -105,8 +105,12 @@ export class Worker {
     })
     this.#settlement = this.#createSettlement(options)
     this.#stopWatching = this.#watchRuns()
-    // Another worker of the pool has seen a run that does not end: what waits here is not to show it again.
-    deps.pool.onChange(() => this.#add(this.#dispatcher.removeApart()))
+    deps.pool.onChange(() => {
+      // Another worker of the pool has seen a run that does not end: what waits here is not to show it again.
+      this.#add(this.#dispatcher.removeApart())
+      // What others serve may change what this one is to take.
+      room.wake()
+    })
   }
 
   get counts(): WorkerCounts {

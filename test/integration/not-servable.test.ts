@@ -5,7 +5,7 @@ import { audit } from '../../shared/operations/audit/audit.ts'
 import { readUnservedModels } from '../../shared/operations/models/unserved-models.ts'
 import { HEADERS, readHeader } from '../../shared/sdk/contract/headers.ts'
 import { featureConsumer, STREAMS } from '../../shared/sdk/contract/topology.ts'
-import { consumerInfo } from '../../shared/sdk/jetstream/api.ts'
+import { consumerInfo, requestApi } from '../../shared/sdk/jetstream/api.ts'
 import { modelsFolder } from '../kit/models-folder.ts'
 import type { Outcomes } from '../kit/outcomes.ts'
 import { openPipeline, type Pipeline, type PipelineOptions } from '../kit/pipeline.ts'
@@ -264,4 +264,27 @@ test('a model that is retired is waited for no more: what was parked becomes dea
     expect(readHeader(deadLetters.get(token)!.headers, HEADERS.deadLetterReason)).toBe('unknown-model')
   expect(await readUnservedModels(pipeline.connection)).toEqual([])
   await expectCleanAudit(pipeline)
+})
+
+test('a worker that serves nothing takes no events as long as another serves some', async () => {
+  const opened = await open()
+  await servedBefore(opened)
+  const { pipeline, publish } = opened
+  const serving = await pipeline.startWorker({ PELTON_WORKER: 'one' })
+  await pipeline.startWorker({ PELTON_WORKER: 'two', PELTON_MODELS: '/nowhere' })
+  const consumer = featureConsumer('default', 'normal').durable_name
+  const handedOut = async (): Promise<number> => {
+    const subject = `CONSUMER.INFO.${STREAMS.features}.${consumer}`
+    type Info = { readonly delivered: { readonly consumer_seq: number } }
+    return (await requestApi<Info>(pipeline.connection, subject)).delivered.consumer_seq
+  }
+  const before = await handedOut()
+  const tokens: string[] = []
+  for (let value = 1; value <= 60; value++) tokens.push(await publish(MODEL, value))
+  await pipeline.settled(tokens)
+  expect((await handedOut()) - before).toBe(tokens.length)
+  serving.kill('SIGTERM')
+  expect(await serving.ended).toBe(0)
+  await publish(MODEL, 100)
+  await eventually('the other to park it', async () => (await pipeline.countIn(STREAMS.retries)) > 0)
 })

@@ -47,10 +47,10 @@ describe('thread', () => {
     const thread = startThread({ limits: {}, nowMs: () => time, onExit: () => undefined })
     const first = thread.send(load, [])
     const second = thread.send({ kind: 'unload', key: 'linear' }, [])
-    expect(thread.current).toEqual({ request: load, sinceMs: 100 })
+    expect(thread.current).toMatchObject({ request: load, sinceMs: 100 })
     time = 200
     await first
-    expect(thread.current).toEqual({ request: { kind: 'unload', key: 'linear' }, sinceMs: 200 })
+    expect(thread.current).toMatchObject({ request: { kind: 'unload', key: 'linear' }, sinceMs: 200 })
     await second
     expect(thread.current).toBeUndefined()
     await thread.stop()

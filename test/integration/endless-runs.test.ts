@@ -28,7 +28,10 @@ async function openStage() {
     'limits:\n  timeoutMs: 1000\nretries:\n  maxAttempts: 2\n',
   )
   await writeFile(join(folder.path, SLOW, 'manifest.yaml'), 'batching:\n  maxRows: 1\n')
-  const pipeline = await openPipeline({ topology: { ackWaitMs: 30_000, maxAckPending: 200 }, models: folder.path })
+  const pipeline = await openPipeline({
+    topology: { ackWaitMs: 30_000, maxAckPending: 200 },
+    models: folder.path,
+  })
   const records = await openPoolModels(pipeline.connection, { pool: 'default' })
 
   const publish = (model: string, id: string, value: number): Promise<string> =>

@@ -1,6 +1,6 @@
 import { PassThrough } from 'node:stream'
 import { stripVTControlCharacters } from 'node:util'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import { createTerminal, type Terminal } from './terminal.ts'
 
 const HOSTILE = '\u001b[2J\u001b]0;pwned\u0007evil\r\nall is well\u202e\u009b31m'
@@ -40,6 +40,19 @@ describe.each([['a person watches', true] as const, ['a file takes it', false] a
     })
   },
 )
+
+it('progress beside a terminal is a line every three seconds of what takes long', async () => {
+  const { terminal, written } = await open(false)
+  let now = performance.now()
+  vi.spyOn(performance, 'now').mockImplementation(() => now)
+  onTestFinished(() => vi.restoreAllMocks())
+  terminal.progress('1 of 9')
+  for (const done of [2, 3, 4, 5, 6, 7]) {
+    now += 1_100
+    terminal.progress(`${done} of 9`)
+  }
+  expect(written()).toBe('4 of 9\n7 of 9\n')
+})
 
 describe('colours', () => {
   it('are ours alone: those of a text are shown as text', async () => {

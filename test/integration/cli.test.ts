@@ -292,7 +292,6 @@ describe.concurrent('pelton models, of a folder as it is found', () => {
   it('tells of folders that are no models and no versions in a line each, on standard error', async () => {
     const { out, err, code } = await runCli(['models', 'check', models.path])
     expect(code).toBe(0)
-    expect(err).toContain('inspecting 1 of 7\n')
     expect(err).toContain('passed over, for they are no models: @eaDir, __pycache__, lost+found\n')
     expect(err).toContain('model "linear": version folder "v3": rename it to "3"\n')
     expect(out).not.toContain('refused')

@@ -45,7 +45,7 @@ it('progress beside a terminal is a line every three seconds of what takes long'
   const { terminal, written } = await open(false)
   let now = performance.now()
   vi.spyOn(performance, 'now').mockImplementation(() => now)
-  onTestFinished(() => vi.restoreAllMocks())
+  onTestFinished(() => void vi.restoreAllMocks())
   terminal.progress('1 of 9')
   for (const done of [2, 3, 4, 5, 6, 7]) {
     now += 1_100

@@ -54,10 +54,15 @@ export class HeldDeliveries {
     return true
   }
 
-  /** Corrects the room an event takes once its rows are known. */
+  /**
+   * Corrects the room an event takes once its rows are known. However many it has, what its lane leaves to others stays
+   * free: they need not wait until it is settled.
+   */
   countRows(delivery: Delivery, rows: number): void {
-    this.#room.take(rows - delivery.rows, 0)
-    delivery.rows = rows
+    const most = Math.max(1, this.#room.freeRowsFor(delivery.event.route.lane) + delivery.rows)
+    const taken = Math.min(rows, most)
+    this.#room.take(taken - delivery.rows, 0)
+    delivery.rows = taken
   }
 
   /** The outcome is stored and in the ledger: the event may leave its stream. */

@@ -4,7 +4,7 @@ import { LANES, type Lane } from '../../../shared/sdk/contract/subjects.ts'
 import { dueConsumer, featureConsumer } from '../../../shared/sdk/contract/topology.ts'
 import { type PullEnd, PullLane } from '../../../shared/sdk/jetstream/pull-lane.ts'
 import { envelopeBytes } from './delivery.ts'
-import type { Capacity, Room } from './room.ts'
+import { type Capacity, LEFT_BY, type Room } from './room.ts'
 
 /** One pull, from being asked to its end. */
 export interface EndedPull {
@@ -42,9 +42,6 @@ export interface IntakeOptions {
 const IDLE_MS = 1_500
 /** Pulls that are not served are sent again this often at least: an election ends without a word to those who wait. */
 const MAX_BACKOFF_MS = 250
-
-/** Share of the room that each lane leaves to those above it: a backlog of slow events fills it for long. */
-const LEFT_BY = { high: 0, normal: 1 / 8, low: 1 / 4 } as const
 
 /** One lane of the pool, on FEATURES or on RETRIES. */
 interface Source {
@@ -159,19 +156,15 @@ export class Intake {
 
   /** The room a source may use: what its lane has to leave is not there for it. */
   #freeFor({ priority }: Source): Capacity {
-    const { freeRows, freeBytes } = this.#room
-    const left = this.#leftBy(priority)
-    return { rows: freeRows - left.rows, bytes: freeBytes - left.bytes }
+    const { freeBytes } = this.#room
+    return { rows: this.#room.freeRowsFor(priority), bytes: freeBytes - this.#leftBy(priority) }
   }
 
-  /** What a lane leaves; never so much that a pull for the largest message could not be opened on every lane. */
-  #leftBy(lane: Lane): Capacity {
-    const { rows, bytes } = this.#room.capacity
+  /** Bytes that a lane leaves; never so many that a pull for the largest message could not be opened on every lane. */
+  #leftBy(lane: Lane): number {
+    const { bytes } = this.#room.capacity
     const spare = Math.max(0, bytes - this.#sources.length * this.#options.maxMessageBytes)
-    return {
-      rows: Math.floor(rows * LEFT_BY[lane]),
-      bytes: Math.min(spare, Math.floor(bytes * LEFT_BY[lane])),
-    }
+    return Math.min(spare, Math.floor(bytes * LEFT_BY[lane]))
   }
 
   #promise(source: Source): Capacity {
@@ -204,7 +197,7 @@ export class Intake {
   /** Between what the largest message takes and what is left when every other lane has promised as much. */
   #boundsOf({ priority }: Source): { readonly least: number; readonly most: number } {
     const least = this.#options.maxMessageBytes
-    const others = (this.#sources.length - 1) * least + this.#leftBy(priority).bytes
+    const others = (this.#sources.length - 1) * least + this.#leftBy(priority)
     return { least, most: Math.max(least, this.#room.capacity.bytes - others) }
   }
 

@@ -23,6 +23,14 @@ describe('Room', () => {
     )
   })
 
+  it('keeps free for a lane what those below leave to it', () => {
+    const room = new Room({ rows: 80, bytes: 1 })
+    const free = () => (['high', 'normal', 'low'] as const).map((lane) => room.freeRowsFor(lane))
+    expect(free()).toEqual([80, 70, 60])
+    room.take(60, 0)
+    expect(free()).toEqual([20, 10, 0])
+  })
+
   it('remembers what was taken beyond its capacity', () => {
     const room = new Room({ rows: 1, bytes: 1 })
     room.take(3, 3)

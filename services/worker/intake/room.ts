@@ -1,3 +1,8 @@
+import type { Lane } from '../../../shared/sdk/contract/subjects.ts'
+
+/** Share of the room that each lane leaves to those above it: a backlog of slow events fills it for long. */
+export const LEFT_BY = { high: 0, normal: 1 / 8, low: 1 / 4 } as const
+
 /** What a worker may hold at once. */
 export interface Capacity {
   readonly rows: number
@@ -30,6 +35,14 @@ export class Room {
 
   get freeBytes(): number {
     return Math.max(0, this.capacity.bytes - this.#bytes)
+  }
+
+  /**
+   * Rows that may be taken for lane `lane`: what it has to leave to others is not there for it, whatever its events turn
+   * out to have.
+   */
+  freeRowsFor(lane: Lane): number {
+    return this.freeRows - Math.floor(this.capacity.rows * LEFT_BY[lane])
   }
 
   /** Rows held or promised. */

@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os'
 import { Worker } from 'node:worker_threads'
 import { siblingThreadEntry } from '../runtime/source-entry.ts'
 import type { FeatureEvent, StoredMessage } from '../sdk/contract/event.ts'
@@ -32,7 +33,7 @@ export interface Codec {
 }
 
 export interface CodecOptions {
-  /** Threads at most; each is started when all others are busy. @default 2 */
+  /** Threads at most; each is started when all others are busy. @default two, or as many as leave the loop a processor */
   readonly threads?: number
 }
 
@@ -49,8 +50,10 @@ interface CodecThread {
   end(): Promise<unknown>
 }
 
+const MOST_THREADS = Math.max(1, Math.min(2, availableParallelism() - 1))
+
 /** Starts no thread before one is needed. */
-export function createCodec({ threads: most = 2 }: CodecOptions = {}): Codec {
+export function createCodec({ threads: most = MOST_THREADS }: CodecOptions = {}): Codec {
   const threads = new Set<CodecThread>()
   let isClosed = false
   const choose = (): CodecThread => {

@@ -1,21 +1,11 @@
-import pino from 'pino'
-import { expect, it, onTestFinished } from 'vitest'
-import { createInferenceThreads } from '../../shared/models/inference-threads.ts'
-import { openRepository } from '../../shared/models/repository.ts'
-import { openPoolModels } from '../../shared/operations/models/pool-models.ts'
+import { expect, it } from 'vitest'
 import { TURN_BYTES, Turns } from '../../shared/runtime/turns.ts'
 import { subjects } from '../../shared/sdk/contract/subjects.ts'
 import { STREAMS } from '../../shared/sdk/contract/topology.ts'
 import { streamInfo } from '../../shared/sdk/jetstream/api.ts'
-import { PublishWindow } from '../../shared/sdk/jetstream/publish-window.ts'
-import { startTestBroker } from '../../test/kit/broker.ts'
 import { floats } from '../../test/kit/deliveries.ts'
-import { modelsFolder } from '../../test/kit/models-folder.ts'
 import { eventually } from '../../test/kit/wait.ts'
-import { openBrokerSide } from './broker-side.ts'
-import { readWorkerSettings } from './config.ts'
-import { Servability } from './servability.ts'
-import { Worker } from './worker.ts'
+import { openBacklog, openWorkerHere } from '../../test/kit/worker-here.ts'
 
 const MODEL = 'identity-fp32'
 
@@ -51,51 +41,21 @@ class NotedTurns extends Turns {
 }
 
 it('a worker does in no turn of its loop more than one event of 64 KB is, whatever comes', async () => {
-  const broker = await startTestBroker()
-  onTestFinished(() => broker.stop())
-  await broker.provision()
-  const folder = await modelsFolder([MODEL])
-  onTestFinished(() => folder.remove())
-  const connection = await broker.connect()
-  const window = new PublishWindow(connection)
   const rows = [...Array(300).fill(1), ...Array(30).fill(2_000), ...Array(8).fill(4_000)] as number[]
   const bodies = rows.map((count) => {
     const text = JSON.stringify({ inputs: [floats('x', Array(count).fill([0.25, 1.5]))] })
     return Buffer.from(count === 4_000 ? text.padEnd(300_000) : text)
   })
   const models = bodies.map((_, index) => (index % 10 === 9 ? 'nobody' : MODEL))
-  const sent = bodies.map((body, index) => {
-    const subject = subjects.feature({ pool: 'default', model: models[index] as string, lane: 'normal' })
-    return window.publish({ subject, headers: [], body })
-  })
-  expect(new Set((await Promise.all(sent)).map(({ kind }) => kind))).toEqual(new Set(['stored']))
-  window.close()
-
-  const log = pino({ level: 'silent' })
-  const side = await openBrokerSide(readWorkerSettings({ PELTON_NATS_URL: broker.url }), log)
-  side.failed.catch(() => undefined) // that it is closed at the end
-  const pool = await openPoolModels(side.connection, { pool: 'default', worker: 'w1' })
-  const threads = createInferenceThreads()
-  const turns = new NotedTurns()
-  const worker = new Worker(
-    {
-      broker: side,
-      models: new Servability(await openRepository({ folder: folder.path }), pool, threads),
-      threads,
-      log,
-      leave: () => expect.unreachable('nothing hangs'),
-      apart: { run: () => expect.unreachable('nothing hangs') },
-      pool,
-      turns,
-    },
-    {
-      name: 'w1',
-      pool: 'default',
-      capacity: { rows: 100_000, bytes: 64 * 1024 ** 2 },
-      parked: { events: 10, bytes: 1024 ** 2 },
-      lingerMs: 2,
-    },
+  const subjectOf = (model: string): string => subjects.feature({ pool: 'default', model, lane: 'normal' })
+  const { broker, connection } = await openBacklog(
+    bodies.map((body, index) => ({ subject: subjectOf(models[index] as string), body })),
   )
+  const turns = new NotedTurns()
+  const { worker, close } = await openWorkerHere(broker, MODEL, {
+    capacityOf: () => ({ rows: 100_000, bytes: 64 * 1024 ** 2 }),
+    own: () => ({ turns }),
+  })
   const running = worker.run()
   const countIn = async (stream: string) => (await streamInfo(connection, stream))?.state.messages
   await eventually(
@@ -107,9 +67,7 @@ it('a worker does in no turn of its loop more than one event of 64 KB is, whatev
   )
   await worker.stop()
   await running
-  await threads.close()
-  await pool.close()
-  await side.close()
+  await close()
 
   const unknown = models.filter((model) => model === 'nobody').length
   expect(worker.counts).toMatchObject({ predicted: bodies.length - unknown, 'dead-lettered': unknown })

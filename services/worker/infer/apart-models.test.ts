@@ -22,6 +22,9 @@ function poolOf() {
   return pool
 }
 
+const apartOf = (pool: ReturnType<typeof poolOf>, onTrouble: (model: string) => void = expect.unreachable) =>
+  new ApartModels(pool, () => 7, onTrouble)
+
 function concluded(model: string, reason?: 'timed-out' | 'inference-failed', attempt = 1): Concluded {
   const outcome =
     reason === undefined ? { kind: 'predicted' } : { kind: 'retried', failure: { reason }, dueAt: 0 }
@@ -32,11 +35,7 @@ function concluded(model: string, reason?: 'timed-out' | 'inference-failed', att
 it('knows a model that runs apart before the pool does, and as long as the pool says so', async () => {
   const pool = poolOf()
   const troubles: string[] = []
-  const apart = new ApartModels(
-    pool,
-    () => 7,
-    (model) => troubles.push(model),
-  )
+  const apart = apartOf(pool, (model) => troubles.push(model))
   pool.isReachable = false
   expect(await apart.begin('hangs')).toBe(false)
   expect([apart.isApart('hangs'), apart.isApart('other'), troubles]).toEqual([true, false, ['hangs']])
@@ -49,11 +48,7 @@ it('knows a model that runs apart before the pool does, and as long as the pool 
 
 it('counts events in a row that timed out, of models that run apart alone', async () => {
   const pool = poolOf()
-  const apart = new ApartModels(
-    pool,
-    () => 7,
-    () => expect.unreachable(),
-  )
+  const apart = apartOf(pool)
   await apart.begin('hangs')
   const late = concluded('hangs', 'timed-out')
   await apart.count([late, concluded('other', 'timed-out'), late])
@@ -67,11 +62,7 @@ it('counts events in a row that timed out, of models that run apart alone', asyn
 
 it('counts an event that times out again and again once', async () => {
   const pool = poolOf()
-  const apart = new ApartModels(
-    pool,
-    () => 7,
-    () => expect.unreachable(),
-  )
+  const apart = apartOf(pool)
   await apart.begin('hangs')
   for (const attempt of [1, 2, 3]) await apart.count([concluded('hangs', 'timed-out', attempt)])
   expect(pool.find('hangs')?.apart?.inARow).toBe(1)

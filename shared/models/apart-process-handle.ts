@@ -1,8 +1,7 @@
-import { type ChildProcess, spawn } from 'node:child_process'
-import { fileURLToPath } from 'node:url'
-import { siblingEntry } from '../runtime/source-entry.ts'
+import type { ChildProcess } from 'node:child_process'
 import type { Tensor } from '../sdk/contract/tensor.ts'
 import { PeltonError } from '../sdk/errors.ts'
+import { startModelProcess } from './model-process.ts'
 import { type FromThread, fromErrorMessage, type ThreadRequest } from './thread-messages.ts'
 
 /** How long a process may take until it listens, milliseconds. */
@@ -24,11 +23,7 @@ export class ApartProcess {
   #verdict: PeltonError | undefined
 
   constructor() {
-    const { url, execArgv } = siblingEntry(import.meta.url, 'apart-process')
-    this.#child = spawn(process.execPath, [...execArgv, fileURLToPath(url)], {
-      stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
-      serialization: 'advanced',
-    })
+    this.#child = startModelProcess(import.meta.url, 'apart-process')
     this.#child.on('message', (message: FromThread) => this.#onMessage(message))
     this.#ended = new Promise((resolve) => {
       const onEnd = (how: string): void => {

@@ -1,9 +1,8 @@
-import { type ChildProcess, spawn } from 'node:child_process'
-import { fileURLToPath } from 'node:url'
-import { siblingEntry } from '../runtime/source-entry.ts'
+import type { ChildProcess } from 'node:child_process'
 import { PeltonError } from '../sdk/errors.ts'
 import type { Inspection, InspectionRequest } from './inspect-model.ts'
 import type { FromInspector, ToInspector } from './inspector-messages.ts'
+import { startModelProcess } from './model-process.ts'
 import { seeModels } from './models-page.ts'
 import { readResidentBytes } from './process-memory.ts'
 import { parseSignature } from './signature.ts'
@@ -99,12 +98,7 @@ export function createInspector(options: InspectorOptions = {}): Inspector {
 }
 
 function startChild(): Child {
-  const { url, execArgv } = siblingEntry(import.meta.url, 'inspect-process')
-  const process_ = spawn(process.execPath, [...execArgv, fileURLToPath(url)], {
-    stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
-    serialization: 'advanced',
-    env: { ...process.env, ORT_DISABLE_TELEMETRY: '1' },
-  })
+  const process_ = startModelProcess(import.meta.url, 'inspect-process')
   let isAlive = true
   const ended = new Promise<string>((resolve) => {
     process_.once('error', (thrown) => resolve(thrown.message))

@@ -1,6 +1,4 @@
-import { spawn } from 'node:child_process'
-import { fileURLToPath } from 'node:url'
-import { siblingEntry } from '../../../shared/runtime/source-entry.ts'
+import { startModelProcess } from '../../../shared/models/model-process.ts'
 import type { Tensor } from '../../../shared/sdk/contract/tensor.ts'
 import { PeltonError } from '../../../shared/sdk/errors.ts'
 import type { BatchTiming } from './knee.ts'
@@ -38,12 +36,7 @@ const TIME_LIMIT_MS = 60_000
  * @throws PeltonError `inference-failed` with the reason when it fails, ends its process, or takes longer than a minute
  */
 export async function measureModel(request: MeasureRequest, signal: AbortSignal): Promise<Measurement> {
-  const { url, execArgv } = siblingEntry(import.meta.url, 'measure-process')
-  const child = spawn(process.execPath, [...execArgv, fileURLToPath(url)], {
-    stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
-    serialization: 'advanced',
-    env: { ...process.env, ORT_DISABLE_TELEMETRY: '1' },
-  })
+  const child = startModelProcess(import.meta.url, 'measure-process')
   let verdict: string | undefined
   const kill = (why: string): void => {
     verdict ??= why

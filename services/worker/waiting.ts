@@ -25,7 +25,7 @@ export interface WaitingDeps extends Pick<ParkingDeps, 'look'> {
 }
 
 /** Everything that waits for a model to be servable again: where it waits, how much of it may, and what that means for pulling. */
-export class WaitingForModels {
+export class WaitingForModels implements Unserved {
   readonly parking: Parking
   readonly #lanes: LaneLimits
   readonly #models: Servability
@@ -48,8 +48,16 @@ export class WaitingForModels {
     })
   }
 
-  get seen(): Unserved {
-    return { models: this.#models.unserved, waiting: this.parking.waiting, lanes: this.#lanes.standing }
+  get models(): Unserved['models'] {
+    return this.#models.unserved
+  }
+
+  get waiting(): Unserved['waiting'] {
+    return this.parking.waiting
+  }
+
+  get lanes(): Unserved['lanes'] {
+    return this.#lanes.standing
   }
 
   /** How many more messages of a consumer may be pulled now. */

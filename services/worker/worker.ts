@@ -135,7 +135,7 @@ export class Worker {
 
   /** Models that are not servable here, what waits for them, and the lanes that stand because of it. */
   get unserved(): Unserved {
-    return this.#waiting.seen
+    return this.#waiting
   }
 
   /** 1. Pull: until stopped, bounded batches from every lane, never more than there is room for. */
@@ -184,9 +184,11 @@ export class Worker {
       if (ignored !== undefined) this.#reporter.ignored(model, ignored)
     }
     // What runs apart ends no worker: its past tells nothing.
-    const suspects = prepared.filter((event) => isSuspect(event) && !this.#apart.isApart(event.model.name))
+    const isToBeVetted = (event: Prepared): boolean =>
+      isSuspect(event) && !this.#apart.isApart(event.model.name)
+    const suspects = prepared.filter(isToBeVetted)
     if (suspects.length > 0) this.#own(() => this.#vet(suspects))
-    this.#add(suspects.length === 0 ? prepared : prepared.filter((event) => !suspects.includes(event)))
+    this.#add(suspects.length === 0 ? prepared : prepared.filter((event) => !isToBeVetted(event)))
   }
 
   async #vet(suspects: Batch): Promise<void> {

@@ -1,4 +1,4 @@
-import { HEADERS, type HeaderEntry } from '../../../shared/sdk/contract/headers.ts'
+import { HEADERS, KEY_REMOVED } from '../../../shared/sdk/contract/headers.ts'
 import { subjects } from '../../../shared/sdk/contract/subjects.ts'
 import { STORES } from '../../../shared/sdk/contract/topology.ts'
 import type { PublishWindow } from '../../../shared/sdk/jetstream/publish-window.ts'
@@ -67,7 +67,8 @@ export class StartMarks {
   clear(batch: Batch): void {
     for (const { mark, delivery } of batch) {
       const subject = subjects.startMark(delivery.event.token)
-      if (mark !== undefined) void this.#window.publish({ subject, headers: PURGE, body: new Uint8Array() })
+      if (mark !== undefined)
+        void this.#window.publish({ subject, headers: KEY_REMOVED, body: new Uint8Array() })
     }
   }
 
@@ -124,12 +125,6 @@ function judge(prepared: Prepared, mark: StartMark): Prepared | Concluded {
 }
 
 const NO_MARK: StartMark = { shared: 0, alone: 0 }
-
-/** Removes a key and its history (ADR-8). */
-const PURGE: readonly HeaderEntry[] = [
-  ['KV-Operation', 'PURGE'],
-  ['Nats-Rollup', 'sub'],
-]
 
 function encode(mark: StartMark): Uint8Array {
   return new TextEncoder().encode(JSON.stringify(mark))

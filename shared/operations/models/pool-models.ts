@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { NatsConnection } from '@nats-io/transport-node'
-import type { HeaderEntry } from '../../sdk/contract/headers.ts'
+import { KEY_REMOVED } from '../../sdk/contract/headers.ts'
 import { readPoolRecord, subjects } from '../../sdk/contract/subjects.ts'
 import { STORES } from '../../sdk/contract/topology.ts'
 import { PeltonError, showValue } from '../../sdk/errors.ts'
@@ -54,11 +54,6 @@ export interface PoolModelsOptions {
   readonly onProblem?: (text: string) => void
 }
 
-/** Leaves one message that says so, and no history. */
-const RETIRED: readonly HeaderEntry[] = [
-  ['KV-Operation', 'PURGE'],
-  ['Nats-Rollup', 'sub'],
-]
 /** How often workers that came or went are looked for, milliseconds. */
 const LOOK_MS = 500
 /** One answer of the broker, milliseconds: what is asked for is asked again. */
@@ -175,7 +170,7 @@ class Records implements PoolModels {
     const subject = subjects.modelRecord(this.#options.pool, model)
     for (let isRetired = false; !isRetired; ) {
       const { revision: expected } = await this.#read(model, subject)
-      const replacement = { stream, subject, body: new Uint8Array(), expected, headers: RETIRED }
+      const replacement = { stream, subject, body: new Uint8Array(), expected, headers: KEY_REMOVED }
       const stored = await compareAndSet(this.#connection, this.#window, replacement)
       isRetired = stored !== undefined // otherwise a worker was faster
       if (stored !== undefined) this.#take(model, stored, undefined)

@@ -1,5 +1,5 @@
 import { watchLoopDelay } from '../../runtime/loop-delay.ts'
-import type { HeaderEntry } from '../../sdk/contract/headers.ts'
+import { HEADERS, type HeaderEntry } from '../../sdk/contract/headers.ts'
 import { subjects } from '../../sdk/contract/subjects.ts'
 import type { PublishWindow } from '../../sdk/jetstream/publish-window.ts'
 
@@ -14,7 +14,7 @@ const FORGET = '1h'
 
 const COMMON: readonly HeaderEntry[] = [
   ['Nats-Rollup', 'sub'], // one message for each worker, no history
-  ['Nats-TTL', FORGET],
+  [HEADERS.timeToLive, FORGET],
 ]
 const LEFT: readonly HeaderEntry[] = [['KV-Operation', 'DEL'], ...COMMON]
 

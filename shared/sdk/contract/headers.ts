@@ -117,3 +117,9 @@ export function encodeHeaderBlock(entries: Iterable<HeaderEntry>): Uint8Array {
   for (const [name, value] of entries) text += `${name}: ${value}\r\n`
   return utf8.encode(`${text}\r\n`)
 }
+
+/** Of a message that removes a key of a bucket, and its history (ADR-8 of NATS). */
+export const KEY_REMOVED: readonly HeaderEntry[] = [
+  ['KV-Operation', 'PURGE'],
+  ['Nats-Rollup', 'sub'],
+]

@@ -1,7 +1,7 @@
 import { statfs } from 'node:fs/promises'
 import { showBytes } from '../../shared/runtime/quantities.ts'
 import type { EmbeddedBroker } from '../../shared/sdk/broker/server.ts'
-import { PeltonError } from '../../shared/sdk/errors.ts'
+import { messageOf, PeltonError } from '../../shared/sdk/errors.ts'
 
 type Note = (text: string) => void
 
@@ -54,7 +54,7 @@ export function keepRunning(
 }
 
 function notStarted(cause: unknown): PeltonError {
-  const why = cause instanceof Error ? cause.message : String(cause)
+  const why = messageOf(cause)
   return new PeltonError('broker-unavailable', `the embedded broker cannot be started: ${why}`, {}, cause)
 }
 

@@ -2,7 +2,7 @@
 import { EXIT_CODES } from '../../shared/runtime/lifecycle.ts'
 import { noteLine, standardError, standardOutput } from '../../shared/runtime/standard-streams.ts'
 import { startTelemetry, type Telemetry } from '../../shared/runtime/telemetry.ts'
-import { PeltonError } from '../../shared/sdk/errors.ts'
+import { messageOf, PeltonError } from '../../shared/sdk/errors.ts'
 import { createProgram } from './program.ts'
 
 // A reader that goes away (`| head`) has seen enough.
@@ -51,7 +51,7 @@ function explain(thrown: unknown): number {
       ? EXIT_CODES.usage
       : EXIT_CODES.failed
   }
-  noteLine(`pelton: internal: ${thrown instanceof Error ? thrown.message : String(thrown)}`)
+  noteLine(`pelton: internal: ${messageOf(thrown)}`)
   if (process.env.PELTON_LOG_LEVEL === 'debug' && thrown instanceof Error) noteLine(thrown.stack ?? '')
   return EXIT_CODES.failed
 }

@@ -2,7 +2,7 @@ import { EXIT_CODES } from '../../shared/runtime/lifecycle.ts'
 import { traceSdk } from '../../shared/runtime/sdk-spans.ts'
 import { noteLine } from '../../shared/runtime/standard-streams.ts'
 import { startTelemetry, type Telemetry } from '../../shared/runtime/telemetry.ts'
-import { PeltonError } from '../../shared/sdk/errors.ts'
+import { messageOf, PeltonError } from '../../shared/sdk/errors.ts'
 
 /**
  * Runs one side of the demo as a process of its own: with telemetry as the `OTEL_*` variables ask for it, so that a trace
@@ -14,7 +14,7 @@ import { PeltonError } from '../../shared/sdk/errors.ts'
 export async function runEntry(side: string, main: () => Promise<number>): Promise<void> {
   const telemetry = await openTelemetry(side)
   process.exitCode = await main().catch((thrown: unknown) => {
-    tell(side, thrown instanceof Error ? thrown.message : String(thrown))
+    tell(side, messageOf(thrown))
     return thrown instanceof PeltonError && thrown.code.startsWith('invalid')
       ? EXIT_CODES.usage
       : EXIT_CODES.failed

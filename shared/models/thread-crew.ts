@@ -1,4 +1,4 @@
-import { PeltonError } from '../sdk/errors.ts'
+import { messageOf, PeltonError } from '../sdk/errors.ts'
 import { startThread, type ThreadHandle } from './thread-handle.ts'
 import type { SessionLimits } from './thread-messages.ts'
 
@@ -77,7 +77,7 @@ export function createThreadCrew(options: ThreadCrewOptions): ThreadCrew {
 }
 
 function cannotStart(cause: unknown): PeltonError {
-  const reason = cause instanceof Error ? cause.message : String(cause)
+  const reason = messageOf(cause)
   const remedy = 'Check that onnxruntime-node is installed for this platform.'
   return new PeltonError('internal', `inference threads cannot start: ${reason}`, { remedy }, cause)
 }

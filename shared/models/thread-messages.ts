@@ -1,5 +1,5 @@
 import type { Tensor, TensorData } from '../sdk/contract/tensor.ts'
-import { type ErrorCode, PeltonError, toPeltonError } from '../sdk/errors.ts'
+import { type ErrorCode, messageOf, PeltonError, toPeltonError } from '../sdk/errors.ts'
 import { isOwned } from './work.ts'
 
 /** A model file and the key its sessions are kept under: two files never share one. */
@@ -57,7 +57,7 @@ export type FromThread =
 
 /** What is thrown on the far side, made ready for a message; what is no {@link PeltonError} becomes `fallback`. */
 export function toErrorMessage(thrown: unknown, fallback: ErrorCode): ErrorMessage {
-  const text = thrown instanceof Error ? thrown.message : String(thrown)
+  const text = messageOf(thrown)
   const { code, description } = toPeltonError(thrown, fallback, text)
   return { code, description }
 }

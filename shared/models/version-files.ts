@@ -2,7 +2,7 @@ import { createHash, randomBytes } from 'node:crypto'
 import { type BigIntStats, constants } from 'node:fs'
 import { chmod, copyFile, mkdir, open, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { PeltonError } from '../sdk/errors.ts'
+import { messageOf, PeltonError } from '../sdk/errors.ts'
 import { bytesIn, type CopiesOptions, moveIn, openPlace, sweep, whileLocked } from './copy-place.ts'
 import { locationsOf } from './external-data.ts'
 import { checkOwnFile, readDigest } from './model-file.ts'
@@ -228,7 +228,7 @@ async function writeNote(path: string, note: Note): Promise<void> {
 }
 
 function cannotCopy(place: string, cause: unknown): PeltonError {
-  const why = cause instanceof Error ? cause.message : String(cause)
+  const why = messageOf(cause)
   const details = {
     field: 'PELTON_COPIES',
     value: place,

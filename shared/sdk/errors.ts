@@ -212,6 +212,11 @@ export function toPeltonError(thrown: unknown, fallback: ErrorCode, description:
   return thrown instanceof PeltonError ? thrown : new PeltonError(fallback, description, {}, thrown)
 }
 
+/** The words of anything thrown. */
+export function messageOf(thrown: unknown): string {
+  return thrown instanceof Error ? thrown.message : String(thrown)
+}
+
 /**
  * A value for an error message: JSON-like, one line, at most `maxLength` characters. Of long texts and lists only what
  * can be seen is written, however large they are.

@@ -4,7 +4,7 @@ import { describeSignatureChange } from '../../../shared/models/signature-differ
 import { alignColumns } from '../../../shared/runtime/columns.ts'
 import { EXIT_CODES } from '../../../shared/runtime/lifecycle.ts'
 import { showBytes } from '../../../shared/runtime/quantities.ts'
-import { PeltonError } from '../../../shared/sdk/errors.ts'
+import { messageOf, PeltonError } from '../../../shared/sdk/errors.ts'
 import { DEMO_MODELS } from '../../demo/models.ts'
 import { readFolderOptions } from '../../worker/config.ts'
 import type { CommandRun } from '../command-run.ts'
@@ -119,7 +119,7 @@ async function checkModel(
 
 /** A model that its inspection took, and that did not go well the second time: it may be random, slow or large. */
 function unmeasurable(thrown: unknown): Unmeasured {
-  const what = thrown instanceof Error ? thrown.message : String(thrown)
+  const what = messageOf(thrown)
   return {
     reason: thrown instanceof PeltonError ? thrown.description : `checking it failed: ${what}`,
     remedy: 'Check it where nothing else runs, with memory to spare.',

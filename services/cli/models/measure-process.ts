@@ -1,6 +1,6 @@
 import { openSession, type Session } from '../../../shared/models/session.ts'
 import { concatRows, type Tensor } from '../../../shared/sdk/contract/tensor.ts'
-import { PeltonError } from '../../../shared/sdk/errors.ts'
+import { messageOf, PeltonError } from '../../../shared/sdk/errors.ts'
 import type { BatchTiming } from './knee.ts'
 import type { MeasureAnswer, Measurement, MeasureRequest } from './measure.ts'
 
@@ -90,7 +90,7 @@ async function timeRuns(session: Session, inputs: readonly Tensor[]): Promise<nu
 
 function reasonOf(thrown: unknown): string {
   if (thrown instanceof PeltonError) return thrown.description
-  return thrown instanceof Error ? thrown.message : String(thrown)
+  return messageOf(thrown)
 }
 
 await main()

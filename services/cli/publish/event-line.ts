@@ -1,7 +1,7 @@
 import { stringify } from 'lossless-json'
 import { isJsonObject, type JsonObject, parseJson } from '../../../shared/sdk/contract/json.ts'
 import { decodeEventData } from '../../../shared/sdk/contract/open-inference.ts'
-import { PeltonError, showValue, toPeltonError } from '../../../shared/sdk/errors.ts'
+import { messageOf, PeltonError, showValue, toPeltonError } from '../../../shared/sdk/errors.ts'
 
 /** One event as a line of a file says it. */
 export interface EventLine {
@@ -65,6 +65,6 @@ function withoutId(field: string): PeltonError {
 
 /** A line that cannot be published, as people find it in their file. */
 export function lineError(thrown: unknown, source: string, lineNumber: number): PeltonError {
-  const error = toPeltonError(thrown, 'internal', thrown instanceof Error ? thrown.message : String(thrown))
+  const error = toPeltonError(thrown, 'internal', messageOf(thrown))
   return new PeltonError(error.code, `${source}:${lineNumber}: ${error.description}`, {}, thrown)
 }

@@ -1,4 +1,5 @@
 import type { ServedModel } from '../../../shared/models/repository.ts'
+import { messageOf } from '../../../shared/sdk/errors.ts'
 
 const LEAST_PAUSE_MS = 500
 const MOST_PAUSE_MS = 30_000
@@ -61,7 +62,7 @@ export class UnavailableModels {
       this.#byKey.delete(unavailable.model.key)
       this.#onChange()
     } catch (thrown) {
-      unavailable.text = thrown instanceof Error ? thrown.message : String(thrown)
+      unavailable.text = messageOf(thrown)
       unavailable.pauseMs = Math.min(MOST_PAUSE_MS, 2 * unavailable.pauseMs)
       if (!this.#isClosed) this.#tryLater(unavailable)
     }

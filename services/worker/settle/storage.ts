@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { NatsConnection } from '@nats-io/transport-node'
 import type { Headers } from '../../../shared/sdk/contract/headers.ts'
 import type { OutgoingMessage } from '../../../shared/sdk/contract/outcome.ts'
+import { messageOf } from '../../../shared/sdk/errors.ts'
 import { lastOfSubject, type StoredCopy } from '../../../shared/sdk/jetstream/api.ts'
 import {
   API_ERRORS,
@@ -67,7 +68,7 @@ export class PatientStorage {
         const copy = await lastOfSubject(this.#connection, stream, subject)
         return { answer: copy && { ...copy, headers: parseHeaderBlock(copy.headerBlock) } }
       } catch (thrown) {
-        return { again: 'unknown', because: thrown instanceof Error ? thrown.message : String(thrown) }
+        return { again: 'unknown', because: messageOf(thrown) }
       }
     })
   }

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Msg, NatsConnection } from '@nats-io/transport-node'
 import { readDeliverySubject } from '../../sdk/contract/delivery-subject.ts'
-import { PeltonError } from '../../sdk/errors.ts'
+import { messageOf, PeltonError } from '../../sdk/errors.ts'
 import { findApi, NOT_FOUND } from '../../sdk/jetstream/api.ts'
 import { uniqueInbox } from '../../sdk/jetstream/publish-window.ts'
 import { type PullEnd, PullLane } from '../../sdk/jetstream/pull-lane.ts'
@@ -101,7 +101,7 @@ class Follower {
         pauseMs = 0
         continue
       }
-      if (isWell) this.#options.onProblem(`${this.#options.stream} cannot be followed: ${textOf(trouble)}`)
+      if (isWell) this.#options.onProblem(`${this.#options.stream} cannot be followed: ${messageOf(trouble)}`)
       isWell = false
       pauseMs = Math.min(LONGEST_PAUSE_MS, 2 * pauseMs + 100)
       await sleep(pauseMs, undefined, { signal, ref: false }).catch(() => undefined)
@@ -217,8 +217,4 @@ class Round {
     if (this.#keys === undefined) this.#options.onChange(change)
     else this.#keys.set(subject, change)
   }
-}
-
-function textOf(thrown: unknown): string {
-  return thrown instanceof Error ? thrown.message : String(thrown)
 }

@@ -2,7 +2,7 @@ import { constants } from 'node:fs'
 import { access, readdir, stat } from 'node:fs/promises'
 import { delimiter, join, resolve } from 'node:path'
 import { MINIMUM_SERVER } from '../contract/topology.ts'
-import { PeltonError, showValue } from '../errors.ts'
+import { messageOf, PeltonError, showValue } from '../errors.ts'
 import { runCommand } from './command.ts'
 
 /** A nats-server that has been run once and is new enough. */
@@ -136,7 +136,7 @@ export async function findProgram(program: string, env: NodeJS.ProcessEnv): Prom
 /** The text of anything thrown, on one line where it was one. */
 export function textOf(thrown: unknown): string {
   if (thrown instanceof PeltonError) return thrown.description
-  return thrown instanceof Error ? thrown.message : String(thrown)
+  return messageOf(thrown)
 }
 
 interface Version {

@@ -1,7 +1,7 @@
 import type { Msg, NatsConnection, Subscription } from '@nats-io/transport-node'
 import { encodeHeaderBlock } from '../contract/headers.ts'
 import type { OutgoingMessage } from '../contract/outcome.ts'
-import { PeltonError } from '../errors.ts'
+import { messageOf, PeltonError } from '../errors.ts'
 import { encodedHeaders } from './encoded-headers.ts'
 import { onReconnect } from './reconnects.ts'
 import { readStatus } from './stored-message.ts'
@@ -185,7 +185,7 @@ function refuseLongLine(subject: string): void {
 
 /** A publish the client would not send: larger than `max_payload` is certain, a closed connection is not. */
 function unsent(thrown: unknown): PublishReply {
-  const description = thrown instanceof Error ? thrown.message : String(thrown)
+  const description = messageOf(thrown)
   if (/max_payload|maximum payload/i.test(description)) {
     return { kind: 'refused', code: API_ERRORS.tooLarge, status: 400, description }
   }

@@ -1,7 +1,7 @@
 import { mkdir, readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { ClassicLevel } from 'classic-level'
-import { PeltonError, showValue } from '../errors.ts'
+import { messageOf, PeltonError, showValue } from '../errors.ts'
 
 /** The LevelDB of an outbox. */
 export type Level = ClassicLevel<string, Uint8Array>
@@ -128,7 +128,7 @@ function openAlready(path: string, cause?: unknown): PeltonError {
 
 function openingFailed(path: string, thrown: unknown): PeltonError {
   const cause = thrown instanceof Error && thrown.cause !== undefined ? thrown.cause : thrown
-  const text = cause instanceof Error ? cause.message : String(cause)
+  const text = messageOf(cause)
   if (codeOf(cause) === 'LEVEL_LOCKED') return openAlready(path, cause)
   if (codeOf(cause) === 'LEVEL_CORRUPTION' || /corrupt|no such file|not an sstable|missing files/i.test(text))
     return damaged(path, 'LevelDB cannot open it', cause)

@@ -2,6 +2,7 @@ import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { NatsConnection } from '@nats-io/transport-node'
 import { afterEach, beforeEach, describe, expect, onTestFinished, test } from 'vitest'
+import { ALIVE_MS } from '../../shared/operations/models/presence.ts'
 import { HEADERS, readHeader } from '../../shared/sdk/contract/headers.ts'
 import { decodeLedgerRecord } from '../../shared/sdk/contract/ledger.ts'
 import { featureConsumer, STREAMS } from '../../shared/sdk/contract/topology.ts'
@@ -107,8 +108,9 @@ describe('one outcome', () => {
     const paused = await pipeline.startWorker({ PELTON_MODELS: slow.path, PELTON_GRACE_MS: '120000' })
     // A run long enough to be stopped in: the worker has a prediction to store when it wakes up, and no other outcome.
     const turns = { inputs: [{ name: 'x', shape: [1, 1], datatype: 'FP32', data: [1_000_000] }] }
-    // Only for the other: it has not that model, and looks at the event once its deadline has passed.
-    const deadline = new Date(Date.now() + 10_000).toISOString()
+    // Only for the other: it has not that model, and hands the event on until its deadline has passed. That is sooner than
+    // the stopped worker counts as gone, from when on it would park it.
+    const deadline = new Date(Date.now() + 0.6 * ALIVE_MS).toISOString()
     const token = await publish('default', 'counts-up', 'late', turns, { 'ce-expirytime': deadline })
     const consumer = featureConsumer('default', 'low').durable_name
     const inHand = async (): Promise<number | undefined> =>

@@ -52,7 +52,8 @@ test('two commands at once in a clone without output compile it once, and both r
 
 test('nothing is compiled where nothing changed, and the models of the demo are found', async () => {
   const { code, out, err } = await pelton('models', 'list')
-  expect([code, err]).toEqual([0, ''])
+  // On a busy machine it tells how far it is.
+  expect([code, err.replaceAll(/^inspecting \d of \d\n/gm, '')]).toEqual([0, ''])
   expect(out).toMatch(/flight-delay +2 /)
 })
 

@@ -1,7 +1,8 @@
 import type { Msg } from '@nats-io/transport-node'
 import { createCodec } from '../../shared/models/codec-threads.ts'
 import type { ServedModel } from '../../shared/models/repository.ts'
-import { Turns } from '../../shared/runtime/turns.ts'
+import { LargeGarbage } from '../../shared/runtime/large-garbage.ts'
+import { TURN_BYTES, Turns } from '../../shared/runtime/turns.ts'
 import { Dispatcher } from './batch/dispatcher.ts'
 import { answerWith } from './infer/answer-with.ts'
 import { ApartModels } from './infer/apart-models.ts'
@@ -44,6 +45,7 @@ export class Worker {
   readonly #run: Run
   readonly #turns: Turns
   readonly #codec = createCodec()
+  readonly #garbage = new LargeGarbage()
   readonly #answering: Answering
   readonly #arrivals: Arrivals
   readonly #room: Room
@@ -166,6 +168,7 @@ export class Worker {
   /** 2–3 for an event that is more than a turn of the loop may read: threads read it. */
   async #receiveLarge(delivery: Delivery): Promise<void> {
     const { broker, models } = this.#deps
+    this.#garbage.passed(delivery.body.length)
     const passed = await prepareLarge(delivery, {
       ...broker,
       models,
@@ -366,6 +369,7 @@ export class Worker {
     return {
       store: this.#observe.store((concluded) => {
         const work = sendingWork(concluded)
+        if (work > TURN_BYTES) this.#garbage.passed(work)
         if (this.#turns.take(work)) return store.store(concluded)
         return this.#turns.spend(work).then(() => store.store(concluded))
       }),

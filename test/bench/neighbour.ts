@@ -11,13 +11,13 @@ import { startBroker } from '../../shared/sdk/broker/server.ts'
 import { HEADERS, readHeader } from '../../shared/sdk/contract/headers.ts'
 import { subjects } from '../../shared/sdk/contract/subjects.ts'
 import { STREAMS } from '../../shared/sdk/contract/topology.ts'
-import { streamInfo } from '../../shared/sdk/jetstream/api.ts'
+import { requestApi, streamInfo } from '../../shared/sdk/jetstream/api.ts'
 import { provision } from '../../shared/sdk/jetstream/provision.ts'
 import { PublishWindow } from '../../shared/sdk/jetstream/publish-window.ts'
 import { readMessageHeaders } from '../../shared/sdk/jetstream/stored-message.ts'
 import { startWorkerProcess, type WorkerProcess } from '../kit/worker-process.ts'
 import { numberArgument, quantile } from '../scale/stage.ts'
-import type { Told } from './neighbour/flood-process.ts'
+import { NOBODYS, type Told } from './neighbour/flood-messages.ts'
 import { type Kind, kindsFor, NEIGHBOUR, openModels } from './neighbour/kinds.ts'
 
 const payloadMiB = numberArgument('payload', 1)
@@ -80,13 +80,15 @@ async function timeBeside(url: string, index: number, neighbour: Neighbour) {
   const flood = fork(fileURLToPath(program), [url, String(largest), String(index)], { execArgv })
   await once(flood, 'message')
   const alone = p99(await neighbour.measure(seconds))
+  flood.send('store')
+  const stored = p99(await neighbour.measure(seconds))
   flood.send('go')
   const beside = p99(await neighbour.measure(seconds))
   flood.send('stop')
   const [told] = (await once(flood, 'message')) as [Told]
   flood.disconnect()
   await once(flood, 'exit')
-  return { alone, beside, told }
+  return { alone, stored, beside, told }
 }
 
 const lost = ({ log }: WorkerProcess): number =>
@@ -109,15 +111,20 @@ const show = (ms: number): string => (ms < 10 ? ms.toFixed(1) : ms.toFixed(0))
 
 interface Row {
   readonly alone: number
+  /** While the broker stores the flood, and nobody works on it. */
+  readonly stored: number
   readonly beside: number
   readonly told: Told
   readonly lost: number
 }
 
-function showRow({ name, size, runs, perSecond }: Kind, { alone, beside, told, lost: losses }: Row): string {
+function showRow(
+  { name, size, runs, perSecond }: Kind,
+  { alone, stored, beside, told, lost: losses }: Row,
+): string {
   const bound = Math.max(3 * alone, runs ? alone + told.oneAloneMs : 0)
   const outcomes = Object.entries(told.outcomes).map(([what, count]) => `${count} ${what}`)
-  const times = [alone, beside, told.oneAloneMs].map(show)
+  const times = [alone, stored, beside, told.oneAloneMs].map(show)
   const cells = [name, size, perSecond, outcomes.join(', '), ...times, losses === 0 ? 'no' : losses]
   return `| ${[...cells, beside <= bound ? 'yes' : '**no**'].join(' | ')} |`
 }
@@ -131,12 +138,13 @@ try {
   const neighbour = await openNeighbour(connection)
   await neighbour.measure(3)
   console.log(
-    '| kind | size | a second | outcomes of the flood | alone, p99 ms | beside, p99 ms | one alone, ms | pulls lost | within |',
+    '| kind | size | a second | outcomes of the flood | alone, p99 ms | beside what is only stored, p99 ms | beside, p99 ms | one alone, ms | pulls lost | within |',
   )
-  console.log('| --- | --- | --- | --- | --- | --- | --- | --- | --- |')
+  console.log('| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |')
   for (let index = numberArgument('from', 1) - 1; index < numberArgument('to', kinds.length); index++) {
     const before = lost(worker)
     const times = await timeBeside(broker.url, index, neighbour)
+    await requestApi(connection, `STREAM.PURGE.${STREAMS.features}`, { filter: `features.${NOBODYS}.>` })
     await settled(connection)
     console.log(showRow(kinds[index] as Kind, { ...times, lost: lost(worker) - before }))
   }

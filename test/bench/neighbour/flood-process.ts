@@ -6,14 +6,8 @@ import { HEADERS, readHeader } from '../../../shared/sdk/contract/headers.ts'
 import { subjects } from '../../../shared/sdk/contract/subjects.ts'
 import { PublishWindow } from '../../../shared/sdk/jetstream/publish-window.ts'
 import { readMessageHeaders } from '../../../shared/sdk/jetstream/stored-message.ts'
+import { NOBODYS, type Told, type Word } from './flood-messages.ts'
 import { type Kind, kindsFor } from './kinds.ts'
-
-/** What the flood became. */
-export interface Told {
-  /** From being published to its outcome, one event with nothing beside it, milliseconds. */
-  readonly oneAloneMs: number
-  readonly outcomes: Readonly<Record<string, number>>
-}
 
 /** More are not under way: a flood does not grow over the time it is looked at. */
 const MOST_UNDER_WAY = 64
@@ -24,13 +18,15 @@ const connection = await connect({ servers: url })
 const window = new PublishWindow(connection)
 const outcomes: Record<string, number> = {}
 let published = 0
+let stored = 0
 let answered = 0
 let onAnswer = (): void => undefined
 
-async function publish(): Promise<void> {
+async function publish(pool = 'default'): Promise<void> {
   const { model, body, headers = {} } = kind.flood(published)
-  const subject = subjects.feature({ pool: 'default', model, lane: 'low' })
-  const all = { [HEADERS.id]: `flood-${index}-${published++}`, [HEADERS.source]: 'flood', ...headers }
+  const subject = subjects.feature({ pool, model, lane: 'low' })
+  const id = pool === 'default' ? `flood-${index}-${published++}` : `stored-${index}-${stored++}`
+  const all = { [HEADERS.id]: id, [HEADERS.source]: 'flood', ...headers }
   const reply = await window.publish({ subject, headers: Object.entries(all), body })
   if (reply.kind === 'refused')
     throw new Error(`an event of kind ${kind.name} is not taken: ${reply.description}`)
@@ -59,12 +55,14 @@ connection.subscribe('results.>', {
 await connection.flush()
 await publishOne() // it opens the session, and starts threads
 const oneAloneMs = await publishOne()
-let isFlooding = false
-process.on('message', async (word) => {
-  isFlooding = word === 'go'
-  if (!isFlooding) process.send?.({ oneAloneMs, outcomes } satisfies Told)
-  for (; isFlooding; await sleep(1_000 / kind.perSecond))
-    if (published - answered < MOST_UNDER_WAY) void publish()
+let now: Word = 'stop'
+process.on('message', async (word: Word) => {
+  now = word
+  if (word === 'stop') process.send?.({ oneAloneMs, outcomes } satisfies Told)
+  for (; now === word && word !== 'stop'; await sleep(1_000 / kind.perSecond)) {
+    if (word === 'store') void publish(NOBODYS)
+    else if (published - answered < MOST_UNDER_WAY) void publish()
+  }
 })
 process.on('disconnect', () => process.exit(0))
 process.send?.('ready')

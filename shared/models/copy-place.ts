@@ -11,9 +11,9 @@ export interface CopiesOptions {
   readonly maxBytes: number
 }
 
-/** What is in a place: `copies/<digest>/`, `making/<bytes>-…/`, `sources/`, `users/`, `locks/`. */
-export type PlaceFolder = 'copies' | 'making' | 'sources' | 'users' | 'locks'
-const FOLDERS: readonly PlaceFolder[] = ['copies', 'making', 'sources', 'users', 'locks']
+/** What is in a place: `copies/<digest>/`, `verdicts/<digest>/`, `making/<bytes>-…/`, `sources/`, `users/`, `locks/`. */
+export type PlaceFolder = 'copies' | 'verdicts' | 'making' | 'sources' | 'users' | 'locks'
+const FOLDERS: readonly PlaceFolder[] = ['copies', 'verdicts', 'making', 'sources', 'users', 'locks']
 
 /** A lock or a user that has not touched its file for this long is gone, milliseconds. */
 const GONE_MS = 60_000
@@ -183,6 +183,9 @@ export async function sweep(folder: string, keptMs: number): Promise<void> {
     if (isUsed && (await moveIn(aside, path))) continue
     await rm(aside, { recursive: true, force: true })
   }
+  const kept = new Set(await namesIn(folder, 'copies'))
+  for (const digest of await namesIn(folder, 'verdicts'))
+    if (!kept.has(digest)) await rm(join(folder, 'verdicts', digest), { recursive: true, force: true })
 }
 
 /** Gives a made copy its name. @returns false where another process was faster */

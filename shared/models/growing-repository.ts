@@ -15,6 +15,7 @@ import {
   readModel,
   type ServedModel,
 } from './repository.ts'
+import { rememberVerdicts } from './verdicts.ts'
 import {
   createEntries,
   GONE,
@@ -242,7 +243,8 @@ class Growth implements GrowingRepository {
     while (!this.#isClosed && this.#inspectors.size < this.#most) {
       const entry = nextWaiting(this.#entries)
       if (entry === undefined) return
-      const inspector = createInspector(this.#options.inspect)
+      const { inspect, copies } = this.#options
+      const inspector = rememberVerdicts(createInspector(inspect), copies, inspect)
       this.#inspectors.add(inspector)
       void this.#inspectAll(entry, inspector)
     }

@@ -39,6 +39,8 @@ interface SourceFile {
 const MODEL_FILE = 'model.onnx'
 /** A file that was written less than this before it was copied may have been written again unseen, milliseconds. */
 const UNSURE_MS = 2_000
+/** Files up to this size are read by whoever asks, and not by a process for it, bytes. */
+const FEW_BYTES = 1_048_576n
 /** Under want of room a copy that nobody uses goes sooner, milliseconds. */
 const KEPT_WHEN_FULL_MS = 60_000
 
@@ -57,11 +59,41 @@ export async function gatherVersion({ root, folder, copies }: GatherRequest): Pr
     return { path: model?.path ?? join(folder, MODEL_FILE), digest, sizeBytes }
   }
   await openPlace(copies.folder)
-  const lock = createHash('sha256').update(join(folder, MODEL_FILE)).digest('hex').slice(0, 32)
+  const lock = lockOf(folder)
   return whileLocked(copies.folder, lock, async () => {
     const known = await findCopy(copies.folder, lock, files)
     return known ?? (await makeCopy(copies, lock, files))
   })
+}
+
+/**
+ * The copy of a version that was made before, by this machine: of these very files, going by their inodes, sizes and times, or
+ * of others with the same bytes where they are few. Undefined where that cannot be said: then somebody has to read them.
+ */
+export async function findGathered({
+  root,
+  folder,
+  copies,
+}: GatherRequest): Promise<GatheredVersion | undefined> {
+  if (copies === undefined) return undefined
+  const note = await readNote(join(copies.folder, 'sources', lockOf(folder)))
+  try {
+    const files = note?.isSure === true ? await filesNamed(root, folder, note) : []
+    if (note !== undefined && files.length > 0 && isOf(note, files))
+      return await useCopy(copies.folder, note.digest, note.sizeBytes)
+    const { facts } = await sourceFile(root, folder, MODEL_FILE)
+    if (facts.size > FEW_BYTES) return undefined
+    const found = await findFiles(root, folder)
+    if (found.some((file) => file.facts.size > FEW_BYTES)) return undefined
+    const { digest, sizeBytes } = await digestAll(found)
+    return await useCopy(copies.folder, digest, sizeBytes)
+  } catch {
+    return undefined // whoever copies them says what is wrong
+  }
+}
+
+function filesNamed(root: string, folder: string, { files }: Note): Promise<SourceFile[]> {
+  return Promise.all(Object.keys(files).map((name) => sourceFile(root, folder, name)))
 }
 
 /** Digest and size of a model that is served where it is, and of its external data. Throws as {@link gatherVersion}. */
@@ -74,6 +106,10 @@ export async function digestVersion(
   const beside = names.map((name) => ({ name, path: join(dirname(path), name) }))
   return digestAll([{ name: MODEL_FILE, path }, ...beside])
 }
+
+/** Names a version of a machine: its lock, and the note of its copy. */
+const lockOf = (folder: string): string =>
+  createHash('sha256').update(join(folder, MODEL_FILE)).digest('hex').slice(0, 32)
 
 /** `model.onnx` first, then its external data, in order. */
 async function findFiles(root: string, folder: string): Promise<SourceFile[]> {
@@ -118,6 +154,10 @@ interface Note {
 const filesOf = (files: readonly SourceFile[]): Readonly<Record<string, string>> =>
   Object.fromEntries(files.map((file) => [file.name, identityOf(file)]))
 
+/** Whether a copy was made of these very files. */
+const isOf = (note: Note, files: readonly SourceFile[]): boolean =>
+  JSON.stringify(note.files) === JSON.stringify(filesOf(files))
+
 const copyPath = (place: string, digest: string): string => join(place, 'copies', digest)
 
 async function findCopy(
@@ -126,7 +166,7 @@ async function findCopy(
   files: readonly SourceFile[],
 ): Promise<GatheredVersion | undefined> {
   const note = await readNote(join(place, 'sources', lock))
-  if (note === undefined || JSON.stringify(note.files) !== JSON.stringify(filesOf(files))) return undefined
+  if (note === undefined || !isOf(note, files)) return undefined
   if (!note.isSure && (await digestAll(files)).digest !== note.digest) return undefined
   return useCopy(place, note.digest, note.sizeBytes)
 }

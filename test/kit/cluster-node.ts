@@ -144,6 +144,9 @@ function configText(setup: NodeSetup, dataDir: string): string {
     `  listen: "127.0.0.1:${setup.routePort}"`,
     '  advertise: "127.0.0.1:1"',
     '  no_advertise: true',
+    // as in infra/nats/cluster.conf
+    '  ping_interval: "2s"',
+    '  ping_max: 2',
     `  routes: [${routes}]`,
     '}',
     setup.config,

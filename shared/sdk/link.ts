@@ -1,6 +1,7 @@
 import type { NatsConnection } from '@nats-io/transport-node'
 import { PeltonError } from './errors.ts'
 import { connectBroker } from './jetstream/connect.ts'
+import type { Waiting } from './jetstream/election.ts'
 
 /** How to reach the broker: an address, or a connection that is there already. */
 export interface ConnectionOptions {
@@ -11,7 +12,10 @@ export interface ConnectionOptions {
   readonly token?: string
   /** Name shown in the broker's connection list. */
   readonly name?: string
-  /** How long the first connection may take, milliseconds. @default 10_000 */
+  /**
+   * How long the first connection may take, and then a broker that elects a leader, milliseconds.
+   * @default 10_000 for the first, 60_000 for the second
+   */
   readonly connectTimeoutMs?: number
   /** A connection to share, which stays open; excludes the others. */
   readonly connection?: NatsConnection
@@ -20,29 +24,44 @@ export interface ConnectionOptions {
 /** A connection, and whether it ends with the producer or subscriber that uses it. */
 export interface Link {
   readonly connection: NatsConnection
+  /** How to wait for the answer to what is asked at the start. */
+  readonly waiting: Waiting
   /** Closes the connection unless the application passed it in. */
   close(): Promise<void>
 }
 
 const OWN = ['url', 'user', 'password', 'token', 'connectTimeoutMs'] as const
 
+/** Who opens a link. */
+export interface LinkUser extends Waiting {
+  /** Name for the broker's connection list, unless the application gives another. */
+  readonly name: string
+  /** A stream whose leader it may ask for. */
+  readonly quorumOf: string
+}
+
+/** How long a start waits for a broker that elects a leader, milliseconds. */
+const PATIENCE_MS = 60_000
+
 /**
- * Opens a connection, or borrows the one given.
+ * Opens a connection, or borrows the one given: that one stays at the server where the application put it.
  *
- * @throws PeltonError `invalid-argument` when both are asked for; `broker-unavailable`, `broker-too-old`
+ * @throws PeltonError `invalid-argument` when both are asked for; `broker-unavailable`, `broker-too-old`; the reason of
+ *   `user.signal`
  */
-export async function openLink(options: ConnectionOptions, defaultName: string): Promise<Link> {
-  const { connection, url = 'nats://127.0.0.1:4222', name = defaultName, user, password, token } = options
+export async function openLink(options: ConnectionOptions, linkUser: LinkUser): Promise<Link> {
+  const { connection, url = 'nats://127.0.0.1:4222', name = linkUser.name, user, password, token } = options
   checkConnectionOptions(options)
-  if (connection === undefined) {
-    const timeout = options.connectTimeoutMs
-    const own = await connectBroker({
-      ...{ url, name, user, password, token },
-      ...(timeout !== undefined && { timeoutMs: timeout }),
-    })
-    return { connection: own, close: () => own.close() }
-  }
-  return { connection, close: async () => undefined }
+  const { connectTimeoutMs: timeoutMs } = options
+  const { quorumOf, signal, patienceMs = timeoutMs ?? PATIENCE_MS } = linkUser
+  const waiting = { patienceMs, signal }
+  if (connection !== undefined) return { connection, waiting, close: async () => undefined }
+  const own = await connectBroker({
+    ...{ url, name, user, password, token, quorumOf },
+    ...waiting,
+    ...(timeoutMs !== undefined && { timeoutMs }),
+  })
+  return { connection: own, waiting, close: () => own.close() }
 }
 
 /** @throws PeltonError `invalid-argument` when both an address and a connection are given */

@@ -7,7 +7,8 @@ import { COPY_HEADROOM_BYTES, REPLAY_HEADROOM_BYTES, STREAMS } from './contract/
 import { tracePublish } from './diagnostics.ts'
 import { PeltonError, showValue } from './errors.ts'
 import { type EventMessage, type EventToPublish, eventMessage } from './event-message.ts'
-import { streamInfo } from './jetstream/api.ts'
+import { patientApi, streamInfo } from './jetstream/api.ts'
+import type { Waiting } from './jetstream/election.ts'
 import {
   API_ERRORS,
   isFull,
@@ -96,12 +97,16 @@ export interface MessageProducer extends Producer {
   checkSize(message: EventMessage): void
 }
 
-/** {@link createProducer}, for parts of this package. */
-export async function createMessageProducer(options: ProducerOptions): Promise<MessageProducer> {
+/** {@link createProducer}, for parts of this package; `waiting` for those that try again by themselves. */
+export async function createMessageProducer(
+  options: ProducerOptions,
+  waiting: Waiting = {},
+): Promise<MessageProducer> {
   const settings = readProducerSettings(options)
-  const link = await openLink(options, `pelton producer ${settings.source.slice(0, 64)}`)
+  const name = `pelton producer ${settings.source.slice(0, 64)}`
+  const link = await openLink(options, { name, quorumOf: STREAMS.features, ...waiting })
   try {
-    return new StreamProducer(link, settings, await readLimits(link.connection))
+    return new StreamProducer(link, settings, await readLimits(link))
   } catch (thrown) {
     await link.close()
     throw thrown
@@ -111,8 +116,10 @@ export async function createMessageProducer(options: ProducerOptions): Promise<M
 /** Configuration of FEATURES; empty where this user may not ask. */
 type Limits = Readonly<Record<string, unknown>>
 
-async function readLimits(connection: NatsConnection): Promise<Limits> {
-  const info = await streamInfo(connection, STREAMS.features).catch(() => 'unknown' as const)
+async function readLimits({ connection, waiting }: Link): Promise<Limits> {
+  const asked = patientApi(() => streamInfo(connection, STREAMS.features), waiting)
+  const info = await asked.catch(() => 'unknown' as const)
+  waiting.signal?.throwIfAborted()
   if (info === 'unknown') return {}
   if (info !== undefined) return info.config
   throw new PeltonError('not-provisioned', 'stream FEATURES does not exist on this broker', {

@@ -3,7 +3,15 @@ import type { NatsConnection } from '@nats-io/transport-node'
 import { encodeSegment, subjects } from './contract/subjects.ts'
 import { STREAMS } from './contract/topology.ts'
 import { PeltonError, showValue } from './errors.ts'
-import { ApiRefusal, type ConsumerInfo, consumerInfo, requestApi, streamInfo } from './jetstream/api.ts'
+import {
+  ApiRefusal,
+  type ConsumerInfo,
+  consumerInfo,
+  patientApi,
+  requestApi,
+  streamInfo,
+} from './jetstream/api.ts'
+import type { Waiting } from './jetstream/election.ts'
 
 /** Which results, from where, and how they are handed out. */
 export interface ConsumerWish {
@@ -50,18 +58,20 @@ export class ResultsConsumer {
   /**
    * Creates the consumer, or finds the durable of this name.
    *
+   * @param waiting for leaders that are elected just then
    * @throws PeltonError `not-provisioned` without RESULTS, `invalid-argument` when the durable filters by other models
    */
-  async open(): Promise<void> {
-    const stream = await streamInfo(this.#connection, STREAMS.results)
+  async open(waiting: Waiting): Promise<void> {
+    // One by one: a durable whose creation had no answer is new all the same, and missed nothing.
+    const stream = await patientApi(() => streamInfo(this.#connection, STREAMS.results), waiting)
     if (stream === undefined) {
       throw new PeltonError('not-provisioned', 'stream RESULTS does not exist on this broker', {
         remedy: 'Run `pelton provision`, or `pelton up`, once.',
       })
     }
     this.#epoch = stream.created
-    const present = await this.#find()
-    if (present === undefined) await this.#create(startOf(this.#wish.from))
+    const present = await patientApi(() => this.#find(), waiting)
+    if (present === undefined) await patientApi(() => this.#create(startOf(this.#wish.from)), waiting)
     else {
       this.#adopt(present)
       this.#missed = Math.max(0, stream.state.first_seq - 1 - (present.ack_floor?.stream_seq ?? 0))

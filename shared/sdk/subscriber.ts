@@ -101,10 +101,11 @@ export async function createSubscriber<I extends Include = 'predictions'>(
   options: SubscriberOptions & { readonly include?: I } = {},
 ): Promise<Subscriber<ResultOf<I>>> {
   const settings = readSettings(options)
-  const link = await openLink(options, `pelton subscriber ${options.durable ?? ''}`.trim())
+  const name = `pelton subscriber ${options.durable ?? ''}`.trim()
+  const link = await openLink(options, { name, quorumOf: STREAMS.results })
   try {
     const consumer = new ResultsConsumer(link.connection, settings)
-    await consumer.open()
+    await consumer.open(link.waiting)
     // Only results that `include` selects are handed on, which the compiler cannot see.
     return new StreamSubscriber(link, consumer, settings) as unknown as Subscriber<ResultOf<I>>
   } catch (thrown) {

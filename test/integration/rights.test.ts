@@ -16,6 +16,7 @@ import { waitUntilReady } from '../../shared/sdk/broker/readiness.ts'
 import { STREAMS } from '../../shared/sdk/contract/topology.ts'
 import { streamInfo } from '../../shared/sdk/jetstream/api.ts'
 import { connectBroker } from '../../shared/sdk/jetstream/connect.ts'
+import { askServer } from '../../shared/sdk/jetstream/quorum-probe.ts'
 import { createProducer } from '../../shared/sdk/producer.ts'
 import { createSubscriber } from '../../shared/sdk/subscriber.ts'
 import { freePorts } from '../kit/cluster-node.ts'
@@ -330,6 +331,22 @@ describe('rights', () => {
   ])('%s does not get in', async (_who, credentials) => {
     const refused = connectNats({ servers: server.url, ...credentials, reconnect: false })
     await expect(refused).rejects.toThrow(/authorization/i)
+  })
+})
+
+describe('the leader a role goes by', () => {
+  test.each([
+    ['admin', STREAMS.results],
+    ['control', STREAMS.results],
+    ['worker', STREAMS.results],
+    ['subscriber', STREAMS.results],
+    ['producer', STREAMS.features],
+  ] as const)('is told to %s: that of %s', async (role, stream) => {
+    expect(await askServer(as(role), `$JS.API.STREAM.INFO.${stream}`)).toBe('well')
+  })
+
+  test('is refused to who has no right to ask', async () => {
+    expect(await askServer(as('producer'), `$JS.API.STREAM.INFO.${STREAMS.ledger}`)).toBe('refused')
   })
 })
 

@@ -1,6 +1,6 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import { type NatsConnection, TimeoutError } from '@nats-io/transport-node'
 import { PeltonError } from '../errors.ts'
+import { untilItPasses, type Waiting } from './election.ts'
 
 /** A refusal of the JetStream API. */
 export class ApiRefusal extends Error {
@@ -40,32 +40,17 @@ export async function requestApi<Reply>(
   return reply
 }
 
-/** A cluster that has no leader yet, or whose leader has not heard of enough servers. */
-const NOT_YET = new Set([10005, 10008])
-const PATIENCE_MS = 20_000
-const PAUSE_MS = 250
+/** A group has no leader yet, its leader has not heard of enough servers, or those that hold its copies are away. */
+const NOT_YET = new Set([10005, 10008, 10118, 10119])
 
 /**
  * Repeats an act on the JetStream API while a cluster forms or elects: the answer to a creation comes from the leader of
  * the new group, whose election can take longer than one answer is waited for. Only for what may be done twice.
  *
- * @param onWait told once, when the first try came to nothing
- * @throws what `act` threw last, after 20 s; anything that time does not change, at once
+ * @throws what `act` threw last, once patience is over; anything that time does not change, at once; the reason of `signal`
  */
-export async function patientApi<Result>(
-  act: () => Promise<Result>,
-  onWait: (reason: string) => void = () => {},
-): Promise<Result> {
-  const until = performance.now() + PATIENCE_MS
-  for (let tries = 1; ; tries++) {
-    try {
-      return await act()
-    } catch (thrown) {
-      if (!passes(thrown) || performance.now() > until) throw thrown
-      if (tries === 1) onWait((thrown as Error).message)
-      await sleep(PAUSE_MS)
-    }
-  }
+export function patientApi<Result>(act: () => Promise<Result>, waiting: Waiting = {}): Promise<Result> {
+  return untilItPasses(act, { ...waiting, passes })
 }
 
 function passes(thrown: unknown): boolean {

@@ -1,19 +1,20 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import { JetStreamApiError, jetstreamManager } from '@nats-io/jetstream'
 import {
   connect as connectNats,
   errors,
   type NatsConnection,
   type NodeConnectionOptions,
-  type ReconnectToServerHandler,
 } from '@nats-io/transport-node'
 import { isVersionAtLeast } from '../broker/find.ts'
-import { MINIMUM_SERVER } from '../contract/topology.ts'
+import { MINIMUM_SERVER, STREAMS } from '../contract/topology.ts'
 import { PeltonError } from '../errors.ts'
 import { explainConnection } from './connection-cause.ts'
+import { untilItPasses, type Waiting } from './election.ts'
+import { createServerChoice } from './server-choice.ts'
 import { leaveStrandedServer } from './stranded.ts'
 
-export interface BrokerOptions {
+/** How to connect; as a {@link Waiting}, how long JetStream may be without a leader then: `timeoutMs` unless told. */
+export interface BrokerOptions extends Waiting {
   /** `nats://host:port`, several separated by commas. */
   readonly url: string
   /** Name shown in the broker's connection list. */
@@ -23,10 +24,14 @@ export interface BrokerOptions {
   readonly token?: string | undefined
   /** How long the first connection may take. @default 10_000 */
   readonly timeoutMs?: number
+  /**
+   * A stream this user may ask about: whether its leader hears a majority tells whether the server is cut off.
+   * @default 'RESULTS'
+   */
+  readonly quorumOf?: string
 }
 
 const CONNECT_TIMEOUT_MS = 10_000
-const ASK_AGAIN_MS = 200
 /** A server that is cut off or hangs is left after two pings without an answer: before the others have elected. */
 const PING_EVERY_MS = 1_500
 /** How long JetStream may take for one answer. */
@@ -36,54 +41,63 @@ const ANSWER_MS = 2_000
 const TEMPORARILY_UNAVAILABLE = 10_008
 
 /**
- * Connects and checks that the broker can do what Pelton needs. Reconnects for ever afterwards.
+ * Connects and checks that the broker can do what Pelton needs. Reconnects for ever afterwards, and leaves a server that is cut
+ * off from the others.
  *
- * @throws PeltonError `broker-unavailable` when no server answers or JetStream is off, `broker-too-old` below 2.14
+ * @throws PeltonError `broker-unavailable` when no server answers, JetStream is off, or has no leader for too long;
+ *   `broker-too-old` below 2.14; the reason of `signal` once it is aborted
  */
 export async function connectBroker(options: BrokerOptions): Promise<NatsConnection> {
-  const connection = await open(options)
+  const servers = createServerChoice()
+  const settings = settingsOf(options)
+  const connection = await open(options, { ...settings, reconnectToServer: servers.dial })
   try {
     checkVersion(connection, options.url)
-    await requireJetStream(connection, options.timeoutMs ?? CONNECT_TIMEOUT_MS)
-    if (options.url.includes(',')) leaveStrandedServer(connection)
+    // From the first moment: it may have met the very server that is cut off.
+    leaveStrandedServer(connection, { settings, servers, stream: options.quorumOf ?? STREAMS.results })
+    await requireJetStream(connection, options)
     return connection
   } catch (thrown) {
     await connection.close()
-    if (thrown instanceof PeltonError) throw thrown
-    throw new PeltonError(
-      'broker-unavailable',
-      'the broker answers, but not its JetStream',
-      {
-        field: 'PELTON_NATS_URL',
-        value: withoutSecrets(options.url),
-        remedy: 'Enable JetStream for this account.',
-      },
-      thrown,
-    )
+    options.signal?.throwIfAborted()
+    throw thrown instanceof PeltonError ? thrown : withoutJetStream(options.url, thrown)
   }
 }
 
 /** A cluster that elects its leader says that JetStream is unavailable, or nothing: it is asked again. */
-async function requireJetStream(connection: NatsConnection, timeoutMs: number): Promise<void> {
-  const deadline = performance.now() + timeoutMs
-  for (;;) {
-    try {
-      await jetstreamManager(connection, { timeout: ANSWER_MS }) // asks for the account by itself
-      return
-    } catch (thrown) {
-      if (!isPassing(thrown) || performance.now() > deadline) throw thrown
-      await sleep(ASK_AGAIN_MS)
-    }
-  }
+async function requireJetStream(connection: NatsConnection, options: BrokerOptions): Promise<void> {
+  const { timeoutMs = CONNECT_TIMEOUT_MS, patienceMs = timeoutMs, onWait, signal } = options
+  // It asks for the account by itself.
+  await untilItPasses(() => jetstreamManager(connection, { timeout: ANSWER_MS }), {
+    ...{ patienceMs, signal, passes: hasNoLeader },
+    onWait: (reason) => onWait?.(`no leader answers for JetStream: ${reason}`),
+  })
 }
 
-function isPassing(thrown: unknown): boolean {
+function hasNoLeader(thrown: unknown): boolean {
   if (thrown instanceof JetStreamApiError) return thrown.code === TEMPORARILY_UNAVAILABLE
   return thrown instanceof errors.TimeoutError
 }
 
-async function open(options: BrokerOptions): Promise<NatsConnection> {
-  const settings: NodeConnectionOptions = {
+function withoutJetStream(url: string, cause: unknown): PeltonError {
+  const details = { field: 'PELTON_NATS_URL', value: withoutSecrets(url) }
+  return hasNoLeader(cause)
+    ? new PeltonError(
+        'broker-unavailable',
+        'the broker answers, but its JetStream has no leader',
+        { ...details, remedy: 'More than half of its servers have to run, and to hear each other.' },
+        cause,
+      )
+    : new PeltonError(
+        'broker-unavailable',
+        'the broker answers, but not its JetStream',
+        { ...details, remedy: 'Enable JetStream for this account.' },
+        cause,
+      )
+}
+
+function settingsOf(options: BrokerOptions): NodeConnectionOptions {
+  return {
     servers: options.url.split(',').map((url) => url.trim()),
     name: options.name,
     timeout: options.timeoutMs ?? CONNECT_TIMEOUT_MS,
@@ -94,11 +108,13 @@ async function open(options: BrokerOptions): Promise<NatsConnection> {
     noAsyncTraces: true,
     pingInterval: PING_EVERY_MS,
     maxPingOut: 2,
-    reconnectToServer: longestUntried(),
     ...(options.user !== undefined && { user: options.user, inboxPrefix: inboxOf(options.user) }),
     ...(options.password !== undefined && { pass: options.password }),
     ...(options.token !== undefined && { token: options.token }),
   }
+}
+
+async function open(options: BrokerOptions, settings: NodeConnectionOptions): Promise<NatsConnection> {
   try {
     return await connectNats(settings)
   } catch (cause) {
@@ -115,21 +131,6 @@ function notConnected(url: string, cause: unknown): PeltonError {
     { field: 'PELTON_NATS_URL', value: withoutSecrets(url), remedy },
     cause,
   )
-}
-
-/**
- * Dials the servers of a cluster in turn. The client itself tries the one it has just lost first, and a server that is
- * cut off lets it wait for the whole timeout.
- */
-function longestUntried(): ReconnectToServerHandler {
-  const turns = new Map<string, number>()
-  let turn = 0
-  return (pool) => {
-    const [chosen] = [...pool].sort((a, b) => (turns.get(a.listen) ?? 0) - (turns.get(b.listen) ?? 0))
-    if (chosen === undefined) return null
-    turns.set(chosen.listen, ++turn)
-    return chosen
-  }
 }
 
 /** Each user has inboxes of its own: a user that may listen to all of `_INBOX.>` reads what others are answered. */

@@ -17,6 +17,8 @@ export interface ProvisionOptions {
   readonly pools?: readonly string[]
   /** Told each thing that was changed or left larger than asked. */
   readonly note?: (text: string) => void
+  /** Ends the wait for a broker that elects a leader: its reason is thrown. */
+  readonly signal?: AbortSignal
 }
 
 /** The stream exists with another configuration. */
@@ -53,11 +55,11 @@ const FREE = new Set([
  *   the account or the broker refuses one: with the setting that would help
  */
 export async function provision(connection: NatsConnection, options: ProvisionOptions = {}): Promise<void> {
-  const { pools = ['default'], note = () => {} } = options
+  const { pools = ['default'], note = () => {}, signal } = options
   const topology = { ...DEFAULT_TOPOLOGY, ...options.topology }
   const maxPayload = connection.info?.max_payload ?? 1024 * 1024
   const patiently = (act: () => Promise<void>): Promise<void> =>
-    patientApi(act, (reason) => note(`waiting for the broker: ${reason}`))
+    patientApi(act, { onWait: (reason) => note(`waiting for the broker: ${reason}`), signal })
   for (const spec of streamSpecs(topology, maxPayload))
     await patiently(() => provisionStream(connection, spec, note))
   for (const pool of pools) {

@@ -1,62 +1,97 @@
-import { errors, type NatsConnection } from '@nats-io/transport-node'
+import { setTimeout as sleep } from 'node:timers/promises'
+import {
+  connect as connectNats,
+  type NatsConnection,
+  type NodeConnectionOptions,
+} from '@nats-io/transport-node'
+import { askServer } from './quorum-probe.ts'
+import type { ServerChoice } from './server-choice.ts'
 
 export interface StrandedOptions {
-  /** Between two looks, milliseconds. @default 3_000 */
-  readonly lookEveryMs?: number
-  /** How long JetStream may be silent before another server is tried: longer than an election. @default 8_000 */
-  readonly patienceMs?: number
+  /** Settings of the connection: others are asked with the same. */
+  readonly settings: NodeConnectionOptions
+  /** Stream this user may ask about. */
+  readonly stream: string
+  readonly servers: ServerChoice
 }
 
-/** How long one answer may take, milliseconds. */
-const ANSWER_MS = 1_500
-/** Between two looks once one has failed, milliseconds. */
-const LOOK_AGAIN_MS = 500
+/** Between two looks, milliseconds. */
+const LOOK_MS = 1_000
+/** After so many looks at which no server was well, looks are rare: it is no election that all of them wait for. */
+const MANY_LOOKS = 60
+const RARE_LOOK_MS = 10_000
+/** How long another server may take to greet, milliseconds. */
+const GREETING_MS = 1_500
+
+/** What is asked where this user may not ask about the stream. */
+const ACCOUNT = '$JS.API.INFO'
 
 /**
- * Lets a client leave a server that lives, and is cut off from the others: its connection is well, and no leader ever
- * answers. Asks for JetStream now and then, and reconnects, to the next server of the list, when it has been silent or
- * without a leader for long. Waits twice as long each time, up to a minute. Ends with the connection.
+ * Lets a client leave a server that lives, and is cut off from the others: its connection is well, and nothing comes of what
+ * it asks. Asks each second for a leader that hears a majority. Without one it asks all other servers over short connections of
+ * their own, and moves to one that has such a leader; where nobody has, it stays. Ends with the connection.
  */
-export function leaveStrandedServer(connection: NatsConnection, options: StrandedOptions = {}): void {
-  const { lookEveryMs = 3_000, patienceMs = 8_000 } = options
-  let silentSince: number | undefined
-  let patience = patienceMs
-  let timer: NodeJS.Timeout
+export function leaveStrandedServer(connection: NatsConnection, options: StrandedOptions): void {
+  const { servers, stream } = options
+  const ended = new AbortController()
+  let subject = `$JS.API.STREAM.INFO.${stream}`
 
-  async function look(): Promise<void> {
-    const isWell = await answers(connection)
-    if (isWell) {
-      silentSince = undefined
-      patience = patienceMs
-    } else {
-      silentSince ??= performance.now()
-      if (performance.now() - silentSince > patience) {
-        silentSince = undefined
-        patience = Math.min(60_000, patience * 2)
-        await connection.reconnect() // does nothing while it is away already
-      }
+  /** @returns false where nothing can be learnt: this user may ask nobody anything */
+  async function isWell(): Promise<boolean | 'unknown'> {
+    const word = await askServer(connection, subject)
+    if (word !== 'refused') return word === 'well'
+    if (subject === ACCOUNT) return 'unknown'
+    subject = ACCOUNT
+    return isWell()
+  }
+  async function look(): Promise<boolean | 'unknown'> {
+    const others = servers.others(connection)
+    if (others.length === 0) return true
+    const before = await isWell()
+    if (before !== false) return before
+    const better = await firstWell(others, { ...options, subject })
+    if (better === undefined) return false
+    // An election may have ended meanwhile, or this process may have been too busy to hear the first answer. And what was
+    // well may have been cut off in the same moment as this.
+    if ((await isWell()) !== false) return true
+    if ((await firstWell([better], { ...options, subject })) === undefined) return false
+    if (connection.isClosed()) return true
+    servers.prefer(better)
+    await connection.reconnect() // does nothing while it is away already: then the next dial goes there
+    return true
+  }
+  async function run(): Promise<void> {
+    for (let fruitless = 0; ; ) {
+      const pauseMs = fruitless < MANY_LOOKS ? LOOK_MS : RARE_LOOK_MS
+      // Not all clients of a server at the same moment.
+      await sleep(pauseMs * (0.75 + Math.random() / 2), undefined, { signal: ended.signal, ref: false })
+      const found = await look()
+      if (found === 'unknown') return
+      fruitless = found ? 0 : fruitless + 1
     }
-    if (!connection.isClosed()) lookIn(isWell ? lookEveryMs : LOOK_AGAIN_MS)
   }
-  function lookIn(ms: number): void {
-    timer = setTimeout(() => void look(), ms)
-    timer.unref()
-  }
-  lookIn(lookEveryMs)
-  void connection.closed().then(() => clearTimeout(timer))
+  void connection.closed().then(() => ended.abort())
+  run().catch(() => undefined) // it ends with the connection
 }
 
-/** Whether a leader answers for JetStream. A refusal for want of rights is an answer too. */
-async function answers(connection: NatsConnection): Promise<boolean> {
-  try {
-    const reply = await connection.request('$JS.API.INFO', '', { timeout: ANSWER_MS })
-    const { error } = reply.json<{ error?: { code: number } }>()
-    return error?.code !== 503
-  } catch (thrown) {
-    return !(thrown instanceof errors.TimeoutError || isNoResponders(thrown))
-  }
-}
-
-function isNoResponders(thrown: unknown): boolean {
-  return thrown instanceof errors.RequestError && thrown.isNoResponders()
+/** The first of these servers that has such a leader; undefined when none has. */
+async function firstWell(
+  servers: readonly string[],
+  { settings, subject }: Pick<StrandedOptions, 'settings'> & { readonly subject: string },
+): Promise<string | undefined> {
+  const asked = servers.map(async (server) => {
+    const connection = await connectNats({
+      ...settings,
+      servers: server,
+      reconnect: false,
+      timeout: GREETING_MS,
+    })
+    try {
+      if ((await askServer(connection, subject)) !== 'well') throw new Error('it is not well either')
+      return server
+    } finally {
+      await connection.close()
+    }
+  })
+  return Promise.any(asked).catch(() => undefined)
 }

@@ -4,6 +4,9 @@ import { PeltonError, toPeltonError } from '../errors.ts'
 import { createMessageProducer, type MessageProducer } from '../producer.ts'
 import type { ProducerOptions } from '../producer-settings.ts'
 
+/** How long one attempt waits for a broker that elects a leader, milliseconds: another follows. */
+const PATIENCE_MS = 10_000
+
 /** What `status()` returns: it ends with the connection, or when stopped, which its type does not tell. */
 type Statuses = AsyncIterable<Status> & { readonly stop?: () => void }
 
@@ -51,7 +54,7 @@ export class Uplink {
     const { signal } = this.#stopped
     for (let pauseMs = 100; !signal.aborted; pauseMs = Math.min(2 * pauseMs, 10_000)) {
       try {
-        const producer = await createMessageProducer(this.#options)
+        const producer = await createMessageProducer(this.#options, { patienceMs: PATIENCE_MS, signal })
         const statuses = this.#watch(producer.connection)
         try {
           signal.throwIfAborted()

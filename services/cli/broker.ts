@@ -5,6 +5,7 @@ import { brokerOptions } from '../../shared/runtime/config.ts'
 import { startBroker } from '../../shared/sdk/broker/server.ts'
 import type { PeltonError } from '../../shared/sdk/errors.ts'
 import { connectBroker, withoutSecrets } from '../../shared/sdk/jetstream/connect.ts'
+import type { Waiting } from '../../shared/sdk/jetstream/election.ts'
 import { keepRunning } from './keep-broker.ts'
 
 type Note = (text: string) => void
@@ -15,6 +16,8 @@ export interface UseBrokerOptions {
   readonly dataDir?: string
   /** Port of the embedded broker. Default: 4222 with a data folder where it is free, else any. */
   readonly port?: number
+  /** Ends the wait for a broker that elects a leader. */
+  readonly signal?: AbortSignal
   /** Told when the embedded broker cannot be kept running. */
   readonly onLost?: (error: PeltonError) => void
 }
@@ -26,7 +29,10 @@ export async function useBroker(env: NodeJS.ProcessEnv, options: UseBrokerOption
   if (env.PELTON_NATS_URL) {
     const url = withoutSecrets(settings.PELTON_NATS_URL)
     note(`broker: ${url}`)
-    const connection = await connectBroker(brokerOptions(settings, 'pelton control'))
+    const connection = await connectBroker({
+      ...brokerOptions(settings, 'pelton control'),
+      ...waitingAtTerminal(note, options.signal),
+    })
     return { connection, url, env, close: () => connection.close() }
   }
   const port = options.port ?? (dataDir === undefined ? undefined : await usualPort())
@@ -51,12 +57,18 @@ export async function useBroker(env: NodeJS.ProcessEnv, options: UseBrokerOption
   }
 }
 
+/** How a command that starts something waits for a broker that elects a leader; others say at once that there is none. */
+export function waitingAtTerminal(note: Note, signal: AbortSignal | undefined): Waiting {
+  return { patienceMs: 60_000, onWait: (reason) => note(`waiting for the broker: ${reason}`), signal }
+}
+
 /** Does something with a broker that runs already, and leaves it. */
 export async function withBroker<Result>(
   run: { readonly env: NodeJS.ProcessEnv; readonly terminal: { readonly note: Note } },
   work: (broker: UsedBroker) => Promise<Result>,
+  waiting?: Waiting,
 ): Promise<Result> {
-  const broker = await findRunningBroker(run.env, run.terminal.note)
+  const broker = await findRunningBroker(run.env, run.terminal.note, waiting)
   try {
     return await work(broker)
   } finally {

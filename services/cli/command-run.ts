@@ -45,7 +45,14 @@ export async function runCommand(
   const endWatch = onNpxGone(process.env, stop)
   try {
     const onForced = (end: () => void): void => void ends.push(end)
-    process.exitCode = await work({ terminal, env: process.env, signal: interrupted.signal, onForced })
+    const { signal } = interrupted
+    process.exitCode = await work({ terminal, env: process.env, signal, onForced }).catch(
+      (thrown: unknown) => {
+        if (!signal.aborted || thrown !== signal.reason) throw thrown
+        terminal.note('stopped before the broker could be used')
+        return EXIT_CODES.failed
+      },
+    )
   } finally {
     endWatch()
     process.off('SIGINT', onInterrupt).off('SIGTERM', onInterrupt).off('disconnect', stop)

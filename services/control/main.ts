@@ -12,6 +12,6 @@ const code = await serve({
     hasHttp: true,
   }),
   open: (settings, log, telemetry) => openDoor(settings, log, telemetry, process.env),
-  start: (settings, log, door) => startControl(settings, log, door, process.env),
+  start: (settings, log, door, stopping) => startControl(settings, log, door, process.env, stopping),
 })
 process.exit(code)

@@ -8,9 +8,11 @@ import { addHealthRoutes, openHttp } from '../../shared/runtime/http.ts'
 import type { Service, State } from '../../shared/runtime/lifecycle.ts'
 import { measureProcess } from '../../shared/runtime/process-metrics.ts'
 import type { Readiness } from '../../shared/runtime/readiness.ts'
+import { waitingFor } from '../../shared/runtime/start-waiting.ts'
 import type { Telemetry } from '../../shared/runtime/telemetry.ts'
 import { STREAMS } from '../../shared/sdk/contract/topology.ts'
 import { PeltonError } from '../../shared/sdk/errors.ts'
+import { patientApi } from '../../shared/sdk/jetstream/api.ts'
 import { connectBroker } from '../../shared/sdk/jetstream/connect.ts'
 import { requireStreams } from '../../shared/sdk/jetstream/provision.ts'
 import type { ControlServiceSettings } from './config.ts'
@@ -95,15 +97,21 @@ function cannotListen(host: string, port: number, cause: unknown): PeltonError {
   )
 }
 
-/** Connects, watches, and goes on with the replays of a control service that ended. */
+/**
+ * Connects, watches, and goes on with the replays of a control service that ended.
+ *
+ * @param aborted ends the wait for a broker that elects a leader: its reason is thrown
+ */
 export async function startControl(
   settings: ControlServiceSettings,
   log: Logger,
   door: ControlDoor,
   env: NodeJS.ProcessEnv,
+  aborted: AbortSignal,
 ): Promise<Service> {
-  const connection = await connectBroker(brokerOptions(settings, 'pelton control'))
-  await requireStreams(connection, Object.values(STREAMS))
+  const waiting = waitingFor(log, aborted)
+  const connection = await connectBroker({ ...brokerOptions(settings, 'pelton control'), ...waiting })
+  await patientApi(() => requireStreams(connection, Object.values(STREAMS)), waiting)
   const reach = followBroker(connection)
   door.reach = reach
   const stopping = new AbortController()

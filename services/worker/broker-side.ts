@@ -5,9 +5,10 @@ import { brokerOptions } from '../../shared/runtime/config.ts'
 import { LANES } from '../../shared/sdk/contract/subjects.ts'
 import { dueConsumer, featureConsumer, STREAMS } from '../../shared/sdk/contract/topology.ts'
 import { PeltonError } from '../../shared/sdk/errors.ts'
-import { type StreamInfo, streamInfo } from '../../shared/sdk/jetstream/api.ts'
+import { patientApi, type StreamInfo, streamInfo } from '../../shared/sdk/jetstream/api.ts'
 import { createBrokerClock } from '../../shared/sdk/jetstream/broker-clock.ts'
 import { connectBroker } from '../../shared/sdk/jetstream/connect.ts'
+import type { Waiting } from '../../shared/sdk/jetstream/election.ts'
 import {
   type ConsumerInfoChecked,
   requireConsumer,
@@ -62,15 +63,22 @@ const WATCH_MS = 5_000
 /**
  * Connects and checks that the broker is provisioned for this worker's pool.
  *
- * @throws PeltonError `broker-unavailable`, `broker-too-old` or `not-provisioned`, saying what to do
+ * @param waiting for leaders that are elected just then
+ * @throws PeltonError `broker-unavailable`, `broker-too-old` or `not-provisioned`, saying what to do; the reason of
+ *   `waiting.signal`
  */
-export async function openBrokerSide(settings: WorkerSettings, log: Logger): Promise<BrokerSide> {
-  const connection = await connectBroker(brokerOptions(settings, `pelton worker ${settings.PELTON_WORKER}`))
-  const streams = await requireStreams(connection, NEEDED)
+export async function openBrokerSide(
+  settings: WorkerSettings,
+  log: Logger,
+  waiting: Waiting = {},
+): Promise<BrokerSide> {
+  const name = `pelton worker ${settings.PELTON_WORKER}`
+  const connection = await connectBroker({ ...brokerOptions(settings, name), ...waiting })
+  const streams = await patientApi(() => requireStreams(connection, NEEDED), waiting)
   refuseLimits(streams.get(STREAMS.retries) ?? { config: {} })
-  const consumers = await requireConsumers(connection, settings.PELTON_POOL)
+  const consumers = await patientApi(() => requireConsumers(connection, settings.PELTON_POOL), waiting)
+  const clock = await patientApi(() => createBrokerClock(connection, STREAMS.features), waiting)
   const watch = watchStreams(connection, streams)
-  const clock = await createBrokerClock(connection, STREAMS.features)
   // Deadlines go by the broker's clock: a wrong clock here harms nothing but the times in this log.
   if (Math.abs(clock.skewMs) > MAX_SKEW_MS)
     log.warn({ skewMs: Math.round(clock.skewMs) }, 'this clock is wrong')

@@ -9,6 +9,8 @@ import { endProcess } from '../../shared/runtime/end-process.ts'
 import type { Service } from '../../shared/runtime/lifecycle.ts'
 import { askToBeReplaced } from '../../shared/runtime/replacement.ts'
 import { serve } from '../../shared/runtime/serve.ts'
+import { waitingFor } from '../../shared/runtime/start-waiting.ts'
+import { orAborted } from '../../shared/sdk/jetstream/election.ts'
 import { openBrokerSide } from './broker-side.ts'
 import { readWorkerSettings, type WorkerSettings } from './config.ts'
 import { openModelSide } from './model-side.ts'
@@ -33,9 +35,14 @@ const FIRST_LOOK_MS = 5_000
 let threads: InferenceThreads | undefined
 
 /** Opens the broker, the models and the threads, and composes the worker. */
-async function start(settings: WorkerSettings, log: Logger, outside: WorkerOutside): Promise<Service> {
-  const broker = await openBrokerSide(settings, log)
-  const side = await openModelSide(settings, broker, log)
+async function start(
+  settings: WorkerSettings,
+  log: Logger,
+  outside: WorkerOutside,
+  stopping: AbortSignal,
+): Promise<Service> {
+  const broker = await openBrokerSide(settings, log, waitingFor(log, stopping))
+  const side = await orAborted(openModelSide(settings, broker, log), stopping)
   const { models, known: pool } = side
   outside.inspecting(models)
   // What is not looked at by then becomes ready later, one by one: its events are handed on or wait.

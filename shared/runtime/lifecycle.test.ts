@@ -131,6 +131,17 @@ describe('runService', { timeout: 60_000 }, () => {
     expect(said).toEqual(['starting', 'opening', 'ready', 'draining', 'stop', 'stopped'])
   })
 
+  it('ends in peace when it is told to end while its start waits', async () => {
+    const waits = `(stopping) => new Promise((_resolve, reject) => {
+      stopping.addEventListener('abort', () => reject(stopping.reason))
+    })`
+    const code = run(waits, 60_000)
+    await until('starting')
+    child?.kill('SIGTERM')
+    expect(await code).toBe(EXIT_CODES.ok)
+    expect(said).toEqual(['starting', 'stopped'])
+  })
+
   it('is forced out of a start that hangs by a second signal', async () => {
     const hung = `async () => { process.once('SIGTERM', () => say('told')); say('opening'); return never as never }`
     const code = run(hung, 60_000)

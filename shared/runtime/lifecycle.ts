@@ -35,15 +35,22 @@ export interface LifecycleOptions {
  * Runs a service until SIGTERM or SIGINT, then drains it. A second signal or the end of the grace period forces,
  * also while the service still starts.
  *
+ * @param start gets a signal that is aborted by the first of these: a start that throws its reason has ended in peace, as it
+ *   holds nothing yet
  * @returns the exit code
  */
-export async function runService(start: () => Promise<Service>, options: LifecycleOptions): Promise<number> {
+export async function runService(
+  start: (stopping: AbortSignal) => Promise<Service>,
+  options: LifecycleOptions,
+): Promise<number> {
   const { log, graceMs, onState } = options
   const enter = (state: State): void => {
     log.info({ state }, 'lifecycle')
     onState?.(state)
   }
   const signals = createSignals()
+  const stopping = new AbortController()
+  void signals.first.then((signal) => stopping.abort(new Error(`ended by ${signal} while it started`)))
   const forced = (because: string): number => {
     log.warn({ because }, 'forced: what is still held is handed out again')
     enter('failed')
@@ -52,7 +59,7 @@ export async function runService(start: () => Promise<Service>, options: Lifecyc
   enter('starting')
   try {
     const overdue = Promise.race([signals.second, signals.first.then(() => after(graceMs))])
-    const service = await Promise.race([start(), overdue])
+    const service = await Promise.race([start(stopping.signal), overdue])
     if (typeof service === 'string') return forced(service)
     enter('ready')
     const ended = service.run()
@@ -68,6 +75,10 @@ export async function runService(start: () => Promise<Service>, options: Lifecyc
     service.abort()
     return forced(late)
   } catch (thrown) {
+    if (stopping.signal.aborted && thrown === stopping.signal.reason) {
+      enter('stopped')
+      return EXIT_CODES.ok
+    }
     log.fatal({ err: thrown }, 'failed')
     enter('failed')
     return EXIT_CODES.failed

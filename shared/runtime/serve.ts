@@ -32,8 +32,11 @@ export interface Program<Settings, Out extends Outside> {
   readonly identify: (settings: Settings) => Identity
   /** @throws PeltonError `invalid-configuration` when its port cannot be had */
   readonly open: (settings: Settings, log: Logger, telemetry: Telemetry) => Promise<Out>
-  /** Connects and composes the service. What it throws fails the process, which its supervisor starts again. */
-  readonly start: (settings: Settings, log: Logger, outside: Out) => Promise<Service>
+  /**
+   * Connects and composes the service. What it throws fails the process, which its supervisor starts again. `stopping` is
+   * aborted when it is to end before: what still waits for the broker throws its reason.
+   */
+  readonly start: (settings: Settings, log: Logger, outside: Out, stopping: AbortSignal) => Promise<Service>
 }
 
 /**
@@ -61,7 +64,7 @@ export async function serve<Settings, Out extends Outside>(program: Program<Sett
     const outside = await program.open(settings, log, telemetry).catch((thrown: unknown) => unusable(thrown))
     if (typeof outside === 'number') return outside
     const onState = (state: State): void => tellState(outside, state)
-    const start = (): Promise<Service> => program.start(settings, log, outside)
+    const start = (stopping: AbortSignal): Promise<Service> => program.start(settings, log, outside, stopping)
     return await runService(start, { log, graceMs, onState }).finally(() => outside.close())
   } finally {
     await telemetry.close()

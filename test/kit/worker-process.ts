@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { createInterface } from 'node:readline'
 import { programArgs } from './program.ts'
 import { eventually } from './wait.ts'
@@ -31,6 +31,13 @@ export interface WorkerProcessOptions {
 
 /** Starts a worker and waits until it says that it is ready. Rejects with its log when it ends before. */
 export async function startWorkerProcess(options: WorkerProcessOptions): Promise<WorkerProcess> {
+  const worker = spawnWorkerProcess(options)
+  await ready(worker)
+  return worker
+}
+
+/** Starts a worker without waiting for anything. */
+export function spawnWorkerProcess(options: WorkerProcessOptions): WorkerProcess {
   const program = options.program ?? programArgs('services/worker/main', options.isFromSource)
   const command = [process.execPath, ...program]
   // The shell becomes the worker: same process id, same channel.
@@ -49,7 +56,6 @@ export async function startWorkerProcess(options: WorkerProcessOptions): Promise
   const ended = new Promise<number | NodeJS.Signals>((resolve) => {
     child.once('exit', (code, signal) => resolve(signal ?? code ?? 0))
   })
-  await ready(child, ended, log)
   return {
     pid: child.pid ?? 0,
     log,
@@ -67,17 +73,16 @@ export function addressOf({ log }: Pick<WorkerProcess, 'log'>): Promise<string> 
   return eventually('a process to say where it listens', look, { seen: () => log })
 }
 
-async function ready(child: ChildProcess, ended: Promise<unknown>, log: readonly unknown[]): Promise<void> {
-  const isReady = new Promise<true>((resolve) => {
-    child.on('message', (message) => {
-      if ((message as { state?: string }).state === 'ready') resolve(true)
-    })
+/** Waits until a worker says that it is ready. Rejects with its log when it ends before. */
+export async function ready({ messages, ended, log }: WorkerProcess): Promise<void> {
+  let end: unknown
+  void ended.then((how) => {
+    end = how
   })
-  const first = await Promise.race([isReady, ended])
-  if (first !== true)
-    throw new Error(
-      `the worker ended (${String(first)}) before it was ready:\n${JSON.stringify(log, null, 1)}`,
-    )
+  const isSettled = (): boolean => end !== undefined || messages.some(({ state }) => state === 'ready')
+  await eventually('the worker to be ready', isSettled, { limitMs: 300_000, everyMs: 10, seen: () => log })
+  if (!messages.some(({ state }) => state === 'ready'))
+    throw new Error(`the worker ended (${String(end)}) before it was ready:\n${JSON.stringify(log, null, 1)}`)
 }
 
 function parseLine(line: string): Record<string, unknown> {

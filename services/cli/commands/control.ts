@@ -5,6 +5,7 @@ import { Command } from 'commander'
 import { findRunningBroker } from '../../../shared/operations/broker/running-broker.ts'
 import { EXIT_CODES } from '../../../shared/runtime/lifecycle.ts'
 import { siblingEntry } from '../../../shared/runtime/source-entry.ts'
+import { waitingAtTerminal } from '../broker.ts'
 import { type CommandRun, helpTail, runCommand } from '../command-run.ts'
 
 export function controlCommand(): Command {
@@ -26,7 +27,7 @@ export function controlCommand(): Command {
 
 /** A process of its own, as in a cluster; Ctrl-C reaches it only through this one. */
 async function control({ env, terminal, signal, onForced }: CommandRun): Promise<number> {
-  const broker = await findRunningBroker(env, terminal.note)
+  const broker = await findRunningBroker(env, terminal.note, waitingAtTerminal(terminal.note, signal))
   await broker.close()
   if (signal.aborted) return EXIT_CODES.ok
   const { url, execArgv } = siblingEntry(import.meta.url, '../../control/main')

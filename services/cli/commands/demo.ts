@@ -56,11 +56,14 @@ export function demoCommand(): Command {
 
 async function demo(run: CommandRun, options: DemoArguments): Promise<number> {
   const { terminal, env, signal } = run
-  const broker = await useBroker(env, { note: terminal.note })
+  const broker = await useBroker(env, { note: terminal.note, signal })
   try {
     const isOurs = !env.PELTON_NATS_URL
     // The broker reserves what FEATURES may hold: a laptop's disk may not have the gigabytes of the default.
-    await provision(broker.connection, isOurs ? { topology: { featuresMaxBytes: DEMO_BYTES } } : {})
+    await provision(broker.connection, {
+      signal,
+      ...(isOurs && { topology: { featuresMaxBytes: DEMO_BYTES } }),
+    })
     const fleet = superviseWorkers({
       count: options.workers,
       models: DEMO_MODELS,

@@ -1,7 +1,8 @@
 import { Command } from 'commander'
+import type { UsedBroker } from '../../../shared/operations/broker/running-broker.ts'
 import { EXIT_CODES } from '../../../shared/runtime/lifecycle.ts'
 import { provision } from '../../../shared/sdk/jetstream/provision.ts'
-import { withBroker } from '../broker.ts'
+import { waitingAtTerminal, withBroker } from '../broker.ts'
 import { type CommandRun, helpTail, runCommand } from '../command-run.ts'
 import { addSettingOptions, withOptions } from '../setting-options.ts'
 import { readTopology, TOPOLOGY_SETTINGS } from '../topology-settings.ts'
@@ -34,11 +35,12 @@ export function provisionCommand(): Command {
 
 async function provisionBroker(run: CommandRun, options: ProvisionArguments): Promise<number> {
   const topology = readTopology(withOptions(run.env, TOPOLOGY_SETTINGS, options))
-  return withBroker(run, async ({ connection }) => {
+  const work = async ({ connection }: UsedBroker): Promise<number> => {
     let changes = 0
     await provision(connection, {
       topology,
       pools: options.pool,
+      signal: run.signal,
       note: (text) => {
         changes++
         run.terminal.print(text)
@@ -46,5 +48,6 @@ async function provisionBroker(run: CommandRun, options: ProvisionArguments): Pr
     })
     if (changes === 0) run.terminal.print('nothing to change')
     return EXIT_CODES.ok
-  })
+  }
+  return withBroker(run, work, waitingAtTerminal(run.terminal.note, run.signal))
 }

@@ -66,12 +66,13 @@ async function up(run: CommandRun, options: UpArguments): Promise<number> {
   const dataDir = options.data ?? brokerDataDir(env)
   const broker = await useBroker(env, {
     note: terminal.note,
+    signal: run.signal,
     dataDir,
     ...(options.port !== undefined && { port: options.port }),
     onLost: end.fail,
   })
   try {
-    await provision(broker.connection, { topology, note: terminal.note })
+    await provision(broker.connection, { topology, note: terminal.note, signal: run.signal })
     const fleet = startFleet(run, broker, { count: options.workers, models, onGivenUp: end.fail })
     const control = options.control
       ? await superviseControl({ env: broker.env, dataDir, note: terminal.note })

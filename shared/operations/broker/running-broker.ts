@@ -3,6 +3,7 @@ import { brokerOptions } from '../../runtime/config.ts'
 import { type RunningServer, readRunningServer } from '../../sdk/broker/readiness.ts'
 import { PeltonError } from '../../sdk/errors.ts'
 import { connectBroker, withoutSecrets } from '../../sdk/jetstream/connect.ts'
+import type { Waiting } from '../../sdk/jetstream/election.ts'
 import { brokerDataDir, readOperatorSettings } from './operator-settings.ts'
 
 /** The broker a command works with. */
@@ -23,9 +24,14 @@ type Note = (text: string) => void
  * Connects to a broker that runs already: that of `PELTON_NATS_URL`, else the one of a `pelton up` on this machine,
  * else the usual address.
  *
- * @throws PeltonError `broker-unavailable` when there is none
+ * @param waiting how long it may be without a leader. Default: as long as a connection may take
+ * @throws PeltonError `broker-unavailable` when there is none; the reason of `waiting.signal`
  */
-export async function findRunningBroker(env: NodeJS.ProcessEnv, note: Note): Promise<UsedBroker> {
+export async function findRunningBroker(
+  env: NodeJS.ProcessEnv,
+  note: Note,
+  waiting: Waiting = {},
+): Promise<UsedBroker> {
   const settings = readOperatorSettings(env)
   const dataDir = brokerDataDir(env)
   const running = env.PELTON_NATS_URL ? undefined : await readRunningServer(dataDir).catch(() => undefined)
@@ -33,6 +39,7 @@ export async function findRunningBroker(env: NodeJS.ProcessEnv, note: Note): Pro
   const address = running === undefined ? settings.PELTON_NATS_URL : `nats://127.0.0.1:${running.port}`
   const connection = await connectBroker({
     ...brokerOptions(settings, 'pelton control'),
+    ...waiting,
     url: address,
   }).catch((thrown: unknown) => {
     if (env.PELTON_NATS_URL || !(thrown instanceof PeltonError) || thrown.code !== 'broker-unavailable')

@@ -1,9 +1,11 @@
+import { execFileSync } from 'node:child_process'
 import { access } from 'node:fs/promises'
 import type { NatsConnection } from '@nats-io/transport-node'
 import { describe, expect, vi } from 'vitest'
 import { patientApi, requestApi } from '../../shared/sdk/jetstream/api.ts'
 import { PublishWindow } from '../../shared/sdk/jetstream/publish-window.ts'
 import { leaderOf, startTestCluster, type TestCluster } from '../kit/cluster.ts'
+import { whyNoNamespaces } from '../kit/namespaces.ts'
 import { staged } from '../kit/staged.ts'
 import { PATIENT } from '../kit/wait.ts'
 
@@ -98,6 +100,30 @@ describe.concurrent('test cluster', () => {
     cluster.heal()
     await cluster.ready()
     await cluster.connect({ url: cluster.node(leader).url })
+  })
+
+  it('loses the packets of a leader in a namespace, heals, and leaves no namespace behind', async ({
+    skip,
+  }) => {
+    const why = whyNoNamespaces()
+    if (why !== undefined) skip(why)
+    const cluster = await startTestCluster({ network: 'namespaces' })
+    const namespaces = (): string => execFileSync('ip', ['netns', 'list'], { encoding: 'utf8' })
+    try {
+      const connection = await cluster.connect()
+      const stream = { name: 'KIT', subjects: ['kit.>'], num_replicas: 3 }
+      await patientApi(() => requestApi(connection, 'STREAM.CREATE.KIT', stream))
+      const leader = await leaderOf(connection, 'KIT')
+      cluster.cutRoutes(leader, 'incoming')
+      const observer = await cluster.connect({ url: cluster.node(other(cluster, leader)).directUrl })
+      await vi.waitFor(async () => expect(await leaderOf(observer, 'KIT')).not.toBe(leader), PATIENT)
+      cluster.heal()
+      await cluster.ready()
+      expect(namespaces()).toContain(`pelton-${process.pid}-`)
+    } finally {
+      await cluster.stop()
+    }
+    expect(namespaces()).not.toContain(`pelton-${process.pid}-`)
   })
 
   it('leaves no process and no folder behind', async () => {

@@ -7,16 +7,23 @@ import { join } from 'node:path'
 import { spawnGuard } from '../../shared/sdk/broker/guard.ts'
 import { removePortsFiles, waitUntilReady } from '../../shared/sdk/broker/readiness.ts'
 
-/** What one server of a cluster is made of. */
-export interface NodeSetup {
-  readonly name: string
-  /** Path of nats-server. */
-  readonly binary: string
+/** Where one server of a cluster listens, and finds the others. */
+export interface NodePlace {
+  readonly host: string
   readonly clientPort: number
   readonly routePort: number
   readonly monitorPort: number
-  /** Ports of the wires that lead to the other nodes. */
-  readonly routes: readonly number[]
+  /** `<host>:<port>` of what leads to the other nodes. */
+  readonly routes: readonly string[]
+  /** Network namespace it runs in. Default: that of this process. */
+  readonly namespace?: string
+}
+
+/** What one server of a cluster is made of. */
+export interface NodeSetup extends NodePlace {
+  readonly name: string
+  /** Path of nats-server. */
+  readonly binary: string
   readonly syncInterval: string
   /** Added to the configuration. */
   readonly config: string
@@ -40,7 +47,7 @@ export interface NodeProcess {
   pause(): void
   /** Lets it go on after {@link NodeProcess.pause}. */
   resume(): void
-  /** `http://127.0.0.1:<port>` of its monitoring. */
+  /** `http://<host>:<port>` of its monitoring. */
   readonly monitorUrl: string
   /** What its monitoring page says, parsed; undefined while it does not answer. */
   monitor(path: string): Promise<Readonly<Record<string, unknown>> | undefined>
@@ -58,7 +65,7 @@ interface Run {
 export async function createNode(setup: NodeSetup): Promise<NodeProcess> {
   const dataDir = await mkdtemp(join(tmpdir(), `pelton-cluster-${setup.name}-`))
   await writeFile(join(dataDir, 'node.conf'), configText(setup, dataDir))
-  const monitorUrl = `http://127.0.0.1:${setup.monitorPort}`
+  const monitorUrl = `http://${setup.host}:${setup.monitorPort}`
   let run: Run | undefined
   let lastPid = 0
 
@@ -107,7 +114,12 @@ async function spawnNode(setup: NodeSetup, dataDir: string, onExit: () => void):
   await removePortsFiles(dataDir)
   const logFd = openSync(join(dataDir, 'node.log'), 'a')
   const configPath = join(dataDir, 'node.conf')
-  const guard = spawnGuard({ server: setup.binary, configPath, logFd, temporaryDir: dataDir })
+  const guard = spawnGuard({
+    server: await programOf(setup, dataDir),
+    configPath,
+    logFd,
+    temporaryDir: dataDir,
+  })
   closeSync(logFd)
   const exited = new Promise<void>((resolve) => {
     guard.once('error', () => resolve())
@@ -126,22 +138,30 @@ async function spawnNode(setup: NodeSetup, dataDir: string, onExit: () => void):
   }
 }
 
+/** The server itself, or what becomes it in another namespace: the same process. */
+async function programOf({ binary, namespace }: NodeSetup, dataDir: string): Promise<string> {
+  if (namespace === undefined) return binary
+  const path = join(dataDir, 'server.sh')
+  await writeFile(path, `#!/bin/sh\nexec ip netns exec ${namespace} '${binary}' "$@"\n`, { mode: 0o755 })
+  return path
+}
+
 /**
  * Nobody tells clients or nodes of an address that is not ours: every connection goes through its wire. The address
  * advertised between nodes is one where nobody answers, or they would dial each other past the wires.
  */
 function configText(setup: NodeSetup, dataDir: string): string {
-  const routes = setup.routes.map((port) => `"nats://127.0.0.1:${port}"`).join(', ')
+  const routes = setup.routes.map((address) => `"nats://${address}"`).join(', ')
   return [
     `server_name: ${setup.name}`,
-    `listen: "127.0.0.1:${setup.clientPort}"`,
-    `http: "127.0.0.1:${setup.monitorPort}"`,
+    `listen: "${setup.host}:${setup.clientPort}"`,
+    `http: "${setup.host}:${setup.monitorPort}"`,
     `ports_file_dir: ${JSON.stringify(dataDir)}`,
     // Quoted: a bare 2m is read as a number.
     `jetstream { store_dir: ${JSON.stringify(dataDir)}, sync_interval: "${setup.syncInterval}" }`,
     'cluster {',
     '  name: pelton',
-    `  listen: "127.0.0.1:${setup.routePort}"`,
+    `  listen: "${setup.host}:${setup.routePort}"`,
     '  advertise: "127.0.0.1:1"',
     '  no_advertise: true',
     // as in infra/nats/cluster.conf

@@ -3,8 +3,9 @@ import { ensureBroker } from '../../shared/sdk/broker/obtain.ts'
 import { requestApi } from '../../shared/sdk/jetstream/api.ts'
 import { type BrokerOptions, connectBroker } from '../../shared/sdk/jetstream/connect.ts'
 import { type ProvisionOptions, provision } from '../../shared/sdk/jetstream/provision.ts'
-import { createNode, freePorts, type NodeProcess } from './cluster-node.ts'
-import { openTcpProxy, type TcpProxy, type Way } from './tcp-proxy.ts'
+import { createNode, type NodeProcess } from './cluster-node.ts'
+import { type Network, openWires } from './cluster-wires.ts'
+import { openNamespaces } from './namespaces.ts'
 import { eventually } from './wait.ts'
 
 /** One server of a cluster, and the wires to it. */
@@ -47,33 +48,31 @@ export interface ClusterOptions {
   readonly syncInterval?: string
   /** Added to each node's configuration. */
   readonly config?: string
+  /**
+   * What the nodes are joined by: TCP proxies on the loopback interface, which hold what is sent over a wire that is cut, or
+   * network namespaces, where packets are lost, acknowledgements of TCP too (`whyNoNamespaces` in namespaces.ts). @default 'wires'
+   */
+  readonly network?: 'wires' | 'namespaces'
 }
 
 /**
- * Starts three nats-servers that form one JetStream cluster on the loopback interface. Routes and clients go through wires
- * that can be cut. Resolves when it has a leader. The servers end with this process, however that ends.
+ * Starts three nats-servers that form one JetStream cluster. Routes and clients go through wires that can be cut. Resolves when it has a leader. The servers end with this process, however that ends.
  */
 export async function startTestCluster(options: ClusterOptions = {}): Promise<TestCluster> {
   const { syncInterval = 'always', config = '' } = options
   const { path: binary } = await ensureBroker({ note: (text) => process.stderr.write(`${text}\n`) })
   const names = ['n1', 'n2', 'n3']
-  const ports = await freePorts(4 * names.length)
-  const wiring = await openWires(names, ports)
+  const network = await (options.network === 'namespaces' ? openNamespaces : openWires)(names)
   const nodes: NodeProcess[] = []
   const stop = async (): Promise<void> => {
     await Promise.all(nodes.map((node) => node.remove()))
-    await wiring.close()
+    await network.close()
   }
   try {
-    for (const [index, name] of names.entries()) {
-      const [clientPort = 0, routePort = 0, monitorPort = 0] = ports.slice(4 * index)
-      const routes = wiring.routesFrom(name)
-      nodes.push(
-        await createNode({ name, binary, clientPort, routePort, monitorPort, routes, syncInterval, config }),
-      )
-    }
+    for (const name of names)
+      nodes.push(await createNode({ name, binary, syncInterval, config, ...network.placeOf(name) }))
     await Promise.all(nodes.map((node) => node.start()))
-    const cluster = clusterOf(nodes, wiring, stop)
+    const cluster = clusterOf(nodes, network, stop)
     await cluster.ready()
     return cluster
   } catch (thrown) {
@@ -82,10 +81,14 @@ export async function startTestCluster(options: ClusterOptions = {}): Promise<Te
   }
 }
 
-function clusterOf(processes: readonly NodeProcess[], wiring: Wiring, end: () => Promise<void>): TestCluster {
+function clusterOf(
+  processes: readonly NodeProcess[],
+  network: Network,
+  end: () => Promise<void>,
+): TestCluster {
   const connections: NatsConnection[] = []
   const nodes = processes.map((process): ClusterNode => {
-    const address = wiring.addressOf(process.name)
+    const address = network.addressOf(process.name)
     return Object.defineProperties(process, {
       url: { value: address.url },
       directUrl: { value: address.directUrl },
@@ -111,12 +114,12 @@ function clusterOf(processes: readonly NodeProcess[], wiring: Wiring, end: () =>
       await provision(connection, { ...rest, topology: { replicas: nodes.length, ...topology } })
       await connection.close()
     },
-    cutRoutes: (name, which) => wiring.cutRoutes(name, which),
+    cutRoutes: (name, which) => network.cutRoutes(name, which),
     isolate: (name) => {
-      wiring.cutRoutes(name)
-      wiring.cutClients(name)
+      network.cutRoutes(name)
+      network.cutClients(name)
     },
-    heal: () => wiring.heal(),
+    heal: () => network.heal(),
     metaLeader: async () => (await views(processes)).leader,
     ready: () => ready(processes),
     stop: async () => {
@@ -169,57 +172,4 @@ async function ready(nodes: readonly NodeProcess[]): Promise<void> {
     return agreed > 0 && agreed === nodes.filter((node) => node.isRunning).length
   }
   await eventually('the nodes to agree on a leader', isAgreed, { everyMs: 50, seen: () => views(nodes) })
-}
-
-interface Wiring {
-  addressOf(name: string): { readonly url: string; readonly directUrl: string }
-  /** Ports at which this node finds the others. */
-  routesFrom(name: string): number[]
-  cutRoutes(name: string, which?: 'outgoing' | 'incoming'): void
-  cutClients(name: string): void
-  heal(): void
-  close(): Promise<void>
-}
-
-/**
- * A wire from each node to each other one, and one to each node for its clients: per node four ports, of its clients,
- * its routes, its monitoring and its wire for clients.
- */
-async function openWires(names: readonly string[], ports: readonly number[]): Promise<Wiring> {
-  const routes: { readonly from: string; readonly to: string; readonly wire: TcpProxy }[] = []
-  const clients = new Map<string, TcpProxy>()
-  for (const [index, to] of names.entries()) {
-    const [clientPort = 0, routePort = 0, , wirePort = 0] = ports.slice(4 * index)
-    clients.set(to, await openTcpProxy(clientPort, wirePort))
-    for (const from of names) {
-      if (from !== to) routes.push({ from, to, wire: await openTcpProxy(routePort) })
-    }
-  }
-  const all = (): TcpProxy[] => [...clients.values(), ...routes.map(({ wire }) => wire)]
-  return {
-    addressOf: (name) => ({
-      url: `nats://127.0.0.1:${clients.get(name)?.port}`,
-      directUrl: `nats://127.0.0.1:${ports[4 * names.indexOf(name)]}`,
-    }),
-    routesFrom: (name) => routes.filter(({ from }) => from === name).map(({ wire }) => wire.port),
-    cutRoutes: (name, which) => {
-      // What a node says goes to the target of the wires it dialled, and comes from the target of the others'.
-      for (const { from, to, wire } of routes) {
-        if (from === name) wire.cut(...waysFor(which, 'to-target', 'from-target'))
-        if (to === name) wire.cut(...waysFor(which, 'from-target', 'to-target'))
-      }
-    },
-    cutClients: (name) => clients.get(name)?.cut(),
-    heal: () => {
-      for (const wire of all()) wire.heal()
-    },
-    close: async () => {
-      await Promise.all(all().map((wire) => wire.close()))
-    },
-  }
-}
-
-function waysFor(which: 'outgoing' | 'incoming' | undefined, outgoing: Way, incoming: Way): Way[] {
-  if (which === undefined) return [outgoing, incoming]
-  return [which === 'outgoing' ? outgoing : incoming]
 }

@@ -6,6 +6,8 @@ import { setTimeout as delay } from 'node:timers/promises'
 /** A nats-server as its ports file describes it. */
 export interface RunningServer {
   readonly pid: number
+  /** Where it listens. */
+  readonly host: string
   readonly port: number
   /** `http://127.0.0.1:<port>` of its monitoring; undefined where that is off. */
   readonly monitorUrl?: string
@@ -41,7 +43,7 @@ export async function readRunningServer(dir: string): Promise<RunningServer | un
     const pid = Number(PORTS_FILE.exec(name)?.[1] ?? Number.NaN)
     if (!isAlive(pid)) continue
     const ports = portsIn(await readFile(join(dir, name), 'utf8').catch(() => ''))
-    if (ports !== undefined && (await greetsWithJetStream(ports.port))) return { pid, ...ports }
+    if (ports !== undefined && (await greetsWithJetStream(ports))) return { pid, ...ports }
   }
   return undefined
 }
@@ -65,19 +67,19 @@ function isAlive(pid: number): boolean {
 function portsIn(portsFile: string): Omit<RunningServer, 'pid'> | undefined {
   try {
     const { nats = [], monitoring = [] }: { nats?: string[]; monitoring?: string[] } = JSON.parse(portsFile)
-    const port = /:(\d+)$/.exec(nats[0] ?? '')?.[1]
-    if (port === undefined) return undefined
-    return { port: Number(port), ...(monitoring[0] !== undefined && { monitorUrl: monitoring[0] }) }
+    const [, host, port] = /\/\/(.+):(\d+)$/.exec(nats[0] ?? '') ?? []
+    if (host === undefined || port === undefined) return undefined
+    return { host, port: Number(port), ...(monitoring[0] !== undefined && { monitorUrl: monitoring[0] }) }
   } catch {
     return undefined
   }
 }
 
 /** Whether a NATS server on this port sends `INFO {…,"jetstream":true,…}`, its first line. */
-function greetsWithJetStream(port: number): Promise<boolean> {
+function greetsWithJetStream(at: Pick<RunningServer, 'host' | 'port'>): Promise<boolean> {
   return new Promise((resolve) => {
     let text = ''
-    const socket = connect({ host: '127.0.0.1', port })
+    const socket = connect(at)
     socket.setEncoding('utf8').setTimeout(5_000, () => socket.destroy())
     socket.on('error', () => socket.destroy())
     socket.on('data', (chunk) => {

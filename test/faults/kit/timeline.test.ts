@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { longestGapMs, recoveredMs } from './timeline.ts'
+import { longestGapMs, recoveredMs, standstillMs } from './timeline.ts'
 
 const answered = (acceptedAt: number, storedAt: number) => ({ acceptedAt, storedAt })
 
@@ -20,4 +20,11 @@ test('recovery ends with the last answer to what was accepted before the fault e
   const answers = [answered(0, 100), answered(50, 1_700), answered(1_100, 9_000)]
   expect(recoveredMs(answers, 1_000)).toBe(700)
   expect(recoveredMs([answered(0, 100)], 1_000)).toBe(0)
+})
+
+test('a standstill begins with the last answer before, and counts whether or not something waited', () => {
+  const answers = [100, 900, 1_000, 4_000, 4_100, 9_000].map((at) => answered(at - 1, at))
+  expect(standstillMs(answers, 1_500, 5_000)).toBe(3_000)
+  expect(standstillMs(answers, 4_050, 4_500)).toBe(100)
+  expect(standstillMs([], 0, 1_000)).toBe(0)
 })

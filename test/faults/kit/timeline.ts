@@ -27,3 +27,14 @@ export function recoveredMs(answers: readonly Answered[], endedAt: number): numb
     if (acceptedAt <= endedAt && storedAt > last) last = storedAt
   return last - endedAt
 }
+
+/** The longest time between two outcomes that were stored one after the other, from the last before `from` until `to`. */
+export function standstillMs(answers: readonly Answered[], from: number, to: number): number {
+  const stored = answers.map(({ storedAt }) => storedAt).sort((a, b) => a - b)
+  const first = Math.max(
+    0,
+    stored.findLastIndex((at) => at <= from),
+  )
+  const within = stored.slice(first).filter((at) => at <= to)
+  return Math.max(0, ...within.map((at, index) => at - (within[index - 1] ?? at)))
+}

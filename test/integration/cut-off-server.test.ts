@@ -1,13 +1,22 @@
-import type { NatsConnection } from '@nats-io/transport-node'
+import { connect as connectNats, type NatsConnection } from '@nats-io/transport-node'
 import { describe, expect } from 'vitest'
 import { STREAMS } from '../../shared/sdk/contract/topology.ts'
 import { requestApi, streamInfo } from '../../shared/sdk/jetstream/api.ts'
+import { createProducer } from '../../shared/sdk/producer.ts'
 import { type ClusterNode, leaderOf, startTestCluster, type TestCluster } from '../kit/cluster.ts'
 import { staged } from '../kit/staged.ts'
 import { eventually } from '../kit/wait.ts'
 
+/** A user that may not ask for any stream; everybody else may do everything. */
+const USERS = `
+  authorization { users: [
+    { user: all, password: x }
+    { user: few, password: x, permissions { publish { deny: ["$JS.API.STREAM.INFO.>"] } } }
+  ] }
+  no_auth_user: all`
+
 const it = staged(async () => {
-  const cluster = await startTestCluster()
+  const cluster = await startTestCluster({ config: USERS })
   await cluster.provision()
   const client = await cluster.connect()
   return { cluster, client, moves: movesOf(client), close: () => cluster.stop() }
@@ -59,6 +68,30 @@ describe.concurrent('a client whose server is cut off from the others', () => {
       streamInfo(client, STREAMS.results).catch(() => undefined),
     )
     expect(moves).not.toContain(cut.url.replace('nats://', ''))
+  })
+
+  it('goes by the leader of the cluster where its user may not ask for the stream', async ({ stage }) => {
+    const { cluster } = stage
+    const client = await cluster.connect({ user: 'few', password: 'x' })
+    const moves = movesOf(client)
+    const cut = nodeOf(cluster, client)
+    cluster.cutRoutes(cut.name)
+    await eventually('the client to leave', () => moves.length > 0)
+    expect(moves).not.toContain(cut.url.replace('nats://', ''))
+  })
+
+  it('leaves alone a connection that an application made', async ({ stage }) => {
+    const { cluster, client, moves } = stage
+    const cut = nodeOf(cluster, client)
+    const others = cluster.nodes.filter(({ name }) => name !== cut.name)
+    const servers = [cut, ...others].map(({ url }) => url)
+    const connection = await connectNats({ servers, noRandomize: true })
+    const producer = await createProducer({ connection, source: 'own' })
+    cluster.cutRoutes(cut.name, 'incoming')
+    await eventually('a client of ours to leave', () => moves.length > 0)
+    expect(cut.url).toContain(connection.getServer())
+    await producer.close()
+    await connection.close()
   })
 
   it('stays while no server has a leader, and goes on at the same when they have one', async ({ stage }) => {

@@ -19,10 +19,12 @@ export interface CommandRun {
  *
  * @param work returns the exit code
  * @param onStopping what the first Ctrl-C says
+ * @param stoppedEarly exit code where that ended the wait for a broker, and nothing was done
  */
 export async function runCommand(
   work: (run: CommandRun) => Promise<number>,
   onStopping = 'stopping; Ctrl-C again to force',
+  stoppedEarly: number = EXIT_CODES.failed,
 ): Promise<void> {
   const terminal = await createTerminal()
   const interrupted = new AbortController()
@@ -46,13 +48,11 @@ export async function runCommand(
   try {
     const onForced = (end: () => void): void => void ends.push(end)
     const { signal } = interrupted
-    process.exitCode = await work({ terminal, env: process.env, signal, onForced }).catch(
-      (thrown: unknown) => {
-        if (!signal.aborted || thrown !== signal.reason) throw thrown
-        terminal.note('stopped before the broker could be used')
-        return EXIT_CODES.failed
-      },
-    )
+    process.exitCode = await work({ terminal, env: process.env, signal, onForced })
+  } catch (thrown) {
+    if (!interrupted.signal.aborted || thrown !== interrupted.signal.reason) throw thrown
+    terminal.note('stopped before the broker could be used')
+    process.exitCode = stoppedEarly
   } finally {
     endWatch()
     process.off('SIGINT', onInterrupt).off('SIGTERM', onInterrupt).off('disconnect', stop)

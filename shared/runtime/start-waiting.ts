@@ -1,7 +1,10 @@
 import type { Logger } from 'pino'
 
-/** A quorum that is lost is back by then, or somebody has been called; whoever starts a service again gives it more time. */
-const PATIENCE_MS = 300_000
+/**
+ * How long a service that starts waits for a leader, milliseconds. A quorum that is lost is back by then, or somebody has been
+ * called; whoever starts the service again gives it more time.
+ */
+export const SERVICE_PATIENCE_MS = 300_000
 
 /**
  * How a service that starts waits for a broker that elects a leader: five minutes for each thing it asks, with a line in its
@@ -11,7 +14,7 @@ const PATIENCE_MS = 300_000
  */
 export function waitingFor(log: Logger, stopping: AbortSignal) {
   return {
-    patienceMs: PATIENCE_MS,
+    patienceMs: SERVICE_PATIENCE_MS,
     onWait: (reason: string) => log.warn({ reason }, 'waiting for the broker'),
     signal: stopping,
   }

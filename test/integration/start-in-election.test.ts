@@ -101,10 +101,18 @@ describe.concurrent('whoever starts while a cluster has no leader', () => {
     await loseQuorum(stage.cluster)
     const worker = stage.worker()
     const control = stage.control()
+    const env = { PELTON_NATS_URL: stage.cluster.url }
+    const commands = ['control', 'provision'].map((name) => startCli([name], { env }))
     await Promise.all([waitsFor(worker.log, /JetStream/), waitsFor(control.log, /JetStream/)])
+    for (const command of commands) {
+      await command.until('waiting for the broker')
+      command.child.kill()
+    }
     worker.kill()
     control.child.kill()
     expect(await Promise.all([worker.ended, control.ended])).toEqual([0, 0])
+    // What provision was to do is not done.
+    expect(await Promise.all(commands.map(({ ended }) => ended))).toEqual([0, 1])
     for (const { log } of [worker, control]) {
       expect(log.filter(({ msg }) => msg === 'lifecycle').map(({ state }) => state)).toEqual([
         'starting',

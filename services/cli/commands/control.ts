@@ -5,6 +5,7 @@ import { Command } from 'commander'
 import { findRunningBroker } from '../../../shared/operations/broker/running-broker.ts'
 import { EXIT_CODES } from '../../../shared/runtime/lifecycle.ts'
 import { siblingEntry } from '../../../shared/runtime/source-entry.ts'
+import { SERVICE_PATIENCE_MS } from '../../../shared/runtime/start-waiting.ts'
 import { waitingAtTerminal } from '../broker.ts'
 import { type CommandRun, helpTail, runCommand } from '../command-run.ts'
 
@@ -22,12 +23,15 @@ export function controlCommand(): Command {
         failed: 'the broker does not answer, or a stream of Pelton is missing',
       }),
     )
-    .action(() => runCommand(control, 'stopping: replays are paused; Ctrl-C again to force'))
+    .action(() => runCommand(control, 'stopping: replays are paused; Ctrl-C again to force', EXIT_CODES.ok))
 }
 
 /** A process of its own, as in a cluster; Ctrl-C reaches it only through this one. */
 async function control({ env, terminal, signal, onForced }: CommandRun): Promise<number> {
-  const broker = await findRunningBroker(env, terminal.note, waitingAtTerminal(terminal.note, signal))
+  const broker = await findRunningBroker(env, terminal.note, {
+    ...waitingAtTerminal(terminal.note, signal),
+    patienceMs: SERVICE_PATIENCE_MS,
+  })
   await broker.close()
   if (signal.aborted) return EXIT_CODES.ok
   const { url, execArgv } = siblingEntry(import.meta.url, '../../control/main')

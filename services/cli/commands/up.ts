@@ -52,7 +52,11 @@ export function upCommand(): Command {
       ),
     )
     .action((options: UpArguments) =>
-      runCommand((run) => up(run, options), 'stopping: workers finish what they hold; Ctrl-C again to force'),
+      runCommand(
+        (run) => up(run, options),
+        'stopping: workers finish what they hold; Ctrl-C again to force',
+        EXIT_CODES.ok,
+      ),
     )
 }
 

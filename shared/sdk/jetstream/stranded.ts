@@ -36,7 +36,7 @@ export function leaveStrandedServer(connection: NatsConnection, options: Strande
   const ended = new AbortController()
   let subject = `$JS.API.STREAM.INFO.${stream}`
 
-  /** @returns false where nothing can be learnt: this user may ask nobody anything */
+  /** @returns `unknown` where nothing can be learnt: this user may ask nobody anything */
   async function isWell(): Promise<boolean | 'unknown'> {
     const word = await askServer(connection, subject)
     if (word !== 'refused') return word === 'well'

@@ -240,7 +240,7 @@ describe.concurrent('pelton status', () => {
     const { broker, connection, control } = stage
     const env = { PELTON_NATS_URL: broker.url }
     const before = await runCli(['status', '--json'], { env })
-    expect(before.json()[0].watch).toEqual({ isWatched: false, lookedAt: '', alerts: [] })
+    expect(before.json()[0].watch).toEqual({ isWatched: false, watcher: '', lookedAt: '', alerts: [] })
     const process = await control({ PELTON_UNSERVED_MS: '300' })
     expect((await runCli(['status'], { env })).out).toContain('the watch finds nothing wrong')
     const store = openStore(connection)

@@ -27,6 +27,8 @@ export interface NodeSetup extends NodePlace {
   readonly syncInterval: string
   /** Added to the configuration. */
   readonly config: string
+  /** Added to its `jetstream` block. */
+  readonly jetstream: string
 }
 
 /** One nats-server process of a cluster. */
@@ -158,7 +160,7 @@ function configText(setup: NodeSetup, dataDir: string): string {
     `http: "${setup.host}:${setup.monitorPort}"`,
     `ports_file_dir: ${JSON.stringify(dataDir)}`,
     // Quoted: a bare 2m is read as a number.
-    `jetstream { store_dir: ${JSON.stringify(dataDir)}, sync_interval: "${setup.syncInterval}" }`,
+    `jetstream { store_dir: ${JSON.stringify(dataDir)}, sync_interval: "${setup.syncInterval}", ${setup.jetstream} }`,
     'cluster {',
     '  name: pelton',
     `  listen: "${setup.host}:${setup.routePort}"`,

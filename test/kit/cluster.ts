@@ -53,13 +53,15 @@ export interface ClusterOptions {
    * network namespaces, where packets are lost, acknowledgements of TCP too (`whyNoNamespaces` in namespaces.ts). @default 'wires'
    */
   readonly network?: 'wires' | 'namespaces'
+  /** Added to the `jetstream` block of each node: `max_file_store: 2GB`. */
+  readonly jetstream?: string
 }
 
 /**
  * Starts three nats-servers that form one JetStream cluster. Routes and clients go through wires that can be cut. Resolves when it has a leader. The servers end with this process, however that ends.
  */
 export async function startTestCluster(options: ClusterOptions = {}): Promise<TestCluster> {
-  const { syncInterval = 'always', config = '' } = options
+  const { syncInterval = 'always', config = '', jetstream = '' } = options
   const { path: binary } = await ensureBroker({ note: (text) => process.stderr.write(`${text}\n`) })
   const names = ['n1', 'n2', 'n3']
   const network = await (options.network === 'namespaces' ? openNamespaces : openWires)(names)
@@ -70,7 +72,7 @@ export async function startTestCluster(options: ClusterOptions = {}): Promise<Te
   }
   try {
     for (const name of names)
-      nodes.push(await createNode({ name, binary, syncInterval, config, ...network.placeOf(name) }))
+      nodes.push(await createNode({ name, binary, syncInterval, config, jetstream, ...network.placeOf(name) }))
     await Promise.all(nodes.map((node) => node.start()))
     const cluster = clusterOf(nodes, network, stop)
     await cluster.ready()

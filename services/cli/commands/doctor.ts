@@ -8,8 +8,10 @@ import { PeltonError } from '../../../shared/sdk/errors.ts'
 import { type CommandRun, helpTail, runCommand } from '../command-run.ts'
 import { checkAccount, checkClock, checkResults } from '../doctor/broker-checks.ts'
 import { checkModelsFolder, checkModelsServed } from '../doctor/models-check.ts'
+import { checkReplicas } from '../doctor/replicas-check.ts'
 import { checkRights } from '../doctor/rights-check.ts'
 import { checkConsumers, checkOrphans, checkPools, checkStreams } from '../doctor/stream-checks.ts'
+import { checkWatch } from '../doctor/watch-check.ts'
 import { addSettingOptions, withOptions } from '../setting-options.ts'
 import type { Terminal } from '../terminal.ts'
 import { readTopology, TOPOLOGY_SETTINGS } from '../topology-settings.ts'
@@ -57,6 +59,7 @@ async function doctor(run: CommandRun, options: DoctorArguments): Promise<number
     try {
       report(await examine('account', () => checkAccount(connection)))
       report(await examine('rights', () => checkRights(connection)))
+      report(await examine('servers', () => checkReplicas(connection, run.signal)))
       report(await examine('streams', () => checkStreams(connection, topology)))
       report(await examine('consumers', () => checkConsumers(connection, topology, options.pool)))
       report(await examine('pools', () => checkPools(connection)))
@@ -65,6 +68,7 @@ async function doctor(run: CommandRun, options: DoctorArguments): Promise<number
       report(await examine('durability', () => checkDurability(broker, durability)))
       report(await examine('results', () => checkResults(connection, topology)))
       report(await examine('clock', () => checkClock(connection)))
+      report(await examine('watch', () => checkWatch(connection)))
     } finally {
       await broker.close()
     }

@@ -1,6 +1,7 @@
 import type { NatsConnection } from '@nats-io/transport-node'
 import { Command } from 'commander'
 import { paceBetween } from '../../../shared/operations/broker/drain-pace.ts'
+import { judgeReplicas } from '../../../shared/operations/broker/replicas.ts'
 import { type StatusSnapshot, takeSnapshot } from '../../../shared/operations/broker/snapshot.ts'
 import type { UnservedModel } from '../../../shared/operations/models/unserved-models.ts'
 import { alignColumns } from '../../../shared/runtime/columns.ts'
@@ -11,7 +12,7 @@ import { type CommandRun, helpTail, runCommand } from '../command-run.ts'
 import { type ControlWatch, controlWatchLines, readControlWatch } from '../status/control-watch.ts'
 import { loopLines, readLoops, type WorkerLoop } from '../status/loops.ts'
 import { readModels, unservedTable } from '../status/models.ts'
-import { pausedLines, statusTables } from '../status/report.ts'
+import { pausedLines, statusTables, troubleLines } from '../status/report.ts'
 
 interface StatusArguments {
   readonly json?: boolean
@@ -29,7 +30,7 @@ export function statusCommand(): Command {
     .addHelpText(
       'after',
       helpTail(['pelton status', 'pelton status --watch', 'pelton status --json | jq .backlogSeconds'], {
-        failed: 'the broker does not answer, or a stream of Pelton is missing',
+        failed: 'the broker does not answer, or a stream of Pelton is missing or has no leader',
       }),
     )
     .action((options: StatusArguments) =>
@@ -54,7 +55,8 @@ async function status(
   } while (options.watch === true && !run.signal.aborted)
   const isMissing = earlier.streams.some((stream) => stream.isMissing)
   if (isMissing) run.terminal.note('streams are missing: run `pelton provision`, or `pelton up`, once')
-  return isMissing ? EXIT_CODES.failed : EXIT_CODES.ok
+  const isUnled = earlier.streams.some((stream) => !stream.isLed)
+  return isMissing || isUnled ? EXIT_CODES.failed : EXIT_CODES.ok
 }
 
 interface Shown {
@@ -71,11 +73,14 @@ function show(
   { json = false, watch = false }: StatusArguments,
 ): void {
   const pace = paceBetween(earlier, snapshot)
+  const troubles = judgeReplicas(earlier.groups, snapshot.groups)
   if (json) {
+    const { groups: _, ...shown } = snapshot
     terminal.json({
-      ...snapshot,
+      ...shown,
       at: new Date(snapshot.at).toISOString(),
       ...pace,
+      troubles,
       models,
       watch: controlWatch,
       loops,
@@ -85,7 +90,10 @@ function show(
   const lines = [...statusTables(snapshot, pace), ...unservedTable(models)].flatMap((table, index) =>
     index === 0 ? alignColumns(table) : ['', ...alignColumns(table)],
   )
-  lines.push('', ...pausedLines(snapshot), ...loopLines(loops), ...controlWatchLines(controlWatch))
+  const paused = snapshot.consumers.filter(({ pausedUntil }) => pausedUntil !== undefined)
+  const told = [...troubles, ...paused.map(({ name }) => ({ kind: 'paused-consumer', about: name }) as const)]
+  lines.push('', ...troubleLines(troubles), ...pausedLines(snapshot), ...loopLines(loops))
+  lines.push(...controlWatchLines(controlWatch, told))
   if (watch && terminal.isInteractive) {
     terminal.view(lines)
     return

@@ -36,12 +36,17 @@ describe('what status says of the watch', () => {
     )
   })
 
-  it('is of now while looks come, and until three did not', () => {
-    expect(judgeControlWatch(RECORD, AT + 29_000).isWatched).toBe(true)
-    expect(judgeControlWatch(RECORD, AT + 30_000).isWatched).toBe(false)
+  it('is of now while looks come, and until four did not', () => {
+    expect(judgeControlWatch(RECORD, AT + 39_000).isWatched).toBe(true)
+    expect(judgeControlWatch(RECORD, AT + 40_000).isWatched).toBe(false)
     expect(judgeControlWatch({ ...RECORD, everyMs: 100 }, AT + 9_000).isWatched).toBe(true)
     expect(judgeControlWatch({ ...RECORD, holder: '' }, AT).isWatched).toBe(false)
-    expect(judgeControlWatch(EMPTY_RECORD, AT)).toEqual({ isWatched: false, lookedAt: '', alerts: [] })
+    expect(judgeControlWatch(EMPTY_RECORD, AT)).toEqual({
+      isWatched: false,
+      watcher: '',
+      lookedAt: '',
+      alerts: [],
+    })
   })
 
   it('names each alert with what to do, and says when nobody looks any more', () => {
@@ -56,5 +61,21 @@ describe('what status says of the watch', () => {
       'no control service watches: start `pelton control`',
     ])
     expect(controlWatchLines(undefined)).toEqual([])
+  })
+
+  it('names the control service that is silent, and tells what it last saw', () => {
+    expect(controlWatchLines(judgeControlWatch(RECORD, AT + 60_000))).toEqual([
+      'the watch is silent: control service c1 has written nothing down since 2026-01-31T12:00:00.000Z: see its log, or start another `pelton control`',
+      'idle-pool default, since 2026-01-31T11:00:00Z: 3 events wait',
+      '  Start workers.',
+    ])
+  })
+
+  it('leaves out what status has seen itself, and does not call that well', () => {
+    const watch = judgeControlWatch(RECORD, AT)
+    expect(controlWatchLines(watch, [{ kind: 'idle-pool', about: 'default' }])).toEqual([])
+    expect(controlWatchLines(watch, [{ kind: 'idle-pool', about: 'gpu' }])).toHaveLength(2)
+    const quiet = judgeControlWatch({ ...RECORD, alerts: [] }, AT)
+    expect(controlWatchLines(quiet, [{ kind: 'server-away', about: 'n2' }])).toEqual([])
   })
 })

@@ -2,6 +2,7 @@ import type { NatsConnection } from '@nats-io/transport-node'
 import { readValue } from '../../../shared/operations/records/key-value.ts'
 import { type Alert, MORE } from '../../../shared/operations/watch-record/alert.ts'
 import { EMPTY_RECORD, WATCH_KEY, type WatchRecord } from '../../../shared/operations/watch-record/record.ts'
+import { isWatched } from '../../../shared/operations/watch-record/unwatched.ts'
 import { showCount } from '../../../shared/runtime/quantities.ts'
 import { firstTen } from '../first-ten.ts'
 
@@ -9,6 +10,8 @@ import { firstTen } from '../first-ten.ts'
 export interface ControlWatch {
   /** Whether a control service looks: else the rest is what the last one saw. */
   readonly isWatched: boolean
+  /** The one that writes the record, or has; empty where it has stopped, or none ever did. */
+  readonly watcher: string
   /** When it last looked, RFC 3339, by the broker's clock; empty before the first look. */
   readonly lookedAt: string
   readonly alerts: readonly Alert[]
@@ -32,27 +35,38 @@ export async function readControlWatch(
   }
 }
 
-/** A look takes time: only several that did not come say that no control service looks. */
-const MISSED_LOOKS = 3
-const LEAST_SILENCE_MS = 10_000
-
 /** Whether what the record says is of now. Pure. */
 export function judgeControlWatch({ holder, at, everyMs, alerts }: WatchRecord, now: number): ControlWatch {
-  const silenceMs = now - Date.parse(at)
-  const isWatched = holder !== '' && silenceMs < Math.max(LEAST_SILENCE_MS, MISSED_LOOKS * everyMs)
-  return { isWatched, lookedAt: at, alerts }
+  const isOfNow = holder !== '' && isWatched({ everyMs }, now - Date.parse(at))
+  return { isWatched: isOfNow, watcher: holder, lookedAt: at, alerts }
 }
 
-/** For people: whether a control service watches, and each alert with what to do. */
-export function controlWatchLines(watch: ControlWatch | undefined): readonly string[] {
+/**
+ * For people: whether a control service watches, and each alert with what to do.
+ *
+ * @param told what status has seen itself and said already
+ */
+export function controlWatchLines(
+  watch: ControlWatch | undefined,
+  told: readonly Pick<Alert, 'kind' | 'about'>[] = [],
+): readonly string[] {
   if (watch === undefined) return []
-  const { isWatched, lookedAt, alerts } = watch
-  const since = lookedAt === '' ? '' : ` since ${lookedAt}`
-  const lines = isWatched ? [] : [`no control service watches${since}: start \`pelton control\``]
-  if (isWatched && alerts.length === 0) lines.push('the watch finds nothing wrong')
+  const lines = watch.isWatched ? [] : [unwatchedLine(watch)]
+  if (watch.isWatched && watch.alerts.length + told.length === 0) lines.push('the watch finds nothing wrong')
+  const alerts = watch.alerts.filter(
+    ({ kind, about }) => !told.some((one) => one.kind === kind && one.about === about),
+  )
   for (const kind of new Set(alerts.map((alert) => alert.kind)))
     lines.push(...linesOf(alerts.filter((alert) => alert.kind === kind)))
   return lines
+}
+
+/** Why what the record says is not of now. */
+export function unwatchedLine({ watcher, lookedAt }: ControlWatch): string {
+  if (watcher !== '')
+    return `the watch is silent: control service ${watcher} has written nothing down since ${lookedAt}: see its log, or start another \`pelton control\``
+  const since = lookedAt === '' ? '' : ` since ${lookedAt}`
+  return `no control service watches${since}: start \`pelton control\``
 }
 
 /** Alerts of one kind: ten, and how many more. */

@@ -4,7 +4,7 @@ import type { StatusSnapshot } from '../../../shared/operations/broker/snapshot.
 import { pausedLines, statusTables } from './report.ts'
 
 function snapshot(at: number, lastSequence: number, backlog: number): StatusSnapshot {
-  const stream = { isMissing: false, messages: backlog, bytes: 0, full: 0.5, limit: 'max_msgs' }
+  const stream = { isMissing: false, isLed: true, messages: backlog, bytes: 0, full: 0.5, limit: 'max_msgs' }
   return {
     at,
     backlog,
@@ -14,6 +14,7 @@ function snapshot(at: number, lastSequence: number, backlog: number): StatusSnap
       { ...stream, name: 'LEDGER', lastSequence: 0, isMissing: true, full: undefined, limit: undefined },
     ],
     consumers: [],
+    groups: [],
     deadLetters: { total: 2, byModel: { m: 2 }, isComplete: true },
   }
 }

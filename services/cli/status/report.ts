@@ -1,5 +1,10 @@
 import type { DrainPace } from '../../../shared/operations/broker/drain-pace.ts'
-import { resumeRemedy, type StatusSnapshot } from '../../../shared/operations/broker/snapshot.ts'
+import type { ReplicaTrouble } from '../../../shared/operations/broker/replicas.ts'
+import {
+  resumeRemedy,
+  type StatusSnapshot,
+  type StreamStatus,
+} from '../../../shared/operations/broker/snapshot.ts'
 import { showBytes, showCount, showDuration, showShare } from '../../../shared/runtime/quantities.ts'
 import { firstTen } from '../first-ten.ts'
 
@@ -11,8 +16,8 @@ export function statusTables(snapshot: StatusSnapshot, pace: DrainPace): readonl
       ['STREAM', 'MESSAGES', 'SIZE', 'FULL'],
       ...streams.map((stream) => [
         stream.name,
-        stream.isMissing ? 'missing: run `pelton provision`' : showCount(stream.messages),
-        stream.isMissing ? '' : showBytes(stream.bytes),
+        countOf(stream),
+        stream.isMissing || !stream.isLed ? '' : showBytes(stream.bytes),
         stream.full === undefined ? '' : `${showShare(stream.full)} of ${stream.limit}`,
       ]),
     ],
@@ -33,6 +38,18 @@ export function statusTables(snapshot: StatusSnapshot, pace: DrainPace): readonl
     tables.push([['DEAD LETTERS OF', 'COUNT'], ...models, ...more])
   }
   return [[[headline(snapshot, pace)]], ...tables]
+}
+
+function countOf({ isMissing, isLed, messages }: StreamStatus): string {
+  if (isMissing) return 'missing: run `pelton provision`'
+  return isLed ? showCount(messages) : 'not known: no leader answers'
+}
+
+/** What is wrong with servers and replicas, each with what to do. */
+export function troubleLines(troubles: readonly ReplicaTrouble[]): readonly string[] {
+  const { named, rest } = firstTen(troubles)
+  const lines = named.flatMap(({ text, remedy }) => [text, `  ${remedy}`])
+  return rest.length === 0 ? lines : [...lines, `and ${showCount(rest.length)} more; all with --json`]
 }
 
 /** Each consumer somebody paused: it hands out nothing, and nobody else says so. */

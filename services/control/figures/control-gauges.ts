@@ -1,4 +1,5 @@
 import { countLost } from '../../../shared/operations/audit/report.ts'
+import { lags, silences } from '../../../shared/operations/broker/replicas.ts'
 import type { OpsStore } from '../../../shared/operations/records/store.ts'
 import { ended } from '../../../shared/operations/replay/task.ts'
 import { ALERT_KINDS } from '../../../shared/operations/watch-record/alert.ts'
@@ -41,6 +42,7 @@ export function openControlGauges(deps: GaugesDeps): void {
   const figures = rarely(FRESH_MS, () => reachable(deps, () => readFigures(deps.store.connection)))
   openStreamGauges(meters, figures)
   openConsumerGauges(meters, figures)
+  openReplicaGauges(meters, deps)
   openWatchGauges(meters, deps)
   openWorkGauges(meters, deps)
   openReplayGauges(meters, deps)
@@ -96,6 +98,29 @@ function openConsumerGauges(meters: Meters, figures: () => Promise<Figures>): vo
   }
 }
 
+/** From the last look: a scrape asks the broker for none of it. */
+function openReplicaGauges(meters: Meters, { watch }: GaugesDeps): void {
+  meters.gauge('serverSilence', (report) => {
+    for (const [server_name, silentMs] of silences(watch.looked?.groups ?? []))
+      if (silentMs !== undefined) report(silentMs / 1_000, { server_name })
+  })
+  meters.gauge('replicaLag', (report) => {
+    for (const { server, stream, lag } of lags(watch.looked?.groups ?? []))
+      report(lag, { server_name: server, stream_name: stream })
+  })
+  meters.gauge('leaderless', (report) => {
+    const groups = watch.looked?.groups ?? []
+    for (const stream_name of new Set(groups.map(({ stream }) => stream))) {
+      const unled = groups.filter(({ stream, leader }) => stream === stream_name && leader === undefined)
+      report(unled.length, { stream_name })
+    }
+  })
+  meters.gauge('consumerPaused', (report) => {
+    for (const { stream, consumer, pausedUntil } of watch.looked?.streams.flatMap(({ lanes }) => lanes) ?? [])
+      report(pausedUntil === undefined ? 0 : 1, { stream_name: stream, consumer_name: consumer })
+  })
+}
+
 /** Only the control service that watches tells what the watch found: several would count it several times. */
 function openWatchGauges(meters: Meters, { watch }: GaugesDeps): void {
   meters.gauge('orphans', (report) => {
@@ -109,9 +134,10 @@ function openWatchGauges(meters: Meters, { watch }: GaugesDeps): void {
     }
   })
   meters.gauge('watchAlerts', (report) => {
+    report(watch.unwatched === undefined ? 0 : 1, { kind: 'unwatched' }) // every one of them: nobody else could
     if (!watch.isLeader) return
     // A kind that is over is told as none: a series that vanished would say nothing.
-    for (const kind of ALERT_KINDS)
+    for (const kind of ALERT_KINDS.filter((each) => each !== 'unwatched'))
       report(watch.record.alerts.filter((alert) => alert.kind === kind).length, { kind })
   })
   meters.gauge('unservedEvents', (report) => {

@@ -1,6 +1,9 @@
 import type { FastifyInstance } from 'fastify'
 import { paceBetween } from '../../../shared/operations/broker/drain-pace.ts'
+import { judgeReplicas } from '../../../shared/operations/broker/replicas.ts'
+import type { Alert } from '../../../shared/operations/watch-record/alert.ts'
 import { plainProblem, sendProblem } from '../../../shared/runtime/http.ts'
+import type { Watch } from '../watch/watch.ts'
 import { auditBody, nothing, readInput } from './input.ts'
 import { type PartsOf, sendJson } from './parts.ts'
 
@@ -12,25 +15,26 @@ export function addOverviewRoutes(app: FastifyInstance, parts: PartsOf): void {
     readInput(nothing, request.query)
     const { snapshots, watch, replays } = parts()
     const { before, now } = await snapshots.latest()
-    const { at, ...snapshot } = now
+    const { at, groups, ...snapshot } = now
     return sendJson(reply, {
       at: new Date(at).toISOString(),
       ...snapshot,
       ...(before !== undefined && paceBetween(before, now)),
-      alerts: watch.record.alerts.length,
+      ...(before !== undefined && { troubles: judgeReplicas(before.groups, groups) }),
+      alerts: alertsOf(watch).length,
       replaysHere: replays.running.length,
     })
   })
   app.get('/v1/watch', async (request, reply) => {
     readInput(nothing, request.query)
     const { watch } = parts()
-    const { holder, at, everyMs, alerts, acts, results, deadLetters, openNotices } = watch.record
+    const { holder, at, everyMs, acts, results, deadLetters, openNotices } = watch.record
     return sendJson(reply, {
       watcher: holder,
       isThisOne: watch.isLeader,
       lookedAt: at,
       everyMs,
-      alerts,
+      alerts: alertsOf(watch),
       acts,
       position: { results: results.next, deadLetters: deadLetters.next },
       openNotices: openNotices.length,
@@ -46,4 +50,9 @@ export function addOverviewRoutes(app: FastifyInstance, parts: PartsOf): void {
     const { deep, full } = readInput(auditBody, request.body)
     return sendJson(reply, await parts().audits.run({ deep, full: full || deep }))
   })
+}
+
+/** What the record tells, and that it is old. */
+function alertsOf({ record, unwatched }: Watch): readonly Alert[] {
+  return unwatched === undefined ? record.alerts : [unwatched, ...record.alerts]
 }

@@ -65,10 +65,10 @@ describe('accountFor', () => {
   it('names until when a consumer is paused', () => {
     const until = '2099-01-01T00:00:00Z'
     const config = { filter_subject: 'features.default.*.normal', max_deliver: -1, pause_until: until }
-    const drift = (change: object): string | undefined =>
-      accountFor('FEATURES', [normal({ config, ...change })], counts({}), 0).lanes[0]?.drift
-    expect(drift({ paused: true })).toBe(`it is paused until ${until}`)
-    expect(drift({ paused: false })).toBeUndefined()
+    const paused = (change: object): string | undefined =>
+      accountFor('FEATURES', [normal({ config, ...change })], counts({}), 0).lanes[0]?.pausedUntil
+    expect(paused({ paused: true })).toBe(until)
+    expect(paused({ paused: false })).toBeUndefined()
   })
 
   it('leaves a stranger what is its own: no pool, and no judgement of its configuration', () => {

@@ -2,12 +2,12 @@ import type { NatsConnection } from '@nats-io/transport-node'
 import {
   countSubjects,
   type ListedConsumer,
-  listConsumers,
   pausedUntil,
 } from '../../../shared/operations/broker/snapshot.ts'
 import { decodeSegment, LANES, readRoute, subjects } from '../../../shared/sdk/contract/subjects.ts'
 import { dueConsumer, featureConsumer, STREAMS } from '../../../shared/sdk/contract/topology.ts'
 import { streamInfo } from '../../../shared/sdk/jetstream/api.ts'
+import type { BrokerLook } from './broker-look.ts'
 
 /** A consumer of FEATURES or RETRIES, and what it does not know of. */
 export interface LaneLook {
@@ -24,6 +24,8 @@ export interface LaneLook {
   readonly lastActiveAt: number | undefined
   /** How its configuration differs from what Pelton provisions in a way that loses events. */
   readonly drift: string | undefined
+  /** Until when somebody paused it, RFC 3339; undefined for one that hands out. */
+  readonly pausedUntil: string | undefined
   /** At least so many events match its filter and are neither pending nor in flight. */
   readonly orphans: number
 }
@@ -52,13 +54,8 @@ export interface StreamLook {
 /** Subjects of one stream are counted up to here: ten answers of 100,000. */
 const MAX_PAGES = 10
 
-/** The listed consumer as the broker tells it. */
-interface ActiveConsumer extends ListedConsumer {
-  readonly delivered?: { readonly last_active?: string }
-}
-
 /**
- * Looks at a work queue: its consumers, and what waits under their filters. The reads are no snapshot, so that orphans
+ * Looks at a work queue: its consumers as they were listed, and what waits under their filters. The reads are no snapshot, so that orphans
  * are a lower bound: what was stored while it looked is taken off, and what was settled meanwhile counts for no
  * consumer.
  *
@@ -68,10 +65,11 @@ interface ActiveConsumer extends ListedConsumer {
 export async function lookAtStream(
   connection: NatsConnection,
   stream: typeof STREAMS.features | typeof STREAMS.retries,
+  { infos, lists }: Pick<BrokerLook, 'infos' | 'lists'>,
 ): Promise<StreamLook | undefined> {
-  const before = await streamInfo(connection, stream)
+  const before = infos.get(stream)
   if (before === undefined) return undefined
-  const consumers: readonly ActiveConsumer[] = await listConsumers(connection, stream)
+  const consumers = lists.get(stream)?.consumers ?? []
   // Schedules are copies that wait for their time: only what is due is for a consumer.
   const root = stream === STREAMS.features ? subjects.allFeatures() : subjects.allDue()
   const { counts, isComplete } = await countSubjects(connection, stream, root, MAX_PAGES)
@@ -90,7 +88,7 @@ export async function lookAtStream(
 /** Assigns every waiting event to the consumer whose filter it matches. Pure. */
 export function accountFor(
   stream: string,
-  consumers: readonly ActiveConsumer[],
+  consumers: readonly ListedConsumer[],
   counts: ReadonlyMap<string, number>,
   storedMeanwhile: number,
 ): Pick<StreamLook, 'lanes' | 'unserved'> {
@@ -115,7 +113,7 @@ function addUnserved(unserved: Map<string, UnservedLook>, subject: string, count
   unserved.set(pool, { pool, count: before + count, filter: `${root}.${segment}.>` })
 }
 
-function toLane(stream: string, consumer: ActiveConsumer, stored: number): LaneLook {
+function toLane(stream: string, consumer: ListedConsumer, stored: number): LaneLook {
   const { name, num_pending: pending, num_ack_pending: inFlight } = consumer
   const pool = poolOf(stream, name)
   return {
@@ -129,11 +127,12 @@ function toLane(stream: string, consumer: ActiveConsumer, stored: number): LaneL
     waitingPulls: consumer.num_waiting,
     lastActiveAt: lastActive(consumer),
     drift: pool === undefined ? undefined : driftOf(stream, consumer, pool),
+    pausedUntil: pausedUntil(consumer),
     orphans: Math.max(0, stored - pending - inFlight),
   }
 }
 
-function lastActive({ delivered, ack_floor }: ActiveConsumer): number | undefined {
+function lastActive({ delivered, ack_floor }: ListedConsumer): number | undefined {
   const times = [delivered?.last_active, ack_floor?.last_active].map((time) => Date.parse(time ?? ''))
   const known = times.filter((time) => !Number.isNaN(time))
   return known.length === 0 ? undefined : Math.max(...known)
@@ -148,18 +147,15 @@ function poolOf(stream: string, name: string): string | undefined {
 
 /**
  * Past `max_deliver` an event is handed out no more; `backoff` replaces `ack_wait`; a filter that changed leaves
- * events; one that is paused hands out none.
+ * events.
  */
-function driftOf(stream: string, listed: ListedConsumer, pool: string): string | undefined {
-  const { name, config } = listed
+function driftOf(stream: string, { name, config }: ListedConsumer, pool: string): string | undefined {
   const consumerOf = stream === STREAMS.features ? featureConsumer : dueConsumer
   const filterOf = stream === STREAMS.features ? subjects.featureFilter : subjects.dueFilter
   const lane = LANES.find((each) => consumerOf(pool, each).durable_name === name)
   const filter = config.filter_subject
   if (config.max_deliver !== -1) return `max_deliver is ${config.max_deliver}`
   if (Array.isArray(config.backoff) && config.backoff.length > 0) return 'it has a backoff'
-  const until = pausedUntil(listed)
-  if (until !== undefined) return `it is paused until ${until}`
   if (lane !== undefined && filter !== filterOf(pool, lane))
     return `filter_subject is ${filter ?? JSON.stringify(config.filter_subjects ?? 'none')}`
   return undefined

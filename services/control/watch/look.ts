@@ -1,6 +1,7 @@
 import type { NatsConnection } from '@nats-io/transport-node'
 import type { Logger } from 'pino'
 import { inParallel } from '../../../shared/operations/broker/parallel.ts'
+import type { ReplicaGroup } from '../../../shared/operations/broker/replicas.ts'
 import type { AllPools } from '../../../shared/operations/models/all-pools.ts'
 import { unservedModels } from '../../../shared/operations/models/unserved-models.ts'
 import type { DeadLetterEntry } from '../../../shared/operations/records/dead-letter.ts'
@@ -18,7 +19,8 @@ import type {
 import { subjects } from '../../../shared/sdk/contract/subjects.ts'
 import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
 import { PeltonError } from '../../../shared/sdk/errors.ts'
-import { findApi, NOT_FOUND, type StreamInfo, streamInfo } from '../../../shared/sdk/jetstream/api.ts'
+import { findApi, NOT_FOUND, type StreamInfo } from '../../../shared/sdk/jetstream/api.ts'
+import { type BrokerLook, lookAtBroker, partly, ReplicaMemory } from './broker-look.ts'
 import { lookAtStream, type StreamLook } from './lane-look.ts'
 import { ModelMemory, modelAlert } from './models.ts'
 import { MAX_OPEN, noticeAlert, reviewNotices, scanNotices } from './notices.ts'
@@ -50,6 +52,8 @@ export interface Looked {
   /** The record as it is to be kept. */
   readonly record: WatchRecord
   readonly streams: readonly StreamLook[]
+  /** Every stream and lane with the servers that hold it. */
+  readonly groups: readonly ReplicaGroup[]
   /** Age of the oldest event that waits, milliseconds; 0 when none does. */
   readonly oldestEventMs: number
   /** Dead letters whose event has a prediction, found by this look. */
@@ -69,6 +73,9 @@ export class Looks {
   #standing: ReadonlyMap<string, number> = new Map()
   readonly #removals = new SilentRemovals()
   readonly #models = new ModelMemory()
+  readonly #replicas = new ReplicaMemory()
+  /** The last look at which everything was led. */
+  #whole: Omit<Looked, 'record' | 'groups'> = { streams: [], oldestEventMs: 0, superseded: 0 }
   /** Whether dead letters may be taken that were not let go. */
   #mayHold = true
 
@@ -84,16 +91,20 @@ export class Looks {
    */
   async look(before: WatchRecord): Promise<Looked> {
     const { connection } = this.#deps.store
-    const streams = await lookAtWorkQueues(connection)
+    const broker = await lookAtBroker(connection)
+    const troubles = this.#replicas.judge(broker.groups)
+    if (!broker.isWhole)
+      return { ...this.#whole, groups: broker.groups, record: partly(before, broker, troubles) }
+    const streams = await lookAtWorkQueues(connection, broker)
     const at = Math.max(...streams.map((stream) => stream.at))
     const mended = await this.#mend(streams, before, at)
     const service = judgeService(this.#standing, streams, this.#limits.unservedMs)
     this.#standing = service.since
-    const notices = await this.#lookAtNotices(before, at)
+    const notices = await this.#lookAtNotices(before, at, broker.infos.get(STREAMS.results))
     await letGoOfEnded(this.#deps.store)
-    const letters = await this.#lookAtDeadLetters(before, at)
+    const letters = await this.#lookAtDeadLetters(before, at, broker.infos.get(STREAMS.deadLetters))
     const removals = await this.#lookAtRemovals(at)
-    const lanes = firstOfEachKind(mended.alerts)
+    const lanes = firstOfEachKind([...troubles, ...mended.alerts])
     const pools = firstOfEachKind(service.unserved)
     const unserved = await unservedAlerts(connection, pools.kept, at)
     const models = firstOfEachKind(await this.#lookAtModels())
@@ -118,7 +129,8 @@ export class Looks {
       acts: [...before.acts, ...mended.done, ...letters.done, ...removals],
     }
     const oldestEventMs = (await oldestOf(connection, STREAMS.features, subjects.allFeatures(), at)) ?? 0
-    return { record, streams, oldestEventMs, superseded: letters.found }
+    this.#whole = { streams, oldestEventMs, superseded: letters.found }
+    return { record, groups: broker.groups, ...this.#whole }
   }
 
   /** Resets consumers with orphans. It is written down first: whatever ends the process, no reset is forgotten. */
@@ -144,9 +156,8 @@ export class Looks {
     return { alerts: judged.alerts, done }
   }
 
-  async #lookAtNotices(before: WatchRecord, at: number) {
+  async #lookAtNotices(before: WatchRecord, at: number, info: StreamInfo | undefined) {
     const { store } = this.#deps
-    const info = await streamInfo(store.connection, STREAMS.results)
     const position = positionIn(info, before.results)
     const room = MAX_OPEN - before.openNotices.length
     const isNew = info !== undefined && info.state.last_seq >= position.next && room > 0
@@ -175,9 +186,8 @@ export class Looks {
     return { features: this.#marking.add(before.features, seen.epoch, [seen.at, seen.lastSequence]) }
   }
 
-  async #lookAtDeadLetters(before: WatchRecord, at: number) {
+  async #lookAtDeadLetters(before: WatchRecord, at: number, info: StreamInfo | undefined) {
     const { store, log } = this.#deps
-    const info = await streamInfo(store.connection, STREAMS.deadLetters)
     const position = positionIn(info, before.deadLetters)
     const done: SupersededRemoval[] = []
     const isEmpty = info === undefined || info.state.messages === 0
@@ -229,9 +239,9 @@ export class Looks {
   }
 }
 
-async function lookAtWorkQueues(connection: NatsConnection): Promise<StreamLook[]> {
-  const features = await lookAtStream(connection, STREAMS.features)
-  const retries = await lookAtStream(connection, STREAMS.retries)
+async function lookAtWorkQueues(connection: NatsConnection, broker: BrokerLook): Promise<StreamLook[]> {
+  const features = await lookAtStream(connection, STREAMS.features, broker)
+  const retries = await lookAtStream(connection, STREAMS.retries, broker)
   const seen = [features, retries].filter((stream) => stream !== undefined)
   if (seen.length > 0) return seen
   throw new PeltonError('not-provisioned', 'neither FEATURES nor RETRIES can be looked at', {

@@ -16,6 +16,7 @@ const lane = (change: Partial<LaneLook> = {}): LaneLook => ({
   waitingPulls: 1,
   lastActiveAt: NOW,
   drift: undefined,
+  pausedUntil: undefined,
   orphans: 0,
   ...change,
 })

@@ -43,6 +43,7 @@ export function judgeOrphans(
   const wanted: LaneLook[] = []
   for (const lane of lanes) {
     if (lane.drift !== undefined) alerts.push(changed(lane, lane.drift))
+    if (lane.pausedUntil !== undefined) alerts.push(paused(lane, lane.pausedUntil))
     if (lane.orphans === 0) continue
     const seen = before.get(lane.consumer) ?? { looks: 0, least: lane.orphans }
     const now = { looks: seen.looks + 1, least: Math.min(seen.least, lane.orphans) }
@@ -51,7 +52,14 @@ export function judgeOrphans(
     const pauseMs = pauseBefore(resets, lane, nowMs)
     alerts.push(orphaned(lane, now.least, pauseMs))
     const isCalm = lane.inFlight === 0 || now.looks >= STABLE_LOOKS + CALM_LOOKS
-    if (lane.pool === undefined || lane.drift !== undefined || pauseMs > 0 || !isCalm) continue
+    if (
+      lane.pool === undefined ||
+      lane.drift !== undefined ||
+      lane.pausedUntil !== undefined ||
+      pauseMs > 0 ||
+      !isCalm
+    )
+      continue
     wanted.push({ ...lane, orphans: now.least })
     memory.delete(lane.consumer)
   }
@@ -73,27 +81,39 @@ function pauseBefore(
   return Math.max(0, Math.max(...times) + pauseMs - nowMs)
 }
 
-function changed({ stream, consumer, pending, inFlight }: LaneLook, drift: string): NewAlert {
+/** Whoever's it is: what waits for it is in the stream, and no other consumer has it. */
+function paused({ stream, consumer, pending, inFlight }: LaneLook, until: string): NewAlert {
   return {
-    kind: 'changed-consumer',
+    kind: 'paused-consumer',
     about: consumer,
-    text: `somebody changed it: ${drift}; events can be left without an answer`,
-    remedy: drift.startsWith('it is paused')
-      ? resumeRemedy(stream, consumer)
-      : drift.startsWith('max_deliver')
-        ? 'Run `pelton provision`. What was left is found and handed out again.'
-        : 'Delete the consumer while nothing is in flight, then run `pelton provision`.',
+    text: `somebody paused it until ${until}: it hands out nothing, and its events wait`,
+    remedy: resumeRemedy(stream, consumer),
     count: pending + inFlight,
   }
 }
 
-function orphaned({ consumer, stream, pool, drift }: LaneLook, least: number, pauseMs: number): NewAlert {
+function changed({ consumer, pending, inFlight }: LaneLook, drift: string): NewAlert {
+  return {
+    kind: 'changed-consumer',
+    about: consumer,
+    text: `somebody changed it: ${drift}; events can be left without an answer`,
+    remedy: drift.startsWith('max_deliver')
+      ? 'Run `pelton provision`. What was left is found and handed out again.'
+      : 'Delete the consumer while nothing is in flight, then run `pelton provision`.',
+    count: pending + inFlight,
+  }
+}
+
+function orphaned(lane: LaneLook, least: number, pauseMs: number): NewAlert {
+  const { consumer, stream, pool, drift, pausedUntil } = lane
   const plan =
     pool === undefined
       ? 'It is none of Pelton: delete it, then run `pelton provision`.'
       : drift !== undefined
         ? 'Mend the consumer first: a reset would lose them again.'
-        : `It is reset by itself${pauseMs > 0 ? `, not before ${Math.ceil(pauseMs / 1_000)} s` : ''}.`
+        : pausedUntil !== undefined
+          ? 'It is reset by itself once it is resumed.'
+          : `It is reset by itself${pauseMs > 0 ? `, not before ${Math.ceil(pauseMs / 1_000)} s` : ''}.`
   const text = `${showCount(least)} events of ${stream} are known to no consumer and would wait for ever`
   return { kind: 'orphans', about: consumer, text, remedy: plan, count: least }
 }

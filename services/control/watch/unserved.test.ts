@@ -15,6 +15,7 @@ const lane = (change: Partial<LaneLook> = {}): LaneLook => ({
   waitingPulls: 0,
   lastActiveAt: undefined,
   drift: undefined,
+  pausedUntil: undefined,
   orphans: 0,
   ...change,
 })

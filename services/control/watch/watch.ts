@@ -3,7 +3,7 @@ import type { Logger } from 'pino'
 import { type AllPools, followAllPools } from '../../../shared/operations/models/all-pools.ts'
 import type { KeptValue } from '../../../shared/operations/records/key-value.ts'
 import type { OpsStore } from '../../../shared/operations/records/store.ts'
-import { compareAlerts } from '../../../shared/operations/watch-record/alert.ts'
+import { type Alert, compareAlerts } from '../../../shared/operations/watch-record/alert.ts'
 import {
   EMPTY_RECORD,
   keepRecord,
@@ -12,6 +12,7 @@ import {
   type Sighting,
   type WatchRecord,
 } from '../../../shared/operations/watch-record/record.ts'
+import { isWatched, unwatchedAlert } from '../../../shared/operations/watch-record/unwatched.ts'
 import { LineLimit } from '../../../shared/runtime/line-limit.ts'
 import { listenForAdvisories } from './advisories.ts'
 import { type Looked, Looks, type WatchLimits } from './look.ts'
@@ -32,6 +33,8 @@ export interface WatchOptions extends WatchLimits {
 export interface Watch {
   /** What was found, by this control service or the one that watches. */
   readonly record: WatchRecord
+  /** That nobody writes the record any more, by what this control service sees of it; undefined while somebody does. */
+  readonly unwatched: Alert | undefined
   /** Whether this is the one that watches. */
   readonly isLeader: boolean
   /** What this one saw in its last look; undefined for one that does not watch, or has not looked yet. */
@@ -61,6 +64,9 @@ class Watching implements Watch {
   #sighting: Sighting | undefined
   #looks: Looks | undefined
   #looked: Looked | undefined
+  /** By our own clock: a record that is not read, or does not change, is silent. */
+  readonly #startedAtMs = performance.now()
+  #isToldUnwatched = false
 
   constructor(deps: WatchDeps, options: WatchOptions) {
     this.#deps = deps
@@ -75,6 +81,14 @@ class Watching implements Watch {
 
   get record(): WatchRecord {
     return this.#kept?.value ?? EMPTY_RECORD
+  }
+
+  get unwatched(): Alert | undefined {
+    const { everyMs } = this.#options
+    const { record } = this
+    const silentMs = performance.now() - (this.#sighting?.atMs ?? this.#startedAtMs)
+    if (isWatched({ everyMs: Math.max(everyMs, record.everyMs) }, silentMs)) return undefined
+    return unwatchedAlert(record, silentMs, record.at || new Date(Date.now() - silentMs).toISOString())
   }
 
   get isLeader(): boolean {
@@ -98,6 +112,7 @@ class Watching implements Watch {
       await this.#look().catch((error: unknown) => {
         this.#deps.log.warn({ err: error }, 'the watch could not look; it tries again')
       })
+      this.#tellUnwatched()
       await this.#pause()
     }
     if (this.isLeader) await this.#keep({ ...this.record, holder: '' }).catch(() => undefined)
@@ -161,6 +176,15 @@ class Watching implements Watch {
     this.#kept = { key: '', revision, value: record }
     this.#sighting = { revision, atMs: performance.now() }
     return true
+  }
+
+  #tellUnwatched(): void {
+    const { unwatched } = this
+    if ((unwatched !== undefined) === this.#isToldUnwatched) return
+    this.#isToldUnwatched = unwatched !== undefined
+    const alert = 'unwatched'
+    if (unwatched === undefined) this.#deps.log.info({ alert }, 'is over')
+    else this.#deps.log.warn({ alert, remedy: unwatched.remedy }, unwatched.text)
   }
 
   #tell(before: WatchRecord, now: WatchRecord): void {

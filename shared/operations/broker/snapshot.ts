@@ -1,12 +1,16 @@
 import type { NatsConnection } from '@nats-io/transport-node'
 import { decodeSegment, readOutcomeSubject, subjects } from '../../sdk/contract/subjects.ts'
 import { STREAMS } from '../../sdk/contract/topology.ts'
-import { type ConsumerInfo, requestApi, type StreamInfo, streamInfo } from '../../sdk/jetstream/api.ts'
+import { type ConsumerInfo, requestApi, type StreamInfo } from '../../sdk/jetstream/api.ts'
+import { consumerGroups, readStreams, streamGroups } from './read-streams.ts'
+import type { ReplicaGroup } from './replicas.ts'
 
 /** A stream of Pelton as it is now. */
 export interface StreamStatus {
   readonly name: string
   readonly isMissing: boolean
+  /** Whether a leader answered for it; without one the rest is not known. */
+  readonly isLed: boolean
   readonly messages: number
   readonly bytes: number
   readonly lastSequence: number
@@ -43,6 +47,8 @@ export interface StatusSnapshot {
   /** Events whose retry is scheduled for later. */
   readonly retriesScheduled: number
   readonly deadLetters: DeadLetterCounts
+  /** Every stream and lane with the servers that hold it. */
+  readonly groups: readonly ReplicaGroup[]
 }
 
 /** How many dead letters there are, by model. */
@@ -60,6 +66,14 @@ export interface ListedConsumer extends ConsumerInfo {
   readonly num_waiting: number
   /** Absent while it hands out. */
   readonly paused?: boolean
+  readonly delivered?: { readonly consumer_seq?: number; readonly last_active?: string }
+}
+
+/** The consumers of a stream. */
+export interface ConsumerList {
+  readonly consumers: readonly ListedConsumer[]
+  /** Names of those for whom no leader answered. */
+  readonly unled: readonly string[]
 }
 
 /** Until when a consumer is paused, RFC 3339; undefined for one that hands out. */
@@ -75,25 +89,30 @@ export function resumeRemedy(stream: string, consumer: string): string {
   return `Resume it: \`nats consumer resume ${stream} ${consumer}\`.`
 }
 
-/** Looks at everything once. Streams that do not exist are among `streams`, marked. */
+/**
+ * Looks at everything once. Streams that do not exist, or have no leader, are among `streams`, marked.
+ *
+ * @throws PeltonError `broker-unavailable` when no stream answers
+ */
 export async function takeSnapshot(connection: NatsConnection): Promise<StatusSnapshot> {
-  const names = Object.values(STREAMS)
-  const infos = await Promise.all(names.map((name) => streamInfo(connection, name)))
-  const streams = names.map((name, index) => toStreamStatus(name, infos[index]))
-  const sources = [STREAMS.features, STREAMS.retries].filter(
-    (name) => streams.find((stream) => stream.name === name)?.isMissing === false,
+  const reading = await readStreams(connection)
+  const { infos, unled, at } = reading
+  const streams = Object.values(STREAMS).map((name) =>
+    toStreamStatus(name, infos.get(name), !unled.has(name)),
   )
-  const listed = await Promise.all(sources.map((stream) => listConsumers(connection, stream)))
+  const sources = [STREAMS.features, STREAMS.retries].filter((name) => infos.has(name))
+  const listed = await Promise.all(sources.map((stream) => listAllConsumers(connection, stream)))
   const consumers = listed.flatMap((list, index) =>
-    list.map((info) => toConsumer(sources[index] ?? '', info)),
+    list.consumers.map((info) => toConsumer(sources[index] ?? '', info)),
   )
   const due = sum(
     consumers.filter(({ stream }) => stream === STREAMS.retries).map((one) => one.pending + one.inFlight),
   )
   const stored = (name: string): number => streams.find((one) => one.name === name)?.messages ?? 0
   const deadLetters = stored(STREAMS.deadLetters)
+  const groups = listed.flatMap((list, index) => consumerGroups(reading, sources[index] ?? '', list))
   return {
-    at: Date.parse(infos.find((info) => info !== undefined)?.ts ?? '') || Date.now(),
+    at,
     streams,
     consumers,
     backlog: stored(STREAMS.features) + due,
@@ -102,24 +121,41 @@ export async function takeSnapshot(connection: NatsConnection): Promise<StatusSn
       deadLetters === 0
         ? { total: 0, byModel: {}, isComplete: true }
         : await countDeadLetters(connection, deadLetters),
+    groups: [...streamGroups(reading), ...groups],
   }
 }
 
-/** Every consumer of a stream, page by page. */
-export async function listConsumers(connection: NatsConnection, stream: string): Promise<ListedConsumer[]> {
+/** Every consumer of a stream that has a leader. */
+export async function listConsumers(
+  connection: NatsConnection,
+  stream: string,
+): Promise<readonly ListedConsumer[]> {
+  return (await listAllConsumers(connection, stream)).consumers
+}
+
+/** Every consumer of a stream, page by page, and the names of those without a leader. */
+export async function listAllConsumers(connection: NatsConnection, stream: string): Promise<ConsumerList> {
   const consumers: ListedConsumer[] = []
-  for (let total = 1; consumers.length < total; ) {
-    const page = await requestApi<{ total: number; consumers?: ListedConsumer[] | null }>(
-      connection,
-      `CONSUMER.LIST.${stream}`,
-      { offset: consumers.length },
-    )
+  const unled: string[] = []
+  for (let total = 1; consumers.length + unled.length < total; ) {
+    const page = await requestApi<ConsumerPage>(connection, `CONSUMER.LIST.${stream}`, {
+      offset: consumers.length + unled.length,
+    })
     const found = page.consumers ?? []
-    if (found.length === 0) break
+    const silent = page.missing ?? []
+    if (found.length + silent.length === 0) break
     consumers.push(...found)
+    unled.push(...silent)
     total = page.total
   }
-  return consumers
+  return { consumers, unled }
+}
+
+interface ConsumerPage {
+  readonly total: number
+  readonly consumers?: ListedConsumer[] | null
+  /** Those whose leaders did not answer within 4 s. */
+  readonly missing?: string[] | null
 }
 
 /** Subjects of a stream and how many messages each has; at most `maxPages` answers of the broker (100,000 each). */
@@ -156,17 +192,10 @@ async function countDeadLetters(connection: NatsConnection, total: number): Prom
   return { total, byModel: Object.fromEntries([...byModel].sort(([, a], [, b]) => b - a)), isComplete }
 }
 
-function toStreamStatus(name: string, info: StreamInfo | undefined): StreamStatus {
-  if (info === undefined)
-    return {
-      name,
-      isMissing: true,
-      messages: 0,
-      bytes: 0,
-      lastSequence: 0,
-      full: undefined,
-      limit: undefined,
-    }
+const NOTHING_KNOWN = { messages: 0, bytes: 0, lastSequence: 0, full: undefined, limit: undefined }
+
+function toStreamStatus(name: string, info: StreamInfo | undefined, isLed: boolean): StreamStatus {
+  if (info === undefined) return { name, isMissing: isLed, isLed, ...NOTHING_KNOWN }
   const { messages, bytes, last_seq: lastSequence } = info.state
   const shares = (
     [
@@ -181,6 +210,7 @@ function toStreamStatus(name: string, info: StreamInfo | undefined): StreamStatu
   return {
     name,
     isMissing: false,
+    isLed,
     messages,
     bytes,
     lastSequence,

@@ -1,9 +1,13 @@
 import { showCount } from '../../runtime/quantities.ts'
+import { REPLICA_ALERTS } from '../broker/replicas.ts'
 
-/** What the watch can find. */
+/** What the watch can find, and `unwatched`: that it finds nothing any more. */
 export const ALERT_KINDS = [
+  'unwatched',
+  ...REPLICA_ALERTS,
   'orphans',
   'changed-consumer',
+  'paused-consumer',
   'unserved-pool',
   'idle-pool',
   'model-not-servable',

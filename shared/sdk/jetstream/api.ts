@@ -53,7 +53,8 @@ export function patientApi<Result>(act: () => Promise<Result>, waiting: Waiting 
   return untilItPasses(act, { ...waiting, passes })
 }
 
-function passes(thrown: unknown): boolean {
+/** Whether the API has nobody who could answer now: a cluster forms or elects, or servers are away. */
+export function passes(thrown: unknown): boolean {
   const refusal = thrown instanceof PeltonError ? thrown.cause : thrown
   if (refusal instanceof ApiRefusal) return NOT_YET.has(refusal.code)
   return refusal instanceof TimeoutError
@@ -74,6 +75,26 @@ export async function findApi<Reply>(
   }
 }
 
+/** Who holds a stream, or what a consumer knows, as the API tells it; absent for a server alone. */
+export interface ClusterInfo {
+  /** Name of the server that leads; absent or empty while none does. */
+  readonly leader?: string
+  /** Since when it leads, RFC 3339. */
+  readonly leader_since?: string
+  /** The other servers that hold it; while none leads, all of them. */
+  readonly replicas?: readonly {
+    readonly name: string
+    /** Whether it has all that was decided. */
+    readonly current: boolean
+    /** Whether the cluster takes its server for gone: told late after a crash. */
+    readonly offline?: boolean
+    /** Since when the leader has heard nothing of it, nanoseconds; 0 when it never has. */
+    readonly active: number
+    /** Operations decided that it does not have; one may hold many messages. */
+    readonly lag?: number
+  }[]
+}
+
 export interface StreamInfo {
   /** RFC 3339: part of a sequence's identity, because sequences start again with a new stream. */
   readonly created: string
@@ -86,6 +107,7 @@ export interface StreamInfo {
     readonly first_seq: number
     readonly last_seq: number
   }
+  readonly cluster?: ClusterInfo
 }
 
 export interface ConsumerInfo {
@@ -95,6 +117,7 @@ export interface ConsumerInfo {
   readonly num_ack_pending: number
   /** The last message before the first that is not acknowledged; when one was acknowledged last. */
   readonly ack_floor?: { readonly stream_seq?: number; readonly last_active?: string }
+  readonly cluster?: ClusterInfo
 }
 
 export function streamInfo(connection: NatsConnection, stream: string): Promise<StreamInfo | undefined> {

@@ -1,0 +1,65 @@
+import type { NatsConnection } from '@nats-io/transport-node'
+import {
+  consumerGroups,
+  readStreams,
+  type StreamReading,
+  streamGroups,
+} from '../../../shared/operations/broker/read-streams.ts'
+import {
+  judgeReplicas,
+  REPLICA_ALERTS,
+  type ReplicaGroup,
+} from '../../../shared/operations/broker/replicas.ts'
+import { type ConsumerList, listAllConsumers } from '../../../shared/operations/broker/snapshot.ts'
+import {
+  type AlertKind,
+  carryOn,
+  firstOfEachKind,
+  type NewAlert,
+} from '../../../shared/operations/watch-record/alert.ts'
+import type { WatchRecord } from '../../../shared/operations/watch-record/record.ts'
+import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
+
+/** Pelton's streams and consumers, and the servers that hold them, at one look. */
+export interface BrokerLook extends StreamReading {
+  /** Consumers of the work queues that are there and led. */
+  readonly lists: ReadonlyMap<string, ConsumerList>
+  readonly groups: readonly ReplicaGroup[]
+  /** Whether every stream and consumer is led: else what the others say is not all, and nothing is judged by it. */
+  readonly isWhole: boolean
+}
+
+/** Asks for each stream once, and lists the consumers of the work queues. @throws PeltonError `broker-unavailable` */
+export async function lookAtBroker(connection: NatsConnection): Promise<BrokerLook> {
+  const reading = await readStreams(connection)
+  const lists = new Map<string, ConsumerList>()
+  for (const stream of [STREAMS.features, STREAMS.retries])
+    if (reading.infos.has(stream)) lists.set(stream, await listAllConsumers(connection, stream))
+  const ofConsumers = [...lists].flatMap(([stream, list]) => consumerGroups(reading, stream, list))
+  const isWhole = reading.unled.size === 0 && [...lists.values()].every(({ unled }) => unled.length === 0)
+  return { ...reading, lists, groups: [...streamGroups(reading), ...ofConsumers], isWhole }
+}
+
+/** Judges servers and replicas by this look and the one before it. */
+export class ReplicaMemory {
+  #before: readonly ReplicaGroup[] | undefined
+
+  judge(groups: readonly ReplicaGroup[]): readonly NewAlert[] {
+    const before = this.#before ?? []
+    this.#before = groups
+    return judgeReplicas(before, groups).map((trouble) => ({ ...trouble, count: 0 }))
+  }
+}
+
+/** The record where something has no leader: only that is told. Of the rest, what was found before still stands. */
+export function partly(
+  before: WatchRecord,
+  { at }: Pick<BrokerLook, 'at'>,
+  troubles: readonly NewAlert[],
+): WatchRecord {
+  const ofReplicas: ReadonlySet<AlertKind> = new Set(REPLICA_ALERTS)
+  const others = before.alerts.filter(({ kind }) => !ofReplicas.has(kind))
+  const { kept, rest } = firstOfEachKind(troubles)
+  const time = new Date(at).toISOString()
+  return { ...before, at: time, alerts: carryOn(before.alerts, [...kept, ...rest, ...others], time) }
+}

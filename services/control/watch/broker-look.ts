@@ -40,14 +40,22 @@ export async function lookAtBroker(connection: NatsConnection): Promise<BrokerLo
   return { ...reading, lists, groups: [...streamGroups(reading), ...ofConsumers], isWhole }
 }
 
-/** Judges servers and replicas by this look and the one before it. */
-export class ReplicaMemory {
-  #before: readonly ReplicaGroup[] | undefined
+/** What may pass within a second is judged by looks that are so far apart: an advisory wakes the watch sooner. */
+const APART_MS = 1_000
 
-  judge(groups: readonly ReplicaGroup[]): readonly NewAlert[] {
-    const before = this.#before ?? []
-    this.#before = groups
-    return judgeReplicas(before, groups).map((trouble) => ({ ...trouble, count: 0 }))
+type Look = Pick<BrokerLook, 'at' | 'groups'>
+
+/** Judges servers and replicas by this look and the last that is a second older. */
+export class ReplicaMemory {
+  /** Oldest first. */
+  #looks: readonly Look[] = []
+
+  judge(look: Look): readonly NewAlert[] {
+    const isOld = ({ at }: Look): boolean => look.at - at >= APART_MS
+    const before = this.#looks.filter(isOld).at(-1)
+    this.#looks = [...this.#looks.filter((one) => one === before || !isOld(one)), look]
+    const troubles = judgeReplicas(before?.groups ?? [], look.groups)
+    return troubles.map((trouble) => ({ ...trouble, count: 0 }))
   }
 }
 

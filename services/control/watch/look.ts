@@ -92,7 +92,7 @@ export class Looks {
   async look(before: WatchRecord): Promise<Looked> {
     const { connection } = this.#deps.store
     const broker = await lookAtBroker(connection)
-    const troubles = this.#replicas.judge(broker.groups)
+    const troubles = this.#replicas.judge(broker)
     if (!broker.isWhole)
       return { ...this.#whole, groups: broker.groups, record: partly(before, broker, troubles) }
     const streams = await lookAtWorkQueues(connection, broker)

@@ -9,6 +9,41 @@ interface Help<Spec> {
 }
 
 const MORE_SERVERS = 'Lower PELTON_REPLICAS, or add servers to the cluster.'
+const AWAY =
+  'Start the servers of the cluster that are away (`nats server report jetstream` names them), or lower PELTON_REPLICAS. Where all are there, one holds as many streams as its `max_ha_assets` allows.'
+
+/**
+ * Why too few servers can hold a stream, in the words the broker adds to `no suitable peers for placement` (nats-server
+ * `selectPeerError`): several may stand there, one for each server that was passed over. Without any there are too few.
+ */
+const NO_PEERS: readonly (Help<StreamSpec> & { readonly said: string })[] = [
+  {
+    said: 'insufficient storage',
+    field: 'max_bytes',
+    remedy:
+      'Each server that holds it reserves this much: lower PELTON_FEATURES_MAX_BYTES, or raise `max_file_store` of the servers (three quarters of the free disk space unless set).',
+  },
+  {
+    said: 'server tag not unique',
+    field: 'num_replicas',
+    remedy:
+      'The servers have `unique_tag`, which wants each replica on a server with another tag: give them different `server_tags`, or lower PELTON_REPLICAS.',
+  },
+  {
+    said: 'exclude tag set',
+    field: 'num_replicas',
+    remedy:
+      'Servers with the tag `!jetstream` hold no streams: remove it from their `server_tags`, or lower PELTON_REPLICAS.',
+  },
+  {
+    said: 'jetstream not enabled in cluster',
+    field: 'num_replicas',
+    remedy: 'Turn JetStream on for the servers of this cluster.',
+  },
+  { said: 'peer offline', field: 'num_replicas', remedy: AWAY },
+  // A server of which the leader of the cluster has never heard.
+  { said: 'miscellaneous issue', field: 'num_replicas', remedy: AWAY },
+]
 const MORE_STREAMS =
   "Raise the account's limit of streams: Pelton needs one for each of its streams and buckets (`pelton doctor` names them)."
 const OVERLAP =
@@ -16,12 +51,11 @@ const OVERLAP =
 
 /** By error code of the JetStream API (nats-server `errors.json`). */
 const OF_STREAMS: Readonly<Record<number, Help<StreamSpec>>> = {
-  10005: { field: 'num_replicas', remedy: MORE_SERVERS },
   10074: { field: 'num_replicas', remedy: MORE_SERVERS },
   10047: {
     field: 'max_bytes',
     remedy:
-      'Free disk space (the broker uses three quarters of what is free when it starts), or lower PELTON_FEATURES_MAX_BYTES.',
+      'Free disk space (the broker uses three quarters of what is free when it starts, unless `max_file_store` says how much), or lower PELTON_FEATURES_MAX_BYTES.',
   },
   10023: {
     field: 'max_bytes',
@@ -53,7 +87,17 @@ const ACCOUNT = 'See the limits of this account (`nats account info`), and the l
 
 /** Why a stream cannot be made or changed, with the setting that would help. @param verb `created` or `changed` */
 export function refusedStream(spec: StreamSpec, verb: string, refusal: ApiRefusal): PeltonError {
-  return refused(`stream ${spec.name}`, verb, spec, OF_STREAMS[refusal.code], refusal)
+  const help = refusal.code === NO_SUITABLE_PEERS ? noPeers(refusal.message) : OF_STREAMS[refusal.code]
+  return refused(`stream ${spec.name}`, verb, spec, help, refusal)
+}
+
+const NO_SUITABLE_PEERS = 10005
+
+/** All that helps, of what the broker says: where servers lack room and one is away, neither alone may do. */
+function noPeers(message: string): Help<StreamSpec> {
+  const reasons = NO_PEERS.filter(({ said }) => message.includes(said))
+  const remedies = new Set(reasons.map(({ remedy }) => remedy))
+  return { field: reasons[0]?.field ?? 'num_replicas', remedy: [...remedies].join(' ') || MORE_SERVERS }
 }
 
 /** Likewise, for a consumer. */

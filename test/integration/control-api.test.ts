@@ -75,12 +75,15 @@ async function deadLetters(
   count: number,
   extra: readonly HeaderEntry[] = [],
   body = GOOD,
+  modelOf: (index: number) => string = () => 'flight-delay',
 ): Promise<string[]> {
   const before = (await streamInfo(connection, STREAMS.deadLetters))?.state.messages ?? 0
   const headers = Object.fromEntries([EXPIRED, ...extra])
   const tokens: string[] = []
   for (let index = 0; index < count; index++)
-    tokens.push(await publishEvent(connection, { id: `event-${++made}`, body, headers }))
+    tokens.push(
+      await publishEvent(connection, { id: `event-${++made}`, body, headers, model: modelOf(index) }),
+    )
   await vi.waitFor(async () => {
     expect((await streamInfo(connection, STREAMS.deadLetters))?.state.messages).toBe(before + count)
     expect((await streamInfo(connection, STREAMS.features))?.state.messages).toBe(0)
@@ -124,6 +127,24 @@ describe('dead letters over HTTP', () => {
     expect(payload.text).toBe(GOOD)
     expect(payload.headers.get('content-type')).toBe('application/octet-stream')
     expect(payload.headers.get('x-content-type-options')).toBe('nosniff')
+  })
+
+  test('of names somebody made up are counted, and named up to a limit', async () => {
+    await deadLetters(3)
+    await deadLetters(110, [], GOOD, (index) => `made-up-${index}`)
+    const asked = '/v1/dead-letters/counts'
+    const { json } = await call('GET', asked)
+    expect(json).toMatchObject({ total: 113, more: { left: 11, count: 11 } })
+    expect(json.groups).toHaveLength(100)
+    expect(json.groups[0]).toMatchObject({ model: 'flight-delay', count: 3 })
+    const all = await call('GET', `${asked}?limit=10000`)
+    expect(all.json.groups).toHaveLength(111)
+    expect(all.json).not.toHaveProperty('more')
+    expect((await call('GET', `${asked}?limit=10001`)).status).toBe(400)
+    const { deadLetters: told } = (await call('GET', '/v1/status')).json
+    expect(told).toMatchObject({ total: 113, isComplete: true, more: { left: 11, count: 11 } })
+    expect(Object.keys(told.byModel)).toHaveLength(100)
+    expect(told.byModel['flight-delay']).toBe(3)
   })
 
   test('keep every digit of their numbers', async () => {

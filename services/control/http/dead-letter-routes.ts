@@ -19,16 +19,17 @@ import { PeltonError, showValue } from '../../../shared/sdk/errors.ts'
 import { operatorOf } from './guard.ts'
 import { type BodyBounds, boundedBody, StalledBody } from './import-body.ts'
 import {
+  countsQuery,
   discardBody,
   exportBody,
   filterOf,
-  filterQuery,
   nothing,
   pageOf,
   pageQuery,
   purgeBody,
   readInput,
 } from './input.ts'
+import { mostFrequent } from './most-frequent.ts'
 import { type ApiParts, type PartsOf, sendJson } from './parts.ts'
 
 const NDJSON = 'application/x-ndjson'
@@ -58,9 +59,11 @@ function addReading(app: FastifyInstance, parts: PartsOf): void {
     return sendJson(reply, { deadLetters: entries.map(describeEntry), ...(next !== undefined && { next }) })
   })
   app.get('/v1/dead-letters/counts', async (request, reply) => {
-    const filter = filterOf(readInput(filterQuery, request.query))
-    const groups = await parts().counts.groups(filter)
-    return sendJson(reply, { total: groups.reduce((sum, { count }) => sum + count, 0), groups })
+    const { limit, ...filter } = readInput(countsQuery, request.query)
+    const all = await parts().counts.groups(filterOf(filter))
+    const { kept: groups, more } = mostFrequent(all, limit, ({ count }) => count)
+    const total = all.reduce((sum, { count }) => sum + count, 0)
+    return sendJson(reply, { total, groups, ...(more !== undefined && { more }) })
   })
   app.get('/v1/dead-letters/history', async (request, reply) => {
     readInput(nothing, request.query)

@@ -41,6 +41,11 @@ export const pageQuery = filterQuery.extend({
   first: z.enum(['oldest', 'newest']).default('oldest'),
 })
 
+/** How many groups an answer names: more only for who asks. */
+export const countsQuery = filterQuery.extend({
+  limit: digits.pipe(z.int().min(1).max(10_000)).default(100),
+})
+
 const because = z.string().min(1).max(1_000)
 const which = z.union([z.string(), z.int().min(1).transform(String)]).transform((given, context) => {
   try {

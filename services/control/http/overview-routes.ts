@@ -1,10 +1,12 @@
 import type { FastifyInstance } from 'fastify'
 import { paceBetween } from '../../../shared/operations/broker/drain-pace.ts'
 import { judgeReplicas } from '../../../shared/operations/broker/replicas.ts'
+import type { DeadLetterCounts } from '../../../shared/operations/broker/snapshot.ts'
 import type { Alert } from '../../../shared/operations/watch-record/alert.ts'
 import { plainProblem, sendProblem } from '../../../shared/runtime/http.ts'
 import type { Watch } from '../watch/watch.ts'
 import { auditBody, nothing, readInput } from './input.ts'
+import { mostFrequent } from './most-frequent.ts'
 import { type PartsOf, sendJson } from './parts.ts'
 
 const NO_AUDIT =
@@ -19,6 +21,7 @@ export function addOverviewRoutes(app: FastifyInstance, parts: PartsOf): void {
     return sendJson(reply, {
       at: new Date(at).toISOString(),
       ...snapshot,
+      deadLetters: namedModels(snapshot.deadLetters),
       ...(before !== undefined && paceBetween(before, now)),
       ...(before !== undefined && { troubles: judgeReplicas(before.groups, groups) }),
       alerts: alertsOf(watch).length,
@@ -50,6 +53,15 @@ export function addOverviewRoutes(app: FastifyInstance, parts: PartsOf): void {
     const { deep, full } = readInput(auditBody, request.body)
     return sendJson(reply, await parts().audits.run({ deep, full: full || deep }))
   })
+}
+
+/** Models of dead letters that an answer names. */
+const MOST_MODELS = 100
+
+/** Names of models are made up by whoever publishes: the counts route has the rest, for who asks. */
+function namedModels({ byModel, ...counts }: DeadLetterCounts) {
+  const { kept, more } = mostFrequent(Object.entries(byModel), MOST_MODELS, ([, count]) => count)
+  return { ...counts, byModel: Object.fromEntries(kept), ...(more !== undefined && { more }) }
 }
 
 /** What the record tells, and that it is old. */

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { paceBetween } from '../../../shared/operations/broker/drain-pace.ts'
 import type { StatusSnapshot } from '../../../shared/operations/broker/snapshot.ts'
-import { pausedLines, statusTables } from './report.ts'
+import { pausedLines, statusTables, troubleLines } from './report.ts'
 
 function snapshot(at: number, lastSequence: number, backlog: number): StatusSnapshot {
   const stream = { isMissing: false, isLed: true, messages: backlog, bytes: 0, full: 0.5, limit: 'max_msgs' }
@@ -52,6 +52,22 @@ describe('statusTables', () => {
     const table = statusTables(now, paceBetween(now, now)).at(-1)
     expect(table).toHaveLength(12)
     expect(table?.at(-1)).toEqual(['and 9,990 more', '19,980'])
+  })
+
+  it('does not take what nobody leads for empty', () => {
+    const [stream, ...rest] = snapshot(0, 0, 0).streams
+    const unled = { ...stream, isLed: false, full: undefined } as NonNullable<typeof stream>
+    const now = { ...snapshot(0, 0, 0), streams: [unled, ...rest] }
+    const [, streams] = statusTables(now, paceBetween(now, now))
+    expect(streams?.[1]).toEqual(['RESULTS', 'not known: no leader answers', '', ''])
+  })
+
+  it('names ten troubles of servers and counts the others', () => {
+    const trouble = (about: string) => ({ kind: 'no-leader', about, text: about, remedy: 'Wait.' }) as const
+    expect(troubleLines([trouble('a')])).toEqual(['a', '  Wait.'])
+    const many = troubleLines(Array.from({ length: 13 }, (_item, index) => trouble(`c${index}`)))
+    expect(many).toHaveLength(21)
+    expect(many.at(-1)).toBe('and 3 more; all with --json')
   })
 
   it('says which consumer is paused, until when, and how to go on', () => {

@@ -23,7 +23,7 @@ export function addOverviewRoutes(app: FastifyInstance, parts: PartsOf): void {
       ...snapshot,
       deadLetters: namedModels(snapshot.deadLetters),
       ...(before !== undefined && paceBetween(before, now)),
-      ...(before !== undefined && { troubles: judgeReplicas(before.groups, groups) }),
+      troubles: judgeReplicas(before?.groups ?? [], groups),
       alerts: alertsOf(watch).length,
       replaysHere: replays.running.length,
     })

@@ -69,6 +69,7 @@ describe('judgeOrphans', () => {
       { drift: 'max_deliver is 1' },
       /Mend the consumer/,
     ],
+    ['a consumer that is paused', { pausedUntil: '2026-02-01T00:00:00Z' }, /once it is resumed/],
     ['a consumer that is none of Pelton', { pool: undefined, consumer: 'stranger' }, /none of Pelton/],
   ])('never resets %s', (_what, change, remedy) => {
     const judged = judgeAll(Array.from({ length: 20 }, () => lane({ orphans: 1, ...change })))
@@ -80,6 +81,19 @@ describe('judgeOrphans', () => {
     const [judged] = judgeAll([lane({ drift: 'max_deliver is 5', pending: 2, inFlight: 1 })])
     expect(judged?.alerts).toMatchObject([
       { kind: 'changed-consumer', count: 3, remedy: expect.stringContaining('provision') },
+    ])
+  })
+
+  it('tells at once of a consumer somebody paused, until when, and how many events wait', () => {
+    const [judged] = judgeAll([lane({ pausedUntil: '2026-02-01T00:00:00Z', pending: 2, inFlight: 1 })])
+    expect(judged?.alerts).toEqual([
+      {
+        kind: 'paused-consumer',
+        about: 'worker-default-normal',
+        text: 'somebody paused it until 2026-02-01T00:00:00Z: it hands out nothing, and its events wait',
+        remedy: 'Resume it: `nats consumer resume FEATURES worker-default-normal`.',
+        count: 3,
+      },
     ])
   })
 

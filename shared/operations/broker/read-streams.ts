@@ -1,6 +1,6 @@
 import type { NatsConnection } from '@nats-io/transport-node'
 import { STORES, STREAMS } from '../../sdk/contract/topology.ts'
-import { passes, type StreamInfo, streamInfo } from '../../sdk/jetstream/api.ts'
+import { isUnled, type StreamInfo, streamInfo } from '../../sdk/jetstream/api.ts'
 import { groupOf, type ReplicaGroup } from './replicas.ts'
 import type { ConsumerList, ListedConsumer } from './snapshot.ts'
 
@@ -33,7 +33,7 @@ export async function readStreams(connection: NatsConnection): Promise<StreamRea
   for (const [index, result] of asked.entries()) {
     const name = NAMES[index] ?? ''
     if (result.status === 'rejected') {
-      if (isAnswered && passes(result.reason)) unled.add(name)
+      if (isAnswered && isUnled(result.reason)) unled.add(name)
       else if (OF_EVENTS.has(name)) throw result.reason
     } else if (result.value !== undefined) {
       if (isLed(result.value)) infos.set(name, result.value)

@@ -138,8 +138,10 @@ function perServer(
     if (!isLed(pair.group)) continue
     for (const replica of pair.group.replicas) {
       const found = { ...pair, replica }
-      if (isSo(replica.server, found))
-        servers.set(replica.server, [...(servers.get(replica.server) ?? []), found])
+      if (!isSo(replica.server, found)) continue
+      const list = servers.get(replica.server) ?? []
+      servers.set(replica.server, list)
+      list.push(found)
     }
   }
   const byLag = (one: Found, other: Found): number => (other.replica.lag ?? 0) - (one.replica.lag ?? 0)

@@ -53,8 +53,7 @@ export function patientApi<Result>(act: () => Promise<Result>, waiting: Waiting 
   return untilItPasses(act, { ...waiting, passes })
 }
 
-/** Whether the API has nobody who could answer now: a cluster forms or elects, or servers are away. */
-export function passes(thrown: unknown): boolean {
+function passes(thrown: unknown): boolean {
   const refusal = thrown instanceof PeltonError ? thrown.cause : thrown
   if (refusal instanceof ApiRefusal) return NOT_YET.has(refusal.code)
   return refusal instanceof TimeoutError
@@ -154,4 +153,12 @@ export async function lastOfSubject(
   const { seq, time, hdrs = '', data = '' } = reply.message
   const [headerBlock, body] = [Buffer.from(hdrs, 'base64'), Buffer.from(data, 'base64')]
   return { sequence: seq, storedAt: Date.parse(time), headerBlock, body }
+}
+
+/** Every server that holds a stream is away; so is every one that holds a consumer. */
+const OFFLINE = new Set([10118, 10119])
+
+/** Whether the API refused, or left without an answer, because nobody leads what was asked for now. */
+export function isUnled(thrown: unknown): boolean {
+  return passes(thrown) || (thrown instanceof ApiRefusal && OFFLINE.has(thrown.code))
 }

@@ -11,6 +11,7 @@ import {
   removalMarkSubject,
   retryMessage,
 } from '../../../shared/sdk/contract/outcome.ts'
+import { withoutBrokerLines } from '../../../shared/sdk/contract/outcome-digest.ts'
 import { isReplySubject, subjects } from '../../../shared/sdk/contract/subjects.ts'
 import { STORES, STREAMS } from '../../../shared/sdk/contract/topology.ts'
 import { isReason } from '../../../shared/sdk/errors.ts'
@@ -257,10 +258,4 @@ function failureIn(headers: Headers): Failure {
     description: readHeader(headers, HEADERS.deadLetterDescription) ?? '',
     stage: 'publish',
   }
-}
-
-/** The header block of a stored message as its writer meant it: without what only the broker reads. */
-function withoutBrokerLines(block: Uint8Array): Uint8Array {
-  const lines = Buffer.from(block).toString('latin1').split('\r\n')
-  return Buffer.from(lines.filter((line) => !/^nats-/i.test(line)).join('\r\n'), 'latin1')
 }

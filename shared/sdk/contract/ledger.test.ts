@@ -24,18 +24,39 @@ const outcome = fc.constantFrom<LedgerOutcome>(
     'purged',
   ] as const),
 )
+const token = fc.stringMatching(/^[A-Za-z0-9_-]{22}$/)
+const digest = fc.oneof(fc.constantFrom(0, 0xffff_ffff), fc.integer({ min: 0, max: 0xffff_ffff }))
 const entry: fc.Arbitrary<LedgerEntry> = fc.oneof(
   fc.record({ sequence, outcome: fc.constant('predicted' as const) }),
-  fc.record({ sequence, outcome, token: fc.stringMatching(/^[A-Za-z0-9_-]{22}$/) }),
+  fc.record({ sequence, outcome, token }),
   fc.record({ sequence, outcome }),
+  fc.record({ sequence, outcome: fc.constant('predicted' as const), digest }),
+  fc.record({ sequence, outcome, token, digest }),
+  fc.record({ sequence, outcome, digest, letterDigest: digest }),
 )
 const text = fc.string({ unit: 'grapheme', maxLength: 12 })
 
 /** What a record says, without order and repeats. */
 function meaning(entries: readonly LedgerEntry[]): string[] {
   return [
-    ...new Set(entries.map(({ sequence, outcome, token }) => `${sequence} ${outcome} ${token ?? ''}`)),
+    ...new Set(
+      entries.map((entry) =>
+        [entry.sequence, entry.outcome, entry.token, entry.digest, entry.letterDigest].join(' '),
+      ),
+    ),
   ].sort()
+}
+
+function withDigests(predicted: string, digests: string): string {
+  return JSON.stringify({ v: 1, stream: 'F', epoch: 'e', by: 'w', predicted, digests })
+}
+
+function withOther(entry: string): string {
+  return `{"v":1,"stream":"F","epoch":"e","by":"w","other":[${entry}]}`
+}
+
+function lengthOf(entries: readonly LedgerEntry[]): number {
+  return encodeLedgerRecord({ stream: 'FEATURES', epoch: 'e', by: 'w', entries }).length
 }
 
 describe('ledger record', () => {
@@ -72,6 +93,78 @@ describe('ledger record', () => {
     })
   })
 
+  it('packs the digests of plain predictions in the order of their ranges', () => {
+    const bytes = encodeLedgerRecord({
+      stream: 'FEATURES',
+      epoch: 'e',
+      by: 'w',
+      entries: [
+        { sequence: 9, outcome: 'predicted', digest: 0xffff_ffff },
+        { sequence: 4, outcome: 'predicted', digest: 2 },
+        { sequence: 3, outcome: 'predicted', digest: 1 },
+        { sequence: 5, outcome: 'dead-lettered', token: 't', digest: 3, letterDigest: 4 },
+        { sequence: 6, outcome: 'retried', token: 'u', digest: 5 },
+      ],
+    })
+    expect(JSON.parse(Buffer.from(bytes).toString())).toEqual({
+      v: 1,
+      stream: 'FEATURES',
+      epoch: 'e',
+      by: 'w',
+      predicted: '3-4,9',
+      digests: Buffer.from('0000000100000002ffffffff', 'hex').toString('base64'),
+      other: [
+        [5, 'dead-lettered', 't', Buffer.from('0000000300000004', 'hex').toString('base64')],
+        [6, 'retried', 'u', Buffer.from('00000005', 'hex').toString('base64')],
+      ],
+    })
+  })
+
+  it('keeps both digests of a sequence that stands twice, and a prediction without one beside others', () => {
+    const entries: LedgerEntry[] = [
+      { sequence: 3, outcome: 'predicted', digest: 1 },
+      { sequence: 3, outcome: 'predicted', digest: 1 },
+      { sequence: 3, outcome: 'predicted', digest: 2 },
+      { sequence: 4, outcome: 'predicted' },
+    ]
+    const bytes = encodeLedgerRecord({ stream: 'F', epoch: 'e', by: 'w', entries })
+    expect(JSON.parse(Buffer.from(bytes).toString())).toMatchObject({ predicted: '3' })
+    expect(decodeLedgerRecord(bytes).entries).toEqual([entries[0], entries[2], entries[3]])
+  })
+
+  it('is read as before where nobody wrote digests', () => {
+    const bytes = '{"v":1,"stream":"F","epoch":"e","by":"w","predicted":"3-4","other":[[5,"retried","t"]]}'
+    expect(decodeLedgerRecord(Buffer.from(bytes)).entries).toEqual([
+      { sequence: 3, outcome: 'predicted' },
+      { sequence: 4, outcome: 'predicted' },
+      { sequence: 5, outcome: 'retried', token: 't' },
+    ])
+  })
+
+  it('takes at most 6 bytes an event for digests, from 24 events on', () => {
+    const some = fc.array(fc.record({ sequence, outcome: fc.constant('predicted' as const), digest }), {
+      minLength: 24,
+      maxLength: 300,
+    })
+    fc.assert(
+      fc.property(some, (drawn) => {
+        const entries = [...new Map(drawn.map((each) => [each.sequence, each])).values()]
+        fc.pre(entries.length >= 24)
+        const bare = entries.map(({ sequence, outcome }) => ({ sequence, outcome }))
+        expect(lengthOf(entries) - lengthOf(bare)).toBeLessThanOrEqual(6 * entries.length)
+      }),
+    )
+  })
+
+  it.each([-1, 2 ** 32, 1.5, Number.NaN])('is not written with a digest of %s', (digest) =>
+    expect(() => lengthOf([{ sequence: 1, outcome: 'predicted', digest }])).toThrow(),
+  )
+
+  it('is not written with the digest of a dead letter alone', () =>
+    expect(() => lengthOf([{ sequence: 1, outcome: 'dead-lettered', letterDigest: 1 }])).toThrow(
+      'entry 1 has the digest of a dead letter alone',
+    ))
+
   it.each([
     ['nothing', ''],
     ['null', 'null'],
@@ -82,6 +175,17 @@ describe('ledger record', () => {
     ['an empty range', '{"v":1,"stream":"F","epoch":"e","by":"w","predicted":"1,,2"}'],
     ['a range without end', '{"v":1,"stream":"F","epoch":"e","by":"w","predicted":"1-9007199254740991"}'],
     ['many ranges without end', '{"v":1,"stream":"F","epoch":"e","by":"w","predicted":"1-900000,1-900000"}'],
+    ['fewer digests than predictions', withDigests('3-4', 'AAAAAQ==')],
+    ['more digests than predictions', withDigests('3', 'AAAAAQAAAAI=')],
+    ['digests without predictions', '{"v":1,"stream":"F","epoch":"e","by":"w","digests":"AAAAAQ=="}'],
+    ['half a digest', withDigests('3', 'AAAA')],
+    ['digests that are no base64', withDigests('3', 'AAAA!Q==')],
+    ['digests of another alphabet', withDigests('3', '_____w==')],
+    ['digests that are no text', '{"v":1,"stream":"F","epoch":"e","by":"w","predicted":"3","digests":[1]}'],
+    ['an empty digest of an entry', withOther('[5,"retried","t",""]')],
+    ['three digests of an entry', withOther('[5,"retried","t","AAAAAQAAAAIAAAAD"]')],
+    ['half a digest of an entry', withOther('[5,"retried","t","AAAA"]')],
+    ['a digest of an entry that is no text', withOther('[5,"retried","t",7]')],
     ['an entry that is none', '{"v":1,"stream":"F","epoch":"e","by":"w","other":[5]}'],
     ['an entry without a token', '{"v":1,"stream":"F","epoch":"e","by":"w","other":[[5,"retried"]]}'],
     ['an entry without a number', '{"v":1,"stream":"F","epoch":"e","by":"w","other":[["5","retried","t"]]}'],

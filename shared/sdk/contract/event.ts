@@ -147,7 +147,7 @@ function readCarriedToken(message: StoredMessage): string | undefined {
 const ORIGIN = /^([!-~]{1,255}) ([!-~]{1,64}) (\d{1,16})$/
 
 /** `<stream> <epoch> <sequence>`, as {@link writeOrigin} writes it. */
-function readOrigin(message: StoredMessage): Origin | undefined {
+export function readOrigin(message: Pick<StoredMessage, 'headers'>): Origin | undefined {
   const [, stream, epoch, sequence] = ORIGIN.exec(readHeader(message.headers, HEADERS.origin) ?? '') ?? []
   if (stream === undefined || epoch === undefined || !Number.isSafeInteger(Number(sequence))) return undefined
   return { stream, epoch, sequence: Number(sequence) }

@@ -1,0 +1,30 @@
+import { CONTRACT_VERSION, readOrigin } from './event.ts'
+import { HEADERS, type Headers, readHeader } from './headers.ts'
+import { isToken } from './token.ts'
+
+/**
+ * What a message in the register of an event is. `junk` is no outcome: it does not say that it is one, or cannot be read.
+ * `newer` is an outcome of a major of the contract that this code does not speak.
+ */
+export type Registered = 'prediction' | 'dead-letter' | 'junk' | 'newer'
+
+const OWN_MAJOR = Number(CONTRACT_VERSION.split('.')[0])
+
+/** Absent means 1. */
+const VERSION = /^(\d{1,9})(?:\.\d{1,9})?$/
+
+/**
+ * Reads what a message of RESULTS says it is.
+ *
+ * @param token of the register's subject: an outcome of another event is none of this one
+ */
+export function readRegistered(headers: Headers, token: string): Registered {
+  const major = Number(VERSION.exec(readHeader(headers, HEADERS.contract) ?? '1')?.[1])
+  if (major > OWN_MAJOR) return 'newer'
+  const outcome = readHeader(headers, HEADERS.outcome)
+  const isOutcome = outcome === 'prediction' || outcome === 'dead-letter'
+  if (major !== OWN_MAJOR || !isOutcome || readHeader(headers, HEADERS.token) !== token) return 'junk'
+  const isWhole =
+    readOrigin({ headers }) !== undefined && isToken(readHeader(headers, HEADERS.inputDigest) ?? '')
+  return isWhole ? outcome : 'junk'
+}

@@ -18,7 +18,7 @@ export interface Unserved {
 export interface WaitingDeps extends Pick<ParkingDeps, 'look'> {
   readonly broker: Pick<BrokerSide, 'window' | 'now' | 'inRetries' | 'maxAckPending'>
   readonly room: Pick<Room, 'wake' | 'capacity'>
-  readonly held: Pick<HeldDeliveries, 'of'>
+  readonly held: Pick<HeldDeliveries, 'of' | 'isKept'>
   readonly models: Servability
   /** What the workers of the pool may have parked together. */
   readonly parked: Amount
@@ -38,6 +38,7 @@ export class WaitingForModels implements Unserved {
       workers: () => models.workers,
       isServedElsewhere: models.isServedElsewhere,
       look,
+      isKept: (delivery) => held.isKept(delivery),
     })
     this.#lanes = new LaneLimits({
       maxAckPending: broker.maxAckPending,

@@ -1,4 +1,3 @@
-import type { Msg } from '@nats-io/transport-node'
 import { createCodec } from '../../shared/models/codec-threads.ts'
 import type { ServedModel } from '../../shared/models/repository.ts'
 import { LargeGarbage } from '../../shared/runtime/large-garbage.ts'
@@ -8,7 +7,7 @@ import { answerWith } from './infer/answer-with.ts'
 import { ApartModels } from './infer/apart-models.ts'
 import { seeToHungRuns } from './infer/hung-runs.ts'
 import { type Answering, isTimedOut, isUrgent, noting, predict, type Run, runOn } from './infer/predict.ts'
-import { Arrivals } from './intake/arrivals.ts'
+import { type Arrival, Arrivals } from './intake/arrivals.ts'
 import { Backlog } from './intake/backlog.ts'
 import { type Delivery, isSmall, readDeliveries } from './intake/delivery.ts'
 import { HeldDeliveries } from './intake/held.ts'
@@ -81,11 +80,15 @@ export class Worker {
     this.#run = this.#observe.run(run)
     this.#answering = answerWith(broker, this.#turns, this.#codec)
     // Nothing may escape into the client: it would end its reader.
-    this.#arrivals = new Arrivals(this.#turns, (messages) => this.#own(async () => this.#receive(messages)))
+    this.#arrivals = new Arrivals(this.#turns, (slice) => this.#own(async () => this.#receive(slice)))
     const room = new Room(options.capacity)
     this.#room = room
     const { connection, ackWaitMs } = broker
-    this.#held = new HeldDeliveries(connection, room, ackWaitMs, (...kept) => this.#waiting.keptAway(...kept))
+    this.#held = new HeldDeliveries(connection, room, {
+      ackWaitMs,
+      onKeptAway: (...kept) => this.#waiting.keptAway(...kept),
+      onLate: (count) => this.#reporter.late(count, ackWaitMs),
+    })
     const onChange = (refusing: ReadonlyMap<string, string>): void => this.#onStorage(refusing)
     const storage = new PatientStorage(broker, { signal: this.#force.signal, onChange })
     this.#storage = storage
@@ -151,10 +154,9 @@ export class Worker {
    * 2–3. Guard, decode, validate what came in one turn of the loop; 4. what can be run waits for its batch, a suspect only
    * after a look at its past.
    */
-  #receive(messages: readonly Msg[]): void {
+  #receive(arrivals: readonly Arrival[]): void {
     const { broker, models } = this.#deps
-    const deliveries = readDeliveries(messages, broker.epochs)
-    this.#held.add(deliveries)
+    const deliveries = this.#held.add(readDeliveries(arrivals, broker.epochs))
     this.#backlog.received(deliveries, performance.now())
     this.#reporter.received(deliveries)
     if (this.#draining) {
@@ -291,11 +293,12 @@ export class Worker {
     this.#deps.leave(`a run of model ${name} does not end`)
   }
 
-  /** What of a batch goes on to the next stage; the rest is concluded. */
+  /** What of a batch goes on to the next stage; the rest is concluded, or another's by now. */
   #goOn(passed: Passed): Batch {
     const batch: Prepared[] = []
     for (const event of passed) {
       if (isConcluded(event)) this.#conclude(event)
+      else if (!this.#held.isKept(event.delivery)) this.#held.drop(event.delivery)
       else batch.push(event)
     }
     return batch
@@ -323,7 +326,7 @@ export class Worker {
       ...options,
       maxMessageBytes,
       most: (consumer) => this.#waiting.most(consumer),
-      onMessages: (messages) => this.#arrivals.add(messages),
+      onMessages: (messages) => this.#arrivals.add(messages, this.#held.sentSince),
       onPull: (pull) => this.#onPull(pull),
       onTrouble: (consumer, end) => this.#reporter.pull(consumer, end),
     })
@@ -361,7 +364,10 @@ export class Worker {
       storage: this.#storage,
       worker: name,
       pool,
+      turns: this.#turns,
       parking: this.#waiting.parking,
+      isKept: (delivery) => this.#held.isKept(delivery),
+      onJunk: (delivery, sequence) => this.#reporter.junk(delivery, sequence),
       mayRetry: ({ event }) => broker.mayRetry() && this.#budgets.of(event.route.model).spend(),
       onConflict: (delivery) => this.#reporter.conflict(delivery),
       onUnstorable: (delivery) => this.#reporter.unstorable(delivery),

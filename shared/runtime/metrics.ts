@@ -203,6 +203,13 @@ export const METRICS = {
     ['lane'],
     WORKER,
   ),
+  droppedDeliveries: counter(
+    'pelton.dropped_deliveries',
+    '{event}',
+    'Deliveries that were not kept alive for ack_wait, because the process was stopped or unheard: others have them',
+    [],
+    WORKER,
+  ),
   hungRuns: counter(
     'pelton.hung_runs',
     '{run}',

@@ -49,7 +49,7 @@ export function deliveryOf(given: DeliveredEvent): Delivery {
     sequence,
   })
   const ackSubject = `_INBOX.ack.${sequence}`
-  return { event, subject, ackSubject, info, body, sizeBytes: body.length, rows: 1 }
+  return { event, subject, ackSubject, info, body, sizeBytes: body.length, sentSince: 0, rows: 1 }
 }
 
 /** One FP32 tensor, rows of `values`. */

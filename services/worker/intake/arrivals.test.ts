@@ -1,7 +1,7 @@
 import type { Msg } from '@nats-io/transport-node'
 import { describe, expect, it } from 'vitest'
 import { TURN_BYTES, Turns } from '../../../shared/runtime/turns.ts'
-import { Arrivals } from './arrivals.ts'
+import { type Arrival, Arrivals } from './arrivals.ts'
 
 /** A message as it is counted: it has a body and a subject. */
 function message(id: number, bytes: number): Msg & { readonly sid: number } {
@@ -9,6 +9,8 @@ function message(id: number, bytes: number): Msg & { readonly sid: number } {
     sid: number
   }
 }
+
+const messagesOf = (slice: readonly Arrival[]): readonly Msg[] => slice.map(({ message: each }) => each)
 
 const workOf = ({ data }: Msg): number => (data.length > TURN_BYTES ? 0 : data.length)
 
@@ -21,8 +23,8 @@ async function workedOff(messages: readonly Msg[]) {
     })
   })
   const slices: { readonly turn: number; readonly messages: readonly Msg[] }[] = []
-  const arrivals = new Arrivals(turns, (slice) => void slices.push({ turn, messages: slice }))
-  arrivals.add(messages)
+  const arrivals = new Arrivals(turns, (slice) => void slices.push({ turn, messages: messagesOf(slice) }))
+  arrivals.add(messages, 0)
   const atOnce = slices.length
   const count = (): number => slices.reduce((sum, slice) => sum + slice.messages.length, 0)
   while (count() < messages.length) await new Promise(setImmediate)
@@ -58,13 +60,17 @@ describe('Arrivals', () => {
   })
 
   it('hands over whatever waits when it is flushed', () => {
-    const slices: (readonly Msg[])[] = []
+    const slices: (readonly Arrival[])[] = []
     const arrivals = new Arrivals(new Turns(() => undefined), (slice) => void slices.push(slice))
     const messages = Array.from({ length: 10 }, (_, id) => message(id, 60_000))
-    arrivals.add(messages)
+    arrivals.add(messages.slice(0, 4), 1_000)
+    arrivals.add(messages.slice(4), 2_000)
     expect(slices.flat()).toHaveLength(1)
     arrivals.flush()
     arrivals.flush()
-    expect(slices.flat()).toEqual(messages)
+    expect(messagesOf(slices.flat())).toEqual(messages)
+    // However long they wait here: what counts is when they came.
+    const since = slices.flat().map(({ sentSince }) => sentSince)
+    expect(since).toEqual([...Array(4).fill(1_000), ...Array(6).fill(2_000)])
   })
 })

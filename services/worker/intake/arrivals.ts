@@ -8,25 +8,32 @@ function workOf(message: Msg): number {
   return bytes > TURN_BYTES ? bytes - message.data.length : bytes
 }
 
+/** A message that came, and how old it can be. */
+export interface Arrival {
+  readonly message: Msg
+  /** The broker handed it out no earlier, milliseconds of this worker's clock. */
+  readonly sentSince: number
+}
+
 /**
  * Messages on their way from the intake: what came in one turn of the loop is worked off in slices of no more than a
  * turn may hold, in the order it came.
  */
 export class Arrivals {
   readonly #turns: Turns
-  readonly #onSlice: (messages: readonly Msg[]) => void
-  #waiting: Msg[] = []
+  readonly #onSlice: (arrivals: readonly Arrival[]) => void
+  #waiting: Arrival[] = []
   #isWorking = false
 
   /** @param onSlice must not throw */
-  constructor(turns: Turns, onSlice: (messages: readonly Msg[]) => void) {
+  constructor(turns: Turns, onSlice: (arrivals: readonly Arrival[]) => void) {
     this.#turns = turns
     this.#onSlice = onSlice
   }
 
-  /** What fits into this turn is handed over at once. */
-  add(messages: readonly Msg[]): void {
-    for (const message of messages) this.#waiting.push(message)
+  /** What fits into this turn is handed over at once. @param sentSince of all of them */
+  add(messages: readonly Msg[], sentSince: number): void {
+    for (const message of messages) this.#waiting.push({ message, sentSince })
     if (this.#isWorking) return
     this.#handOver()
     if (this.#waiting.length > 0) void this.#workOff()
@@ -40,7 +47,7 @@ export class Arrivals {
   async #workOff(): Promise<void> {
     this.#isWorking = true
     for (let first = this.#waiting[0]; first !== undefined; first = this.#waiting[0]) {
-      await this.#turns.spend(workOf(first))
+      await this.#turns.spend(workOf(first.message))
       this.#handOver(1)
     }
     this.#isWorking = false
@@ -50,7 +57,7 @@ export class Arrivals {
   #handOver(taken = 0): void {
     let count = taken
     for (let next = this.#waiting[count]; next !== undefined; next = this.#waiting[count]) {
-      if (!this.#turns.take(workOf(next))) break
+      if (!this.#turns.take(workOf(next.message))) break
       count++
     }
     const slice = this.#waiting.splice(0, count)

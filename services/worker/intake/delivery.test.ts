@@ -25,10 +25,14 @@ it('a large delivery has its body in a buffer that no other shares', async () =>
   for (let pulls = 0; messages.length < sizes.length && pulls < 100; pulls++)
     await lane.pull({ batch: sizes.length - messages.length, maxBytes: 50e6, idleMs: 1_000, lingerMs: 100 })
   await lane.close()
-  const deliveries = readDeliveries(messages, new Map())
+  const deliveries = readDeliveries(
+    messages.map((message) => ({ message, sentSince: 7 })),
+    new Map(),
+  )
   expect(deliveries.map(({ event }) => event.headers.get(HEADERS.id))).toEqual(
     sizes.map((_, index) => `${index}`),
   )
+  expect(new Set(deliveries.map(({ sentSince }) => sentSince))).toEqual(new Set([7]))
   const isLarge = sizes.map((size, index) => size + index * 100 > 65_300)
   expect(deliveries.map((delivery) => delivery.isLarge === true)).toEqual(isLarge)
   for (const [index, { body, event, isLarge: isAside }] of deliveries.entries()) {

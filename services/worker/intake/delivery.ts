@@ -12,6 +12,7 @@ import {
   messageBytes,
   readMessageHeaders,
 } from '../../../shared/sdk/jetstream/stored-message.ts'
+import type { Arrival } from './arrivals.ts'
 
 /** An event in this worker's hands: from being pulled to being settled. */
 export interface Delivery {
@@ -26,6 +27,8 @@ export interface Delivery {
   readonly sizeBytes: number
   /** Whether only its headers have been read: its body is too large for the loop. */
   readonly isLarge?: boolean
+  /** The broker handed it out no earlier, milliseconds of this worker's clock. */
+  readonly sentSince: number
   /** Rows it takes of the room this worker has: 1 until it is decoded. */
   rows: number
   /** How often it was given back because its model was not servable: of its deliveries so many are explained. */
@@ -37,24 +40,27 @@ export interface Delivery {
 }
 
 /**
- * The deliveries among messages, in their order.
+ * The deliveries among what arrived, in its order.
  *
  * @param epochs creation time of each stream that delivers to this worker
  */
 export function readDeliveries(
-  messages: readonly Msg[],
+  arrivals: readonly Arrival[],
   epochs: ReadonlyMap<string, string>,
 ): readonly Delivery[] {
   const deliveries: Delivery[] = []
-  for (const message of messages) {
-    const delivery = readDelivery(message, epochs)
+  for (const arrival of arrivals) {
+    const delivery = readDelivery(arrival, epochs)
     if (delivery !== undefined) deliveries.push(delivery)
   }
   return deliveries
 }
 
 /** @returns `undefined` for a message that is not a JetStream delivery */
-function readDelivery(message: Msg, epochs: ReadonlyMap<string, string>): Delivery | undefined {
+function readDelivery(
+  { message, sentSince }: Arrival,
+  epochs: ReadonlyMap<string, string>,
+): Delivery | undefined {
   const ackSubject = message.reply ?? ''
   const info = readDeliverySubject(ackSubject)
   if (info === undefined) return undefined
@@ -76,6 +82,7 @@ function readDelivery(message: Msg, epochs: ReadonlyMap<string, string>): Delive
     info,
     body,
     sizeBytes: envelopeBytes(message),
+    sentSince,
     rows: 1,
     ...(isTooLarge && { isLarge: true }),
   }

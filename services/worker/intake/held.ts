@@ -1,36 +1,64 @@
 import type { NatsConnection } from '@nats-io/transport-node'
 import { ACK, IN_PROGRESS, notNow } from '../../../shared/sdk/jetstream/ack-words.ts'
 import type { Delivery } from './delivery.ts'
+import { type GoingClock, openGoingClock } from './going-clock.ts'
 import type { Room } from './room.ts'
 
-type KeptAway = (delivery: Delivery, delayMs: number) => void
+export interface HeldOptions {
+  /** How long the broker waits before it hands a silent delivery to somebody else, milliseconds. */
+  readonly ackWaitMs: number
+  /** Told of what is kept away: it stays in flight at the broker. */
+  readonly onKeptAway?: (delivery: Delivery, delayMs: number) => void
+  /** Told how many deliveries are another's by now, all that are found at once. */
+  readonly onLate?: (count: number) => void
+  /** @default one that goes on while this process is stopped */
+  readonly clock?: GoingClock
+}
+
+/** What is known of a delivery in this worker's hands. */
+interface Hold {
+  /** Since then at least the broker waits for a word of it. */
+  keptAt: number
+  /** When it was first said to be in progress: from then on each time. */
+  saidFrom: number
+}
 
 /**
  * The deliveries in this worker's hands. Keeps each of them alive at the broker while it waits and runs, and gives its
  * room back when it is settled. Acknowledging happens here and nowhere else.
+ *
+ * What was not kept alive for `ack_wait` is no longer this worker's: the process was stopped, or its connection was
+ * deaf, and the broker has handed the event to somebody else. From then on nothing is said of it but that it is done.
  */
 export class HeldDeliveries {
   readonly #connection: NatsConnection
   readonly #room: Room
-  readonly #held = new Set<Delivery>()
+  readonly #options: HeldOptions
+  readonly #clock: GoingClock
+  readonly #held = new Map<Delivery, Hold>()
+  readonly #late = new WeakSet<Delivery>()
   readonly #heartbeat: NodeJS.Timeout
-  readonly #onKeptAway: KeptAway | undefined
   readonly #byConsumer = new Map<string, number>()
+  /** What comes from now on was handed out no earlier: the broker answered a ping of then. */
+  #heardAt: number
   #onEmpty: (() => void)[] = []
 
-  /**
-   * @param ackWaitMs how long the broker waits before it hands a silent delivery to somebody else
-   * @param onKeptAway told of what is kept away: it stays in flight at the broker
-   */
-  constructor(connection: NatsConnection, room: Room, ackWaitMs: number, onKeptAway?: KeptAway) {
-    this.#onKeptAway = onKeptAway
+  constructor(connection: NatsConnection, room: Room, options: HeldOptions) {
     this.#connection = connection
     this.#room = room
-    this.#heartbeat = setInterval(() => this.#keepAlive(), ackWaitMs / 3)
+    this.#options = options
+    this.#clock = options.clock ?? openGoingClock()
+    this.#heardAt = this.#clock()
+    this.#heartbeat = setInterval(() => this.#keepAlive(), options.ackWaitMs / 3)
   }
 
   get size(): number {
     return this.#held.size
+  }
+
+  /** What arrives now was handed out no earlier, milliseconds of this worker's clock. */
+  get sentSince(): number {
+    return this.#heardAt
   }
 
   /** How many of a consumer's deliveries are held. */
@@ -38,20 +66,43 @@ export class HeldDeliveries {
     return this.#byConsumer.get(consumer) ?? 0
   }
 
-  /** Takes deliveries over from the intake, which has taken room for one row of each. */
-  add(deliveries: readonly Delivery[]): void {
+  /**
+   * Takes deliveries over from the intake, which has taken room for one row of each.
+   *
+   * @returns those that are this worker's: what came too late is let go of
+   */
+  add(deliveries: readonly Delivery[]): readonly Delivery[] {
     for (const delivery of deliveries) {
-      this.#held.add(delivery)
+      this.#held.set(delivery, { keptAt: delivery.sentSince, saidFrom: Number.POSITIVE_INFINITY })
       this.#count(delivery, 1)
     }
+    const kept = deliveries.filter((delivery) => this.isKept(delivery))
+    if (kept.length < deliveries.length)
+      for (const delivery of deliveries) if (!this.isKept(delivery)) this.drop(delivery)
+    return kept
   }
 
   /** Goes on with the same delivery in another form. @returns false where it is in these hands no more */
   replace(old: Delivery, now: Delivery): boolean {
-    if (!this.#held.delete(old)) return false
+    const hold = this.#held.get(old)
+    if (hold === undefined) return false
+    this.#held.delete(old)
     now.rows = old.rows
-    this.#held.add(now)
+    this.#held.set(now, hold)
+    if (this.#late.has(old)) this.#late.add(now)
     return true
+  }
+
+  /**
+   * Whether the broker has kept a delivery for this worker all the time. False for good once it was silent for
+   * `ack_wait`, as far as can be known here: the word that kept it alive may still have come in time.
+   */
+  isKept(delivery: Delivery): boolean {
+    const hold = this.#held.get(delivery)
+    if (hold === undefined || this.#late.has(delivery)) return false
+    if (this.#clock() - hold.keptAt <= this.#options.ackWaitMs) return true
+    this.#markLate()
+    return false
   }
 
   /**
@@ -67,23 +118,28 @@ export class HeldDeliveries {
 
   /** The outcome is stored and in the ledger: the event may leave its stream. */
   acknowledge(delivery: Delivery): void {
-    this.#answer(delivery, ACK)
+    this.#letGo(delivery, ACK)
   }
 
   /** Nothing is stored: the broker hands the event out again, after `delayMs`. */
   giveBack(delivery: Delivery, delayMs = 0): void {
-    this.#answer(delivery, notNow(delayMs))
+    this.#letGo(delivery, this.isKept(delivery) ? notNow(delayMs) : undefined)
   }
 
   /** Gives back what no fault of its own keeps from being run: for `delayMs` it counts as away. */
   keepAway(delivery: Delivery, delayMs: number): void {
-    if (this.#held.has(delivery)) this.#onKeptAway?.(delivery, delayMs)
+    if (this.isKept(delivery)) this.#options.onKeptAway?.(delivery, delayMs)
     this.giveBack(delivery, delayMs)
+  }
+
+  /** Without a word: the broker has handed the event to somebody else, or does so when `ack_wait` is over. */
+  drop(delivery: Delivery): void {
+    this.#letGo(delivery, undefined)
   }
 
   /** Gives back whatever is held, for somebody else to take at once. */
   giveBackAll(): void {
-    for (const delivery of [...this.#held]) this.giveBack(delivery)
+    for (const delivery of [...this.#held.keys()]) this.giveBack(delivery)
   }
 
   /** Resolves when nothing is held. */
@@ -95,11 +151,12 @@ export class HeldDeliveries {
     clearInterval(this.#heartbeat)
   }
 
-  #answer(delivery: Delivery, answer: string): void {
+  #letGo(delivery: Delivery, answer: string | undefined): void {
     if (!this.#held.delete(delivery)) return
     this.#count(delivery, -1)
     this.#room.release(delivery.rows, delivery.sizeBytes)
-    if (!this.#connection.isClosed()) this.#connection.publish(delivery.ackSubject, answer)
+    if (answer !== undefined && !this.#connection.isClosed())
+      this.#connection.publish(delivery.ackSubject, answer)
     if (this.#held.size === 0) for (const resolve of this.#onEmpty.splice(0)) resolve()
   }
 
@@ -107,8 +164,46 @@ export class HeldDeliveries {
     this.#byConsumer.set(consumer, this.of(consumer) + change)
   }
 
+  /**
+   * Says of each delivery that it is in progress, and pings behind that: only where the broker answers has it heard the
+   * words before, and what it sends from then on is younger than the ping.
+   */
   #keepAlive(): void {
     if (this.#connection.isClosed()) return
-    for (const delivery of this.#held) this.#connection.publish(delivery.ackSubject, IN_PROGRESS)
+    this.#markLate()
+    const saidAt = this.#clock()
+    for (const [delivery, hold] of this.#held) {
+      if (this.#late.has(delivery)) continue
+      hold.saidFrom = Math.min(hold.saidFrom, saidAt)
+      this.#connection.publish(delivery.ackSubject, IN_PROGRESS)
+    }
+    this.#connection.flush().then(
+      () => this.#heard(saidAt),
+      // No answer comes by a connection that is lost, and what comes from now on comes by another.
+      () => this.#arrivesSince(this.#clock()),
+    )
+  }
+
+  #heard(saidAt: number): void {
+    this.#markLate()
+    this.#arrivesSince(saidAt)
+    for (const hold of this.#held.values())
+      if (hold.saidFrom <= saidAt) hold.keptAt = Math.max(hold.keptAt, saidAt)
+  }
+
+  #arrivesSince(at: number): void {
+    this.#heardAt = Math.max(this.#heardAt, at)
+  }
+
+  /** What was silent too long stays late: the broker may have heard the next word of it after it gave it away. */
+  #markLate(): void {
+    const oldest = this.#clock() - this.#options.ackWaitMs
+    let count = 0
+    for (const [delivery, { keptAt }] of this.#held) {
+      if (keptAt >= oldest || this.#late.has(delivery)) continue
+      this.#late.add(delivery)
+      count++
+    }
+    if (count > 0) this.#options.onLate?.(count)
   }
 }

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import type { Batch } from '../prepare/prepared.ts'
 import type { Concluded } from '../settle/outcome.ts'
-import type { Stored } from '../settle/outcome-store.ts'
+import type { StoredOutcome } from '../settle/outcome-store.ts'
 import { createInterceptors, type Interceptors } from './interceptors.ts'
 import type { Timed, WorkerMetrics } from './worker-metrics.ts'
 
@@ -20,7 +20,7 @@ function noting() {
     processed: (_batch, told) => void log.push(`processed ${how(told)}`),
     ran: (_batch, told) => void log.push(`ran ${how(told)}`),
     acknowledged: (_group, told) => void log.push(`acknowledged ${how(told)}`),
-    stored: (_outcome, told) => void log.push(`stored ${how(told)}: ${told.result}`),
+    stored: (_outcome, told) => void log.push(`stored ${how(told)}: ${told.result?.how}`),
   }
   const span =
     (name: string) =>
@@ -41,7 +41,7 @@ function noting() {
 describe('createInterceptors', () => {
   it('gives back the very same step where nobody looks', () => {
     const step = async (): Promise<never[]> => []
-    const store = async (): Promise<Stored> => 'predicted'
+    const store = async (): Promise<StoredOutcome> => ({ how: 'predicted' })
     const { process, run, settle, store: storing } = createInterceptors({})
     const work = async (): Promise<void> => undefined
     expect([process(work), run(step), settle(step), storing(store)]).toEqual([work, step, step, store])
@@ -75,9 +75,9 @@ describe('createInterceptors', () => {
   it('times the first of the outcomes that are stored together, and each is stored', async () => {
     const { log, metrics } = noting()
     let stored = 0
-    const store = createInterceptors({ metrics }).store(async (): Promise<Stored> => {
+    const store = createInterceptors({ metrics }).store(async (): Promise<StoredOutcome> => {
       await new Promise(setImmediate)
-      return stored++ === 0 ? 'predicted' : 'retried'
+      return { how: stored++ === 0 ? 'predicted' : 'retried' }
     })
     await Promise.all([concluded(), concluded(), concluded()].map(store))
     expect([stored, log]).toEqual([3, ['stored well: predicted']])

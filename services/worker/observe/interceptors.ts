@@ -2,7 +2,7 @@ import { errorTypeOf } from '../../../shared/runtime/messaging.ts'
 import type { Tensor } from '../../../shared/sdk/contract/tensor.ts'
 import type { Batch } from '../prepare/prepared.ts'
 import type { Concluded } from '../settle/outcome.ts'
-import type { Stored } from '../settle/outcome-store.ts'
+import type { StoredOutcome } from '../settle/outcome-store.ts'
 import type { Settled } from '../settle/settlement.ts'
 import type { Timed, WorkerMetrics } from './worker-metrics.ts'
 
@@ -21,7 +21,7 @@ export interface Interceptors {
   /** Settling a group. */
   readonly settle: Interceptor<readonly Concluded[], readonly Settled[]>
   /** Storing one outcome. */
-  readonly store: Interceptor<Concluded, Stored>
+  readonly store: Interceptor<Concluded, StoredOutcome>
 }
 
 /** Who looks on while a worker works. */

@@ -4,6 +4,7 @@ import type { ServedModel } from '../../../shared/models/repository.ts'
 import { LineLimit } from '../../../shared/runtime/line-limit.ts'
 import { readTraceparent } from '../../../shared/runtime/trace-context.ts'
 import { HEADERS, readHeader } from '../../../shared/sdk/contract/headers.ts'
+import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
 import type { PullEnd } from '../../../shared/sdk/jetstream/pull-lane.ts'
 import type { Delivery } from '../intake/delivery.ts'
 import type { EndedPull } from '../intake/intake.ts'
@@ -38,6 +39,7 @@ export class Reporter {
     parked: 0,
     'handed-on': 0,
     'held-back': 0,
+    dropped: 0,
     batches: 0,
     rows: 0,
     conflicts: 0,
@@ -70,6 +72,7 @@ export class Reporter {
 
   settled(settled: Settled): void {
     const { delivery, outcome, how } = settled
+    if (how === 'dropped') return // counted when it was found to be late
     this.#counts[how]++
     this.#metrics?.settled(settled)
     if (how === 'predicted') return
@@ -82,6 +85,23 @@ export class Reporter {
     const { token } = delivery.event
     const what = 'the same id was used with another payload'
     if (this.#limit.admit(what)) this.#log.warn({ ...about(delivery), token }, what)
+  }
+
+  /** Deliveries that were not kept alive for `ack_wait`, all that are found at once. */
+  late(count: number, ackWaitMs: number): void {
+    this.#counts.dropped += count
+    this.#metrics?.late(count)
+    this.#log.warn(
+      { count, ackWaitMs },
+      'deliveries are dropped: this worker was stopped, or unheard, for ack_wait, and the broker hands them out again',
+    )
+  }
+
+  /** What lies in the register of an event is no outcome: it hides none, and is answered over. */
+  junk(delivery: Delivery, sequence: number): void {
+    const what = 'a register holds what is no outcome: the outcome of its event is stored above it'
+    if (this.#limit.admit(what))
+      this.#log.warn({ ...about(delivery), stream: STREAMS.results, sequence }, what)
   }
 
   pull(consumer: string, end: PullEnd | undefined): void {

@@ -8,7 +8,7 @@ import type { Delivery } from '../intake/delivery.ts'
 import type { EndedPull } from '../intake/intake.ts'
 import { type Batch, rowsOf } from '../prepare/prepared.ts'
 import type { Concluded, Outcome } from '../settle/outcome.ts'
-import type { Stored } from '../settle/outcome-store.ts'
+import type { Stored, StoredOutcome } from '../settle/outcome-store.ts'
 import type { Settled } from '../settle/settlement.ts'
 import { boundedName, deliveredFrom, type KnownModels, sourceOf } from './source.ts'
 
@@ -84,8 +84,9 @@ export class WorkerMetrics {
   }
 
   /** The first outcome of a group was stored, or could not be. */
-  stored({ kind }: Outcome, { durationMs, error, result: how }: Timed<Stored>): void {
-    if (how === 'returned' || how === 'handed-on' || how === 'held-back') return // nothing went out, or the broker did not take it and keeps the event
+  stored({ kind }: Outcome, { durationMs, error, result }: Timed<StoredOutcome>): void {
+    const how = result?.how
+    if (how !== undefined && NOT_SENT.has(how)) return
     const isRetry = how === 'parked' || (kind === 'retried' && how !== 'dead-lettered')
     this.#instruments.operation(
       durationMs / 1_000,
@@ -115,6 +116,10 @@ export class WorkerMetrics {
   /** An event brought features its model does not know; models that allow it are served ones. */
   ignored({ name: model }: ServedModel, count: number): void {
     this.#instruments.ignoredFeatures(count, { model })
+  }
+
+  late(count: number): void {
+    this.#instruments.droppedDeliveries(count)
   }
 
   hung({ name: model }: ServedModel): void {
@@ -150,6 +155,7 @@ function openInstruments() {
     pulls: meters.counter('pulls'),
     conflicts: meters.counter('conflicts'),
     redeliveries: meters.counter('redeliveries'),
+    droppedDeliveries: meters.counter('droppedDeliveries'),
     hungRuns: meters.counter('hungRuns'),
     consumed: meters.counter('consumedMessages'),
     sent: meters.counter('sentMessages'),
@@ -165,10 +171,14 @@ function startAtZero(instruments: Instruments, on: Operations, models: Iterable<
     instruments.hungRuns(0, { model })
     instruments.ignoredFeatures(0, { model })
   }
+  instruments.droppedDeliveries(0)
   for (const lane of LANES) instruments.redeliveries(0, { lane })
   for (const from of ['features', 'due'] as const) instruments.consumed(0, on('fetch', from))
   for (const to of ['results', 'deadLetters', 'retries'] as const) instruments.sent(0, on('publish', to))
 }
+
+/** Nothing went out, or the broker did not take it and keeps the event. */
+const NOT_SENT: ReadonlySet<Stored> = new Set(['returned', 'handed-on', 'held-back', 'dropped'])
 
 /** Where the messages go that an outcome is made of. */
 const SENT_TO: Readonly<Record<Stored, readonly Destination[]>> = {
@@ -180,6 +190,7 @@ const SENT_TO: Readonly<Record<Stored, readonly Destination[]>> = {
   parked: ['retries'],
   'handed-on': [],
   'held-back': [],
+  dropped: [],
 }
 
 /** Events that are settled together differ in few ways: they are counted first and added up once. */

@@ -64,9 +64,9 @@ export function createWorkerTraces(models: KnownModels): Interceptors {
       return endWith(span, async () => {
         const stored = await next(concluded)
         // The retry lane did not take it, and it is given up instead.
-        if (outcome.kind === 'retried' && stored === 'dead-lettered')
+        if (outcome.kind === 'retried' && stored.how === 'dead-lettered')
           span.updateName(`publish results.${model}`).setAttributes(operation('publish', 'send', 'results'))
-        span.setAttribute('pelton.outcome', stored)
+        span.setAttribute('pelton.outcome', stored.how)
         return stored
       })
     },

@@ -1,10 +1,12 @@
 import type { NatsConnection } from '@nats-io/transport-node'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { Turns } from '../../../shared/runtime/turns.ts'
 import { HEADERS, readHeader } from '../../../shared/sdk/contract/headers.ts'
 import { decodeLedgerRecord } from '../../../shared/sdk/contract/ledger.ts'
 import { deadLetterMessage, failureNotice } from '../../../shared/sdk/contract/outcome.ts'
+import { outcomeDigest } from '../../../shared/sdk/contract/outcome-digest.ts'
 import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
-import { lastOfSubject } from '../../../shared/sdk/jetstream/api.ts'
+import { lastOfSubject, requestApi } from '../../../shared/sdk/jetstream/api.ts'
 import { PublishWindow } from '../../../shared/sdk/jetstream/publish-window.ts'
 import { parseHeaderBlock } from '../../../shared/sdk/jetstream/stored-message.ts'
 import { startTestBroker, type TestBroker } from '../../../test/kit/broker.ts'
@@ -12,7 +14,7 @@ import { type DeliveredEvent, deliveryOf, EPOCH } from '../../../test/kit/delive
 import { readStream, type StoredRecord } from '../../../test/kit/outcomes.ts'
 import { type Delivery, digestOf } from '../intake/delivery.ts'
 import type { Concluded } from './outcome.ts'
-import { OutcomeStore, type OutcomeStoreDeps } from './outcome-store.ts'
+import { OutcomeStore, type OutcomeStoreDeps, type Stored } from './outcome-store.ts'
 import { PatientStorage } from './storage.ts'
 
 const NOW = Date.parse('2026-06-01T12:00:00Z')
@@ -40,8 +42,14 @@ afterEach(async () => {
   await connection.close()
 })
 
+let refusing: ReadonlyMap<string, string>
+
 function openStore(given: Partial<OutcomeStoreDeps> = {}): OutcomeStore {
-  const options = { signal: new AbortController().signal, onChange: () => undefined }
+  refusing = new Map()
+  const onChange = (streams: ReadonlyMap<string, string>): void => {
+    refusing = streams
+  }
+  const options = { signal: new AbortController().signal, onChange }
   return new OutcomeStore({
     connection,
     window,
@@ -51,10 +59,17 @@ function openStore(given: Partial<OutcomeStoreDeps> = {}): OutcomeStore {
     now: () => NOW,
     parking: { place: async () => 'parked' },
     mayRetry: () => true,
+    isKept: () => true,
+    turns: new Turns(),
+    onJunk: ({ event }, sequence) => void told.push(`junk ${event.id} ${sequence}`),
     onConflict: ({ event }) => void told.push(`conflict ${event.id}`),
     onUnstorable: ({ event }) => void told.push(`unstorable ${event.id}`),
     ...given,
   })
+}
+
+async function howOf(store: OutcomeStore, concluded: Concluded): Promise<Stored> {
+  return (await store.store(concluded)).how
 }
 
 function eventOf(given: Partial<DeliveredEvent> = {}): Delivery {
@@ -107,7 +122,7 @@ const text = ({ body }: { readonly body: Uint8Array }): string => Buffer.from(bo
 describe('a prediction', () => {
   it('is stored in the register of its event, with who made it of what', async () => {
     const delivery = eventOf({ deliveryCount: 2 })
-    expect(await openStore().store(predicted(delivery))).toBe('predicted')
+    expect(await howOf(openStore(), predicted(delivery))).toBe('predicted')
     const record = await theOnly(STREAMS.results)
     expect(record.subject).toBe(`results.m.${delivery.event.token}`)
     expect(text(record)).toBe('outputs')
@@ -125,8 +140,8 @@ describe('a prediction', () => {
   it('stands: a second outcome of the event is refused, whichever it is', async () => {
     const store = openStore()
     await store.store(predicted(eventOf(), 'first'))
-    expect(await store.store(predicted(eventOf(), 'second'))).toBe('already-answered')
-    expect(await store.store(failed(eventOf()))).toBe('already-answered')
+    expect(await howOf(store, predicted(eventOf(), 'second'))).toBe('already-answered')
+    expect(await howOf(store, failed(eventOf()))).toBe('already-answered')
     expect(text(await theOnly(STREAMS.results))).toBe('first')
     expect(await readStream(connection, STREAMS.deadLetters)).toEqual([])
     expect(told).toEqual([])
@@ -136,7 +151,7 @@ describe('a prediction', () => {
     const answers = Array.from({ length: 10 }, (_each, worker) =>
       openStore({ worker: `w${worker}` }).store(predicted(eventOf(), `by ${worker}`)),
     )
-    const counts = (await Promise.all(answers)).filter((how) => how === 'predicted')
+    const counts = (await Promise.all(answers)).filter(({ how }) => how === 'predicted')
     expect(counts).toHaveLength(1)
     await theOnly(STREAMS.results)
   })
@@ -144,13 +159,13 @@ describe('a prediction', () => {
   it('tells of an identity that was used with another payload', async () => {
     const store = openStore()
     await store.store(predicted(eventOf()))
-    expect(await store.store(predicted(eventOf({ body: '{"inputs": []}' })))).toBe('already-answered')
+    expect(await howOf(store, predicted(eventOf({ body: '{"inputs": []}' })))).toBe('already-answered')
     expect(told).toEqual(['conflict a'])
   })
 
   it('becomes a dead letter where it is larger than the broker takes', async () => {
     const large = 'x'.repeat(2 * 1024 ** 2)
-    expect(await openStore().store(predicted(eventOf(), large))).toBe('dead-lettered')
+    expect(await howOf(openStore(), predicted(eventOf(), large))).toBe('dead-lettered')
     expect(await kept(STREAMS.results, HEADERS.deadLetterReason)).toEqual(['too-large'])
     expect(await kept(STREAMS.deadLetters, HEADERS.stage)).toEqual(['publish'])
   })
@@ -170,7 +185,7 @@ describe('a prediction', () => {
 describe('a dead letter', () => {
   it('is the whole event and why, behind a notice in the register', async () => {
     const delivery = eventOf()
-    expect(await openStore().store(failed(delivery))).toBe('dead-lettered')
+    expect(await howOf(openStore(), failed(delivery))).toBe('dead-lettered')
     const notice = await theOnly(STREAMS.results)
     expect(readHeader(notice.headers, HEADERS.outcome)).toBe('dead-letter')
     const letter = await theOnly(STREAMS.deadLetters)
@@ -184,7 +199,7 @@ describe('a dead letter', () => {
     const delivery = eventOf()
     const made = madeBefore(delivery)
     await window.publish(failureNotice(delivery.event, FAILURE, made))
-    expect(await openStore().store(predicted(eventOf({ deliveryCount: 2 })))).toBe('already-answered')
+    expect(await howOf(openStore(), predicted(eventOf({ deliveryCount: 2 })))).toBe('already-answered')
     const letter = await theOnly(STREAMS.deadLetters)
     expect(readHeader(letter.headers, HEADERS.failedAt)).toBe(new Date(NOW - 5_000).toISOString())
     expect(readHeader(letter.headers, HEADERS.deadLetterReason)).toBe('inference-failed')
@@ -195,7 +210,7 @@ describe('a dead letter', () => {
     const made = madeBefore(delivery)
     await window.publish(failureNotice(delivery.event, FAILURE, made))
     await window.publish(deadLetterMessage(delivery.event, delivery.subject, FAILURE, made))
-    expect(await openStore().store(failed(eventOf()))).toBe('already-answered')
+    expect(await howOf(openStore(), failed(eventOf()))).toBe('already-answered')
     expect((await theOnly(STREAMS.deadLetters)).sequence).toBe(1)
   })
 
@@ -205,9 +220,9 @@ describe('a dead letter', () => {
     const { sequence } = await theOnly(STREAMS.results)
     const replayOf = (supersedes: number): Delivery =>
       eventOf({ headers: { [HEADERS.supersedes]: String(supersedes) } })
-    expect(await store.store(predicted(replayOf(sequence + 7)))).toBe('already-answered')
-    expect(await store.store(predicted(replayOf(sequence), 'at last'))).toBe('predicted')
-    expect(await store.store(failed(replayOf(sequence)))).toBe('already-answered')
+    expect(await howOf(store, predicted(replayOf(sequence + 7)))).toBe('already-answered')
+    expect(await howOf(store, predicted(replayOf(sequence), 'at last'))).toBe('predicted')
+    expect(await howOf(store, failed(replayOf(sequence)))).toBe('already-answered')
     const answers = await readStream(connection, STREAMS.results)
     expect(answers.map(text).at(-1)).toBe('at last')
   })
@@ -216,7 +231,7 @@ describe('a dead letter', () => {
 describe('another attempt', () => {
   it('is a scheduled copy in the retry lane, and no outcome', async () => {
     const delivery = eventOf({ lane: 'high' })
-    expect(await openStore().store(again(delivery))).toBe('retried')
+    expect(await howOf(openStore(), again(delivery))).toBe('retried')
     const { token } = delivery.event
     const copy = await lastOfSubject(connection, STREAMS.retries, `retries.default.m.high.${token}`)
     const copied = parseHeaderBlock(copy?.headerBlock ?? new Uint8Array())
@@ -230,7 +245,7 @@ describe('another attempt', () => {
     const store = openStore({ mayRetry: () => false })
     const hows = []
     for (let deliveryCount = 1; deliveryCount <= 5; deliveryCount++)
-      hows.push(await store.store(again(eventOf({ deliveryCount }))))
+      hows.push(await howOf(store, again(eventOf({ deliveryCount }))))
     expect(hows).toEqual(['returned', 'returned', 'returned', 'returned', 'dead-lettered'])
     expect(await readStream(connection, STREAMS.retries)).toEqual([])
     expect(await kept(STREAMS.deadLetters, HEADERS.deadLetterReason)).toEqual(['inference-failed'])
@@ -244,6 +259,181 @@ describe('another attempt', () => {
     for (const [index, conclude] of outcomes.entries())
       await store.store(conclude(eventOf({ id: `${index}` })))
     expect(asked).toEqual(['2'])
+  })
+})
+
+describe('the digest', () => {
+  async function digestIn(stream: string): Promise<number> {
+    const { subject } = await theOnly(stream)
+    const copy = await lastOfSubject(connection, stream, subject)
+    return outcomeDigest(copy?.headerBlock ?? Buffer.alloc(0), copy?.body ?? Buffer.alloc(0))
+  }
+
+  it('of a prediction is that of the message the broker holds, and what answers a second time is what was read', async () => {
+    const store = openStore()
+    const first = await store.store(predicted(eventOf()))
+    expect(first).toEqual({ how: 'predicted', digest: await digestIn(STREAMS.results) })
+    const second = await openStore({ worker: 'w2' }).store(predicted(eventOf(), 'other'))
+    expect(second).toEqual({ how: 'already-answered', digest: first.digest })
+  })
+
+  it('of a large prediction is made over several turns, and is the same', async () => {
+    const begun: number[] = []
+    const turns = { spend: async (bytes: number) => void begun.push(bytes) } as unknown as Turns
+    const { digest } = await openStore({ turns }).store(predicted(eventOf(), 'x'.repeat(200_000)))
+    expect(digest).toBe(await digestIn(STREAMS.results))
+    expect(begun).toEqual([65_536, 65_536, 65_536, 200_000 - 3 * 65_536])
+  })
+
+  it('of an event that is given up are those of its notice and its dead letter, also of one made before', async () => {
+    const store = openStore()
+    const stored = await store.store(failed(eventOf()))
+    const both = {
+      digest: await digestIn(STREAMS.results),
+      letterDigest: await digestIn(STREAMS.deadLetters),
+    }
+    expect(stored).toEqual({ how: 'dead-lettered', ...both })
+    expect(await store.store(failed(eventOf()))).toEqual({ how: 'already-answered', ...both })
+  })
+
+  it('of an event whose dead letter is made up for is that of the one made up', async () => {
+    const delivery = eventOf()
+    await window.publish(failureNotice(delivery.event, FAILURE, madeBefore(delivery)))
+    expect(await openStore().store(predicted(eventOf()))).toEqual({
+      how: 'already-answered',
+      digest: await digestIn(STREAMS.results),
+      letterDigest: await digestIn(STREAMS.deadLetters),
+    })
+  })
+
+  it('of a copy in the retry lane is what the digest of its input begins with', async () => {
+    const delivery = eventOf()
+    const digest = Buffer.from(digestOf(delivery), 'base64url').readUInt32BE(0)
+    expect(await openStore().store(again(delivery))).toEqual({ how: 'retried', digest })
+    const parked = {
+      delivery,
+      outcome: { kind: 'not-servable', why: { cause: 'missing', text: '' } },
+    } as const
+    expect(await openStore().store(parked)).toEqual({ how: 'parked', digest })
+    const kept = openStore({ parking: { place: async () => 'held-back' } })
+    expect(await kept.store(parked)).toEqual({ how: 'held-back' })
+  })
+})
+
+describe('what is no outcome', () => {
+  const { subject, token } = { subject: `results.m.${eventOf().event.token}`, token: eventOf().event.token }
+  const put = async (headers: readonly (readonly [string, string])[]): Promise<void> => {
+    const reply = await window.publish({ subject, headers, body: Buffer.from('?') })
+    expect(reply.kind).toBe('stored')
+  }
+
+  it.each([
+    ['without headers', []],
+    ['with an outcome nobody knows', [[HEADERS.outcome, 'maybe']]],
+    ['of this contract that cannot be read', [[HEADERS.outcome, 'prediction'] as const]],
+    [
+      'of another event',
+      [[HEADERS.outcome, 'prediction'] as const, [HEADERS.token, 'x'.repeat(22)] as const],
+    ],
+  ] as const)('and lies in the register %s, is answered over', async (_what, headers) => {
+    await put(headers)
+    expect(await howOf(openStore(), predicted(eventOf(), 'true'))).toBe('predicted')
+    const texts = (await readStream(connection, STREAMS.results)).map(text)
+    expect(texts).toEqual(['?', 'true'])
+    expect(told).toEqual(['junk a 1'])
+    expect(await howOf(openStore(), predicted(eventOf(), 'again'))).toBe('already-answered')
+  })
+
+  it('is answered over by a dead letter, where the event has no prediction', async () => {
+    await put([])
+    expect(await howOf(openStore(), failed(eventOf()))).toBe('dead-lettered')
+    expect(await kept(STREAMS.results, HEADERS.outcome)).toEqual([undefined, 'dead-letter'])
+    await theOnly(STREAMS.deadLetters)
+  })
+
+  it('hides no outcome below it', async () => {
+    const store = openStore()
+    const { digest } = await store.store(predicted(eventOf(), 'true'))
+    for (let each = 0; each < 3; each++) await put([[HEADERS.token, token]])
+    expect(await store.store(predicted(eventOf(), 'second'))).toEqual({ how: 'already-answered', digest })
+    expect(await readStream(connection, STREAMS.results)).toHaveLength(4)
+  })
+
+  it('above a notice is replaced by the outcome of its replay, and by none other', async () => {
+    const store = openStore()
+    await store.store(failed(eventOf()))
+    await put([])
+    const replayOf = (supersedes: number): Delivery =>
+      eventOf({ headers: { [HEADERS.supersedes]: String(supersedes) } })
+    expect(await howOf(store, predicted(replayOf(2)))).toBe('already-answered')
+    expect(await howOf(store, predicted(eventOf()))).toBe('already-answered')
+    expect(await howOf(store, predicted(replayOf(1)))).toBe('predicted')
+  })
+
+  it('is looked past by many workers at once, and answered over by one', async () => {
+    await put([])
+    const hows = await Promise.all(
+      Array.from({ length: 8 }, (_each, worker) =>
+        howOf(openStore({ worker: `w${worker}` }), predicted(eventOf())),
+      ),
+    )
+    expect(hows.filter((how) => how === 'predicted')).toHaveLength(1)
+    expect(await readStream(connection, STREAMS.results)).toHaveLength(2)
+  })
+
+  it('but an outcome of a newer major is left alone: the stream refuses until it is gone', async () => {
+    await put([[HEADERS.contract, '2.0']])
+    const storing = howOf(openStore(), predicted(eventOf()))
+    await expect.poll(() => refusing.get(STREAMS.results)).toMatch(/holds an outcome of version 2\.0/)
+    expect((await theOnly(STREAMS.results)).sequence).toBe(1)
+    await requestApi(connection, `STREAM.MSG.DELETE.${STREAMS.results}`, { seq: 1 })
+    expect(await storing).toBe('predicted')
+    expect(refusing.size).toBe(0)
+  })
+
+  it('but an outcome of a newer major is left alone also where junk lies above it', async () => {
+    await put([[HEADERS.contract, '2.0']])
+    await put([])
+    const storing = howOf(openStore(), predicted(eventOf()))
+    await expect.poll(() => refusing.get(STREAMS.results)).toMatch(/version 2\.0/)
+    await requestApi(connection, `STREAM.MSG.DELETE.${STREAMS.results}`, { seq: 1 })
+    expect(await storing).toBe('predicted')
+  })
+})
+
+describe('a delivery that others may have', () => {
+  /** Says of the first looks that it is kept, and then no more. */
+  const keptFor = (looks: number) => {
+    let left = looks
+    return () => left-- > 0
+  }
+
+  it.each([0, 1])('is dropped: nothing is tried, found out at look %i', async (looks) => {
+    const tried: string[] = []
+    connection.subscribe('results.>', { callback: (_error, { subject }) => void tried.push(subject) })
+    await connection.flush()
+    const ends = [predicted, failed].map((conclude) =>
+      howOf(openStore({ isKept: keptFor(looks) }), conclude(eventOf())),
+    )
+    expect(await Promise.all(ends)).toEqual(['dropped', 'dropped'])
+    await connection.flush()
+    expect(tried).toEqual([])
+  })
+
+  it('makes no copy in the retry lane', async () => {
+    expect(await howOf(openStore({ isKept: () => false }), again(eventOf()))).toBe('dropped')
+    expect(await readStream(connection, STREAMS.retries)).toEqual([])
+  })
+
+  it('is not claimed for once the stream takes it again', async () => {
+    await requestApi(connection, `STREAM.DELETE.${STREAMS.results}`)
+    let isKept = true
+    const storing = howOf(openStore({ isKept: () => isKept }), predicted(eventOf()))
+    await expect.poll(() => refusing.has(STREAMS.results)).toBe(true)
+    isKept = false
+    await broker.provision()
+    expect(await storing).toBe('dropped')
+    expect(await readStream(connection, STREAMS.results)).toEqual([])
   })
 })
 

@@ -1,4 +1,4 @@
-import type { NatsConnection } from '@nats-io/transport-node'
+import { TURN_BYTES, type Turns } from '../../../shared/runtime/turns.ts'
 import { encodeHeaderBlock, HEADERS, type Headers, readHeader } from '../../../shared/sdk/contract/headers.ts'
 import { encodeLedgerRecord, type LedgerRecord } from '../../../shared/sdk/contract/ledger.ts'
 import {
@@ -11,20 +11,27 @@ import {
   removalMarkSubject,
   retryMessage,
 } from '../../../shared/sdk/contract/outcome.ts'
-import { withoutBrokerLines } from '../../../shared/sdk/contract/outcome-digest.ts'
-import { isReplySubject, subjects } from '../../../shared/sdk/contract/subjects.ts'
+import {
+  goOnDigest,
+  inputDigestStart,
+  outcomeDigest,
+  withoutBrokerLines,
+} from '../../../shared/sdk/contract/outcome-digest.ts'
+import { subjects } from '../../../shared/sdk/contract/subjects.ts'
 import { STORES, STREAMS } from '../../../shared/sdk/contract/topology.ts'
 import { isReason } from '../../../shared/sdk/errors.ts'
-import { encodedHeaders } from '../../../shared/sdk/jetstream/encoded-headers.ts'
-import { API_ERRORS, type PublishWindow } from '../../../shared/sdk/jetstream/publish-window.ts'
+import type { EncodedMessage } from '../../../shared/sdk/jetstream/publish-window.ts'
+import type { StoredAnswer } from '../../../shared/sdk/jetstream/register.ts'
 import { asStored, type Delivery, digestOf, returnsOf } from '../intake/delivery.ts'
-import type { Concluded, Outcome } from './outcome.ts'
+import type { Concluded, NotServable, Outcome } from './outcome.ts'
 import type { Parking } from './parking.ts'
-import { isTooLarge, type PatientStorage, type StoredAnswer, tryAgain } from './storage.ts'
+import { type Claim, Register, type RegisterDeps } from './register.ts'
+import { isTooLarge } from './storage.ts'
 
 /**
  * How a delivery ended in storage. `returned`: nothing was stored, the broker shall hand it out again. `parked`,
- * `handed-on`, `held-back`: its model is not servable here, and it waits in the retry lane or in its stream.
+ * `handed-on`, `held-back`: its model is not servable here, and it waits in the retry lane or in its stream. `dropped`:
+ * it was not kept alive for `ack_wait`, and may be in other hands: nothing is tried.
  */
 export type Stored =
   | 'predicted'
@@ -35,11 +42,17 @@ export type Stored =
   | 'parked'
   | 'handed-on'
   | 'held-back'
+  | 'dropped'
 
-export interface OutcomeStoreDeps {
-  readonly connection: NatsConnection
-  readonly window: PublishWindow
-  readonly storage: PatientStorage
+/** How a delivery ended, and what lies in storage of it. */
+export interface StoredOutcome {
+  readonly how: Stored
+  /** As the ledger keeps them: `LedgerEntry` says of what. */
+  readonly digest?: number | undefined
+  readonly letterDigest?: number | undefined
+}
+
+export interface OutcomeStoreDeps extends RegisterDeps {
   readonly worker: string
   readonly pool: string
   /** Broker time, milliseconds since 1970. */
@@ -48,6 +61,8 @@ export interface OutcomeStoreDeps {
   readonly mayRetry: (delivery: Delivery) => boolean
   /** Finds events a place to wait whose model is not servable here. */
   readonly parking: Pick<Parking, 'place'>
+  /** Shares the turns of the loop: a large body is digested in several. */
+  readonly turns: Turns
   /** Told when an event's identity was used with another payload. */
   readonly onConflict: (delivery: Delivery) => void
   /** Told of an event whose dead letter is larger than the broker takes. */
@@ -57,15 +72,14 @@ export interface OutcomeStoreDeps {
 /** Deliveries, of those that count, after which an event that cannot be retried is given up. */
 const MOST_RETURNS = 5
 
-/**
- * Stores outcomes. The subject `results.<model>.<token>` is the register of an event's one outcome: every terminal
- * decision claims it first, so a late, doubled or paused worker is refused by the broker, not by luck.
- */
+/** Stores outcomes: each claims the register of its event first, whatever else is stored of it. */
 export class OutcomeStore {
   readonly #deps: OutcomeStoreDeps
+  readonly #register: Register
 
   constructor(deps: OutcomeStoreDeps) {
     this.#deps = deps
+    this.#register = new Register(deps)
   }
 
   /**
@@ -73,16 +87,17 @@ export class OutcomeStore {
    *
    * @throws AbortError when stopped while a stream refuses
    */
-  async store({ delivery, outcome }: Concluded): Promise<Stored> {
-    if (outcome.kind === 'not-servable') return this.#deps.parking.place(delivery, outcome.why)
+  async store({ delivery, outcome }: Concluded): Promise<StoredOutcome> {
+    if (!this.#deps.isKept(delivery)) return DROPPED
+    if (outcome.kind === 'not-servable') return this.#park(delivery, outcome.why)
     if (outcome.kind === 'retried') return this.#retryOrReturn(delivery, outcome)
     if (outcome.kind === 'dead-lettered') return this.#giveUp(delivery, outcome.failure, outcome.modelVersion)
     const made = this.#provenance(delivery, outcome.facts.modelVersion)
-    const message = predictionMessage(delivery.event, outcome.facts, made, outcome.body)
-    const claim = await this.#claim(delivery, message)
-    if (claim === 'claimed') return 'predicted'
+    const message = encoded(predictionMessage(delivery.event, outcome.facts, made, outcome.body))
+    const { claim, digest } = await this.#claim(delivery, message)
+    if (claim === 'claimed') return { how: 'predicted', digest }
     if (claim === 'too-large') return this.#giveUp(delivery, tooLarge(message), outcome.facts.modelVersion)
-    return this.#respectAnswer(delivery, claim)
+    return claim === 'late' ? DROPPED : this.#respectAnswer(delivery, claim)
   }
 
   /** Stores how the deliveries of one stream ended. The last thing before they are acknowledged. */
@@ -94,38 +109,59 @@ export class OutcomeStore {
       throw new Error(`a ledger record of ${body.length} bytes is larger than the broker takes`)
   }
 
+  /** Takes the register, and makes the digest of what is to lie there while the broker has it. */
+  async #claim(
+    delivery: Delivery,
+    message: EncodedMessage,
+  ): Promise<{ readonly claim: Claim; readonly digest: number }> {
+    const claiming = this.#register.claim(delivery, message)
+    const digest = this.#digestOf(message)
+    return { claim: await claiming, digest: await digest }
+  }
+
   /** Failure notice, then dead letter: whoever finds the notice makes sure that the dead letter exists. */
-  async #giveUp(delivery: Delivery, failure: Failure, modelVersion?: string): Promise<Stored> {
+  async #giveUp(delivery: Delivery, failure: Failure, modelVersion?: string): Promise<StoredOutcome> {
     const made = this.#provenance(delivery, modelVersion)
-    const claim = await this.#claim(delivery, failureNotice(delivery.event, failure, made))
+    const { claim, digest } = await this.#claim(
+      delivery,
+      encoded(failureNotice(delivery.event, failure, made)),
+    )
+    if (claim === 'late') return DROPPED
     if (typeof claim === 'object') return this.#respectAnswer(delivery, claim)
-    return (await this.#storeDeadLetter(delivery, failure, made)) ? 'dead-lettered' : 'returned'
+    const letterDigest = await this.#storeDeadLetter(delivery, failure, made)
+    return letterDigest === undefined ? RETURNED : { how: 'dead-lettered', digest, letterDigest }
   }
 
   /** Somebody answered before: their outcome stands. */
-  async #respectAnswer(delivery: Delivery, answer: StoredAnswer): Promise<Stored> {
+  async #respectAnswer(delivery: Delivery, answer: StoredAnswer): Promise<StoredOutcome> {
     const isSamePayload = readHeader(answer.headers, HEADERS.inputDigest) === digestOf(delivery)
+    let letter: Letter = {}
     if (!isSamePayload && !isEditOfSame(delivery, answer.headers)) this.#deps.onConflict(delivery)
     // Only the very payload that failed: an operator's replay may have edited it since.
     else if (isSamePayload && readHeader(answer.headers, HEADERS.outcome) === 'dead-letter') {
-      if (!(await this.#completeDeadLetter(delivery, answer.headers))) return 'returned'
+      const found = await this.#completeDeadLetter(delivery, answer.headers)
+      if (found === undefined) return RETURNED
+      letter = found
     }
-    this.#wake(delivery, withoutBrokerLines(answer.headerBlock), answer.body)
-    return 'already-answered'
+    this.#register.wake(delivery, { ...answer, headerBlock: withoutBrokerLines(answer.headerBlock) })
+    return { how: 'already-answered', digest: await this.#digestOf(answer), ...letter }
   }
 
   /**
    * A notice and its dead letter carry the same time: an older dead letter, of an earlier failure, is not it.
    *
-   * @returns false where it cannot be stored
+   * @returns undefined where it cannot be stored
    */
-  async #completeDeadLetter(delivery: Delivery, notice: Headers): Promise<boolean> {
+  async #completeDeadLetter(delivery: Delivery, notice: Headers): Promise<Letter | undefined> {
     const at = Date.parse(readHeader(notice, HEADERS.time) ?? '')
     const subject = subjects.deadLetter(delivery.event.route.model, delivery.event.token)
     const present = await this.#deps.storage.read(STREAMS.deadLetters, subject)
-    const failedAt = present && Date.parse(readHeader(present.headers, HEADERS.failedAt) ?? '')
-    if (failedAt === at || (await this.#wasRemoved(delivery, at))) return true
-    return this.#storeDeadLetter(delivery, failureIn(notice), { ...this.#provenance(delivery), at })
+    if (present !== undefined && Date.parse(readHeader(present.headers, HEADERS.failedAt) ?? '') === at)
+      return { letterDigest: await this.#digestOf(present) }
+    if (await this.#wasRemoved(delivery, at)) return {}
+    const made = { ...this.#provenance(delivery), at }
+    const letterDigest = await this.#storeDeadLetter(delivery, failureIn(notice), made)
+    return letterDigest === undefined ? undefined : { letterDigest }
   }
 
   /** Whether an operator removed the dead letter of this very failure. */
@@ -138,16 +174,22 @@ export class OutcomeStore {
    * A structured event can be longer once it is read than it was: as it was stored it fits. Where not even that does (the
    * broker's limit was lowered since), the broker keeps the event, and hands it out again, until the limit is raised.
    *
-   * @returns false where it cannot be stored
+   * @returns its digest; undefined where it cannot be stored
    */
-  async #storeDeadLetter(delivery: Delivery, failure: Failure, made: Provenance): Promise<boolean> {
+  async #storeDeadLetter(
+    delivery: Delivery,
+    failure: Failure,
+    made: Provenance,
+  ): Promise<number | undefined> {
     const { event, subject } = delivery
     for (const form of [event, asStored(delivery)]) {
-      const message = deadLetterMessage(form, subject, failure, made)
-      if ((await this.#deps.storage.store(STREAMS.deadLetters, message)) === 'stored') return true
+      const message = encoded(deadLetterMessage(form, subject, failure, made))
+      const storing = this.#deps.storage.store(STREAMS.deadLetters, message)
+      const digest = this.#digestOf(message)
+      if ((await storing) === 'stored') return digest
     }
     this.#deps.onUnstorable(delivery)
-    return false
+    return undefined
   }
 
   /**
@@ -157,56 +199,39 @@ export class OutcomeStore {
   async #retryOrReturn(
     delivery: Delivery,
     { dueAt, failure, modelVersion }: Outcome & { kind: 'retried' },
-  ): Promise<Stored> {
+  ): Promise<StoredOutcome> {
     if (this.#deps.mayRetry(delivery)) {
-      const copy = retryMessage(delivery.event, failure, this.#provenance(delivery, modelVersion), dueAt)
-      const reply = await this.#deps.window.publish(copy)
+      const made = this.#provenance(delivery, modelVersion)
+      const reply = await this.#deps.window.publish(retryMessage(delivery.event, failure, made, dueAt))
       // A PubAck that says `duplicate` is never success: the copy would be gone.
-      if (reply.kind === 'stored' && !reply.duplicate) return 'retried'
+      if (reply.kind === 'stored' && !reply.duplicate)
+        return { how: 'retried', digest: inputDigestStart(made.inputDigest) }
       // A copy that can never be stored must not come back for ever.
       if (isTooLarge(reply)) return this.#giveUp(delivery, failure, modelVersion)
     }
-    if (returnsOf(delivery) + 1 < MOST_RETURNS) return 'returned'
+    if (returnsOf(delivery) + 1 < MOST_RETURNS) return RETURNED
     return this.#giveUp(delivery, failure, modelVersion)
   }
 
-  /**
-   * Takes the register of an event. An error code alone decides nothing: after 10071 the subject is read; everything
-   * that leaves the outcome open (timeouts, in-flight duplicates, no leader) is asked again.
-   */
-  async #claim(
-    delivery: Delivery,
-    message: OutgoingMessage,
-  ): Promise<'claimed' | 'too-large' | StoredAnswer> {
-    const { storage, window } = this.#deps
-    let expected = delivery.event.supersedes
-    if (expected > 0) {
-      // Only a failure notice may be replaced, whatever a producer writes into its headers.
-      const present = await storage.read(STREAMS.results, message.subject)
-      const isNotice = present && readHeader(present.headers, HEADERS.outcome) === 'dead-letter'
-      if (present !== undefined && (!isNotice || present.sequence !== expected)) return present
-      if (present === undefined) expected = 0 // it has expired
-    }
-    return storage.ask<'claimed' | 'too-large' | StoredAnswer>(STREAMS.results, async () => {
-      const reply = await window.publish(expecting(message, expected))
-      if (reply.kind === 'stored') {
-        this.#wake(delivery, encodeHeaderBlock(message.headers), message.body)
-        return { answer: 'claimed' }
-      }
-      if (isTooLarge(reply)) return { answer: 'too-large' }
-      if (reply.kind === 'unknown' || reply.code !== API_ERRORS.wrongLastSequence) return tryAgain(reply)
-      const present = await storage.read(STREAMS.results, message.subject)
-      if (present !== undefined && present.sequence !== expected) return { answer: present }
-      if (present === undefined) expected = 0 // the notice this event may replace has expired
-      return { again: 'open', because: 'another claim is under way' }
-    })
+  async #park(delivery: Delivery, why: NotServable): Promise<StoredOutcome> {
+    const how = await this.#deps.parking.place(delivery, why)
+    return how === 'parked' ? { how, digest: inputDigestStart(digestOf(delivery)) } : { how }
   }
 
-  /** A copy of the outcome to whoever waits for it: a wake-up, the stored result is the truth. */
-  #wake(delivery: Delivery, headerBlock: Uint8Array, body: Uint8Array): void {
-    const { replyTo } = delivery.event
-    if (replyTo === undefined || !isReplySubject(replyTo) || this.#deps.connection.isClosed()) return
-    this.#deps.connection.publish(replyTo, body, { headers: encodedHeaders(headerBlock) })
+  /** Of a large body no more in one turn than a turn may have. */
+  #digestOf({ headerBlock, body }: Pick<EncodedMessage, 'headerBlock' | 'body'>): number | Promise<number> {
+    if (body.length <= TURN_BYTES) return outcomeDigest(headerBlock, body)
+    return this.#digestLarge(outcomeDigest(headerBlock, NO_BYTES), body)
+  }
+
+  async #digestLarge(begun: number, body: Uint8Array): Promise<number> {
+    let digest = begun
+    for (let at = 0; at < body.length; at += TURN_BYTES) {
+      const piece = body.subarray(at, at + TURN_BYTES)
+      await this.#deps.turns.spend(piece.length)
+      digest = goOnDigest(digest, piece)
+    }
+    return digest
   }
 
   #provenance(delivery: Delivery, modelVersion?: string): Provenance {
@@ -234,19 +259,20 @@ function isEditOfSame(delivery: Delivery, answer: Headers): boolean {
   )
 }
 
-function expecting(message: OutgoingMessage, sequence: number): OutgoingMessage {
-  return {
-    ...message,
-    headers: [
-      ...message.headers,
-      [HEADERS.expectedStream, STREAMS.results],
-      [HEADERS.expectedSubjectSequence, String(sequence)],
-    ],
-  }
+const DROPPED: StoredOutcome = { how: 'dropped' }
+const RETURNED: StoredOutcome = { how: 'returned' }
+const NO_BYTES = new Uint8Array()
+
+/** What is known of the dead letter behind a notice: nothing where an operator removed it. */
+type Letter = Pick<StoredOutcome, 'letterDigest'>
+
+/** Its headers are written once: for the broker, for whoever waits, and for the digest. */
+function encoded({ subject, headers, body }: OutgoingMessage): EncodedMessage {
+  return { subject, headerBlock: encodeHeaderBlock(headers), body }
 }
 
-function tooLarge(message: OutgoingMessage): Failure {
-  const description = `the prediction has ${message.body.length} bytes, more than the broker's max_payload allows`
+function tooLarge({ body }: EncodedMessage): Failure {
+  const description = `the prediction has ${body.length} bytes, more than the broker's max_payload allows`
   return { reason: 'too-large', description, stage: 'publish' }
 }
 

@@ -114,6 +114,7 @@ describe('a parked event', () => {
         async ({ info }) =>
         async () =>
           void excused.push(info.streamSequence),
+      isKept: () => true,
       ...given,
     })
     return parking

@@ -111,6 +111,8 @@ export interface ParkingDeps {
    * no fault of its event: that must make no suspect of it.
    */
   readonly look: (delivery: Delivery) => Promise<() => Promise<void>>
+  /** Whether the broker has kept the delivery for this worker all the time: no copy is made of what others may have. */
+  readonly isKept: (delivery: Delivery) => boolean
 }
 
 /** Where events wait whose model is not servable here: nothing of it is theirs, so it costs them neither attempt nor name. */
@@ -154,7 +156,7 @@ export class Parking {
       sizeBytes,
       left: this.#left,
     })
-    if (place === 'parked' && (await this.#park(delivery, why))) return place
+    if (place === 'parked' && this.#deps.isKept(delivery) && (await this.#park(delivery, why))) return place
     await excuse()
     if (place === 'handed-on') return place
     const forMs = givenBackMs('held-back', delivery.handedOn ?? 0)

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest'
-import type { LedgerRecord } from '../../../shared/sdk/contract/ledger.ts'
+import type { LedgerEntry, LedgerRecord } from '../../../shared/sdk/contract/ledger.ts'
 import type { Delivery } from '../intake/delivery.ts'
 import type { Concluded } from './outcome.ts'
-import type { Stored } from './outcome-store.ts'
+import type { Stored, StoredOutcome } from './outcome-store.ts'
 import { type SettlementDeps, settle } from './settlement.ts'
 
 const EPOCH = '2026-01-01T00:00:00Z'
@@ -21,7 +21,7 @@ function observe(store: (sequence: number) => Promise<Stored>) {
   const log: string[] = []
   const sequenceOf = ({ info }: Delivery): number => info.streamSequence
   const deps: SettlementDeps = {
-    store: ({ delivery }) => store(sequenceOf(delivery)),
+    store: async ({ delivery }) => ({ how: await store(sequenceOf(delivery)) }),
     record: async ({ entries }: Omit<LedgerRecord, 'by'>) => {
       log.push(`ledger ${entries.map(({ sequence, outcome }) => `${sequence} ${outcome}`).join(', ')}`)
     },
@@ -29,6 +29,7 @@ function observe(store: (sequence: number) => Promise<Stored>) {
       acknowledge: (delivery) => void log.push(`ack ${sequenceOf(delivery)}`),
       giveBack: (delivery) => void log.push(`give back ${sequenceOf(delivery)}`),
       keepAway: (delivery) => void log.push(`keep away ${sequenceOf(delivery)}`),
+      drop: (delivery) => void log.push(`drop ${sequenceOf(delivery)}`),
     },
     onPredicted: () => undefined,
     epochs: new Map([['FEATURES', EPOCH]]),
@@ -68,6 +69,34 @@ describe('settle', () => {
     const { log, deps } = observe(async (sequence) => ends[sequence - 1] ?? 'predicted')
     await settle([concluded(1), concluded(2), concluded(3)], deps)
     expect(log).toEqual(['ledger 1 retried', 'ack 1', 'keep away 2', 'keep away 3'])
+  })
+
+  it('drops what others may have, and does not name it', async () => {
+    const { log, deps } = observe(async (sequence) => (sequence === 1 ? 'dropped' : 'predicted'))
+    await settle([concluded(1), concluded(2)], deps)
+    expect(log).toEqual(['ledger 2 predicted', 'drop 1', 'ack 2'])
+  })
+
+  it('hands the digests of what was stored on to the ledger', async () => {
+    const { deps } = observe(async () => 'predicted')
+    const entries: LedgerEntry[] = []
+    const stored: StoredOutcome[] = [
+      { how: 'predicted', digest: 7 },
+      { how: 'dead-lettered', digest: 0, letterDigest: 9 },
+      { how: 'already-answered', digest: 5 },
+      { how: 'predicted' },
+    ]
+    await settle([concluded(1), concluded(2), concluded(3), concluded(4)], {
+      ...deps,
+      store: async ({ delivery }) => stored[delivery.info.streamSequence - 1] as StoredOutcome,
+      record: async (record) => void entries.push(...record.entries),
+    })
+    expect(entries).toEqual([
+      { sequence: 1, outcome: 'predicted', digest: 7 },
+      { sequence: 2, outcome: 'dead-lettered', token: 'token-2', digest: 0, letterDigest: 9 },
+      { sequence: 3, outcome: 'already-answered', token: 'token-3', digest: 5 },
+      { sequence: 4, outcome: 'predicted' },
+    ])
   })
 
   it('lets one outcome that is not taken hold back no other', async () => {

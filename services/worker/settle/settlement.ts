@@ -3,13 +3,13 @@ import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
 import type { Delivery } from '../intake/delivery.ts'
 import type { HeldDeliveries } from '../intake/held.ts'
 import type { Concluded } from './outcome.ts'
-import type { OutcomeStore, Stored } from './outcome-store.ts'
+import type { OutcomeStore, Stored, StoredOutcome } from './outcome-store.ts'
 import { givenBackMs } from './parking.ts'
 
 export interface SettlementDeps {
   readonly store: OutcomeStore['store']
   readonly record: OutcomeStore['record']
-  readonly held: Pick<HeldDeliveries, 'acknowledge' | 'giveBack' | 'keepAway'>
+  readonly held: Pick<HeldDeliveries, 'acknowledge' | 'giveBack' | 'keepAway' | 'drop'>
   readonly onPredicted: (delivery: Delivery) => void
   /** Creation time of each stream that delivers. */
   readonly epochs: ReadonlyMap<string, string>
@@ -26,9 +26,7 @@ const RETURN_DELAY_MS = 5_000
 const STRAGGLER_MS = 250
 
 /** A delivery that has ended, and how. */
-export interface Settled extends Concluded {
-  readonly how: Stored
-}
+export interface Settled extends Concluded, StoredOutcome {}
 
 /**
  * The one place where deliveries end: the outcome of each is stored, then the ledger names them, and only then they
@@ -41,7 +39,7 @@ export async function settle(group: readonly Concluded[], deps: SettlementDeps):
   const kept: Settled[] = []
   const all = Promise.all(
     group.map(async (concluded) => {
-      const settled = { ...concluded, how: await storeOutcome(concluded, deps) }
+      const settled = { ...concluded, ...(await storeOutcome(concluded, deps)) }
       kept.push(settled)
       return settled
     }),
@@ -58,7 +56,8 @@ async function release(kept: readonly Settled[], deps: SettlementDeps): Promise<
   await recordInLedger(kept, deps)
   for (const settled of kept) {
     const { delivery, how } = settled
-    if (how === 'returned') deps.held.giveBack(delivery, RETURN_DELAY_MS)
+    if (how === 'dropped') deps.held.drop(delivery)
+    else if (how === 'returned') deps.held.giveBack(delivery, RETURN_DELAY_MS)
     else if (how === 'handed-on' || how === 'held-back')
       deps.held.keepAway(delivery, givenBackMs(how, delivery.handedOn ?? 0))
     else deps.held.acknowledge(delivery)
@@ -79,15 +78,15 @@ async function isDoneWithin(work: Promise<unknown>, ms: number): Promise<boolean
 async function storeOutcome(
   concluded: Concluded,
   { store, onPredicted, onDefect }: SettlementDeps,
-): Promise<Stored> {
+): Promise<StoredOutcome> {
   try {
-    const how = await store(concluded)
-    if (how === 'predicted') onPredicted(concluded.delivery)
-    return how
+    const stored = await store(concluded)
+    if (stored.how === 'predicted') onPredicted(concluded.delivery)
+    return stored
   } catch (thrown) {
     if (thrown instanceof Error && thrown.name === 'AbortError') throw thrown
     onDefect(concluded.delivery, thrown)
-    return 'returned'
+    return { how: 'returned' }
   }
 }
 
@@ -102,23 +101,34 @@ const IN_LEDGER: Readonly<Record<Stored, LedgerOutcome | undefined>> = {
   'handed-on': undefined,
   'held-back': undefined,
   returned: undefined,
+  dropped: undefined,
 }
 
 /** One record for each stream that delivered: an entry needs its token where the outcome is not plain. */
 async function recordInLedger(kept: readonly Settled[], { record, epochs }: SettlementDeps): Promise<void> {
   for (const [stream, epoch] of epochs) {
     const entries: LedgerEntry[] = []
-    for (const { delivery, how } of kept) {
-      const { info, event } = delivery
-      const outcome = IN_LEDGER[how]
-      if (info.stream !== stream || outcome === undefined) continue
-      // A copy's result names the origin, not this sequence: only the token joins the two.
-      const { origin } = event
-      const isOriginal =
-        origin.stream === stream && origin.epoch === epoch && origin.sequence === info.streamSequence
-      const isPlain = how === 'predicted' && stream === STREAMS.features && isOriginal
-      entries.push({ sequence: info.streamSequence, outcome, ...(!isPlain && { token: event.token }) })
+    for (const settled of kept) {
+      const outcome = IN_LEDGER[settled.how]
+      if (settled.delivery.info.stream === stream && outcome !== undefined)
+        entries.push(entryOf(settled, outcome, epoch))
     }
     if (entries.length > 0) await record({ stream, epoch, entries })
+  }
+}
+
+function entryOf({ delivery, how, digest, letterDigest }: Settled, outcome: LedgerOutcome, epoch: string) {
+  const { info, event } = delivery
+  const { stream, streamSequence: sequence } = info
+  // A copy's result names the origin, not this sequence: only the token joins the two.
+  const { origin } = event
+  const isOriginal = origin.stream === stream && origin.epoch === epoch && origin.sequence === sequence
+  const isPlain = how === 'predicted' && stream === STREAMS.features && isOriginal
+  return {
+    sequence,
+    outcome,
+    ...(!isPlain && { token: event.token }),
+    ...(digest !== undefined && { digest }),
+    ...(letterDigest !== undefined && { letterDigest }),
   }
 }

@@ -1,15 +1,21 @@
 import { setMaxListeners } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { NatsConnection } from '@nats-io/transport-node'
-import type { Headers } from '../../../shared/sdk/contract/headers.ts'
 import type { OutgoingMessage } from '../../../shared/sdk/contract/outcome.ts'
+import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
 import { messageOf } from '../../../shared/sdk/errors.ts'
-import { lastOfSubject, type StoredCopy } from '../../../shared/sdk/jetstream/api.ts'
+import { lastOfSubject } from '../../../shared/sdk/jetstream/api.ts'
 import {
   API_ERRORS,
+  type EncodedMessage,
   type PublishReply,
   type PublishWindow,
 } from '../../../shared/sdk/jetstream/publish-window.ts'
+import {
+  type InRegister,
+  lookIntoRegister,
+  type StoredAnswer,
+} from '../../../shared/sdk/jetstream/register.ts'
 import { parseHeaderBlock } from '../../../shared/sdk/jetstream/stored-message.ts'
 
 /** One try at storing or reading something: an answer, or why there is none yet. */
@@ -20,11 +26,6 @@ export type Try<Answer> =
    * stream is well, the question is not settled.
    */
   | { readonly again: 'refused' | 'unknown' | 'open'; readonly because: string }
-
-/** A message as the leader of its stream holds it, headers read. */
-export interface StoredAnswer extends StoredCopy {
-  readonly headers: Headers
-}
 
 export interface PatientStorageOptions {
   /** Ends all waiting. */
@@ -63,10 +64,21 @@ export class PatientStorage {
 
   /** The last message of a subject, from the leader. @throws AbortError when stopped meanwhile */
   read(stream: string, subject: string): Promise<StoredAnswer | undefined> {
-    return this.ask<StoredAnswer | undefined>(stream, async () => {
+    return this.#patiently(stream, async () => {
+      const copy = await lastOfSubject(this.#connection, stream, subject)
+      return copy && { ...copy, headers: parseHeaderBlock(copy.headerBlock) }
+    })
+  }
+
+  /** What the register of an event holds, from the leader. @throws AbortError when stopped meanwhile */
+  look(subject: string): Promise<InRegister> {
+    return this.#patiently(STREAMS.results, () => lookIntoRegister(this.#connection, subject))
+  }
+
+  #patiently<Answer>(stream: string, read: () => Promise<Answer>): Promise<Answer> {
+    return this.ask<Answer>(stream, async () => {
       try {
-        const copy = await lastOfSubject(this.#connection, stream, subject)
-        return { answer: copy && { ...copy, headers: parseHeaderBlock(copy.headerBlock) } }
+        return { answer: await read() }
       } catch (thrown) {
         return { again: 'unknown', because: messageOf(thrown) }
       }
@@ -79,7 +91,7 @@ export class PatientStorage {
    *
    * @throws AbortError when stopped meanwhile
    */
-  store(stream: string, message: OutgoingMessage): Promise<'stored' | 'too-large'> {
+  store(stream: string, message: OutgoingMessage | EncodedMessage): Promise<'stored' | 'too-large'> {
     return this.ask<'stored' | 'too-large'>(stream, async () => {
       const reply = await this.#window.publish(message)
       if (reply.kind === 'stored') return { answer: 'stored' }

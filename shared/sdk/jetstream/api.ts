@@ -141,14 +141,32 @@ export interface StoredCopy {
 }
 
 /** The last message of a subject, read from the stream's leader; `undefined` when there is none. */
-export async function lastOfSubject(
+export function lastOfSubject(
   connection: NatsConnection,
   stream: string,
   subject: string,
 ): Promise<StoredCopy | undefined> {
+  return readCopy(connection, stream, { last_by_subj: subject })
+}
+
+/** The first message of a subject from a sequence on, read from the stream's leader; `undefined` when there is none. */
+export function nextOfSubject(
+  connection: NatsConnection,
+  stream: string,
+  subject: string,
+  from: number,
+): Promise<StoredCopy | undefined> {
+  return readCopy(connection, stream, { seq: from, next_by_subj: subject })
+}
+
+async function readCopy(
+  connection: NatsConnection,
+  stream: string,
+  which: object,
+): Promise<StoredCopy | undefined> {
   const reply = await findApi<{
     readonly message: { seq: number; time: string; hdrs?: string; data?: string }
-  }>(connection, `STREAM.MSG.GET.${stream}`, NOT_FOUND.message, { last_by_subj: subject })
+  }>(connection, `STREAM.MSG.GET.${stream}`, NOT_FOUND.message, which)
   if (reply === undefined) return undefined
   const { seq, time, hdrs = '', data = '' } = reply.message
   const [headerBlock, body] = [Buffer.from(hdrs, 'base64'), Buffer.from(data, 'base64')]

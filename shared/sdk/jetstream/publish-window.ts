@@ -24,6 +24,11 @@ export const API_ERRORS = {
   tooLarge: 10054,
 } as const
 
+/** A message whose headers are written already. */
+export interface EncodedMessage extends Pick<OutgoingMessage, 'subject' | 'body'> {
+  readonly headerBlock: Uint8Array
+}
+
 export interface PublishWindowOptions {
   /** Publishes in flight at once. @default 512 */
   readonly maxInFlight?: number
@@ -81,7 +86,7 @@ export class PublishWindow {
    * Publishes to a stream and waits for its word. Never rejects: what is not known is `unknown`.
    * Waits for room while the window is full.
    */
-  async publish(message: OutgoingMessage): Promise<PublishReply> {
+  async publish(message: OutgoingMessage | EncodedMessage): Promise<PublishReply> {
     if (this.#closed) return CLOSED
     if (this.#taken >= this.#maxInFlight) await new Promise<void>((resolve) => this.#queue.push(resolve))
     else this.#taken++
@@ -90,7 +95,7 @@ export class PublishWindow {
       const id = (this.#nextId++).toString(36)
       try {
         refuseLongLine(message.subject)
-        const headers = encodedHeaders(encodeHeaderBlock(message.headers))
+        const headers = encodedHeaders(headerBlockOf(message))
         this.#connection.publish(message.subject, message.body, { headers, reply: this.#prefix + id })
         this.#waiting.set(id, { resolve, deadline: performance.now() + this.#timeoutMs })
       } catch (thrown) {
@@ -136,6 +141,10 @@ export class PublishWindow {
       this.#settle(id, { kind: 'unknown', description: `no answer within ${this.#timeoutMs} ms` })
     }
   }
+}
+
+function headerBlockOf(message: OutgoingMessage | EncodedMessage): Uint8Array {
+  return 'headerBlock' in message ? message.headerBlock : encodeHeaderBlock(message.headers)
 }
 
 const CLOSED = { kind: 'unknown', description: 'the publisher is closed' } as const

@@ -1,0 +1,61 @@
+import type { NatsConnection } from '@nats-io/transport-node'
+import { HEADERS, type Headers, readHeader } from '../contract/headers.ts'
+import { type Registered, readRegistered } from '../contract/registered.ts'
+import { tokenOfSubject } from '../contract/subjects.ts'
+import { STREAMS } from '../contract/topology.ts'
+import { lastOfSubject, nextOfSubject, type StoredCopy } from './api.ts'
+import { parseHeaderBlock } from './stored-message.ts'
+
+/** A message as the leader of its stream holds it, headers read. */
+export interface StoredAnswer extends StoredCopy {
+  readonly headers: Headers
+}
+
+/** What the register of one event holds. */
+export interface InRegister {
+  /** Sequence of its last message, whatever that is; 0 when it is empty. */
+  readonly last: number
+  /** The last message that is an outcome: what lies above it is none. */
+  readonly outcome: StoredAnswer | undefined
+  /** Version of the contract of an outcome that is not read here, because its major is newer. */
+  readonly newer: string | undefined
+}
+
+/** Junk in one register that is looked past. */
+const MOST_LOOKS = 1_000
+
+/**
+ * Reads the register of an event from the leader of RESULTS. What is no outcome hides none: where the last message is
+ * junk, those below it are read.
+ *
+ * @param subject `results.<model>.<token>`
+ * @throws ApiRefusal, PeltonError `broker-unavailable`, Error for a register that holds more than 1,000 messages
+ */
+export async function lookIntoRegister(connection: NatsConnection, subject: string): Promise<InRegister> {
+  const copy = await lastOfSubject(connection, STREAMS.results, subject)
+  if (copy === undefined) return { last: 0, outcome: undefined, newer: undefined }
+  const found = look({ last: copy.sequence, outcome: undefined, newer: undefined }, copy, subject)
+  return found.outcome === undefined && found.newer === undefined
+    ? lookBelow(connection, subject, found)
+    : found
+}
+
+async function lookBelow(connection: NatsConnection, subject: string, top: InRegister): Promise<InRegister> {
+  let found = top
+  let from = 1
+  for (let looks = 0; looks < MOST_LOOKS; looks++) {
+    const copy = await nextOfSubject(connection, STREAMS.results, subject, from)
+    if (copy === undefined || copy.sequence >= top.last) return found
+    found = look(found, copy, subject)
+    from = copy.sequence + 1
+  }
+  throw new Error(`${subject} holds more than ${MOST_LOOKS} messages: look at them, and purge what is junk`)
+}
+
+function look(found: InRegister, copy: StoredCopy, subject: string): InRegister {
+  const headers = parseHeaderBlock(copy.headerBlock)
+  const kind: Registered = readRegistered(headers, tokenOfSubject(subject))
+  if (kind === 'junk') return found
+  if (kind === 'newer') return { ...found, newer: readHeader(headers, HEADERS.contract) ?? '' }
+  return { ...found, outcome: { ...copy, headers } }
+}

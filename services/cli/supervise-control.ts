@@ -9,18 +9,23 @@ export interface SuperviseControlOptions {
   readonly env: NodeJS.ProcessEnv
   /** Where a generated token is kept. */
   readonly dataDir: string
+  /** Folder of durable marks. */
+  readonly marksFolder: string
   /** Told where it listens, restarts, warnings and errors. */
   readonly note: (text: string) => void
 }
 
 /** Keeps a control service running until stopped: at its usual port where that is free and no other is asked for. */
 export async function superviseControl(options: SuperviseControlOptions): Promise<Supervisor> {
-  const { env, dataDir, note } = options
+  const { env, dataDir, marksFolder, note } = options
   const isTaken = !env.PELTON_CONTROL_PORT && !(await isFree(DEFAULT_CONTROL_PORT))
   return new Supervisor({
     entry: siblingEntry(import.meta.url, '../control/main'),
     count: 1,
-    env: () => ({ ...env, PELTON_DATA: dataDir, ...(isTaken && { PELTON_CONTROL_PORT: '0' }) }),
+    env: () => ({
+      ...{ ...env, PELTON_DATA: dataDir, PELTON_MARKS_FOLDER: marksFolder },
+      ...(isTaken && { PELTON_CONTROL_PORT: '0' }),
+    }),
     onLine: (line) => showLine(line, note),
     // The supervisor counts workers; this is the only one of its kind.
     note: (text) => note(text.replace(/^worker 1\b/, 'the control service')),

@@ -1,7 +1,9 @@
+import type { NatsConnection } from '@nats-io/transport-node'
 import type { Logger } from 'pino'
 import { brokerDataDir, readOperatorSettings } from '../../shared/operations/broker/operator-settings.ts'
 import { readMonitorUrls } from '../../shared/operations/broker/running-broker.ts'
 import { openStore } from '../../shared/operations/replay/open-store.ts'
+import { keepMarks } from '../../shared/operations/watch-record/keep-marks.ts'
 import { type BrokerReach, closedForGood, followBroker } from '../../shared/runtime/broker-reach.ts'
 import { brokerOptions } from '../../shared/runtime/config.ts'
 import { addHealthRoutes, openHttp } from '../../shared/runtime/http.ts'
@@ -128,15 +130,17 @@ export async function startControl(
   )
   const replays = createHostedReplays(store, log, name)
   const adopter = adoptRegularly(replays, settings.PELTON_WATCH_MS, log)
-  const audits = createAudits(connection, stopping.signal)
+  const { PELTON_DURABILITY: durability, PELTON_MARKS_FOLDER: marksFolder } = readOperatorSettings(env)
+  const monitorUrls = () => readMonitorUrls(settings.PELTON_NATS_URL, env)
+  const marks = openMarks({ connection, log }, marksFolder, settings.PELTON_WATCH_MS)
+  const outside = async () => ({ marksFolder, monitorUrls: await monitorUrls() })
+  const audits = createAudits(connection, stopping.signal, outside)
   const everyMs = settings.PELTON_AUDIT_EVERY_MS
   const auditor = auditRegularly({ audits, watch, log, reach }, { everyMs, signal: stopping.signal })
   const snapshots = createSnapshots(connection)
   const counts = new KeptCounts(connection)
   door.parts = { store, counts, watch, replays, audits, snapshots, log, signal: stopping.signal }
-  const { PELTON_DURABILITY: durability } = readOperatorSettings(env)
   const isReachable = (): boolean => reach.isReachable
-  const monitorUrls = () => readMonitorUrls(settings.PELTON_NATS_URL, env)
   openControlGauges({ store, isReachable, watch, replays, audits, durability, monitorUrls })
   log.info(
     { address: door.address, ...(door.tokenFile !== undefined && { tokenFile: door.tokenFile }) },
@@ -148,12 +152,31 @@ export async function startControl(
       stopping.abort()
       clearInterval(adopter)
       auditor.stop()
-      await Promise.all([replays.drain(), watch.stop()])
+      await Promise.all([replays.drain(), watch.stop(), marks?.stop()])
       store.close()
       if (!connection.isClosed()) await connection.drain()
     },
     abort: () => undefined,
   }
+}
+
+/** Durable marks are everybody's: each control service has a disk of its own, also one that does not watch. */
+function openMarks(
+  { connection, log }: { readonly connection: NatsConnection; readonly log: Logger },
+  folder: string | undefined,
+  everyMs: number,
+): { stop(): Promise<void> } | undefined {
+  if (folder === undefined) {
+    log.warn(
+      'PELTON_MARKS_FOLDER is not set: events that a loss of power takes with their records leave no trace',
+    )
+    return undefined
+  }
+  return keepMarks({
+    ...{ connection, folder, everyMs },
+    onTrouble: (thrown) => log.warn({ err: thrown, folder }, 'durable marks cannot be written; tried again'),
+    onWritten: () => log.info({ folder }, 'durable marks are written again'),
+  })
 }
 
 function adoptRegularly(replays: HostedReplays, everyMs: number, log: Logger): NodeJS.Timeout {

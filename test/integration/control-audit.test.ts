@@ -112,7 +112,7 @@ describe.concurrent('audits by itself', () => {
   test('start where the last clean one ended, and once a day from the beginning', async ({ stage }) => {
     const { connection, publish, remove } = stage
     let now = 0
-    const audits = createAudits(connection, new AbortController().signal, () => now)
+    const audits = createAudits(connection, new AbortController().signal, undefined, () => now)
     await publish(3)
     const first = await audits.runByItself()
     expect(first).toMatchObject({ clean: true, sequences: 3, waiting: 3 })

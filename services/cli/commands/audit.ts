@@ -6,6 +6,8 @@ import { declarePurged } from '../../../shared/operations/audit/declare-purged.t
 import { writeFloor } from '../../../shared/operations/audit/floor.ts'
 import type { AuditReport } from '../../../shared/operations/audit/report.ts'
 import { reportLines } from '../../../shared/operations/audit/report-lines.ts'
+import { marksFolder } from '../../../shared/operations/broker/operator-settings.ts'
+import type { UsedBroker } from '../../../shared/operations/broker/running-broker.ts'
 import { parseRanges, type SequenceRange } from '../../../shared/operations/broker/sequence-set.ts'
 import { EXIT_CODES } from '../../../shared/runtime/lifecycle.ts'
 import { showCount } from '../../../shared/runtime/quantities.ts'
@@ -56,13 +58,13 @@ export function auditCommand(): Command {
       ),
     )
     .action((options: AuditArguments) =>
-      runCommand((run) => withBroker(run, ({ connection }) => runAudit(run, connection, options))),
+      runCommand((run) => withBroker(run, (broker) => runAudit(run, broker, options))),
     )
 }
 
 async function runAudit(
   run: CommandRun,
-  connection: NatsConnection,
+  { connection, monitorUrls }: UsedBroker,
   options: AuditArguments,
 ): Promise<number> {
   const { deep = false, full = false, purged, reason } = options
@@ -72,6 +74,7 @@ async function runAudit(
     audit(connection, {
       deep,
       full: full || deep,
+      outside: { marksFolder: marksFolder(run.env), monitorUrls },
       signal,
       ...(terminal.isInteractive && { progress: (text) => terminal.progress(text) }),
     })

@@ -1,10 +1,11 @@
 import { resolve } from 'node:path'
 import { Command } from 'commander'
-import { brokerDataDir } from '../../../shared/operations/broker/operator-settings.ts'
+import { brokerDataDir, marksFolder } from '../../../shared/operations/broker/operator-settings.ts'
 import type { UsedBroker } from '../../../shared/operations/broker/running-broker.ts'
+import { keepMarks } from '../../../shared/operations/watch-record/keep-marks.ts'
 import { EXIT_CODES } from '../../../shared/runtime/lifecycle.ts'
 import type { Supervisor } from '../../../shared/runtime/supervisor.ts'
-import { PeltonError } from '../../../shared/sdk/errors.ts'
+import { messageOf, PeltonError } from '../../../shared/sdk/errors.ts'
 import { provision } from '../../../shared/sdk/jetstream/provision.ts'
 import { DEMO_MODEL, DEMO_MODELS, EXAMPLE_FLIGHT } from '../../demo/models.ts'
 import { useBroker } from '../broker.ts'
@@ -14,6 +15,9 @@ import { addSettingOptions, withOptions } from '../setting-options.ts'
 import { superviseControl } from '../supervise-control.ts'
 import { readTopology, TOPOLOGY_SETTINGS } from '../topology-settings.ts'
 import { superviseWorkers } from '../workers.ts'
+
+/** Between two durable marks of `pelton up --no-control`, milliseconds. */
+const MARKS_MS = 5_000
 
 interface UpArguments extends Readonly<Record<string, unknown>> {
   readonly workers: number
@@ -78,10 +82,8 @@ async function up(run: CommandRun, options: UpArguments): Promise<number> {
   try {
     await provision(broker.connection, { topology, note: terminal.note, signal: run.signal })
     const fleet = startFleet(run, broker, { count: options.workers, models, onGivenUp: end.fail })
-    const control = options.control
-      ? await superviseControl({ env: broker.env, dataDir, note: terminal.note })
-      : undefined
-    const stop = (): Promise<unknown> => Promise.all([fleet.stop(), control?.stop()])
+    const control = await startControl(run, broker, { dataDir, isWanted: options.control })
+    const stop = (): Promise<unknown> => Promise.all([fleet.stop(), control.stop()])
     run.onForced(() => void stop()) // the second call: what still drains is killed
     try {
       await end.reached
@@ -93,6 +95,21 @@ async function up(run: CommandRun, options: UpArguments): Promise<number> {
   } finally {
     await broker.close()
   }
+}
+
+/** Starts the control service, which also writes durable marks; where it is not wanted, they are written here. */
+async function startControl(
+  { terminal: { note }, env }: CommandRun,
+  broker: UsedBroker,
+  { dataDir, isWanted }: { readonly dataDir: string; readonly isWanted: boolean },
+): Promise<{ stop(): Promise<unknown> }> {
+  const folder = marksFolder(env, dataDir)
+  if (isWanted) return superviseControl({ env: broker.env, dataDir, marksFolder: folder, note })
+  return keepMarks({
+    ...{ connection: broker.connection, folder, everyMs: MARKS_MS },
+    onTrouble: (thrown) => note(`durable marks cannot be written to ${folder}: ${messageOf(thrown)}`),
+    onWritten: () => note(`durable marks are written again to ${folder}`),
+  })
 }
 
 interface FleetArguments {

@@ -1,4 +1,4 @@
-import { countLost } from '../../../shared/operations/audit/report.ts'
+import { countForgotten, countLost } from '../../../shared/operations/audit/report.ts'
 import { lags, silences } from '../../../shared/operations/broker/replicas.ts'
 import type { OpsStore } from '../../../shared/operations/records/store.ts'
 import { ended } from '../../../shared/operations/replay/task.ts'
@@ -181,7 +181,7 @@ function openWorkGauges(meters: Meters, deps: GaugesDeps): void {
     if (audits.last === undefined) return
     const { wentBackFrom, lastSequence } = audits.last.report
     const givenAgain = wentBackFrom === undefined ? 0 : wentBackFrom - lastSequence
-    report(countLost(audits.last.report) + givenAgain)
+    report(countLost(audits.last.report) + givenAgain + countForgotten(audits.last.report))
   })
 }
 

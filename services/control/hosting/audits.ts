@@ -1,6 +1,7 @@
 import type { NatsConnection } from '@nats-io/transport-node'
 import { type Audited, type AuditOptions, audit } from '../../../shared/operations/audit/audit.ts'
 import type { Floor } from '../../../shared/operations/audit/floor.ts'
+import type { Outside } from '../../../shared/operations/audit/outside.ts'
 import type { AuditReport } from '../../../shared/operations/audit/report.ts'
 import { type StatusSnapshot, takeSnapshot } from '../../../shared/operations/broker/snapshot.ts'
 import { PeltonError } from '../../../shared/sdk/errors.ts'
@@ -27,11 +28,13 @@ const WHOLE_EVERY_MS = 24 * 3_600_000
 
 /**
  * @param signal ends the pauses of an audit early: what it then finds is not kept
+ * @param outside where audits learn what the broker may have forgotten
  * @param now milliseconds, of a clock that is never set
  */
 export function createAudits(
   connection: NatsConnection,
   signal: AbortSignal,
+  outside: () => Promise<Outside> = async () => ({}),
   now: () => number = () => performance.now(),
 ): Audits {
   let running: Promise<unknown> | undefined
@@ -41,7 +44,8 @@ export function createAudits(
   let since: Floor | undefined
   let wholeAt = Number.NEGATIVE_INFINITY
   const begin = (options: Omit<AuditOptions, 'signal'>): Promise<Audited> => {
-    const ended = audit(connection, { ...options, signal })
+    const ended = outside()
+      .then((known) => audit(connection, { ...options, outside: known, signal }))
       .then((audited) => {
         if (!signal.aborted) last = { report: audited.report, endedAt: Date.now() }
         return audited

@@ -10,7 +10,8 @@ import { EarlierFeatures } from './earlier.ts'
 import { collectExpectations } from './expectations.ts'
 import type { Floor } from './floor.ts'
 import { confirmMissing, confirmReached, findMissing, type Proof } from './missing.ts'
-import { type AuditReport, type Findings, makeReport } from './report.ts'
+import { askSyncs, type Outside } from './outside.ts'
+import { type AuditReport, type Findings, isSignable, makeReport } from './report.ts'
 import { type Found, readKnown, type Start, startFrom } from './start.ts'
 import { readFeatures, readWaitingTokens } from './waiting.ts'
 
@@ -22,6 +23,8 @@ export interface AuditOptions {
   readonly since?: Floor
   /** Reads results and dead letters themselves. @default false */
   readonly deep?: boolean
+  /** Where it learns what the broker may have forgotten. @default nowhere: the report says so */
+  readonly outside?: Outside
   /** Shortens the pauses before an alarm. */
   readonly signal: AbortSignal
   /** Told what is being done, for people. */
@@ -33,7 +36,7 @@ export interface AuditOptions {
 /** What an audit found, and what can be signed off. */
 export interface Audited {
   readonly report: AuditReport
-  /** What can be signed off; undefined where something is lost. */
+  /** What can be signed off; undefined where something is lost that has a number. */
   readonly floor: Floor | undefined
   /** Revision of the floor it would replace. */
   readonly revision: number
@@ -48,8 +51,9 @@ export interface Audited {
  */
 export async function audit(connection: NatsConnection, options: AuditOptions): Promise<Audited> {
   const startedAt = performance.now()
-  const { progress = () => undefined, signal, deep = false, full = false } = options
-  const known = await readKnown(connection)
+  const { progress = () => undefined, signal, deep = false, full = false, outside = {} } = options
+  const asked = askSyncs(connection, outside) // a broker that does not tell costs time
+  const known = await readKnown(connection, outside)
   progress('reading what waits')
   const then = await readWaiting(connection, options)
   const { features } = then
@@ -79,16 +83,15 @@ export async function audit(connection: NatsConnection, options: AuditOptions): 
   const checked =
     expectations && (await checkOutcomes(connection, { expectations, ledger, progress, signal }))
   const ledgerNow = await neededStream(connection, STREAMS.ledger)
-  const { next, unreadable } = ledger
-  const state = { from, next, unreadable, ...gapsOf(ledgerNow, from) }
+  const state = { from, next: ledger.next, unreadable: ledger.unreadable, ...gapsOf(ledgerNow, from) }
   const findings = {
     ...{ accounts, start, features, stored, nowhere, reached, ledger: state },
-    ...{ earlier: earlier?.open, deep: checked },
+    ...{ earlier: earlier?.open, deep: checked, syncs: await asked, now: Date.parse(ledgerNow.ts) },
   }
   const report = makeReport(findings, performance.now() - startedAt)
   return {
     report,
-    floor: report.clean ? nextFloor(findings, ledgerNow) : undefined,
+    floor: isSignable(report) ? nextFloor(findings, ledgerNow) : undefined,
     revision: known.revision,
   }
 }

@@ -49,9 +49,14 @@ function verdict(report: AuditReport): ReportLine {
   if (clean) return { level: 'good', text: `Every event is accounted for: ${span} ${took}` }
   const count = countLost(report)
   const problems = deep?.problems.length ?? 0
-  const counted = problems > 0 ? `${showCount(problems)} contradictions` : 'FEATURES went back'
+  const counted = problems > 0 ? `${showCount(problems)} contradictions` : forgotten(report)
   const what = count > 0 ? `${showCount(count)} without an outcome` : counted
   return { level: 'bad', text: `${what}: ${span} ${took}` }
+}
+
+function forgotten({ wentBackFrom, takenBack, gone }: AuditReport): string {
+  if (wentBackFrom !== undefined || takenBack !== undefined) return 'FEATURES went back'
+  return gone === undefined ? 'Durable marks cannot be read' : 'FEATURES was made anew'
 }
 
 function countRows({ outcomes, further, waiting, retries }: AuditReport): string[][] {
@@ -97,13 +102,39 @@ function lossLines(report: AuditReport): ReportLine[] {
       `LEDGER: ${showRanges(unproven)}`
     lines.push({ level: 'warn', text })
   }
-  return [...lines, ...stepLines(report)]
+  return [...lines, ...stepLines(report), ...forgottenLines(report)]
+}
+
+/** What only the durable marks know, and what not even they do. */
+function forgottenLines({ takenBack = [], gone = [], cannotKnow }: AuditReport): ReportLine[] {
+  const time = (at: number): string => new Date(at).toISOString()
+  const bad = [
+    ...takenBack.map(
+      ({ from, to, at }) =>
+        `FEATURES lost what it had stored from sequence ${showCount(to + 1)} to ${showCount(from)}, before ${time(at)}: ` +
+        'these numbers were given out again.',
+    ),
+    ...gone.map(
+      ({ epoch, sequence, at }) =>
+        `FEATURES created ${epoch} is gone: by ${time(at)} it had given out ${showCount(sequence)} sequences, and what of ` +
+        'them still waited then is not known.',
+    ),
+  ]
+  const lines: ReportLine[] = bad.map((text) => ({ level: 'bad', text }))
+  if (bad.length > 0) {
+    const text =
+      'Producers publish again what they sent then; afterwards: pelton audit --sign-off. See docs/audit.md.'
+    lines.push({ level: 'plain', text })
+  }
+  if (cannotKnow !== undefined) lines.push({ level: 'plain', text: cannotKnow })
+  return lines
 }
 
 function stepLines({ wentBackFrom, lastSequence }: AuditReport): ReportLine[] {
   if (wentBackFrom === undefined) return []
   const text =
-    `FEATURES went back: it had given out sequence ${showCount(wentBackFrom)} and ends at ${showCount(lastSequence)}. ` +
+    `FEATURES went back: it had given out sequence ${showCount(wentBackFrom)} and ends at ${showCount(lastSequence)}: ` +
+    `what it had stored from ${showCount(lastSequence + 1)} on is gone. ` +
     'It lost its latest writes, or was restored from an older copy; new events get numbers the ledger knows already.'
   const remedy =
     `Stop the producers, wait until workers have emptied FEATURES, then: nats stream purge FEATURES --seq ${wentBackFrom + 1}, ` +

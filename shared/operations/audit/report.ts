@@ -1,9 +1,11 @@
 import { STREAMS } from '../../sdk/contract/topology.ts'
 import { countIn, type SequenceRange, type SequenceSet, toRanges } from '../broker/sequence-set.ts'
+import type { StepBack } from '../watch-record/marks.ts'
 import type { Accounts, ForeignEntries, OutcomeCounts, RetriedEvent } from './accounts.ts'
 import type { DeepReport } from './deep.ts'
 import type { EarlierSequences } from './earlier.ts'
 import type { Missing } from './missing.ts'
+import { blindSpot, type GoneFeatures, type Syncs } from './outside.ts'
 import type { Start } from './start.ts'
 import type { StoredFeatures } from './waiting.ts'
 
@@ -35,6 +37,14 @@ export interface AuditReport {
   readonly lostEarlier?: EarlierSequences
   /** FEATURES had given out this sequence, and now ends before it: new events get numbers the ledger knows already. */
   readonly wentBackFrom?: number
+  /** By the durable marks: sequences that were given out a second time. Nobody knows what had them before. */
+  readonly takenBack?: readonly StepBack[]
+  /** By the durable marks: a FEATURES of this broker that is gone; not all of what it had taken is known. */
+  readonly gone?: readonly GoneFeatures[]
+  /** Files of durable marks that cannot be read, and why. */
+  readonly damagedMarks?: readonly string[]
+  /** What this audit cannot know, for want of durable marks or of a broker that syncs first. Does not make it unclean. */
+  readonly cannotKnow?: string
   /** Sequences whose records may have expired with the oldest of the LEDGER: neither proven nor lost. */
   readonly unproven: readonly SequenceRange[]
   readonly ledger: LedgerState
@@ -72,6 +82,9 @@ export interface Findings {
   /** What is open of an earlier FEATURES. */
   readonly earlier: EarlierSequences | undefined
   readonly deep: DeepReport | undefined
+  readonly syncs: Syncs
+  /** Broker time, milliseconds since 1970. */
+  readonly now: number
 }
 
 /** @param tookMs how long the audit took, milliseconds */
@@ -79,7 +92,8 @@ export function makeReport(findings: Findings, tookMs: number): AuditReport {
   const { accounts, start, ledger, features, stored, nowhere, reached, deep } = findings
   const horizon = ledger.expired > 0 ? accounts.horizon : 0
   const lost = toRanges(nowhere.sequences.filter((sequence) => sequence > horizon))
-  const { floor } = start
+  const { floor, outside } = start
+  const forgotten = forgottenBy(findings)
   const found = {
     lost,
     lostRetries: nowhere.retries,
@@ -88,7 +102,7 @@ export function makeReport(findings: Findings, tookMs: number): AuditReport {
     ...(deep !== undefined && { deep }),
   }
   return {
-    clean: countLost(found) + (deep?.problems.length ?? 0) === 0 && reached === undefined,
+    clean: !isWrong(found) && !isForgotten(forgotten) && outside.files.damaged.length === 0,
     epoch: features.epoch,
     lastSequence: features.lastSequence,
     sequences: features.lastSequence - (floor?.sequence ?? 0) + countIn(floor?.waiting ?? []),
@@ -101,12 +115,49 @@ export function makeReport(findings: Findings, tookMs: number): AuditReport {
       waiting: accounts.retries.size + accounts.youngRetries.size - nowhere.retries.length,
     },
     ...found,
+    ...forgotten,
     unproven: toRanges(nowhere.sequences.filter((sequence) => sequence <= horizon)),
     ledger,
     earlier: accounts.foreign,
     warnings: warningsOf(findings),
     tookMs: Math.round(tookMs),
   }
+}
+
+type Wrong = Pick<AuditReport, 'lost' | 'lostRetries' | 'lostEarlier' | 'deep' | 'wentBackFrom'>
+
+/** Whether something is wrong that can be named. */
+function isWrong(found: Wrong): boolean {
+  const { deep, wentBackFrom } = found
+  return countLost(found) + (deep?.problems.length ?? 0) > 0 || wentBackFrom !== undefined
+}
+
+type Forgotten = Pick<AuditReport, 'takenBack' | 'gone' | 'damagedMarks' | 'cannotKnow'>
+
+/** What the broker forgot, or may have. */
+function forgottenBy({ start: { outside }, syncs, now }: Findings): Forgotten {
+  const { takenBack, gone, files } = outside
+  const cannotKnow = blindSpot(outside, outside.marks, syncs, now)
+  return {
+    ...(takenBack.length > 0 && { takenBack }),
+    ...(gone.length > 0 && { gone }),
+    ...(files.damaged.length > 0 && { damagedMarks: files.damaged }),
+    ...(cannotKnow !== undefined && { cannotKnow }),
+  }
+}
+
+function isForgotten({ takenBack, gone }: Forgotten): boolean {
+  return takenBack !== undefined || gone !== undefined
+}
+
+/** Sequences that were taken back and given out again, and one for each FEATURES that is gone: how many it had is not known. */
+export function countForgotten({ takenBack = [], gone = [] }: Forgotten): number {
+  return takenBack.reduce((sum, { from, to }) => sum + from - to, gone.length)
+}
+
+/** Whether an operator may sign it off: a broker that forgot has no numbers to sign for, so the floor is the signature. */
+export function isSignable(report: AuditReport): boolean {
+  return report.clean || (!isWrong(report) && report.damagedMarks === undefined)
 }
 
 /** Events without an outcome, wherever they were lost. */
@@ -125,11 +176,15 @@ function countWaiting({ settled }: Accounts, stored: SequenceSet): number {
 }
 
 function warningsOf({ features, ledger, start }: Findings): string[] {
-  const warnings = [...start.warnings]
+  const warnings = [...start.warnings, ...start.outside.files.damaged.map(damageWarning)]
   if (features.dropsBecause !== undefined)
     warnings.push(`${STREAMS.features} drops events nobody answered: ${features.dropsBecause}`)
   if (ledger.removed > 0)
     warnings.push(`${ledger.removed} records were removed from the LEDGER: what they named looks lost`)
   if (ledger.unreadable > 0) warnings.push(`${ledger.unreadable} messages in the LEDGER are no records`)
   return warnings
+}
+
+function damageWarning(what: string): string {
+  return `Durable marks cannot be read, so what the broker may have forgotten is not known: ${what}. See docs/audit.md.`
 }

@@ -18,6 +18,7 @@ const known = (floor: Floor | undefined = FLOOR, features?: Known['features']): 
   floor,
   revision: 1,
   features,
+  outside: { folder: undefined, files: { marks: [], damaged: [] } },
 })
 
 function found(change: Partial<Found['features'] & Found['ledger']> & { ledgerEpoch?: string } = {}): Found {

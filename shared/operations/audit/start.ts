@@ -5,6 +5,7 @@ import { type Mark, stepsBack } from '../watch-record/marks.ts'
 import { WATCH_KEY, type WatchRecord } from '../watch-record/record.ts'
 import type { OpenThen } from './accounts.ts'
 import { type Floor, readFloor } from './floor.ts'
+import { judgeOutside, type Outside, type OutsideJudged, type OutsideKnown, readOutside } from './outside.ts'
 
 /** What is known of FEATURES before it is read. */
 export interface Known {
@@ -13,6 +14,8 @@ export interface Known {
   readonly revision: number
   /** What the watch of a control service noted. */
   readonly features: WatchRecord['features']
+  /** What is known of it outside of the broker. */
+  readonly outside: OutsideKnown
 }
 
 /** The streams an audit finds. */
@@ -35,13 +38,18 @@ export interface Start {
   readonly marks: readonly Mark[]
   /** FEATURES had given out this sequence before. */
   readonly reached: number
+  /** What the durable marks say. */
+  readonly outside: OutsideJudged & OutsideKnown
   readonly warnings: readonly string[]
 }
 
 /** Reads what is known, before FEATURES itself is read: it may only have grown since. */
-export async function readKnown(connection: NatsConnection): Promise<Known> {
+export async function readKnown(connection: NatsConnection, outside: Outside): Promise<Known> {
   const { floor, revision } = await readFloor(connection)
-  return { floor, revision, features: await readFeatureMarks(connection) }
+  return {
+    ...{ floor, revision, features: await readFeatureMarks(connection) },
+    outside: await readOutside(outside),
+  }
 }
 
 /** Without them an audit knows less, and says so. */
@@ -68,16 +76,19 @@ export function startFrom(known: Known, found: Found, { isFull, since }: Asked):
   const { epoch } = found.features
   const noted = known.features?.epoch === epoch ? known.features.marks : []
   const signed: readonly Mark[] = floor?.epoch === epoch ? [[Date.parse(floor.at), floor.sequence]] : []
-  const marks = [...noted, ...signed]
+  const signedAt = signed[0]?.[0] ?? 0
+  const outside = { ...known.outside, ...judgeOutside(known.outside, found, signedAt) }
+  const marks = [...noted, ...outside.marks, ...signed]
   return {
     marks,
     reached: Math.max(0, ...marks.map(([, sequence]) => sequence)),
+    outside,
     ...startAt(laterOf(floor, since, found), found, isFull),
     warnings: [
       ...(floor === undefined
         ? []
         : doubtsOf(floor, found).map((doubt) => `The floor of ${floor.at} ${doubt}`)),
-      ...stepsBack(noted, signed[0]?.[0] ?? 0).map(
+      ...stepsBack(noted, signedAt).map(
         ({ at, from, to }) =>
           `FEATURES went back from ${from} to ${to} before ${new Date(at).toISOString()}: events accepted since then ` +
           'have numbers that others had, and the ledger may name those. See docs/audit.md.',

@@ -19,6 +19,15 @@ export const OPERATOR_SETTINGS = {
       'What acknowledged events must survive: `process` the end of any process, `power` a loss of power too. The embedded ' +
         'broker is started so; `pelton doctor` warns when a broker promises less',
     ),
+  PELTON_MARKS_FOLDER: z
+    .string()
+    .min(1)
+    .optional()
+    .describe(
+      'Folder of the durable marks, on a disk that outlives the broker: `pelton control` and `pelton up` write down there how ' +
+        'far FEATURES has come, `pelton audit` reads it (default: `marks` in the data folder; none for `pelton control` ' +
+        'that runs alone)',
+    ),
   PELTON_NATS_MONITOR_URL: z
     .string()
     .regex(
@@ -44,4 +53,9 @@ export function brokerDataDir(env: NodeJS.ProcessEnv): string {
   if (PELTON_DATA) return PELTON_DATA
   // As specified, a relative XDG path is ignored.
   return join(isAbsolute(XDG_DATA_HOME) ? XDG_DATA_HOME : join(homedir(), '.local', 'share'), 'pelton')
+}
+
+/** Where durable marks lie for what runs on this machine, where no setting says so: beside the streams of `pelton up`. */
+export function marksFolder(env: NodeJS.ProcessEnv, dataDir = brokerDataDir(env)): string {
+  return readOperatorSettings(env).PELTON_MARKS_FOLDER ?? join(dataDir, 'marks')
 }

@@ -111,9 +111,7 @@ export async function startControl(
   env: NodeJS.ProcessEnv,
   aborted: AbortSignal,
 ): Promise<Service> {
-  const waiting = waitingFor(log, aborted)
-  const connection = await connectBroker({ ...brokerOptions(settings, 'pelton control'), ...waiting })
-  await patientApi(() => requireStreams(connection, Object.values(STREAMS)), waiting)
+  const connection = await openConnection(settings, log, aborted)
   const reach = followBroker(connection)
   door.reach = reach
   const stopping = new AbortController()
@@ -158,6 +156,18 @@ export async function startControl(
     },
     abort: () => undefined,
   }
+}
+
+/** Waits for an election to end, and until every stream is there. */
+async function openConnection(
+  settings: ControlServiceSettings,
+  log: Logger,
+  aborted: AbortSignal,
+): Promise<NatsConnection> {
+  const waiting = waitingFor(log, aborted)
+  const connection = await connectBroker({ ...brokerOptions(settings, 'pelton control'), ...waiting })
+  await patientApi(() => requireStreams(connection, Object.values(STREAMS)), waiting)
+  return connection
 }
 
 /** Durable marks are everybody's: each control service has a disk of its own, also one that does not watch. */

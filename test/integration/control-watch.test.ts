@@ -8,7 +8,7 @@ import { DEMO_MODELS, EXAMPLE_FLIGHT } from '../../services/demo/models.ts'
 import { readValue } from '../../shared/operations/records/key-value.ts'
 import { openStore } from '../../shared/operations/replay/open-store.ts'
 import { EMPTY_RECORD, WATCH_KEY, type WatchRecord } from '../../shared/operations/watch-record/record.ts'
-import { HEADERS, type HeaderEntry } from '../../shared/sdk/contract/headers.ts'
+import { HEADERS, type HeaderEntry, readHeader } from '../../shared/sdk/contract/headers.ts'
 import { decodeLedgerRecord, encodeLedgerRecord } from '../../shared/sdk/contract/ledger.ts'
 import { subjects } from '../../shared/sdk/contract/subjects.ts'
 import { eventToken } from '../../shared/sdk/contract/token.ts'
@@ -425,7 +425,7 @@ describe.concurrent('the watch', () => {
 describe.concurrent('a look at dead letters whose events were predicted', () => {
   const MODEL = 'flight-delay'
 
-  /** A prediction and a dead letter of the same event. */
+  /** A dead letter of an event, and a prediction that a replay stored on the notice of that failure. */
   async function predictedAfterAll(
     connection: NatsConnection,
     window: PublishWindow,
@@ -433,14 +433,18 @@ describe.concurrent('a look at dead letters whose events were predicted', () => 
   ): Promise<void> {
     const token = eventToken(MODEL, 'test', id)
     const epoch = (await streamInfo(connection, STREAMS.features))?.created ?? ''
+    const failedAt = '2026-01-31T12:00:00.000Z'
     const own: HeaderEntry[] = [
       [HEADERS.token, token],
       [HEADERS.origin, `${STREAMS.features} ${epoch} 1`],
+      [HEADERS.inputDigest, 'd'.repeat(22)],
     ]
+    const notice: HeaderEntry[] = [...own, [HEADERS.outcome, 'dead-letter'], [HEADERS.time, failedAt]]
     const from = subjects.feature({ pool: 'default', model: MODEL, lane: 'normal' })
     const letter: HeaderEntry[] = [
       ...own,
       [HEADERS.deadLetterReason, 'shed'],
+      [HEADERS.failedAt, failedAt],
       [HEADERS.originalSubject, from],
     ]
     const prediction: HeaderEntry[] = [
@@ -449,11 +453,58 @@ describe.concurrent('a look at dead letters whose events were predicted', () => 
       [HEADERS.inputDigest, 'a'.repeat(22)],
     ]
     for (const [subject, headers] of [
+      [subjects.result(MODEL, token), notice],
       [subjects.result(MODEL, token), prediction],
       [subjects.deadLetter(MODEL, token), letter],
     ] as const)
       expect((await window.publish({ subject, headers, body: Buffer.from('{}') })).kind).toBe('stored')
   }
+
+  test('leaves a dead letter that no replay explains, as evidence, and says so until somebody ends it', async ({
+    stage,
+  }) => {
+    const { broker, connection, window, publish, worker, control } = stage
+    await worker()
+    const letters = () => readStream(connection, STREAMS.deadLetters)
+    const token = await publish('answered')
+    await publish('late', [EXPIRED])
+    await vi.waitFor(async () => {
+      expect((await readOutcomes(connection)).predictions.size).toBe(1)
+      expect(await letters()).toHaveLength(1)
+    }, SECOND)
+    // A dead letter as a worker writes it, of an event that has its prediction and never had a notice.
+    const [prediction] = (await readStream(connection, STREAMS.results)).filter(({ subject }) =>
+      subject.endsWith(token),
+    )
+    const [real] = await letters()
+    const taken = [HEADERS.token, HEADERS.origin, HEADERS.inputDigest, HEADERS.correlationId]
+    const ofReal = [...(real?.headers ?? [])].filter(([name]) => !name.startsWith('nats-'))
+    const headers = ofReal.map(([name, value]): HeaderEntry => {
+      const own = taken.find((each) => each.toLowerCase() === name)
+      return [name, (own && readHeader(prediction?.headers ?? new Map(), own)) ?? value]
+    })
+    const subject = subjects.deadLetter(MODEL, token)
+    expect((await window.publish({ subject, headers, body: Buffer.from(FEATURES) })).kind).toBe('stored')
+    const process = await control()
+    await vi.waitFor(async () => {
+      expect((await watched(process)).alerts).toEqual([
+        expect.objectContaining({
+          kind: 'dead-letter-beside-prediction',
+          count: 1,
+          text: expect.stringContaining(token),
+        }),
+      ])
+    }, SECOND)
+    await looksFor(process, 1_000)
+    expect((await watched(process)).acts).toEqual([])
+    expect(await letters()).toHaveLength(2)
+    const scraped = (await process.call('GET', '/metrics')).text
+    expect(scraped).toMatch(/^pelton_watch_alerts\{[^}]*kind="dead-letter-beside-prediction"[^}]*\} 1$/m)
+    const discard = ['dead-letters', 'discard', token, '--because', 'forged', '--yes']
+    expect((await runCli(discard, { env: { PELTON_NATS_URL: broker.url } })).code).toBe(0)
+    await vi.waitFor(async () => expect(await kinds(process)).toEqual([]), SECOND)
+    expect(await letters()).toHaveLength(1)
+  })
 
   test('ends by the next look what a request that failed left taken', async ({ stage }) => {
     const { connection, window } = stage

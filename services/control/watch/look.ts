@@ -4,16 +4,13 @@ import { inParallel } from '../../../shared/operations/broker/parallel.ts'
 import type { ReplicaGroup } from '../../../shared/operations/broker/replicas.ts'
 import type { AllPools } from '../../../shared/operations/models/all-pools.ts'
 import { unservedModels } from '../../../shared/operations/models/unserved-models.ts'
-import type { DeadLetterEntry } from '../../../shared/operations/records/dead-letter.ts'
 import type { OpsStore } from '../../../shared/operations/records/store.ts'
 import { letGoOfEnded } from '../../../shared/operations/replay/left-holds.ts'
 import { carryOn, firstOfEachKind, type NewAlert } from '../../../shared/operations/watch-record/alert.ts'
 import { Marking } from '../../../shared/operations/watch-record/marks.ts'
 import type {
   ConsumerReset,
-  ReadPosition,
   RemovalEnded,
-  SupersededRemoval,
   WatchRecord,
 } from '../../../shared/operations/watch-record/record.ts'
 import { subjects } from '../../../shared/sdk/contract/subjects.ts'
@@ -22,12 +19,13 @@ import { PeltonError } from '../../../shared/sdk/errors.ts'
 import { findApi, NOT_FOUND, type StreamInfo } from '../../../shared/sdk/jetstream/api.ts'
 import { type BrokerLook, lookAtBroker, partly, ReplicaMemory } from './broker-look.ts'
 import { lookAtStream, type StreamLook } from './lane-look.ts'
+import { LettersLook } from './letters-look.ts'
 import { ModelMemory, modelAlert } from './models.ts'
 import { MAX_OPEN, noticeAlert, reviewNotices, scanNotices } from './notices.ts'
 import { judgeOrphans, type OrphanMemory } from './orphans.ts'
+import { positionIn } from './position.ts'
 import { resetConsumer } from './reset.ts'
 import { SilentRemovals } from './silent-removals.ts'
-import { finishSuperseded, removeSuperseded, scanSuperseded } from './superseded.ts'
 import { judgeService, type UnservedPool, unservedAlert } from './unserved.ts'
 
 /** When what the watch sees becomes an alert. */
@@ -56,13 +54,12 @@ export interface Looked {
   readonly groups: readonly ReplicaGroup[]
   /** Age of the oldest event that waits, milliseconds; 0 when none does. */
   readonly oldestEventMs: number
-  /** Dead letters whose event has a prediction, found by this look. */
+  /** Dead letters whose event has a prediction by a replay, found by this look. */
   readonly superseded: number
 }
 
 /** Read at most in one look: the first look at 5 million results must not stop the others. */
 const RESULTS_A_LOOK = 50_000
-const DEAD_LETTERS_A_LOOK = 1_000
 
 /** Looks, one after the other: each remembers what the one before saw. */
 export class Looks {
@@ -76,12 +73,12 @@ export class Looks {
   readonly #replicas = new ReplicaMemory()
   /** The last look at which everything was led. */
   #whole: Omit<Looked, 'record' | 'groups'> = { streams: [], oldestEventMs: 0, superseded: 0 }
-  /** Whether dead letters may be taken that were not let go. */
-  #mayHold = true
+  readonly #letters: LettersLook
 
   constructor(deps: LookDeps, limits: WatchLimits & { readonly name: string }) {
     this.#deps = deps
     this.#limits = limits
+    this.#letters = new LettersLook(deps, limits.name)
   }
 
   /**
@@ -102,21 +99,15 @@ export class Looks {
     this.#standing = service.since
     const notices = await this.#lookAtNotices(before, at, broker.infos.get(STREAMS.results))
     await letGoOfEnded(this.#deps.store)
-    const letters = await this.#lookAtDeadLetters(before, at, broker.infos.get(STREAMS.deadLetters))
+    const letters = await this.#letters.look(before, at, broker.infos.get(STREAMS.deadLetters))
     const removals = await this.#lookAtRemovals(at)
     const lanes = firstOfEachKind([...troubles, ...mended.alerts])
-    const pools = firstOfEachKind(service.unserved)
-    const unserved = await unservedAlerts(connection, pools.kept, at)
-    const models = firstOfEachKind(await this.#lookAtModels())
-    const alerts = [
-      ...lanes.kept,
-      ...lanes.rest,
+    const others = [
       ...notices.alerts,
-      ...unserved,
-      ...pools.rest,
-      ...models.kept,
-      ...models.rest,
+      ...letters.alerts,
+      ...(await this.#alertsOfService(service.unserved, at)),
     ]
+    const alerts = [...lanes.kept, ...lanes.rest, ...others]
     const time = new Date(at).toISOString()
     const record: WatchRecord = {
       ...before,
@@ -124,6 +115,7 @@ export class Looks {
       results: notices.position,
       openNotices: notices.open,
       deadLetters: letters.position,
+      unexplained: letters.unexplained,
       ...this.#mark(streams, before),
       alerts: carryOn(before.alerts, alerts, time),
       acts: [...before.acts, ...mended.done, ...letters.done, ...removals],
@@ -131,6 +123,14 @@ export class Looks {
     const oldestEventMs = (await oldestOf(connection, STREAMS.features, subjects.allFeatures(), at)) ?? 0
     this.#whole = { streams, oldestEventMs, superseded: letters.found }
     return { record, groups: broker.groups, ...this.#whole }
+  }
+
+  /** Pools and models that nobody serves. */
+  async #alertsOfService(unserved: readonly UnservedPool[], at: number): Promise<readonly NewAlert[]> {
+    const pools = firstOfEachKind(unserved)
+    const alerts = await unservedAlerts(this.#deps.store.connection, pools.kept, at)
+    const models = firstOfEachKind(await this.#lookAtModels())
+    return [...alerts, ...pools.rest, ...models.kept, ...models.rest]
   }
 
   /** Resets consumers with orphans. It is written down first: whatever ends the process, no reset is forgotten. */
@@ -184,43 +184,6 @@ export class Looks {
     const seen = streams.find(({ stream }) => stream === STREAMS.features)
     if (seen === undefined) return {}
     return { features: this.#marking.add(before.features, seen.epoch, [seen.at, seen.lastSequence]) }
-  }
-
-  async #lookAtDeadLetters(before: WatchRecord, at: number, info: StreamInfo | undefined) {
-    const { store, log } = this.#deps
-    const position = positionIn(info, before.deadLetters)
-    const done: SupersededRemoval[] = []
-    const isEmpty = info === undefined || info.state.messages === 0
-    const { next, found } = isEmpty
-      ? { next: position.next, found: [] }
-      : await scanSuperseded(store.connection, position.next, DEAD_LETTERS_A_LOOK)
-    const count = await this.#removeSuperseded(found)
-    if (count > 0) {
-      done.push({ what: 'superseded-removed', at: new Date(at).toISOString(), by: this.#limits.name, count })
-      log.info({ count }, 'removed dead letters whose events have a prediction')
-    }
-    return { position: { ...position, next }, done, found: found.length }
-  }
-
-  /**
-   * What a request that failed, or a watch that was killed, left taken is ended first: no other process could have it.
-   */
-  async #removeSuperseded(found: readonly DeadLetterEntry[]): Promise<number> {
-    const { store, log } = this.#deps
-    const by = this.#limits.name
-    try {
-      const finished = this.#mayHold ? await finishSuperseded(store, by) : 0
-      this.#mayHold = found.length > 0
-      const removed = await removeSuperseded(store, found, by)
-      this.#mayHold = false
-      return finished + removed
-    } catch (error) {
-      log.warn(
-        { err: error },
-        'dead letters whose events have a prediction could not be removed; tried again',
-      )
-      return 0
-    }
   }
 
   async #lookAtRemovals(at: number): Promise<RemovalEnded[]> {
@@ -284,10 +247,4 @@ async function oldestOf(
     asked,
   )
   return reply === undefined ? undefined : Math.max(0, at - Date.parse(reply.message.time))
-}
-
-/** Where to read on; from the beginning in a stream that was made anew. */
-function positionIn(info: StreamInfo | undefined, before: ReadPosition): ReadPosition {
-  const epoch = info?.created ?? before.epoch
-  return epoch === before.epoch ? before : { epoch, next: 1 }
 }

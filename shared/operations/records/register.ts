@@ -1,7 +1,10 @@
 import type { NatsConnection } from '@nats-io/transport-node'
 import { HEADERS, type Headers, readHeader } from '../../sdk/contract/headers.ts'
 import { subjects } from '../../sdk/contract/subjects.ts'
+import { STREAMS } from '../../sdk/contract/topology.ts'
+import { nextOfSubject } from '../../sdk/jetstream/api.ts'
 import { lookIntoRegister } from '../../sdk/jetstream/register.ts'
+import { parseHeaderBlock } from '../../sdk/jetstream/stored-message.ts'
 import { patiently } from '../broker/patience.ts'
 
 /** What the register of an event holds. Junk is nothing. */
@@ -34,6 +37,38 @@ export async function readRegister(
 export function isAnswered({ kind, digests }: RegisterState, headers: Headers): boolean {
   const own = digestsIn(headers)
   return kind === 'prediction' && (own.length === 0 || own.some((digest) => digests.includes(digest)))
+}
+
+/** An event is replayed so often at most that its notices are all read. */
+const MOST_NOTICES = 100
+
+/**
+ * Whether a failure notice of this very failure stands in the register before a prediction: a replay had it answered then.
+ * A notice and its dead letter carry the same time and the digest of the same payload.
+ *
+ * @param before sequence of the prediction in RESULTS
+ * @throws PeltonError `broker-unavailable` after a minute
+ */
+export async function hasOwnNotice(
+  connection: NatsConnection,
+  { model, token, headers }: { readonly model: string; readonly token: string; readonly headers: Headers },
+  before: number,
+): Promise<boolean> {
+  const [failedAt, digest] = [readHeader(headers, HEADERS.failedAt), readHeader(headers, HEADERS.inputDigest)]
+  if (failedAt === undefined || digest === undefined) return false
+  let from = 1
+  for (let read = 0; read < MOST_NOTICES; read++) {
+    const found = await patiently(() =>
+      nextOfSubject(connection, STREAMS.results, subjects.result(model, token), from),
+    )
+    if (found === undefined || found.sequence >= before) return false
+    from = found.sequence + 1
+    const notice = parseHeaderBlock(found.headerBlock)
+    const isNotice = readHeader(notice, HEADERS.outcome) === 'dead-letter'
+    const isOfThen = Date.parse(readHeader(notice, HEADERS.time) ?? '') === Date.parse(failedAt)
+    if (isNotice && isOfThen && readHeader(notice, HEADERS.inputDigest) === digest) return true
+  }
+  return false
 }
 
 /** Digests that a result or dead letter tells of its event's payload. */

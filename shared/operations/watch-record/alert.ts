@@ -12,6 +12,7 @@ export const ALERT_KINDS = [
   'idle-pool',
   'model-not-servable',
   'notice-without-dead-letter',
+  'dead-letter-beside-prediction',
 ] as const
 
 /** One of {@link ALERT_KINDS}. */

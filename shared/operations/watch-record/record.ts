@@ -18,6 +18,16 @@ export interface OpenNotice {
   readonly readTo?: string
 }
 
+/** A dead letter beside a prediction that no replay explains. */
+export interface UnexplainedLetter {
+  readonly model: string
+  readonly token: string
+  /** In DEADLETTERS. */
+  readonly sequence: number
+  /** Looks in a row that found it so. */
+  readonly looks: number
+}
+
 /** A consumer that was set back to its first event by the watch. */
 export interface ConsumerReset {
   readonly what: 'consumer-reset'
@@ -32,7 +42,7 @@ export interface ConsumerReset {
   readonly inFlight: number
 }
 
-/** A dead letter that was removed because its event has a prediction. */
+/** A dead letter that was removed because its event has a prediction by a replay. */
 export interface SupersededRemoval {
   readonly what: 'superseded-removed'
   readonly at: string
@@ -76,6 +86,8 @@ export interface WatchRecord {
   readonly deadLetters: ReadPosition
   /** Failure notices whose dead letter was not there when they were read. */
   readonly openNotices: readonly OpenNotice[]
+  /** Dead letters beside a prediction that were left; absent in a record of an older Pelton. */
+  readonly unexplained?: readonly UnexplainedLetter[]
   readonly alerts: readonly Alert[]
   /** How far FEATURES had come at its looks; absent before the first. */
   readonly features?: FeatureMarks

@@ -30,6 +30,12 @@ export const TOPOLOGY_SETTINGS = {
   PELTON_LEDGER_MAX_AGE_MS: milliseconds(60_000, MOST_MS)
     .default(D.ledgerMaxAgeMs)
     .describe('How long the ledger is kept: longer than anything it accounts for'),
+  PELTON_LEDGER_MAX_BYTES: bytes(1024 ** 2)
+    .default(D.ledgerMaxBytes)
+    .describe(
+      'Bytes the ledger may have; beyond it workers wait. Where the broker has no room for the default, it is halved until it ' +
+        'fits; any other value is taken as it is',
+    ),
   PELTON_ACK_WAIT_MS: milliseconds(1_000, 3_600_000)
     .default(D.ackWaitMs)
     .describe('How long a worker may hold an event without a sign of life'),
@@ -50,6 +56,7 @@ export function readTopology(env: NodeJS.ProcessEnv): TopologyOptions {
     resultsMaxMessages: settings.PELTON_RESULTS_MAX_MESSAGES,
     deadLettersMaxMessages: settings.PELTON_DEAD_LETTERS_MAX_MESSAGES,
     ledgerMaxAgeMs: settings.PELTON_LEDGER_MAX_AGE_MS,
+    ledgerMaxBytes: settings.PELTON_LEDGER_MAX_BYTES,
     ackWaitMs: settings.PELTON_ACK_WAIT_MS,
     maxAckPending: settings.PELTON_MAX_ACK_PENDING,
   }

@@ -7,7 +7,7 @@ import {
   streamSpecs,
 } from '../../shared/sdk/contract/topology.ts'
 import { consumerInfo, requestApi, streamInfo } from '../../shared/sdk/jetstream/api.ts'
-import { provision, requireConsumer, requireStreams } from '../../shared/sdk/jetstream/provision.ts'
+import { fitted, provision, requireConsumer, requireStreams } from '../../shared/sdk/jetstream/provision.ts'
 import { PublishWindow } from '../../shared/sdk/jetstream/publish-window.ts'
 import { startTestBroker, type TestBroker } from '../kit/broker.ts'
 
@@ -43,7 +43,10 @@ describe('provision', () => {
     const streams = streamSpecs(DEFAULT_TOPOLOGY, 1024 * 1024)
     expect(notes.filter((note) => note.startsWith('created stream'))).toHaveLength(streams.length)
     expect(notes.filter((note) => note.startsWith('created consumer'))).toHaveLength(12)
-    for (const spec of streams) expect(await configOf(spec.name)).toMatchObject({ ...spec })
+    for (const spec of streams) {
+      const config = await configOf(spec.name)
+      expect(config).toMatchObject({ ...fitted(spec, config) })
+    }
     for (const { stream, ...spec } of consumerSpecs('my pool.1', DEFAULT_TOPOLOGY)) {
       expect((await consumerInfo(connection, stream, spec.durable_name))?.config).toMatchObject(spec)
     }
@@ -75,6 +78,7 @@ describe('provision', () => {
 
   it.each([
     ['more storage than the broker has', { featuresMaxBytes: 2 ** 52 }, 'max_bytes', /FEATURES_MAX_BYTES/],
+    ['a ledger larger than the broker', { ledgerMaxBytes: 2 ** 52 }, 'max_bytes', /LEDGER_MAX_BYTES/],
     ['copies a single server cannot keep', { replicas: 3 }, 'num_replicas', /PELTON_REPLICAS/],
   ])('says what to do when asked for %s', async (_what, topology, field, remedy) => {
     await expect(broker.provision({ topology })).rejects.toMatchObject({
@@ -108,6 +112,49 @@ describe('provision', () => {
     await expect(broker.provision()).rejects.toMatchObject({
       code: 'not-provisioned',
       details: { field: 'subjects', remedy: expect.stringContaining('nats stream ls') },
+    })
+  })
+
+  it('gives the ledger as much of its default as there is room for, and leaves it so', async () => {
+    const config =
+      'accounts { A { jetstream: { max_file: 7G, max_mem: 1G }, users: [{ user: a, password: a }] } }'
+    const small = await startTestBroker({ config })
+    try {
+      const link = await small.connect({ user: 'a', password: 'a' })
+      const ledger = async () => (await streamInfo(link, 'LEDGER'))?.config
+      const notes: string[] = []
+      const note = (text: string) => notes.push(text)
+      await provision(link, { note })
+      expect(notes).toContain(
+        `stream LEDGER: the broker has room for ${2 * 1024 ** 3} bytes, not for ${DEFAULT_TOPOLOGY.ledgerMaxBytes}`,
+      )
+      expect(await ledger()).toMatchObject({ max_bytes: 2 * 1024 ** 3, discard: 'new' })
+      notes.length = 0
+      await provision(link, { note })
+      expect(notes).toEqual([])
+      await provision(link, { note, topology: { ledgerMaxBytes: 2.5 * 1024 ** 3 } })
+      expect(notes).toEqual(['changed stream LEDGER: max_bytes 2147483648 → 2684354560'])
+    } finally {
+      await small.stop()
+    }
+  })
+
+  it('has a ledger of an older version refuse instead of drop, and neither bounds nor loses it', async () => {
+    const spec = streamSpecs(DEFAULT_TOPOLOGY, 1024 * 1024).find(({ name }) => name === 'LEDGER')
+    const { max_bytes: _none, ...before } = { ...spec, discard: 'old' }
+    await requestApi(connection, 'STREAM.CREATE.LEDGER', before)
+    const window = new PublishWindow(connection)
+    for (let index = 0; index < 5; index++)
+      await window.publish({ subject: 'ledger.default', headers: [], body: Buffer.from('record') })
+    window.close()
+    const notes = await broker.provision()
+    expect(notes.filter((note) => note.includes('LEDGER'))).toEqual([
+      `stream LEDGER: max_bytes stays at -1, larger than ${DEFAULT_TOPOLOGY.ledgerMaxBytes}`,
+      'changed stream LEDGER: discard "old" → "new"',
+    ])
+    expect(await streamInfo(connection, 'LEDGER')).toMatchObject({
+      config: { discard: 'new', max_bytes: -1 },
+      state: { messages: 5 },
     })
   })
 

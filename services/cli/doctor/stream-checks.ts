@@ -8,7 +8,7 @@ import {
   resumeRemedy,
 } from '../../../shared/operations/broker/snapshot.ts'
 import { pause } from '../../../shared/runtime/pause.ts'
-import { showCount, showShare } from '../../../shared/runtime/quantities.ts'
+import { showBytes, showCount, showShare } from '../../../shared/runtime/quantities.ts'
 import { decodeSegment, subjects } from '../../../shared/sdk/contract/subjects.ts'
 import {
   type ConsumerSpec,
@@ -19,8 +19,8 @@ import {
   type TopologyOptions,
 } from '../../../shared/sdk/contract/topology.ts'
 import { PeltonError } from '../../../shared/sdk/errors.ts'
-import { consumerInfo, streamInfo } from '../../../shared/sdk/jetstream/api.ts'
-import { planChange } from '../../../shared/sdk/jetstream/provision.ts'
+import { consumerInfo, type StreamInfo, streamInfo } from '../../../shared/sdk/jetstream/api.ts'
+import { fitted, planChange } from '../../../shared/sdk/jetstream/provision.ts'
 import { firstTen } from '../first-ten.ts'
 
 const PROVISION = 'Run `pelton provision`.'
@@ -36,11 +36,26 @@ export async function checkStreams(
   return findings.length > 0 ? findings : [ok('streams', `all ${specs.length} are as provisioned, with room`)]
 }
 
+const MAKE_ROOM = 'Add workers, or replay and discard what is not needed; raise its limit.'
+const RAISE_LEDGER =
+  'Raise PELTON_LEDGER_MAX_BYTES and run `pelton provision`, or shorten its age: `nats stream edit LEDGER --max-age`.'
+const FULL: Readonly<Record<string, string>> = { [STREAMS.ledger]: `Workers wait for it. ${RAISE_LEDGER}` }
+const NEARLY_FULL: Readonly<Record<string, string>> = { [STREAMS.ledger]: RAISE_LEDGER }
+
+/** One of an older Pelton: `pelton provision` leaves a stream that is larger than asked. */
+function unboundedLedger({ state }: StreamInfo): Finding {
+  const text = `it has no limit in bytes, and ${showBytes(state.bytes)} now: only its disk ends it`
+  const remedy = `Give it one above that: \`nats stream edit ${STREAMS.ledger} --max-bytes <n>\`.`
+  return warn(`stream ${STREAMS.ledger}`, text, remedy)
+}
+
 async function checkStream(connection: NatsConnection, spec: StreamSpec): Promise<readonly Finding[]> {
   const check = `stream ${spec.name}`
   const info = await streamInfo(connection, spec.name)
   if (info === undefined) return [fail(check, 'it does not exist', PROVISION)]
-  const findings = compare(check, info.config, { ...spec })
+  const findings = compare(check, info.config, { ...fitted(spec, info.config) })
+  if (spec.name === STREAMS.ledger && Number(info.config.max_bytes ?? -1) <= 0)
+    findings.push(unboundedLedger(info))
   for (const [limit, used] of [
     ['max_msgs', info.state.messages],
     ['max_bytes', info.state.bytes],
@@ -50,12 +65,12 @@ async function checkStream(connection: NatsConnection, spec: StreamSpec): Promis
     const text = `${showShare(used / most)} of ${limit} is used`
     findings.push(
       used >= most
-        ? fail(
+        ? fail(check, `${text}: it refuses more`, FULL[spec.name] ?? MAKE_ROOM)
+        : warn(
             check,
-            `${text}: it refuses more`,
-            'Add workers, or replay and discard what is not needed; raise its limit.',
-          )
-        : warn(check, text, 'Add workers, or raise its limit with `pelton provision`.'),
+            text,
+            NEARLY_FULL[spec.name] ?? 'Add workers, or raise its limit with `pelton provision`.',
+          ),
     )
   }
   return findings

@@ -129,7 +129,8 @@ function openAccounts({ openThen, marks }: Start, { features, ledgerThen, retrie
 function gapsOf({ config, state, created, ts }: StreamInfo, from: number) {
   const maxAgeMs = Number(config.max_age ?? 0) / 1e6
   const hasOldEnough = maxAgeMs > 0 && Date.parse(ts) - Date.parse(created) > maxAgeMs
-  const hasLimit = Number(config.max_msgs ?? -1) > 0 || Number(config.max_bytes ?? -1) > 0
+  const drops = config.discard !== 'new' // one that refuses at its limit loses nothing to it
+  const hasLimit = drops && (Number(config.max_msgs ?? -1) > 0 || Number(config.max_bytes ?? -1) > 0)
   const cut = Math.max(0, state.first_seq - from)
   const holes = state.messages === 0 ? 0 : state.last_seq - state.first_seq + 1 - state.messages
   const isExpiry = hasOldEnough || hasLimit

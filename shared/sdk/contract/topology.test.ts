@@ -65,6 +65,10 @@ describe('streamSpecs', () => {
     expect(ledger).toBeGreaterThan(results as number)
   })
 
+  it('drops no record of the ledger for want of room', () => {
+    expect(spec('LEDGER')).toMatchObject({ discard: 'new', max_bytes: DEFAULT_TOPOLOGY.ledgerMaxBytes })
+  })
+
   it('gives each root of a subject to one stream', () => {
     const owners = new Map<string, Set<string>>()
     for (const { name, subjects } of specs.filter(({ name }) => !/^(?:KV|OBJ)_/.test(name))) {

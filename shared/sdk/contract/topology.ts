@@ -44,6 +44,11 @@ export interface TopologyOptions {
   readonly deadLettersMaxMessages: number
   /** How long the ledger is kept: longer than anything it accounts for. @default 30 d */
   readonly ledgerMaxAgeMs: number
+  /**
+   * Bytes the ledger may have; beyond it the stream refuses, and workers stop. The default is a wish: where the broker has
+   * no room for it, it is halved until it fits. @default 32 GiB: five million events a day, each settled by itself
+   */
+  readonly ledgerMaxBytes: number
   /** How long a worker may hold a delivery without a sign of life. @default 30 s */
   readonly ackWaitMs: number
   /** Deliveries a pool's lane may have in flight over all workers. @default 20_000 */
@@ -59,6 +64,7 @@ export const DEFAULT_TOPOLOGY: TopologyOptions = {
   resultsMaxMessages: 5_000_000,
   deadLettersMaxMessages: 10_000_000,
   ledgerMaxAgeMs: 30 * 24 * 3_600_000,
+  ledgerMaxBytes: 32 * 1024 ** 3,
   ackWaitMs: 30_000,
   maxAckPending: 20_000,
 }
@@ -183,8 +189,9 @@ function ledgerSpec(common: Common, options: TopologyOptions): StreamSpec {
     description: 'How each delivery ended, one message per settled batch',
     subjects: ['ledger.*'],
     retention: 'limits',
-    discard: 'old',
+    discard: 'new', // what is dropped would look lost to the audit
     max_age: options.ledgerMaxAgeMs * NANOS_PER_MS,
+    max_bytes: options.ledgerMaxBytes,
   }
 }
 

@@ -1,4 +1,4 @@
-import type { ConsumerSpec, StreamSpec } from '../contract/topology.ts'
+import { type ConsumerSpec, STREAMS, type StreamSpec } from '../contract/topology.ts'
 import { PeltonError } from '../errors.ts'
 import type { ApiRefusal } from './api.ts'
 
@@ -64,7 +64,7 @@ const OF_STREAMS: Readonly<Record<number, Help<StreamSpec>>> = {
   10113: {
     field: 'max_bytes',
     remedy:
-      'This account wants a limit in bytes on every stream, and only FEATURES has one (PELTON_FEATURES_MAX_BYTES): turn `max_bytes_required` off for the account, or use another one.',
+      'This account wants a limit in bytes on every stream, and only FEATURES and LEDGER have one: turn `max_bytes_required` off for the account, or use another one.',
   },
   10122: {
     field: 'max_bytes',
@@ -116,8 +116,15 @@ function refused<Spec>(
   const details =
     help === undefined
       ? { field: kind, value: name, remedy: ACCOUNT }
-      : { field: help.field, value: shown(spec[help.field]), remedy: help.remedy }
+      : { field: help.field, value: shown(spec[help.field]), remedy: forStream(name, help.remedy) }
   return new PeltonError('not-provisioned', `${what} cannot be ${verb}: ${refusal.message}`, details, refusal)
+}
+
+/** What is said of bytes in general names the setting of FEATURES: the ledger has one of its own. */
+function forStream(name: string, remedy: string): string {
+  return name === STREAMS.ledger
+    ? remedy.replaceAll('PELTON_FEATURES_MAX_BYTES', 'PELTON_LEDGER_MAX_BYTES')
+    : remedy
 }
 
 function shown(value: unknown): string {

@@ -3,6 +3,7 @@ import {
   type ConsumerSpec,
   consumerSpecs,
   DEFAULT_TOPOLOGY,
+  STREAMS,
   type StreamSpec,
   streamSpecs,
   type TopologyOptions,
@@ -75,16 +76,63 @@ async function provisionStream(
 ): Promise<void> {
   const present = await streamInfo(connection, spec.name)
   if (present === undefined) {
-    if (await createStream(connection, spec)) note(`created stream ${spec.name}`)
+    if (await createFitting(connection, spec, note)) note(`created stream ${spec.name}`)
     else await provisionStream(connection, spec, note)
     return
   }
-  const change = planChange(`stream ${spec.name}`, present.config, { ...spec }, note)
+  const wanted = { ...fitted(spec, present.config) }
+  const change = planChange(`stream ${spec.name}`, present.config, wanted, note)
   if (change === undefined) return
   await orRefused(requestApi(connection, `STREAM.UPDATE.${spec.name}`, change.config), (refusal) =>
     refusedStream(spec, 'changed', refusal),
   )
   note(`changed stream ${spec.name}: ${change.summary}`)
+}
+
+/** Less is no bound worth having: a ledger of so few bytes is full within a day. */
+const LEAST_LEDGER_BYTES = 16 * 1024 ** 2
+/** More than the account has, than the server has, or than the account lets one stream have: by error code. */
+const NO_ROOM = new Set([10023, 10047, 10122])
+/** A cluster names the cause in words only; that its servers are away is another, which passes. */
+const NO_PEERS = 10005
+
+function isForRoom(thrown: unknown): boolean {
+  const refusal = thrown instanceof PeltonError ? thrown.cause : undefined
+  if (!(refusal instanceof ApiRefusal)) return false
+  return (
+    NO_ROOM.has(refusal.code) || (refusal.code === NO_PEERS && /insufficient storage/.test(refusal.message))
+  )
+}
+
+/** Whether a stream may have less than it asks for: the ledger, of which nobody said how large it may be. */
+function isWish(spec: StreamSpec): boolean {
+  return spec.name === STREAMS.ledger && spec.max_bytes === DEFAULT_TOPOLOGY.ledgerMaxBytes
+}
+
+/** A spec as it is held against a stream that is there: a bound that was halved to fit is as good. */
+export function fitted(spec: StreamSpec, present: Config): StreamSpec {
+  const most = Number(present.max_bytes ?? -1)
+  return isWish(spec) && most > 0 ? { ...spec, max_bytes: most } : spec
+}
+
+/** Creates a stream; one that may have less than it asks for, with as much as the broker has room for. */
+async function createFitting(
+  connection: NatsConnection,
+  spec: StreamSpec,
+  note: (text: string) => void,
+): Promise<boolean> {
+  for (let asked = spec; ; asked = { ...asked, max_bytes: Math.floor((asked.max_bytes ?? 0) / 2) }) {
+    try {
+      const isCreated = await createStream(connection, asked)
+      if (isCreated && asked !== spec)
+        note(
+          `stream ${spec.name}: the broker has room for ${asked.max_bytes} bytes, not for ${spec.max_bytes}`,
+        )
+      return isCreated
+    } catch (thrown) {
+      if (!isForRoom(thrown) || !isWish(spec) || (asked.max_bytes ?? 0) < 2 * LEAST_LEDGER_BYTES) throw thrown
+    }
+  }
 }
 
 /** False where another client created it meanwhile with other limits. */
@@ -158,11 +206,17 @@ export function planChange(
       note(`${what}: ${key} stays at ${showValue(current)}, larger than ${showValue(value)}`)
       continue
     }
-    if (unlimited === undefined && !FREE.has(key)) throw differs(what, key, current, value)
+    if (unlimited === undefined && !FREE.has(key) && !isLedgerToRefuse(wanted, key))
+      throw differs(what, key, current, value)
     config[key] = value
     changes.push(`${key} ${showValue(current)} → ${showValue(value)}`)
   }
   return changes.length === 0 ? undefined : { config, summary: changes.join(', ') }
+}
+
+/** An older Pelton had the ledger drop the oldest; without a limit but its age it never did, and refusing loses nothing. */
+function isLedgerToRefuse(wanted: Config, key: string): boolean {
+  return wanted.name === STREAMS.ledger && key === 'discard' && wanted.discard === 'new'
 }
 
 function unset(like: unknown): unknown {

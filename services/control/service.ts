@@ -27,7 +27,7 @@ import { addApi } from './http/api.ts'
 import { addHostCheck, hostCheck, refuseOpenDoor } from './http/guard.ts'
 import type { ApiParts } from './http/parts.ts'
 import { openTokens } from './http/token.ts'
-import { startWatch } from './watch/watch.ts'
+import { startWatch, type WatchOptions } from './watch/watch.ts'
 
 /** The HTTP side of the control service: open before the broker is asked, and until everything is paused. */
 export interface ControlDoor {
@@ -117,18 +117,11 @@ export async function startControl(
   const stopping = new AbortController()
   const store = openStore(connection)
   const name = settings.PELTON_CONTROL_NAME
-  const watch = startWatch(
-    { store, log },
-    {
-      name,
-      everyMs: settings.PELTON_WATCH_MS,
-      unservedMs: settings.PELTON_UNSERVED_MS,
-      noticeGraceMs: settings.PELTON_NOTICE_GRACE_MS,
-    },
-  )
+  const operator = readOperatorSettings(env)
+  const watch = startWatch({ store, log }, watchOptions(settings, operator.PELTON_RESEND_HORIZON_MS))
   const replays = createHostedReplays(store, log, name)
   const adopter = adoptRegularly(replays, settings.PELTON_WATCH_MS, log)
-  const { PELTON_DURABILITY: durability, PELTON_MARKS_FOLDER: marksFolder } = readOperatorSettings(env)
+  const { PELTON_DURABILITY: durability, PELTON_MARKS_FOLDER: marksFolder } = operator
   const monitorUrls = () => readMonitorUrls(settings.PELTON_NATS_URL, env)
   const marks = openMarks({ connection, log }, marksFolder, settings.PELTON_WATCH_MS)
   const outside = async () => ({ marksFolder, monitorUrls: await monitorUrls() })
@@ -168,6 +161,16 @@ async function openConnection(
   const connection = await connectBroker({ ...brokerOptions(settings, 'pelton control'), ...waiting })
   await patientApi(() => requireStreams(connection, Object.values(STREAMS)), waiting)
   return connection
+}
+
+function watchOptions(settings: ControlServiceSettings, resendMs: number): WatchOptions {
+  return {
+    name: settings.PELTON_CONTROL_NAME,
+    everyMs: settings.PELTON_WATCH_MS,
+    unservedMs: settings.PELTON_UNSERVED_MS,
+    noticeGraceMs: settings.PELTON_NOTICE_GRACE_MS,
+    resendMs,
+  }
 }
 
 /** Durable marks are everybody's: each control service has a disk of its own, also one that does not watch. */

@@ -512,7 +512,12 @@ describe.concurrent('a look at dead letters whose events were predicted', () => 
     const store = openStore(connection)
     const pools = { read: () => [] }
     const deps = { store, pools, log: pino({ level: 'silent' }), keep: async () => true }
-    const looks = new Looks(deps, { name: 'the-watch', unservedMs: 60_000, noticeGraceMs: 60_000 })
+    const looks = new Looks(deps, {
+      name: 'the-watch',
+      unservedMs: 60_000,
+      noticeGraceMs: 60_000,
+      resendMs: 0,
+    })
     const request = connection.request.bind(connection)
     let failures = 1
     connection.request = (subject, ...rest) => {

@@ -12,6 +12,7 @@ import { checkReplicas } from '../doctor/replicas-check.ts'
 import { checkRights } from '../doctor/rights-check.ts'
 import { checkConsumers, checkOrphans, checkPools, checkStreams } from '../doctor/stream-checks.ts'
 import { checkWatch } from '../doctor/watch-check.ts'
+import { wholeNumber } from '../option-values.ts'
 import { addSettingOptions, withOptions } from '../setting-options.ts'
 import type { Terminal } from '../terminal.ts'
 import { readTopology, TOPOLOGY_SETTINGS } from '../topology-settings.ts'
@@ -20,6 +21,8 @@ interface DoctorArguments extends Readonly<Record<string, unknown>> {
   readonly pool: readonly string[]
   readonly models?: string
   readonly json?: boolean
+  /** Results a second; measured without it. */
+  readonly rate?: number
 }
 
 export function doctorCommand(): Command {
@@ -30,6 +33,11 @@ export function doctorCommand(): Command {
     )
     .option('--pool <name...>', 'pools whose consumers must be there', ['default'])
     .option('--models <folder>', 'models folder to look at (PELTON_MODELS)')
+    .option(
+      '--rate <n>',
+      'results a second that RESULTS is to be large enough for (default: measured)',
+      wholeNumber,
+    )
     .option('--json', 'one JSON object a line')
   return addSettingOptions(command, TOPOLOGY_SETTINGS)
     .addHelpText(
@@ -44,7 +52,8 @@ export function doctorCommand(): Command {
 
 async function doctor(run: CommandRun, options: DoctorArguments): Promise<number> {
   const topology = readTopology(withOptions(run.env, TOPOLOGY_SETTINGS, options))
-  const { PELTON_DURABILITY: durability } = readOperatorSettings(run.env)
+  const { PELTON_DURABILITY: durability, PELTON_RESEND_HORIZON_MS: resendMs } = readOperatorSettings(run.env)
+  const asked = { resendMs, perSecond: options.rate, signal: run.signal }
   const counts = { ok: 0, warn: 0, fail: 0, unknown: 0 }
   const report = (findings: readonly Finding[]): void => {
     for (const finding of findings) {
@@ -66,7 +75,7 @@ async function doctor(run: CommandRun, options: DoctorArguments): Promise<number
       report(await examine('models served', () => checkModelsServed(connection)))
       report(await examine('orphans', () => checkOrphans(connection, run.signal)))
       report(await examine('durability', () => checkDurability(broker, durability)))
-      report(await examine('results', () => checkResults(connection, topology)))
+      report(await examine('results', () => checkResults(connection, topology, asked)))
       report(await examine('clock', () => checkClock(connection)))
       report(await examine('watch', () => checkWatch(connection)))
     } finally {

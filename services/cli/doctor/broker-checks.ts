@@ -1,5 +1,14 @@
 import type { NatsConnection } from '@nats-io/transport-node'
 import { type Finding, fail, ok, warn } from '../../../shared/operations/broker/finding.ts'
+import {
+  type LatestWriter,
+  livesMs,
+  RESULT_MEMORY_BYTES,
+  readLatestWriter,
+  registerNeeds,
+  registerState,
+} from '../../../shared/operations/broker/register-life.ts'
+import { pause } from '../../../shared/runtime/pause.ts'
 import { showBytes, showCount, showDuration, showShare } from '../../../shared/runtime/quantities.ts'
 import { MINIMUM_SERVER, STREAMS, type TopologyOptions } from '../../../shared/sdk/contract/topology.ts'
 import { requestApi, type StreamInfo, streamInfo } from '../../../shared/sdk/jetstream/api.ts'
@@ -61,13 +70,11 @@ export async function checkClock(connection: NatsConnection): Promise<readonly F
   return [Math.abs(skewMs) < SKEW_FAIL_MS ? warn('clock', text, remedy) : fail('clock', text, remedy)]
 }
 
-/** Broker memory per result, measured: 1.5 million took 0.7 GB. */
-const RESULT_BYTES = 450
-
 /** What the results kept at most cost in memory, and whether they are kept as long as asked. */
 export async function checkResults(
   connection: NatsConnection,
   topology: TopologyOptions,
+  asked: { readonly resendMs: number; readonly perSecond: number | undefined; readonly signal: AbortSignal },
 ): Promise<readonly Finding[]> {
   const info = await streamInfo(connection, STREAMS.results)
   if (info === undefined) return []
@@ -75,8 +82,8 @@ export async function checkResults(
   const kept = info.state.messages
   const memory =
     most > 0
-      ? `${showBytes(kept * RESULT_BYTES)} of broker memory now, ${showBytes(most * RESULT_BYTES)} when all ${showCount(most)} are kept`
-      : `${showBytes(kept * RESULT_BYTES)} of broker memory now, without a bound`
+      ? `${showBytes(kept * RESULT_MEMORY_BYTES)} of broker memory now, ${showBytes(most * RESULT_MEMORY_BYTES)} when all ${showCount(most)} are kept`
+      : `${showBytes(kept * RESULT_MEMORY_BYTES)} of broker memory now, without a bound`
   const findings: Finding[] = [
     most > 0
       ? ok('results', memory)
@@ -92,7 +99,47 @@ export async function checkResults(
       'Raise PELTON_RESULTS_MAX_MESSAGES (and the memory of the broker), or accept the shorter retention.'
     findings.push(warn('results', early, remedy))
   }
-  return findings
+  const perSecond = asked.perSecond ?? (await measureRate(connection, info, asked.signal))
+  return [...findings, judgeRegister(info, perSecond, await readLatestWriter(connection, asked.resendMs))]
+}
+
+const RATE_SAMPLE_MS = 1_500
+
+/** Results a second: of now, or of all that is stored where that is more. */
+async function measureRate(
+  connection: NatsConnection,
+  before: StreamInfo,
+  signal: AbortSignal,
+): Promise<number> {
+  const { messages, oldestMs } = registerState(before)
+  await pause(RATE_SAMPLE_MS, signal)
+  const now = (await streamInfo(connection, STREAMS.results)) ?? before
+  const tookMs = Math.max(1, Date.parse(now.ts) - Date.parse(before.ts))
+  const ofNow = ((now.state.last_seq - before.state.last_seq) * 1_000) / tookMs
+  return Math.max(0, ofNow, (messages * 1_000) / Math.max(60_000, oldestMs))
+}
+
+/** Whether an outcome is remembered for as long as an event of it may still be answered. Pure. */
+export function judgeRegister(info: StreamInfo, perSecond: number, writer: LatestWriter): Finding {
+  const state = registerState(info)
+  const { messages, ageMs, memoryBytes } = registerNeeds(perSecond, writer)
+  const lives = livesMs(state, perSecond)
+  const rate = `${showCount(perSecond)} results a second`
+  const why = `ack_wait ${showDuration(writer.ackWaitMs)}, retry ${showDuration(writer.longestRetryMs)}, resend ${showDuration(writer.resendMs)}`
+  const late = `a late writer may take ${showDuration(ageMs)} (${why})`
+  const kept = Number.isFinite(lives) ? showDuration(lives) : 'for ever'
+  if (lives >= ageMs) return ok('register', `at ${rate} an outcome is remembered ${kept}; ${late}`)
+  const wanted = [
+    ...(state.maxMessages < messages || state.isFull
+      ? [`PELTON_RESULTS_MAX_MESSAGES to ${messages} (${showBytes(memoryBytes)} of broker memory)`]
+      : []),
+    ...(state.maxAgeMs < ageMs ? [`PELTON_RESULTS_MAX_AGE_MS to ${ageMs}`] : []),
+  ]
+  return warn(
+    'register',
+    `at ${rate} an outcome is remembered ${kept}, and ${late}: an event that comes again is predicted again`,
+    `Set ${wanted.join(' and ')} or more, and run \`pelton provision\`; \`pelton doctor --rate <n>\` works it out for another rate.`,
+  )
 }
 
 /** Results that went because of their number are a shorter promise of one outcome per event than was asked for. */

@@ -24,6 +24,7 @@ import { ModelMemory, modelAlert } from './models.ts'
 import { MAX_OPEN, noticeAlert, reviewNotices, scanNotices } from './notices.ts'
 import { judgeOrphans, type OrphanMemory } from './orphans.ts'
 import { positionIn } from './position.ts'
+import { RegisterLook } from './register-look.ts'
 import { resetConsumer } from './reset.ts'
 import { SilentRemovals } from './silent-removals.ts'
 import { judgeService, type UnservedPool, unservedAlert } from './unserved.ts'
@@ -34,6 +35,8 @@ export interface WatchLimits {
   readonly unservedMs: number
   /** How old a failure notice must be before its dead letter is looked for, milliseconds. */
   readonly noticeGraceMs: number
+  /** The resend horizon: how late a producer may send an event again with the same id, milliseconds. */
+  readonly resendMs: number
 }
 
 export interface LookDeps {
@@ -74,11 +77,13 @@ export class Looks {
   /** The last look at which everything was led. */
   #whole: Omit<Looked, 'record' | 'groups'> = { streams: [], oldestEventMs: 0, superseded: 0 }
   readonly #letters: LettersLook
+  readonly #register: RegisterLook
 
   constructor(deps: LookDeps, limits: WatchLimits & { readonly name: string }) {
     this.#deps = deps
     this.#limits = limits
     this.#letters = new LettersLook(deps, limits.name)
+    this.#register = new RegisterLook(deps.store.connection, limits.resendMs)
   }
 
   /**
@@ -105,6 +110,7 @@ export class Looks {
     const others = [
       ...notices.alerts,
       ...letters.alerts,
+      ...(await this.#register.look(broker.infos.get(STREAMS.results))),
       ...(await this.#alertsOfService(service.unserved, at)),
     ]
     const alerts = [...lanes.kept, ...lanes.rest, ...others]

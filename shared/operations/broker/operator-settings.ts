@@ -1,7 +1,7 @@
 import { homedir } from 'node:os'
 import { isAbsolute, join } from 'node:path'
 import { z } from 'zod'
-import { brokerSettings, readSettings } from '../../runtime/config.ts'
+import { brokerSettings, milliseconds, readSettings } from '../../runtime/config.ts'
 
 /** What an operator's commands and the control service know of their broker, beside how to reach it. */
 export const OPERATOR_SETTINGS = {
@@ -27,6 +27,12 @@ export const OPERATOR_SETTINGS = {
       'Folder of the durable marks, on a disk that outlives the broker: `pelton control` and `pelton up` write down there how ' +
         'far FEATURES has come, `pelton audit` reads it (default: `marks` in the data folder; none for `pelton control` ' +
         'that runs alone)',
+    ),
+  PELTON_RESEND_HORIZON_MS: milliseconds(0, 30 * 24 * 3_600_000)
+    .default(600_000)
+    .describe(
+      'How late a producer may send an event again, with the same id, and get the answer it had: RESULTS must remember it for so ' +
+        'long beside `ack_wait` and the longest wait between two attempts, as `pelton doctor` and the watch work out',
     ),
   PELTON_NATS_MONITOR_URL: z
     .string()

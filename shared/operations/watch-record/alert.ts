@@ -13,6 +13,7 @@ export const ALERT_KINDS = [
   'model-not-servable',
   'notice-without-dead-letter',
   'dead-letter-beside-prediction',
+  'register-too-short',
 ] as const
 
 /** One of {@link ALERT_KINDS}. */

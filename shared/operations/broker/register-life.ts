@@ -1,0 +1,89 @@
+import type { NatsConnection } from '@nats-io/transport-node'
+import { STREAMS } from '../../sdk/contract/topology.ts'
+import type { StreamInfo } from '../../sdk/jetstream/api.ts'
+import { listConsumers } from './snapshot.ts'
+
+/** Broker memory per result, bytes: `npm run bench:register` measures it. */
+export const RESULT_MEMORY_BYTES = 450
+
+/** Between two attempts at an event, milliseconds: what a manifest allows where it says nothing, and a parked event waits. */
+const LONGEST_RETRY_MS = 30_000
+
+/** How late an outcome of an event may still be written, after its first. */
+export interface LatestWriter {
+  /** How long a worker may hold a delivery without a sign of life, milliseconds. */
+  readonly ackWaitMs: number
+  /** The longest wait between two attempts, milliseconds. */
+  readonly longestRetryMs: number
+  /** How late a producer may send an event again with the same id, milliseconds. */
+  readonly resendMs: number
+}
+
+/** How long RESULTS must remember the outcome of an event so that no late writer finds its register empty, milliseconds. */
+export function mustLiveMs({ ackWaitMs, longestRetryMs, resendMs }: LatestWriter): number {
+  return ackWaitMs + longestRetryMs + resendMs
+}
+
+/** What RESULTS needs at a rate. */
+export interface RegisterNeeds {
+  /** For `PELTON_RESULTS_MAX_MESSAGES`. */
+  readonly messages: number
+  /** For `PELTON_RESULTS_MAX_AGE_MS`. */
+  readonly ageMs: number
+  /** Broker memory for that many, bytes, on each server that holds a copy. */
+  readonly memoryBytes: number
+}
+
+/** @param perSecond results stored a second: one for each event */
+export function registerNeeds(perSecond: number, writer: LatestWriter): RegisterNeeds {
+  const ageMs = mustLiveMs(writer)
+  const messages = Math.ceil((perSecond * ageMs) / 1_000)
+  return { messages, ageMs, memoryBytes: messages * RESULT_MEMORY_BYTES }
+}
+
+/** What RESULTS holds, and may hold. */
+export interface RegisterState {
+  /** Results kept at most; Infinity without a limit. */
+  readonly maxMessages: number
+  /** How long they are kept at most, milliseconds; Infinity without a limit. */
+  readonly maxAgeMs: number
+  readonly messages: number
+  /** Age of the oldest, milliseconds; Infinity where there is none. */
+  readonly oldestMs: number
+  /** Whether results leave because there are too many, or too many bytes of them. */
+  readonly isFull: boolean
+}
+
+/** Reads it from the stream's state. Pure. */
+export function registerState({ config, state, ts }: StreamInfo): RegisterState {
+  const limit = (value: unknown): number =>
+    Number(value ?? -1) > 0 ? Number(value) : Number.POSITIVE_INFINITY
+  const [maxMessages, maxBytes] = [limit(config.max_msgs), limit(config.max_bytes)]
+  const first = (state as { readonly first_ts?: string }).first_ts
+  const isEmpty = state.messages === 0 || first === undefined
+  return {
+    maxMessages,
+    maxAgeMs: limit(config.max_age) / 1e6,
+    messages: state.messages,
+    oldestMs: isEmpty ? Number.POSITIVE_INFINITY : Math.max(0, Date.parse(ts) - Date.parse(first)),
+    isFull: state.messages >= maxMessages || state.bytes >= 0.99 * maxBytes,
+  }
+}
+
+/** How long a result lives in RESULTS at a rate, milliseconds: no longer than its age limit, nor than it takes to fill it. */
+export function livesMs(
+  { maxMessages, maxAgeMs, oldestMs, isFull }: RegisterState,
+  perSecond: number,
+): number {
+  const untilFull = perSecond > 0 ? (maxMessages / perSecond) * 1_000 : Number.POSITIVE_INFINITY
+  return Math.min(maxAgeMs, untilFull, isFull ? oldestMs : Number.POSITIVE_INFINITY)
+}
+
+/** The longest `ack_wait` of the consumers that hand out events, and what else is known. @throws PeltonError `broker-unavailable` */
+export async function readLatestWriter(connection: NatsConnection, resendMs: number): Promise<LatestWriter> {
+  const consumers = (
+    await Promise.all([STREAMS.features, STREAMS.retries].map((stream) => listConsumers(connection, stream)))
+  ).flat()
+  const ackWaitMs = Math.max(0, ...consumers.map(({ config }) => Number(config.ack_wait ?? 0) / 1e6))
+  return { ackWaitMs, longestRetryMs: LONGEST_RETRY_MS, resendMs }
+}

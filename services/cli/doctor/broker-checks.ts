@@ -120,7 +120,7 @@ async function measureRate(
 }
 
 /** Whether an outcome is remembered for as long as an event of it may still be answered. Pure. */
-export function judgeRegister(info: StreamInfo, perSecond: number, writer: LatestWriter): Finding {
+function judgeRegister(info: StreamInfo, perSecond: number, writer: LatestWriter): Finding {
   const state = registerState(info)
   const { messages, ageMs, memoryBytes } = registerNeeds(perSecond, writer)
   const lives = livesMs(state, perSecond)

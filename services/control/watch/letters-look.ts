@@ -12,8 +12,8 @@ import {
   unexplainedAlert,
 } from './superseded.ts'
 
-/** Dead letters read in one look. */
-const READ_A_LOOK = 1_000
+/** Read at most in one look. */
+const A_LOOK = 1_000
 
 /** Looks at dead letters whose event has a prediction: ends those that a replay explains, and leaves the others. */
 export class LettersLook {
@@ -31,15 +31,15 @@ export class LettersLook {
   }
 
   /**
+   * @param info of DEADLETTERS
    * @param at broker time, milliseconds since 1970
-   * @param info of DEADLETTERS as this look found it
    */
-  async look(before: WatchRecord, at: number, info: StreamInfo | undefined) {
+  async look(info: StreamInfo | undefined, before: WatchRecord, at: number) {
     const position = positionIn(info, before.deadLetters)
     const isEmpty = info === undefined || info.state.messages === 0
     const { next, found, unexplained } = isEmpty
       ? { next: position.next, found: [], unexplained: [] }
-      : await scanSuperseded(this.#store, position.next, READ_A_LOOK)
+      : await scanSuperseded(this.#store, position.next, A_LOOK)
     const left = await reviewUnexplained(this.#store, isEmpty ? [] : (before.unexplained ?? []), unexplained)
     const alert = unexplainedAlert(left)
     return {

@@ -104,7 +104,7 @@ export class Looks {
     this.#standing = service.since
     const notices = await this.#lookAtNotices(before, at, broker.infos.get(STREAMS.results))
     await letGoOfEnded(this.#deps.store)
-    const letters = await this.#letters.look(before, at, broker.infos.get(STREAMS.deadLetters))
+    const letters = await this.#letters.look(broker.infos.get(STREAMS.deadLetters), before, at)
     const removals = await this.#lookAtRemovals(at)
     const lanes = firstOfEachKind([...troubles, ...mended.alerts])
     const others = [

@@ -1,5 +1,6 @@
 import type { NatsConnection } from '@nats-io/transport-node'
 import {
+  type LatestWriter,
   livesMs,
   mustLiveMs,
   readLatestWriter,
@@ -21,41 +22,58 @@ interface Sight {
   readonly epoch: string
 }
 
+/** Results a second, look after look. */
+export class ResultRate {
+  #sights: readonly Sight[] = []
+
+  /** @returns results a second over the last minute at least; 0 before there was one, and in a stream that was made anew */
+  add({ created: epoch, ts, state }: StreamInfo): number {
+    const now: Sight = { at: Date.parse(ts), lastSequence: state.last_seq, epoch }
+    const before = this.#sights.filter((sight) => sight.epoch === epoch && sight.at < now.at)
+    // Of what is older than a minute the youngest is kept: a burst of seconds is no rate.
+    const old = before.filter(({ at }) => now.at - at >= RATE_OVER_MS)
+    const first = old.at(-1)
+    this.#sights = [...before.slice(Math.max(0, old.length - 1)), now]
+    if (first === undefined) return 0
+    return (Math.max(0, now.lastSequence - first.lastSequence) * 1_000) / (now.at - first.at)
+  }
+}
+
+/** Consumers are listed by others at each look; their `ack_wait` seldom changes. */
+const WRITER_EVERY_MS = 60_000
+
 /** Whether RESULTS forgets outcomes while an event of theirs may still be answered: look after look, by the rate of a minute. */
 export class RegisterLook {
   readonly #connection: NatsConnection
   readonly #resendMs: number
-  #sights: readonly Sight[] = []
+  readonly #rate = new ResultRate()
+  #writer: LatestWriter | undefined
+  #readAt = Number.NEGATIVE_INFINITY
 
-  /** @param resendMs how late a producer may send an event again */
+  /** @param resendMs the resend horizon of producers */
   constructor(connection: NatsConnection, resendMs: number) {
     this.#connection = connection
     this.#resendMs = resendMs
   }
 
   /**
-   * @param info of RESULTS as this look found it
+   * @param info of RESULTS
    * @throws PeltonError `broker-unavailable`
    */
   async look(info: StreamInfo | undefined): Promise<readonly NewAlert[]> {
     if (info === undefined) return []
-    const writer = await readLatestWriter(this.#connection, this.#resendMs)
-    const perSecond = this.#see(info)
+    const writer = await this.#latestWriter()
+    const perSecond = this.#rate.add(info)
     const lives = livesMs(registerState(info), perSecond)
-    const must = mustLiveMs(writer)
-    return lives >= must ? [] : [shortAlert(perSecond, lives, registerNeeds(perSecond, writer))]
+    return lives >= mustLiveMs(writer) ? [] : [shortAlert(perSecond, lives, registerNeeds(perSecond, writer))]
   }
 
-  /** @returns results a second over the last minute; 0 before there is one */
-  #see({ created: epoch, ts, state }: StreamInfo): number {
-    const now: Sight = { at: Date.parse(ts), lastSequence: state.last_seq, epoch }
-    const before = this.#sights.filter((sight) => sight.epoch === epoch && sight.at < now.at)
-    // Of what is older than a minute the youngest is kept: the rate is over a minute at least.
-    const old = before.filter(({ at }) => now.at - at >= RATE_OVER_MS)
-    const first = old.at(-1)
-    this.#sights = [...before.slice(Math.max(0, old.length - 1)), now]
-    if (first === undefined) return 0
-    return (Math.max(0, now.lastSequence - first.lastSequence) * 1_000) / (now.at - first.at)
+  async #latestWriter(): Promise<LatestWriter> {
+    if (this.#writer === undefined || performance.now() - this.#readAt > WRITER_EVERY_MS) {
+      this.#writer = await readLatestWriter(this.#connection, this.#resendMs)
+      this.#readAt = performance.now()
+    }
+    return this.#writer
   }
 }
 

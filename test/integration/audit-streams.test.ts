@@ -67,6 +67,11 @@ async function cli(...args: string[]) {
   return runCli(['audit', ...args], { env: { PELTON_NATS_URL: broker.url } })
 }
 
+async function doctorOf(check: string): Promise<readonly object[]> {
+  const { json } = await runCli(['doctor', '--json'], { env: { PELTON_NATS_URL: broker.url } })
+  return json().filter((finding) => finding.check === check)
+}
+
 describe('a FEATURES that was deleted and made anew', () => {
   test('takes nothing with it in silence: what waited at the floor is lost until somebody signs for it', async () => {
     await publishTo(20)
@@ -81,11 +86,11 @@ describe('a FEATURES that was deleted and made anew', () => {
     const report = await look()
     expect(report).toMatchObject({
       ...{ clean: false, lost: [], waiting: 2, lostEarlier: { epoch, sequences: [[9, 20]] } },
-      warnings: [expect.stringContaining('another FEATURES')],
+      warnings: [expect.stringContaining('another FEATURES'), expect.stringContaining('made anew')],
     })
     expect(await look({ full: true })).toMatchObject({ clean: false, lostEarlier: { sequences: [[9, 20]] } })
     const loud = reportLines(report).filter(({ level }) => level !== 'plain')
-    expect(loud.map(({ level }) => level)).toEqual(['bad', 'bad', 'warn', 'warn'])
+    expect(loud.map(({ level }) => level)).toEqual(['bad', 'bad', 'warn', 'warn', 'warn'])
     const refused = await cli('--purged', '8', '--reason', 'a trial')
     expect([refused.code, refused.err]).toEqual([2, expect.stringContaining('Lost are: 9-20')])
 
@@ -102,17 +107,67 @@ describe('a FEATURES that was deleted and made anew', () => {
     expect(after.lostEarlier).toBeUndefined()
   })
 
-  test('is told of where no floor was signed off', async () => {
-    await publishTo(3)
-    await settle(1, 2)
+  async function remake(): Promise<string> {
+    const epoch = (await streamInfo(connection, STREAMS.features))?.created ?? ''
     await requestApi(connection, `STREAM.DELETE.${STREAMS.features}`)
     await broker.provision()
+    return epoch
+  }
+
+  test('is told of where no floor was signed off, by what the ledger names; until somebody signs for it', async () => {
+    await publishTo(5)
+    await settle(1, 1)
+    await settle(3, 4)
+    const epoch = await remake()
     const report = await look()
-    expect(report).toMatchObject({ clean: true, earlier: [{ entries: 2, byWorkers: 2 }] })
+    expect(report).toMatchObject({
+      ...{ clean: false, earlier: [{ entries: 3, byWorkers: 3 }] },
+      ...{ lostEarlier: { epoch, sequences: [[2, 2]] } },
+      warnings: [expect.stringContaining('what it still held is not known')],
+    })
     expect(reportLines(report)).toContainEqual({
       level: 'warn',
-      text: expect.stringMatching(/^2 entries of another FEATURES, .* made anew/),
+      text: expect.stringMatching(/^3 entries of another FEATURES, .* made anew/),
     })
+    expect((await cli('--sign-off')).code).toBe(1)
+    const purged = await cli('--purged', '2', '--reason', 'a trial')
+    expect([purged.code, purged.out]).toEqual([
+      1,
+      expect.stringMatching(/^Not every event can be proven: 0 events/),
+    ])
+    expect((await cli('--sign-off')).code).toBe(0)
+    for (const full of [false, true])
+      expect(await look({ full })).toMatchObject({ clean: true, warnings: [] })
+  })
+
+  test('is told of where nothing was settled: by the streams that are made after it', async () => {
+    await publishTo(3)
+    await remake()
+    const alarm = await cli('--json')
+    expect(alarm.code).toBe(1)
+    expect(alarm.json()).toMatchObject([
+      { clean: false, lost: [], warnings: [expect.stringContaining('made anew')] },
+    ])
+    expect((await cli()).out).toMatch(/^Not every event can be proven: 0 events up to sequence 0/)
+    expect(await doctorOf('FEATURES')).toMatchObject([
+      { level: 'warn', text: expect.stringContaining('made anew') },
+    ])
+    expect((await cli('--sign-off')).code).toBe(0)
+    expect((await cli('--deep')).out).toMatch(/^Every event is accounted for: 0 events/)
+    expect(await doctorOf('FEATURES')).toMatchObject([{ level: 'ok' }])
+    await requestApi(connection, 'STREAM.PURGE.KV_pelton-models', { filter: '$KV.pelton-models.audit.floor' })
+    expect((await cli()).code).toBe(1)
+  })
+
+  test('names by sequence what the watch had seen it give out', async () => {
+    await publishTo(6)
+    await settle(1, 2)
+    const epoch = (await streamInfo(connection, STREAMS.features))?.created ?? ''
+    const marks = addMark(undefined, epoch, [Date.now(), 5])
+    const record = JSON.stringify({ ...EMPTY_RECORD, features: marks })
+    await connection.request(`$KV.pelton-replays.${WATCH_KEY}`, record)
+    await remake()
+    expect(await look()).toMatchObject({ clean: false, lostEarlier: { epoch, sequences: [[3, 5]] } })
   })
 })
 

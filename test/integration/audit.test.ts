@@ -170,8 +170,10 @@ describe.concurrent('pelton audit', () => {
     expect(await look()).toMatchObject({ clean: false, lost: [[1, 4]], ledger: { removed: 2, expired: 0 } })
   })
 
-  test('tells records that expired from those that were removed', async ({ stage }) => {
-    const { expired, connection, publish, record, remove, look } = stage
+  test('tells records that expired from those that were removed: unproven, until somebody signs for it', async ({
+    stage,
+  }) => {
+    const { expired, connection, publish, record, remove, look, cli } = stage
     for (let index = 0; index < 3; index++) await publish(`e-${index}`)
     await record([{ sequence: 1, outcome: 'predicted' }])
     await remove(STREAMS.features, 1)
@@ -183,11 +185,22 @@ describe.concurrent('pelton audit', () => {
     })
     await expired(STREAMS.ledger)
     expect(await look()).toMatchObject({
-      clean: true,
+      clean: false,
       waiting: 2,
+      lost: [],
       unproven: [[1, 1]],
+      warnings: [expect.stringContaining('1 sequences cannot be proven')],
       ledger: { expired: 1 },
     })
+    const unproven = await cli()
+    expect([unproven.code, unproven.out]).toEqual([
+      1,
+      expect.stringMatching(/^Not every event can be proven: 3/),
+    ])
+    const signed = await cli('--sign-off')
+    expect([signed.code, signed.err]).toEqual([0, expect.stringContaining('signed for: 1 sequences')])
+    for (const full of [false, true])
+      expect(await look({ full })).toMatchObject({ clean: true, warnings: [] })
   })
 
   test('wants a retried event in the retry lane, or its end in the ledger', async ({ stage }) => {
@@ -243,11 +256,16 @@ describe.concurrent('pelton audit', () => {
 
     const report = await look({ deep: true })
     expect(report.clean).toBe(false)
-    expect(report.deep?.problems).toEqual([
+    const problems = [
       expect.objectContaining({ problem: 'no-dead-letter', token: deadLetter?.subject.split('.').at(-1) }),
       { problem: 'no-result', stream: STREAMS.features, sequence: 6 },
-      { problem: 'answered-twice', token: again?.subject.split('.').at(-1) },
-    ])
+      expect.objectContaining({
+        ...{ problem: 'answered-twice', token: again?.subject.split('.').at(-1) },
+        ...{ stream: STREAMS.features, sequence: 8, message: { stream: STREAMS.results, sequence: 25 } },
+      }),
+    ]
+    expect(report.deep?.problems).toEqual(expect.arrayContaining(problems))
+    expect(report.deep?.problems).toHaveLength(problems.length)
 
     // An operator who discards a dead letter says so.
     const token = other?.subject.split('.').at(-1) ?? ''
@@ -295,9 +313,10 @@ describe.concurrent('pelton audit', () => {
     const register = results.find(({ subject }) => subject.endsWith(token))
     // A replay whose worker found the register answered: by an earlier copy of it, killed before the ledger.
     const answer = headers()
-    for (const name of [HEADERS.token, HEADERS.origin, HEADERS.inputDigest])
+    for (const name of [HEADERS.contract, HEADERS.token, HEADERS.origin, HEADERS.inputDigest])
       answer.set(name, register?.headers.get(name.toLowerCase()) ?? '')
     answer.set(HEADERS.outcome, 'prediction')
+    answer.set(HEADERS.expectedSubjectSequence, String(register?.sequence))
     await connection.request(register?.subject ?? '', '{}', { headers: answer, timeout: 5_000 })
     const replay = await publish('bad-0', GOOD, {
       [HEADERS.token]: token,

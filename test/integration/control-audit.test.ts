@@ -141,6 +141,25 @@ describe.concurrent('audits by itself', () => {
     expect(await audits.runByItself()).not.toHaveProperty('floor')
   })
 
+  test('do not forget by themselves what nobody has signed for: a FEATURES that was made anew', async ({
+    stage,
+  }) => {
+    const { broker, connection, publish } = stage
+    const audits = createAudits(connection, new AbortController().signal)
+    await publish(2)
+    expect(await audits.runByItself()).toMatchObject({ clean: true })
+    await requestApi(connection, `STREAM.DELETE.${STREAMS.features}`)
+    await broker.provision()
+    for (let round = 0; round < 3; round++)
+      expect(await audits.runByItself()).toMatchObject({
+        ...{ clean: false, lost: [] },
+        doubts: [expect.stringContaining('made anew')],
+      })
+    const { floor, revision } = await audit(connection, { signal: new AbortController().signal })
+    if (floor !== undefined) await writeFloor(connection, floor, revision)
+    expect(await audits.runByItself()).toMatchObject({ clean: true, doubts: [] })
+  })
+
   test('start from a floor that was signed off meanwhile, where it is later; not from one of other streams', async ({
     stage,
   }) => {

@@ -38,7 +38,7 @@ export function auditCommand(): Command {
       'read the results and dead letters too: there, once, as the ledger says; implies --full',
     )
     .option('--full', 'start from the first event, not from the signed-off floor')
-    .option('--sign-off', 'if nothing is lost, let later audits start from here')
+    .option('--sign-off', 'if nothing is lost, sign for the rest, and let later audits start from here')
     .option('--purged <sequences>', 'enter lost sequences as removed by an operator: 17,40-44', sequences)
     .option('--reason <text>', 'why they were removed; needed with --purged')
     .option('--json', 'the report as one JSON object')
@@ -53,7 +53,8 @@ export function auditCommand(): Command {
         ],
         {
           ok: 'every event is accounted for',
-          failed: 'events without an outcome, or contradictions; or the broker does not answer',
+          failed:
+            'events without an outcome, contradictions, or what cannot be proven and nobody signed off; or the broker does not answer',
         },
       ),
     )
@@ -86,8 +87,8 @@ async function runAudit(
     audited = await look()
   }
   print(run, audited, options)
-  if (options.signOff === true) await signOff(run, connection, audited)
-  return audited.report.clean ? EXIT_CODES.ok : EXIT_CODES.failed
+  const isSigned = options.signOff === true && (await signOff(run, connection, audited))
+  return audited.report.clean || isSigned ? EXIT_CODES.ok : EXIT_CODES.failed
 }
 
 function print({ terminal }: CommandRun, { report }: Audited, { json = false }: AuditArguments): void {
@@ -105,15 +106,16 @@ export function printReport(terminal: Terminal, report: AuditReport): void {
 async function signOff(
   { terminal }: CommandRun,
   connection: NatsConnection,
-  audited: Audited,
-): Promise<void> {
-  const { floor, revision } = audited
+  { report, floor, revision }: Audited,
+): Promise<boolean> {
   if (floor === undefined) {
-    terminal.note('not signed off: only an audit that finds everything can be')
-    return
+    terminal.note('not signed off: only an audit that finds nothing wrong can be')
+    return false
   }
   await writeFloor(connection, floor, revision)
+  for (const doubt of report.doubts) terminal.note(`signed for: ${doubt}`)
   terminal.note(`signed off: the next audit starts from sequence ${showCount(floor.sequence)}`)
+  return true
 }
 
 function sequences(text: string): readonly SequenceRange[] {

@@ -4,10 +4,12 @@ import { examine, type Finding, fail } from '../../../shared/operations/broker/f
 import { readOperatorSettings } from '../../../shared/operations/broker/operator-settings.ts'
 import { findRunningBroker, type UsedBroker } from '../../../shared/operations/broker/running-broker.ts'
 import { EXIT_CODES } from '../../../shared/runtime/lifecycle.ts'
+import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
 import { PeltonError } from '../../../shared/sdk/errors.ts'
 import { type CommandRun, helpTail, runCommand } from '../command-run.ts'
 import { checkAccount, checkClock, checkResults } from '../doctor/broker-checks.ts'
 import { checkModelsFolder, checkModelsServed } from '../doctor/models-check.ts'
+import { checkRemade } from '../doctor/remade-check.ts'
 import { checkReplicas } from '../doctor/replicas-check.ts'
 import { checkRights } from '../doctor/rights-check.ts'
 import { checkConsumers, checkOrphans, checkPools, checkStreams } from '../doctor/stream-checks.ts'
@@ -70,6 +72,7 @@ async function doctor(run: CommandRun, options: DoctorArguments): Promise<number
       report(await examine('rights', () => checkRights(connection)))
       report(await examine('servers', () => checkReplicas(connection, run.signal)))
       report(await examine('streams', () => checkStreams(connection, topology)))
+      report(await examine(STREAMS.features, () => checkRemade(connection)))
       report(await examine('consumers', () => checkConsumers(connection, topology, options.pool)))
       report(await examine('pools', () => checkPools(connection)))
       report(await examine('models served', () => checkModelsServed(connection)))

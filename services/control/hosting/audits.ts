@@ -79,7 +79,7 @@ export function createAudits(
       const isWhole = since === undefined || begunAt - wholeAt >= WHOLE_EVERY_MS
       const { report, floor } = await begin(isWhole || since === undefined ? {} : { since })
       if (isWhole) wholeAt = begunAt
-      since = floor ?? since // what is lost is found again from where the last clean one ended
+      if (report.clean) since = floor // what is lost or unproven is found again from where the last clean one ended
       return report
     },
     forget() {

@@ -115,6 +115,11 @@ export class Accounts {
     return this.#highest
   }
 
+  /** When the oldest record was stored that was entered, milliseconds since 1970; Infinity for none. */
+  get firstRecordAt(): number {
+    return this.#firstRecordAt
+  }
+
   /**
    * Up to here, sequences may have been settled by records that are older than what was entered. Beyond the first mark
    * that is younger than the oldest record they were accepted later than it, and so were their records stored. When a

@@ -12,7 +12,7 @@ import type { Floor } from './floor.ts'
 import { confirmMissing, confirmReached, findMissing, type Proof } from './missing.ts'
 import { askSyncs, type Outside } from './outside.ts'
 import { type AuditReport, type Findings, isSignable, makeReport } from './report.ts'
-import { type Found, readKnown, type Start, startFrom } from './start.ts'
+import { type Found, type Known, readKnown, type Start, startFrom } from './start.ts'
 import { readFeatures, readWaitingTokens } from './waiting.ts'
 
 /** How far an audit goes back, and how much it reads. */
@@ -36,7 +36,7 @@ export interface AuditOptions {
 /** What an audit found, and what can be signed off. */
 export interface Audited {
   readonly report: AuditReport
-  /** What can be signed off; undefined where something is lost that has a number. */
+  /** What can be signed off; undefined where something is lost or contradicts the ledger. */
   readonly floor: Floor | undefined
   /** Revision of the floor it would replace. */
   readonly revision: number
@@ -59,9 +59,9 @@ export async function audit(connection: NatsConnection, options: AuditOptions): 
   const { features } = then
   const start = startFrom(known, foundIn(then), { isFull: full, since: options.since })
   const accounts = openAccounts(start, then)
-  const earlier = start.earlier && new EarlierFeatures(start.earlier)
   const { first, last } = accounts.settled
-  const expectations = deep ? collectExpectations({ first, last }, features.epoch) : undefined
+  const earlier = openEarlier(start, known, then)
+  const expectations = deep ? collectExpectations(features.epoch) : undefined
   const from = start.floor?.ledger.next ?? 1
   const ledger = createLedgerReader(connection, from, (record, position, storedAt) => {
     accounts.enter(record, position, storedAt)
@@ -74,14 +74,13 @@ export async function audit(connection: NatsConnection, options: AuditOptions): 
   const stored = storedSet(features, first) ?? new SequenceSet(first, last)
   const proof: Proof = { accounts, ledger, stored }
   const nowhere = await confirmMissing(connection, proof, findMissing(proof, then.waitingTokens), signal)
-  const reached = await confirmReached(
-    connection,
-    features,
-    Math.max(start.reached, accounts.highest),
-    signal,
-  )
-  const checked =
-    expectations && (await checkOutcomes(connection, { expectations, ledger, progress, signal }))
+  const mostGiven = Math.max(start.reached, accounts.highest)
+  const reached = await confirmReached(connection, features, mostGiven, signal)
+  const signedAt = start.signed === undefined ? Number.NEGATIVE_INFINITY : Date.parse(start.signed.at)
+  const { ledgerThen } = then
+  const { firstRecordAt } = accounts
+  const deepDeps = { ledger, ledgerThen, firstRecordAt, signedAt, progress, signal }
+  const checked = expectations && (await checkOutcomes(connection, { ...deepDeps, expectations }))
   const ledgerNow = await neededStream(connection, STREAMS.ledger)
   const state = { from, next: ledger.next, unreadable: ledger.unreadable, ...gapsOf(ledgerNow, from) }
   const findings = {
@@ -89,11 +88,8 @@ export async function audit(connection: NatsConnection, options: AuditOptions): 
     ...{ earlier: earlier?.open, deep: checked, syncs: await asked, now: Date.parse(ledgerNow.ts) },
   }
   const report = makeReport(findings, performance.now() - startedAt)
-  return {
-    report,
-    floor: isSignable(report) ? nextFloor(findings, ledgerNow) : undefined,
-    revision: known.revision,
-  }
+  const floor = isSignable(report) ? nextFloor(findings, ledgerNow) : undefined
+  return { report, floor, revision: known.revision }
 }
 
 /** The end of the ledger first, then what waits: an event that is gone by then is in the ledger beyond that end. */
@@ -107,9 +103,24 @@ async function readWaiting(connection: NatsConnection, { maxRemoved }: AuditOpti
 
 type Then = Awaited<ReturnType<typeof readWaiting>>
 
-function foundIn({ features, ledgerThen: { created, state } }: Then): Found {
+function foundIn({ features, retriesEpoch, ledgerThen: { created, state } }: Then): Found {
   const ledger = { epoch: created, firstSequence: state.first_seq, lastSequence: state.last_seq }
-  return { features, ledger }
+  const madeAfter = { [STREAMS.retries]: retriesEpoch, [STREAMS.ledger]: created }
+  return { features, ledger, madeAfter }
+}
+
+/** What was known of a FEATURES that is gone counts until a floor of today's is signed off. */
+function openEarlier(
+  start: Start,
+  known: Known,
+  { features, ledgerThen }: Then,
+): EarlierFeatures | undefined {
+  if (start.signed !== undefined || start.floor !== undefined) return undefined
+  const isWhole = start.earlier !== undefined || ledgerThen.state.first_seq <= 1
+  const { epoch = '', marks = [] } = known.features ?? {}
+  const ofWatch = marks.map(([, sequence]) => ({ epoch, sequence }))
+  const seen = [...ofWatch, ...start.outside.gone]
+  return new EarlierFeatures(features.epoch, { floor: start.earlier, seen }, isWhole)
 }
 
 function openAccounts({ openThen, marks }: Start, { features, ledgerThen, retriesEpoch }: Then): Accounts {

@@ -1,186 +1,174 @@
 import type { NatsConnection } from '@nats-io/transport-node'
 import { pause } from '../../runtime/pause.ts'
-import { HEADERS, readHeader } from '../../sdk/contract/headers.ts'
-import type { LedgerOutcome } from '../../sdk/contract/ledger.ts'
-import { subjects } from '../../sdk/contract/subjects.ts'
 import { STREAMS } from '../../sdk/contract/topology.ts'
-import { lastOfSubject } from '../../sdk/jetstream/api.ts'
-import { parseHeaderBlock } from '../../sdk/jetstream/stored-message.ts'
-import { SequenceSet } from '../broker/sequence-set.ts'
-import { createLedgerReader, type LedgerReader } from '../records/ledger-reader.ts'
-import type { Expectations, ExpectedEvent } from './expectations.ts'
-import {
-  readStoredDeadLetters,
-  readStoredResults,
-  type StoredDeadLetters,
-  type StoredResults,
-} from './stored-outcomes.ts'
-import { isStored, thoseThat } from './waiting.ts'
+import type { StreamInfo } from '../../sdk/jetstream/api.ts'
+import type { LedgerReader } from '../records/ledger-reader.ts'
+import { createLedgerReader } from '../records/ledger-reader.ts'
+import type { Evidence, Reach } from './evidence.ts'
+import type { Expectations } from './expectations.ts'
+import { judge } from './judge.ts'
+import { lookAgain } from './look-again.ts'
+import type { OutcomeProblem } from './outcome-problem.ts'
+import { checkRetryCopies } from './retry-copies.ts'
+import { goneBefore, readStoredOutcomes, SLACK_MS, type StoredOutcomes } from './stored-outcomes.ts'
+import { thoseThat } from './waiting.ts'
 
-/** Something results or dead letters contradict the ledger in. */
-export interface OutcomeProblem {
-  readonly problem: 'no-result' | 'no-dead-letter' | 'other-outcome' | 'answered-twice'
-  readonly token?: string
-  readonly stream?: string
-  /** Creation time of the stream, where the token is known. */
-  readonly epoch?: string
-  readonly sequence?: number
-}
-
-/** What results and dead letters themselves say about the ledger. */
+/** What results and dead letters themselves say about the ledger, and the ledger about them. */
 export interface DeepReport {
   readonly results: number
   readonly deadLetters: number
   /** Entries of the ledger whose outcome is older than RESULTS or DEADLETTERS keep it. */
   readonly expired: number
+  /** Results and dead letters that are older than the ledger, and that no floor covers. */
+  readonly unproven: number
+  /** Outcomes that the ledger names without their digest, as it did before: what they say is not proven. */
+  readonly withoutDigest: number
   readonly problems: readonly OutcomeProblem[]
 }
 
 export interface DeepDeps {
   readonly expectations: Expectations
   readonly ledger: LedgerReader
+  /** The LEDGER as it was before it was read, and when its oldest record was stored, milliseconds since 1970. */
+  readonly ledgerThen: StreamInfo
+  readonly firstRecordAt: number
+  /** When a floor was signed off: what was stored before is signed for. Milliseconds since 1970; -Infinity for none. */
+  readonly signedAt: number
   readonly progress: (text: string) => void
   readonly signal: AbortSignal
 }
 
-interface Stored {
-  readonly results: StoredResults
-  readonly deadLetters: StoredDeadLetters
-}
-
-/** Reads RESULTS and DEADLETTERS, after the ledger, and holds them against it. */
+/** Reads RESULTS and DEADLETTERS, after the ledger, and holds each against the other. */
 export async function checkOutcomes(connection: NatsConnection, deps: DeepDeps): Promise<DeepReport> {
   const { expectations, progress } = deps
-  const { plain, events } = expectations
   // What the ledger is told from here on may be younger than what is read now.
-  const expected = [...events.values()]
-  const plainThen = [...plain.present()]
-  progress('reading results')
-  const results = await readStoredResults(connection, expectations)
-  progress('reading dead letters')
-  const deadLetters = await readStoredDeadLetters(connection, expectations)
-  const stored: Stored = { results, deadLetters }
-  const named = await checkNamed(connection, expected, stored, deps)
-  const unnamed = await checkPlain(connection, plainThen, expectations, results)
-  const twice = results.answeredTwice.map((token) => ({ problem: 'answered-twice', token }) as const)
+  expectations.readResults()
+  const stored = await readStoredOutcomes(connection, expectations, progress)
+  const reach = reachOf(deps, stored)
+  progress('judging')
+  const judged = await judgeEvents(connection, stored, reach, deps)
+  const plain = await judgePlain(connection, expectations, judged.problems, reach)
+  const copies = await checkRetryCopies(connection, deps, reach)
   return {
-    results: results.count,
-    deadLetters: deadLetters.count,
-    expired: named.expired + unnamed.expired,
-    problems: [...named.problems, ...unnamed.problems, ...twice],
+    results: stored.results.state.messages,
+    deadLetters: stored.deadLetters.state.messages,
+    expired: judged.expired + plain.expired,
+    unproven: judged.unproven,
+    withoutDigest: withoutDigest(expectations),
+    problems: [...judged.problems, ...plain.problems, ...copies],
   }
 }
 
-type Verdict = 'fine' | 'expired' | Exclude<OutcomeProblem['problem'], 'answered-twice'>
-
-/** Holds one event against its register and its dead letter. */
-function judgeEvent(event: ExpectedEvent, { results, deadLetters }: Stored): Verdict {
-  const { outcomes, token, since } = event
-  const has = (outcome: LedgerOutcome): boolean => outcomes.has(outcome)
-  if (!has('predicted') && !has('already-answered') && !has('dead-lettered')) return 'fine'
-  const register = results.registers.get(token)
-  const isOld = since < results.goneBefore
-  if (has('dead-lettered') && !event.isDeadLetterGone && register !== 'prediction') {
-    if (!deadLetters.tokens.has(token)) return since < deadLetters.goneBefore ? 'expired' : 'no-dead-letter'
+function reachOf({ expectations, ledgerThen, firstRecordAt }: DeepDeps, stored: StoredOutcomes): Reach {
+  const { epoch } = expectations
+  const { created, state } = ledgerThen
+  const isWhole = state.first_seq <= 1
+  return {
+    ledger: isWhole ? Date.parse(created) : firstRecordAt + SLACK_MS,
+    results: goneBefore(stored.results),
+    letters: goneBefore(stored.deadLetters),
+    // One that was made anew later than FEATURES knows nothing of what was before.
+    isWhole: isWhole && Date.parse(created) - Date.parse(epoch) < SLACK_MS,
+    knowsEpoch: (of) => of === epoch || expectations.epochs.has(of),
+    plain: (origin) => expectations.plain.get(origin.epoch)?.find(origin.sequence),
   }
-  if (register === undefined) {
-    // An outcome that another delivery stored may be older than the record that found it.
-    const isOnlyFound = !has('predicted') && !has('dead-lettered')
-    return isOld || (isOnlyFound && Number.isFinite(results.goneBefore)) ? 'expired' : 'no-result'
-  }
-  if (register === 'dead-letter') {
-    if (has('predicted') && !has('dead-lettered') && !isOld) return 'other-outcome'
-    const isThere = event.isDeadLetterGone || deadLetters.tokens.has(token)
-    return isThere || since < deadLetters.goneBefore ? 'fine' : 'no-dead-letter'
-  }
-  const isReplayed = has('replayed') || has('predicted')
-  return has('dead-lettered') && !isReplayed && !isOld ? 'other-outcome' : 'fine'
 }
 
-/** An operator removes a dead letter and tells the ledger, in whichever order: a contradiction must last. */
+/** A worker tells the ledger after it stored, an operator removes after it told: a contradiction must last. */
 const ROUND_PAUSES_MS = [0, 500, 2_000]
+/** More than this are looked at once: no passing disturbance makes so many. */
+const MANY = 10_000
 
-async function checkNamed(
-  connection: NatsConnection,
-  expected: readonly ExpectedEvent[],
-  stored: Stored,
-  { ledger, signal }: DeepDeps,
-): Promise<{ readonly expired: number; readonly problems: OutcomeProblem[] }> {
-  const verdicts = expected.map((event) => ({ event, verdict: judgeEvent(event, stored) }))
-  const expired = verdicts.filter(({ verdict }) => verdict === 'expired').length
-  let left = verdicts.filter(({ verdict }) => verdict !== 'fine' && verdict !== 'expired')
-  for (const pauseMs of ROUND_PAUSES_MS) {
-    if (left.length === 0) break
-    await pause(pauseMs, signal)
-    await thoseThat(left, ({ event }) => lookUp(connection, event.token, stored))
-    await ledger.readOn()
-    left = left
-      .map(({ event }) => ({ event, verdict: judgeEvent(event, stored) }))
-      .filter(({ verdict }) => verdict !== 'fine' && verdict !== 'expired')
-  }
-  const problems = left.flatMap(({ event: { token, stream, epoch, sequence }, verdict }) =>
-    verdict === 'fine' || verdict === 'expired' ? [] : [{ problem: verdict, token, stream, epoch, sequence }],
-  )
-  return { expired, problems }
+interface Judged {
+  readonly problems: readonly OutcomeProblem[]
+  readonly expired: number
+  readonly unproven: number
 }
 
-/** Reads an event's register and dead letter from their leaders. */
-async function lookUp(connection: NatsConnection, token: string, stored: Stored): Promise<boolean> {
-  const { registers } = stored.results
-  const { tokens } = stored.deadLetters
-  const result = await lastOfSubject(connection, STREAMS.results, subjects.resultOf(token))
-  if (result === undefined) registers.delete(token)
-  else {
-    const outcome = readHeader(parseHeaderBlock(result.headerBlock), HEADERS.outcome)
-    registers.set(token, outcome === 'dead-letter' ? 'dead-letter' : 'prediction')
+/** Judges each event that the ledger names by its token, and each that has a message it does not explain. */
+async function judgeEvents(
+  connection: NatsConnection,
+  stored: StoredOutcomes,
+  reach: Reach,
+  { expectations, ledger, signal, signedAt }: DeepDeps,
+): Promise<Judged> {
+  const { epoch, events } = expectations
+  const judged = { problems: [] as OutcomeProblem[], expired: 0, unproven: 0 }
+  let left: Evidence[] = []
+  for (const evidence of evidences(expectations, stored)) {
+    const { problems, unproven, isExpired } = judge(evidence, reach)
+    if (isExpired) judged.expired++
+    judged.unproven += unproven.filter((storedAt) => storedAt >= signedAt).length
+    if (problems.length > 0 || stored.byToken.get(evidence.token)?.isPart === true) left.push(evidence)
   }
-  const isThere = await isStored(connection, STREAMS.deadLetters, {
-    last_by_subj: subjects.deadLetterOf(token),
-  })
-  if (isThere) tokens.add(token)
-  else tokens.delete(token)
-  return true
+  for (const [round, pauseMs] of ROUND_PAUSES_MS.entries()) {
+    if (left.length === 0 || (round > 0 && left.length > MANY)) break
+    await pause(pauseMs, signal)
+    const again: Evidence[] = []
+    await thoseThat(left, async (evidence) => again.push(await lookAgain(connection, evidence, epoch)) > 0)
+    await ledger.readOn()
+    left = again
+      .map((evidence) => ({ ...evidence, event: events.get(evidence.token) }))
+      .filter((evidence) => judge(evidence, reach).problems.length > 0)
+  }
+  judged.problems.push(...left.flatMap((evidence) => judge(evidence, reach).problems))
+  return judged
+}
+
+function* evidences({ events }: Expectations, { byToken }: StoredOutcomes): Generator<Evidence> {
+  for (const [token, { register, letters }] of byToken)
+    yield { token, event: events.get(token), register, letters, isWaiting: false, hold: undefined }
+  for (const [token, event] of events)
+    if (!byToken.has(token))
+      yield { token, event, register: [], letters: [], isWaiting: false, hold: undefined }
 }
 
 /**
  * Plain predictions are found by the sequence their result names as origin. A copy's result names another one than that
  * it was delivered with, so that a worker never enters a copy as plain.
  */
-async function checkPlain(
+async function judgePlain(
   connection: NatsConnection,
-  plain: readonly number[],
-  { plain: bounds, epoch }: Expectations,
-  results: StoredResults,
-): Promise<{ expired: number; problems: OutcomeProblem[] }> {
+  { plain, epoch }: Expectations,
+  named: readonly OutcomeProblem[],
+  reach: Reach,
+): Promise<{ readonly expired: number; readonly problems: OutcomeProblem[] }> {
   const stream = STREAMS.features
-  const unmatched = plain.filter((sequence) => !results.predicted.has(sequence))
-  const others = unmatched.filter((sequence) => results.noticed.has(sequence))
-  const absent = new SequenceSet(bounds.first, bounds.last)
-  for (const sequence of unmatched) if (!results.noticed.has(sequence)) absent.add(sequence)
-  const old = await settledBefore(connection, absent, epoch, results.goneBefore)
-  for (const sequence of old) absent.delete(sequence)
-  return {
-    expired: old.size,
-    problems: [
-      ...others.map((sequence) => ({ problem: 'other-outcome', stream, sequence }) as const),
-      ...[...absent.present()].map((sequence) => ({ problem: 'no-result', stream, sequence }) as const),
-    ],
+  const isNamed = new Set(named.map((one) => `${one.epoch} ${one.sequence}`))
+  const problems: OutcomeProblem[] = []
+  const expired = await excuseOld(connection, plain, reach.results)
+  for (const [of, predictions] of plain) {
+    for (const sequence of predictions.unseen()) {
+      if (isNamed.has(`${of} ${sequence}`)) continue
+      const isTwofold = (predictions.find(sequence)?.digests.length ?? 0) > 1
+      const problem = isTwofold ? 'other-digest' : 'no-result'
+      problems.push({ problem, stream, ...(of !== epoch && { epoch: of }), sequence })
+    }
   }
+  return { expired, problems }
 }
 
-/** Which of some sequences were settled before a time: their results may have expired. */
-async function settledBefore(
+/** Excuses what was settled before a time: its results may have expired. @returns how many of them were not seen */
+async function excuseOld(
   connection: NatsConnection,
-  sequences: SequenceSet,
-  epoch: string,
+  plain: Expectations['plain'],
   time: number,
-): Promise<ReadonlySet<number>> {
-  const old = new Set<number>()
-  if (sequences.size === 0 || !Number.isFinite(time)) return old
-  const ledger = createLedgerReader(connection, 1, (record, _position, storedAt) => {
-    if (record.stream !== STREAMS.features || record.epoch !== epoch || storedAt >= time) return
-    for (const { sequence } of record.entries) if (sequences.has(sequence)) old.add(sequence)
+): Promise<number> {
+  const isWhole = [...plain.values()].every((predictions) => predictions.unseen().next().done === true)
+  if (isWhole || !Number.isFinite(time)) return 0
+  let expired = 0
+  const ledger = createLedgerReader(connection, 1, ({ stream, epoch, entries }, _position, storedAt) => {
+    const predictions = stream === STREAMS.features ? plain.get(epoch) : undefined
+    if (predictions === undefined || storedAt >= time) return
+    for (const { sequence } of entries) if (predictions.excuse(sequence)) expired++
   })
   await ledger.readOn()
-  return old
+  return expired
+}
+
+function withoutDigest({ plain, events }: Expectations): number {
+  let count = 0
+  for (const predictions of plain.values()) count += predictions.withoutDigest
+  for (const { isWithoutDigest } of events.values()) if (isWithoutDigest) count++
+  return count
 }

@@ -1,69 +1,96 @@
 import type { LedgerEntry, LedgerOutcome, LedgerRecord } from '../../sdk/contract/ledger.ts'
 import { STREAMS } from '../../sdk/contract/topology.ts'
-import { SequenceSet } from '../broker/sequence-set.ts'
 import { isByOperator } from './accounts.ts'
-
-/** What the ledger says about one event, where it names its token. */
-export interface ExpectedEvent {
-  readonly token: string
-  readonly stream: string
-  /** Creation time of that stream. */
-  readonly epoch: string
-  readonly sequence: number
-  readonly outcomes: ReadonlySet<LedgerOutcome>
-  /** When the first of them was recorded, milliseconds since 1970. */
-  readonly since: number
-  /** Whether an operator took its dead letter away and no worker made another since. */
-  readonly isDeadLetterGone: boolean
-}
+import type { ExpectedEvent } from './evidence.ts'
+import { PlainPredictions } from './plain-predictions.ts'
 
 /** What results and dead letters there should be, according to the ledger. */
 export interface Expectations {
-  /** Creation time of FEATURES. */
+  /** Creation time of the FEATURES of today. */
   readonly epoch: string
-  /** Sequences of FEATURES with a plain prediction: their token is not known. */
-  readonly plain: SequenceSet
+  /** Creation times of every FEATURES that the ledger tells of. */
+  readonly epochs: ReadonlySet<string>
+  /** Plain predictions, whose token is not known, by the creation time of their FEATURES. */
+  readonly plain: ReadonlyMap<string, PlainPredictions>
   readonly events: ReadonlyMap<string, ExpectedEvent>
   enter(record: LedgerRecord, storedAt: number): void
+  /** From now on what is entered may be younger than what is read of RESULTS. */
+  readResults(): void
 }
 
-/** @param bounds whose first and last sequence bound what is expected */
-export function collectExpectations(
-  bounds: { readonly first: number; readonly last: number },
-  epoch: string,
-): Expectations {
-  const plain = new SequenceSet(bounds.first, bounds.last)
-  const events = new Map<string, Mutable<ExpectedEvent> & { outcomes: Set<LedgerOutcome> }>()
+/** @param epoch creation time of the FEATURES of today */
+export function collectExpectations(epoch: string): Expectations {
+  const plain = new Map([[epoch, new PlainPredictions()]])
+  const epochs = new Set<string>()
+  const events = new Map<string, Gathered>()
+  let isLate = false
 
-  const enterEvent = (
-    { token, outcome, sequence }: LedgerEntry & { token: string },
-    { stream, epoch: ofStream }: LedgerRecord,
-    since: number,
-  ): void => {
-    const event = events.get(token) ?? {
-      ...{ token, stream, epoch: ofStream, sequence, since },
-      outcomes: new Set<LedgerOutcome>(),
-      isDeadLetterGone: false,
-    }
-    event.outcomes.add(outcome)
-    if (outcome === 'dead-lettered') event.isDeadLetterGone = false
-    if (isByOperator(outcome)) event.isDeadLetterGone = true
-    events.set(token, event)
+  const enterEvent = (entry: Named, record: LedgerRecord, at: number): void => {
+    const { token, sequence } = entry
+    const known = events.get(token)
+    const event = known ?? newEvent(token, record, sequence, at)
+    if (known === undefined) events.set(token, event)
+    addEntry(event, entry, { isOfRetry: record.stream === STREAMS.retries, at })
+  }
+  const plainOf = (of: string): PlainPredictions => {
+    const known = plain.get(of) ?? new PlainPredictions()
+    plain.set(of, known)
+    return known
   }
 
   return {
-    epoch,
-    plain,
-    events,
+    ...{ epoch, epochs, plain, events },
+    readResults: () => {
+      isLate = true
+    },
     enter: (record, storedAt) => {
+      if (record.stream === STREAMS.features) epochs.add(record.epoch)
       for (const entry of record.entries) {
-        const { token, sequence, outcome } = entry
+        const { token, sequence, outcome, digest } = entry
         if (token !== undefined) enterEvent({ ...entry, token }, record, storedAt)
-        else if (outcome === 'predicted' && record.stream === STREAMS.features && record.epoch === epoch)
-          plain.add(sequence)
+        else if (outcome === 'predicted' && record.stream === STREAMS.features)
+          plainOf(record.epoch).enter(sequence, digest, isLate)
       }
     },
   }
 }
 
 type Mutable<Type> = { -readonly [Key in keyof Type]: Type[Key] }
+
+type Gathered = Omit<Mutable<ExpectedEvent>, 'outcomes' | 'named' | 'letters' | 'retried'> & {
+  outcomes: Set<LedgerOutcome>
+  named: ExpectedEvent['named'][number][]
+  letters: number[]
+  retried: number[]
+}
+
+type Named = LedgerEntry & { readonly token: string }
+
+function newEvent(token: string, { stream, epoch }: LedgerRecord, sequence: number, since: number): Gathered {
+  return {
+    ...{ token, stream, epoch, sequence, since },
+    outcomes: new Set(),
+    ...{ named: [], letters: [], retried: [] },
+    ...{ isWithoutDigest: false, isWithoutLetterDigest: false, isOfFeatures: false },
+    ended: undefined,
+  }
+}
+
+function addEntry(
+  event: Gathered,
+  { outcome, digest, letterDigest }: Named,
+  { isOfRetry, at }: { readonly isOfRetry: boolean; readonly at: number },
+): void {
+  event.outcomes.add(outcome)
+  if (!isOfRetry) event.isOfFeatures = true
+  if (isByOperator(outcome)) event.ended = { outcome, at }
+  else if (outcome === 'retried') {
+    if (digest !== undefined) event.retried.push(digest)
+  } else {
+    if (digest === undefined) event.isWithoutDigest = true
+    else event.named.push({ outcome, digest, at, isOfRetry })
+    if (letterDigest !== undefined) event.letters.push(letterDigest)
+    else if (outcome !== 'predicted') event.isWithoutLetterDigest = true
+  }
+  if (outcome === 'dead-lettered') event.ended = undefined
+}

@@ -8,6 +8,7 @@ const LEDGER = '2026-01-30T12:00:01Z'
 const FOUND: Found = {
   features: { epoch: EPOCH, lastSequence: 30 },
   ledger: { epoch: LEDGER, firstSequence: 1, lastSequence: 9 },
+  madeAfter: {},
 }
 const MARKS = [
   [1_000, 20],

@@ -17,6 +17,7 @@ const REPORT: AuditReport = {
   unproven: [],
   ledger: { from: 1, next: 200, expired: 0, removed: 0, unreadable: 0 },
   earlier: [],
+  doubts: [],
   warnings: [],
   tookMs: 300,
 }
@@ -37,7 +38,7 @@ describe('audit report', () => {
   test('names every lost sequence and token, and every contradiction', () => {
     const token = 'A'.repeat(22)
     const deep = {
-      ...{ results: 3, deadLetters: 1, expired: 2 },
+      ...{ results: 3, deadLetters: 1, expired: 2, unproven: 0, withoutDigest: 7 },
       problems: [
         { problem: 'no-dead-letter', stream: 'FEATURES', sequence: 9, token },
         { problem: 'no-result', stream: 'FEATURES', sequence: 3 },
@@ -56,6 +57,15 @@ describe('audit report', () => {
     expect(shown).toContain(`token ${token}: its register has another outcome after its prediction`)
   })
 
+  test('does not speak of every event where not every event can be proven', () => {
+    const doubts = ['3 sequences cannot be proven']
+    const [verdict] = reportLines({ ...REPORT, clean: false, doubts, warnings: doubts })
+    expect(verdict).toMatchObject({
+      level: 'bad',
+      text: expect.stringMatching(/^Not every event can be proven: /),
+    })
+  })
+
   test('names what was lost with another FEATURES, and that this one went back', () => {
     const lostEarlier = { epoch: '2025-01-01T00:00:00Z', sequences: [[1, 1_000] as const] }
     const shown = texts({ ...REPORT, clean: false, lostEarlier, wentBackFrom: 12_345 })
@@ -68,12 +78,16 @@ describe('audit report', () => {
     expect(shown[step + 1]).toContain('nats stream purge FEATURES --seq 12346')
   })
 
-  test('warns of another FEATURES only where workers settled for it', () => {
+  test('warns of another FEATURES only where workers settled for it, and nobody signed for it', () => {
     const earlier = [
       { stream: 'FEATURES', epoch: 'one', entries: 2, byWorkers: 2 },
       { stream: 'FEATURES', epoch: 'two', entries: 1, byWorkers: 0 },
     ]
-    const lines = reportLines({ ...REPORT, earlier }).slice(-2)
-    expect(lines.map(({ level }) => level)).toEqual(['warn', 'plain'])
+    const levels = (doubts: readonly string[]) =>
+      reportLines({ ...REPORT, earlier, doubts })
+        .slice(-2)
+        .map(({ level }) => level)
+    expect(levels(['made anew'])).toEqual(['warn', 'plain'])
+    expect(levels([])).toEqual(['plain', 'plain'])
   })
 })

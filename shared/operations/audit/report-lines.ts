@@ -1,9 +1,10 @@
 import { alignColumns } from '../../runtime/columns.ts'
 import { showCount, showDuration } from '../../runtime/quantities.ts'
 import type { LedgerOutcome } from '../../sdk/contract/ledger.ts'
-import { countIn, showRanges, toRanges } from '../broker/sequence-set.ts'
+import { countIn, showRanges } from '../broker/sequence-set.ts'
 import type { ForeignEntries, OutcomeCounts } from './accounts.ts'
-import type { DeepReport, OutcomeProblem } from './deep.ts'
+import type { DeepReport } from './deep.ts'
+import { problemLines } from './outcome-problem.ts'
 import { type AuditReport, countLost } from './report.ts'
 
 /** One line of a report, and how loud it is. */
@@ -30,14 +31,14 @@ export function reportLines(report: AuditReport): ReportLine[] {
     ...lossLines(report),
     ...(report.deep === undefined ? [] : deepLines(report.deep)),
     ...report.warnings.map((text) => ({ level: 'warn', text }) as const),
-    ...report.earlier.map(earlierLine),
+    ...report.earlier.map((entries) => earlierLine(entries, report.doubts.length > 0)),
   ]
 }
 
 /** An operator's act may name an event of any age; that workers settled for it says that there was another stream. */
-function earlierLine({ stream, epoch, entries, byWorkers }: ForeignEntries): ReportLine {
+function earlierLine({ stream, epoch, entries, byWorkers }: ForeignEntries, isInDoubt: boolean): ReportLine {
   const text = `${showCount(entries)} entries of another ${stream}, created ${epoch}`
-  if (byWorkers === 0) return { level: 'plain', text: `${text}: not part of this audit` }
+  if (byWorkers === 0 || !isInDoubt) return { level: 'plain', text: `${text}: not part of this audit` }
   return { level: 'warn', text: `${text}: it was deleted and made anew, and what it still held is not known` }
 }
 
@@ -54,9 +55,10 @@ function verdict(report: AuditReport): ReportLine {
   return { level: 'bad', text: `${what}: ${span} ${took}` }
 }
 
-function forgotten({ wentBackFrom, takenBack, gone }: AuditReport): string {
+function forgotten({ wentBackFrom, takenBack, gone, damagedMarks }: AuditReport): string {
   if (wentBackFrom !== undefined || takenBack !== undefined) return 'FEATURES went back'
-  return gone === undefined ? 'Durable marks cannot be read' : 'FEATURES was made anew'
+  if (gone !== undefined) return 'FEATURES was made anew'
+  return damagedMarks === undefined ? 'Not every event can be proven' : 'Durable marks cannot be read'
 }
 
 function countRows({ outcomes, further, waiting, retries }: AuditReport): string[][] {
@@ -145,37 +147,14 @@ function stepLines({ wentBackFrom, lastSequence }: AuditReport): ReportLine[] {
   ]
 }
 
-const PROBLEM_TEXTS: Readonly<Record<OutcomeProblem['problem'], string>> = {
-  'no-result': 'the ledger names an outcome, RESULTS has none',
-  'no-dead-letter': 'given up, but its dead letter is gone',
-  'other-outcome': 'RESULTS has another outcome than the ledger',
-  'answered-twice': 'its register has another outcome after its prediction',
-}
-
-function deepLines({ results, deadLetters, expired, problems }: DeepReport): ReportLine[] {
+function deepLines({ results, deadLetters, expired, withoutDigest, problems }: DeepReport): ReportLine[] {
   const read = `Read ${showCount(results)} results and ${showCount(deadLetters)} dead letters`
   const past = expired > 0 ? `; ${showCount(expired)} outcomes have expired` : ''
+  const bare = withoutDigest > 0 ? `; ${showCount(withoutDigest)} outcomes are without digest` : ''
   return [
-    ...plain([`${read}${past}`]),
-    ...problemTexts(problems).map((text) => ({ level: 'bad', text }) as const),
+    ...plain([`${read}${past}${bare}`]),
+    ...problemLines(problems).map((text) => ({ level: 'bad', text }) as const),
   ]
-}
-
-/** One line for each token, and one for all sequences with the same problem. */
-function problemTexts(problems: readonly OutcomeProblem[]): string[] {
-  const texts: string[] = []
-  const unnamed = new Map<OutcomeProblem['problem'], number[]>()
-  for (const { problem, stream, sequence, token } of problems) {
-    const where = stream === undefined ? '' : `${stream} ${sequence}, `
-    if (token !== undefined) texts.push(`${where}token ${token}: ${PROBLEM_TEXTS[problem]}`)
-    if (token !== undefined || sequence === undefined) continue
-    const known = unnamed.get(problem)
-    if (known === undefined) unnamed.set(problem, [sequence])
-    else known.push(sequence)
-  }
-  for (const [problem, sequences] of unnamed)
-    texts.push(`FEATURES ${showRanges(toRanges(sequences))}: ${PROBLEM_TEXTS[problem]}`)
-  return texts
 }
 
 function plain(texts: readonly string[]): ReportLine[] {

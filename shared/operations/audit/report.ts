@@ -11,7 +11,10 @@ import type { StoredFeatures } from './waiting.ts'
 
 /** What an audit found. Counts are of sequences of FEATURES unless they say otherwise. */
 export interface AuditReport {
-  /** Nothing is lost, no sequence was given out twice, and with `--deep` nothing contradicts the ledger. */
+  /**
+   * Every event is accounted for: nothing is lost, no sequence was given out twice, with `--deep` nothing contradicts the
+   * ledger, and nothing is beyond proof that nobody has signed for.
+   */
   readonly clean: boolean
   /** Creation time of FEATURES: its sequences start again with a new one. */
   readonly epoch: string
@@ -50,6 +53,8 @@ export interface AuditReport {
   readonly ledger: LedgerState
   /** Entries of streams that were deleted and made anew. */
   readonly earlier: readonly ForeignEntries[]
+  /** Why it is not every event that is accounted for, though nothing is lost: until a floor is signed off. */
+  readonly doubts: readonly string[]
   /** What makes this audit prove less than it could. */
   readonly warnings: readonly string[]
   readonly deep?: DeepReport
@@ -92,7 +97,7 @@ export function makeReport(findings: Findings, tookMs: number): AuditReport {
   const { accounts, start, ledger, features, stored, nowhere, reached, deep } = findings
   const horizon = ledger.expired > 0 ? accounts.horizon : 0
   const lost = toRanges(nowhere.sequences.filter((sequence) => sequence > horizon))
-  const { floor, outside } = start
+  const { floor } = start
   const forgotten = forgottenBy(findings)
   const found = {
     lost,
@@ -101,8 +106,10 @@ export function makeReport(findings: Findings, tookMs: number): AuditReport {
     ...(reached !== undefined && { wentBackFrom: reached }),
     ...(deep !== undefined && { deep }),
   }
+  const unproven = toRanges(nowhere.sequences.filter((sequence) => sequence <= horizon))
+  const doubts = doubtsOf(findings, unproven)
   return {
-    clean: !isWrong(found) && !isForgotten(forgotten) && outside.files.damaged.length === 0,
+    clean: isSignable({ ...found, ...forgotten }) && !isForgotten(forgotten) && doubts.length === 0,
     epoch: features.epoch,
     lastSequence: features.lastSequence,
     sequences: features.lastSequence - (floor?.sequence ?? 0) + countIn(floor?.waiting ?? []),
@@ -116,20 +123,53 @@ export function makeReport(findings: Findings, tookMs: number): AuditReport {
     },
     ...found,
     ...forgotten,
-    unproven: toRanges(nowhere.sequences.filter((sequence) => sequence <= horizon)),
+    unproven,
     ledger,
     earlier: accounts.foreign,
-    warnings: warningsOf(findings),
+    doubts,
+    warnings: [...warningsOf(findings), ...doubts],
     tookMs: Math.round(tookMs),
   }
 }
 
-type Wrong = Pick<AuditReport, 'lost' | 'lostRetries' | 'lostEarlier' | 'deep' | 'wentBackFrom'>
+type Wrong = Pick<
+  AuditReport,
+  'lost' | 'lostRetries' | 'lostEarlier' | 'wentBackFrom' | 'deep' | 'damagedMarks'
+>
 
-/** Whether something is wrong that can be named. */
-function isWrong(found: Wrong): boolean {
-  const { deep, wentBackFrom } = found
-  return countLost(found) + (deep?.problems.length ?? 0) > 0 || wentBackFrom !== undefined
+/**
+ * Whether a floor can be signed off: nothing was found that is wrong. What is beyond proof, or forgotten by the broker, has
+ * no numbers: the floor is the signature for it.
+ */
+export function isSignable(found: Wrong): boolean {
+  const { deep, wentBackFrom, damagedMarks } = found
+  const wrong = countLost(found) + (deep?.problems.length ?? 0)
+  return wrong === 0 && wentBackFrom === undefined && damagedMarks === undefined
+}
+
+/** What no audit can prove any more, and no floor has signed for. */
+function doubtsOf({ accounts, start, deep }: Findings, unproven: readonly SequenceRange[]): string[] {
+  const { signed, remade } = start
+  const doubts: string[] = []
+  if (remade !== undefined)
+    doubts.push(`FEATURES was deleted and made anew (${remade}): what it still held is not known`)
+  else if (signed === undefined && accounts.foreign.some(isOtherFeatures))
+    doubts.push(
+      'FEATURES was deleted and made anew (the LEDGER tells of another): what it still held is not known',
+    )
+  const open = unproven.flatMap(([first, last]): SequenceRange[] => {
+    const from = Math.max(first, (signed?.sequence ?? 0) + 1)
+    return from > last ? [] : [[from, last]]
+  })
+  if (open.length > 0)
+    doubts.push(`${countIn(open)} sequences cannot be proven: their records may have expired from the LEDGER`)
+  if (deep !== undefined && deep.unproven > 0)
+    doubts.push(`${deep.unproven} results or dead letters cannot be proven: they are older than the LEDGER`)
+  return doubts
+}
+
+function isOtherFeatures({ stream, byWorkers }: ForeignEntries): boolean {
+  return stream === STREAMS.features && byWorkers > 0
 }
 
 type Forgotten = Pick<AuditReport, 'takenBack' | 'gone' | 'damagedMarks' | 'cannotKnow'>
@@ -153,11 +193,6 @@ function isForgotten({ takenBack, gone }: Forgotten): boolean {
 /** Sequences that were taken back and given out again, and one for each FEATURES that is gone: how many it had is not known. */
 export function countForgotten({ takenBack = [], gone = [] }: Forgotten): number {
   return takenBack.reduce((sum, { from, to }) => sum + from - to, gone.length)
-}
-
-/** Whether an operator may sign it off: a broker that forgot has no numbers to sign for, so the floor is the signature. */
-export function isSignable(report: AuditReport): boolean {
-  return report.clean || (!isWrong(report) && report.damagedMarks === undefined)
 }
 
 /** Events without an outcome, wherever they were lost. */

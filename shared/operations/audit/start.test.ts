@@ -23,7 +23,8 @@ const known = (floor: Floor | undefined = FLOOR, features?: Known['features']): 
 
 function found(change: Partial<Found['features'] & Found['ledger']> & { ledgerEpoch?: string } = {}): Found {
   const { epoch = EPOCH, lastSequence = 30, firstSequence = 1, ledgerEpoch = EPOCH } = change
-  return { features: { epoch, lastSequence }, ledger: { epoch: ledgerEpoch, firstSequence, lastSequence: 9 } }
+  const ledger = { epoch: ledgerEpoch, firstSequence, lastSequence: 9 }
+  return { features: { epoch, lastSequence }, ledger, madeAfter: { LEDGER: ledgerEpoch } }
 }
 
 describe('where an audit starts', () => {
@@ -93,6 +94,27 @@ describe('where an audit starts', () => {
       expect([start.earlier, start.openThen.retries]).toEqual([undefined, []])
       expect(start.warnings.at(-1)).toContain('older than what the LEDGER keeps')
     }
+  })
+})
+
+describe('whether FEATURES was made anew', () => {
+  const remade = (floor: Floor | undefined, streams: Found, features?: Known['features']) =>
+    startFrom({ ...known(undefined, features), floor }, streams, { isFull: true }).remade
+
+  it('is known by a floor, by the watch, and by a stream that is made after it', () => {
+    const marks = [[10, 4]] as const
+    expect(remade(FLOOR, found({ epoch: OTHER, ledgerEpoch: OTHER }))).toContain('a floor was signed off')
+    expect(remade(undefined, found(), { epoch: OTHER, marks })).toContain('the watch saw')
+    expect(remade(undefined, found({ epoch: OTHER }))).toContain('the LEDGER, which is made after it')
+    expect(remade(undefined, found(), { epoch: EPOCH, marks })).toBeUndefined()
+    expect(remade(undefined, found({ ledgerEpoch: OTHER }))).toBeUndefined()
+  })
+
+  it('is signed for by a floor of today, also once the LEDGER has let go of its records', () => {
+    const floor = { ...FLOOR, epoch: OTHER }
+    const streams = found({ epoch: OTHER, firstSequence: 8 })
+    expect(remade(floor, streams)).toBeUndefined()
+    expect(startFrom(known(floor), streams, { isFull: true }).signed).toBe(floor)
   })
 })
 

@@ -21,6 +21,8 @@ export interface Known {
 /** The streams an audit finds. */
 export interface Found {
   readonly features: { readonly epoch: string; readonly lastSequence: number }
+  /** Creation times of the streams that are made after FEATURES. */
+  readonly madeAfter: Readonly<Record<string, string>>
   readonly ledger: {
     readonly epoch: string
     readonly firstSequence: number
@@ -35,6 +37,10 @@ export interface Start {
   readonly openThen: OpenThen
   /** A floor of another FEATURES, whose waiting events no audit will find there any more. */
   readonly earlier: Floor | undefined
+  /** The floor that an operator signed off, where it is of the FEATURES of today: what was known by then is signed for. */
+  readonly signed: Floor | undefined
+  /** Why it is known that FEATURES was made anew, and that nobody has signed for it. */
+  readonly remade: string | undefined
   readonly marks: readonly Mark[]
   /** FEATURES had given out this sequence before. */
   readonly reached: number
@@ -76,18 +82,20 @@ export function startFrom(known: Known, found: Found, { isFull, since }: Asked):
   const { epoch } = found.features
   const noted = known.features?.epoch === epoch ? known.features.marks : []
   const signed: readonly Mark[] = floor?.epoch === epoch ? [[Date.parse(floor.at), floor.sequence]] : []
+  const doubts = floor === undefined ? [] : doubtsOf(floor, found)
+  const isSigned = floor?.epoch === epoch && floor.sequence <= found.features.lastSequence
   const signedAt = signed[0]?.[0] ?? 0
   const outside = { ...known.outside, ...judgeOutside(known.outside, found, signedAt) }
   const marks = [...noted, ...outside.marks, ...signed]
   return {
     marks,
+    signed: isSigned ? floor : undefined,
+    remade: isSigned ? undefined : remadeBecause(known, epoch, found.madeAfter),
     reached: Math.max(0, ...marks.map(([, sequence]) => sequence)),
     outside,
     ...startAt(laterOf(floor, since, found), found, isFull),
     warnings: [
-      ...(floor === undefined
-        ? []
-        : doubtsOf(floor, found).map((doubt) => `The floor of ${floor.at} ${doubt}`)),
+      ...doubts.map((doubt) => `The floor of ${floor?.at} ${doubt}`),
       ...stepsBack(noted, signedAt).map(
         ({ at, from, to }) =>
           `FEATURES went back from ${from} to ${to} before ${new Date(at).toISOString()}: events accepted since then ` +
@@ -95,6 +103,22 @@ export function startFrom(known: Known, found: Found, { isFull, since }: Asked):
       ),
     ],
   }
+}
+
+/**
+ * A FEATURES that is younger than what is made after it, or than what a floor or the watch knew, was made anew. Where
+ * only the ledger tells of another one, that is found when it is read.
+ */
+export function remadeBecause(
+  { floor, features }: Pick<Known, 'floor' | 'features'>,
+  epoch: string,
+  madeAfter: Found['madeAfter'],
+): string | undefined {
+  if (floor !== undefined && floor.epoch !== epoch)
+    return `a floor was signed off of one created ${floor.epoch}`
+  if (features !== undefined && features.epoch !== epoch) return `the watch saw one created ${features.epoch}`
+  const older = Object.entries(madeAfter).find(([, created]) => Date.parse(created) < Date.parse(epoch))
+  return older && `the ${older[0]}, which is made after it, was created ${older[1]}`
 }
 
 const FROM_THE_FIRST: OpenThen = { sequence: 0, waiting: [], retries: [] }

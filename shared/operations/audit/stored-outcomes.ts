@@ -1,99 +1,139 @@
 import type { NatsConnection } from '@nats-io/transport-node'
-import { HEADERS } from '../../sdk/contract/headers.ts'
-import { subjects, tokenOfSubject } from '../../sdk/contract/subjects.ts'
+import { readOrigin } from '../../sdk/contract/event.ts'
+import { HEADERS, readHeader } from '../../sdk/contract/headers.ts'
+import { inputDigestStart, outcomeDigest } from '../../sdk/contract/outcome-digest.ts'
+import { type Registered, readRegistered } from '../../sdk/contract/registered.ts'
+import { tokenOfSubject } from '../../sdk/contract/subjects.ts'
 import { STREAMS } from '../../sdk/contract/topology.ts'
 import type { StreamInfo } from '../../sdk/jetstream/api.ts'
+import { headerBlockOf, parseHeaderBlock } from '../../sdk/jetstream/stored-message.ts'
 import { readRange } from '../broker/read-range.ts'
-import { SequenceSet } from '../broker/sequence-set.ts'
-import { countSubjects } from '../broker/snapshot.ts'
 import { neededStream } from '../broker/stored-sequences.ts'
+import type { OutcomeKind, StoredLetter, StoredOutcome } from './evidence.ts'
 import type { Expectations } from './expectations.ts'
 import { TokenTable } from './token-table.ts'
-import { thoseThat } from './waiting.ts'
 
-/** What a register holds: a prediction, or the failure notice of a dead letter. */
-export type ResultKind = 'prediction' | 'dead-letter'
-
-/** What a stream may have dropped by its limits. */
-export interface Retention {
-  /** What was stored before this may be gone, milliseconds since 1970; -Infinity where nothing can be. */
-  readonly goneBefore: number
+/** A message of RESULTS or DEADLETTERS as it is stored. */
+export interface RawMessage {
+  readonly subject: string
+  readonly sequence: number
+  /** Milliseconds since 1970. */
+  readonly storedAt: number
+  readonly headerBlock: Uint8Array
+  readonly body: Uint8Array
 }
 
-/** What RESULTS holds, as far as the ledger speaks of it. */
-export interface StoredResults extends Retention {
-  readonly count: number
-  /** The last outcome of each register whose token the ledger names. */
-  readonly registers: Map<string, ResultKind>
-  /** Sequences of FEATURES with a prediction, and with a failure notice. */
-  readonly predicted: SequenceSet
-  readonly noticed: SequenceSet
-  /** Tokens with another outcome after their prediction. */
-  readonly answeredTwice: readonly string[]
+/** The messages of one event that have to be judged. */
+export interface Gathered {
+  readonly register: StoredOutcome[]
+  readonly letters: StoredLetter[]
+  /** Whether its register holds more than was gathered: it must be read again. */
+  isPart: boolean
 }
 
-/** What DEADLETTERS holds of the tokens the ledger names. */
-export interface StoredDeadLetters extends Retention {
-  readonly count: number
-  readonly tokens: Set<string>
+/** What RESULTS and DEADLETTERS hold, but for the plain predictions that are as the ledger says. */
+export interface StoredOutcomes {
+  readonly results: StreamInfo
+  readonly deadLetters: StreamInfo
+  readonly byToken: ReadonlyMap<string, Gathered>
 }
 
-/** Time between an outcome and its record in the ledger, milliseconds: with the limits of RESULTS it may straddle. */
-const SLACK_MS = 60_000
-
-/** Reads all of RESULTS, headers only. @throws PeltonError `not-provisioned`, `broker-unavailable` */
-export async function readStoredResults(
+/**
+ * Reads all of RESULTS and DEADLETTERS. What agrees with the ledger is noted there and leaves nothing behind.
+ *
+ * @throws PeltonError `not-provisioned`, `broker-unavailable`
+ */
+export async function readStoredOutcomes(
   connection: NatsConnection,
-  { events, plain, epoch }: Expectations,
-): Promise<StoredResults> {
-  const info = await neededStream(connection, STREAMS.results)
-  const registers = new Map<string, ResultKind>()
-  const [predicted, noticed] = [
-    new SequenceSet(plain.first, plain.last),
-    new SequenceSet(plain.first, plain.last),
-  ]
-  const answered = new TokenTable(info.state.messages)
-  const perhapsTwice = new Set<string>()
-  const origin = `${STREAMS.features} ${epoch} `
-  const range = { stream: STREAMS.results, from: 1, to: info.state.last_seq, headersOnly: true }
-  await readRange(connection, range, ({ subject, message }) => {
-    const token = tokenOfSubject(subject)
-    const kind: ResultKind =
-      message.headers?.get(HEADERS.outcome) === 'dead-letter' ? 'dead-letter' : 'prediction'
-    if (answered.has(token)) perhapsTwice.add(token)
+  expectations: Expectations,
+  progress: (text: string) => void,
+): Promise<StoredOutcomes> {
+  const results = await neededStream(connection, STREAMS.results)
+  const sorting = sortOutcomes(expectations, results.state.messages)
+  const read = (info: StreamInfo, stream: string, take: (message: RawMessage) => void): Promise<void> =>
+    readRange(connection, { stream, from: 1, to: info.state.last_seq }, ({ message, ...place }) =>
+      take({ ...place, headerBlock: headerBlockOf(message), body: message.data }),
+    )
+  progress('reading results')
+  await read(results, STREAMS.results, sorting.takeOutcome)
+  progress('reading dead letters')
+  const deadLetters = await neededStream(connection, STREAMS.deadLetters)
+  await read(deadLetters, STREAMS.deadLetters, sorting.takeLetter)
+  return { results, deadLetters, byToken: sorting.byToken }
+}
+
+/** Parts what agrees with the ledger from what has to be judged. Pure. @param most messages of RESULTS at most */
+function sortOutcomes({ plain, events }: Pick<Expectations, 'plain' | 'events'>, most: number) {
+  const byToken = new Map<string, Gathered>()
+  const answered = new TokenTable(most)
+  const gather = (token: string): Gathered => {
+    const known = byToken.get(token)
+    if (known !== undefined) return known
+    const gathered: Gathered = { register: [], letters: [], isPart: false }
+    byToken.set(token, gathered)
+    return gathered
+  }
+  const takeOutcome = (message: RawMessage): void => {
+    const token = tokenOfSubject(message.subject)
+    const outcome = readOutcome(message)
+    const { kind, origin, digest } = outcome
+    const isFeature = kind === 'prediction' && origin?.stream === STREAMS.features
+    const seen = (isFeature && plain.get(origin.epoch)?.see(origin.sequence, digest)) || 'unrecorded'
+    const isAgain = answered.has(token)
     if (kind === 'prediction') answered.add(token)
-    if (events.has(token)) registers.set(token, kind)
-    const from = message.headers?.get(HEADERS.origin) ?? ''
-    if (!from.startsWith(origin)) return
-    const sequences = kind === 'prediction' ? predicted : noticed
-    sequences.add(Number(from.slice(origin.length)))
-  })
-  const answeredTwice = await thoseThat([...perhapsTwice], (token) => isTwiceIn(connection, token))
-  return { count: info.state.messages, registers, predicted, noticed, answeredTwice, ...retentionOf(info) }
+    if (seen === 'as-recorded' && !isAgain && !events.has(token)) return
+    const gathered = gather(token)
+    gathered.register.push(seen === 'second' ? { ...outcome, isSecond: true } : outcome)
+    gathered.isPart ||= isAgain
+  }
+  const takeLetter = (message: RawMessage): void => {
+    gather(tokenOfSubject(message.subject)).letters.push(readLetter(message))
+  }
+  return { byToken, takeOutcome, takeLetter }
 }
 
-async function isTwiceIn(connection: NatsConnection, token: string): Promise<boolean> {
-  const { counts } = await countSubjects(connection, STREAMS.results, subjects.resultOf(token))
-  return [...counts.values()].some((count) => count > 1)
+const KINDS: Readonly<Record<Registered, OutcomeKind>> = {
+  prediction: 'prediction',
+  'dead-letter': 'notice',
+  junk: 'unreadable',
+  newer: 'newer',
 }
 
-/** Reads all of DEADLETTERS, headers only. @throws PeltonError `not-provisioned`, `broker-unavailable` */
-export async function readStoredDeadLetters(
-  connection: NatsConnection,
-  { events }: Expectations,
-): Promise<StoredDeadLetters> {
-  const info = await neededStream(connection, STREAMS.deadLetters)
-  const tokens = new Set<string>()
-  const range = { stream: STREAMS.deadLetters, from: 1, to: info.state.last_seq, headersOnly: true }
-  await readRange(connection, range, ({ subject }) => {
-    const token = tokenOfSubject(subject)
-    if (events.has(token)) tokens.add(token)
-  })
-  return { count: info.state.messages, tokens, ...retentionOf(info) }
+/** A message of RESULTS, whatever it is. Never throws. */
+export function readOutcome({ subject, sequence, storedAt, headerBlock, body }: RawMessage): StoredOutcome {
+  const headers = parseHeaderBlock(headerBlock)
+  const origin = readOrigin({ headers })
+  const follows = Number(readHeader(headers, HEADERS.expectedSubjectSequence) ?? Number.NaN)
+  const inputs = [HEADERS.inputDigest, HEADERS.originalDigest].map((name) =>
+    inputDigestStart(readHeader(headers, name)),
+  )
+  return {
+    kind: KINDS[readRegistered(headers, tokenOfSubject(subject))],
+    ...{ sequence, storedAt, origin },
+    digest: outcomeDigest(headerBlock, body),
+    madeAt: Date.parse(readHeader(headers, HEADERS.time) ?? ''),
+    inputs: inputs.filter((input) => input !== undefined),
+    follows: Number.isSafeInteger(follows) ? follows : undefined,
+    isSecond: false,
+  }
 }
 
-/** By its limits as they are now: the oldest that must still be there. */
-function retentionOf({ config, state, created, ts }: StreamInfo): Retention {
+/** A message of DEADLETTERS, whatever it is. Never throws. */
+export function readLetter({ sequence, storedAt, headerBlock, body }: RawMessage): StoredLetter {
+  const headers = parseHeaderBlock(headerBlock)
+  return {
+    ...{ sequence, storedAt },
+    digest: outcomeDigest(headerBlock, body),
+    origin: readOrigin({ headers }),
+    failedAt: Date.parse(readHeader(headers, HEADERS.failedAt) ?? ''),
+  }
+}
+
+/** Time between an outcome and its record in the ledger, milliseconds: with the limits of a stream it may straddle. */
+export const SLACK_MS = 60_000
+
+/** Before when a stream may have dropped what it stored, by its limits as they are now; -Infinity where it cannot have. */
+export function goneBefore({ config, state, created, ts }: StreamInfo): number {
   const now = Date.parse(ts)
   const maxAgeMs = Number(config.max_age ?? 0) / 1e6
   const byAge =
@@ -109,5 +149,5 @@ function retentionOf({ config, state, created, ts }: StreamInfo): Retention {
     (isFull('max_msgs', state.messages, 1) || isFull('max_bytes', state.bytes, 2 * 1024 ** 2))
   const { first_ts } = state as typeof state & { readonly first_ts?: string }
   const byLimit = dropsOldest ? Date.parse(first_ts ?? ts) + SLACK_MS : Number.NEGATIVE_INFINITY
-  return { goneBefore: Math.max(byAge, byLimit) }
+  return Math.max(byAge, byLimit)
 }

@@ -82,6 +82,27 @@ export class SequenceSet {
   }
 }
 
+const BITS_IN_CHUNK = 32_768
+
+/** A set of sequences from 1 without an end that is known before, one bit each. */
+export class GrowingSet {
+  readonly #chunks = new Map<number, Uint8Array>()
+
+  add(sequence: number): void {
+    const index = Math.floor(sequence / BITS_IN_CHUNK)
+    const bits = this.#chunks.get(index) ?? new Uint8Array(BITS_IN_CHUNK / 8)
+    const at = sequence % BITS_IN_CHUNK
+    bits[at >>> 3] = (bits[at >>> 3] ?? 0) | (1 << (at & 7))
+    this.#chunks.set(index, bits)
+  }
+
+  has(sequence: number): boolean {
+    const bits = this.#chunks.get(Math.floor(sequence / BITS_IN_CHUNK))
+    const at = sequence % BITS_IN_CHUNK
+    return ((bits?.[at >>> 3] ?? 0) & (1 << (at & 7))) !== 0
+  }
+}
+
 /** `[3, 4, 5, 9]` → `[[3, 5], [9, 9]]`. Ascending sequences only. */
 export function toRanges(sequences: Iterable<number>): SequenceRange[] {
   const ranges: [number, number][] = []

@@ -1,5 +1,9 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import { readEvent } from '../../sdk/contract/event.ts'
+import { encodeHeaderBlock } from '../../sdk/contract/headers.ts'
+import { deadLetterMessage } from '../../sdk/contract/outcome.ts'
+import { parseHeaderBlock } from '../../sdk/jetstream/stored-message.ts'
 import { archiveDeadLetter, readArchived } from './archive.ts'
 
 const token = 'A'.repeat(22)
@@ -19,6 +23,32 @@ describe('an archive of dead letters', () => {
         expect(Buffer.from(readArchived(lineOf(body)).body)).toEqual(Buffer.from(body))
       }),
     )
+  })
+
+  it('brings a dead letter back as its worker wrote it, to the byte of its headers', () => {
+    const subject = 'features.default.m.normal'
+    const own = new Map([
+      ['ce-id', 'e 1'],
+      ['ce-source', '/x'],
+      ['pelton-published-at', '2026-01-01T00:00:00Z'],
+      ['x-tenant', 'a'],
+    ])
+    const stored = {
+      subject,
+      headers: own,
+      body: Buffer.from('{}'),
+      stream: 'FEATURES',
+      epoch: 'e',
+      sequence: 7,
+    }
+    const failure = { reason: 'shed', description: 'why', stage: 'infer' } as const
+    const made = { worker: 'w', at: 5, deliveryCount: 1, storedAt: 4, modelVersion: '3', inputDigest: token }
+    const written = deadLetterMessage(readEvent(stored), subject, failure, made)
+    const block = encodeHeaderBlock(written.headers)
+    const read = { ...letter, token: readEvent(stored).token, headers: parseHeaderBlock(block) }
+    const archived = archiveDeadLetter({ ...read, body: written.body })
+    const back = readArchived(Buffer.from(JSON.stringify(archived)))
+    expect(Buffer.from(encodeHeaderBlock(back.headers)).toString()).toBe(Buffer.from(block).toString())
   })
 
   it('keeps text readable, and leaves the headers of the broker behind', () => {

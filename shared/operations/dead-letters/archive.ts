@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { HEADERS, isHeaderName, sanitizeHeaderValue } from '../../sdk/contract/headers.ts'
+import { HEADERS, type HeaderEntry, isHeaderName, sanitizeHeaderValue } from '../../sdk/contract/headers.ts'
 import type { OutgoingMessage } from '../../sdk/contract/outcome.ts'
 import { subjects } from '../../sdk/contract/subjects.ts'
 import { isToken } from '../../sdk/contract/token.ts'
@@ -56,13 +56,23 @@ const line = z
   .refine(({ headers, token }) => headers[HEADERS.token.toLowerCase()] === token, 'belongs to another token')
   .refine(({ headers }) => isReason(headers[HEADERS.deadLetterReason] ?? ''), 'has no reason of Pelton')
 
-/** A line of an archive as a dead letter to store. @throws PeltonError `malformed`, with what is wrong */
+/** Of the names that a worker writes into a dead letter, those that are not in lower case, as an archive has them. */
+const AS_WRITTEN: ReadonlyMap<string, string> = new Map(
+  [
+    ...[HEADERS.contract, HEADERS.token, HEADERS.origin, HEADERS.stage, HEADERS.attempt],
+    ...[HEADERS.worker, HEADERS.inputDigest, HEADERS.history, HEADERS.failedVersion],
+  ].map((name) => [name.toLowerCase(), name]),
+)
+
+/** A line of an archive as a dead letter to store, byte for byte as it was: so an audit knows it again. @throws PeltonError `malformed`, with what is wrong */
 export function readArchived(
   bytes: Uint8Array,
 ): OutgoingMessage & { readonly model: string; readonly token: string } {
   try {
     const { model, token, headers, text, base64 } = line.parse(JSON.parse(strictUtf8.decode(bytes)))
-    const own = Object.entries(headers).filter(([name]) => !name.toLowerCase().startsWith('nats-'))
+    const own = Object.entries(headers)
+      .filter(([name]) => !name.toLowerCase().startsWith('nats-'))
+      .map(([name, value]): HeaderEntry => [AS_WRITTEN.get(name) ?? name, value])
     const body = text === undefined ? Buffer.from(base64 ?? '', 'base64') : Buffer.from(text)
     return { model, token, subject: subjects.deadLetter(model, token), headers: own, body }
   } catch (cause) {

@@ -1,0 +1,18 @@
+import { expect, test } from 'vitest'
+import { inputDigestStart } from '../../sdk/contract/outcome-digest.ts'
+import { payloadDigest } from '../../sdk/contract/token.ts'
+import { copyVerdict } from './retry-copies.ts'
+
+const BODY = Buffer.from('rows')
+const START = inputDigestStart(payloadDigest(BODY)) ?? 0
+
+test.each([
+  ['the payload that was retried', ['retried'], [START], true, undefined],
+  ['one of several that were', ['retried'], [START + 1, START], true, undefined],
+  ['any, by a record of before', ['retried'], [], true, undefined],
+  ['another payload', ['retried'], [START + 1], true, 'other-digest'],
+  ['what nobody retried', ['dead-lettered'], [], true, 'foreign'],
+  ['what nobody retried, as far as a cut ledger knows', ['dead-lettered'], [], false, undefined],
+] as const)('a copy in RETRIES of %s', (_what, outcomes, retried, isWhole, verdict) => {
+  expect(copyVerdict(BODY, { outcomes: new Set(outcomes), retried }, { isWhole })).toBe(verdict)
+})

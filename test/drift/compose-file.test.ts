@@ -10,6 +10,7 @@ import { ROOT } from './observability-files.ts'
 interface Service {
   readonly environment?: Readonly<Record<string, unknown>>
   readonly tmpfs?: readonly string[]
+  readonly volumes?: readonly string[]
   readonly healthcheck?: object
   readonly stop_grace_period?: string
   readonly mem_limit?: string
@@ -18,7 +19,10 @@ interface Service {
 }
 
 const text = await readFile(`${ROOT}docker-compose.yml`, 'utf8')
-const { services } = parse(text, { merge: true }) as { services: Record<string, Service> }
+const { services, volumes } = parse(text, { merge: true }) as {
+  services: Record<string, Service>
+  volumes: Record<string, unknown>
+}
 const page = await readFile(`${ROOT}docs/deploy.md`, 'utf8')
 
 describe('docker-compose.yml', () => {
@@ -29,6 +33,12 @@ describe('docker-compose.yml', () => {
       logging: { options: { 'max-size': expect.any(String), 'max-file': expect.any(String) } },
     })
     for (const mount of service.tmpfs ?? []) expect(mount).toMatch(/[:,]size=\d+m\b/)
+  })
+
+  test('keeps the durable marks of control in a volume', () => {
+    const { environment, volumes: mounts } = services.control ?? {}
+    expect(mounts).toEqual([`marks:${environment?.PELTON_MARKS_FOLDER}`])
+    expect(Object.keys(volumes)).toContain('marks')
   })
 
   test('sets what the code reads', () => {

@@ -19,6 +19,7 @@ interface Container {
   readonly name: string
   readonly env: readonly EnvEntry[]
   readonly ports?: readonly { readonly name: string; readonly containerPort: number }[]
+  readonly volumeMounts?: readonly { readonly name: string; readonly mountPath: string }[]
   readonly livenessProbe?: Probe
   readonly readinessProbe?: Probe
   readonly securityContext: object
@@ -35,7 +36,10 @@ export interface Pod {
 interface Manifest {
   readonly kind: string
   readonly metadata: { readonly name: string }
-  readonly spec: { readonly template?: { readonly spec: Pod } }
+  readonly spec: {
+    readonly template?: { readonly spec: Pod }
+    readonly volumeClaimTemplates?: readonly { readonly metadata: { readonly name: string } }[]
+  }
 }
 
 /** Pods of the workloads, by name. */
@@ -47,6 +51,21 @@ export async function readPods(): Promise<ReadonlyMap<string, Pod>> {
     if (spec.template !== undefined) pods.set(metadata.name, spec.template.spec)
   }
   return pods
+}
+
+/** Volumes that outlive their pods, by workload. */
+export async function readVolumeClaims(): Promise<ReadonlyMap<string, readonly string[]>> {
+  const claims = new Map<string, readonly string[]>()
+  for (const document of parseAllDocuments(await readFile(MANIFESTS, 'utf8'))) {
+    const { metadata, spec } = document.toJS() as Manifest
+    const templates = spec.volumeClaimTemplates ?? []
+    if (templates.length > 0)
+      claims.set(
+        metadata.name,
+        templates.map((each) => each.metadata.name),
+      )
+  }
+  return claims
 }
 
 /** Environment of a container as a process sees it; what comes from elsewhere is `given`. */

@@ -10,11 +10,20 @@ import { readWorkerSettings, WORKER_SETTINGS } from '../../services/worker/confi
 import { OPERATOR_SETTINGS, readOperatorSettings } from '../../shared/operations/broker/operator-settings.ts'
 import { brokerSettings } from '../../shared/runtime/config.ts'
 import { ensureBroker } from '../../shared/sdk/broker/obtain.ts'
-import { envOf, readPods, readValues, serverConfig, serverEnv, VALUES } from './kubernetes-files.ts'
+import {
+  envOf,
+  readPods,
+  readValues,
+  readVolumeClaims,
+  serverConfig,
+  serverEnv,
+  VALUES,
+} from './kubernetes-files.ts'
 import { ROOT } from './observability-files.ts'
 
 const pods = await readPods()
 const values = await readValues()
+const volumeClaims = await readVolumeClaims()
 const folder = await mkdtemp(join(tmpdir(), 'pelton-kubernetes-'))
 afterAll(() => rm(folder, { recursive: true, force: true }))
 
@@ -68,6 +77,13 @@ describe('infra/kubernetes/pelton.yaml', () => {
     const control = readOperatorSettings(pod('pelton-control').env)
     expect(control).toMatchObject({ PELTON_DURABILITY: 'power' })
     expect(control.PELTON_NATS_MONITOR_URL).toHaveLength(values.config.cluster.replicas)
+  })
+
+  test('keeps the durable marks of control in a volume', () => {
+    const { container, env } = pod('pelton-control')
+    const mount = container.volumeMounts?.find(({ mountPath }) => mountPath === env.PELTON_MARKS_FOLDER)
+    expect(mount?.name).toBe('marks')
+    expect(volumeClaims.get('pelton-control')).toEqual(['marks'])
   })
 
   test('gives a drain more time than the settings do', () => {

@@ -66,6 +66,20 @@ describe('Accounts', () => {
     expect(accounts.retries.size).toBe(0)
   })
 
+  test('follow a retry of a FEATURES that was made anew, but not of a RETRIES that was', () => {
+    const retried = { stream: 'FEATURES', epoch: 'earlier', by: 'w' } as const
+    const entries = [{ sequence: 1, outcome: 'retried', token: TOKEN }] as const
+    const accounts = open(5, 10)
+    accounts.enter({ ...retried, entries }, 1, Date.parse(EPOCH) - 1)
+    expect(accounts.retries.size).toBe(0)
+    accounts.enter({ ...retried, entries }, 2, Date.parse(EPOCH))
+    expect([...accounts.retries.values()]).toEqual([
+      { token: TOKEN, stream: 'FEATURES', sequence: 1, epoch: 'earlier' },
+    ])
+    enter(accounts, 3, [{ sequence: 9, outcome: 'predicted', token: TOKEN }], 'RETRIES')
+    expect(accounts.retries.size).toBe(0)
+  })
+
   test('ask nothing of a retry that was entered after the waiting ones were read', () => {
     const accounts = open(5, 1)
     enter(accounts, 2, [{ sequence: 1, outcome: 'retried', token: TOKEN }])

@@ -143,7 +143,7 @@ export class Accounts {
     const isThen = position <= this.#options.obligedUntil
     if (!isCurrent) this.#enterForeign(record)
     for (const entry of record.entries) {
-      this.#enterToken(entry, record.stream, isCurrent, position)
+      this.#enterToken(entry, record, position, storedAt)
       if (!isCurrent) continue
       if (record.stream === STREAMS.retries) this.retryOutcomes[entry.outcome]++
       if (record.stream !== STREAMS.features) continue
@@ -163,7 +163,7 @@ export class Accounts {
     known.byWorkers += entries.filter(({ outcome }) => !isByOperator(outcome)).length
   }
 
-  #enterToken(entry: LedgerEntry, stream: string, isCurrent: boolean, position: number): void {
+  #enterToken(entry: LedgerEntry, { stream, epoch }: LedgerRecord, position: number, storedAt: number): void {
     const { token, outcome, sequence } = entry
     if (token === undefined || outcome === 'replayed') return
     if (outcome !== 'retried') {
@@ -171,8 +171,12 @@ export class Accounts {
       this.youngRetries.delete(token)
       return
     }
-    if (!isCurrent || this.retries.has(token)) return
-    const open = position <= this.#options.obligedUntil ? this.retries : this.youngRetries
-    if (!open.has(token)) open.set(token, { token, stream, sequence })
+    const { epochs, obligedUntil } = this.#options
+    const isCurrent = epochs.get(stream) === epoch
+    // Its copy outlasts a FEATURES that is made anew, but not RETRIES.
+    const isKept = stream === STREAMS.features && storedAt >= Date.parse(epochs.get(STREAMS.retries) ?? '')
+    if (!(isCurrent || isKept) || this.retries.has(token)) return
+    const open = position <= obligedUntil ? this.retries : this.youngRetries
+    if (!open.has(token)) open.set(token, { token, stream, sequence, ...(!isCurrent && { epoch }) })
   }
 }

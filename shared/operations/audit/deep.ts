@@ -71,6 +71,8 @@ function reachOf({ expectations, ledgerThen, firstRecordAt }: DeepDeps, stored: 
     isWhole: isWhole && Date.parse(created) - Date.parse(epoch) < SLACK_MS,
     knowsEpoch: (of) => of === epoch || expectations.epochs.has(of),
     plain: (origin) => expectations.plain.get(origin.epoch)?.find(origin.sequence),
+    isSignedFor: ({ stream, epoch: of, sequence }) =>
+      stream === STREAMS.features && expectations.signed.get(of)?.has(sequence) === true,
   }
 }
 

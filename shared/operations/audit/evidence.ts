@@ -41,6 +41,8 @@ export interface StoredLetter {
 export interface NamedOutcome {
   readonly outcome: LedgerOutcome
   readonly digest: number
+  /** Digest of its dead letter, where it has one. */
+  readonly letter?: number | undefined
   /** When it was recorded. */
   readonly at: number
   /** Whether it ended a delivery from RETRIES. */
@@ -105,4 +107,6 @@ export interface Reach {
   readonly knowsEpoch: (epoch: string) => boolean
   /** What the ledger says of plain predictions, whose token it does not name. */
   readonly plain: (origin: Origin) => PlainEntry | undefined
+  /** Whether an operator signed for the event as removed. It may have had an outcome that its worker did not tell. */
+  readonly isSignedFor: (origin: Origin) => boolean
 }

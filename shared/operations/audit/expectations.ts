@@ -1,5 +1,6 @@
 import type { LedgerEntry, LedgerOutcome, LedgerRecord } from '../../sdk/contract/ledger.ts'
 import { STREAMS } from '../../sdk/contract/topology.ts'
+import { GrowingSet } from '../broker/sequence-set.ts'
 import { isByOperator } from './accounts.ts'
 import type { ExpectedEvent } from './evidence.ts'
 import { PlainPredictions } from './plain-predictions.ts'
@@ -12,6 +13,8 @@ export interface Expectations {
   readonly epochs: ReadonlySet<string>
   /** Plain predictions, whose token is not known, by the creation time of their FEATURES. */
   readonly plain: ReadonlyMap<string, PlainPredictions>
+  /** Sequences that an operator signed for as removed, by the creation time of their FEATURES: their token is not known. */
+  readonly signed: ReadonlyMap<string, GrowingSet>
   readonly events: ReadonlyMap<string, ExpectedEvent>
   enter(record: LedgerRecord, storedAt: number): void
   /** From now on what is entered may be younger than what is read of RESULTS. */
@@ -23,6 +26,7 @@ export function collectExpectations(epoch: string): Expectations {
   const plain = new Map([[epoch, new PlainPredictions()]])
   const epochs = new Set<string>()
   const events = new Map<string, Gathered>()
+  const signed = new Map<string, GrowingSet>()
   let isLate = false
 
   const enterEvent = (entry: Named, record: LedgerRecord, at: number): void => {
@@ -38,18 +42,27 @@ export function collectExpectations(epoch: string): Expectations {
     return known
   }
 
+  const sign = (of: string, sequence: number): void => {
+    const known = signed.get(of) ?? new GrowingSet()
+    signed.set(of, known)
+    known.add(sequence)
+  }
+
   return {
-    ...{ epoch, epochs, plain, events },
+    ...{ epoch, epochs, plain, events, signed },
     readResults: () => {
       isLate = true
     },
     enter: (record, storedAt) => {
-      if (record.stream === STREAMS.features) epochs.add(record.epoch)
+      // An operator's act names an event of any broker: its dead letter may have been imported.
+      const isByWorker = record.entries.some((entry) => !isByOperator(entry.outcome))
+      if (record.stream === STREAMS.features && isByWorker) epochs.add(record.epoch)
       for (const entry of record.entries) {
         const { token, sequence, outcome, digest } = entry
         if (token !== undefined) enterEvent({ ...entry, token }, record, storedAt)
-        else if (outcome === 'predicted' && record.stream === STREAMS.features)
-          plainOf(record.epoch).enter(sequence, digest, isLate)
+        else if (record.stream !== STREAMS.features) continue
+        else if (outcome === 'predicted') plainOf(record.epoch).enter(sequence, digest, isLate)
+        else if (outcome === 'purged') sign(record.epoch, sequence)
       }
     },
   }
@@ -88,7 +101,7 @@ function addEntry(
     if (digest !== undefined) event.retried.push(digest)
   } else {
     if (digest === undefined) event.isWithoutDigest = true
-    else event.named.push({ outcome, digest, at, isOfRetry })
+    else event.named.push({ outcome, digest, letter: letterDigest, at, isOfRetry })
     if (letterDigest !== undefined) event.letters.push(letterDigest)
     else if (outcome !== 'predicted') event.isWithoutLetterDigest = true
   }

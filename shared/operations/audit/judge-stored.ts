@@ -46,9 +46,11 @@ function outcomeVerdict(
   if (outcome.kind === 'unreadable') return 'unreadable-outcome'
   if (outcome.kind === 'newer') return 'unproven'
   if (isExplained(outcome, earlier, evidence, reach)) return retryVerdict(outcome, evidence, reach)
-  if (isUnderWay(outcome, evidence)) return undefined
+  if (isUnderWay(outcome, evidence) || isRemoved(outcome, reach)) return undefined
+  if (isReplaced(outcome, index, evidence)) return undefined
+  // Its own record may have expired where a later one of its event is left.
+  if (outcome.storedAt < reach.ledger && plainOf(outcome, reach) === undefined) return 'unproven'
   const kinds = kindsInLedger(outcome, evidence, reach)
-  if (kinds.size === 0 && outcome.storedAt < reach.ledger) return 'unproven'
   if (outcome.kind === 'notice' && earlier.some(({ kind }) => kind === 'notice')) return 'noticed-twice'
   if (kinds.has(outcome.kind)) return outcome.isSecond ? 'foreign' : 'other-digest'
   return kinds.size > 0 ? 'other-outcome' : 'foreign'
@@ -83,13 +85,19 @@ function isNamed(outcome: StoredOutcome, before: StoredOutcome | undefined, even
 
 /** What came of a retry is the end of an event of FEATURES, and answers a payload that was retried, or an edit of it. */
 function retryVerdict(
-  { digest, inputs }: StoredOutcome,
+  { digest, inputs, origin }: StoredOutcome,
   { event, isWaiting, hold }: Evidence,
-  { isWhole }: Reach,
+  { isWhole, isSignedFor }: Reach,
 ): Verdict['verdict'] | undefined {
-  const isOfRetry = event?.named.some((one) => one.isOfRetry && one.digest === digest) === true
-  if (event === undefined || !isOfRetry) return undefined
-  if (!event.isOfFeatures) return isWhole && !isWaiting && hold === undefined ? 'foreign' : undefined
+  // What a copy only found there can be of another payload with its id.
+  const isOfRetry = event?.named.some(
+    (one) => one.isOfRetry && one.outcome !== 'already-answered' && one.digest === digest,
+  )
+  if (event === undefined || isOfRetry !== true) return undefined
+  if (!event.isOfFeatures) {
+    const isExcused = isWaiting || hold !== undefined || (origin !== undefined && isSignedFor(origin))
+    return isWhole && !isExcused ? 'foreign' : undefined
+  }
   const isRetried = event.retried.length === 0 || inputs.some((input) => event.retried.includes(input))
   return isRetried ? undefined : 'other-digest'
 }
@@ -98,6 +106,26 @@ function retryVerdict(
 function isUnderWay({ follows }: StoredOutcome, { isWaiting, hold }: Evidence): boolean {
   if (follows === undefined) return false
   return isWaiting || (hold !== undefined && (hold.supersedes === follows || follows === 0))
+}
+
+/**
+ * A notice whose worker was killed before it told the ledger, and that a replay has replaced meanwhile: the next delivery of
+ * its event found the answer of the replay, so that nobody ever tells of the notice.
+ */
+function isReplaced(
+  { kind, sequence }: StoredOutcome,
+  index: number,
+  { register, event, hold }: Evidence,
+): boolean {
+  const next = register[index + 1]
+  const isTold = event?.named.some(({ digest }) => digest === next?.digest) === true
+  const isReplayed = hold !== undefined || event?.outcomes.has('replayed') === true
+  return kind === 'notice' && next?.follows === sequence && isTold && isReplayed
+}
+
+/** Its event was removed before its worker, or the next, told the ledger. */
+function isRemoved({ follows, origin }: StoredOutcome, reach: Reach): boolean {
+  return follows !== undefined && origin !== undefined && reach.isSignedFor(origin)
 }
 
 /** Which outcomes the ledger tells of the event. */
@@ -127,7 +155,8 @@ function letterVerdict(
   const isPredicted = register.at(-1)?.kind === 'prediction'
   const knows = knowsLetter(letter, evidence)
   if (knows !== 'yes') {
-    if (isLetterUnderWay(evidence)) return undefined
+    if (isLetterUnderWay(evidence) && !isLetterTold(evidence)) return undefined
+    if (knows === 'no' && isAccountedFor(letter, evidence, reach)) return undefined
     if (knows === 'another') return 'other-digest'
     if (isOlderThanLedger(letter, reach)) return 'unproven'
     return isPredicted ? 'both' : 'foreign'
@@ -141,8 +170,13 @@ function letterVerdict(
   return isSuperseded(letter, evidence, reach) ? undefined : 'both'
 }
 
-function knowsLetter(letter: StoredLetter, { event, register }: Evidence): 'yes' | 'another' | 'no' {
+function knowsLetter(letter: StoredLetter, evidence: Evidence): 'yes' | 'another' | 'no' {
+  const { event, register } = evidence
   if (event === undefined) return 'no'
+  // Who gave the event up wrote the dead letter; who found it since may have read another.
+  const writtenAs = lettersOfLast(evidence)
+  if (writtenAs.length > 0 && !writtenAs.includes(letter.digest) && event.letters.includes(letter.digest))
+    return isEarlierLetter(letter, evidence) ? 'yes' : 'another'
   if (event.letters.includes(letter.digest)) return 'yes'
   const { outcomes, letters, named } = event
   const last = register.at(-1)
@@ -151,6 +185,19 @@ function knowsLetter(letter: StoredLetter, { event, register }: Evidence): 'yes'
   const tellsOfOne = outcomes.has('dead-lettered') || outcomes.has('already-answered')
   if (tellsOfOne && event.isWithoutLetterDigest && (letters.length === 0 || isMadeUpFor)) return 'yes'
   return letters.length > 0 ? 'another' : 'no'
+}
+
+/** The dead letters of the last notice, by the records of those who wrote both. */
+function lettersOfLast({ event, register }: Evidence): number[] {
+  const last = register.at(-1)
+  return (event?.named ?? []).flatMap(({ outcome, digest, letter }) =>
+    outcome === 'dead-lettered' && digest === last?.digest && letter !== undefined ? [letter] : [],
+  )
+}
+
+/** Whether it is of a failure before the last notice: that is judged by its time. */
+function isEarlierLetter({ failedAt }: StoredLetter, { register }: Evidence): boolean {
+  return failedAt !== register.at(-1)?.madeAt
 }
 
 /** A notice and its dead letter carry the same time: an older one does not stand for a later failure. */
@@ -165,6 +212,26 @@ function isOfOtherFailure({ failedAt }: StoredLetter, evidence: Evidence): boole
 function isLetterUnderWay(evidence: Evidence): boolean {
   const last = evidence.register.at(-1)
   return last?.kind === 'notice' && isUnderWay(last, evidence)
+}
+
+/**
+ * Its worker was killed before it could tell the ledger, and nobody will: its event was removed, and signed for; or a
+ * replay has the dead letter in its hands already, and the answer of its copy stands behind the notice.
+ */
+function isAccountedFor(
+  { origin, sequence }: StoredLetter,
+  { hold, register }: Evidence,
+  reach: Reach,
+): boolean {
+  if (origin !== undefined && reach.isSignedFor(origin)) return true
+  return hold?.letter === sequence && register.some(({ kind }) => kind === 'notice')
+}
+
+/** Whether the worker that stored the notice told the ledger of it, and of its dead letter, before the event waited again. */
+function isLetterTold({ event, register }: Evidence): boolean {
+  const last = register.at(-1)
+  const isGivenUp = event?.named.some((one) => one.outcome === 'dead-lettered' && one.digest === last?.digest)
+  return isGivenUp === true && event?.isWithoutLetterDigest === false
 }
 
 /** Of another broker, or of a time before the ledger: an archive can bring both. */

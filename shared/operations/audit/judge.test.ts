@@ -14,6 +14,7 @@ const REACH: Reach = {
   letters: Number.NEGATIVE_INFINITY,
   isWhole: true,
   knowsEpoch: (epoch) => epoch === EPOCH,
+  isSignedFor: () => false,
   plain: () => undefined,
 }
 
@@ -176,6 +177,40 @@ describe('what is lawful raises no problem', () => {
         register: [prediction()],
       },
     ],
+    [
+      'a copy that found the answer of another payload with its id',
+      {
+        event: event([['retried'], ['already-answered', PREDICTION, undefined, true]], { retried: [9] }),
+        register: [prediction()],
+      },
+    ],
+    [
+      'a notice that nobody told the ledger of, replaced by a replay since',
+      {
+        event: event([['predicted', PREDICTION], ['replayed'], ['already-answered', PREDICTION]]),
+        register: [notice(), REPLAYED],
+      },
+    ],
+    [
+      'the same, its dead letter still in the hands of the replay',
+      {
+        event: event([['predicted', PREDICTION]]),
+        ...{ register: [notice(), REPLAYED], letters: [letter()], hold: HOLD },
+      },
+    ],
+    [
+      'an outcome of an event that was removed and signed for, and that nobody told the ledger of',
+      { register: [notice()], letters: [letter()] },
+      { isSignedFor: () => true },
+    ],
+    [
+      'the end of a retry of such an event',
+      {
+        event: event([['predicted', PREDICTION, undefined, true]], { isOfFeatures: false }),
+        register: [prediction()],
+      },
+      { isSignedFor: () => true },
+    ],
     ['a parked event', { event: event([['retried'], ['retried']], { retried: [PAYLOAD] }) }],
     ['what an operator signed for', { event: event([['purged']]) }],
     ['results that have expired', { event: GIVEN_UP, letters: [letter()] }, { results: 50_000 }],
@@ -211,6 +246,11 @@ describe('what contradicts the ledger is named', () => {
       'an edited dead letter',
       ['other-digest'],
       { event: GIVEN_UP, register: [notice()], letters: [letter({ digest: 9 })] },
+    ],
+    [
+      'the same, while another delivery of its event waits',
+      ['other-digest'],
+      { event: GIVEN_UP, register: [notice()], letters: [letter({ digest: 9 })], isWaiting: true },
     ],
     [
       'an edited dead letter beside a prediction that another worker found',
@@ -348,6 +388,14 @@ describe('what is older than the ledger', () => {
     const imported = letter({ storedAt: 9_000, origin: { ...ORIGIN, epoch: '2020-01-01T00:00:00Z' } })
     expect(look({ letters: [imported] })).toMatchObject({ problems: [], unproven: [9_000] })
     expect(look({ letters: [letter({ storedAt: 9_000 })] }, { ledger: 5_000 }).unproven).toEqual([9_000])
+  })
+
+  test('is so where a later record of the event is left', () => {
+    const left = event([['predicted', PREDICTION], ['replayed']])
+    const old = { event: left, register: [notice({ storedAt: 5 }), prediction({ sequence: 11, follows: 9 })] }
+    expect(look(old, { ledger: 100 })).toMatchObject({ problems: [], unproven: [5] })
+    const given = { event: event([['already-answered', NOTICE]]), register: [notice({ storedAt: 5 })] }
+    expect(look(given, { ledger: 100 }).problems).toEqual([])
   })
 
   test('is no excuse for what the ledger knows', () => {

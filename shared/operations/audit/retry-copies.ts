@@ -41,7 +41,8 @@ export async function checkRetryCopies(
     })
     await ledger.readOn()
     const suspects = copies.flatMap(({ token, copy }) => {
-      const problem = copyVerdict(copy.body, expectations.events.get(token), reach)
+      const event = expectations.events.get(token)
+      const problem = copyVerdict(copy.body, event, reach, isOriginSettled(copy, reach))
       return problem === undefined ? [] : [{ copy, ...placed(problem, token, copy) }]
     })
     const waiting = new Set(
@@ -53,16 +54,29 @@ export async function checkRetryCopies(
   return problems
 }
 
-/** What is wrong with a copy that waits in RETRIES. Pure. */
+/**
+ * What is wrong with a copy that waits in RETRIES. Pure. A worker that ends between the copy and its record leaves the copy
+ * behind, and another may settle the event meanwhile: then the ledger tells of the event, and not of the retry.
+ *
+ * @param isSettled whether the ledger ends what it is a copy of without its token
+ */
 export function copyVerdict(
   body: Uint8Array,
   event: Pick<ExpectedEvent, 'outcomes' | 'retried'> | undefined,
   { isWhole }: Pick<Reach, 'isWhole'>,
+  isSettled = false,
 ): ProblemName | undefined {
-  if (event?.outcomes.has('retried') !== true) return isWhole ? 'foreign' : undefined
+  if (event?.outcomes.has('retried') !== true)
+    return isWhole && event === undefined && !isSettled ? 'foreign' : undefined
   const start = inputDigestStart(payloadDigest(body))
   const isKnown = event.retried.length === 0 || (start !== undefined && event.retried.includes(start))
   return isKnown ? undefined : 'other-digest'
+}
+
+function isOriginSettled({ headerBlock }: StoredCopy, { plain, isSignedFor }: Reach): boolean {
+  const origin = readOrigin({ headers: parseHeaderBlock(headerBlock) })
+  if (origin?.stream !== STREAMS.features) return false
+  return plain(origin) !== undefined || isSignedFor(origin)
 }
 
 async function findCopy(connection: NatsConnection, token: string): Promise<StoredCopy | undefined> {

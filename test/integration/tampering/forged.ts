@@ -1,0 +1,83 @@
+import { readEvent } from '../../../shared/sdk/contract/event.ts'
+import { encodeHeaderBlock, HEADERS, type HeaderEntry } from '../../../shared/sdk/contract/headers.ts'
+import {
+  deadLetterMessage,
+  failureNotice,
+  type OutgoingMessage,
+  predictionMessage,
+} from '../../../shared/sdk/contract/outcome.ts'
+import { subjects } from '../../../shared/sdk/contract/subjects.ts'
+import { payloadDigest } from '../../../shared/sdk/contract/token.ts'
+import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
+import { parseHeaderBlock } from '../../../shared/sdk/jetstream/stored-message.ts'
+import type { Stored } from './evidence.ts'
+import { bodyOf, MODEL, SOURCE } from './history-stage.ts'
+
+type Message = Pick<Stored, 'subject' | 'headerBlock' | 'body'>
+
+/** The outcomes a worker would write of an event, which nobody published. */
+export interface Forged {
+  readonly token: string
+  readonly prediction: Message
+  readonly notice: Message
+  readonly letter: Message
+}
+
+const FAILURE = { reason: 'inference-failed', description: 'forged', stage: 'infer' } as const
+
+/** @param sequence of FEATURES that the outcomes say they come from */
+export function forge(id: string, epoch: string, sequence: number): Forged {
+  const subject = subjects.feature({ pool: 'default', model: MODEL, lane: 'normal' })
+  const headers = new Map([
+    [HEADERS.id.toLowerCase(), id],
+    [HEADERS.source.toLowerCase(), SOURCE],
+  ])
+  const body = Buffer.from(bodyOf(id))
+  const event = readEvent({ subject, headers, body, stream: STREAMS.features, epoch, sequence })
+  const made = {
+    worker: 'forger',
+    at: Date.now(),
+    deliveryCount: 1,
+    storedAt: Date.now(),
+    inputDigest: payloadDigest(body),
+  }
+  const facts = {
+    modelVersion: '1',
+    contentType: 'application/json',
+    inferenceHeaderLength: undefined,
+    queueMs: 1,
+    inferenceMs: 1,
+    batchRows: 1,
+  }
+  return {
+    token: event.token,
+    prediction: encoded(predictionMessage(event, facts, made, Buffer.from('{"outputs": []}'))),
+    notice: encoded(failureNotice(event, FAILURE, made)),
+    letter: encoded(deadLetterMessage(event, subject, FAILURE, made)),
+  }
+}
+
+function encoded({ subject, headers, body }: OutgoingMessage): Message {
+  return { subject, headerBlock: encodeHeaderBlock(headers), body }
+}
+
+/** The same message, one header line changed. */
+export function withHeader(stored: Stored, name: string, value: string): Stored {
+  const text = Buffer.from(stored.headerBlock).toString('latin1')
+  const entries = text.split('\r\n').slice(1).filter(Boolean)
+  const changed = entries.map((line): HeaderEntry => {
+    const at = line.indexOf(':')
+    const own = line.slice(0, at)
+    return [own, own.toLowerCase() === name.toLowerCase() ? value : line.slice(at + 1).trim()]
+  })
+  const headerBlock = encodeHeaderBlock(changed)
+  return { ...stored, headerBlock, headers: parseHeaderBlock(headerBlock) }
+}
+
+/** The same message, one byte of its body changed. */
+export function withOtherByte(stored: Stored, random: () => number): Stored {
+  const body = Buffer.from(stored.body)
+  const at = Math.floor(random() * body.length)
+  body[at] = (body[at] ?? 0) ^ 1
+  return { ...stored, body }
+}

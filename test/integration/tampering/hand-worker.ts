@@ -1,0 +1,180 @@
+import type { NatsConnection } from '@nats-io/transport-node'
+import type { Delivery } from '../../../services/worker/intake/delivery.ts'
+import type { Concluded, Outcome } from '../../../services/worker/settle/outcome.ts'
+import { OutcomeStore } from '../../../services/worker/settle/outcome-store.ts'
+import { Parking } from '../../../services/worker/settle/parking.ts'
+import { type SettlementDeps, settle } from '../../../services/worker/settle/settlement.ts'
+import { PatientStorage } from '../../../services/worker/settle/storage.ts'
+import { Turns } from '../../../shared/runtime/turns.ts'
+import { readEvent } from '../../../shared/sdk/contract/event.ts'
+import type { OutgoingMessage } from '../../../shared/sdk/contract/outcome.ts'
+import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
+import { findApi, NOT_FOUND, requestApi, streamInfo } from '../../../shared/sdk/jetstream/api.ts'
+import { PublishWindow } from '../../../shared/sdk/jetstream/publish-window.ts'
+import { parseHeaderBlock } from '../../../shared/sdk/jetstream/stored-message.ts'
+
+/** The step before which a worker is killed: what came before it is stored, what comes after is not. */
+export type KilledBefore = 'result' | 'dead-letter' | 'ledger' | 'ack'
+
+/** What becomes of a delivery, as a model or a deadline would decide. */
+export type Decide = (delivery: Delivery) => Outcome
+
+/**
+ * Settles events without a model, by the very store and settlement of a worker: what it leaves in the streams is what a
+ * worker leaves, to the byte. It runs no model and waits for nothing, so a history of a hundred events takes milliseconds.
+ */
+export interface HandWorker {
+  /** What a consumer may hand out: all of FEATURES, and of RETRIES what is due. */
+  waiting(): Promise<Delivery[]>
+  /** Settles these deliveries in one group, as far as it lives. */
+  settle(deliveries: readonly Delivery[], decide: Decide, killedBefore?: KilledBefore): Promise<void>
+  close(): void
+}
+
+/** @param name as its results and records name it */
+export async function openHandWorker(connection: NatsConnection, name: string): Promise<HandWorker> {
+  const window = new PublishWindow(connection)
+  const epochs = new Map<string, string>()
+  for (const stream of [STREAMS.features, STREAMS.retries])
+    epochs.set(stream, (await streamInfo(connection, stream))?.created ?? '')
+  const parking = parkingOf(window)
+  const storeOf = (killedBefore: KilledBefore | undefined): OutcomeStore =>
+    new OutcomeStore({
+      connection,
+      window,
+      storage: new MortalStorage({ connection, window }, killedBefore),
+      worker: name,
+      pool: 'default',
+      now: Date.now,
+      mayRetry: () => true,
+      parking,
+      onConflict: () => undefined,
+      onJunk: () => undefined,
+      isKept: () => true,
+      turns: new Turns(),
+      onUnstorable: () => undefined,
+    })
+  return {
+    async waiting() {
+      const lists = [await readAll(connection, STREAMS.features, epochs, '>')]
+      lists.push(await readAll(connection, STREAMS.retries, epochs, 'due.>'))
+      return lists.flat()
+    },
+    async settle(deliveries, decide, killedBefore) {
+      const store = storeOf(killedBefore)
+      const acknowledged: Delivery[] = []
+      const deps: SettlementDeps = {
+        store: (concluded) => (killedBefore === 'result' ? killed() : store.store(concluded)),
+        record: (record) => (killedBefore === 'ledger' ? killed() : store.record(record)),
+        held: {
+          acknowledge: (delivery) => void acknowledged.push(delivery),
+          giveBack: () => undefined,
+          keepAway: () => undefined,
+          drop: () => undefined,
+        },
+        onPredicted: () => undefined,
+        epochs,
+        onDefect: (_delivery, thrown) => {
+          throw thrown
+        },
+        onSettled: () => undefined,
+      }
+      const group = deliveries.map((delivery): Concluded => ({ delivery, outcome: decide(delivery) }))
+      await settle(group, deps).catch(ignoreKill)
+      if (killedBefore === undefined) await Promise.all(acknowledged.map((one) => remove(connection, one)))
+    },
+    close() {
+      parking.close()
+      window.close()
+    },
+  }
+}
+
+function parkingOf(window: PublishWindow): Parking {
+  const inRetries = { events: 0, bytes: 0 }
+  return new Parking({
+    window,
+    now: Date.now,
+    inRetries: () => inRetries,
+    most: { events: 10_000, bytes: 1024 ** 3 },
+    workers: () => 1,
+    isServedElsewhere: () => false,
+    isKept: () => true,
+    look: async () => async () => undefined,
+  })
+}
+
+/** Dies where it is told to: the notice of a dead letter is stored, the dead letter is not. */
+class MortalStorage extends PatientStorage {
+  readonly #killedBefore: KilledBefore | undefined
+
+  constructor(
+    broker: ConstructorParameters<typeof PatientStorage>[0],
+    killedBefore: KilledBefore | undefined,
+  ) {
+    super(broker, { signal: AbortSignal.timeout(60_000), onChange: () => undefined })
+    this.#killedBefore = killedBefore
+  }
+
+  override store(stream: string, message: OutgoingMessage): Promise<'stored' | 'too-large'> {
+    if (stream === STREAMS.deadLetters && this.#killedBefore === 'dead-letter') return killed()
+    return super.store(stream, message)
+  }
+}
+
+function killed(): Promise<never> {
+  return Promise.reject(new DOMException('killed', 'AbortError'))
+}
+
+function ignoreKill(thrown: unknown): void {
+  if (!(thrown instanceof DOMException && thrown.name === 'AbortError')) throw thrown
+}
+
+interface Reply {
+  readonly message: {
+    readonly subject: string
+    readonly seq: number
+    readonly hdrs?: string
+    readonly data?: string
+    readonly time: string
+  }
+}
+
+/** What lies in a work queue under a subject, as its consumers would hand it out. */
+async function readAll(
+  connection: NatsConnection,
+  stream: string,
+  epochs: ReadonlyMap<string, string>,
+  filter: string,
+): Promise<Delivery[]> {
+  const deliveries: Delivery[] = []
+  for (let seq = 1; ; ) {
+    const wanted = { seq, next_by_subj: filter }
+    const reply = await findApi<Reply>(connection, `STREAM.MSG.GET.${stream}`, NOT_FOUND.message, wanted)
+    if (reply === undefined) return deliveries
+    deliveries.push(deliveryOf(stream, epochs.get(stream) ?? '', reply))
+    seq = reply.message.seq + 1
+  }
+}
+
+function deliveryOf(stream: string, epoch: string, { message }: Reply): Delivery {
+  const { subject, seq: sequence, hdrs = '', data = '', time } = message
+  const headers = parseHeaderBlock(Buffer.from(hdrs, 'base64'))
+  const body = Buffer.from(data, 'base64')
+  const info = {
+    stream,
+    consumer: 'by hand',
+    deliveryCount: 1,
+    streamSequence: sequence,
+    consumerSequence: sequence,
+    storedAt: Date.parse(time),
+    pending: 0,
+  }
+  const event = readEvent({ subject, headers, body, stream, epoch, sequence })
+  return { event, subject, ackSubject: '', info, body, sizeBytes: body.length, rows: 1, sentSince: 0 }
+}
+
+/** To a work queue the same as an acknowledgement. */
+async function remove(connection: NatsConnection, { info }: Delivery): Promise<void> {
+  await requestApi(connection, `STREAM.MSG.DELETE.${info.stream}`, { seq: info.streamSequence })
+}

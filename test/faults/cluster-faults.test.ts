@@ -13,7 +13,7 @@ const RUNS = Number(process.env.PELTON_FAULTS_RUNS ?? 1)
 /** Events come for longer than an election takes. */
 const PACE = { perSecond: EVENTS / (IS_FULL ? 40 : 10) }
 /** Where faults are repeated: events until the last, and those that are left at once. */
-const LASTING = { perSecond: 50, events: RUNS * 3_000 }
+const LASTING = { perSecond: 50, events: RUNS * 4_500 }
 
 const recoveries: Recoveries[] = []
 

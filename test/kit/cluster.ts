@@ -72,7 +72,9 @@ export async function startTestCluster(options: ClusterOptions = {}): Promise<Te
   }
   try {
     for (const name of names)
-      nodes.push(await createNode({ name, binary, syncInterval, config, jetstream, ...network.placeOf(name) }))
+      nodes.push(
+        await createNode({ name, binary, syncInterval, config, jetstream, ...network.placeOf(name) }),
+      )
     await Promise.all(nodes.map((node) => node.start()))
     const cluster = clusterOf(nodes, network, stop)
     await cluster.ready()

@@ -45,6 +45,7 @@ test.skipIf(MINUTES === 0)(
     stage.faultEnded()
     await publishing
     await feed.done
+    for (const why of fleet.failedStarts) console.log(`a worker ended at its start: ${reasonOf(why)}`)
     const told = [...carriedOut].map(([name, count]) => `${count} ${name}`).join(', ')
     const endings = (id: string) => (unknown.has(id) ? 'unknown-model' : 'prediction')
     const findings = await stage.conclude({
@@ -55,3 +56,9 @@ test.skipIf(MINUTES === 0)(
     expect(carriedOut.size, told).toBeGreaterThan(1)
   },
 )
+
+/** What a worker that ended before it was ready said last. */
+function reasonOf(log: string): string {
+  const said = [...log.matchAll(/"message": "((?:[^"\\]|\\.)*)"/g)].map(([, message]) => message)
+  return said.at(-1) ?? log.slice(0, 500)
+}

@@ -81,6 +81,26 @@ describe('an inspector that remembers', () => {
     expect(asked).toEqual(['inspect', 'inspect', 'gather', 'inspect'])
   })
 
+  it('tells apart golden samples that differ in what JSON cannot write', async () => {
+    put('models/m/1/model.onnx', 'identity-fp32')
+    const golden = (datatype: string, given: number | bigint, wanted: bigint | string) => ({
+      golden: [
+        {
+          inputs: [{ name: 'x', datatype, shape: [1, 2], data: [given, given] }],
+          outputs: { y: [[wanted, wanted]] },
+        },
+      ],
+    })
+    await look(open(), 'models/m/1', golden('FP32', Number.POSITIVE_INFINITY, 'Infinity'))
+    const other = look(open(), 'models/m/1', golden('FP32', Number.NaN, 'Infinity'))
+    await expect(other).rejects.toMatchObject({ code: 'model-refused' })
+    put('models/m/2/model.onnx', 'identity-int64')
+    const first = await look(open(), 'models/m/2', golden('INT64', 2n ** 60n, 2n ** 60n))
+    asked = []
+    expect(await look(open(), 'models/m/2', golden('INT64', 2n ** 60n, 2n ** 60n))).toEqual(first)
+    expect(asked).toEqual([])
+  })
+
   it('remembers nothing of what is refused, and nothing that was cut off', async () => {
     put('models/m/1/model.onnx', 'unknown-operator')
     for (let times = 0; times < 2; times++)

@@ -5,6 +5,7 @@ import { createRequire } from 'node:module'
 import { cpus } from 'node:os'
 import { basename, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { serialize } from 'node:v8'
 import type { CopiesOptions } from './copy-place.ts'
 import type { Inspection, InspectionRequest, Inspector, InspectorOptions } from './inspect.ts'
 import { parseSignature } from './signature.ts'
@@ -21,8 +22,9 @@ export function rememberVerdicts(
   limits: InspectorOptions = {},
 ): Inspector {
   const pathOf = ({ path, manifest }: InspectionRequest): string => {
+    // Golden samples have integers beyond 2^53, which JSON does not write, and NaN and infinities, which it takes for one.
     const key = createHash('sha256')
-      .update(JSON.stringify([where(), limits, manifest]))
+      .update(serialize([where(), limits, manifest]))
       .digest('hex')
     return join(copies.folder, 'verdicts', basename(dirname(path)), key.slice(0, 32))
   }

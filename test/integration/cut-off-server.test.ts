@@ -1,3 +1,5 @@
+import { once } from 'node:events'
+import { type AddressInfo, createServer, connect as dial } from 'node:net'
 import { connect as connectNats, type NatsConnection } from '@nats-io/transport-node'
 import { describe, expect } from 'vitest'
 import { STREAMS } from '../../shared/sdk/contract/topology.ts'
@@ -52,6 +54,50 @@ async function connectionsSoFar(node: ClusterNode): Promise<number> {
   return Number((await node.monitor('varz'))?.total_connections ?? 0)
 }
 
+/** Longer than an answer is waited for, shorter than what the client takes for a dead connection. */
+const SLOW_MS = 2_000
+
+/** A wire to a server. What comes by the connections that are open when it is slowed comes late, as behind much else. */
+async function openSlowWire(url: string) {
+  let slowed = 0
+  let opened = 0
+  const server = createServer((client) => {
+    const number = ++opened
+    const target = dial(Number(new URL(url).port), '127.0.0.1')
+    client.pipe(target).on('error', () => client.destroy())
+    client.on('error', () => target.destroy()).on('close', () => target.destroy())
+    target.on('close', () => client.destroy())
+    target.on('data', (bytes) => {
+      if (number > slowed) client.write(bytes)
+      else setTimeout(() => client.writable && client.write(bytes), SLOW_MS)
+    })
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  return {
+    url: `nats://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    slow: () => {
+      slowed = opened
+    },
+    opened: () => opened,
+    close: () => server.close(),
+  }
+}
+
+/** One address for several servers, of which it gives any, as a service of Kubernetes does. */
+async function openSharedAddress(urls: readonly string[]) {
+  const server = createServer((client) => {
+    const url = urls[Math.floor(Math.random() * urls.length)] ?? ''
+    const target = dial(Number(new URL(url).port), '127.0.0.1')
+    target.on('error', () => client.destroy()).on('close', () => client.destroy())
+    client.on('error', () => target.destroy()).on('close', () => target.destroy())
+    client.pipe(target).pipe(client)
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  return { url: `nats://127.0.0.1:${(server.address() as AddressInfo).port}`, close: () => server.close() }
+}
+
 describe.concurrent('a client whose server is cut off from the others', () => {
   it.for([
     ['hears nobody, and leads', 'incoming', true],
@@ -92,6 +138,36 @@ describe.concurrent('a client whose server is cut off from the others', () => {
     expect(cut.url).toContain(connection.getServer())
     await producer.close()
     await connection.close()
+  })
+
+  it('stays where only its own connection is slow: the server is well', async ({ stage }) => {
+    const { cluster } = stage
+    const wires = await Promise.all(cluster.nodes.map(({ directUrl }) => openSlowWire(directUrl)))
+    const client = await cluster.connect({ url: wires.map(({ url }) => url).join(',') })
+    const moves = movesOf(client)
+    const home = wires.find(({ url }) => url.endsWith(client.getServer()))
+    home?.slow()
+    const before = home?.opened() ?? 0
+    const isAskedBeside = (): boolean => (home?.opened() ?? 0) >= before + 5
+    await eventually(
+      'the server to be asked over other connections',
+      () => isAskedBeside() || moves.length > 0,
+    )
+    expect(moves).toEqual([])
+    await client.close()
+    for (const wire of wires) wire.close()
+  })
+
+  it('leaves one behind an address that all servers share', async ({ stage }) => {
+    const { cluster } = stage
+    const shared = await openSharedAddress(cluster.nodes.map(({ directUrl }) => directUrl))
+    const client = await cluster.connect({ url: shared.url })
+    const cut = client.info?.server_name ?? ''
+    cluster.cutRoutes(cut)
+    await eventually('the client to leave', () => (client.info?.server_name ?? cut) !== cut)
+    expect(await streamInfo(client, STREAMS.results)).toBeDefined()
+    await client.close()
+    shared.close()
   })
 
   it('stays while no server has a leader, and goes on at the same when they have one', async ({ stage }) => {

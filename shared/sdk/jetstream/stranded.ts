@@ -45,16 +45,23 @@ export function leaveStrandedServer(connection: NatsConnection, options: Strande
     return isWell()
   }
   async function look(): Promise<boolean | 'unknown'> {
-    const others = servers.others(connection)
-    if (others.length === 0) return true
+    const home = connection.info?.server_id
+    if (!mayMove(connection, servers)) return true
     const before = await isWell()
     if (before !== false) return before
-    const better = await firstWell(others, { ...options, subject })
+    // Behind one address may be several servers, and one server may have several addresses: they are told apart by their ids.
+    const here = connection.getServer()
+    const all = [here, ...servers.others(connection)]
+    const isOther = (id: string): boolean => id !== home
+    const better = await firstWell(all, isOther, { ...options, subject })
     if (better === undefined) return false
-    // An election may have ended meanwhile, or this process may have been too busy to hear the first answer. And what was
-    // well may have been cut off in the same moment as this.
-    if ((await isWell()) !== false) return true
-    if ((await firstWell([better], { ...options, subject })) === undefined) return false
+    // An election may have ended meanwhile, or this process may have been too busy to hear the first answer. Where the server is
+    // well over another connection, this one only has too much on its way. And what was well may have been cut off in the same
+    // moment as this.
+    const isHome = (id: string): boolean => id === home
+    const [now, again] = await Promise.all([isWell(), firstWell(all, isHome, { ...options, subject })])
+    if (now !== false || again !== undefined) return true
+    if ((await firstWell([better], isOther, { ...options, subject })) === undefined) return false
     if (connection.isClosed()) return true
     servers.prefer(better)
     await connection.reconnect() // does nothing while it is away already: then the next dial goes there
@@ -74,21 +81,28 @@ export function leaveStrandedServer(connection: NatsConnection, options: Strande
   run().catch(() => undefined) // it ends with the connection
 }
 
-/** The first of these servers that has such a leader; undefined when none has. */
+/** Whether there is another server to go to, as far as is known; one that stands alone is not in a cluster. */
+function mayMove(connection: NatsConnection, servers: ServerChoice): boolean {
+  return connection.info?.cluster !== undefined || servers.others(connection).length > 0
+}
+
+/** The first address behind which a server of these ids has such a leader; undefined when none has. */
 async function firstWell(
-  servers: readonly string[],
+  addresses: readonly string[],
+  isWanted: (serverId: string) => boolean,
   { settings, subject }: Pick<StrandedOptions, 'settings'> & { readonly subject: string },
 ): Promise<string | undefined> {
-  const asked = servers.map(async (server) => {
+  const asked = addresses.map(async (address) => {
     const connection = await connectNats({
       ...settings,
-      servers: server,
+      servers: address,
       reconnect: false,
       timeout: GREETING_MS,
     })
     try {
+      if (!isWanted(connection.info?.server_id ?? '')) throw new Error('it is not asked')
       if ((await askServer(connection, subject)) !== 'well') throw new Error('it is not well either')
-      return server
+      return address
     } finally {
       await connection.close()
     }

@@ -44,6 +44,26 @@ describe('marks', () => {
     expect(stepsBack(marks, 20_000)).toEqual([])
   })
 
+  it.each([10, 11])('keep it over the years, and stay few (after %i hours)', (hours) => {
+    const looks = Array.from({ length: 2_000 }, (_look, index): Mark => {
+      const sequence = index < hours ? index * 100 : index * 100 - 50 - 100
+      return [index * HOUR, sequence]
+    })
+    const { marks } = marked(looks)
+    expect(stepsBack(marks, 0)).toEqual([
+      { at: hours * HOUR, from: (hours - 1) * 100, to: (hours - 1) * 100 - 50 },
+    ])
+    expect(marks.length).toBeLessThanOrEqual(200)
+  })
+
+  it('stay few where FEATURES goes back again and again', () => {
+    const looks = Array.from({ length: 2_000 }, (_look, index): Mark => [index * HOUR, 100 + (index % 2)])
+    const { marks } = marked(looks)
+    expect(marks.length).toBeLessThanOrEqual(200)
+    expect(stepsBack(marks, 0).at(-1)?.at).toBe(1_998 * HOUR)
+    expect(stepsBack(marks, 0).length).toBeGreaterThan(90)
+  })
+
   it('take one look that saw less for the moment after an election, and two for the truth', () => {
     const marking = new Marking()
     let all: FeatureMarks | undefined

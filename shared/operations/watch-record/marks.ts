@@ -24,7 +24,7 @@ export function addMark(before: FeatureMarks | undefined, epoch: string, mark: M
   const isStep = last !== undefined && (last[1] > mark[1] || (earlier !== undefined && earlier[1] > last[1]))
   const isKept =
     isStep || last === undefined || earlier === undefined || last[0] - earlier[0] >= KEPT_EVERY_MS
-  return { epoch, marks: [...thinned(isKept ? marks : marks.slice(0, -1)), mark] }
+  return { epoch, marks: thinned([...(isKept ? marks : marks.slice(0, -1)), mark]) }
 }
 
 /** Adds marks, one look after the other. A leader that was just elected may know less for a moment: two looks decide. */
@@ -40,8 +40,13 @@ export class Marking {
   }
 }
 
+/** The last stays, and both sides of a step back: without either nothing would tell of it. */
 function thinned(marks: readonly Mark[]): readonly Mark[] {
-  return marks.length < MAX_MARKS ? marks : marks.filter((_mark, index) => index % 2 === 0)
+  if (marks.length <= MAX_MARKS) return marks
+  const isBack = (index: number): boolean => (marks[index - 1]?.[1] ?? 0) > (marks[index]?.[1] ?? Infinity)
+  const stays = (index: number): boolean => index % 2 === 0 || index === marks.length - 1
+  const left = marks.filter((_mark, index) => stays(index) || isBack(index) || isBack(index + 1))
+  return left.slice(-MAX_MARKS) // nothing but steps: the latest of them tell enough
 }
 
 /** Where sequences were given out a second time: a look that saw FEATURES end before the end of an earlier look. */

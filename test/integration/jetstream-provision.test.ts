@@ -115,6 +115,24 @@ describe('provision', () => {
     })
   })
 
+  it('gives the ledger what the other streams leave, to the last byte', async () => {
+    const room = (DEFAULT_TOPOLOGY.featuresMaxBytes + 2 ** 30) / 1024
+    const config = `accounts { A { jetstream: { max_file: ${room}KB, max_mem: 1G }, users: [{ user: a, password: a }] } }`
+    const exact = await startTestBroker({ config })
+    try {
+      const link = await exact.connect({ user: 'a', password: 'a' })
+      await provision(link)
+      expect((await streamInfo(link, 'LEDGER'))?.config.max_bytes).toBe(2 ** 30)
+      await exact.restart()
+      const notes: string[] = []
+      const again = await exact.connect({ user: 'a', password: 'a' })
+      await provision(again, { note: (text) => notes.push(text) })
+      expect(notes).toEqual([])
+    } finally {
+      await exact.stop()
+    }
+  })
+
   it('gives the ledger as much of its default as there is room for, and leaves it so', async () => {
     const config =
       'accounts { A { jetstream: { max_file: 7G, max_mem: 1G }, users: [{ user: a, password: a }] } }'

@@ -127,9 +127,9 @@ export function streamSpecs(options: TopologyOptions, maxPayloadBytes: number): 
       allow_msg_schedules: true,
     },
     ...outcomeSpecs(common, options),
-    ledgerSpec(common, options),
     advisoriesSpec(common),
     ...storeSpecs(common),
+    ledgerSpec(common, options), // last: it may take all the room that is left
   ]
 }
 

@@ -156,6 +156,17 @@ const STATES: readonly State[] = [
     deep: [{ problem: 'no-result', sequence: 51 }],
   },
   {
+    name: 'a record of the LEDGER is forged for a deleted event, without its token',
+    act: async (stage, { evidence: { epoch } }) => {
+      await requestApi(stage.connection, `STREAM.MSG.DELETE.${STREAMS.features}`, { seq: 51 })
+      const entries = [{ sequence: 51, outcome: 'dead-lettered' as const }]
+      const body = encodeLedgerRecord({ stream: STREAMS.features, epoch, by: 'w1', entries })
+      await put(stage, { ...EMPTY, subject: subjects.ledger('default'), body })
+    },
+    plain: { clean: false, lost: [[51, 51]], warnings: ['1 messages in the LEDGER are no records'] },
+    deep: [],
+  },
+  {
     name: 'a second result stands behind a prediction',
     act: (stage, { result }) => put(stage, result(10)),
     plain: CLEAN,

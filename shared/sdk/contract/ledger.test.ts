@@ -24,15 +24,16 @@ const outcome = fc.constantFrom<LedgerOutcome>(
     'purged',
   ] as const),
 )
+const unnamed = fc.constantFrom<LedgerOutcome>('predicted', 'purged')
 const token = fc.stringMatching(/^[A-Za-z0-9_-]{22}$/)
 const digest = fc.oneof(fc.constantFrom(0, 0xffff_ffff), fc.integer({ min: 0, max: 0xffff_ffff }))
 const entry: fc.Arbitrary<LedgerEntry> = fc.oneof(
   fc.record({ sequence, outcome: fc.constant('predicted' as const) }),
   fc.record({ sequence, outcome, token }),
-  fc.record({ sequence, outcome }),
+  fc.record({ sequence, outcome: unnamed }),
   fc.record({ sequence, outcome: fc.constant('predicted' as const), digest }),
   fc.record({ sequence, outcome, token, digest }),
-  fc.record({ sequence, outcome, digest, letterDigest: digest }),
+  fc.record({ sequence, outcome, token, digest, letterDigest: digest }),
 )
 const text = fc.string({ unit: 'grapheme', maxLength: 12 })
 
@@ -188,6 +189,10 @@ describe('ledger record', () => {
     ['a digest of an entry that is no text', withOther('[5,"retried","t",7]')],
     ['an entry that is none', '{"v":1,"stream":"F","epoch":"e","by":"w","other":[5]}'],
     ['an entry without a token', '{"v":1,"stream":"F","epoch":"e","by":"w","other":[[5,"retried"]]}'],
+    ['a retry without a token', withOther('[5,"retried",""]')],
+    ['a dead letter without a token', withOther('[5,"dead-lettered","","AAAAAQAAAAI="]')],
+    ['an outcome that is none', withOther('[5,"lost","t"]')],
+    ['an outcome that objects have', withOther('[5,"constructor","t"]')],
     ['an entry without a number', '{"v":1,"stream":"F","epoch":"e","by":"w","other":[["5","retried","t"]]}'],
   ])('is refused when it holds %s', (_what, bytes) => {
     expect(() => decodeLedgerRecord(Buffer.from(bytes))).toThrow(

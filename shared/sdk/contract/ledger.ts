@@ -1,14 +1,20 @@
 import { PeltonError, showValue } from '../errors.ts'
 
+const LEDGER_OUTCOMES = [
+  ...(['predicted', 'already-answered', 'dead-lettered', 'retried'] as const),
+  ...(['discarded', 'replayed', 'purged'] as const),
+] as const
+
 /** How a delivery ended. The first four are a worker's, the rest an operator's. */
-export type LedgerOutcome =
-  | 'predicted'
-  | 'already-answered'
-  | 'dead-lettered'
-  | 'retried'
-  | 'discarded'
-  | 'replayed'
-  | 'purged'
+export type LedgerOutcome = (typeof LEDGER_OUTCOMES)[number]
+
+const OUTCOMES: ReadonlySet<unknown> = new Set(LEDGER_OUTCOMES)
+
+/**
+ * What may stand without its token: a plain prediction, and what is lost, of which nobody knows the token. Anything else
+ * could be held against nothing that is stored: its record would account for an event by its mere word.
+ */
+const WITHOUT_TOKEN: ReadonlySet<LedgerOutcome> = new Set(['predicted', 'purged'])
 
 /** One settled delivery, as the ledger accounts for it. */
 export interface LedgerEntry {
@@ -157,7 +163,8 @@ function decodePlain(ranges: string, digests: string | undefined): LedgerEntry[]
 }
 
 function decodeEntry([sequence, outcome, token, digests]: WireEntry): LedgerEntry {
-  if (!Number.isSafeInteger(sequence) || typeof outcome !== 'string' || typeof token !== 'string')
+  const isNamed = typeof token === 'string' && (token !== '' || WITHOUT_TOKEN.has(outcome))
+  if (!Number.isSafeInteger(sequence) || !OUTCOMES.has(outcome) || !isNamed)
     throw new Error(`entry ${showValue([sequence, outcome, token])}`)
   const named = { sequence, outcome, ...(token !== '' && { token }) }
   if (digests === undefined) return named

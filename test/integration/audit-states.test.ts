@@ -7,7 +7,7 @@ import { HEADERS } from '../../shared/sdk/contract/headers.ts'
 import { encodeLedgerRecord } from '../../shared/sdk/contract/ledger.ts'
 import { subjects } from '../../shared/sdk/contract/subjects.ts'
 import { STREAMS } from '../../shared/sdk/contract/topology.ts'
-import { requestApi } from '../../shared/sdk/jetstream/api.ts'
+import { requestApi, streamInfo } from '../../shared/sdk/jetstream/api.ts'
 import { staged } from '../kit/staged.ts'
 import { type Evidence, erase, originIn, put, readEvidence, type Stored } from './tampering/evidence.ts'
 import { forge } from './tampering/forged.ts'
@@ -273,6 +273,25 @@ describe.concurrent('made wrong by hand', () => {
       expect(/^Every event/.test(headline(quick))).toBe(quick.clean)
     })
   }
+
+  test('the floor and the record of the watch are junk that reads like them: they are none', async ({
+    stage,
+  }) => {
+    const { epoch } = await readEvidence(stage)
+    const ledger = { epoch: (await streamInfo(stage.connection, STREAMS.ledger))?.created, next: 1 }
+    const floor = { v: 1, epoch, sequence: 40, ledger, at: new Date().toISOString() }
+    for (const marks of [7, 'x', [null], [[1]], [['1', 2]], [[1, 9e99]]]) {
+      const body = Buffer.from(JSON.stringify({ features: { epoch, marks } }))
+      await put(stage, { ...EMPTY, subject: subjects.replayRecord('watch.record'), body })
+      expect(await stage.look({ deep: false })).toMatchObject({ clean: true, warnings: [] })
+    }
+    const floors = [{ waiting: '41-900000000000000' }, { waiting: '9-12,3' }, { waiting: '', at: 'then' }]
+    for (const junk of floors) {
+      const body = Buffer.from(JSON.stringify({ ...floor, retries: [], ...junk }))
+      await put(stage, { ...EMPTY, subject: subjects.auditFloor(), body })
+      expect(await stage.look({ deep: false })).toMatchObject({ clean: true, sequences: 53, warnings: [] })
+    }
+  })
 
   test('FEATURES is deleted with five waiting and made anew, without a floor: not clean until signed', async ({
     stage,

@@ -24,4 +24,16 @@ describe('floor', () => {
     'is none where %j is stored',
     (text) => expect(decodeFloor(new TextEncoder().encode(text))).toBeUndefined(),
   )
+
+  test.each([
+    ['waits beyond its end', { waiting: '3,8-900000000000000' }],
+    ['waits in no order', { waiting: '8-12,3' }],
+    ['waits twice', { waiting: '3-8,8-12' }],
+    ['waits for what is no sequence', { waiting: '0-3' }],
+    ['was signed off at no time', { at: 'then' }],
+  ])('is none where it %s', (_what, damage) => {
+    const wire = JSON.parse(new TextDecoder().decode(encodeFloor(FLOOR)))
+    const bytes = new TextEncoder().encode(JSON.stringify({ ...wire, ...damage }))
+    expect(decodeFloor(bytes)).toBeUndefined()
+  })
 })

@@ -5,7 +5,7 @@ import { STORES } from '../../sdk/contract/topology.ts'
 import { PeltonError } from '../../sdk/errors.ts'
 import { lastOfSubject } from '../../sdk/jetstream/api.ts'
 import { PublishWindow, publishError } from '../../sdk/jetstream/publish-window.ts'
-import { parseRanges, showRanges } from '../broker/sequence-set.ts'
+import { parseRanges, type SequenceRange, showRanges } from '../broker/sequence-set.ts'
 import type { OpenThen, RetriedEvent } from './accounts.ts'
 
 /** What a clean audit left open; the next one starts from it instead of from the first event. */
@@ -105,11 +105,18 @@ export function decodeFloor(bytes: Uint8Array): Floor | undefined {
     const ranges = waiting === '' ? [] : parseRanges(waiting)
     const isWhole = [sequence, ledger.next].every((number) => Number.isSafeInteger(number) && number >= 0)
     const isNamed = [epoch, ledger.epoch, at].every((text) => typeof text === 'string')
-    if (v !== 1 || ranges === undefined || !isWhole || !isNamed) return undefined
+    if (v !== 1 || ranges === undefined || !isWhole || !isNamed || Number.isNaN(Date.parse(at)))
+      return undefined
+    if (!isAscending(ranges, sequence)) return undefined
     return { epoch, sequence, ledger, at, waiting: ranges, retries: retries.map(toRetried) }
   } catch {
     return undefined
   }
+}
+
+/** What waited lies before the end, in order: a damaged range must not keep an audit busy for ever. */
+function isAscending(ranges: readonly SequenceRange[], end: number): boolean {
+  return ranges.every(([first, last], index) => first > (ranges[index - 1]?.[1] ?? 0) && last <= end)
 }
 
 function toRetried([token, stream, sequence, epoch]: WireFloor['retries'][number]): RetriedEvent {

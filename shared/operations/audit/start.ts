@@ -1,7 +1,7 @@
 import type { NatsConnection } from '@nats-io/transport-node'
 import { PeltonError } from '../../sdk/errors.ts'
 import { readValue } from '../records/key-value.ts'
-import { type Mark, stepsBack } from '../watch-record/marks.ts'
+import { type Mark, readMarks, stepsBack } from '../watch-record/marks.ts'
 import { WATCH_KEY, type WatchRecord } from '../watch-record/record.ts'
 import type { OpenThen } from './accounts.ts'
 import { type Floor, readFloor } from './floor.ts'
@@ -58,10 +58,10 @@ export async function readKnown(connection: NatsConnection, outside: Outside): P
   }
 }
 
-/** Without them an audit knows less, and says so. */
+/** Without them an audit knows less. What is damaged is none. */
 async function readFeatureMarks(connection: NatsConnection): Promise<WatchRecord['features']> {
   try {
-    return (await readValue<WatchRecord>(connection, WATCH_KEY))?.value.features
+    return readMarks((await readValue<WatchRecord>(connection, WATCH_KEY))?.value.features)
   } catch (thrown) {
     if (thrown instanceof PeltonError && thrown.code === 'broker-unavailable') throw thrown
     return undefined

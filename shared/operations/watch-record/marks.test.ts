@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { addMark, type FeatureMarks, type Mark, Marking, stepsBack } from './marks.ts'
+import { addMark, type FeatureMarks, type Mark, Marking, readMarks, stepsBack } from './marks.ts'
 
 const HOUR = 3_600_000
 const EPOCH = '2026-01-31T12:00:00Z'
@@ -82,4 +82,21 @@ describe('marks', () => {
     look(50_000, 705)
     expect(stepsBack(all?.marks ?? [], 0)).toEqual([{ at: 50_000, from: 910, to: 705 }])
   })
+})
+
+describe('marks as they are kept', () => {
+  it('come back, none among them', () => {
+    for (const marks of [[], [[1, 2]], [[1.5, 0]]])
+      expect(readMarks({ epoch: EPOCH, marks })).toEqual({ epoch: EPOCH, marks })
+  })
+
+  it.each([undefined, null, 7, 'x', {}, { epoch: EPOCH }, { epoch: 1, marks: [] }])(
+    'are none in %j',
+    (kept) => expect(readMarks(kept)).toBeUndefined(),
+  )
+
+  it.each([7, 'x', [null], [[1]], [['1', 2]], [[1, 2.5]], [[1, -1]], [[1, 2, 3]]])(
+    'are none where they are %j',
+    (marks) => expect(readMarks({ epoch: EPOCH, marks })).toBeUndefined(),
+  )
 })

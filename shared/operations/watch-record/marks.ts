@@ -1,3 +1,5 @@
+import { z } from 'zod'
+
 /** FEATURES had given out no sequence beyond this one at that time, milliseconds since 1970 by the broker's clock. */
 export type Mark = readonly [at: number, sequence: number]
 
@@ -7,6 +9,16 @@ export interface FeatureMarks {
   readonly epoch: string
   /** Oldest first; the last is of the last look. */
   readonly marks: readonly Mark[]
+}
+
+const KEPT = z.object({
+  epoch: z.string(),
+  marks: z.array(z.tuple([z.number(), z.number().int().nonnegative()])),
+})
+
+/** Marks as a record keeps them. @returns `undefined` for what are none: anybody with an operator's rights can write there */
+export function readMarks(kept: unknown): FeatureMarks | undefined {
+  return KEPT.safeParse(kept).data
 }
 
 const KEPT_EVERY_MS = 3_600_000

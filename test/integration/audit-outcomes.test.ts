@@ -10,8 +10,9 @@ import {
 import { findDeadLetter } from '../../shared/operations/records/dead-letter.ts'
 import { HEADERS } from '../../shared/sdk/contract/headers.ts'
 import { encodeLedgerRecord, type LedgerEntry } from '../../shared/sdk/contract/ledger.ts'
+import { inputDigestStart } from '../../shared/sdk/contract/outcome-digest.ts'
 import { subjects } from '../../shared/sdk/contract/subjects.ts'
-import { eventToken } from '../../shared/sdk/contract/token.ts'
+import { eventToken, payloadDigest } from '../../shared/sdk/contract/token.ts'
 import { STREAMS } from '../../shared/sdk/contract/topology.ts'
 import { lastOfSubject, requestApi, streamInfo } from '../../shared/sdk/jetstream/api.ts'
 import { PublishWindow } from '../../shared/sdk/jetstream/publish-window.ts'
@@ -306,5 +307,21 @@ describe.concurrent('a deep audit', () => {
     await record([{ sequence: 2, outcome: 'retried', token, digest: 7 }])
     await remove(STREAMS.features, 2)
     expect(await problems()).toEqual(['other-digest RETRIES 1'])
+
+    // One that is as it was retried hides no other: of another route, or before it under the same subject.
+    const start = inputDigestStart(payloadDigest(Buffer.from('as it was'))) ?? 0
+    await record([{ sequence: 2, outcome: 'retried', token, digest: start }])
+    await remove(STREAMS.retries, 1)
+    copy.delete(HEADERS.schedule)
+    copy.delete(HEADERS.scheduleTarget)
+    const low = subjects.due({ ...route, lane: 'low' }, token)
+    const put = [
+      [low, 'another payload'],
+      [subjects.due(route, token), 'a third'],
+      [subjects.due(route, token), 'as it was'],
+    ] as const
+    for (const [subject, body] of put)
+      await connection.request(subject, body, { headers: copy, timeout: 5_000 })
+    expect(await problems()).toEqual(['other-digest RETRIES 2', 'other-digest RETRIES 3'])
   })
 })

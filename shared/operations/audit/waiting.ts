@@ -24,8 +24,13 @@ function dropsBecause(config: Readonly<Record<string, unknown>>): string | undef
 
 /** Tokens that wait in RETRIES, scheduled or due. Incomplete under heavy change: look the rest up one by one. */
 export async function readWaitingTokens(connection: NatsConnection): Promise<ReadonlySet<string>> {
+  return new Set([...(await readWaitingSubjects(connection))].map(tokenOfSubject))
+}
+
+/** Subjects that hold something in RETRIES, likewise. */
+export async function readWaitingSubjects(connection: NatsConnection): Promise<ReadonlySet<string>> {
   const { counts } = await countSubjects(connection, STREAMS.retries, '>', 100)
-  return new Set([...counts.keys()].map(tokenOfSubject))
+  return new Set(counts.keys())
 }
 
 /** Whether a stream's leader holds a message: by sequence, or the last of a subject (wildcards allowed). */

@@ -231,6 +231,31 @@ const STATES: readonly State[] = [
     deep: [{ problem: 'foreign', token: tokenOf('nobody') }],
   },
   {
+    name: 'a result is moved to another model',
+    act: async (stage, { result }) => {
+      await erase(stage, result(17))
+      await put(stage, { ...result(17), subject: subjects.result('other', tokenOf('e17')) })
+    },
+    plain: CLEAN,
+    deep: [{ problem: 'unreadable-outcome', sequence: 17, token: tokenOf('e17') }],
+  },
+  {
+    name: 'a dead letter is moved to another model',
+    act: async (stage, { letter }) => {
+      await erase(stage, letter(41))
+      await put(stage, { ...letter(41), subject: subjects.deadLetter('other', tokenOf('e41')) })
+    },
+    plain: CLEAN,
+    deep: ['no-dead-letter', 'foreign'].map((problem) => ({ problem, sequence: 41, token: tokenOf('e41') })),
+  },
+  {
+    name: 'a dead letter stands there twice, the second time of another model',
+    act: (stage, { letter }) =>
+      put(stage, { ...letter(43), subject: subjects.deadLetter('other', tokenOf('e43')) }),
+    plain: CLEAN,
+    deep: [{ problem: 'foreign', sequence: 43, token: tokenOf('e43') }],
+  },
+  {
     name: 'the value of a result is changed, its headers are the same',
     act: async (stage, { result }) => {
       await erase(stage, result(16))

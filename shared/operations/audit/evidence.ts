@@ -3,8 +3,8 @@ import type { LedgerOutcome } from '../../sdk/contract/ledger.ts'
 import type { PlainEntry } from './plain-predictions.ts'
 
 /**
- * What a message of RESULTS is. `unreadable`: no worker of this major version of the contract wrote it; `newer`: it says
- * that it is of a later one.
+ * What a message of RESULTS is. `unreadable`: no worker of this major version of the contract wrote it, or not there;
+ * `newer`: it says that it is of a later one.
  */
 export type OutcomeKind = 'prediction' | 'notice' | 'unreadable' | 'newer'
 
@@ -35,6 +35,8 @@ export interface StoredLetter {
   readonly origin: Origin | undefined
   /** When its event failed; NaN where it does not say. */
   readonly failedAt: number
+  /** Whether it lies under another model than its event was for: nobody finds it there. */
+  readonly isElsewhere: boolean
 }
 
 /** An outcome that a worker told the ledger of. */

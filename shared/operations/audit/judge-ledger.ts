@@ -51,7 +51,8 @@ function resultLack(event: ExpectedEvent, { register }: Evidence, reach: Reach):
 function letterLack(event: ExpectedEvent, { register, letters }: Evidence, reach: Reach): Lack | undefined {
   const last = register.findLast(isOutcome)
   const isExpected = last === undefined ? event.outcomes.has('dead-lettered') : last.kind === 'notice'
-  if (!isExpected || event.ended !== undefined || letters.length > 0) return undefined
+  const isThere = letters.some(({ isElsewhere }) => !isElsewhere)
+  if (!isExpected || event.ended !== undefined || isThere) return undefined
   // The record of its end may have expired with that of its notice, where a later one of its event is left.
   if (last !== undefined && last.storedAt < reach.ledger) return 'expired'
   return event.since < reach.letters ? 'expired' : 'no-dead-letter'

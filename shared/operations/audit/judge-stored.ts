@@ -151,6 +151,7 @@ function letterVerdict(
   evidence: Evidence,
   reach: Reach,
 ): Verdict['verdict'] | undefined {
+  if (letter.isElsewhere) return 'foreign'
   const { event, register } = evidence
   const isPredicted = register.at(-1)?.kind === 'prediction'
   const knows = knowsLetter(letter, evidence)

@@ -31,7 +31,15 @@ function notice(given: Partial<StoredOutcome> = {}): StoredOutcome {
 }
 
 function letter(given: Partial<StoredLetter> = {}): StoredLetter {
-  return { sequence: 20, storedAt: 1_001, digest: LETTER, origin: ORIGIN, failedAt: 990, ...given }
+  return {
+    sequence: 20,
+    storedAt: 1_001,
+    digest: LETTER,
+    origin: ORIGIN,
+    failedAt: 990,
+    isElsewhere: false,
+    ...given,
+  }
 }
 
 type Entry = readonly [

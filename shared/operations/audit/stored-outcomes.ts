@@ -2,7 +2,12 @@ import type { NatsConnection } from '@nats-io/transport-node'
 import { readOrigin } from '../../sdk/contract/event.ts'
 import { HEADERS, readHeader } from '../../sdk/contract/headers.ts'
 import { inputDigestStart, outcomeDigest } from '../../sdk/contract/outcome-digest.ts'
-import { type Registered, readRegistered } from '../../sdk/contract/registered.ts'
+import {
+  isLetterOfOtherModel,
+  isOfOtherModel,
+  type Registered,
+  readRegistered,
+} from '../../sdk/contract/registered.ts'
 import { tokenOfSubject } from '../../sdk/contract/subjects.ts'
 import { STREAMS } from '../../sdk/contract/topology.ts'
 import type { StreamInfo } from '../../sdk/jetstream/api.ts'
@@ -108,7 +113,9 @@ export function readOutcome({ subject, sequence, storedAt, headerBlock, body }: 
     inputDigestStart(readHeader(headers, name)),
   )
   return {
-    kind: KINDS[readRegistered(headers, tokenOfSubject(subject))],
+    kind: isOfOtherModel(subject, headers)
+      ? 'unreadable'
+      : KINDS[readRegistered(headers, tokenOfSubject(subject))],
     ...{ sequence, storedAt, origin },
     digest: outcomeDigest(headerBlock, body),
     madeAt: Date.parse(readHeader(headers, HEADERS.time) ?? ''),
@@ -119,13 +126,14 @@ export function readOutcome({ subject, sequence, storedAt, headerBlock, body }: 
 }
 
 /** A message of DEADLETTERS, whatever it is. Never throws. */
-export function readLetter({ sequence, storedAt, headerBlock, body }: RawMessage): StoredLetter {
+export function readLetter({ subject, sequence, storedAt, headerBlock, body }: RawMessage): StoredLetter {
   const headers = parseHeaderBlock(headerBlock)
   return {
     ...{ sequence, storedAt },
     digest: outcomeDigest(headerBlock, body),
     origin: readOrigin({ headers }),
     failedAt: Date.parse(readHeader(headers, HEADERS.failedAt) ?? ''),
+    isElsewhere: isLetterOfOtherModel(subject, headers),
   }
 }
 

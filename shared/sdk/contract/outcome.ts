@@ -119,7 +119,7 @@ function resultHeaders(
     [HEADERS.contract, CONTRACT_VERSION],
     [HEADERS.specVersion, '1.0'],
     [HEADERS.id, `${event.token}-${event.origin.sequence}`],
-    [HEADERS.source, encodeAttribute(`/pelton/models/${bounded(event.route.model)}`)],
+    [HEADERS.source, sourceOfModel(event.route.model)],
     [HEADERS.time, new Date(made.at).toISOString()],
     [HEADERS.correlationId, encodeAttribute(bounded(event.id))],
     [HEADERS.causationId, encodeAttribute(bounded(event.id))],
@@ -137,6 +137,14 @@ function resultHeaders(
     if (value !== undefined) entries.push([name, sanitizeHeaderValue(value)])
   }
   return entries
+}
+
+/** What begins the `ce-source` of every outcome. */
+export const MODEL_SOURCE = '/pelton/models/'
+
+/** The `ce-source` of the outcomes of a model. */
+export function sourceOfModel(model: string): string {
+  return encodeAttribute(`${MODEL_SOURCE}${bounded(model)}`)
 }
 
 /** An id or source beyond its limit makes its event malformed: what is said about it must still fit a header. */

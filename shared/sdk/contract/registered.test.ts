@@ -1,6 +1,10 @@
+import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { HEADERS } from './headers.ts'
-import { readRegistered } from './registered.ts'
+import { parseHeaderBlock } from '../jetstream/stored-message.ts'
+import { readEvent } from './event.ts'
+import { encodeHeaderBlock, HEADERS, type HeaderEntry } from './headers.ts'
+import { deadLetterMessage, failureNotice, predictionMessage } from './outcome.ts'
+import { isLetterOfOtherModel, isOfOtherModel, readRegistered } from './registered.ts'
 
 const TOKEN = 'a'.repeat(22)
 
@@ -48,4 +52,51 @@ describe('readRegistered', () => {
     ['a version before the first', { [HEADERS.contract]: '0.9' }],
     ['an empty version', { [HEADERS.contract]: '' }],
   ])('calls junk what has %s', (_what, given) => expect(read(given)).toBe('junk'))
+})
+
+describe('the model of an outcome', () => {
+  const FACTS = {
+    ...{ modelVersion: '1', contentType: 'application/json', inferenceHeaderLength: undefined },
+    ...{ queueMs: 1, inferenceMs: 1, batchRows: 1 },
+  }
+  const MADE = { worker: 'w1', at: 0, deliveryCount: 1, storedAt: 0, inputDigest: 'b'.repeat(22) }
+  const FAILURE = { reason: 'timed-out', description: 'late', stage: 'infer' } as const
+  const asStored = (headers: readonly HeaderEntry[]) => parseHeaderBlock(encodeHeaderBlock(headers))
+
+  /** What a worker writes of an event with this subject. */
+  function written(subject: string) {
+    const headers = new Map([[HEADERS.id.toLowerCase(), 'e1']])
+    const stored = { stream: 'FEATURES', epoch: '2026-01-01T00:00:00Z', sequence: 7 }
+    const event = readEvent({ subject, headers, body: new Uint8Array(), ...stored })
+    const outcomes = [
+      predictionMessage(event, FACTS, MADE, new Uint8Array()),
+      failureNotice(event, FAILURE, MADE),
+    ]
+    return { outcomes, letter: deadLetterMessage(event, subject, FAILURE, MADE) }
+  }
+
+  it('is that of its subject, whatever a client put into the subject of the event', () => {
+    const segment = fc
+      .oneof(
+        fc.string({ unit: 'grapheme', minLength: 1, maxLength: 300 }),
+        fc.stringMatching(/^[a-c%2F0-9_-]+$/),
+      )
+      .map((text) => text.toWellFormed().replace(/[\s.*>\0]/gu, '_'))
+    fc.assert(
+      fc.property(segment, segment, fc.constantFrom('features', 'due'), (pool, model, root) => {
+        const tail = root === 'due' ? '.t' : ''
+        const { outcomes, letter } = written(`${root}.${pool}.${model}.normal${tail}`)
+        for (const { subject, headers } of outcomes)
+          expect(isOfOtherModel(subject, asStored(headers))).toBe(false)
+        expect(isLetterOfOtherModel(letter.subject, asStored(letter.headers))).toBe(false)
+      }),
+      { numRuns: 500 },
+    )
+  })
+
+  it('is another where it was moved', () => {
+    const { outcomes, letter } = written('features.default.m.normal')
+    for (const { headers } of outcomes) expect(isOfOtherModel('results.n.t', asStored(headers))).toBe(true)
+    expect(isLetterOfOtherModel('deadletters.n.t', asStored(letter.headers))).toBe(true)
+  })
 })

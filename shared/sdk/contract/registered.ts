@@ -1,5 +1,7 @@
 import { CONTRACT_VERSION, readOrigin } from './event.ts'
 import { HEADERS, type Headers, readHeader } from './headers.ts'
+import { MODEL_SOURCE, sourceOfModel } from './outcome.ts'
+import { readOutcomeSubject, readRoute } from './subjects.ts'
 import { isToken } from './token.ts'
 
 /**
@@ -37,4 +39,23 @@ export function readRegistered(headers: Headers, token: string): Registered {
   const isWhole =
     readOrigin({ headers }) !== undefined && isToken(readHeader(headers, HEADERS.inputDigest) ?? '')
   return isWhole ? outcome : 'junk'
+}
+
+/** Whether an outcome in RESULTS says of itself that another model made it than that of its subject. */
+export function isOfOtherModel(subject: string, headers: Headers): boolean {
+  const source = readHeader(headers, HEADERS.source)
+  if (source?.startsWith(MODEL_SOURCE) !== true) return false
+  const model = readOutcomeSubject(subject)?.model
+  return model !== undefined && source !== sourceOfModel(model)
+}
+
+/** A subject that a header holds as it was: whole, and nothing of it replaced. */
+const PLAIN_SUBJECT = /^[!-~]+$/
+
+/** Whether a dead letter says of itself that its event was one for another model than that of its subject. */
+export function isLetterOfOtherModel(subject: string, headers: Headers): boolean {
+  const original = readHeader(headers, HEADERS.originalSubject) ?? ''
+  const route = PLAIN_SUBJECT.test(original) ? readRoute(original) : undefined
+  const model = readOutcomeSubject(subject)?.model
+  return route !== undefined && model !== undefined && route.model !== model
 }

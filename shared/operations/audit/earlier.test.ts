@@ -37,6 +37,30 @@ describe('what a FEATURES that is gone had given out without an outcome', () => 
     })
   })
 
+  test('names what a floor and the ledger tell as one range where they meet', () => {
+    const floor = {
+      ...FLOOR,
+      waiting: [
+        [4, 6],
+        [19, 20],
+      ] as const,
+    }
+    expect(open({ floor }, [[BEFORE, [23]]])?.sequences).toEqual([
+      [4, 6],
+      [19, 22],
+    ])
+  })
+
+  test('is known at once, whatever number a damaged record has', () => {
+    const [far, further] = [2 ** 30 - 2, Number.MAX_SAFE_INTEGER]
+    expect(open({ floor: FLOOR }, [[BEFORE, [4, 5, 6, far, further]]])?.sequences).toEqual([[21, far - 1]])
+    const seen = [{ epoch: BEFORE, sequence: 22 }]
+    expect(open({ floor: FLOOR, seen }, [[BEFORE, [further]]])?.sequences).toEqual([
+      [4, 6],
+      [21, 22],
+    ])
+  })
+
   test('is known without a floor by what the ledger tells, and by how far the watch saw it come', () => {
     expect(open({}, [[BEFORE, [1, 3]]])).toEqual({ epoch: BEFORE, sequences: [[2, 2]] })
     const seen = [{ epoch: BEFORE, sequence: 5 }]

@@ -1,6 +1,6 @@
 import type { LedgerRecord } from '../../sdk/contract/ledger.ts'
 import { STREAMS } from '../../sdk/contract/topology.ts'
-import { GrowingSet, type SequenceRange, toRanges } from '../broker/sequence-set.ts'
+import { GrowingSet, type SequenceRange } from '../broker/sequence-set.ts'
 import { isByOperator } from './accounts.ts'
 import type { Floor } from './floor.ts'
 
@@ -58,15 +58,19 @@ export class EarlierFeatures {
 
   enter({ stream, epoch, entries }: LedgerRecord): void {
     if (stream !== STREAMS.features || epoch === this.#epoch) return
-    for (const { sequence, outcome } of entries)
-      this.#goneOf(epoch, isByOperator(outcome) ? 0 : sequence).settled.add(sequence)
+    for (const { sequence, outcome } of entries) {
+      const gone = this.#goneOf(epoch, 0)
+      const isGivenOut = !isByOperator(outcome) && sequence - gone.highest < MAX_STEP
+      if (isGivenOut && sequence > gone.highest) gone.highest = sequence
+      gone.settled.add(sequence)
+    }
   }
 
   /** What no record ends: with its stream, it is gone. Of several, the floor's, else the latest. */
   get open(): EarlierSequences | undefined {
     if (!this.#isWhole) return undefined
     const lost = [...this.#gone].flatMap(([epoch, gone]) => {
-      const sequences = toRanges(absentIn(gone))
+      const sequences = absentIn(gone)
       return sequences.length === 0 ? [] : [{ epoch, sequences }]
     })
     const latest = lost.sort((a, b) => Date.parse(b.epoch) - Date.parse(a.epoch))
@@ -82,11 +86,18 @@ export class EarlierFeatures {
   }
 }
 
-/** More sequences than this in one go come from a damaged or forged record, not from a stream. */
-const MAX_SPAN = 2 ** 30
+/** A sequence so far beyond all that was known before comes from a damaged or forged record, not from a stream. */
+const MAX_STEP = 2 ** 30
 
-function* absentIn({ waiting, from, highest, settled }: Gone): Generator<number> {
-  const beyond: readonly SequenceRange[] = highest - from < MAX_SPAN ? [[from, highest]] : []
-  for (const [first, last] of [...waiting, ...beyond])
-    for (let sequence = first; sequence <= last; sequence++) if (!settled.has(sequence)) yield sequence
+/** Ascending, neighbours as one. Range by range: they may be long. */
+function absentIn({ waiting, from, highest, settled }: Gone): SequenceRange[] {
+  const absent: SequenceRange[] = []
+  for (const range of [...waiting, [from, highest] as const]) {
+    for (const [first, last] of settled.absent(range)) {
+      const before = absent.at(-1)
+      if (before !== undefined && before[1] === first - 1) absent.splice(-1, 1, [before[0], last])
+      else absent.push([first, last])
+    }
+  }
+  return absent
 }

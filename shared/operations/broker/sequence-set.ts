@@ -101,6 +101,21 @@ export class GrowingSet {
     const at = sequence % BITS_IN_CHUNK
     return ((bits?.[at >>> 3] ?? 0) & (1 << (at & 7))) !== 0
   }
+
+  /** What lies between two sequences and is not in the set, ascending. Where nothing was added it takes no time. */
+  *absent([first, last]: SequenceRange): Generator<SequenceRange> {
+    let open = first
+    for (const index of [...this.#chunks.keys()].sort((a, b) => a - b)) {
+      const begin = index * BITS_IN_CHUNK
+      const end = Math.min(last, begin + BITS_IN_CHUNK - 1)
+      for (let sequence = Math.max(first, begin); sequence <= end; sequence++) {
+        if (!this.has(sequence)) continue
+        if (open < sequence) yield [open, sequence - 1]
+        open = sequence + 1
+      }
+    }
+    if (open <= last) yield [open, last]
+  }
 }
 
 /** `[3, 4, 5, 9]` → `[[3, 5], [9, 9]]`. Ascending sequences only. */

@@ -4,6 +4,7 @@ import type { NatsConnection } from '@nats-io/transport-node'
 import { pino } from 'pino'
 import { describe, expect, vi } from 'vitest'
 import { Looks } from '../../services/control/watch/look.ts'
+import { scanSuperseded } from '../../services/control/watch/superseded.ts'
 import { DEMO_MODELS, EXAMPLE_FLIGHT } from '../../services/demo/models.ts'
 import { readValue } from '../../shared/operations/records/key-value.ts'
 import { openStore } from '../../shared/operations/replay/open-store.ts'
@@ -430,6 +431,7 @@ describe.concurrent('a look at dead letters whose events were predicted', () => 
     connection: NatsConnection,
     window: PublishWindow,
     id: string,
+    isForged = false,
   ): Promise<void> {
     const token = eventToken(MODEL, 'test', id)
     const epoch = (await streamInfo(connection, STREAMS.features))?.created ?? ''
@@ -452,13 +454,28 @@ describe.concurrent('a look at dead letters whose events were predicted', () => 
       [HEADERS.outcome, 'prediction'],
       [HEADERS.inputDigest, 'a'.repeat(22)],
     ]
-    for (const [subject, headers] of [
-      [subjects.result(MODEL, token), notice],
-      [subjects.result(MODEL, token), prediction],
-      [subjects.deadLetter(MODEL, token), letter],
-    ] as const)
-      expect((await window.publish({ subject, headers, body: Buffer.from('{}') })).kind).toBe('stored')
+    const put = async (subject: string, headers: readonly HeaderEntry[]): Promise<number> => {
+      const reply = await window.publish({ subject, headers, body: Buffer.from('{}') })
+      if (reply.kind !== 'stored') throw new Error(reply.description)
+      return reply.sequence
+    }
+    const follows = await put(subjects.result(MODEL, token), notice)
+    // A worker names what its outcome shall follow.
+    const named: HeaderEntry[] = isForged ? [] : [[HEADERS.expectedSubjectSequence, String(follows)]]
+    await put(subjects.result(MODEL, token), [...prediction, ...named])
+    await put(subjects.deadLetter(MODEL, token), letter)
   }
+
+  test('leaves it where no worker put the prediction behind its notice', async ({ stage }) => {
+    const { connection, window } = stage
+    await predictedAfterAll(connection, window, 'forged', true)
+    await predictedAfterAll(connection, window, 'replayed')
+    const store = openStore(connection)
+    const found = await scanSuperseded(store, 1, 10)
+    expect(found.found.map(({ token }) => token)).toEqual([eventToken(MODEL, 'test', 'replayed')])
+    expect(found.unexplained.map(({ token }) => token)).toEqual([eventToken(MODEL, 'test', 'forged')])
+    store.close()
+  })
 
   test('leaves a dead letter that no replay explains, as evidence, and says so until somebody ends it', async ({
     stage,

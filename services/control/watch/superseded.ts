@@ -47,8 +47,8 @@ export async function scanSuperseded(
 const AT_ONCE = 128
 
 /**
- * How a dead letter stands to the register of its event. `superseded`: a replay had it predicted, because the prediction
- * stands on the notice of this very failure. `unexplained`: there is a prediction of the same payload, and no replay that
+ * How a dead letter stands to the register of its event. `superseded`: a replay had it predicted, because a worker put
+ * the prediction behind the notice of this very failure. `unexplained`: there is a prediction of the same payload, and no replay that
  * could have made it. `valid`: anything else, or a replay has it in its hands.
  */
 type Standing = 'valid' | 'superseded' | 'unexplained'
@@ -60,7 +60,7 @@ async function standingOf(
   const { model, token, headers, sequence } = letter
   const register = await readRegister(connection, model, token)
   if (!isAnswered(register, headers)) return 'valid'
-  if (await hasOwnNotice(connection, letter, register.sequence)) return 'superseded'
+  if (await hasOwnNotice(connection, letter, register)) return 'superseded'
   const hold = (await keyValue.get<Hold>(`held.${token}`))?.value
   return hold?.sequence === sequence && hold.by.id !== HOLDER ? 'valid' : 'unexplained'
 }

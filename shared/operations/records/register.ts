@@ -12,6 +12,8 @@ export interface RegisterState {
   readonly kind: 'empty' | 'notice' | 'prediction'
   /** Of the outcome, 0 when there is none. */
   readonly sequence: number
+  /** What its writer wanted to be the last of the register, as workers do; 0 where it wanted nothing, or an empty one. */
+  readonly follows: number
   /** Of the payload that was answered: its own, and that of the original where an operator had edited it. */
   readonly digests: readonly string[]
 }
@@ -23,9 +25,10 @@ export async function readRegister(
   token: string,
 ): Promise<RegisterState> {
   const { outcome } = await patiently(() => lookIntoRegister(connection, subjects.result(model, token)))
-  if (outcome === undefined) return { kind: 'empty', sequence: 0, digests: [] }
+  if (outcome === undefined) return { kind: 'empty', sequence: 0, follows: 0, digests: [] }
   const kind = readHeader(outcome.headers, HEADERS.outcome) === 'dead-letter' ? 'notice' : 'prediction'
-  return { kind, sequence: outcome.sequence, digests: digestsIn(outcome.headers) }
+  const follows = Number(readHeader(outcome.headers, HEADERS.expectedSubjectSequence) ?? 0)
+  return { kind, sequence: outcome.sequence, follows, digests: digestsIn(outcome.headers) }
 }
 
 /**
@@ -43,16 +46,17 @@ export function isAnswered({ kind, digests }: RegisterState, headers: Headers): 
 const MOST_NOTICES = 100
 
 /**
- * Whether a failure notice of this very failure stands in the register before a prediction: a replay had it answered then.
- * A notice and its dead letter carry the same time and the digest of the same payload.
+ * Whether a failure notice of this very failure stands in the register before a prediction, and a worker put that there
+ * to follow it: a replay had it answered then. A notice and its dead letter carry the same time and the digest of the same
+ * payload.
  *
- * @param before sequence of the prediction in RESULTS
+ * @param prediction the last outcome of the register
  * @throws PeltonError `broker-unavailable` after a minute
  */
 export async function hasOwnNotice(
   connection: NatsConnection,
   { model, token, headers }: { readonly model: string; readonly token: string; readonly headers: Headers },
-  before: number,
+  prediction: Pick<RegisterState, 'sequence' | 'follows'>,
 ): Promise<boolean> {
   const [failedAt, digest] = [readHeader(headers, HEADERS.failedAt), readHeader(headers, HEADERS.inputDigest)]
   if (failedAt === undefined || digest === undefined) return false
@@ -61,12 +65,13 @@ export async function hasOwnNotice(
     const found = await patiently(() =>
       nextOfSubject(connection, STREAMS.results, subjects.result(model, token), from),
     )
-    if (found === undefined || found.sequence >= before) return false
+    if (found === undefined || found.sequence >= prediction.sequence) return false
     from = found.sequence + 1
     const notice = parseHeaderBlock(found.headerBlock)
     const isNotice = readHeader(notice, HEADERS.outcome) === 'dead-letter'
     const isOfThen = Date.parse(readHeader(notice, HEADERS.time) ?? '') === Date.parse(failedAt)
-    if (isNotice && isOfThen && readHeader(notice, HEADERS.inputDigest) === digest) return true
+    if (isNotice && isOfThen && readHeader(notice, HEADERS.inputDigest) === digest)
+      return prediction.follows >= found.sequence
   }
   return false
 }

@@ -95,7 +95,7 @@ async function judgeEvents(
   { expectations, ledger, signal, signedAt }: DeepDeps,
 ): Promise<Judged> {
   const { epoch, events } = expectations
-  const judged = { problems: [] as OutcomeProblem[], expired: 0, unproven: 0 }
+  const judged = { expired: 0, unproven: 0 }
   let left: Evidence[] = []
   for (const evidence of evidences(expectations, stored)) {
     const { problems, unproven, isExpired } = judge(evidence, reach)
@@ -113,8 +113,7 @@ async function judgeEvents(
       .map((evidence) => ({ ...evidence, event: events.get(evidence.token) }))
       .filter((evidence) => judge(evidence, reach).problems.length > 0)
   }
-  judged.problems.push(...left.flatMap((evidence) => judge(evidence, reach).problems))
-  return judged
+  return { ...judged, problems: left.flatMap((evidence) => judge(evidence, reach).problems) }
 }
 
 function* evidences({ events }: Expectations, { byToken }: StoredOutcomes): Generator<Evidence> {

@@ -1,6 +1,6 @@
 import type { NatsConnection } from '@nats-io/transport-node'
-import { readOrigin } from '../../sdk/contract/event.ts'
-import { HEADERS, readHeader } from '../../sdk/contract/headers.ts'
+import { type Origin, readOrigin } from '../../sdk/contract/event.ts'
+import { HEADERS, type Headers, readHeader } from '../../sdk/contract/headers.ts'
 import { inputDigestStart, outcomeDigest } from '../../sdk/contract/outcome-digest.ts'
 import {
   isLetterOfOtherModel,
@@ -107,7 +107,7 @@ const KINDS: Readonly<Record<Registered, OutcomeKind>> = {
 /** A message of RESULTS, whatever it is. Never throws. */
 export function readOutcome({ subject, sequence, storedAt, headerBlock, body }: RawMessage): StoredOutcome {
   const headers = parseHeaderBlock(headerBlock)
-  const origin = readOrigin({ headers })
+  const origin = originIn(headers)
   const follows = Number(readHeader(headers, HEADERS.expectedSubjectSequence) ?? Number.NaN)
   const inputs = [HEADERS.inputDigest, HEADERS.originalDigest].map((name) =>
     inputDigestStart(readHeader(headers, name)),
@@ -131,10 +131,20 @@ export function readLetter({ subject, sequence, storedAt, headerBlock, body }: R
   return {
     ...{ sequence, storedAt },
     digest: outcomeDigest(headerBlock, body),
-    origin: readOrigin({ headers }),
+    origin: originIn(headers),
     failedAt: Date.parse(readHeader(headers, HEADERS.failedAt) ?? ''),
     isElsewhere: isLetterOfOtherModel(subject, headers),
   }
+}
+
+let lastEpoch = ''
+
+/** An origin whose text is its own: a part of a header keeps all the headers of its message in memory. */
+function originIn(headers: Headers): Origin | undefined {
+  const origin = readOrigin({ headers })
+  if (origin === undefined) return undefined
+  if (origin.epoch !== lastEpoch) lastEpoch = Buffer.from(origin.epoch).toString()
+  return { ...origin, epoch: lastEpoch }
 }
 
 /** Time between an outcome and its record in the ledger, milliseconds: with the limits of a stream it may straddle. */

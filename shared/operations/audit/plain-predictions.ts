@@ -16,10 +16,10 @@ const IS_LATE = 8
 const HAS_MORE = 16
 const IS_OLD = 32
 
-/** Sequences side by side in memory: five bytes each. */
-const CHUNK = 4_096
+/** Sequences side by side in memory: five bytes each. Few, because a damaged record may name them far apart. */
+const CHUNK = 512
 /** 2^30 sequences: a longer span needs a floor. */
-const MAX_CHUNKS = 2 ** 18
+const MAX_CHUNKS = 2 ** 21
 
 interface Chunk {
   readonly flags: Uint8Array
@@ -27,7 +27,7 @@ interface Chunk {
 }
 
 /**
- * The plain predictions of one FEATURES, as the ledger names them, and which of them were seen in RESULTS: five bytes a
+ * The plain predictions of one FEATURES, as the ledger names them, and which of them were seen in RESULTS: some six bytes a
  * sequence, no object for each.
  */
 export class PlainPredictions {

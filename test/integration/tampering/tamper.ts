@@ -15,14 +15,14 @@ export type Owed =
   | { readonly records: readonly string[] }
   | { readonly excused: Excuse }
 
-/** Why an audit need not see it. The first three are the closed list of docs/audit.md. */
+/** Why an audit need not see it. The first five are the closed list of docs/audit.md. */
 export const EXCUSES = {
   agrees: '(a) ledger, result and digest agree: forged with the rights of a worker or an operator',
   expired: '(b) it had expired',
   unmarked: '(c) lost since the last mark',
+  superseded: '(d) no worker had recorded it, and a later outcome had taken its place',
+  elsewhere: '(d) a dead letter that was imported from another broker',
   again: 'the event is there still, or once more: it has its one outcome all the same',
-  superseded: 'a later outcome had taken its place',
-  elsewhere: 'it belongs to an event of another broker, or to none',
   note: 'a note about work: no event, no outcome and no record lies there',
 } as const
 export type Excuse = keyof typeof EXCUSES

@@ -62,8 +62,12 @@ describe('readEvent, binary mode', () => {
   })
 
   it('decodes attributes, and knows the same event however it was encoded', () => {
+    // Line and paragraph separators are refused, as control characters are.
+    const ids = fc
+      .string({ unit: 'grapheme', minLength: 1, maxLength: 20 })
+      .filter((id) => !/[\p{Cc}\p{Zl}\p{Zp}]/u.test(id))
     fc.assert(
-      fc.property(fc.string({ unit: 'grapheme', minLength: 1, maxLength: 20 }), (id) => {
+      fc.property(ids, (id) => {
         const event = readEvent(message({ ...binary, 'ce-id': encodeAttribute(id) }))
         expect(event.id).toBe(id.toWellFormed())
         expect(event.token).toBe(eventToken('flight-delay', '/airport/DTW', id))

@@ -9,7 +9,7 @@ import type { Found } from './start.ts'
 export interface Outside {
   /** Folder of the durable marks: `PELTON_MARKS_FOLDER`. Without it nothing is known of a loss that took all with it. */
   readonly marksFolder?: string | undefined
-  /** Monitoring of each server, which tells whether it syncs. Without it only a user of the system account is told. */
+  /** Monitoring of each server, which tells whether it syncs. Without it that is not known. */
   readonly monitorUrls?: readonly string[] | undefined
 }
 
@@ -72,11 +72,16 @@ export interface Syncs {
   readonly unwritten: readonly string[]
 }
 
-/** Asks the broker how it syncs; what cannot be asked is not known. Never throws. */
+/**
+ * Asks the broker how it syncs; what cannot be asked is not known. Never throws. Nothing is asked of the system account: few
+ * users may, and each try of another is a line in the broker's log.
+ */
 export async function askSyncs(connection: NatsConnection, { monitorUrls }: Outside): Promise<Syncs> {
   const nothing = { syncMs: undefined, unwritten: [] }
   const streams = readPromised(connection).catch(() => undefined)
-  const servers = await readSync({ connection, monitorUrls }).catch(() => nothing)
+  const asked =
+    monitorUrls === undefined ? nothing : readSync({ connection, monitorUrls }).catch(() => nothing)
+  const servers = await asked
   return { syncMs: servers.syncMs, unwritten: (await streams)?.unwritten ?? [] }
 }
 

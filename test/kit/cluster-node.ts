@@ -167,8 +167,8 @@ function configText(setup: NodeSetup, dataDir: string): string {
     '  advertise: "127.0.0.1:1"',
     '  no_advertise: true',
     // as in infra/nats/cluster.conf
-    '  ping_interval: "2s"',
-    '  ping_max: 2',
+    '  ping_interval: "1s"',
+    '  ping_max: 3',
     `  routes: [${routes}]`,
     '}',
     setup.config,

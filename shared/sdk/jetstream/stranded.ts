@@ -17,6 +17,8 @@ export interface StrandedOptions {
 
 /** Between two looks, milliseconds. */
 const LOOK_MS = 1_000
+/** The same once a server was not well, and none was better: an election may end at any moment. */
+const LOOK_AGAIN_MS = 400
 /** After so many looks at which no server was well, looks are rare: it is no election that all of them wait for. */
 const MANY_LOOKS = 60
 const RARE_LOOK_MS = 10_000
@@ -69,7 +71,7 @@ export function leaveStrandedServer(connection: NatsConnection, options: Strande
   }
   async function run(): Promise<void> {
     for (let fruitless = 0; ; ) {
-      const pauseMs = fruitless < MANY_LOOKS ? LOOK_MS : RARE_LOOK_MS
+      const pauseMs = fruitless === 0 ? LOOK_MS : fruitless < MANY_LOOKS ? LOOK_AGAIN_MS : RARE_LOOK_MS
       // Not all clients of a server at the same moment.
       await sleep(pauseMs * (0.75 + Math.random() / 2), undefined, { signal: ended.signal, ref: false })
       const found = await look()

@@ -4,6 +4,7 @@ import { readDeliverySubject } from '../../sdk/contract/delivery-subject.ts'
 import { PeltonError } from '../../sdk/errors.ts'
 import { ApiRefusal, requestApi } from '../../sdk/jetstream/api.ts'
 import { PullLane } from '../../sdk/jetstream/pull-lane.ts'
+import { holdsMore } from './holds-more.ts'
 
 /** Which messages of a stream to read. */
 export interface StreamRange {
@@ -34,7 +35,8 @@ const RESTART_PAUSE_MS = 250
 
 /**
  * Reads what a stream holds between two sequences, in order, each message once. The reader on the broker is temporary
- * and takes nothing out. Goes on where it was after a lost connection or a leader change.
+ * and takes nothing out. Goes on where it was after a lost connection or a leader change, and where its server had not caught up
+ * with the others: the end is what the leader says it is.
  *
  * @throws PeltonError `broker-unavailable` when the stream cannot be read on for some ten seconds
  */
@@ -45,10 +47,10 @@ export async function readRange(
 ): Promise<void> {
   let next = Math.max(1, range.from)
   for (let restarts = 0; next <= range.to; ) {
-    const { reached, isComplete } = await readOnce(connection, { ...range, from: next }, onMessage)
-    if (isComplete) return
+    const { reached, isAtEnd } = await readOnce(connection, { ...range, from: next }, onMessage)
     restarts = reached >= next ? 0 : restarts + 1
     next = Math.max(next, reached + 1)
+    if (isAtEnd && !(await holdsMore(connection, { ...range, from: next }))) return
     if (restarts > MAX_RESTARTS) {
       throw new PeltonError('broker-unavailable', `${range.stream} cannot be read on`, {
         field: 'sequence',
@@ -60,24 +62,26 @@ export async function readRange(
   }
 }
 
-/** Reads with one consumer until the end of the range, or until something is missed. */
+/** Reads with one consumer until its end, or until something is missed. */
 async function readOnce(
   connection: NatsConnection,
   range: StreamRange,
   onMessage: (message: RangeMessage) => void,
-): Promise<{ readonly reached: number; readonly isComplete: boolean }> {
+): Promise<{ readonly reached: number; readonly isAtEnd: boolean }> {
   const reader = await createReader(connection, range)
-  if (reader === undefined) return { reached: 0, isComplete: false }
+  if (reader === undefined) return { reached: 0, isAtEnd: false }
   let reached = 0
   let order = 0
   let hasGap = false
+  let isOver = false
   const lane = new PullLane(connection, { stream: range.stream, consumer: reader.name }, (message) => {
     const delivery = readDeliverySubject(message.reply ?? '')
     // A delivery that was lost on the way shows in the consumer's own count: everything after it is read again.
     hasGap ||= delivery?.consumerSequence !== order + 1
-    if (hasGap || delivery === undefined) return
+    if (hasGap || isOver || delivery === undefined) return
     const { consumerSequence, streamSequence: sequence, storedAt } = delivery
     order = consumerSequence
+    if (sequence <= reached) return
     reached = sequence
     if (sequence <= range.to) onMessage({ subject: message.subject, sequence, storedAt, message })
   })
@@ -87,14 +91,15 @@ async function readOnce(
       const batch = Math.min(PAGE, left)
       const { received, end } = await lane.pull({ batch, maxBytes, idleMs: IDLE_MS, lingerMs: 0 })
       left -= received
-      if (hasGap || end === 'lost' || end === 'unavailable') return { reached, isComplete: false }
+      if (hasGap || end === 'lost' || end === 'unavailable') return { reached, isAtEnd: false }
       if (received > 0) continue
       const isRestGone =
         end === 'drained' && (await handedOut(connection, range.stream, reader.name)) === order
-      return { reached, isComplete: isRestGone }
+      return { reached, isAtEnd: isRestGone }
     }
-    return { reached, isComplete: true }
+    return { reached, isAtEnd: true }
   } finally {
+    isOver = true // what still comes is read again
     await lane.close()
     // It would go by itself a little later.
     await requestApi(connection, `CONSUMER.DELETE.${range.stream}.${reader.name}`).catch(() => undefined)

@@ -6,6 +6,7 @@ import { PeltonError } from '../../sdk/errors.ts'
 import { findApi, NOT_FOUND, requestApi, streamInfo } from '../../sdk/jetstream/api.ts'
 import { type PullEnd, PullLane } from '../../sdk/jetstream/pull-lane.ts'
 import { readMessageHeaders } from '../../sdk/jetstream/stored-message.ts'
+import { holdsMore } from './holds-more.ts'
 import { createPatience } from './patience.ts'
 
 /** What to read of a stream with the `limits` retention. */
@@ -85,7 +86,7 @@ async function* readOnce(
     // The reader numbers what it hands out: a gap is a message that did not arrive.
     for (let handedOut = 0; pending > 0; ) {
       const page = await reader.nextPage(pending, handedOut)
-      if (page.length === 0) return
+      if (page.length === 0) break
       for (const message of page) {
         const delivery = readDeliverySubject(message.reply ?? '')
         if (delivery?.consumerSequence !== ++handedOut) throw lost(options.stream)
@@ -96,6 +97,7 @@ async function* readOnce(
         yield toMessage(message, delivery)
       }
     }
+    await refuseEarlyEnd(connection, options, place)
   } finally {
     await reader.close()
   }
@@ -182,6 +184,24 @@ async function refuseLoss(
     `CONSUMER.INFO.${stream}.${name}`,
   )
   if (info.delivered.consumer_seq !== handedOut) throw lost(stream)
+}
+
+/** The copy that was read may be behind the others: the end is what the leader says it is. */
+async function refuseEarlyEnd(
+  connection: NatsConnection,
+  options: ReadOptions,
+  { after, toSequence = 0 }: Place,
+): Promise<void> {
+  const { stream, subject } = options
+  const from = after > 0 ? after + 1 : firstSequence(options)
+  if (from !== undefined && (await holdsMore(connection, { stream, subject, from, to: toSequence })))
+    throw lost(stream, 'the server that is read has not caught up with the others')
+}
+
+/** Undefined where it is told by something else than a sequence. */
+function firstSequence({ start = { deliver_policy: 'all' } }: ReadOptions): number | undefined {
+  if (start.deliver_policy === 'all') return 1
+  return start.deliver_policy === 'by_start_sequence' ? Number(start.opt_start_seq) : undefined
 }
 
 function toMessage(

@@ -21,6 +21,8 @@ interface Hold {
   keptAt: number
   /** When it was first said to be in progress: from then on each time. */
   saidFrom: number
+  /** Whether the broker was silent of it for too long: from then on it stays so. */
+  isLate: boolean
 }
 
 /**
@@ -36,7 +38,6 @@ export class HeldDeliveries {
   readonly #options: HeldOptions
   readonly #clock: GoingClock
   readonly #held = new Map<Delivery, Hold>()
-  readonly #late = new WeakSet<Delivery>()
   readonly #heartbeat: NodeJS.Timeout
   readonly #byConsumer = new Map<string, number>()
   /** What comes from now on was handed out no earlier: the broker answered a ping of then. */
@@ -73,7 +74,11 @@ export class HeldDeliveries {
    */
   add(deliveries: readonly Delivery[]): readonly Delivery[] {
     for (const delivery of deliveries) {
-      this.#held.set(delivery, { keptAt: delivery.sentSince, saidFrom: Number.POSITIVE_INFINITY })
+      this.#held.set(delivery, {
+        keptAt: delivery.sentSince,
+        saidFrom: Number.POSITIVE_INFINITY,
+        isLate: false,
+      })
       this.#count(delivery, 1)
     }
     const kept = deliveries.filter((delivery) => this.isKept(delivery))
@@ -89,7 +94,6 @@ export class HeldDeliveries {
     this.#held.delete(old)
     now.rows = old.rows
     this.#held.set(now, hold)
-    if (this.#late.has(old)) this.#late.add(now)
     return true
   }
 
@@ -99,7 +103,7 @@ export class HeldDeliveries {
    */
   isKept(delivery: Delivery): boolean {
     const hold = this.#held.get(delivery)
-    if (hold === undefined || this.#late.has(delivery)) return false
+    if (hold === undefined || hold.isLate) return false
     if (this.#clock() - hold.keptAt <= this.#options.ackWaitMs) return true
     this.#markLate()
     return false
@@ -173,7 +177,7 @@ export class HeldDeliveries {
     this.#markLate()
     const saidAt = this.#clock()
     for (const [delivery, hold] of this.#held) {
-      if (this.#late.has(delivery)) continue
+      if (hold.isLate) continue
       hold.saidFrom = Math.min(hold.saidFrom, saidAt)
       this.#connection.publish(delivery.ackSubject, IN_PROGRESS)
     }
@@ -199,9 +203,9 @@ export class HeldDeliveries {
   #markLate(): void {
     const oldest = this.#clock() - this.#options.ackWaitMs
     let count = 0
-    for (const [delivery, { keptAt }] of this.#held) {
-      if (keptAt >= oldest || this.#late.has(delivery)) continue
-      this.#late.add(delivery)
+    for (const hold of this.#held.values()) {
+      if (hold.keptAt >= oldest || hold.isLate) continue
+      hold.isLate = true
       count++
     }
     if (count > 0) this.#options.onLate?.(count)

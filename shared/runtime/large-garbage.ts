@@ -10,11 +10,11 @@ const COLLECTED_EVERY_BYTES = 2 * 1024 ** 2
  * still go with a collection of the young objects alone, a pause of 1 to 2 ms.
  */
 export class LargeGarbage {
-  readonly #collect: () => void
+  #collect: (() => void) | undefined
   #passed = 0
 
-  /** @param collect collects young objects; may be slow */
-  constructor(collect: () => void = youngCollection()) {
+  /** @param collect collects young objects; may be slow. Default: what V8 has for it, asked for when it is first needed */
+  constructor(collect?: () => void) {
     this.#collect = collect
   }
 
@@ -23,6 +23,7 @@ export class LargeGarbage {
     this.#passed += bytes
     if (this.#passed < COLLECTED_EVERY_BYTES) return
     this.#passed = 0
+    this.#collect ??= youngCollection()
     setImmediate(this.#collect)
   }
 }

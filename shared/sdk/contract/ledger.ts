@@ -73,7 +73,7 @@ export function encodeLedgerRecord(record: LedgerRecord): Uint8Array {
     stream: record.stream,
     epoch: record.epoch,
     by: record.by,
-    ...(plain.length > 0 && { predicted: encodeRanges(plain) }),
+    ...(plain.length > 0 && { predicted: rangesOf(plain) }),
     ...(digests.length > 0 && { digests: encodeDigests(digests) }),
     ...(rest.length > 0 && { other: rest.map(encodeEntry) }),
   }
@@ -81,7 +81,8 @@ export function encodeLedgerRecord(record: LedgerRecord): Uint8Array {
 }
 
 interface SortedEntries {
-  readonly plain: readonly number[]
+  /** Ascending. */
+  readonly plain: Float64Array
   /** One for each of `plain`, in the order of their ranges; none where no prediction has one. */
   readonly digests: readonly number[]
   readonly rest: readonly LedgerEntry[]
@@ -100,7 +101,7 @@ function sortEntries(entries: readonly LedgerEntry[]): SortedEntries {
   }
   const plain = Float64Array.from(bySequence.keys()).sort()
   const digests = hasDigests ? Array.from(plain, (sequence) => bySequence.get(sequence) as number) : []
-  return { plain: Array.from(plain), digests, rest }
+  return { plain, digests, rest }
 }
 
 function encodeEntry({ sequence, outcome, token = '', digest, letterDigest }: LedgerEntry): WireEntry {
@@ -179,7 +180,10 @@ function isPlain(entry: LedgerEntry): boolean {
 
 /** `[3,4,5,9]` → `3-5,9`. Order does not matter, repeats vanish. */
 export function encodeRanges(sequences: readonly number[]): string {
-  const sorted = Float64Array.from(sequences).sort()
+  return rangesOf(Float64Array.from(sequences).sort())
+}
+
+function rangesOf(sorted: Float64Array): string {
   const ranges: string[] = []
   for (let i = 0; i < sorted.length; ) {
     const first = sorted[i] as number

@@ -95,7 +95,7 @@ export class PublishWindow {
       const id = (this.#nextId++).toString(36)
       try {
         refuseLongLine(message.subject)
-        const headers = encodedHeaders(headerBlockOf(message))
+        const headers = encodedHeaders(writtenHeaders(message))
         this.#connection.publish(message.subject, message.body, { headers, reply: this.#prefix + id })
         this.#waiting.set(id, { resolve, deadline: performance.now() + this.#timeoutMs })
       } catch (thrown) {
@@ -143,7 +143,7 @@ export class PublishWindow {
   }
 }
 
-function headerBlockOf(message: OutgoingMessage | EncodedMessage): Uint8Array {
+function writtenHeaders(message: OutgoingMessage | EncodedMessage): Uint8Array {
   return 'headerBlock' in message ? message.headerBlock : encodeHeaderBlock(message.headers)
 }
 

@@ -136,9 +136,7 @@ export class CopyUse {
   }
 
   async #write(): Promise<void> {
-    const temporary = `${this.#path}.new`
-    await writeFile(temporary, JSON.stringify([...this.#digests]), { mode: 0o600 })
-    await rename(temporary, this.#path)
+    await writeWhole(this.#path, JSON.stringify([...this.#digests]))
   }
 }
 
@@ -186,6 +184,13 @@ export async function sweep(folder: string, keptMs: number): Promise<void> {
   const kept = new Set(await namesIn(folder, 'copies'))
   for (const digest of await namesIn(folder, 'verdicts'))
     if (!kept.has(digest)) await rm(join(folder, 'verdicts', digest), { recursive: true, force: true })
+}
+
+/** Writes a file that whoever reads it finds as it was or as it is, whatever ends this process. */
+export async function writeWhole(path: string, text: string): Promise<void> {
+  const temporary = `${path}.${randomBytes(4).toString('hex')}`
+  await writeFile(temporary, text, { mode: 0o600 })
+  await rename(temporary, path)
 }
 
 /** Gives a made copy its name. @returns false where another process was faster */

@@ -1,12 +1,12 @@
-import { createHash, randomBytes } from 'node:crypto'
+import { createHash } from 'node:crypto'
 import { readdirSync, readFileSync, statSync } from 'node:fs'
-import { mkdir, readFile, rename, writeFile } from 'node:fs/promises'
+import { mkdir, readFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { cpus } from 'node:os'
 import { basename, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { serialize } from 'node:v8'
-import type { CopiesOptions } from './copy-place.ts'
+import { type CopiesOptions, writeWhole } from './copy-place.ts'
 import type { Inspection, InspectionRequest, Inspector, InspectorOptions } from './inspect.ts'
 import { parseSignature } from './signature.ts'
 import { findGathered } from './version-files.ts'
@@ -55,9 +55,7 @@ async function readVerdict(path: string): Promise<Inspection | undefined> {
 
 async function writeVerdict(path: string, inspection: Inspection): Promise<void> {
   await mkdir(dirname(path), { recursive: true, mode: 0o700 })
-  const temporary = `${path}.${randomBytes(4).toString('hex')}`
-  await writeFile(temporary, JSON.stringify(inspection), { mode: 0o600 })
-  await rename(temporary, path)
+  await writeWhole(path, JSON.stringify(inspection))
 }
 
 let place: string | undefined

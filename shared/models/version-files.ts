@@ -1,9 +1,17 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { type BigIntStats, constants } from 'node:fs'
-import { chmod, copyFile, mkdir, open, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises'
+import { chmod, copyFile, mkdir, open, readFile, rm, stat, utimes } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { messageOf, PeltonError } from '../sdk/errors.ts'
-import { bytesIn, type CopiesOptions, moveIn, openPlace, sweep, whileLocked } from './copy-place.ts'
+import {
+  bytesIn,
+  type CopiesOptions,
+  moveIn,
+  openPlace,
+  sweep,
+  whileLocked,
+  writeWhole,
+} from './copy-place.ts'
 import { locationsOf } from './external-data.ts'
 import { checkOwnFile, readDigest } from './model-file.ts'
 import { seeModels } from './models-page.ts'
@@ -210,7 +218,8 @@ async function makeCopy(
     const { digest, sizeBytes } = await digestAll(copied)
     await moveIn(making, copyPath(place, digest))
     const isSure = files.every(({ facts }) => Date.now() - Number(facts.ctimeNs / 1_000_000n) > UNSURE_MS)
-    await writeNote(join(place, 'sources', lock), { files: filesOf(files), digest, sizeBytes, isSure })
+    const note: Note = { files: filesOf(files), digest, sizeBytes, isSure }
+    await writeWhole(join(place, 'sources', lock), JSON.stringify(note))
     const found = await useCopy(place, digest, sizeBytes)
     if (found !== undefined) return found
     throw new PeltonError('model-unavailable', 'the copy of the model was removed as soon as it was made', {
@@ -259,12 +268,6 @@ async function requireSame(making: string, files: readonly SourceFile[]): Promis
   throw new PeltonError('model-unavailable', 'the files of the model changed while they were copied', {
     remedy: `Put a new model into a new version folder, under another name first. ${seeModels('folder')}`,
   })
-}
-
-async function writeNote(path: string, note: Note): Promise<void> {
-  const temporary = `${path}.${randomBytes(4).toString('hex')}`
-  await writeFile(temporary, JSON.stringify(note), { mode: 0o600 })
-  await rename(temporary, path)
 }
 
 function cannotCopy(place: string, cause: unknown): PeltonError {

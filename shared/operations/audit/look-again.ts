@@ -2,11 +2,11 @@ import type { NatsConnection } from '@nats-io/transport-node'
 import { subjects } from '../../sdk/contract/subjects.ts'
 import { STREAMS } from '../../sdk/contract/topology.ts'
 import { PeltonError } from '../../sdk/errors.ts'
-import { findApi, NOT_FOUND } from '../../sdk/jetstream/api.ts'
+import { messagesOf, type StoredCopy } from '../../sdk/jetstream/api.ts'
 import type { Hold } from '../records/holds.ts'
 import { readValue } from '../records/key-value.ts'
 import type { Evidence, ReplayHold } from './evidence.ts'
-import { type RawMessage, readLetter, readOutcome } from './stored-outcomes.ts'
+import { readLetter, readOutcome } from './stored-outcomes.ts'
 import { isRetryWaiting, isStored } from './waiting.ts'
 
 /**
@@ -26,8 +26,8 @@ export async function lookAgain(
   const seconds = new Set(
     evidence.register.filter(({ isSecond }) => isSecond).map(({ sequence }) => sequence),
   )
-  const register = await messagesOf(connection, STREAMS.results, subjects.resultOf(token))
-  const letters = await messagesOf(connection, STREAMS.deadLetters, subjects.deadLetterOf(token))
+  const register = await readAll(connection, STREAMS.results, subjects.resultOf(token))
+  const letters = await readAll(connection, STREAMS.deadLetters, subjects.deadLetterOf(token))
   return {
     ...{ token, event, hold, isWaiting },
     register: register.map((message) => ({
@@ -70,41 +70,9 @@ export async function replayHolding(
 /** More messages under one token no one reads: a forger's. */
 const MOST_MESSAGES = 100
 
-async function messagesOf(
-  connection: NatsConnection,
-  stream: string,
-  subject: string,
-): Promise<RawMessage[]> {
-  const messages: RawMessage[] = []
-  for (let seq = 1; messages.length < MOST_MESSAGES; ) {
-    const asked = { seq, next_by_subj: subject }
-    const reply = await findApi<{ readonly message: ApiMessage }>(
-      connection,
-      `STREAM.MSG.GET.${stream}`,
-      NOT_FOUND.message,
-      asked,
-    )
-    if (reply === undefined) break
-    messages.push(toRaw(reply.message))
-    seq = reply.message.seq + 1
-  }
+async function readAll(connection: NatsConnection, stream: string, subject: string): Promise<StoredCopy[]> {
+  const messages: StoredCopy[] = []
+  for await (const message of messagesOf(connection, stream, subject))
+    if (messages.push(message) === MOST_MESSAGES) break
   return messages
-}
-
-interface ApiMessage {
-  readonly subject: string
-  readonly seq: number
-  readonly time: string
-  readonly hdrs?: string
-  readonly data?: string
-}
-
-function toRaw({ subject, seq, time, hdrs = '', data = '' }: ApiMessage): RawMessage {
-  return {
-    subject,
-    sequence: seq,
-    storedAt: Date.parse(time),
-    headerBlock: Buffer.from(hdrs, 'base64'),
-    body: Buffer.from(data, 'base64'),
-  }
 }

@@ -5,7 +5,7 @@ import { inputDigestStart } from '../../sdk/contract/outcome-digest.ts'
 import { tokenOfSubject } from '../../sdk/contract/subjects.ts'
 import { payloadDigest } from '../../sdk/contract/token.ts'
 import { STREAMS } from '../../sdk/contract/topology.ts'
-import { nextOfSubject } from '../../sdk/jetstream/api.ts'
+import { messagesOf } from '../../sdk/jetstream/api.ts'
 import { parseHeaderBlock } from '../../sdk/jetstream/stored-message.ts'
 import type { LedgerReader } from '../records/ledger-reader.ts'
 import type { ExpectedEvent, Reach } from './evidence.ts'
@@ -98,14 +98,11 @@ const MOST_COPIES = 100
 /** The copies under a subject; of a schedule that became due meanwhile, those that are due. */
 async function readCopies(connection: NatsConnection, subject: string): Promise<Copy[]> {
   const copies: Copy[] = []
-  for (let from = 1; copies.length < MOST_COPIES; ) {
-    const stored = await nextOfSubject(connection, STREAMS.retries, subject, from)
-    if (stored === undefined) break
-    const { sequence, headerBlock, body } = stored
+  for await (const { sequence, headerBlock, body } of messagesOf(connection, STREAMS.retries, subject)) {
     const origin = readOrigin({ headers: parseHeaderBlock(headerBlock) })
     const start = inputDigestStart(payloadDigest(body))
-    copies.push({ token: tokenOfSubject(subject), subject, sequence, origin, start })
-    from = sequence + 1
+    const copy = { token: tokenOfSubject(subject), subject, sequence, origin, start }
+    if (copies.push(copy) === MOST_COPIES) break
   }
   const isSchedule = subject.startsWith(SCHEDULED)
   return copies.length > 0 || !isSchedule

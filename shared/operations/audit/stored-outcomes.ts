@@ -10,23 +10,13 @@ import {
 } from '../../sdk/contract/registered.ts'
 import { tokenOfSubject } from '../../sdk/contract/subjects.ts'
 import { STREAMS } from '../../sdk/contract/topology.ts'
-import type { StreamInfo } from '../../sdk/jetstream/api.ts'
+import type { StoredCopy, StreamInfo } from '../../sdk/jetstream/api.ts'
 import { headerBlockOf, parseHeaderBlock } from '../../sdk/jetstream/stored-message.ts'
 import { readRange } from '../broker/read-range.ts'
 import { neededStream } from '../broker/stored-sequences.ts'
 import type { OutcomeKind, StoredLetter, StoredOutcome } from './evidence.ts'
 import type { Expectations } from './expectations.ts'
 import { TokenTable } from './token-table.ts'
-
-/** A message of RESULTS or DEADLETTERS as it is stored. */
-export interface RawMessage {
-  readonly subject: string
-  readonly sequence: number
-  /** Milliseconds since 1970. */
-  readonly storedAt: number
-  readonly headerBlock: Uint8Array
-  readonly body: Uint8Array
-}
 
 /** The messages of one event that have to be judged. */
 export interface Gathered {
@@ -55,7 +45,7 @@ export async function readStoredOutcomes(
 ): Promise<StoredOutcomes> {
   const results = await neededStream(connection, STREAMS.results)
   const sorting = sortOutcomes(expectations, results.state.messages)
-  const read = (info: StreamInfo, stream: string, take: (message: RawMessage) => void): Promise<void> =>
+  const read = (info: StreamInfo, stream: string, take: (message: StoredCopy) => void): Promise<void> =>
     readRange(connection, { stream, from: 1, to: info.state.last_seq }, ({ message, ...place }) =>
       take({ ...place, headerBlock: headerBlockOf(message), body: message.data }),
     )
@@ -78,7 +68,7 @@ function sortOutcomes({ plain, events }: Pick<Expectations, 'plain' | 'events'>,
     byToken.set(token, gathered)
     return gathered
   }
-  const takeOutcome = (message: RawMessage): void => {
+  const takeOutcome = (message: StoredCopy): void => {
     const token = tokenOfSubject(message.subject)
     const outcome = readOutcome(message)
     const { kind, origin, digest } = outcome
@@ -91,7 +81,7 @@ function sortOutcomes({ plain, events }: Pick<Expectations, 'plain' | 'events'>,
     gathered.register.push(seen === 'second' ? { ...outcome, isSecond: true } : outcome)
     gathered.isPart ||= isAgain
   }
-  const takeLetter = (message: RawMessage): void => {
+  const takeLetter = (message: StoredCopy): void => {
     gather(tokenOfSubject(message.subject)).letters.push(readLetter(message))
   }
   return { byToken, takeOutcome, takeLetter }
@@ -105,7 +95,7 @@ const KINDS: Readonly<Record<Registered, OutcomeKind>> = {
 }
 
 /** A message of RESULTS, whatever it is. Never throws. */
-export function readOutcome({ subject, sequence, storedAt, headerBlock, body }: RawMessage): StoredOutcome {
+export function readOutcome({ subject, sequence, storedAt, headerBlock, body }: StoredCopy): StoredOutcome {
   const headers = parseHeaderBlock(headerBlock)
   const origin = originIn(headers)
   const follows = Number(readHeader(headers, HEADERS.expectedSubjectSequence) ?? Number.NaN)
@@ -126,7 +116,7 @@ export function readOutcome({ subject, sequence, storedAt, headerBlock, body }: 
 }
 
 /** A message of DEADLETTERS, whatever it is. Never throws. */
-export function readLetter({ subject, sequence, storedAt, headerBlock, body }: RawMessage): StoredLetter {
+export function readLetter({ subject, sequence, storedAt, headerBlock, body }: StoredCopy): StoredLetter {
   const headers = parseHeaderBlock(headerBlock)
   return {
     ...{ sequence, storedAt },
@@ -165,7 +155,6 @@ export function goneBefore({ config, state, created, ts }: StreamInfo): number {
   const dropsOldest =
     config.discard === 'old' &&
     (isFull('max_msgs', state.messages, 1) || isFull('max_bytes', state.bytes, 2 * 1024 ** 2))
-  const { first_ts } = state as typeof state & { readonly first_ts?: string }
-  const byLimit = dropsOldest ? Date.parse(first_ts ?? ts) + SLACK_MS : Number.NEGATIVE_INFINITY
+  const byLimit = dropsOldest ? Date.parse(state.first_ts ?? ts) + SLACK_MS : Number.NEGATIVE_INFINITY
   return Math.max(byAge, byLimit)
 }

@@ -2,7 +2,7 @@ import type { NatsConnection } from '@nats-io/transport-node'
 import { HEADERS, type Headers, readHeader } from '../../sdk/contract/headers.ts'
 import { subjects } from '../../sdk/contract/subjects.ts'
 import { STREAMS } from '../../sdk/contract/topology.ts'
-import { nextOfSubject } from '../../sdk/jetstream/api.ts'
+import { messagesOf } from '../../sdk/jetstream/api.ts'
 import { lookIntoRegister } from '../../sdk/jetstream/register.ts'
 import { parseHeaderBlock } from '../../sdk/jetstream/stored-message.ts'
 import { patiently } from '../broker/patience.ts'
@@ -60,20 +60,19 @@ export async function hasOwnNotice(
 ): Promise<boolean> {
   const [failedAt, digest] = [readHeader(headers, HEADERS.failedAt), readHeader(headers, HEADERS.inputDigest)]
   if (failedAt === undefined || digest === undefined) return false
-  let from = 1
-  for (let read = 0; read < MOST_NOTICES; read++) {
-    const found = await patiently(() =>
-      nextOfSubject(connection, STREAMS.results, subjects.result(model, token), from),
-    )
-    if (found === undefined || found.sequence >= prediction.sequence) return false
-    from = found.sequence + 1
-    const notice = parseHeaderBlock(found.headerBlock)
-    const isNotice = readHeader(notice, HEADERS.outcome) === 'dead-letter'
-    const isOfThen = Date.parse(readHeader(notice, HEADERS.time) ?? '') === Date.parse(failedAt)
-    if (isNotice && isOfThen && readHeader(notice, HEADERS.inputDigest) === digest)
-      return prediction.follows >= found.sequence
-  }
-  return false
+  const isOwn = (notice: Headers): boolean =>
+    readHeader(notice, HEADERS.outcome) === 'dead-letter' &&
+    Date.parse(readHeader(notice, HEADERS.time) ?? '') === Date.parse(failedAt) &&
+    readHeader(notice, HEADERS.inputDigest) === digest
+  return patiently(async () => {
+    let read = 0
+    for await (const found of messagesOf(connection, STREAMS.results, subjects.result(model, token))) {
+      if (found.sequence >= prediction.sequence) return false
+      if (isOwn(parseHeaderBlock(found.headerBlock))) return prediction.follows >= found.sequence
+      if (++read === MOST_NOTICES) return false
+    }
+    return false
+  })
 }
 
 /** Digests that a result or dead letter tells of its event's payload. */

@@ -105,6 +105,8 @@ export interface StreamInfo {
     readonly bytes: number
     readonly first_seq: number
     readonly last_seq: number
+    /** When the oldest message was stored, RFC 3339. */
+    readonly first_ts?: string
   }
   readonly cluster?: ClusterInfo
 }
@@ -133,6 +135,7 @@ export function consumerInfo(
 
 /** A message as the leader of its stream holds it. */
 export interface StoredCopy {
+  readonly subject: string
   readonly sequence: number
   /** When it was stored, milliseconds since 1970 by the broker's clock. */
   readonly storedAt: number
@@ -159,18 +162,32 @@ export function nextOfSubject(
   return readCopy(connection, stream, { seq: from, next_by_subj: subject })
 }
 
+/** The messages of a subject, oldest first, each read from the stream's leader. Wildcards are allowed. */
+export async function* messagesOf(
+  connection: NatsConnection,
+  stream: string,
+  subject: string,
+): AsyncGenerator<StoredCopy> {
+  for (let from = 1; ; ) {
+    const copy = await nextOfSubject(connection, stream, subject, from)
+    if (copy === undefined) return
+    yield copy
+    from = copy.sequence + 1
+  }
+}
+
 async function readCopy(
   connection: NatsConnection,
   stream: string,
   which: object,
 ): Promise<StoredCopy | undefined> {
   const reply = await findApi<{
-    readonly message: { seq: number; time: string; hdrs?: string; data?: string }
+    readonly message: { subject: string; seq: number; time: string; hdrs?: string; data?: string }
   }>(connection, `STREAM.MSG.GET.${stream}`, NOT_FOUND.message, which)
   if (reply === undefined) return undefined
-  const { seq, time, hdrs = '', data = '' } = reply.message
+  const { subject, seq, time, hdrs = '', data = '' } = reply.message
   const [headerBlock, body] = [Buffer.from(hdrs, 'base64'), Buffer.from(data, 'base64')]
-  return { sequence: seq, storedAt: Date.parse(time), headerBlock, body }
+  return { subject, sequence: seq, storedAt: Date.parse(time), headerBlock, body }
 }
 
 /** Every server that holds a stream is away; so is every one that holds a consumer. */

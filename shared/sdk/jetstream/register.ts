@@ -3,7 +3,7 @@ import { HEADERS, type Headers, readHeader } from '../contract/headers.ts'
 import { type Registered, readRegistered } from '../contract/registered.ts'
 import { tokenOfSubject } from '../contract/subjects.ts'
 import { STREAMS } from '../contract/topology.ts'
-import { lastOfSubject, nextOfSubject, type StoredCopy } from './api.ts'
+import { lastOfSubject, messagesOf, type StoredCopy } from './api.ts'
 import { parseHeaderBlock } from './stored-message.ts'
 
 /** A message as the leader of its stream holds it, headers read. */
@@ -42,14 +42,16 @@ export async function lookIntoRegister(connection: NatsConnection, subject: stri
 
 async function lookBelow(connection: NatsConnection, subject: string, top: InRegister): Promise<InRegister> {
   let found = top
-  let from = 1
-  for (let looks = 0; looks < MOST_LOOKS; looks++) {
-    const copy = await nextOfSubject(connection, STREAMS.results, subject, from)
-    if (copy === undefined || copy.sequence >= top.last) return found
+  let looks = 0
+  for await (const copy of messagesOf(connection, STREAMS.results, subject)) {
+    if (copy.sequence >= top.last) break
     found = look(found, copy, subject)
-    from = copy.sequence + 1
+    if (++looks === MOST_LOOKS)
+      throw new Error(
+        `${subject} holds more than ${MOST_LOOKS} messages: look at them, and purge what is junk`,
+      )
   }
-  throw new Error(`${subject} holds more than ${MOST_LOOKS} messages: look at them, and purge what is junk`)
+  return found
 }
 
 function look(found: InRegister, copy: StoredCopy, subject: string): InRegister {

@@ -1,10 +1,11 @@
 import type { NatsConnection } from '@nats-io/transport-node'
+import { listConsumers } from '../../../shared/operations/broker/consumer-list.ts'
 import { type Finding, fail, ok, warn } from '../../../shared/operations/broker/finding.ts'
 import {
   type LatestWriter,
+  latestWriter,
   livesMs,
   RESULT_MEMORY_BYTES,
-  readLatestWriter,
   registerNeeds,
   registerState,
 } from '../../../shared/operations/broker/register-life.ts'
@@ -100,7 +101,9 @@ export async function checkResults(
     findings.push(warn('results', early, remedy))
   }
   const perSecond = asked.perSecond ?? (await measureRate(connection, info, asked.signal))
-  return [...findings, judgeRegister(info, perSecond, await readLatestWriter(connection, asked.resendMs))]
+  const queues = [STREAMS.features, STREAMS.retries]
+  const consumers = await Promise.all(queues.map((stream) => listConsumers(connection, stream)))
+  return [...findings, judgeRegister(info, perSecond, latestWriter(consumers.flat(), asked.resendMs))]
 }
 
 const RATE_SAMPLE_MS = 1_500
@@ -144,7 +147,7 @@ function judgeRegister(info: StreamInfo, perSecond: number, writer: LatestWriter
 
 /** Results that went because of their number are a shorter promise of one outcome per event than was asked for. */
 function droppedEarly({ config, state, ts }: StreamInfo, most: number): string | undefined {
-  const first = (state as { readonly first_ts?: string }).first_ts
+  const first = state.first_ts
   const maxAgeMs = Number(config.max_age ?? 0) / 1e6
   if (most <= 0 || state.messages < most || first === undefined || maxAgeMs === 0) return undefined
   const oldestMs = Date.parse(ts) - Date.parse(first)

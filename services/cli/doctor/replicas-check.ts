@@ -1,11 +1,9 @@
 import type { NatsConnection } from '@nats-io/transport-node'
+import { lookAtBroker } from '../../../shared/operations/broker/broker-look.ts'
 import { type Finding, fail, ok, warn } from '../../../shared/operations/broker/finding.ts'
-import { consumerGroups, readStreams, streamGroups } from '../../../shared/operations/broker/read-streams.ts'
 import { judgeReplicas, type ReplicaGroup } from '../../../shared/operations/broker/replicas.ts'
-import { listAllConsumers } from '../../../shared/operations/broker/snapshot.ts'
 import { pause } from '../../../shared/runtime/pause.ts'
 import { showCount } from '../../../shared/runtime/quantities.ts'
-import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
 
 /** Between two looks, where the first finds what may pass. */
 const SAMPLE_MS = 1_500
@@ -15,26 +13,15 @@ export async function checkReplicas(
   connection: NatsConnection,
   signal: AbortSignal,
 ): Promise<readonly Finding[]> {
-  const first = await readGroups(connection)
+  const first = (await lookAtBroker(connection)).groups
   if (judgeReplicas(first, first).length === 0) return [allWell(first)]
   await pause(SAMPLE_MS, signal)
-  const second = await readGroups(connection)
+  const second = (await lookAtBroker(connection)).groups
   const found = judgeReplicas(first, second)
   if (found.length === 0) return [allWell(second)]
   return found.map(({ kind, text, remedy }) =>
     kind === 'no-leader' ? fail('servers', text, remedy) : warn('servers', text, remedy),
   )
-}
-
-async function readGroups(connection: NatsConnection): Promise<readonly ReplicaGroup[]> {
-  const reading = await readStreams(connection)
-  const sources = [STREAMS.features, STREAMS.retries].filter((name) => reading.infos.has(name))
-  const lists = await Promise.all(
-    sources.map(async (stream) =>
-      consumerGroups(reading, stream, await listAllConsumers(connection, stream)),
-    ),
-  )
-  return [...streamGroups(reading), ...lists.flat()]
 }
 
 function allWell(groups: readonly ReplicaGroup[]): Finding {

@@ -1,12 +1,12 @@
 import type { NatsConnection } from '@nats-io/transport-node'
-import { type Finding, fail, ok, warn } from '../../../shared/operations/broker/finding.ts'
 import {
-  countSubjects,
   type ListedConsumer,
   listConsumers,
   pausedUntil,
   resumeRemedy,
-} from '../../../shared/operations/broker/snapshot.ts'
+} from '../../../shared/operations/broker/consumer-list.ts'
+import { type Finding, fail, ok, warn } from '../../../shared/operations/broker/finding.ts'
+import { countSubjects } from '../../../shared/operations/broker/snapshot.ts'
 import { pause } from '../../../shared/runtime/pause.ts'
 import { showBytes, showCount, showShare } from '../../../shared/runtime/quantities.ts'
 import { decodeSegment, subjects } from '../../../shared/sdk/contract/subjects.ts'

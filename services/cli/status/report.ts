@@ -1,10 +1,7 @@
+import { resumeRemedy } from '../../../shared/operations/broker/consumer-list.ts'
 import type { DrainPace } from '../../../shared/operations/broker/drain-pace.ts'
 import type { ReplicaTrouble } from '../../../shared/operations/broker/replicas.ts'
-import {
-  resumeRemedy,
-  type StatusSnapshot,
-  type StreamStatus,
-} from '../../../shared/operations/broker/snapshot.ts'
+import type { StatusSnapshot, StreamStatus } from '../../../shared/operations/broker/snapshot.ts'
 import { showBytes, showCount, showDuration, showShare } from '../../../shared/runtime/quantities.ts'
 import { firstTen } from '../first-ten.ts'
 

@@ -79,7 +79,7 @@ function openStreamGauges(meters: Meters, figures: () => Promise<Figures>): void
   })
   gauge(meters, 'oldestResultAge', async (report) => {
     const results = (await figures()).streams.get(STREAMS.results)
-    const first = (results?.state as { readonly first_ts?: string } | undefined)?.first_ts
+    const first = results?.state.first_ts
     if (results === undefined || results.state.messages === 0 || first === undefined) return report(0)
     report(Math.max(0, Date.parse(results.ts) - Date.parse(first)) / 1_000)
   })

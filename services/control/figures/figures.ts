@@ -1,15 +1,12 @@
 import type { NatsConnection } from '@nats-io/transport-node'
+import { type ListedConsumer, listConsumers } from '../../../shared/operations/broker/consumer-list.ts'
 import {
   type DurabilityBroker,
   isMet,
   readPromised,
   readSync,
 } from '../../../shared/operations/broker/durability.ts'
-import {
-  countSubjects,
-  type ListedConsumer,
-  listConsumers,
-} from '../../../shared/operations/broker/snapshot.ts'
+import { countSubjects } from '../../../shared/operations/broker/snapshot.ts'
 import { browseDeadLetters } from '../../../shared/operations/dead-letters/browse.ts'
 import { type DeadLetterGroup, groupDeadLetters } from '../../../shared/operations/dead-letters/groups.ts'
 import type { OpsStore } from '../../../shared/operations/records/store.ts'

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import type { ListedConsumer } from '../../../shared/operations/broker/snapshot.ts'
+import type { ListedConsumer } from '../../../shared/operations/broker/consumer-list.ts'
 import { accountFor, matcherOf } from './lane-look.ts'
 
 const consumer = (name: string, filter: string, change: object = {}): ListedConsumer => ({

@@ -1,13 +1,10 @@
 import type { NatsConnection } from '@nats-io/transport-node'
-import {
-  countSubjects,
-  type ListedConsumer,
-  pausedUntil,
-} from '../../../shared/operations/broker/snapshot.ts'
+import type { BrokerLook } from '../../../shared/operations/broker/broker-look.ts'
+import { type ListedConsumer, pausedUntil } from '../../../shared/operations/broker/consumer-list.ts'
+import { countSubjects } from '../../../shared/operations/broker/snapshot.ts'
 import { decodeSegment, LANES, readRoute, subjects } from '../../../shared/sdk/contract/subjects.ts'
 import { dueConsumer, featureConsumer, STREAMS } from '../../../shared/sdk/contract/topology.ts'
 import { streamInfo } from '../../../shared/sdk/jetstream/api.ts'
-import type { BrokerLook } from './broker-look.ts'
 
 /** A consumer of FEATURES or RETRIES, and what it does not know of. */
 export interface LaneLook {

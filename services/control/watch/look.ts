@@ -1,5 +1,6 @@
 import type { NatsConnection } from '@nats-io/transport-node'
 import type { Logger } from 'pino'
+import { type BrokerLook, lookAtBroker } from '../../../shared/operations/broker/broker-look.ts'
 import { inParallel } from '../../../shared/operations/broker/parallel.ts'
 import type { ReplicaGroup } from '../../../shared/operations/broker/replicas.ts'
 import type { AllPools } from '../../../shared/operations/models/all-pools.ts'
@@ -17,7 +18,6 @@ import { subjects } from '../../../shared/sdk/contract/subjects.ts'
 import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
 import { PeltonError } from '../../../shared/sdk/errors.ts'
 import { findApi, NOT_FOUND, type StreamInfo } from '../../../shared/sdk/jetstream/api.ts'
-import { type BrokerLook, lookAtBroker, partly, ReplicaMemory } from './broker-look.ts'
 import { lookAtStream, type StreamLook } from './lane-look.ts'
 import { LettersLook } from './letters-look.ts'
 import { ModelMemory, modelAlert } from './models.ts'
@@ -25,6 +25,7 @@ import { MAX_OPEN, noticeAlert, reviewNotices, scanNotices } from './notices.ts'
 import { judgeOrphans, type OrphanMemory } from './orphans.ts'
 import { positionIn } from './position.ts'
 import { RegisterLook } from './register-look.ts'
+import { isWhole, partly, ReplicaMemory } from './replica-look.ts'
 import { resetConsumer } from './reset.ts'
 import { SilentRemovals } from './silent-removals.ts'
 import { judgeService, type UnservedPool, unservedAlert } from './unserved.ts'
@@ -83,7 +84,7 @@ export class Looks {
     this.#deps = deps
     this.#limits = limits
     this.#letters = new LettersLook(deps, limits.name)
-    this.#register = new RegisterLook(deps.store.connection, limits.resendMs)
+    this.#register = new RegisterLook(limits.resendMs)
   }
 
   /**
@@ -95,7 +96,7 @@ export class Looks {
     const { connection } = this.#deps.store
     const broker = await lookAtBroker(connection)
     const troubles = this.#replicas.judge(broker)
-    if (!broker.isWhole)
+    if (!isWhole(broker))
       return { ...this.#whole, groups: broker.groups, record: partly(before, broker, troubles) }
     const streams = await lookAtWorkQueues(connection, broker)
     const at = Math.max(...streams.map((stream) => stream.at))
@@ -110,7 +111,7 @@ export class Looks {
     const others = [
       ...notices.alerts,
       ...letters.alerts,
-      ...(await this.#register.look(broker.infos.get(STREAMS.results))),
+      ...this.#register.look(broker),
       ...(await this.#alertsOfService(service.unserved, at)),
     ]
     const alerts = [...lanes.kept, ...lanes.rest, ...others]

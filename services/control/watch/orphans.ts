@@ -1,4 +1,4 @@
-import { resumeRemedy } from '../../../shared/operations/broker/snapshot.ts'
+import { resumeRemedy } from '../../../shared/operations/broker/consumer-list.ts'
 import type { NewAlert } from '../../../shared/operations/watch-record/alert.ts'
 import type { ConsumerReset } from '../../../shared/operations/watch-record/record.ts'
 import { showCount } from '../../../shared/runtime/quantities.ts'

@@ -1,9 +1,8 @@
-import type { NatsConnection } from '@nats-io/transport-node'
+import type { BrokerLook } from '../../../shared/operations/broker/broker-look.ts'
 import {
-  type LatestWriter,
+  latestWriter,
   livesMs,
   mustLiveMs,
-  readLatestWriter,
   registerNeeds,
   registerState,
 } from '../../../shared/operations/broker/register-life.ts'
@@ -39,41 +38,24 @@ export class ResultRate {
   }
 }
 
-/** Consumers are listed by others at each look; their `ack_wait` seldom changes. */
-const WRITER_EVERY_MS = 60_000
-
 /** Whether RESULTS forgets outcomes while an event of theirs may still be answered: look after look, by the rate of a minute. */
 export class RegisterLook {
-  readonly #connection: NatsConnection
   readonly #resendMs: number
   readonly #rate = new ResultRate()
-  #writer: LatestWriter | undefined
-  #readAt = Number.NEGATIVE_INFINITY
 
   /** @param resendMs the resend horizon of producers */
-  constructor(connection: NatsConnection, resendMs: number) {
-    this.#connection = connection
+  constructor(resendMs: number) {
     this.#resendMs = resendMs
   }
 
-  /**
-   * @param info of RESULTS
-   * @throws PeltonError `broker-unavailable`
-   */
-  async look(info: StreamInfo | undefined): Promise<readonly NewAlert[]> {
+  look({ infos, lists }: Pick<BrokerLook, 'infos' | 'lists'>): readonly NewAlert[] {
+    const info = infos.get(STREAMS.results)
     if (info === undefined) return []
-    const writer = await this.#latestWriter()
+    const consumers = [...lists.values()].flatMap((list) => list.consumers)
+    const writer = latestWriter(consumers, this.#resendMs)
     const perSecond = this.#rate.add(info)
     const lives = livesMs(registerState(info), perSecond)
     return lives >= mustLiveMs(writer) ? [] : [shortAlert(perSecond, lives, registerNeeds(perSecond, writer))]
-  }
-
-  async #latestWriter(): Promise<LatestWriter> {
-    if (this.#writer === undefined || performance.now() - this.#readAt > WRITER_EVERY_MS) {
-      this.#writer = await readLatestWriter(this.#connection, this.#resendMs)
-      this.#readAt = performance.now()
-    }
-    return this.#writer
   }
 }
 

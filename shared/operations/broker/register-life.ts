@@ -1,7 +1,4 @@
-import type { NatsConnection } from '@nats-io/transport-node'
-import { STREAMS } from '../../sdk/contract/topology.ts'
-import type { StreamInfo } from '../../sdk/jetstream/api.ts'
-import { listConsumers } from './snapshot.ts'
+import type { ConsumerInfo, StreamInfo } from '../../sdk/jetstream/api.ts'
 
 /** Broker memory per result, bytes: `npm run bench:register` measures it. */
 export const RESULT_MEMORY_BYTES = 450
@@ -59,7 +56,7 @@ export function registerState({ config, state, ts }: StreamInfo): RegisterState 
   const limit = (value: unknown): number =>
     Number(value ?? -1) > 0 ? Number(value) : Number.POSITIVE_INFINITY
   const [maxMessages, maxBytes] = [limit(config.max_msgs), limit(config.max_bytes)]
-  const first = (state as { readonly first_ts?: string }).first_ts
+  const first = state.first_ts
   const isEmpty = state.messages === 0 || first === undefined
   return {
     maxMessages,
@@ -79,11 +76,11 @@ export function livesMs(
   return Math.min(maxAgeMs, untilFull, isFull ? oldestMs : Number.POSITIVE_INFINITY)
 }
 
-/** The longest `ack_wait` of the consumers that hand out events, and what else is known. @throws PeltonError `broker-unavailable` */
-export async function readLatestWriter(connection: NatsConnection, resendMs: number): Promise<LatestWriter> {
-  const consumers = (
-    await Promise.all([STREAMS.features, STREAMS.retries].map((stream) => listConsumers(connection, stream)))
-  ).flat()
+/** @param consumers those that hand out events: the longest `ack_wait` of them counts */
+export function latestWriter(
+  consumers: readonly Pick<ConsumerInfo, 'config'>[],
+  resendMs: number,
+): LatestWriter {
   const ackWaitMs = Math.max(0, ...consumers.map(({ config }) => Number(config.ack_wait ?? 0) / 1e6))
   return { ackWaitMs, longestRetryMs: LONGEST_RETRY_MS, resendMs }
 }

@@ -1,8 +1,9 @@
 import type { NatsConnection } from '@nats-io/transport-node'
 import { decodeSegment, readOutcomeSubject, subjects } from '../../sdk/contract/subjects.ts'
 import { STREAMS } from '../../sdk/contract/topology.ts'
-import { type ConsumerInfo, requestApi, type StreamInfo } from '../../sdk/jetstream/api.ts'
-import { consumerGroups, readStreams, streamGroups } from './read-streams.ts'
+import { requestApi, type StreamInfo } from '../../sdk/jetstream/api.ts'
+import { lookAtBroker } from './broker-look.ts'
+import { type ListedConsumer, pausedUntil } from './consumer-list.ts'
 import type { ReplicaGroup } from './replicas.ts'
 
 /** A stream of Pelton as it is now. */
@@ -59,58 +60,24 @@ export interface DeadLetterCounts {
   readonly isComplete: boolean
 }
 
-/** A consumer as the API lists it. */
-export interface ListedConsumer extends ConsumerInfo {
-  readonly name: string
-  readonly num_redelivered: number
-  readonly num_waiting: number
-  /** Absent while it hands out. */
-  readonly paused?: boolean
-  readonly delivered?: { readonly consumer_seq?: number; readonly last_active?: string }
-}
-
-/** The consumers of a stream. */
-export interface ConsumerList {
-  readonly consumers: readonly ListedConsumer[]
-  /** Names of those for whom no leader answered. */
-  readonly unled: readonly string[]
-}
-
-/** Until when a consumer is paused, RFC 3339; undefined for one that hands out. */
-export function pausedUntil({
-  paused,
-  config,
-}: Pick<ListedConsumer, 'paused' | 'config'>): string | undefined {
-  return paused === true ? String(config.pause_until ?? 'somebody resumes it') : undefined
-}
-
-/** How a paused consumer is made to hand out again. */
-export function resumeRemedy(stream: string, consumer: string): string {
-  return `Resume it: \`nats consumer resume ${stream} ${consumer}\`.`
-}
-
 /**
  * Looks at everything once. Streams that do not exist, or have no leader, are among `streams`, marked.
  *
  * @throws PeltonError `broker-unavailable` when no stream answers
  */
 export async function takeSnapshot(connection: NatsConnection): Promise<StatusSnapshot> {
-  const reading = await readStreams(connection)
-  const { infos, unled, at } = reading
+  const { infos, unled, at, lists, groups } = await lookAtBroker(connection)
   const streams = Object.values(STREAMS).map((name) =>
     toStreamStatus(name, infos.get(name), !unled.has(name)),
   )
-  const sources = [STREAMS.features, STREAMS.retries].filter((name) => infos.has(name))
-  const listed = await Promise.all(sources.map((stream) => listAllConsumers(connection, stream)))
-  const consumers = listed.flatMap((list, index) =>
-    list.consumers.map((info) => toConsumer(sources[index] ?? '', info)),
+  const consumers = [...lists].flatMap(([stream, list]) =>
+    list.consumers.map((info) => toConsumer(stream, info)),
   )
   const due = sum(
     consumers.filter(({ stream }) => stream === STREAMS.retries).map((one) => one.pending + one.inFlight),
   )
   const stored = (name: string): number => streams.find((one) => one.name === name)?.messages ?? 0
   const deadLetters = stored(STREAMS.deadLetters)
-  const groups = listed.flatMap((list, index) => consumerGroups(reading, sources[index] ?? '', list))
   return {
     at,
     streams,
@@ -121,41 +88,8 @@ export async function takeSnapshot(connection: NatsConnection): Promise<StatusSn
       deadLetters === 0
         ? { total: 0, byModel: {}, isComplete: true }
         : await countDeadLetters(connection, deadLetters),
-    groups: [...streamGroups(reading), ...groups],
+    groups,
   }
-}
-
-/** Every consumer of a stream that has a leader. */
-export async function listConsumers(
-  connection: NatsConnection,
-  stream: string,
-): Promise<readonly ListedConsumer[]> {
-  return (await listAllConsumers(connection, stream)).consumers
-}
-
-/** Every consumer of a stream, page by page, and the names of those without a leader. */
-export async function listAllConsumers(connection: NatsConnection, stream: string): Promise<ConsumerList> {
-  const consumers: ListedConsumer[] = []
-  const unled: string[] = []
-  for (let total = 1; consumers.length + unled.length < total; ) {
-    const page = await requestApi<ConsumerPage>(connection, `CONSUMER.LIST.${stream}`, {
-      offset: consumers.length + unled.length,
-    })
-    const found = page.consumers ?? []
-    const silent = page.missing ?? []
-    if (found.length + silent.length === 0) break
-    consumers.push(...found)
-    unled.push(...silent)
-    total = page.total
-  }
-  return { consumers, unled }
-}
-
-interface ConsumerPage {
-  readonly total: number
-  readonly consumers?: ListedConsumer[] | null
-  /** Those whose leaders did not answer within 4 s. */
-  readonly missing?: string[] | null
 }
 
 /** Subjects of a stream and how many messages each has; at most `maxPages` answers of the broker (100,000 each). */

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import type { ReplicaGroup } from '../../../shared/operations/broker/replicas.ts'
 import type { NewAlert } from '../../../shared/operations/watch-record/alert.ts'
 import { EMPTY_RECORD } from '../../../shared/operations/watch-record/record.ts'
-import { partly, ReplicaMemory } from './broker-look.ts'
+import { partly, ReplicaMemory } from './replica-look.ts'
 
 const led: ReplicaGroup = { stream: 'FEATURES', leader: 'n1', replicas: [], progress: '1' }
 const unled: ReplicaGroup = { ...led, leader: undefined }

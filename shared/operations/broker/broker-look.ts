@@ -1,11 +1,18 @@
 import type { NatsConnection } from '@nats-io/transport-node'
 import { STORES, STREAMS } from '../../sdk/contract/topology.ts'
 import { isUnled, type StreamInfo, streamInfo } from '../../sdk/jetstream/api.ts'
+import { type ConsumerList, type ListedConsumer, listAllConsumers } from './consumer-list.ts'
 import { groupOf, type ReplicaGroup } from './replicas.ts'
-import type { ConsumerList, ListedConsumer } from './snapshot.ts'
+
+/** Pelton's streams and consumers, and the servers that hold them, at one look. */
+export interface BrokerLook extends StreamReading {
+  /** Consumers of the work queues that are there and led. */
+  readonly lists: ReadonlyMap<string, ConsumerList>
+  readonly groups: readonly ReplicaGroup[]
+}
 
 /** Pelton's streams and buckets as one look found them. */
-export interface StreamReading {
+interface StreamReading {
   /** Those that are there and led. */
   readonly infos: ReadonlyMap<string, StreamInfo>
   /** Those for whom no leader answered. */
@@ -20,12 +27,29 @@ const NAMES: readonly string[] = [...Object.values(STREAMS), ...Object.values(ST
 const OF_EVENTS: ReadonlySet<string> = new Set(Object.values(STREAMS))
 
 /**
+ * Asks for each stream once, and lists the consumers of the work queues.
+ *
+ * @throws PeltonError `broker-unavailable` when no stream answers
+ */
+export async function lookAtBroker(connection: NatsConnection): Promise<BrokerLook> {
+  const reading = await readStreams(connection)
+  const queues = [STREAMS.features, STREAMS.retries].filter((stream) => reading.infos.has(stream))
+  const lists = new Map(
+    await Promise.all(
+      queues.map(async (stream) => [stream, await listAllConsumers(connection, stream)] as const),
+    ),
+  )
+  const ofConsumers = [...lists].flatMap(([stream, list]) => consumerGroups(reading, stream, list))
+  return { ...reading, lists, groups: [...streamGroups(reading), ...ofConsumers] }
+}
+
+/**
  * Asks for each stream once. One that does not answer while others do has no leader; buckets that may not be read are left
  * out.
  *
  * @throws PeltonError `broker-unavailable` when none answers
  */
-export async function readStreams(connection: NatsConnection): Promise<StreamReading> {
+async function readStreams(connection: NatsConnection): Promise<StreamReading> {
   const asked = await Promise.allSettled(NAMES.map((name) => streamInfo(connection, name)))
   const isAnswered = asked.some(({ status }) => status === 'fulfilled')
   const infos = new Map<string, StreamInfo>()
@@ -51,7 +75,7 @@ function isLed({ cluster }: StreamInfo): boolean {
 }
 
 /** The streams and buckets of a reading, with the servers that hold them. */
-export function streamGroups({ infos, unled, at, server }: StreamReading): readonly ReplicaGroup[] {
+function streamGroups({ infos, unled, at, server }: StreamReading): readonly ReplicaGroup[] {
   const led = [...infos].map(([stream, { cluster, state }]) => {
     const progress = `${state.last_seq} ${state.first_seq} ${state.messages}`
     return groupOf({ stream, progress }, cluster, { at, alone: server })
@@ -60,7 +84,7 @@ export function streamGroups({ infos, unled, at, server }: StreamReading): reado
 }
 
 /** The consumers of a stream, likewise. */
-export function consumerGroups(
+function consumerGroups(
   { at, server }: Pick<StreamReading, 'at' | 'server'>,
   stream: string,
   { consumers, unled }: ConsumerList,

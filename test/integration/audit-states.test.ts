@@ -4,29 +4,30 @@ import { writeFloor } from '../../shared/operations/audit/floor.ts'
 import type { AuditReport } from '../../shared/operations/audit/report.ts'
 import { reportLines } from '../../shared/operations/audit/report-lines.ts'
 import { HEADERS } from '../../shared/sdk/contract/headers.ts'
-import { encodeLedgerRecord } from '../../shared/sdk/contract/ledger.ts'
 import { subjects } from '../../shared/sdk/contract/subjects.ts'
 import { STREAMS } from '../../shared/sdk/contract/topology.ts'
 import { requestApi, streamInfo } from '../../shared/sdk/jetstream/api.ts'
 import { staged } from '../kit/staged.ts'
-import { type Evidence, erase, originIn, put, readEvidence, type Stored } from './tampering/evidence.ts'
-import { forge } from './tampering/forged.ts'
+import { type Evidence, erase, originIn, put, readEvidence } from './tampering/evidence.ts'
+import { forge, forgedRecord, JUNK } from './tampering/forged.ts'
+import type { Decide } from './tampering/hand-worker.ts'
 import {
   deadLettered,
   type HistoryStage,
-  MODEL,
   openHistoryStage,
   predicted,
+  ROUTE,
   retried,
   tokenOf,
 } from './tampering/history-stage.ts'
+import type { Stored } from './tampering/stored.ts'
 
 const HOUR_MS = 3_600_000
 
 /** Sequences 1 to 40 are predicted, 41 to 45 dead letters, 46 to 48 retried, 49 to 53 wait. */
 async function openStage(): Promise<HistoryStage> {
   const stage = await openHistoryStage(1)
-  const settleNew = async (count: number, ...decide: Parameters<typeof settleAll>[1][]): Promise<void> => {
+  const settleNew = async (count: number, ...decide: Decide[]): Promise<void> => {
     for (let index = 0; index < count; index++) await stage.publish(`e${stage.ids.length + 1}`)
     for (const each of decide) await settleAll(stage, each)
   }
@@ -37,10 +38,7 @@ async function openStage(): Promise<HistoryStage> {
   return stage
 }
 
-async function settleAll(
-  stage: HistoryStage,
-  decide: Parameters<ReturnType<HistoryStage['worker']>['settle']>[1],
-): Promise<void> {
+async function settleAll(stage: HistoryStage, decide: Decide): Promise<void> {
   const waiting = await stage.worker().waiting()
   while (waiting.length > 0) await stage.worker().settle(waiting.splice(0, 20), decide)
 }
@@ -71,7 +69,6 @@ interface Seen {
 }
 
 const CLEAN = { clean: true }
-const EMPTY = { headerBlock: new Uint8Array(), body: Buffer.from('junk') }
 
 const STATES: readonly State[] = [
   {
@@ -109,7 +106,7 @@ const STATES: readonly State[] = [
     name: 'a subject of FEATURES is purged with five waiting',
     act: ({ connection }) =>
       requestApi(connection, `STREAM.PURGE.${STREAMS.features}`, {
-        filter: subjects.feature({ pool: 'default', model: MODEL, lane: 'normal' }),
+        filter: subjects.feature(ROUTE),
       }),
     plain: { clean: false, lost: [[49, 53]] },
     deep: [],
@@ -148,9 +145,7 @@ const STATES: readonly State[] = [
     name: 'a record of the LEDGER is forged for a deleted event',
     act: async (stage, { evidence: { epoch } }) => {
       await requestApi(stage.connection, `STREAM.MSG.DELETE.${STREAMS.features}`, { seq: 51 })
-      const entries = [{ sequence: 51, outcome: 'predicted' as const, digest: 1 }]
-      const body = encodeLedgerRecord({ stream: STREAMS.features, epoch, by: 'w1', entries })
-      await put(stage, { ...EMPTY, subject: subjects.ledger('default'), body })
+      await put(stage, forgedRecord(epoch, { sequence: 51, outcome: 'predicted', digest: 1 }, 'w1'))
     },
     plain: CLEAN,
     deep: [{ problem: 'no-result', sequence: 51 }],
@@ -159,9 +154,7 @@ const STATES: readonly State[] = [
     name: 'a record of the LEDGER is forged for a deleted event, without its token',
     act: async (stage, { evidence: { epoch } }) => {
       await requestApi(stage.connection, `STREAM.MSG.DELETE.${STREAMS.features}`, { seq: 51 })
-      const entries = [{ sequence: 51, outcome: 'dead-lettered' as const }]
-      const body = encodeLedgerRecord({ stream: STREAMS.features, epoch, by: 'w1', entries })
-      await put(stage, { ...EMPTY, subject: subjects.ledger('default'), body })
+      await put(stage, forgedRecord(epoch, { sequence: 51, outcome: 'dead-lettered' }, 'w1'))
     },
     plain: { clean: false, lost: [[51, 51]], warnings: ['1 messages in the LEDGER are no records'] },
     deep: [],
@@ -174,7 +167,7 @@ const STATES: readonly State[] = [
   },
   {
     name: 'junk stands behind a prediction',
-    act: (stage, { result }) => put(stage, { ...result(11), ...EMPTY }),
+    act: (stage, { result }) => put(stage, { ...result(11), ...JUNK }),
     plain: CLEAN,
     deep: [{ problem: 'answered-twice', sequence: 11, token: tokenOf('e11') }],
   },
@@ -210,7 +203,7 @@ const STATES: readonly State[] = [
     name: 'junk lay in the register before the event was published: it is answered all the same',
     act: async (stage, { evidence: { epoch } }) => {
       const { prediction } = forge('e54', epoch, 54)
-      await put(stage, { ...EMPTY, subject: prediction.subject })
+      await put(stage, { ...JUNK, subject: prediction.subject })
       await stage.publish('e54')
       const waiting = await stage.worker().waiting()
       await stage.worker().settle(
@@ -307,13 +300,13 @@ describe.concurrent('made wrong by hand', () => {
     const floor = { v: 1, epoch, sequence: 40, ledger, at: new Date().toISOString() }
     for (const marks of [7, 'x', [null], [[1]], [['1', 2]], [[1, 9e99]]]) {
       const body = Buffer.from(JSON.stringify({ features: { epoch, marks } }))
-      await put(stage, { ...EMPTY, subject: subjects.replayRecord('watch.record'), body })
+      await put(stage, { ...JUNK, subject: subjects.replayRecord('watch.record'), body })
       expect(await stage.look({ deep: false })).toMatchObject({ clean: true, warnings: [] })
     }
     const floors = [{ waiting: '41-900000000000000' }, { waiting: '9-12,3' }, { waiting: '', at: 'then' }]
     for (const junk of floors) {
       const body = Buffer.from(JSON.stringify({ ...floor, retries: [], ...junk }))
-      await put(stage, { ...EMPTY, subject: subjects.auditFloor(), body })
+      await put(stage, { ...JUNK, subject: subjects.auditFloor(), body })
       expect(await stage.look({ deep: false })).toMatchObject({ clean: true, sequences: 53, warnings: [] })
     }
   })

@@ -1,14 +1,13 @@
 import { STORES } from '../../../shared/sdk/contract/topology.ts'
-import { erase, put, type Stored } from './evidence.ts'
-import type { Kind, Owed, Tamper } from './tamper.ts'
-import { KINDS } from './tamper.ts'
+import { erase, put } from './evidence.ts'
+import type { HistoryStage } from './history-stage.ts'
+import type { Stored } from './stored.ts'
+import { KINDS, type Kind, type Owed, type Tamper } from './tamper.ts'
 
 const NOTE: Owed = { excused: 'note' }
 
 /** What is done to the keys of a bucket, which hold no event, no outcome and no record. */
-const DEEDS: Readonly<
-  Record<Kind, (stage: Parameters<Tamper['act']>[0], two: readonly Stored[]) => Promise<void>>
-> = {
+const DEEDS: Readonly<Record<Kind, (stage: HistoryStage, two: readonly Stored[]) => Promise<void>>> = {
   delete: async (stage, [one]) => {
     if (one !== undefined) await erase(stage, one)
   },

@@ -1,22 +1,12 @@
-import { HEADERS, type Headers, readHeader } from '../../../shared/sdk/contract/headers.ts'
+import { HEADERS, readHeader } from '../../../shared/sdk/contract/headers.ts'
 import { decodeLedgerRecord, type LedgerEntry } from '../../../shared/sdk/contract/ledger.ts'
 import { outcomeDigest, withoutBrokerLines } from '../../../shared/sdk/contract/outcome-digest.ts'
 import { tokenOfSubject } from '../../../shared/sdk/contract/subjects.ts'
 import { STORES, STREAMS } from '../../../shared/sdk/contract/topology.ts'
-import { findApi, NOT_FOUND, requestApi, streamInfo } from '../../../shared/sdk/jetstream/api.ts'
+import { requestApi, streamInfo } from '../../../shared/sdk/jetstream/api.ts'
 import { encodedHeaders } from '../../../shared/sdk/jetstream/encoded-headers.ts'
-import { parseHeaderBlock } from '../../../shared/sdk/jetstream/stored-message.ts'
 import { type HistoryStage, tokenOf as tokenOfId } from './history-stage.ts'
-
-/** A message as it lies in a stream, to the byte. */
-export interface Stored {
-  readonly stream: string
-  readonly subject: string
-  readonly sequence: number
-  readonly headerBlock: Uint8Array
-  readonly headers: Headers
-  readonly body: Uint8Array
-}
+import { readStored, type Stored } from './stored.ts'
 
 /** One line of the ledger, and the record it stands in. */
 export interface Entry extends LedgerEntry {
@@ -41,7 +31,7 @@ export const ALL_STREAMS = [...Object.values(STREAMS), ...Object.values(STORES)]
 
 export async function readEvidence(stage: HistoryStage): Promise<Evidence> {
   const streams = new Map<string, Stored[]>()
-  for (const stream of ALL_STREAMS) streams.set(stream, await readRaw(stage, stream))
+  for (const stream of ALL_STREAMS) streams.set(stream, await readStored(stage.connection, stream))
   const of = (stream: string): Stored[] => streams.get(stream) ?? []
   const entries = of(STREAMS.ledger).flatMap(entriesOf)
   const held = of(STORES.replays).filter(({ subject }) => subject.includes('.held.'))
@@ -63,29 +53,6 @@ function entriesOf({ body, sequence: record }: Stored): Entry[] {
     return entries.map((entry) => ({ ...entry, stream, epoch, record }))
   } catch {
     return [] // somebody put something there that is none
-  }
-}
-
-interface Reply {
-  readonly message: {
-    readonly subject: string
-    readonly seq: number
-    readonly hdrs?: string
-    readonly data?: string
-  }
-}
-
-async function readRaw({ connection }: HistoryStage, stream: string): Promise<Stored[]> {
-  const stored: Stored[] = []
-  for (let seq = 1; ; ) {
-    const wanted = { seq, next_by_subj: '>' }
-    const reply = await findApi<Reply>(connection, `STREAM.MSG.GET.${stream}`, NOT_FOUND.message, wanted)
-    if (reply === undefined) return stored
-    const { subject, seq: sequence, hdrs = '', data = '' } = reply.message
-    const headerBlock = Buffer.from(hdrs, 'base64')
-    const body = Buffer.from(data, 'base64')
-    stored.push({ stream, subject, sequence, headerBlock, headers: parseHeaderBlock(headerBlock), body })
-    seq = sequence + 1
   }
 }
 
@@ -133,9 +100,21 @@ export function isPrediction({ headers }: Stored): boolean {
   return readHeader(headers, HEADERS.outcome) === 'prediction'
 }
 
+/** Waiting events the ledger says nothing of: with them, they are gone. */
+export function unsettled({ of, entries, epoch }: Evidence): Stored[] {
+  const named = entries.filter((one) => one.stream === STREAMS.features && one.epoch === epoch)
+  const settled = new Set(named.map(({ sequence }) => sequence))
+  return of(STREAMS.features).filter(({ sequence }) => !settled.has(sequence))
+}
+
 /** The last message of each register. */
 export function lastResults(evidence: Evidence): Stored[] {
   return [...new Map(evidence.of(STREAMS.results).map((one) => [one.subject, one])).values()]
+}
+
+/** Whether a register holds something for this event. */
+export function isAnswered(evidence: Evidence, token: string): boolean {
+  return lastResults(evidence).some((one) => tokenOf(one) === token)
 }
 
 /** The last message of each register whose digest the ledger has: what is done to it, it must show. */

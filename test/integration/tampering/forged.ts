@@ -1,5 +1,6 @@
 import { readEvent } from '../../../shared/sdk/contract/event.ts'
 import { encodeHeaderBlock, HEADERS, type HeaderEntry } from '../../../shared/sdk/contract/headers.ts'
+import { encodeLedgerRecord, type LedgerEntry } from '../../../shared/sdk/contract/ledger.ts'
 import {
   deadLetterMessage,
   failureNotice,
@@ -10,8 +11,8 @@ import { subjects } from '../../../shared/sdk/contract/subjects.ts'
 import { payloadDigest } from '../../../shared/sdk/contract/token.ts'
 import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
 import { parseHeaderBlock } from '../../../shared/sdk/jetstream/stored-message.ts'
-import type { Stored } from './evidence.ts'
-import { bodyOf, MODEL, SOURCE } from './history-stage.ts'
+import { bodyOf, FACTS, ROUTE, SOURCE } from './history-stage.ts'
+import type { Stored } from './stored.ts'
 
 type Message = Pick<Stored, 'subject' | 'headerBlock' | 'body'>
 
@@ -27,7 +28,7 @@ const FAILURE = { reason: 'inference-failed', description: 'forged', stage: 'inf
 
 /** @param sequence of FEATURES that the outcomes say they come from */
 export function forge(id: string, epoch: string, sequence: number): Forged {
-  const subject = subjects.feature({ pool: 'default', model: MODEL, lane: 'normal' })
+  const subject = subjects.feature(ROUTE)
   const headers = new Map([
     [HEADERS.id.toLowerCase(), id],
     [HEADERS.source.toLowerCase(), SOURCE],
@@ -41,20 +42,21 @@ export function forge(id: string, epoch: string, sequence: number): Forged {
     storedAt: Date.now(),
     inputDigest: payloadDigest(body),
   }
-  const facts = {
-    modelVersion: '1',
-    contentType: 'application/json',
-    inferenceHeaderLength: undefined,
-    queueMs: 1,
-    inferenceMs: 1,
-    batchRows: 1,
-  }
   return {
     token: event.token,
-    prediction: encoded(predictionMessage(event, facts, made, Buffer.from('{"outputs": []}'))),
+    prediction: encoded(predictionMessage(event, FACTS, made, Buffer.from('{"outputs": []}'))),
     notice: encoded(failureNotice(event, FAILURE, made)),
     letter: encoded(deadLetterMessage(event, subject, FAILURE, made)),
   }
+}
+
+/** What is neither an outcome nor a record. */
+export const JUNK = { headerBlock: new Uint8Array(), body: Buffer.from('junk') }
+
+/** A record of the ledger that names one event of FEATURES. */
+export function forgedRecord(epoch: string, entry: LedgerEntry, by = 'forger'): Message {
+  const body = encodeLedgerRecord({ stream: STREAMS.features, epoch, by, entries: [entry] })
+  return { subject: subjects.ledger('default'), headerBlock: new Uint8Array(), body }
 }
 
 function encoded({ subject, headers, body }: OutgoingMessage): Message {

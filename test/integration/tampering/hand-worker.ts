@@ -9,9 +9,9 @@ import { Turns } from '../../../shared/runtime/turns.ts'
 import { readEvent } from '../../../shared/sdk/contract/event.ts'
 import type { OutgoingMessage } from '../../../shared/sdk/contract/outcome.ts'
 import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
-import { findApi, NOT_FOUND, requestApi, streamInfo } from '../../../shared/sdk/jetstream/api.ts'
+import { requestApi, streamInfo } from '../../../shared/sdk/jetstream/api.ts'
 import { PublishWindow } from '../../../shared/sdk/jetstream/publish-window.ts'
-import { parseHeaderBlock } from '../../../shared/sdk/jetstream/stored-message.ts'
+import { readStored, type Stored } from './stored.ts'
 
 /** The step before which a worker is killed: what came before it is stored, what comes after is not. */
 export type KilledBefore = 'result' | 'dead-letter' | 'ledger' | 'ack'
@@ -56,9 +56,9 @@ export async function openHandWorker(connection: NatsConnection, name: string): 
     })
   return {
     async waiting() {
-      const lists = [await readAll(connection, STREAMS.features, epochs, '>')]
-      lists.push(await readAll(connection, STREAMS.retries, epochs, 'due.>'))
-      return lists.flat()
+      const events = await readStored(connection, STREAMS.features)
+      const due = await readStored(connection, STREAMS.retries, 'due.>')
+      return [...events, ...due].map((one) => deliveryOf(epochs.get(one.stream) ?? '', one))
     },
     async settle(deliveries, decide, killedBefore) {
       const store = storeOf(killedBefore)
@@ -130,47 +130,19 @@ function ignoreKill(thrown: unknown): void {
   if (!(thrown instanceof DOMException && thrown.name === 'AbortError')) throw thrown
 }
 
-interface Reply {
-  readonly message: {
-    readonly subject: string
-    readonly seq: number
-    readonly hdrs?: string
-    readonly data?: string
-    readonly time: string
-  }
-}
-
-/** What lies in a work queue under a subject, as its consumers would hand it out. */
-async function readAll(
-  connection: NatsConnection,
-  stream: string,
-  epochs: ReadonlyMap<string, string>,
-  filter: string,
-): Promise<Delivery[]> {
-  const deliveries: Delivery[] = []
-  for (let seq = 1; ; ) {
-    const wanted = { seq, next_by_subj: filter }
-    const reply = await findApi<Reply>(connection, `STREAM.MSG.GET.${stream}`, NOT_FOUND.message, wanted)
-    if (reply === undefined) return deliveries
-    deliveries.push(deliveryOf(stream, epochs.get(stream) ?? '', reply))
-    seq = reply.message.seq + 1
-  }
-}
-
-function deliveryOf(stream: string, epoch: string, { message }: Reply): Delivery {
-  const { subject, seq: sequence, hdrs = '', data = '', time } = message
-  const headers = parseHeaderBlock(Buffer.from(hdrs, 'base64'))
-  const body = Buffer.from(data, 'base64')
+/** A message of a work queue as its consumers would hand it out. */
+function deliveryOf(epoch: string, stored: Stored): Delivery {
+  const { stream, subject, sequence, storedAt, body } = stored
   const info = {
     stream,
     consumer: 'by hand',
     deliveryCount: 1,
     streamSequence: sequence,
     consumerSequence: sequence,
-    storedAt: Date.parse(time),
+    storedAt,
     pending: 0,
   }
-  const event = readEvent({ subject, headers, body, stream, epoch, sequence })
+  const event = readEvent({ ...stored, epoch })
   return { event, subject, ackSubject: '', info, body, sizeBytes: body.length, rows: 1, sentSince: 0 }
 }
 

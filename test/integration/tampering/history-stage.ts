@@ -1,6 +1,4 @@
 import { headers, type NatsConnection } from '@nats-io/transport-node'
-import type { Delivery } from '../../../services/worker/intake/delivery.ts'
-import type { Outcome } from '../../../services/worker/settle/outcome.ts'
 import { audit } from '../../../shared/operations/audit/audit.ts'
 import type { AuditReport } from '../../../shared/operations/audit/report.ts'
 import type { OpsStore } from '../../../shared/operations/records/store.ts'
@@ -11,11 +9,11 @@ import { eventToken } from '../../../shared/sdk/contract/token.ts'
 import type { Reason } from '../../../shared/sdk/errors.ts'
 import { createRandom } from '../../faults/kit/form.ts'
 import { startTestBroker, type TestBroker } from '../../kit/broker.ts'
-import { type HandWorker, openHandWorker } from './hand-worker.ts'
+import { type Decide, type HandWorker, openHandWorker } from './hand-worker.ts'
 
-export const MODEL = 'model'
+const MODEL = 'model'
 export const SOURCE = 'history'
-const ROUTE = { pool: 'default', model: MODEL, lane: 'normal' } as const
+export const ROUTE = { pool: 'default', model: MODEL, lane: 'normal' } as const
 
 /** A broker with Pelton's streams, and one who writes a history into them. */
 export interface HistoryStage {
@@ -37,7 +35,7 @@ export interface HistoryStage {
   publish(id: string, body?: string, extra?: Readonly<Record<string, string>>): Promise<number>
   /** What the audit says: everything, from the first event. */
   look(options?: { deep?: boolean }): Promise<AuditReport>
-  /** Empties every stream: the next history begins at nothing. */
+  /** Ends the worker and the broker. */
   close(): Promise<void>
 }
 
@@ -94,23 +92,26 @@ export function bodyOf(id: string): string {
   return JSON.stringify({ features: { id } })
 }
 
+/** What every prediction says of how it was made. */
+export const FACTS = {
+  modelVersion: '1',
+  contentType: 'application/json',
+  inferenceHeaderLength: undefined,
+  queueMs: 1,
+  inferenceMs: 1,
+  batchRows: 1,
+} as const
+
 /** What a model says of an event. */
-export const predicted = ({ event }: Delivery): Outcome => ({
+export const predicted: Decide = ({ event }) => ({
   kind: 'predicted',
-  facts: {
-    modelVersion: '1',
-    contentType: 'application/json',
-    inferenceHeaderLength: undefined,
-    queueMs: 1,
-    inferenceMs: 1,
-    batchRows: 1,
-  },
+  facts: FACTS,
   body: Buffer.from(JSON.stringify({ outputs: [{ name: 'of', data: [event.id] }] })),
 })
 
 /** That an event cannot be predicted. */
-export function deadLettered(reason: Reason = 'inference-failed') {
-  return (): Outcome => ({
+export function deadLettered(reason: Reason = 'inference-failed'): Decide {
+  return () => ({
     kind: 'dead-lettered',
     failure: { reason, description: 'a trial', stage: 'infer' },
     modelVersion: '1',
@@ -118,8 +119,8 @@ export function deadLettered(reason: Reason = 'inference-failed') {
 }
 
 /** That an event shall be tried again, after so many milliseconds. */
-export function retried(inMs: number) {
-  return (): Outcome => ({
+export function retried(inMs: number): Decide {
+  return () => ({
     kind: 'retried',
     failure: { reason: 'inference-failed', description: 'a trial', stage: 'infer' },
     dueAt: Date.now() + inMs,
@@ -127,7 +128,7 @@ export function retried(inMs: number) {
 }
 
 /** That nobody serves the model of an event. */
-export const parked = (): Outcome => ({
+export const parked: Decide = () => ({
   kind: 'not-servable',
   why: { cause: 'missing', text: 'a trial' },
 })

@@ -1,10 +1,8 @@
 import { headers } from '@nats-io/transport-node'
-import type { Delivery } from '../../../services/worker/intake/delivery.ts'
-import type { Outcome } from '../../../services/worker/settle/outcome.ts'
 import { HEADERS } from '../../../shared/sdk/contract/headers.ts'
 import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
 import { requestApi, streamInfo } from '../../../shared/sdk/jetstream/api.ts'
-import type { KilledBefore } from './hand-worker.ts'
+import type { Decide, KilledBefore } from './hand-worker.ts'
 import { deadLettered, type HistoryStage, parked, predicted, retried } from './history-stage.ts'
 
 /** Something that may happen to a broker of Pelton without anybody doing wrong. */
@@ -21,13 +19,14 @@ const KILLS: readonly (KilledBefore | undefined)[] = [
 const FAR_MS = 3_600_000
 
 /** Decides by the seed: most are predicted, some fail, some wait. */
-export function anyEnd(stage: HistoryStage): (delivery: Delivery) => Outcome {
+function anyEnd(stage: HistoryStage): Decide {
   return (delivery) => {
     const roll = stage.random()
     if (roll < 0.62) return predicted(delivery)
-    if (roll < 0.8) return deadLettered(stage.pick(['inference-failed', 'invalid-output', 'malformed']))()
-    if (roll < 0.92) return retried(stage.pick([0, FAR_MS]))()
-    return parked()
+    if (roll < 0.8)
+      return deadLettered(stage.pick(['inference-failed', 'invalid-output', 'malformed']))(delivery)
+    if (roll < 0.92) return retried(stage.pick([0, FAR_MS]))(delivery)
+    return parked(delivery)
   }
 }
 

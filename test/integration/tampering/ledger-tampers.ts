@@ -1,13 +1,11 @@
-import {
-  decodeLedgerRecord,
-  encodeLedgerRecord,
-  type LedgerEntry,
-} from '../../../shared/sdk/contract/ledger.ts'
+import { decodeLedgerRecord, encodeLedgerRecord } from '../../../shared/sdk/contract/ledger.ts'
 import { subjects } from '../../../shared/sdk/contract/subjects.ts'
 import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
-import { type Evidence, erase, put, type Stored } from './evidence.ts'
-import type { HistoryStage } from './history-stage.ts'
-import type { Owed, Tamper } from './tamper.ts'
+import { type Evidence, erase, put, unsettled } from './evidence.ts'
+import { forgedRecord, JUNK } from './forged.ts'
+import type { Stored } from './stored.ts'
+import type { About, Kind, Tamper } from './tamper.ts'
+import { otherOrder, swap, toOne } from './to-victims.ts'
 
 const stream = STREAMS.ledger
 
@@ -29,55 +27,36 @@ function aloneIn(record: Stored, { entries, epoch, of }: Evidence): string[] {
     .flatMap(({ sequence }) => (waiting.has(sequence) ? [] : [`#${sequence}`]))
 }
 
-/** A record in the ledger, of a worker's. */
-async function record(stage: HistoryStage, evidence: Evidence, entry: LedgerEntry): Promise<void> {
-  const { epoch } = evidence
-  const body = encodeLedgerRecord({ stream: STREAMS.features, epoch, by: 'forger', entries: [entry] })
-  await put(stage, { subject: subjects.ledger('default'), headerBlock: new Uint8Array(), body })
-}
+/** Waiting events that no replay sent, and that the ledger says nothing of. */
+const waitingPlainly = (evidence: Evidence): Stored[] =>
+  unsettled(evidence).filter(({ headers }) => !headers.has('pelton-replay'))
 
-function waitingPlainly({ of, entries, epoch }: Evidence): Stored[] {
-  const named = new Set(
-    entries
-      .filter((one) => one.stream === STREAMS.features && one.epoch === epoch)
-      .map((one) => one.sequence),
-  )
-  return of(STREAMS.features).filter(
-    ({ sequence, headers }) => !named.has(sequence) && !headers.has('pelton-replay'),
-  )
-}
-
-const owedFor = (victim: Stored): Owed => ({ found: [[`#${victim.sequence}`]] })
+const about = (kind: Kind, what: string): About => ({ kind, stream, what })
 
 const forgeries: readonly Tamper[] = [
-  {
-    ...{ kind: 'forge', stream, what: 'the record of an event that was deleted' },
-    async act(stage, evidence, free) {
-      const victim = free.one(waitingPlainly(evidence), evidence)
-      if (victim === undefined) return undefined
+  toOne(
+    about('forge', 'the record of an event that was deleted'),
+    waitingPlainly,
+    async (victim, stage, { epoch }) => {
+      const { sequence } = victim
       await erase(stage, victim)
-      await record(stage, evidence, { sequence: victim.sequence, outcome: 'predicted', digest: 1 })
-      return owedFor(victim)
+      await put(stage, forgedRecord(epoch, { sequence, outcome: 'predicted', digest: 1 }))
+      return { found: [[`#${sequence}`]] }
     },
-  },
-  {
-    ...{ kind: 'forge', stream, what: 'an operator’s word for an event that was deleted' },
-    async act(stage, evidence, free) {
-      const victim = free.one(waitingPlainly(evidence), evidence)
-      if (victim === undefined) return undefined
+  ),
+  toOne(
+    about('forge', 'an operator’s word for an event that was deleted'),
+    waitingPlainly,
+    async (victim, stage, { epoch }) => {
       await erase(stage, victim)
-      await record(stage, evidence, { sequence: victim.sequence, outcome: 'purged' })
+      await put(stage, forgedRecord(epoch, { sequence: victim.sequence, outcome: 'purged' }))
       return { excused: 'agrees' }
     },
-  },
+  ),
   {
-    ...{ kind: 'forge', stream, what: 'a message that is no record' },
+    ...about('forge', 'a message that is no record'),
     async act(stage) {
-      await put(stage, {
-        subject: subjects.ledger('default'),
-        headerBlock: new Uint8Array(),
-        body: Buffer.from('junk'),
-      })
+      await put(stage, { ...JUNK, subject: subjects.ledger('default') })
       return { excused: 'note' }
     },
   },
@@ -85,45 +64,21 @@ const forgeries: readonly Tamper[] = [
 
 /** What can be done to the LEDGER. */
 export const LEDGER_TAMPERS: readonly Tamper[] = [
-  {
-    ...{ kind: 'delete', stream, what: 'a record' },
-    async act(stage, evidence, free) {
-      const victim = free.one(recordsOf(evidence), evidence)
-      if (victim === undefined) return undefined
-      await erase(stage, victim)
-      return { records: aloneIn(victim, evidence) }
-    },
-  },
-  {
-    ...{ kind: 'double', stream, what: 'a record' },
-    async act(stage, evidence, free) {
-      const victim = free.one(recordsOf(evidence), evidence)
-      if (victim === undefined) return undefined
-      await put(stage, victim)
-      return { excused: 'again' }
-    },
-  },
+  toOne(about('delete', 'a record'), recordsOf, async (victim, stage, evidence) => {
+    await erase(stage, victim)
+    return { records: aloneIn(victim, evidence) }
+  }),
+  toOne(about('double', 'a record'), recordsOf, async (victim, stage) => {
+    await put(stage, victim)
+    return { excused: 'again' }
+  }),
   ...forgeries,
-  {
-    ...{ kind: 'swap', stream, what: 'two records' },
-    async act(stage, evidence, free) {
-      const two = free.two(recordsOf(evidence), evidence)
-      if (two === undefined) return undefined
-      for (const one of two) await erase(stage, one)
-      for (const one of two.toReversed()) await put(stage, one)
-      return { records: [] }
-    },
-  },
-  {
-    ...{ kind: 'edit', stream, what: 'the numbers of a record' },
-    async act(stage, evidence, free) {
-      const victim = free.one(recordsOf(evidence), evidence)
-      if (victim === undefined) return undefined
-      const { entries, ...rest } = decodeLedgerRecord(victim.body)
-      const moved = entries.map((entry) => ({ ...entry, sequence: entry.sequence + 3_000_000 }))
-      await erase(stage, victim)
-      await put(stage, { ...victim, body: encodeLedgerRecord({ ...rest, entries: moved }) })
-      return { records: aloneIn(victim, evidence) }
-    },
-  },
+  swap(about('swap', 'two records'), recordsOf, otherOrder, () => ({ records: [] })),
+  toOne(about('edit', 'the numbers of a record'), recordsOf, async (victim, stage, evidence) => {
+    const { entries, ...rest } = decodeLedgerRecord(victim.body)
+    const moved = entries.map((entry) => ({ ...entry, sequence: entry.sequence + 3_000_000 }))
+    await erase(stage, victim)
+    await put(stage, { ...victim, body: encodeLedgerRecord({ ...rest, entries: moved }) })
+    return { records: aloneIn(victim, evidence) }
+  }),
 ]

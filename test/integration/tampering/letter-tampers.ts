@@ -4,38 +4,23 @@ import {
   digestOfStored,
   type Evidence,
   erase,
+  isAnswered,
   isPrediction,
-  lastResults,
   namesOf,
   originIn,
   provenLetters,
   provenResults,
   put,
-  type Stored,
   tokenOf,
   waitingTokens,
 } from './evidence.ts'
 import { forge, withHeader, withOtherByte } from './forged.ts'
-import { type HistoryStage, predicted } from './history-stage.ts'
-import type { Excuse, Kind, Tamper } from './tamper.ts'
+import { predicted } from './history-stage.ts'
+import type { Stored } from './stored.ts'
+import type { About, Kind, Tamper } from './tamper.ts'
+import { otherBodies, otherSubjects, swap, toOne, toOutcome } from './to-victims.ts'
 
-function toLetter(
-  kind: Kind,
-  what: string,
-  of: (evidence: Evidence) => readonly Stored[],
-  change: (victim: Stored, stage: HistoryStage) => Promise<unknown>,
-  excuse?: Excuse,
-): Tamper {
-  return {
-    ...{ kind, stream: STREAMS.deadLetters, what },
-    async act(stage, evidence, free) {
-      const victim = free.one(of(evidence), evidence)
-      if (victim === undefined) return undefined
-      await change(victim, stage)
-      return excuse === undefined ? { found: [namesOf(evidence, victim)] } : { excused: excuse }
-    },
-  }
-}
+const about = (kind: Kind, what: string): About => ({ kind, stream: STREAMS.deadLetters, what })
 
 /** Letters whose event is in no replay's hands, and waits nowhere. */
 const quiet = (evidence: Evidence): Stored[] => {
@@ -67,29 +52,34 @@ const fromElsewhere = (evidence: Evidence): Stored[] => {
     .filter((letter) => originIn(evidence.epoch, letter) === undefined && !named.has(tokenOf(letter)))
 }
 
+/** Predictions of events that no replay has, or had, and that have no dead letter. */
+const undoubted = (evidence: Evidence): Stored[] => {
+  const letters = new Set(evidence.of(STREAMS.deadLetters).map(tokenOf))
+  return provenResults(evidence).filter((one) => {
+    const token = tokenOf(one)
+    return isPrediction(one) && !evidence.replayed.has(token) && !letters.has(token)
+  })
+}
+
+/** Waiting events that no record names, of whatever FEATURES. */
+const unnamed = (evidence: Evidence): Stored[] => {
+  const named = new Set(
+    evidence.entries.filter(({ stream }) => stream === STREAMS.features).map(({ sequence }) => sequence),
+  )
+  return evidence.of(STREAMS.features).filter(({ sequence }) => !named.has(sequence))
+}
+
 const forgeries: readonly Tamper[] = [
+  toOne(about('forge', 'a dead letter beside a prediction'), undoubted, async (victim, stage, evidence) => {
+    const sequence = originIn(evidence.epoch, victim)
+    if (sequence === undefined) return undefined
+    const { letter } = forge('beside', evidence.epoch, sequence)
+    const own = withHeader({ ...victim, ...letter }, HEADERS.token, tokenOf(victim))
+    await put(stage, { ...own, subject: victim.subject.replace('results.', 'deadletters.') })
+    return { found: [namesOf(evidence, victim)] }
+  }),
   {
-    ...{ kind: 'forge', stream: STREAMS.deadLetters, what: 'a dead letter beside a prediction' },
-    async act(stage, evidence, free) {
-      const plain = provenResults(evidence).filter(
-        (one) => isPrediction(one) && !evidence.replayed.has(tokenOf(one)),
-      )
-      const letters = new Set(evidence.of(STREAMS.deadLetters).map(tokenOf))
-      const victim = free.one(
-        plain.filter((one) => !letters.has(tokenOf(one))),
-        evidence,
-      )
-      const sequence = victim && originIn(evidence.epoch, victim)
-      if (victim === undefined || sequence === undefined) return undefined
-      const { letter } = forge('beside', evidence.epoch, sequence)
-      const token = tokenOf(victim)
-      const own = withHeader({ ...victim, ...letter }, HEADERS.token, token)
-      await put(stage, { ...own, subject: victim.subject.replace('results.', 'deadletters.') })
-      return { found: [namesOf(evidence, victim)] }
-    },
-  },
-  {
-    ...{ kind: 'forge', stream: STREAMS.deadLetters, what: 'a dead letter of an event nobody published' },
+    ...about('forge', 'a dead letter of an event nobody published'),
     async act(stage, evidence) {
       const sequence = 2_000_000 + stage.ids.length
       const forged = forge(`letter-${stage.random()}`, evidence.epoch, sequence)
@@ -97,67 +87,35 @@ const forgeries: readonly Tamper[] = [
       return { found: [[forged.token, `#${sequence}`]] }
     },
   },
-  {
-    ...{ kind: 'forge', stream: STREAMS.deadLetters, what: 'a dead letter of an event that waits' },
-    async act(stage, evidence, free) {
-      const answered = new Set(lastResults(evidence).map(tokenOf))
-      const named = new Set(
-        evidence.entries.filter(({ stream }) => stream === STREAMS.features).map(({ sequence }) => sequence),
-      )
-      const victim = free.one(
-        evidence.of(STREAMS.features).filter(({ sequence }) => !named.has(sequence)),
-        evidence,
-      )
-      const id = victim?.headers.get(HEADERS.id)
-      if (victim === undefined || id === undefined) return undefined
-      const forged = forge(id, evidence.epoch, victim.sequence)
-      if (answered.has(forged.token)) return undefined
-      await put(stage, forged.letter)
-      return { excused: 'again' } // it has its outcome still to come, which is held against the letter then
-    },
-  },
+  toOne(about('forge', 'a dead letter of an event that waits'), unnamed, async (victim, stage, evidence) => {
+    const id = victim.headers.get(HEADERS.id)
+    if (id === undefined) return undefined
+    const forged = forge(id, evidence.epoch, victim.sequence)
+    if (isAnswered(evidence, forged.token)) return undefined
+    await put(stage, forged.letter)
+    return { excused: 'again' } // it has its outcome still to come, which is held against the letter then
+  }),
 ]
-
-function swap(what: string, how: (one: Stored, other: Stored) => readonly Stored[]): Tamper {
-  return {
-    ...{ kind: 'swap', stream: STREAMS.deadLetters, what },
-    async act(stage, evidence, free) {
-      const two = free.two(quiet(evidence), evidence)
-      if (two === undefined) return undefined
-      for (const one of two) await erase(stage, one)
-      for (const one of how(...two)) await put(stage, one)
-      return { found: two.map((one) => namesOf(evidence, one)) }
-    },
-  }
-}
 
 /** What can be done to DEADLETTERS. */
 export const LETTER_TAMPERS: readonly Tamper[] = [
-  toLetter('delete', 'a dead letter', quiet, (victim, stage) => erase(stage, victim)),
-  toLetter(
-    'delete',
-    'an imported dead letter of another broker',
+  toOutcome(about('delete', 'a dead letter'), quiet, (victim, stage) => erase(stage, victim)),
+  toOutcome(
+    about('delete', 'an imported dead letter of another broker'),
     fromElsewhere,
     (victim, stage) => erase(stage, victim),
     'elsewhere',
   ),
   // The stream keeps one of a subject: the same letter takes its own place.
-  toLetter('double', 'a dead letter', quiet, (victim, stage) => put(stage, victim), 'again'),
+  toOutcome(about('double', 'a dead letter'), quiet, (victim, stage) => put(stage, victim), 'again'),
   ...forgeries,
-  swap('the payloads of two dead letters', (one, other) => [
-    { ...one, body: other.body },
-    { ...other, body: one.body },
-  ]),
-  swap('two dead letters, whole', (one, other) => [
-    { ...one, subject: other.subject },
-    { ...other, subject: one.subject },
-  ]),
-  toLetter('edit', 'a byte of the payload of a dead letter', quiet, (victim, stage) =>
+  swap(about('swap', 'the payloads of two dead letters'), quiet, otherBodies),
+  swap(about('swap', 'two dead letters, whole'), quiet, otherSubjects),
+  toOutcome(about('edit', 'a byte of the payload of a dead letter'), quiet, (victim, stage) =>
     put(stage, withOtherByte(victim, stage.random)),
   ),
-  toLetter(
-    'edit',
-    'the payload of one whose event waits, delivered since',
+  toOutcome(
+    about('edit', 'the payload of one whose event waits, delivered since'),
     deliveredAgain,
     async (victim, stage) => {
       await put(stage, withOtherByte(victim, stage.random))
@@ -166,7 +124,7 @@ export const LETTER_TAMPERS: readonly Tamper[] = [
       await stage.worker().settle(waiting, predicted)
     },
   ),
-  toLetter('edit', 'the reason of a dead letter', quiet, (victim, stage) =>
+  toOutcome(about('edit', 'the reason of a dead letter'), quiet, (victim, stage) =>
     put(stage, withHeader(victim, HEADERS.deadLetterReason, 'timed-out')),
   ),
 ]

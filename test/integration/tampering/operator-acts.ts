@@ -39,7 +39,7 @@ async function serveReplays(stage: HistoryStage, until: Promise<unknown>): Promi
     const sent = (await stage.worker().waiting()).filter(isOfReplay)
     await stage
       .worker()
-      .settle(sent, (delivery) => (stage.random() < 0.7 ? predicted(delivery) : deadLettered()()))
+      .settle(sent, (delivery) => (stage.random() < 0.7 ? predicted : deadLettered())(delivery))
   }
   await over
 }

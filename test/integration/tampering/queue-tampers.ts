@@ -1,25 +1,14 @@
 import { HEADERS, readHeader } from '../../../shared/sdk/contract/headers.ts'
 import { subjects } from '../../../shared/sdk/contract/subjects.ts'
-import { eventToken } from '../../../shared/sdk/contract/token.ts'
 import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
-import { type Evidence, erase, put, putScheduled, type Stored, tokenOf, tokenOfEvent } from './evidence.ts'
+import { type Evidence, erase, put, putScheduled, tokenOf, tokenOfEvent, unsettled } from './evidence.ts'
 import { withHeader } from './forged.ts'
-import { MODEL, predicted, SOURCE } from './history-stage.ts'
-import type { Owed, Tamper } from './tamper.ts'
-
-const ROUTE = { pool: 'default', model: MODEL, lane: 'normal' } as const
+import { type HistoryStage, predicted, ROUTE, tokenOf as tokenOfId } from './history-stage.ts'
+import type { Stored } from './stored.ts'
+import type { About, Kind, Owed, Tamper } from './tamper.ts'
+import { otherBodies, otherOrder, swap, toOne } from './to-victims.ts'
 
 const MINUTE_MS = 60_000
-
-/** Waiting events the ledger says nothing of: with them, they are gone. */
-function unsettled({ of, entries, epoch }: Evidence): Stored[] {
-  const settled = new Set(
-    entries
-      .filter((one) => one.stream === STREAMS.features && one.epoch === epoch)
-      .map((one) => one.sequence),
-  )
-  return of(STREAMS.features).filter(({ sequence }) => !settled.has(sequence))
-}
 
 /** Copies of retried events that have one copy and no end, neither told nor untold: with them, they are gone. */
 function onlyCopies({ of, entries }: Evidence): Stored[] {
@@ -36,65 +25,48 @@ function onlyCopies({ of, entries }: Evidence): Stored[] {
   })
 }
 
-const lost = (...victims: readonly Stored[]): Owed => ({
+const AGAIN: Owed = { excused: 'again' }
+const EDITED = Buffer.from('{"edited": true}')
+
+const ofFeatures = (kind: Kind, what: string): About => ({ kind, stream: STREAMS.features, what })
+const ofRetries = (kind: Kind, what: string): About => ({ kind, stream: STREAMS.retries, what })
+
+const lost = (victims: readonly Stored[]): Owed => ({
   found: victims.map(({ sequence }) => [`#${sequence}`]),
 })
-const AGAIN: Owed = { excused: 'again' }
 
 const features: readonly Tamper[] = [
+  toOne(ofFeatures('delete', 'a waiting event'), unsettled, async (victim, stage) => {
+    await erase(stage, victim)
+    return lost([victim])
+  }),
+  toOne(ofFeatures('double', 'a waiting event'), unsettled, async (victim, stage) => {
+    await put(stage, victim)
+    return AGAIN
+  }),
   {
-    ...{ kind: 'delete', stream: STREAMS.features, what: 'a waiting event' },
-    async act(stage, evidence, free) {
-      const victim = free.one(unsettled(evidence), evidence)
-      if (victim === undefined) return undefined
-      await erase(stage, victim)
-      return lost(victim)
-    },
-  },
-  {
-    ...{ kind: 'double', stream: STREAMS.features, what: 'a waiting event' },
-    async act(stage, evidence, free) {
-      const victim = free.one(unsettled(evidence), evidence)
-      if (victim === undefined) return undefined
-      await put(stage, victim)
-      return AGAIN
-    },
-  },
-  {
-    ...{ kind: 'forge', stream: STREAMS.features, what: 'an event nobody produced' },
+    ...ofFeatures('forge', 'an event nobody produced'),
     async act(stage) {
       await stage.publish(`forged-${stage.ids.length}`)
       return AGAIN
     },
   },
-  {
-    ...{ kind: 'swap', stream: STREAMS.features, what: 'two waiting events' },
-    async act(stage, evidence, free) {
-      const two = free.two(unsettled(evidence), evidence)
-      if (two === undefined) return undefined
-      for (const one of two) await erase(stage, one)
-      for (const one of two.toReversed()) await put(stage, one)
-      return lost(...two)
-    },
-  },
-  {
-    ...{ kind: 'edit', stream: STREAMS.features, what: 'the payload of a waiting event' },
-    async act(stage, evidence, free) {
-      const victim = free.one(unsettled(evidence), evidence)
-      if (victim === undefined) return undefined
-      await erase(stage, victim)
-      await put(stage, { ...victim, body: Buffer.from('{"edited": true}') })
-      return lost(victim)
-    },
-  },
+  swap(ofFeatures('swap', 'two waiting events'), unsettled, otherOrder, lost),
+  toOne(ofFeatures('edit', 'the payload of a waiting event'), unsettled, async (victim, stage) => {
+    await erase(stage, victim)
+    await put(stage, { ...victim, body: EDITED })
+    return lost([victim])
+  }),
 ]
 
-/** Makes a scheduled copy due at once, lets a worker answer it, and says whose outcome shows that it was not the event. */
-async function answerEdited(stage: Parameters<Tamper['act']>[0], edited: readonly Stored[]): Promise<Owed> {
-  for (const copy of edited) {
-    const target = readHeader(copy.headers, HEADERS.scheduleTarget) ?? ''
-    await put(stage, { ...copy, subject: target })
-  }
+/** Stores a scheduled copy as one that is due. */
+async function putDue(stage: HistoryStage, copy: Stored): Promise<void> {
+  await put(stage, { ...copy, subject: readHeader(copy.headers, HEADERS.scheduleTarget) ?? '' })
+}
+
+/** Makes scheduled copies due at once, lets a worker answer them, and says whose outcome shows that it was not the event. */
+async function answerEdited(stage: HistoryStage, edited: readonly Stored[]): Promise<Owed> {
+  for (const copy of edited) await putDue(stage, copy)
   const tokens = new Set(edited.map(tokenOf))
   const due = (await stage.worker().waiting()).filter(({ event }) => tokens.has(event.token))
   await stage.worker().settle(due, predicted)
@@ -102,69 +74,43 @@ async function answerEdited(stage: Parameters<Tamper['act']>[0], edited: readonl
 }
 
 const retries: readonly Tamper[] = [
-  {
-    ...{ kind: 'delete', stream: STREAMS.retries, what: 'the copy of a retried or parked event' },
-    async act(stage, evidence, free) {
-      const victim = free.one(onlyCopies(evidence), evidence)
-      if (victim === undefined) return undefined
-      await erase(stage, victim)
-      return { found: [[tokenOf(victim)]] }
-    },
-  },
-  {
-    ...{ kind: 'double', stream: STREAMS.retries, what: 'the copy of a retried event, due at once' },
-    async act(stage, evidence, free) {
-      const victim = free.one(onlyCopies(evidence), evidence)
-      if (victim === undefined) return undefined
-      const target = readHeader(victim.headers, HEADERS.scheduleTarget) ?? ''
-      await put(stage, { ...victim, subject: target })
+  toOne(ofRetries('delete', 'the copy of a retried or parked event'), onlyCopies, async (victim, stage) => {
+    await erase(stage, victim)
+    return { found: [[tokenOf(victim)]] }
+  }),
+  toOne(
+    ofRetries('double', 'the copy of a retried event, due at once'),
+    onlyCopies,
+    async (victim, stage) => {
+      await putDue(stage, victim)
       return AGAIN
     },
-  },
+  ),
+  toOne(ofRetries('forge', 'a copy of an event nobody retried'), onlyCopies, async (model, stage) => {
+    const token = tokenOfId(`forged-${stage.ids.length}-${model.sequence}`)
+    const forged = withHeader(model, HEADERS.token, token)
+    await put(stage, { ...forged, subject: subjects.due(ROUTE, token) })
+    return { excused: 'agrees' }
+  }),
   {
-    ...{ kind: 'forge', stream: STREAMS.retries, what: 'a copy of an event nobody retried' },
-    async act(stage, evidence, free) {
-      const model = free.one(onlyCopies(evidence), evidence)
-      if (model === undefined) return undefined
-      const token = eventToken(MODEL, SOURCE, `forged-${stage.ids.length}-${model.sequence}`)
-      const forged = withHeader(model, HEADERS.token, token)
-      await put(stage, { ...forged, subject: subjects.due(ROUTE, token) })
-      return { excused: 'agrees' }
-    },
-  },
-  {
-    ...{ kind: 'swap', stream: STREAMS.retries, what: 'the payloads of two copies, answered since' },
+    ...ofRetries('swap', 'the payloads of two copies, answered since'),
     async act(stage, evidence, free) {
       const two = free.two(onlyCopies(evidence), evidence)
       if (two === undefined) return undefined
-      const [one, other] = two
       for (const copy of two) await erase(stage, copy)
-      return answerEdited(stage, [
-        { ...one, body: other.body },
-        { ...other, body: one.body },
-      ])
+      return answerEdited(stage, otherBodies(...two))
     },
   },
-  {
-    ...{ kind: 'edit', stream: STREAMS.retries, what: 'the payload of a copy, answered since' },
-    async act(stage, evidence, free) {
-      const victim = free.one(onlyCopies(evidence), evidence)
-      if (victim === undefined) return undefined
-      await erase(stage, victim)
-      return answerEdited(stage, [{ ...victim, body: Buffer.from('{"edited": true}') }])
-    },
-  },
-  {
-    ...{ kind: 'edit', stream: STREAMS.retries, what: 'the time of a copy' },
-    async act(stage, evidence, free) {
-      const victim = free.one(onlyCopies(evidence), evidence)
-      if (victim === undefined) return undefined
-      await erase(stage, victim)
-      const later = `@at ${new Date(Date.now() + 7_200_000).toISOString()}`
-      await putScheduled(stage, withHeader(victim, HEADERS.schedule, later))
-      return AGAIN
-    },
-  },
+  toOne(ofRetries('edit', 'the payload of a copy, answered since'), onlyCopies, async (victim, stage) => {
+    await erase(stage, victim)
+    return answerEdited(stage, [{ ...victim, body: EDITED }])
+  }),
+  toOne(ofRetries('edit', 'the time of a copy'), onlyCopies, async (victim, stage) => {
+    await erase(stage, victim)
+    const later = `@at ${new Date(Date.now() + 7_200_000).toISOString()}`
+    await putScheduled(stage, withHeader(victim, HEADERS.schedule, later))
+    return AGAIN
+  }),
 ]
 
 /** What can be done to what waits. */

@@ -1,8 +1,9 @@
 import type { AuditReport } from '../../../shared/operations/audit/report.ts'
 import { HEADERS } from '../../../shared/sdk/contract/headers.ts'
 import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
-import { type Evidence, namesOf, readEvidence, type Stored, tellOf } from './evidence.ts'
+import { type Evidence, namesOf, readEvidence, tellOf } from './evidence.ts'
 import { type HistoryStage, tokenOf } from './history-stage.ts'
+import type { Stored } from './stored.ts'
 import type { Excuse, Free, Owed, Tamper } from './tamper.ts'
 
 /** A state an audit was asked about, and what it said. */

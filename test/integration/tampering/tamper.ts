@@ -1,5 +1,6 @@
-import type { Evidence, Stored } from './evidence.ts'
+import type { Evidence } from './evidence.ts'
 import type { HistoryStage } from './history-stage.ts'
+import type { Stored } from './stored.ts'
 
 /** What can be done to a stream by somebody who may write it. */
 export const KINDS = ['delete', 'double', 'forge', 'swap', 'edit'] as const
@@ -27,11 +28,15 @@ export const EXCUSES = {
 } as const
 export type Excuse = keyof typeof EXCUSES
 
-/** One way to tamper with one stream. */
-export interface Tamper {
+/** What is done, where, and to what. */
+export interface About {
   readonly kind: Kind
   readonly stream: string
   readonly what: string
+}
+
+/** One way to tamper with one stream. */
+export interface Tamper extends About {
   /** Does it; `undefined` where this history has nothing to do it to. */
   act(stage: HistoryStage, evidence: Evidence, free: Free): Promise<Owed | undefined>
 }

@@ -3,8 +3,8 @@ import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
 import { decodeLedgerRecord } from '../../shared/sdk/contract/ledger.ts'
 import { featureConsumer, STREAMS } from '../../shared/sdk/contract/topology.ts'
-import { createSubscriber } from '../../shared/sdk/index.ts'
 import { consumerInfo } from '../../shared/sdk/jetstream/api.ts'
+import { followResults } from '../kit/follow-results.ts'
 import { modelsFolder } from '../kit/models-folder.ts'
 import { readStream } from '../kit/outcomes.ts'
 import { openPipeline, type Pipeline } from '../kit/pipeline.ts'
@@ -29,19 +29,11 @@ async function open(): Promise<Pipeline> {
 }
 
 /** Tokens of all results there ever are, in their order, whatever expires meanwhile. */
-async function follow({ connection }: Pipeline): Promise<readonly string[]> {
-  const subscriber = await createSubscriber({ connection, include: 'all', from: 'all' })
-  onTestFinished(() => subscriber.close())
-  const seen: string[] = []
-  const read = async (): Promise<void> => {
-    for await (const result of subscriber) {
-      seen.push(result.token)
-      result.ack()
-    }
-  }
-  void read().catch(() => undefined) // its connection ends with the broker
-  return seen
-}
+const follow = ({ connection }: Pipeline): Promise<readonly string[]> =>
+  followResults({ connection }, (result) => {
+    result.ack()
+    return result.token
+  })
 
 async function inHand({ connection }: Pipeline): Promise<number | undefined> {
   const consumer = featureConsumer('default', 'normal').durable_name

@@ -1,14 +1,15 @@
 import type { NatsConnection } from '@nats-io/transport-node'
-import { afterEach, beforeEach, describe, expect, onTestFinished, test } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { encodeHeaderBlock, HEADERS, readHeader } from '../../shared/sdk/contract/headers.ts'
 import { decodeLedgerRecord, type LedgerEntry } from '../../shared/sdk/contract/ledger.ts'
 import { outcomeDigest } from '../../shared/sdk/contract/outcome-digest.ts'
 import { subjects } from '../../shared/sdk/contract/subjects.ts'
 import { eventToken } from '../../shared/sdk/contract/token.ts'
 import { STREAMS } from '../../shared/sdk/contract/topology.ts'
-import { createSubscriber, waitFor } from '../../shared/sdk/index.ts'
+import { waitFor } from '../../shared/sdk/index.ts'
 import { consumerInfo, lastOfSubject, nextOfSubject, requestApi } from '../../shared/sdk/jetstream/api.ts'
 import { encodedHeaders } from '../../shared/sdk/jetstream/encoded-headers.ts'
+import { followResults } from '../kit/follow-results.ts'
 import { modelsFolder } from '../kit/models-folder.ts'
 import { readStream } from '../kit/outcomes.ts'
 import { openPipeline, type Pipeline, SOURCE } from '../kit/pipeline.ts'
@@ -102,13 +103,7 @@ describe('junk in a register', () => {
 
   test('is told of by the worker, and handed on by nobody', async () => {
     await put('a', { [HEADERS.outcome]: 'prediction' })
-    const seen: string[] = []
-    const subscriber = await createSubscriber({ connection, include: 'all', from: 'all' })
-    onTestFinished(() => subscriber.close())
-    const read = async (): Promise<void> => {
-      for await (const result of subscriber) seen.push(Buffer.from(result.body).toString())
-    }
-    void read().catch(() => undefined) // its connection ends with the broker
+    const seen = await followResults({ connection }, ({ body }) => Buffer.from(body).toString())
     const early = waitFor(connection, { model: MODEL, token: tokenOf('a') }, { timeoutMs: 300 })
     await expect(early).rejects.toMatchObject({ code: 'timeout' })
     const waiting = waitFor(connection, { model: MODEL, token: tokenOf('a') })
@@ -157,13 +152,7 @@ describe('an outcome of a newer major of the contract', () => {
 test('a subscriber acknowledges junk, and leaves an outcome of a newer major for one that speaks it', async () => {
   await put('a', { [HEADERS.contract]: '2.0', [HEADERS.outcome]: 'prediction' })
   await put('b', {})
-  const seen: string[] = []
-  const subscriber = await createSubscriber({ connection, durable: 'd', include: 'all', from: 'all' })
-  onTestFinished(() => subscriber.close())
-  const read = async (): Promise<void> => {
-    for await (const result of subscriber) seen.push(result.token)
-  }
-  void read().catch(() => undefined) // its connection ends with the broker
+  const seen = await followResults({ connection, durable: 'd' }, ({ token }) => token)
   await pipeline.startWorker()
   await publish('c')
   await eventually('the result behind them', () => seen.length > 0)

@@ -3,9 +3,9 @@ import { type AddressInfo, createServer, connect as dial } from 'node:net'
 import { connect as connectNats, type NatsConnection } from '@nats-io/transport-node'
 import { describe, expect } from 'vitest'
 import { STREAMS } from '../../shared/sdk/contract/topology.ts'
-import { requestApi, streamInfo } from '../../shared/sdk/jetstream/api.ts'
+import { streamInfo } from '../../shared/sdk/jetstream/api.ts'
 import { createProducer } from '../../shared/sdk/producer.ts'
-import { type ClusterNode, leaderOf, startTestCluster, type TestCluster } from '../kit/cluster.ts'
+import { type ClusterNode, lead, startTestCluster, type TestCluster } from '../kit/cluster.ts'
 import { staged } from '../kit/staged.ts'
 import { eventually } from '../kit/wait.ts'
 
@@ -38,16 +38,6 @@ function nodeOf(cluster: TestCluster, connection: NatsConnection): ClusterNode {
   const found = cluster.nodes.find(({ url }) => url.endsWith(connection.getServer()))
   if (found === undefined) throw new Error(`no node is ${connection.getServer()}`)
   return found
-}
-
-/** Makes a node the leader of RESULTS. */
-async function lead(connection: NatsConnection, { name }: ClusterNode): Promise<void> {
-  await eventually(`${name} to lead RESULTS`, async () => {
-    if ((await leaderOf(connection, STREAMS.results)) === name) return true
-    const placement = { preferred: name }
-    await requestApi(connection, `STREAM.LEADER.STEPDOWN.${STREAMS.results}`, { placement }).catch(() => {})
-    return false
-  })
 }
 
 async function connectionsSoFar(node: ClusterNode): Promise<number> {
@@ -107,7 +97,7 @@ describe.concurrent('a client whose server is cut off from the others', () => {
     const { cluster, client, moves } = stage
     const cut = nodeOf(cluster, client)
     const leader = isLeader ? cut : cluster.nodes.find(({ name }) => name !== cut.name)
-    await lead(client, leader ?? cut)
+    await lead(client, leader ?? cut, STREAMS.results)
     cluster.cutRoutes(cut.name, way)
     await eventually('the client to leave', () => moves.length > 0)
     await eventually('RESULTS to have a leader there', () =>

@@ -150,6 +150,26 @@ export async function leaderOf(
   return eventually(`a leader of ${consumer ?? stream}`, look, { everyMs: 50 })
 }
 
+/** Makes a node the leader of a stream, or of a consumer of it; waits until it is. */
+export async function lead(
+  connection: NatsConnection,
+  { name }: Pick<ClusterNode, 'name'>,
+  stream: string,
+  consumer?: string,
+): Promise<void> {
+  const what =
+    consumer === undefined
+      ? `STREAM.LEADER.STEPDOWN.${stream}`
+      : `CONSUMER.LEADER.STEPDOWN.${stream}.${consumer}`
+  const look = async (): Promise<boolean> => {
+    if ((await leaderOf(connection, stream, consumer)) === name) return true
+    const placement = { preferred: name }
+    await requestApi(connection, what, { placement }).catch(() => undefined) // an election is under way
+    return false
+  }
+  await eventually(`${name} to lead ${consumer ?? stream}`, look, { everyMs: 250 })
+}
+
 interface View {
   readonly leader: string | undefined
   /** How many running nodes know it and find themselves well. */

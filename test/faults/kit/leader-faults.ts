@@ -1,6 +1,5 @@
 import { featureConsumer, STREAMS } from '../../../shared/sdk/contract/topology.ts'
-import { requestApi } from '../../../shared/sdk/jetstream/api.ts'
-import { type ClusterNode, leaderOf, type TestCluster } from '../../kit/cluster.ts'
+import { type ClusterNode, lead, leaderOf, type TestCluster } from '../../kit/cluster.ts'
 import { watchLeaders } from '../../kit/leader-watch.ts'
 import { eventually } from '../../kit/wait.ts'
 import type { Stage } from './stage.ts'
@@ -126,22 +125,7 @@ export async function strike(
 async function leadWhereTheWorkerIs(cluster: TestCluster): Promise<void> {
   const home = await eventually('a node to have the worker', () => nodeOfWorker(cluster))
   const connection = await cluster.connect({ url: home.directUrl })
-  const placement = { preferred: home.name }
-  for (const { stream, consumer } of GROUPS.slice(0, 2)) {
-    const what =
-      consumer === undefined
-        ? `STREAM.LEADER.STEPDOWN.${stream}`
-        : `CONSUMER.LEADER.STEPDOWN.${stream}.${consumer}`
-    await eventually(
-      `${home.name} to lead ${consumer ?? stream}`,
-      async () => {
-        if ((await leaderOf(connection, stream, consumer)) === home.name) return true
-        await requestApi(connection, what, { placement }).catch(() => undefined) // an election is under way
-        return false
-      },
-      { everyMs: 250 },
-    )
-  }
+  for (const { stream, consumer } of GROUPS.slice(0, 2)) await lead(connection, home, stream, consumer)
   await connection.close()
 }
 

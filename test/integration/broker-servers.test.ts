@@ -7,10 +7,10 @@ import { STREAMS } from '../../shared/sdk/contract/topology.ts'
 import { requestApi, streamInfo } from '../../shared/sdk/jetstream/api.ts'
 import { leaderOf, startTestCluster, type TestCluster } from '../kit/cluster.ts'
 import { publishEvent } from '../kit/pipeline.ts'
-import { readPrometheus } from '../kit/prometheus-text.ts'
 import { eventually, PATIENT } from '../kit/wait.ts'
 import { runCli } from './cli-process.ts'
 import { type ControlProcess, startControl } from './control-process.ts'
+import { metricOf } from './control-stage.ts'
 
 const SEEN = 'server-away'
 
@@ -46,9 +46,8 @@ async function alerts(...kinds: readonly string[]): Promise<readonly string[]> {
   return found.filter(({ kind }) => kinds.includes(kind)).map(({ kind, about }) => `${kind} ${about}`)
 }
 
-async function metric(name: string, labels: Readonly<Record<string, string>>): Promise<number | undefined> {
-  return readPrometheus((await control.call('GET', '/metrics')).text).value(name, labels)
-}
+const metric = (name: string, labels: Readonly<Record<string, string>>): Promise<number | undefined> =>
+  metricOf(control, name, labels)
 
 /** A command of an operator who reaches the servers that are there. */
 async function run(...args: readonly string[]) {

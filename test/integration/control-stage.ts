@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, vi } from 'vitest'
 import type { PipelineOptions } from '../kit/pipeline.ts'
+import { readPrometheus } from '../kit/prometheus-text.ts'
 import { PATIENT } from '../kit/wait.ts'
 import { type ControlProcess, startControl } from './control-process.ts'
 import { openReplayStage, type ReplayStage } from './replay-stage.ts'
@@ -49,3 +50,14 @@ export async function looksFor(process: ControlProcess, ms: number): Promise<voi
     PATIENT,
   )
 }
+
+/** Kinds of the alerts of the watch. */
+export const alertKinds = async (process: ControlProcess): Promise<readonly string[]> =>
+  (await process.call('GET', '/v1/watch')).json.alerts.map(({ kind }: { kind: string }) => kind)
+
+/** What a metric of a control service says now: the sum of its series with these labels. */
+export const metricOf = async (
+  { call }: ControlProcess,
+  name: string,
+  labels: Readonly<Record<string, string>>,
+): Promise<number | undefined> => readPrometheus((await call('GET', '/metrics')).text).value(name, labels)

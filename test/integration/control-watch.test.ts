@@ -23,7 +23,7 @@ import { publishEvent } from '../kit/pipeline.ts'
 import { staged } from '../kit/staged.ts'
 import { runCli } from './cli-process.ts'
 import type { ControlProcess } from './control-process.ts'
-import { looksFor, openControlStage } from './control-stage.ts'
+import { alertKinds, looksFor, openControlStage } from './control-stage.ts'
 import { EXPIRED } from './replay-stage.ts'
 
 const FEATURES = JSON.stringify({ features: EXAMPLE_FLIGHT })
@@ -74,9 +74,6 @@ interface Seen {
 
 const watched = async (process: ControlProcess): Promise<Seen> =>
   (await process.call('GET', '/v1/watch')).json as Seen
-
-const kinds = async (process: ControlProcess): Promise<string[]> =>
-  (await watched(process)).alerts.map(({ kind }) => kind)
 
 describe.concurrent('the watch', () => {
   test('finds events past max_deliver, waits until the consumer is mended, and then has workers decide', async ({
@@ -215,14 +212,14 @@ describe.concurrent('the watch', () => {
     await editConsumer({ filter_subject: 'features.default.other.normal' })
     const process = await control({ PELTON_UNSERVED_MS: '300' })
     await vi.waitFor(async () => {
-      expect(await kinds(process)).toEqual(expect.arrayContaining(['changed-consumer', 'unserved-pool']))
+      expect(await alertKinds(process)).toEqual(expect.arrayContaining(['changed-consumer', 'unserved-pool']))
     }, SECOND)
     await editConsumer({ filter_subject: filter })
     await worker()
     await vi.waitFor(async () => {
       const { predictions, waiting } = await readOutcomes(connection)
       expect([predictions.size, waiting]).toEqual([1, 0])
-      expect(await kinds(process)).toEqual([])
+      expect(await alertKinds(process)).toEqual([])
     }, SECOND)
   })
 
@@ -253,7 +250,7 @@ describe.concurrent('the watch', () => {
       )
     }, SECOND)
     await worker()
-    await vi.waitFor(async () => expect(await kinds(process)).toEqual(['unserved-pool']), SECOND)
+    await vi.waitFor(async () => expect(await alertKinds(process)).toEqual(['unserved-pool']), SECOND)
   })
 
   test('names a model that a worker cannot serve, what waits for it, and sees when it is served again', async ({
@@ -290,7 +287,7 @@ describe.concurrent('the watch', () => {
     }, SECOND)
     await rename(join(folder.path, '.flight-delay'), join(folder.path, 'flight-delay'))
     await vi.waitFor(async () => {
-      expect(await kinds(process)).toEqual([])
+      expect(await alertKinds(process)).toEqual([])
       expect(await countIn(STREAMS.results)).toBe(3)
     }, SECOND)
     const told = process.log.filter(({ about }) => about === 'default/flight-delay').map(({ msg }) => msg)
@@ -355,12 +352,12 @@ describe.concurrent('the watch', () => {
     const notice = (await readOutcomes(connection)).failures.get(lost)
     await requestApi(connection, `STREAM.MSG.DELETE.${STREAMS.results}`, { seq: notice?.sequence })
     await looksFor(process, 1_000)
-    expect(await kinds(process)).toEqual(['notice-without-dead-letter'])
+    expect(await alertKinds(process)).toEqual(['notice-without-dead-letter'])
     const signed = await runCli(['audit', '--deep', '--purged', '1', '--reason', 'a trial'], {
       env: { PELTON_NATS_URL: broker.url },
     })
     expect(signed.err).toContain('entered 1 events as purged')
-    await vi.waitFor(async () => expect(await kinds(process)).toEqual([]), SECOND)
+    await vi.waitFor(async () => expect(await alertKinds(process)).toEqual([]), SECOND)
   })
 
   test('removes a dead letter whose event was predicted after all, and the ledger says so', async ({
@@ -519,7 +516,7 @@ describe.concurrent('a look at dead letters whose events were predicted', () => 
     expect(scraped).toMatch(/^pelton_watch_alerts\{[^}]*kind="dead-letter-beside-prediction"[^}]*\} 1$/m)
     const discard = ['dead-letters', 'discard', token, '--because', 'forged', '--yes']
     expect((await runCli(discard, { env: { PELTON_NATS_URL: broker.url } })).code).toBe(0)
-    await vi.waitFor(async () => expect(await kinds(process)).toEqual([]), SECOND)
+    await vi.waitFor(async () => expect(await alertKinds(process)).toEqual([]), SECOND)
     expect(await letters()).toHaveLength(1)
   })
 

@@ -3,12 +3,10 @@ import { WATCH_KEY } from '../../shared/operations/watch-record/record.ts'
 import { subjects } from '../../shared/sdk/contract/subjects.ts'
 import { STORES, STREAMS } from '../../shared/sdk/contract/topology.ts'
 import { requestApi } from '../../shared/sdk/jetstream/api.ts'
-import { readPrometheus } from '../kit/prometheus-text.ts'
 import { staged } from '../kit/staged.ts'
 import { PATIENT } from '../kit/wait.ts'
 import { runCli } from './cli-process.ts'
-import type { ControlProcess } from './control-process.ts'
-import { lookedAt, openControlStage } from './control-stage.ts'
+import { alertKinds, lookedAt, metricOf, openControlStage } from './control-stage.ts'
 
 const WELL = 'the watch finds nothing wrong'
 const CONSUMER = 'worker-default-normal'
@@ -26,15 +24,6 @@ async function openStage() {
   }
   return { ...stage, run, doctor, status: async () => (await run('status')).out }
 }
-
-const metric = async (
-  { call }: ControlProcess,
-  name: string,
-  labels: Readonly<Record<string, string>>,
-): Promise<number | undefined> => readPrometheus((await call('GET', '/metrics')).text).value(name, labels)
-
-const kinds = async ({ call }: ControlProcess): Promise<readonly string[]> =>
-  (await call('GET', '/v1/watch')).json.alerts.map(({ kind }: { kind: string }) => kind)
 
 describe.concurrent('a watch that writes nothing down', () => {
   test('is told by status and doctor while its only control service stands still, and no more after', async ({
@@ -70,11 +59,11 @@ describe.concurrent('a watch that writes nothing down', () => {
     const { broker, connection, control } = stage
     const process = await control()
     await vi.waitFor(async () => expect(await lookedAt(process)).not.toBe(''), PATIENT)
-    expect(await metric(process, 'pelton_watch_alerts', { kind: 'unwatched' })).toBe(0)
+    expect(await metricOf(process, 'pelton_watch_alerts', { kind: 'unwatched' })).toBe(0)
     for (const stream of [STREAMS.features, STREAMS.retries])
       await requestApi(connection, `STREAM.DELETE.${stream}`)
-    await vi.waitFor(async () => expect(await kinds(process)).toContain('unwatched'), PATIENT)
-    expect(await metric(process, 'pelton_watch_alerts', { kind: 'unwatched' })).toBe(1)
+    await vi.waitFor(async () => expect(await alertKinds(process)).toContain('unwatched'), PATIENT)
+    expect(await metricOf(process, 'pelton_watch_alerts', { kind: 'unwatched' })).toBe(1)
     expect((await process.call('GET', '/v1/status')).json.alerts).toBeGreaterThan(0)
     await vi.waitFor(
       () =>
@@ -84,8 +73,8 @@ describe.concurrent('a watch that writes nothing down', () => {
       PATIENT,
     )
     await broker.provision()
-    await vi.waitFor(async () => expect(await kinds(process)).toEqual([]), PATIENT)
-    expect(await metric(process, 'pelton_watch_alerts', { kind: 'unwatched' })).toBe(0)
+    await vi.waitFor(async () => expect(await alertKinds(process)).toEqual([]), PATIENT)
+    expect(await metricOf(process, 'pelton_watch_alerts', { kind: 'unwatched' })).toBe(0)
     expect(process.log).toContainEqual(expect.objectContaining({ alert: 'unwatched', msg: 'is over' }))
   })
 
@@ -112,18 +101,18 @@ describe.concurrent('a consumer that somebody paused', () => {
     const labels = { stream_name: STREAMS.features, consumer_name: CONSUMER }
     const until = new Date(Date.now() + 3_600_000).toISOString()
     await requestApi(connection, `CONSUMER.PAUSE.${STREAMS.features}.${CONSUMER}`, { pause_until: until })
-    await vi.waitFor(async () => expect(await kinds(process)).toEqual(['paused-consumer']), PATIENT)
+    await vi.waitFor(async () => expect(await alertKinds(process)).toEqual(['paused-consumer']), PATIENT)
     expect((await process.call('GET', '/v1/watch')).json.alerts[0]).toMatchObject({
       about: CONSUMER,
       text: expect.stringContaining('paused it until 20'),
       remedy: `Resume it: \`nats consumer resume ${STREAMS.features} ${CONSUMER}\`.`,
     })
-    expect(await metric(process, 'pelton_consumer_paused', labels)).toBe(1)
+    expect(await metricOf(process, 'pelton_consumer_paused', labels)).toBe(1)
     const told = (await status()).split('\n').filter((line) => line.includes('paused'))
     expect(told).toEqual([expect.stringMatching(`^${CONSUMER} is paused until`)])
     await requestApi(connection, `CONSUMER.PAUSE.${STREAMS.features}.${CONSUMER}`, {})
-    await vi.waitFor(async () => expect(await kinds(process)).toEqual([]), PATIENT)
-    expect(await metric(process, 'pelton_consumer_paused', labels)).toBe(0)
+    await vi.waitFor(async () => expect(await alertKinds(process)).toEqual([]), PATIENT)
+    expect(await metricOf(process, 'pelton_consumer_paused', labels)).toBe(0)
     expect(await status()).toContain(WELL)
   })
 })

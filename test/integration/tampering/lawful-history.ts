@@ -4,8 +4,16 @@ import { OPERATORS } from './operator-acts.ts'
 
 const BEGINNING = ['publishing', 'served', 'publishing', 'served', 'served late'] as const
 
-/** Acts of the end of a history that is to be tampered with: there is something in each stream. */
-const ENDING = ['publishing', 'served', 'replay left', 'publishing', 'served', 'publishing'] as const
+/** Acts of the end of a history that is to be tampered with: there is something in each stream and bucket. */
+const ENDING = [
+  'publishing',
+  'served',
+  'removed',
+  'replay left',
+  'publishing',
+  'served',
+  'publishing',
+] as const
 
 const ACTS: Readonly<Record<string, LawfulAct>> = { ...TRAFFIC, ...OPERATORS, ...EXPIRY }
 

@@ -3,7 +3,7 @@ import { showCount, showDuration } from '../../shared/runtime/quantities.ts'
 import { subjects } from '../../shared/sdk/contract/subjects.ts'
 import { STREAMS } from '../../shared/sdk/contract/topology.ts'
 import { streamInfo } from '../../shared/sdk/jetstream/api.ts'
-import { readMessageHeaders } from '../../shared/sdk/jetstream/stored-message.ts'
+import { frameOf, readFrameHeaders } from '../../shared/sdk/jetstream/frame.ts'
 import { readResult } from '../../shared/sdk/result.ts'
 import { areaUnderCurve } from '../demo/auc.ts'
 import type { DemoProgress } from '../demo/demo.ts'
@@ -49,7 +49,7 @@ export function createDemoView(
   const read: Parameters<NatsConnection['subscribe']>[1] = {
     callback: (error, message) => {
       if (error !== null) return
-      const result = readResult(message.subject, readMessageHeaders(message), message.data)
+      const result = readResult(message.subject, readFrameHeaders(frameOf(message)), message.data)
       if (result?.kind === 'failure') reasons.set(result.reason, (reasons.get(result.reason) ?? 0) + 1)
       if (result?.kind !== 'prediction') return
       window.queueMs.push(result.queueMs)

@@ -1,25 +1,26 @@
-import type { NatsConnection, Subscription } from '@nats-io/transport-node'
+import type { NatsConnection } from '@nats-io/transport-node'
 import { HEADERS, readHeader } from './contract/headers.ts'
 import { subjects } from './contract/subjects.ts'
+import { type DataSubscription, dataPathOf } from './jetstream/data-path.ts'
+import { readFrameHeaders } from './jetstream/frame.ts'
 import { uniqueInbox } from './jetstream/publish-window.ts'
-import { readMessageHeaders } from './jetstream/stored-message.ts'
 import { readResult } from './result.ts'
 import { Wake } from './wait-for.ts'
 
 /** One inbox for the wake-up copies of many events: each gets a subject of its own below it. */
 export class ReplyInbox {
   readonly #prefix: string
-  readonly #subscription: Subscription
+  readonly #subscription: DataSubscription
   readonly #waiting = new Map<string, { readonly wake: Wake; readonly model: string }>()
   #nextId = 0
 
   constructor(connection: NatsConnection) {
     this.#prefix = `${uniqueInbox(connection)}.`
-    this.#subscription = connection.subscribe(`${this.#prefix}*`, {
-      callback: (error, message) => {
-        const waiting = error === null ? this.#waiting.get(message.subject) : undefined
+    this.#subscription = dataPathOf(connection).subscribe(`${this.#prefix}*`, {
+      onFrame: (message) => {
+        const waiting = this.#waiting.get(message.subject)
         if (waiting === undefined) return
-        const headers = readMessageHeaders(message)
+        const headers = readFrameHeaders(message)
         const register = subjects.result(waiting.model, readHeader(headers, HEADERS.token) ?? '')
         waiting.wake.ring(readResult(register, headers, message.data))
       },

@@ -1,13 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Msg, NatsConnection } from '@nats-io/transport-node'
+import type { NatsConnection } from '@nats-io/transport-node'
 import { type DeliveryInfo, readDeliverySubject } from './contract/delivery-subject.ts'
 import { isOfNewerMajor } from './contract/registered.ts'
 import { STREAMS } from './contract/topology.ts'
 import { tellHandedOver, tellSettled } from './diagnostics.ts'
 import { PeltonError, showValue, toPeltonError } from './errors.ts'
 import { ACK, IN_PROGRESS, notNow } from './jetstream/ack-words.ts'
+import { type Frame, readFrameHeaders } from './jetstream/frame.ts'
 import { type PullEnd, PullLane } from './jetstream/pull-lane.ts'
-import { readMessageHeaders } from './jetstream/stored-message.ts'
 import { type ConnectionOptions, type Link, openLink } from './link.ts'
 import { type Failure, type Prediction, readResult, type StoredResult } from './result.ts'
 import { ResultQueue } from './result-queue.ts'
@@ -247,13 +247,13 @@ class StreamSubscriber implements Subscriber {
     if (isNew) for (const { result } of this.#queue.clear()) this.#unsettled.delete(result.sequence)
   }
 
-  #receive(message: Msg): void {
-    const replyTo = message.reply ?? ''
+  #receive(message: Frame): void {
+    const replyTo = message.reply
     const delivery = readDeliverySubject(replyTo)
     if (delivery === undefined) return
     const sequence = delivery.streamSequence
     this.#lastSequence = Math.max(this.#lastSequence ?? 0, sequence)
-    const headers = readMessageHeaders(message)
+    const headers = readFrameHeaders(message)
     const stored = readResult(message.subject, headers, message.data)
     if (stored !== undefined && this.#isWanted(stored)) {
       this.#unsettled.add(sequence)

@@ -1,7 +1,8 @@
 import { connect } from '@nats-io/transport-node'
-import { HEADERS } from '../../shared/sdk/contract/headers.ts'
+import { HEADERS, readHeader } from '../../shared/sdk/contract/headers.ts'
 import { subjects } from '../../shared/sdk/contract/subjects.ts'
 import { featureConsumer, STREAMS } from '../../shared/sdk/contract/topology.ts'
+import { readFrameHeaders } from '../../shared/sdk/jetstream/frame.ts'
 import { PublishWindow } from '../../shared/sdk/jetstream/publish-window.ts'
 import { PullLane } from '../../shared/sdk/jetstream/pull-lane.ts'
 
@@ -33,7 +34,7 @@ async function settle(token: string, ackSubject: string): Promise<void> {
 const { stream, durable_name: consumer } = featureConsumer('default', 'normal')
 const lane = new PullLane(connection, { stream, consumer }, (message) => {
   held++
-  void settle(message.headers?.get(HEADERS.messageId) ?? '', message.reply ?? '')
+  void settle(readHeader(readFrameHeaders(message), HEADERS.messageId) ?? '', message.reply)
 })
 process.on('SIGTERM', () => process.exit(0))
 process.send?.({ kind: 'state', state: 'ready' })

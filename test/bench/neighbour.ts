@@ -12,9 +12,9 @@ import { HEADERS, readHeader } from '../../shared/sdk/contract/headers.ts'
 import { subjects } from '../../shared/sdk/contract/subjects.ts'
 import { STREAMS } from '../../shared/sdk/contract/topology.ts'
 import { requestApi, streamInfo } from '../../shared/sdk/jetstream/api.ts'
+import { frameOf, readFrameHeaders } from '../../shared/sdk/jetstream/frame.ts'
 import { provision } from '../../shared/sdk/jetstream/provision.ts'
 import { PublishWindow } from '../../shared/sdk/jetstream/publish-window.ts'
-import { readMessageHeaders } from '../../shared/sdk/jetstream/stored-message.ts'
 import { startWorkerProcess, type WorkerProcess } from '../kit/worker-process.ts'
 import { numberArgument, quantile } from '../scale/stage.ts'
 import { NOBODYS, type Told } from './neighbour/flood-messages.ts'
@@ -43,7 +43,7 @@ async function openNeighbour(connection: NatsConnection): Promise<Neighbour> {
   const took: number[] = []
   connection.subscribe(`results.${NEIGHBOUR}.>`, {
     callback: (_error, message) => {
-      const id = readHeader(readMessageHeaders(message), HEADERS.correlationId) ?? ''
+      const id = readHeader(readFrameHeaders(frameOf(message)), HEADERS.correlationId) ?? ''
       took.push(performance.now() - (sentAt.get(id) ?? Number.NaN))
       sentAt.delete(id)
     },

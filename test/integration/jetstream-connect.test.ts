@@ -18,8 +18,9 @@ import type { PeltonError } from '../../shared/sdk/errors.ts'
 import { lastOfSubject, requestApi } from '../../shared/sdk/jetstream/api.ts'
 import { createBrokerClock } from '../../shared/sdk/jetstream/broker-clock.ts'
 import { connectBroker } from '../../shared/sdk/jetstream/connect.ts'
+import { frameOf, readFrameHeaders } from '../../shared/sdk/jetstream/frame.ts'
 import { PublishWindow } from '../../shared/sdk/jetstream/publish-window.ts'
-import { parseHeaderBlock, readMessageHeaders } from '../../shared/sdk/jetstream/stored-message.ts'
+import { parseHeaderBlock } from '../../shared/sdk/jetstream/stored-message.ts'
 import { startTestBroker, type TestBroker } from '../kit/broker.ts'
 
 let broker: TestBroker
@@ -246,7 +247,7 @@ describe('a header block', () => {
         expect(parseHeaderBlock(stored?.headerBlock ?? new Uint8Array())).toEqual(expected)
         await connection.flush()
         expect(arrived).toHaveLength(1)
-        expect(readMessageHeaders(arrived[0] as Msg)).toEqual(expected)
+        expect(readFrameHeaders(frameOf(arrived[0] as Msg))).toEqual(expected)
         for (const [key] of entries) {
           const first = entries.find(([other]) => other === key)?.[1]
           expect(arrived[0]?.headers?.values(key)[0] ?? '').toBe(first)
@@ -268,7 +269,7 @@ describe('a header block', () => {
     }
     for (const text of texts) {
       const next = await heard.next()
-      const headers = readMessageHeaders(next.value as Msg)
+      const headers = readFrameHeaders(frameOf(next.value as Msg))
       expect(decodeAttribute(headers.get('ce-id') ?? '')).toBe(text.toWellFormed())
     }
     await connection.close()

@@ -1,6 +1,7 @@
-import { headers, type Msg, type NatsConnection } from '@nats-io/transport-node'
+import { headers, type NatsConnection } from '@nats-io/transport-node'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { consumerInfo, requestApi, streamInfo } from '../../shared/sdk/jetstream/api.ts'
+import { type Frame, frameBytes } from '../../shared/sdk/jetstream/frame.ts'
 import { PublishWindow } from '../../shared/sdk/jetstream/publish-window.ts'
 import { PullLane } from '../../shared/sdk/jetstream/pull-lane.ts'
 import { startTestBroker, type TestBroker } from '../kit/broker.ts'
@@ -28,14 +29,14 @@ interface Lane {
   readonly stream: string
   /** Bodies of all messages handed over, in order. */
   readonly bodies: string[]
-  readonly messages: Msg[]
+  readonly messages: Frame[]
   publish(...bodies: string[]): Promise<void>
   waiting(): Promise<number | undefined>
 }
 
 let lanes = 0
 
-async function openLane(at = connection, onMessage?: (message: Msg) => void): Promise<Lane> {
+async function openLane(at = connection, onMessage?: (message: Frame) => void): Promise<Lane> {
   const stream = `LANE_${lanes++}`
   const subject = `${stream.toLowerCase()}.a`
   await requestApi(at, `STREAM.CREATE.${stream}`, {
@@ -45,11 +46,11 @@ async function openLane(at = connection, onMessage?: (message: Msg) => void): Pr
   })
   const config = { durable_name: 'c', ack_policy: 'explicit', max_deliver: -1 }
   await requestApi(at, `CONSUMER.CREATE.${stream}.c`, { stream_name: stream, config })
-  const messages: Msg[] = []
+  const messages: Frame[] = []
   const bodies: string[] = []
   const lane = new PullLane(at, { stream, consumer: 'c' }, (message) => {
     messages.push(message)
-    bodies.push(message.string())
+    bodies.push(Buffer.from(message.data).toString())
     onMessage?.(message)
   })
   const publisher = at === connection ? window : new PublishWindow(at)
@@ -167,7 +168,7 @@ describe('PullLane', () => {
     const link = await broker.connect()
     const bodies: string[] = []
     const lane = new PullLane(connection, { stream: 'NONE', consumer: 'c' }, (message) => {
-      bodies.push(message.string())
+      bodies.push(Buffer.from(message.data).toString())
     })
     // A leader that hands out once others have its messages, and ends the pull before: written down, because no test can
     // make a cluster do it at will.
@@ -209,7 +210,7 @@ describe('PullLane', () => {
     await publish('x'.repeat(500), 'x'.repeat(500))
     const request = { batch: 1, idleMs: LONG_MS, lingerMs: 0 }
     await lane.pull({ ...request, maxBytes: ROOMY })
-    const size = (messages[0] as Msg & { size(): number }).size()
+    const size = frameBytes(messages[0] as Frame)
     expect(await lane.pull({ ...request, maxBytes: size - 1 })).toEqual({ received: 0, end: 'too-large' })
     expect(await lane.pull({ ...request, maxBytes: size })).toEqual({ received: 1, end: 'full' })
     await lane.close()

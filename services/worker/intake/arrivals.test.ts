@@ -1,20 +1,18 @@
-import type { Msg } from '@nats-io/transport-node'
 import { describe, expect, it } from 'vitest'
 import { TURN_BYTES, Turns } from '../../../shared/runtime/turns.ts'
+import type { Frame } from '../../../shared/sdk/jetstream/frame.ts'
 import { type Arrival, Arrivals } from './arrivals.ts'
 
 /** A message as it is counted: it has a body and a subject. */
-function message(id: number, bytes: number): Msg & { readonly sid: number } {
-  return { sid: id, subject: '', data: new Uint8Array(bytes), _msg: { hdr: 0 } } as unknown as Msg & {
-    sid: number
-  }
+function message(id: number, bytes: number): Frame & { readonly sid: number } {
+  return { sid: id, subject: '', reply: '', headerBlock: new Uint8Array(), data: new Uint8Array(bytes) }
 }
 
-const messagesOf = (slice: readonly Arrival[]): readonly Msg[] => slice.map(({ message: each }) => each)
+const messagesOf = (slice: readonly Arrival[]): readonly Frame[] => slice.map(({ message: each }) => each)
 
-const workOf = ({ data }: Msg): number => (data.length > TURN_BYTES ? 0 : data.length)
+const workOf = ({ data }: Frame): number => (data.length > TURN_BYTES ? 0 : data.length)
 
-async function workedOff(messages: readonly Msg[]) {
+async function workedOff(messages: readonly Frame[]) {
   let turn = 0
   const turns = new Turns((begin) => {
     setImmediate(() => {
@@ -22,7 +20,7 @@ async function workedOff(messages: readonly Msg[]) {
       begin()
     })
   })
-  const slices: { readonly turn: number; readonly messages: readonly Msg[] }[] = []
+  const slices: { readonly turn: number; readonly messages: readonly Frame[] }[] = []
   const arrivals = new Arrivals(turns, (slice) => void slices.push({ turn, messages: messagesOf(slice) }))
   arrivals.add(messages, 0)
   const atOnce = slices.length

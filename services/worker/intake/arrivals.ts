@@ -1,16 +1,15 @@
-import type { Msg } from '@nats-io/transport-node'
 import { TURN_BYTES, type Turns } from '../../../shared/runtime/turns.ts'
-import { messageBytes } from '../../../shared/sdk/jetstream/stored-message.ts'
+import { type Frame, frameBytes } from '../../../shared/sdk/jetstream/frame.ts'
 
 /** What receiving a message costs the loop, in bytes: of a large one, its headers. */
-function workOf(message: Msg): number {
-  const bytes = messageBytes(message)
+function workOf(message: Frame): number {
+  const bytes = frameBytes(message)
   return bytes > TURN_BYTES ? bytes - message.data.length : bytes
 }
 
 /** A message that came, and how old it can be. */
 export interface Arrival {
-  readonly message: Msg
+  readonly message: Frame
   /** The broker handed it out no earlier, milliseconds of this worker's clock. */
   readonly sentSince: number
 }
@@ -32,7 +31,7 @@ export class Arrivals {
   }
 
   /** What fits into this turn is handed over at once. @param sentSince of all of them */
-  add(messages: readonly Msg[], sentSince: number): void {
+  add(messages: readonly Frame[], sentSince: number): void {
     for (const message of messages) this.#waiting.push({ message, sentSince })
     if (this.#isWorking) return
     this.#handOver()

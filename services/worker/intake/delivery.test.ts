@@ -1,7 +1,7 @@
-import type { Msg } from '@nats-io/transport-node'
 import { expect, it, onTestFinished } from 'vitest'
 import { HEADERS } from '../../../shared/sdk/contract/headers.ts'
 import { featureConsumer } from '../../../shared/sdk/contract/topology.ts'
+import type { Frame } from '../../../shared/sdk/jetstream/frame.ts'
 import { PullLane } from '../../../shared/sdk/jetstream/pull-lane.ts'
 import { startTestBroker } from '../../../test/kit/broker.ts'
 import { publishEvent } from '../../../test/kit/pipeline.ts'
@@ -19,7 +19,7 @@ it('a large delivery has its body in a buffer that no other shares', async () =>
       body: `${index}`.repeat(size),
       headers: { 'x-long': 'h'.repeat(index * 100) },
     })
-  const messages: Msg[] = []
+  const messages: Frame[] = []
   const { stream, durable_name: consumer } = featureConsumer('default', 'normal')
   const lane = new PullLane(connection, { stream, consumer }, (message) => messages.push(message))
   for (let pulls = 0; messages.length < sizes.length && pulls < 100; pulls++)

@@ -1,4 +1,3 @@
-import type { Msg } from '@nats-io/transport-node'
 import { TURN_BYTES } from '../../../shared/runtime/turns.ts'
 import { type DeliveryInfo, readDeliverySubject } from '../../../shared/sdk/contract/delivery-subject.ts'
 import { type FeatureEvent, readEvent } from '../../../shared/sdk/contract/event.ts'
@@ -7,11 +6,7 @@ import { readParking } from '../../../shared/sdk/contract/parked.ts'
 import { STRUCTURED_MODE } from '../../../shared/sdk/contract/structured.ts'
 import { payloadDigest } from '../../../shared/sdk/contract/token.ts'
 import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
-import {
-  headerBlockOf,
-  messageBytes,
-  readMessageHeaders,
-} from '../../../shared/sdk/jetstream/stored-message.ts'
+import { type Frame, frameBytes, readFrameHeaders } from '../../../shared/sdk/jetstream/frame.ts'
 import type { Arrival } from './arrivals.ts'
 
 /** An event in this worker's hands: from being pulled to being settled. */
@@ -61,14 +56,14 @@ function readDelivery(
   { message, sentSince }: Arrival,
   epochs: ReadonlyMap<string, string>,
 ): Delivery | undefined {
-  const ackSubject = message.reply ?? ''
+  const ackSubject = message.reply
   const info = readDeliverySubject(ackSubject)
   if (info === undefined) return undefined
   const isTooLarge = isLarge(message)
   const body = isTooLarge ? ownBody(message) : message.data
   const event = readEvent({
     subject: message.subject,
-    headers: readMessageHeaders(message),
+    headers: readFrameHeaders(message),
     // The body of a large one is read aside: until then its event is what its headers say.
     body: isTooLarge ? noBytes : body,
     stream: info.stream,
@@ -89,8 +84,8 @@ function readDelivery(
 }
 
 /** Whether a message is more than a turn of the loop may read: then only its headers are read here. */
-function isLarge(message: Msg): boolean {
-  return messageBytes(message) > TURN_BYTES
+function isLarge(message: Frame): boolean {
+  return frameBytes(message) > TURN_BYTES
 }
 
 export function isSmall({ isLarge }: Delivery): boolean {
@@ -98,12 +93,11 @@ export function isSmall({ isLarge }: Delivery): boolean {
 }
 
 /**
- * The body in a buffer of its own, which a thread can take over. The client puts a message together in one of its own,
- * from the first byte on, unless it came in one piece: then it shares what was read from the socket, behind its control line.
+ * The body in a buffer of its own, which a thread can take over. What came in pieces is put together in one of its own, from
+ * the first byte on; what came in one piece shares what was read from the socket, behind its control line.
  */
-function ownBody(message: Msg): Uint8Array {
-  const { data } = message
-  return data.byteOffset === headerBlockOf(message).length ? data : data.slice()
+function ownBody({ data, headerBlock }: Frame): Uint8Array {
+  return data.byteOffset === headerBlock.length ? data : Uint8Array.prototype.slice.call(data)
 }
 
 const noBytes = new Uint8Array()
@@ -134,8 +128,8 @@ export function asStored({ event, body }: Delivery): FeatureEvent {
 }
 
 /** What a message is charged against the room: its body, and a flat share for subject, headers and bookkeeping. */
-export function envelopeBytes(message: Msg): number {
-  return messageBytes(message) + 1_024
+export function envelopeBytes(message: Frame): number {
+  return frameBytes(message) + 1_024
 }
 
 /** Tells two payloads apart that claim the same identity. */

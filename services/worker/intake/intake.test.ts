@@ -1,7 +1,7 @@
-import type { Msg } from '@nats-io/transport-node'
 import fc from 'fast-check'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { subjects } from '../../../shared/sdk/contract/subjects.ts'
+import type { Frame } from '../../../shared/sdk/jetstream/frame.ts'
 import { PublishWindow } from '../../../shared/sdk/jetstream/publish-window.ts'
 import type { PullEnd } from '../../../shared/sdk/jetstream/pull-lane.ts'
 import { startTestBroker } from '../../../test/kit/broker.ts'
@@ -91,7 +91,7 @@ describe('Intake', () => {
     const sent = names.map((name) => window.publish({ subject, headers: [], body: Buffer.from(name) }))
     expect(new Set((await Promise.all(sent)).map(({ kind }) => kind))).toEqual(new Set(['stored']))
 
-    const groups: (readonly Msg[])[] = []
+    const groups: (readonly Frame[])[] = []
     const rows: number[] = []
     const room = new Room({ rows: 2_000, bytes: 128 * 1024 ** 2 })
     const intake = new Intake(connection, room, {
@@ -109,7 +109,7 @@ describe('Intake', () => {
     await intake.stop()
     await running
     window.close()
-    expect(groups.flat().map((message) => message.string())).toEqual(names)
+    expect(groups.flat().map((message) => Buffer.from(message.data).toString())).toEqual(names)
     expect(groups.length).toBeLessThan(names.length / 2)
     let held = 0
     for (const [index, group] of groups.entries()) {

@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Msg, NatsConnection } from '@nats-io/transport-node'
+import type { NatsConnection } from '@nats-io/transport-node'
 import { LANES, type Lane } from '../../../shared/sdk/contract/subjects.ts'
 import { dueConsumer, featureConsumer } from '../../../shared/sdk/contract/topology.ts'
+import type { Frame } from '../../../shared/sdk/jetstream/frame.ts'
 import { type PullEnd, PullLane } from '../../../shared/sdk/jetstream/pull-lane.ts'
 import { envelopeBytes } from './delivery.ts'
 import { type Capacity, LEFT_BY, type Room } from './room.ts'
@@ -26,7 +27,7 @@ export interface IntakeOptions {
    * Gets every message, those that came in one turn of the loop together; the room for them is taken already: one row
    * each, and their bytes.
    */
-  readonly onMessages: (messages: readonly Msg[]) => void
+  readonly onMessages: (messages: readonly Frame[]) => void
   /** How many more messages of a consumer may be taken now. @default as many as there is room for */
   readonly most?: (consumer: string) => number
   /** Told of every pull that ended. */
@@ -65,7 +66,7 @@ export class Intake {
   readonly #sources: readonly Source[]
   readonly #stop = new AbortController()
   /** What came in this turn of the loop. */
-  readonly #received: Msg[] = []
+  readonly #received: Frame[] = []
   #paused = false
   #pulling: Promise<void> | undefined
 
@@ -202,7 +203,7 @@ export class Intake {
   }
 
   /** The promise becomes a delivery: what it takes moves from promised to held. */
-  #receive(source: Source, message: Msg): void {
+  #receive(source: Source, message: Frame): void {
     const bytes = envelopeBytes(message)
     const rows = Math.min(1, source.promisedRows)
     const promisedBytes = Math.min(bytes, source.promisedBytes)

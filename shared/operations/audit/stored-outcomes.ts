@@ -11,7 +11,7 @@ import {
 import { tokenOfSubject } from '../../sdk/contract/subjects.ts'
 import { STREAMS } from '../../sdk/contract/topology.ts'
 import type { StoredCopy, StreamInfo } from '../../sdk/jetstream/api.ts'
-import { headerBlockOf, parseHeaderBlock } from '../../sdk/jetstream/stored-message.ts'
+import { parseHeaderBlock } from '../../sdk/jetstream/stored-message.ts'
 import { readRange } from '../broker/read-range.ts'
 import { neededStream } from '../broker/stored-sequences.ts'
 import type { OutcomeKind, StoredLetter, StoredOutcome } from './evidence.ts'
@@ -47,7 +47,7 @@ export async function readStoredOutcomes(
   const sorting = sortOutcomes(expectations, results.state.messages)
   const read = (info: StreamInfo, stream: string, take: (message: StoredCopy) => void): Promise<void> =>
     readRange(connection, { stream, from: 1, to: info.state.last_seq }, ({ message, ...place }) =>
-      take({ ...place, headerBlock: headerBlockOf(message), body: message.data }),
+      take({ ...place, headerBlock: message.headerBlock, body: message.data }),
     )
   progress('reading results')
   await read(results, STREAMS.results, sorting.takeOutcome)

@@ -1,8 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Msg, NatsConnection } from '@nats-io/transport-node'
+import type { NatsConnection } from '@nats-io/transport-node'
 import { readDeliverySubject } from '../../sdk/contract/delivery-subject.ts'
 import { PeltonError } from '../../sdk/errors.ts'
 import { ApiRefusal, requestApi } from '../../sdk/jetstream/api.ts'
+import type { Frame } from '../../sdk/jetstream/frame.ts'
 import { PullLane } from '../../sdk/jetstream/pull-lane.ts'
 import { holdsMore } from './holds-more.ts'
 
@@ -22,7 +23,7 @@ export interface RangeMessage {
   readonly sequence: number
   /** When the stream stored it, milliseconds since 1970 by the broker's clock. */
   readonly storedAt: number
-  readonly message: Msg
+  readonly message: Frame
 }
 
 /** Messages asked for at once, and their bytes at most. */

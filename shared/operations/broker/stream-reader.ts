@@ -1,11 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Msg, NatsConnection } from '@nats-io/transport-node'
+import type { NatsConnection } from '@nats-io/transport-node'
 import { readDeliverySubject } from '../../sdk/contract/delivery-subject.ts'
 import type { Headers } from '../../sdk/contract/headers.ts'
 import { PeltonError } from '../../sdk/errors.ts'
 import { findApi, NOT_FOUND, requestApi, streamInfo } from '../../sdk/jetstream/api.ts'
+import { type Frame, readFrameHeaders } from '../../sdk/jetstream/frame.ts'
 import { type PullEnd, PullLane } from '../../sdk/jetstream/pull-lane.ts'
-import { readMessageHeaders } from '../../sdk/jetstream/stored-message.ts'
 import { holdsMore } from './holds-more.ts'
 import { createPatience } from './patience.ts'
 
@@ -107,7 +107,7 @@ interface Reader {
   /** Messages it will hand out. */
   readonly pending: number
   /** The next messages; none when what is pending was removed meanwhile. */
-  nextPage(pending: number, handedOut: number): Promise<Msg[]>
+  nextPage(pending: number, handedOut: number): Promise<Frame[]>
   close(): Promise<void>
 }
 
@@ -122,7 +122,7 @@ async function openReader(
   const { name, num_pending: pending } = created
   if (place.toSequence === undefined && !isLastPerSubject(options))
     place.toSequence = (await streamInfo(connection, stream))?.state.last_seq
-  const received: Msg[] = []
+  const received: Frame[] = []
   const lane = new PullLane(connection, { stream, consumer: name }, (message) => received.push(message))
   // Never less than the largest message there can be, or that one would end the reading.
   const maxBytes = Math.max(PAGE_BYTES, 2 * (connection.info?.max_payload ?? 0))
@@ -205,14 +205,14 @@ function firstSequence({ start = { deliver_policy: 'all' } }: ReadOptions): numb
 }
 
 function toMessage(
-  message: Msg,
+  message: Frame,
   { streamSequence, storedAt }: { readonly streamSequence: number; readonly storedAt: number },
 ): ReadMessage {
   return {
     subject: message.subject,
     sequence: streamSequence,
     storedAt: new Date(storedAt).toISOString(),
-    headers: readMessageHeaders(message),
+    headers: readFrameHeaders(message),
     body: message.data,
   }
 }

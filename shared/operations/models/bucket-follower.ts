@@ -1,11 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Msg, NatsConnection } from '@nats-io/transport-node'
+import type { NatsConnection } from '@nats-io/transport-node'
 import { readDeliverySubject } from '../../sdk/contract/delivery-subject.ts'
 import { messageOf, PeltonError } from '../../sdk/errors.ts'
 import { findApi, NOT_FOUND } from '../../sdk/jetstream/api.ts'
+import { type Frame, readFrameHeaders } from '../../sdk/jetstream/frame.ts'
 import { uniqueInbox } from '../../sdk/jetstream/publish-window.ts'
 import { type PullEnd, PullLane } from '../../sdk/jetstream/pull-lane.ts'
-import { readMessageHeaders } from '../../sdk/jetstream/stored-message.ts'
 
 /** The last value of a key. */
 export interface KeyChange {
@@ -203,13 +203,13 @@ class Round {
     return true
   }
 
-  add(message: Msg): void {
+  add(message: Frame): void {
     const delivery = readDeliverySubject(message.reply ?? '')
     if (delivery?.consumerSequence !== ++this.#received) {
       this.hasGap = true
       return
     }
-    const operation = readMessageHeaders(message).get('kv-operation')
+    const operation = readFrameHeaders(message).get('kv-operation')
     const isDeleted = operation === 'DEL' || operation === 'PURGE'
     const { streamSequence: revision, storedAt } = delivery
     const { subject } = message

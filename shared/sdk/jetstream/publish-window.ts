@@ -1,10 +1,10 @@
-import type { Msg, NatsConnection, Subscription } from '@nats-io/transport-node'
+import type { NatsConnection } from '@nats-io/transport-node'
 import { encodeHeaderBlock } from '../contract/headers.ts'
 import type { OutgoingMessage } from '../contract/outcome.ts'
 import { messageOf, PeltonError } from '../errors.ts'
-import { encodedHeaders } from './encoded-headers.ts'
+import { type DataPath, type DataSubscription, dataPathOf } from './data-path.ts'
+import { type Frame, readStatus } from './frame.ts'
 import { onReconnect } from './reconnects.ts'
-import { readStatus } from './stored-message.ts'
 
 /**
  * What became of a publish. `refused` is the stream's word: not stored. `unknown` is nobody's word: it may or may not
@@ -46,9 +46,9 @@ interface Waiting {
  * Three to four times the throughput of the client's `publish()`.
  */
 export class PublishWindow {
-  readonly #connection: NatsConnection
+  readonly #path: DataPath
   readonly #prefix: string
-  readonly #subscription: Subscription
+  readonly #subscription: DataSubscription
   readonly #sweeper: NodeJS.Timeout
   readonly #stopListening: () => void
   readonly #maxInFlight: number
@@ -61,15 +61,13 @@ export class PublishWindow {
   #closed = false
 
   constructor(connection: NatsConnection, options: PublishWindowOptions = {}) {
-    this.#connection = connection
+    this.#path = dataPathOf(connection)
     this.#maxInFlight = options.maxInFlight ?? 512
     this.#timeoutMs = options.timeoutMs ?? 5_000
     this.#prefix = `${uniqueInbox(connection)}.`
-    this.#subscription = connection.subscribe(`${this.#prefix}*`, {
-      callback: (error, message) => {
-        if (error === null) this.#settle(message.subject.slice(this.#prefix.length), readReply(message))
-        else this.#giveUp(error.message) // the broker refuses the inbox: no answer can come
-      },
+    this.#subscription = this.#path.subscribe(`${this.#prefix}*`, {
+      onFrame: (message) => this.#settle(message.subject.slice(this.#prefix.length), readReply(message)),
+      onRefused: (error) => this.#giveUp(error.message), // no answer can come
     })
     this.#sweeper = setInterval(() => this.#sweep(), Math.min(250, this.#timeoutMs / 4))
     this.#sweeper.unref()
@@ -95,8 +93,8 @@ export class PublishWindow {
       const id = (this.#nextId++).toString(36)
       try {
         refuseLongLine(message.subject)
-        const headers = encodedHeaders(writtenHeaders(message))
-        this.#connection.publish(message.subject, message.body, { headers, reply: this.#prefix + id })
+        const { subject, body } = message
+        this.#path.publish(subject, { body, headerBlock: writtenHeaders(message), reply: this.#prefix + id })
         this.#waiting.set(id, { resolve, deadline: performance.now() + this.#timeoutMs })
       } catch (thrown) {
         resolve(unsent(thrown))
@@ -159,13 +157,13 @@ export function uniqueInbox(connection: NatsConnection): string {
   return `${options?.inboxPrefix ?? '_INBOX'}.pelton-${process.pid}-${client}-${Math.random().toString(36).slice(2, 10)}-${inboxes++}`
 }
 
-function readReply(message: Msg): PublishReply {
+function readReply(message: Frame): PublishReply {
   if (message.data.length === 0) {
     const status = readStatus(message)?.code ?? 0
     return { kind: 'unknown', description: status === 503 ? 'no stream answers' : `status ${status}` }
   }
   try {
-    return fromApi(message.json<ApiReply>())
+    return fromApi(JSON.parse(Buffer.from(message.data).toString()) as ApiReply)
   } catch {
     return { kind: 'unknown', description: 'the answer of the stream cannot be read' }
   }

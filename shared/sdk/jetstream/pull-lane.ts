@@ -1,7 +1,8 @@
-import type { Msg, NatsConnection, Subscription } from '@nats-io/transport-node'
+import type { NatsConnection } from '@nats-io/transport-node'
+import { type DataPath, type DataSubscription, dataPathOf } from './data-path.ts'
+import { type Frame, frameBytes, readFrameHeaders, readStatus } from './frame.ts'
 import { uniqueInbox } from './publish-window.ts'
 import { onReconnect } from './reconnects.ts'
-import { messageBytes, readMessageHeaders, readStatus } from './stored-message.ts'
 
 export interface PullRequest {
   /** Messages wanted at most. */
@@ -56,10 +57,11 @@ interface OpenPull {
  */
 export class PullLane {
   readonly #connection: NatsConnection
+  readonly #path: DataPath
   readonly #requestSubject: string
   readonly #prefix: string
-  readonly #subscription: Subscription
-  readonly #onMessage: (message: Msg) => void
+  readonly #subscription: DataSubscription
+  readonly #onMessage: (message: Frame) => void
   readonly #stopListening: () => void
   #open: OpenPull | undefined
   #nextId = 0
@@ -69,16 +71,15 @@ export class PullLane {
   constructor(
     connection: NatsConnection,
     target: { readonly stream: string; readonly consumer: string },
-    onMessage: (message: Msg) => void,
+    onMessage: (message: Frame) => void,
   ) {
     this.#connection = connection
+    this.#path = dataPathOf(connection)
     this.#onMessage = onMessage
     this.#requestSubject = `$JS.API.CONSUMER.MSG.NEXT.${target.stream}.${target.consumer}`
     this.#prefix = `${uniqueInbox(connection)}.`
-    this.#subscription = connection.subscribe(`${this.#prefix}*`, {
-      callback: (error, message) => {
-        if (error === null) this.#receive(message)
-      },
+    this.#subscription = this.#path.subscribe(`${this.#prefix}*`, {
+      onFrame: (message) => this.#receive(message),
     })
     // What the broker, or another server of it, still holds open for the old connection is not this pull any more.
     this.#stopListening = onReconnect(connection, () => this.#open?.done('lost'))
@@ -111,11 +112,11 @@ export class PullLane {
   async #drain(): Promise<void> {
     this.cancel()
     this.#stopListening()
-    if (!this.#connection.isClosed() && !this.#subscription.isClosed())
+    if (!this.#connection.isClosed() && !this.#subscription.isClosed)
       await this.#subscription.drain().catch(() => undefined) // the connection is away: nothing to withdraw
   }
 
-  #receive(message: Msg): void {
+  #receive(message: Frame): void {
     if (isStatus(message)) {
       // A status comes under the pull's own inbox; one of an earlier pull says nothing about this one.
       if (this.#open !== undefined && message.subject === this.#prefix + this.#open.id)
@@ -127,7 +128,7 @@ export class PullLane {
     const pull = this.#open
     if (pull === undefined) return
     pull.received++
-    pull.receivedBytes += messageBytes(message)
+    pull.receivedBytes += frameBytes(message)
     if (--pull.remaining === 0) pull.done('full')
     else if (pull.closing !== undefined && pull.received >= pull.closing.received) pull.done(pull.closing.end)
     else watch(pull)
@@ -174,7 +175,7 @@ export class PullLane {
 
   #send(pull: OpenPull, body: string): void {
     try {
-      this.#connection.publish(this.#requestSubject, body, { reply: this.#prefix + pull.id })
+      this.#path.publish(this.#requestSubject, { body: Buffer.from(body), reply: this.#prefix + pull.id })
     } catch {
       pull.done('lost') // the connection is closed or draining
     }
@@ -202,14 +203,14 @@ function doubt(pull: OpenPull): void {
  * A status that ends a pull names how much of it was left. On a replicated stream it overtakes the messages, which wait
  * for their quorum: they are waited for, or they would come while the next pull is open.
  */
-function applyStatus(pull: OpenPull, message: Msg): void {
+function applyStatus(pull: OpenPull, message: Frame): void {
   const { code, description } = readStatus(message) ?? { code: 0, description: '' }
   const end = statusEnd(code, description)
   if (end === undefined) {
     watch(pull)
     return
   }
-  const left = Number(readMessageHeaders(message).get(PENDING_MESSAGES) ?? pull.remaining)
+  const left = Number(readFrameHeaders(message).get(PENDING_MESSAGES) ?? pull.remaining)
   const missing = pull.remaining - left
   if ((end === 'full' || end === 'too-large') && missing > 0) {
     pull.closing = { end, received: pull.received + missing }
@@ -218,8 +219,8 @@ function applyStatus(pull: OpenPull, message: Msg): void {
 }
 
 /** Statuses arrive as an empty message without a reply subject and with a code. */
-function isStatus(message: Msg): boolean {
-  return (message.reply ?? '') === ''
+function isStatus(message: Frame): boolean {
+  return message.reply === ''
 }
 
 /** What a status means for the pull; `undefined` for a heartbeat. */

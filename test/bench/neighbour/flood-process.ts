@@ -4,8 +4,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { connect } from '@nats-io/transport-node'
 import { HEADERS, readHeader } from '../../../shared/sdk/contract/headers.ts'
 import { subjects } from '../../../shared/sdk/contract/subjects.ts'
+import { frameOf, readFrameHeaders } from '../../../shared/sdk/jetstream/frame.ts'
 import { PublishWindow } from '../../../shared/sdk/jetstream/publish-window.ts'
-import { readMessageHeaders } from '../../../shared/sdk/jetstream/stored-message.ts'
 import { NOBODYS, type Told, type Word } from './flood-messages.ts'
 import { type Kind, kindsFor } from './kinds.ts'
 
@@ -44,7 +44,7 @@ async function publishOne(): Promise<number> {
 
 connection.subscribe('results.>', {
   callback: (_error, message) => {
-    const headers = readMessageHeaders(message)
+    const headers = readFrameHeaders(frameOf(message))
     if (readHeader(headers, HEADERS.correlationId)?.startsWith('near-')) return
     answered++
     const what = readHeader(headers, HEADERS.deadLetterReason) ?? 'predicted'

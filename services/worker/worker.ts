@@ -296,9 +296,10 @@ export class Worker {
   /** What of a batch goes on to the next stage; the rest is concluded, or another's by now. */
   #goOn(passed: Passed): Batch {
     const batch: Prepared[] = []
+    const now = this.#held.now()
     for (const event of passed) {
       if (isConcluded(event)) this.#conclude(event)
-      else if (!this.#held.isKept(event.delivery)) this.#held.drop(event.delivery)
+      else if (!this.#held.isKept(event.delivery, now)) this.#held.drop(event.delivery)
       else batch.push(event)
     }
     return batch
@@ -379,6 +380,8 @@ export class Worker {
         if (this.#turns.take(work)) return store.store(concluded)
         return this.#turns.spend(work).then(() => store.store(concluded))
       }),
+      storeAll: this.#observe.storeAll((group, onStored) => store.storeAll(group, onStored)),
+      isWatched: this.#observe.isWatched,
       record: (record) => store.record(record),
       held: this.#held,
       epochs: broker.epochs,

@@ -7,9 +7,8 @@ import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import type { NatsConnection } from '@nats-io/transport-node'
 import { readEvent } from '../../shared/sdk/contract/event.ts'
-import { encodeHeaderBlock } from '../../shared/sdk/contract/headers.ts'
 import { encodeLedgerRecord, type LedgerEntry } from '../../shared/sdk/contract/ledger.ts'
-import { predictionMessage } from '../../shared/sdk/contract/outcome.ts'
+import { encodeLines, predictionMessage } from '../../shared/sdk/contract/outcome.ts'
 import { outcomeDigest } from '../../shared/sdk/contract/outcome-digest.ts'
 import { subjects } from '../../shared/sdk/contract/subjects.ts'
 import { payloadDigest } from '../../shared/sdk/contract/token.ts'
@@ -51,7 +50,7 @@ async function storeResults(window: PublishWindow, epoch: string): Promise<Uint3
     await Promise.all(
       some.map(async (sequence) => {
         const message = prediction(epoch, sequence)
-        digests[sequence] = outcomeDigest(encodeHeaderBlock(message.headers), message.body)
+        digests[sequence] = outcomeDigest(encodeLines(message), message.body)
         const reply = await window.publish(message)
         if (reply.kind !== 'stored') throw new Error(reply.description)
       }),

@@ -1,6 +1,5 @@
-import { encodeHeaderBlock, HEADERS, type HeaderEntry } from '../../shared/sdk/contract/headers.ts'
 import { encodeLedgerRecord, type LedgerEntry } from '../../shared/sdk/contract/ledger.ts'
-import { predictionMessage } from '../../shared/sdk/contract/outcome.ts'
+import { encodeLines, predictionMessage } from '../../shared/sdk/contract/outcome.ts'
 import { outcomeDigest } from '../../shared/sdk/contract/outcome-digest.ts'
 import { deliveryOf, EPOCH } from '../kit/deliveries.ts'
 
@@ -35,27 +34,11 @@ const facts = {
 }
 const made = { worker: 'w1', at: Date.now(), deliveryCount: 1, storedAt: 0, inputDigest: 'a'.repeat(22) }
 const message = predictionMessage(event, facts, made, Buffer.alloc(200, 0x20))
-const block = encodeHeaderBlock(message.headers)
-const expecting: readonly HeaderEntry[] = [
-  ...message.headers,
-  [HEADERS.expectedStream, 'RESULTS'],
-  [HEADERS.expectedSubjectSequence, '0'],
-]
-const lines = Buffer.from('Nats-Expected-Stream: RESULTS\r\nNats-Expected-Last-Subject-Sequence: 0\r\n\r\n')
+const block = encodeLines(message)
 
 tell(
-  `header block of ${block.length} bytes, written twice (as before)`,
-  measure(20_000, () => {
-    encodeHeaderBlock(expecting)
-    return encodeHeaderBlock(message.headers)
-  }),
-)
-tell(
-  'header block, written once and expecting lines appended',
-  measure(20_000, () => {
-    const written = encodeHeaderBlock(message.headers)
-    return Buffer.concat([written.subarray(0, written.length - 2), lines])
-  }),
+  `lines and header block of ${block.length} bytes`,
+  measure(20_000, () => encodeLines(predictionMessage(event, facts, made, message.body))),
 )
 for (const bytes of [200, 4_096, 65_536, 1_048_576]) {
   const body = Buffer.alloc(bytes, 0x20)

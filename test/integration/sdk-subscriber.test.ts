@@ -1,14 +1,19 @@
 import type { NatsConnection } from '@nats-io/transport-node'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { readEvent } from '../../shared/sdk/contract/event.ts'
-import { encodeHeaderBlock } from '../../shared/sdk/contract/headers.ts'
 import { encodeResponse } from '../../shared/sdk/contract/open-inference.ts'
-import { failureNotice, type OutgoingMessage, predictionMessage } from '../../shared/sdk/contract/outcome.ts'
+import {
+  encodeLines,
+  failureNotice,
+  type OutcomeMessage,
+  predictionMessage,
+} from '../../shared/sdk/contract/outcome.ts'
 import { subjects } from '../../shared/sdk/contract/subjects.ts'
 import { eventToken } from '../../shared/sdk/contract/token.ts'
 import { STREAMS } from '../../shared/sdk/contract/topology.ts'
 import { PeltonError, type Reason } from '../../shared/sdk/errors.ts'
 import { consumerInfo, requestApi, streamInfo } from '../../shared/sdk/jetstream/api.ts'
+import { dataPathOf } from '../../shared/sdk/jetstream/data-path.ts'
 import { PublishWindow } from '../../shared/sdk/jetstream/publish-window.ts'
 import { createProducer } from '../../shared/sdk/producer.ts'
 import {
@@ -74,7 +79,7 @@ interface Outcome {
 }
 
 /** The outcome of an event, as a worker makes it. */
-function outcomeOf(id: string, { model = 'm', reason }: Outcome = {}): OutgoingMessage {
+function outcomeOf(id: string, { model = 'm', reason }: Outcome = {}): OutcomeMessage {
   const event = readEvent({
     subject: subjects.feature({ pool: 'default', model, lane: 'normal' }),
     headers: new Map([
@@ -440,9 +445,9 @@ describe('request', () => {
     })
     await connection.flush()
     const asked = producer.request({ model: 'm', id: 'woken', features: {} }, { timeoutMs: 60_000 })
-    const { headers, body } = outcomeOf('woken')
-    const headerBlock = { encode: () => encodeHeaderBlock(headers) } as never
-    connection.publish(await inbox, body, { headers: headerBlock })
+    const outcome = outcomeOf('woken')
+    const copy = { headerBlock: encodeLines(outcome), body: outcome.body }
+    dataPathOf(connection).publish(await inbox, copy)
     expect(await asked).toMatchObject({ kind: 'prediction', id: 'woken', model: 'm' })
     await producer.close()
   })

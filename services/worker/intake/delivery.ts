@@ -30,8 +30,20 @@ export interface Delivery {
   handedOn?: number
   /** Trace context its outcome carries; unset: the event's own. */
   traceparent?: string
-  /** Digest of the event's own body, where it was made aside: a large body is not read again. */
-  readonly digest?: string
+  /** Digest of the event's own body, once it was made: a body is not read again for it. */
+  digest?: string
+  /** What is known of it while this worker has it in hand. */
+  hold?: Hold | undefined
+}
+
+/** What is known of a delivery in a worker's hands. */
+export interface Hold {
+  /** Since then at least the broker waits for a word of it. */
+  keptAt: number
+  /** When it was first said to be in progress: from then on each time. */
+  saidFrom: number
+  /** Whether the broker was silent of it for too long: from then on it stays so. */
+  isLate: boolean
 }
 
 /**
@@ -70,7 +82,7 @@ function readDelivery(
     epoch: epochs.get(info.stream) ?? '',
     sequence: info.streamSequence,
   })
-  return {
+  const delivery: Delivery = {
     event,
     subject: message.subject,
     ackSubject,
@@ -79,8 +91,9 @@ function readDelivery(
     sizeBytes: envelopeBytes(message),
     sentSince,
     rows: 1,
-    ...(isTooLarge && { isLarge: true }),
+    hold: undefined,
   }
+  return isTooLarge ? { ...delivery, isLarge: true } : delivery
 }
 
 /** Whether a message is more than a turn of the loop may read: then only its headers are read here. */
@@ -134,5 +147,6 @@ export function envelopeBytes(message: Frame): number {
 
 /** Tells two payloads apart that claim the same identity. */
 export function digestOf(delivery: Delivery): string {
-  return delivery.digest ?? payloadDigest(delivery.event.body)
+  delivery.digest ??= payloadDigest(delivery.event.body)
+  return delivery.digest
 }

@@ -27,8 +27,8 @@ beforeEach(() => {
   room = new Room({ rows: 80, bytes: 1_000_000 })
   const connection = {
     isClosed: () => false,
-    publish: (subject: string, word: string) =>
-      void said.push(`${word.split(' ')[0]} ${subject.split('.').at(-1)}`),
+    publish: (subject: string, word: Uint8Array) =>
+      void said.push(`${Buffer.from(word).toString().split(' ')[0]} ${subject.split('.').at(-1)}`),
     flush: () =>
       new Promise<void>((resolve, reject) =>
         pings.push({ answer: resolve, lose: () => reject(new Error('connection disconnected')) }),
@@ -88,7 +88,7 @@ describe('rows', () => {
     for (const delivery of deliveries) held.countRows(delivery, 50_000)
     expect(deliveries.map(({ rows }) => rows)).toEqual([57, 1, 11, 11])
     expect(room.rows).toBe(80)
-    for (const delivery of deliveries) held.acknowledge(delivery)
+    held.acknowledgeAll(deliveries)
     expect([room.rows, room.freeRowsFor('high')]).toEqual([0, 80])
   })
 
@@ -132,7 +132,7 @@ describe('a delivery', () => {
     held.giveBack(first)
     held.drop(second)
     expect(said).toEqual([])
-    held.acknowledge(third)
+    held.acknowledgeAll([third])
     expect(said).toEqual(['+ACK 3'])
     expect([held.size, room.rows]).toEqual([0, 0])
   })

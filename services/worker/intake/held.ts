@@ -1,5 +1,6 @@
 import type { NatsConnection } from '@nats-io/transport-node'
 import { ACK, IN_PROGRESS, notNow } from '../../../shared/sdk/jetstream/ack-words.ts'
+import { type DataPath, dataPathOf } from '../../../shared/sdk/jetstream/data-path.ts'
 import type { Delivery } from './delivery.ts'
 import { type GoingClock, openGoingClock } from './going-clock.ts'
 import type { Room } from './room.ts'
@@ -15,15 +16,7 @@ export interface HeldOptions {
   readonly clock?: GoingClock
 }
 
-/** What is known of a delivery in this worker's hands. */
-interface Hold {
-  /** Since then at least the broker waits for a word of it. */
-  keptAt: number
-  /** When it was first said to be in progress: from then on each time. */
-  saidFrom: number
-  /** Whether the broker was silent of it for too long: from then on it stays so. */
-  isLate: boolean
-}
+const ACKNOWLEDGED = { body: Buffer.from(ACK) }
 
 /**
  * The deliveries in this worker's hands. Keeps each of them alive at the broker while it waits and runs, and gives its
@@ -34,10 +27,11 @@ interface Hold {
  */
 export class HeldDeliveries {
   readonly #connection: NatsConnection
+  readonly #path: DataPath
   readonly #room: Room
   readonly #options: HeldOptions
   readonly #clock: GoingClock
-  readonly #held = new Map<Delivery, Hold>()
+  readonly #held = new Set<Delivery>()
   readonly #heartbeat: NodeJS.Timeout
   readonly #byConsumer = new Map<string, number>()
   /** What comes from now on was handed out no earlier: the broker answered a ping of then. */
@@ -46,6 +40,7 @@ export class HeldDeliveries {
 
   constructor(connection: NatsConnection, room: Room, options: HeldOptions) {
     this.#connection = connection
+    this.#path = dataPathOf(connection)
     this.#room = room
     this.#options = options
     this.#clock = options.clock ?? openGoingClock()
@@ -74,26 +69,24 @@ export class HeldDeliveries {
    */
   add(deliveries: readonly Delivery[]): readonly Delivery[] {
     for (const delivery of deliveries) {
-      this.#held.set(delivery, {
-        keptAt: delivery.sentSince,
-        saidFrom: Number.POSITIVE_INFINITY,
-        isLate: false,
-      })
+      delivery.hold = { keptAt: delivery.sentSince, saidFrom: Number.POSITIVE_INFINITY, isLate: false }
+      this.#held.add(delivery)
       this.#count(delivery, 1)
     }
-    const kept = deliveries.filter((delivery) => this.isKept(delivery))
-    if (kept.length < deliveries.length)
-      for (const delivery of deliveries) if (!this.isKept(delivery)) this.drop(delivery)
-    return kept
+    const now = this.now()
+    const late = deliveries.filter((delivery) => !this.isKept(delivery, now))
+    if (late.length === 0) return deliveries
+    for (const delivery of late) this.drop(delivery)
+    return deliveries.filter((delivery) => delivery.hold !== undefined)
   }
 
   /** Goes on with the same delivery in another form. @returns false where it is in these hands no more */
   replace(old: Delivery, now: Delivery): boolean {
-    const hold = this.#held.get(old)
-    if (hold === undefined) return false
-    this.#held.delete(old)
+    if (!this.#held.delete(old)) return false
     now.rows = old.rows
-    this.#held.set(now, hold)
+    now.hold = old.hold
+    old.hold = undefined
+    this.#held.add(now)
     return true
   }
 
@@ -101,12 +94,16 @@ export class HeldDeliveries {
    * Whether the broker has kept a delivery for this worker all the time. False for good once it was silent for
    * `ack_wait`, as far as can be known here: the word that kept it alive may still have come in time.
    */
-  isKept(delivery: Delivery): boolean {
-    const hold = this.#held.get(delivery)
+  isKept({ hold }: Delivery, now = this.now()): boolean {
     if (hold === undefined || hold.isLate) return false
-    if (this.#clock() - hold.keptAt <= this.#options.ackWaitMs) return true
+    if (now - hold.keptAt <= this.#options.ackWaitMs) return true
     this.#markLate()
     return false
+  }
+
+  /** What {@link isKept} goes by, for many that are looked at in one moment. */
+  now(): number {
+    return this.#clock()
   }
 
   /**
@@ -120,9 +117,19 @@ export class HeldDeliveries {
     delivery.rows = taken
   }
 
-  /** The outcome is stored and in the ledger: the event may leave its stream. */
-  acknowledge(delivery: Delivery): void {
-    this.#letGo(delivery, ACK)
+  /** Their outcomes are stored and in the ledger: the events may leave their stream. */
+  acknowledgeAll(deliveries: readonly Delivery[]): void {
+    const isOpen = !this.#connection.isClosed()
+    let rows = 0
+    let bytes = 0
+    for (const delivery of deliveries) {
+      if (!this.#forget(delivery)) continue
+      rows += delivery.rows
+      bytes += delivery.sizeBytes
+      if (isOpen) this.#path.publish(delivery.ackSubject, ACKNOWLEDGED)
+    }
+    if (rows > 0) this.#room.release(rows, bytes)
+    this.#tellEmpty()
   }
 
   /** Nothing is stored: the broker hands the event out again, after `delayMs`. */
@@ -143,7 +150,7 @@ export class HeldDeliveries {
 
   /** Gives back whatever is held, for somebody else to take at once. */
   giveBackAll(): void {
-    for (const delivery of [...this.#held.keys()]) this.giveBack(delivery)
+    for (const delivery of [...this.#held]) this.giveBack(delivery)
   }
 
   /** Resolves when nothing is held. */
@@ -156,12 +163,26 @@ export class HeldDeliveries {
   }
 
   #letGo(delivery: Delivery, answer: string | undefined): void {
-    if (!this.#held.delete(delivery)) return
-    this.#count(delivery, -1)
+    if (!this.#forget(delivery)) return
     this.#room.release(delivery.rows, delivery.sizeBytes)
-    if (answer !== undefined && !this.#connection.isClosed())
-      this.#connection.publish(delivery.ackSubject, answer)
+    if (answer !== undefined && !this.#connection.isClosed()) this.#say(delivery, answer)
+    this.#tellEmpty()
+  }
+
+  /** @returns whether it was in hand */
+  #forget(delivery: Delivery): boolean {
+    if (!this.#held.delete(delivery)) return false
+    delivery.hold = undefined
+    this.#count(delivery, -1)
+    return true
+  }
+
+  #tellEmpty(): void {
     if (this.#held.size === 0) for (const resolve of this.#onEmpty.splice(0)) resolve()
+  }
+
+  #say({ ackSubject }: Delivery, word: string): void {
+    this.#path.publish(ackSubject, { body: Buffer.from(word) })
   }
 
   #count({ info: { consumer } }: Delivery, change: number): void {
@@ -176,10 +197,11 @@ export class HeldDeliveries {
     if (this.#connection.isClosed()) return
     this.#markLate()
     const saidAt = this.#clock()
-    for (const [delivery, hold] of this.#held) {
-      if (hold.isLate) continue
+    for (const delivery of this.#held) {
+      const { hold } = delivery
+      if (hold === undefined || hold.isLate) continue
       hold.saidFrom = Math.min(hold.saidFrom, saidAt)
-      this.#connection.publish(delivery.ackSubject, IN_PROGRESS)
+      this.#say(delivery, IN_PROGRESS)
     }
     this.#connection.flush().then(
       () => this.#heard(saidAt),
@@ -191,8 +213,8 @@ export class HeldDeliveries {
   #heard(saidAt: number): void {
     this.#markLate()
     this.#arrivesSince(saidAt)
-    for (const hold of this.#held.values())
-      if (hold.saidFrom <= saidAt) hold.keptAt = Math.max(hold.keptAt, saidAt)
+    for (const { hold } of this.#held)
+      if (hold !== undefined && hold.saidFrom <= saidAt) hold.keptAt = Math.max(hold.keptAt, saidAt)
   }
 
   #arrivesSince(at: number): void {
@@ -203,8 +225,8 @@ export class HeldDeliveries {
   #markLate(): void {
     const oldest = this.#clock() - this.#options.ackWaitMs
     let count = 0
-    for (const hold of this.#held.values()) {
-      if (hold.keptAt >= oldest || hold.isLate) continue
+    for (const { hold } of this.#held) {
+      if (hold === undefined || hold.keptAt >= oldest || hold.isLate) continue
       hold.isLate = true
       count++
     }

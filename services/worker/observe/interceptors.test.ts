@@ -34,6 +34,8 @@ function noting() {
     run: span('run'),
     settle: span('settle'),
     store: span('store'),
+    storeAll: (next) => next,
+    isWatched: () => false,
   }
   return { log, metrics: metrics as WorkerMetrics, traces }
 }

@@ -1,8 +1,9 @@
 import { errorTypeOf } from '../../../shared/runtime/messaging.ts'
 import type { Tensor } from '../../../shared/sdk/contract/tensor.ts'
+import type { Delivery } from '../intake/delivery.ts'
 import type { Batch } from '../prepare/prepared.ts'
 import type { Concluded } from '../settle/outcome.ts'
-import type { StoredOutcome } from '../settle/outcome-store.ts'
+import type { OutcomeStore, StoredOutcome } from '../settle/outcome-store.ts'
 import type { Settled } from '../settle/settlement.ts'
 import type { Timed, WorkerMetrics } from './worker-metrics.ts'
 
@@ -22,6 +23,10 @@ export interface Interceptors {
   readonly settle: Interceptor<readonly Concluded[], readonly Settled[]>
   /** Storing one outcome. */
   readonly store: Interceptor<Concluded, StoredOutcome>
+  /** Storing plain predictions together. */
+  readonly storeAll: (next: OutcomeStore['storeAll']) => OutcomeStore['storeAll']
+  /** Whether the storing of this very event is looked on at: it is not to be stored together with others. */
+  readonly isWatched: (delivery: Delivery) => boolean
 }
 
 /** Who looks on while a worker works. */
@@ -40,6 +45,8 @@ const NOBODY: Interceptors = {
   run: (next) => next,
   settle: (next) => next,
   store: (next) => next,
+  storeAll: (next) => next,
+  isWatched: () => false,
 }
 
 function compose(outer: Interceptors, inner: Interceptors): Interceptors {
@@ -48,6 +55,8 @@ function compose(outer: Interceptors, inner: Interceptors): Interceptors {
     run: (next) => outer.run(inner.run(next)),
     settle: (next) => outer.settle(inner.settle(next)),
     store: (next) => outer.store(inner.store(next)),
+    storeAll: (next) => outer.storeAll(inner.storeAll(next)),
+    isWatched: (delivery) => outer.isWatched(delivery) || inner.isWatched(delivery),
   }
 }
 
@@ -63,6 +72,14 @@ function measure(metrics: WorkerMetrics): Interceptors {
     run: (next) => timed(next, (batch, told) => metrics.ran(batch, told)),
     settle: (next) => timed(next, (group, told) => metrics.acknowledged(group, told)),
     store: (next) => firstOfEach(next, (concluded, told) => metrics.stored(concluded.outcome, told)),
+    storeAll: (next) => {
+      const stored = timed(
+        ([group, onStored]: Parameters<typeof next>) => next(group, onStored),
+        (_, told) => metrics.storedTogether(told),
+      )
+      return (...given) => stored(given)
+    },
+    isWatched: () => false,
   }
 }
 

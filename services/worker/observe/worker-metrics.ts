@@ -94,6 +94,11 @@ export class WorkerMetrics {
     )
   }
 
+  /** Predictions were stored together, or could not be. */
+  storedTogether({ durationMs, error }: Timed<void>): void {
+    this.#instruments.operation(durationMs / 1_000, this.#on('publish', 'results', error))
+  }
+
   /** One event was settled. */
   settled({ delivery, outcome, how }: Settled): void {
     if (how === 'predicted' || how === 'dead-lettered') {

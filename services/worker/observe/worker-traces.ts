@@ -52,6 +52,8 @@ export function createWorkerTraces(models: KnownModels): Interceptors {
       const span = spanOf(group)
       return span === undefined ? next(group) : endWith(startSettling(tracer, span, group), () => next(group))
     },
+    storeAll: (next) => next,
+    isWatched: ({ event }) => sampledContext(event.headers) !== undefined,
     store: (next) => (concluded) => {
       const { delivery, outcome } = concluded
       const place = sampledContext(delivery.event.headers)

@@ -82,7 +82,7 @@ async function readMessage(delivery: Delivery, { codec, epochs }: LargeEventDeps
   const { event, info, subject, body } = delivery
   const { stream, streamSequence: sequence } = info
   const epoch = epochs.get(stream) ?? ''
-  const read = await codec.read({ subject, headers: event.headers, body, stream, epoch, sequence })
+  const read = await codec.read({ subject, headers: new Map(event.headers), body, stream, epoch, sequence })
   return { ...delivery, ...read }
 }
 

@@ -3,8 +3,10 @@ import { encodeHeaderBlock, HEADERS, type Headers, readHeader } from '../../../s
 import { encodeLedgerRecord, type LedgerRecord } from '../../../shared/sdk/contract/ledger.ts'
 import {
   deadLetterMessage,
+  encodeLines,
   type Failure,
   failureNotice,
+  type OutcomeMessage,
   type OutgoingMessage,
   type Provenance,
   predictionMessage,
@@ -16,16 +18,17 @@ import {
   inputDigestStart,
   outcomeDigest,
   withoutBrokerLines,
+  writtenDigest,
 } from '../../../shared/sdk/contract/outcome-digest.ts'
 import { subjects } from '../../../shared/sdk/contract/subjects.ts'
 import { STORES, STREAMS } from '../../../shared/sdk/contract/topology.ts'
 import { isReason } from '../../../shared/sdk/errors.ts'
-import type { EncodedMessage } from '../../../shared/sdk/jetstream/publish-window.ts'
+import type { EncodedMessage, PublishReply } from '../../../shared/sdk/jetstream/publish-window.ts'
 import type { StoredAnswer } from '../../../shared/sdk/jetstream/register.ts'
 import { asStored, type Delivery, digestOf, returnsOf } from '../intake/delivery.ts'
-import type { Concluded, NotServable, Outcome } from './outcome.ts'
+import { type Concluded, type NotServable, type Outcome, sendingWork } from './outcome.ts'
 import type { Parking } from './parking.ts'
-import { type Claim, Register, type RegisterDeps } from './register.ts'
+import { CLAIM_OWN_LINES, type Claim, claiming, mayBeFirst, Register, type RegisterDeps } from './register.ts'
 import { isTooLarge } from './storage.ts'
 
 /**
@@ -72,6 +75,39 @@ export interface OutcomeStoreDeps extends RegisterDeps {
 /** Deliveries, of those that count, after which an event that cannot be retried is given up. */
 const MOST_RETURNS = 5
 
+/** A delivery that has a prediction. */
+export interface Predicted extends Concluded {
+  readonly outcome: Extract<Outcome, { readonly kind: 'predicted' }>
+}
+
+/** Told of each outcome that was stored, by its place. */
+export type OnStored = (at: number, stored: StoredOutcome) => void
+
+/** What of a group is sent in one turn of the loop: at least one, and no more than a turn may send. */
+function nextSlice(
+  group: readonly Predicted[],
+  from: number,
+): { readonly to: number; readonly work: number } {
+  let to = from
+  let work = 0
+  while (to < group.length) {
+    const next = sendingWork(group[to] as Predicted) // within the group
+    if (to > from && work + next > TURN_BYTES) break
+    work += next
+    to++
+  }
+  return { to, work }
+}
+
+/**
+ * Whether a prediction can be stored together with others: nothing has to be looked at before, and it is no more than a
+ * turn of the loop may send.
+ */
+export function isPlain(concluded: Concluded): concluded is Predicted {
+  const { delivery, outcome } = concluded
+  return outcome.kind === 'predicted' && mayBeFirst(delivery) && outcome.body.length <= TURN_BYTES
+}
+
 /** Stores outcomes: each claims the register of its event first, whatever else is stored of it. */
 export class OutcomeStore {
   readonly #deps: OutcomeStoreDeps
@@ -92,11 +128,74 @@ export class OutcomeStore {
     if (outcome.kind === 'not-servable') return this.#park(delivery, outcome.why)
     if (outcome.kind === 'retried') return this.#retryOrReturn(delivery, outcome)
     if (outcome.kind === 'dead-lettered') return this.#giveUp(delivery, outcome.failure, outcome.modelVersion)
-    const made = this.#provenance(delivery, outcome.facts.modelVersion)
-    const message = encoded(predictionMessage(delivery.event, outcome.facts, made, outcome.body))
-    const { claim, digest } = await this.#claim(delivery, message)
+    return this.#predicted(delivery, this.#prediction(delivery, outcome), outcome)
+  }
+
+  /**
+   * Stores plain predictions together; each is told of once the broker has it. What the broker does not take at once goes on
+   * as it would alone.
+   *
+   * @throws AbortError when stopped while a stream refuses
+   */
+  async storeAll(group: readonly Predicted[], onStored: OnStored): Promise<void> {
+    const { turns } = this.#deps
+    const storing: Promise<void>[] = []
+    for (let from = 0; from < group.length; ) {
+      const { to, work } = nextSlice(group, from)
+      if (!turns.take(work)) await turns.spend(work)
+      const slice = to - from === group.length ? group : group.slice(from, to)
+      const first = from
+      storing.push(this.#storeSlice(slice, (at, stored) => onStored(first + at, stored)))
+      from = to
+    }
+    await Promise.all(storing)
+  }
+
+  /** @param group of no more than a turn of the loop may send */
+  async #storeSlice(group: readonly Predicted[], onStored: OnStored): Promise<void> {
+    const messages = group.map(({ delivery, outcome }) => this.#prediction(delivery, outcome))
+    const claims = messages.map((message) => claiming(message))
+    const digests = new Float64Array(group.length)
+    const rest: Promise<void>[] = []
+    const goOn = async (at: number, reply: PublishReply): Promise<void> => {
+      const { delivery, outcome } = group[at] as Predicted // as many as there are replies
+      onStored(at, await this.#predicted(delivery, messages[at] as OutcomeMessage, outcome, reply))
+    }
+    await new Promise<void>((resolve) => {
+      let left = group.length
+      void this.#deps.window.publishAll(claims, {
+        mayGo: (at) => this.#deps.isKept((group[at] as Predicted).delivery),
+        onReply: (at, reply) => {
+          if (reply.kind === 'stored') {
+            this.#register.claimed((group[at] as Predicted).delivery, messages[at] as OutcomeMessage)
+            onStored(at, { how: 'predicted', digest: digests[at] })
+          } else rest.push(goOn(at, reply))
+          if (--left === 0) resolve()
+        },
+      })
+      // While the broker works.
+      for (let at = 0; at < claims.length; at++) {
+        const { headerBlock, body } = claims[at] as EncodedMessage
+        digests[at] = writtenDigest(headerBlock, CLAIM_OWN_LINES, body)
+      }
+    })
+    await Promise.all(rest)
+  }
+
+  #prediction(delivery: Delivery, { facts, body }: Predicted['outcome']): OutcomeMessage {
+    return predictionMessage(delivery.event, facts, this.#provenance(delivery, facts.modelVersion), body)
+  }
+
+  /** @param first the answer to a claim that was sent already */
+  async #predicted(
+    delivery: Delivery,
+    message: OutcomeMessage,
+    { facts }: Predicted['outcome'],
+    first?: PublishReply,
+  ): Promise<StoredOutcome> {
+    const { claim, digest } = await this.#claim(delivery, message, first)
     if (claim === 'claimed') return { how: 'predicted', digest }
-    if (claim === 'too-large') return this.#giveUp(delivery, tooLarge(message), outcome.facts.modelVersion)
+    if (claim === 'too-large') return this.#giveUp(delivery, tooLarge(message), facts.modelVersion)
     return claim === 'late' ? DROPPED : this.#respectAnswer(delivery, claim)
   }
 
@@ -112,20 +211,18 @@ export class OutcomeStore {
   /** Takes the register, and makes the digest of what is to lie there while the broker has it. */
   async #claim(
     delivery: Delivery,
-    message: EncodedMessage,
+    message: OutcomeMessage,
+    first?: PublishReply,
   ): Promise<{ readonly claim: Claim; readonly digest: number }> {
-    const claiming = this.#register.claim(delivery, message)
-    const digest = this.#digestOf(message)
-    return { claim: await claiming, digest: await digest }
+    const claim = this.#register.claim(delivery, message, first)
+    const digest = this.#digestOf({ headerBlock: encodeLines(message), body: message.body })
+    return { claim: await claim, digest: await digest }
   }
 
   /** Failure notice, then dead letter: whoever finds the notice makes sure that the dead letter exists. */
   async #giveUp(delivery: Delivery, failure: Failure, modelVersion?: string): Promise<StoredOutcome> {
     const made = this.#provenance(delivery, modelVersion)
-    const { claim, digest } = await this.#claim(
-      delivery,
-      encoded(failureNotice(delivery.event, failure, made)),
-    )
+    const { claim, digest } = await this.#claim(delivery, failureNotice(delivery.event, failure, made))
     if (claim === 'late') return DROPPED
     if (typeof claim === 'object') return this.#respectAnswer(delivery, claim)
     const letterDigest = await this.#storeDeadLetter(delivery, failure, made)
@@ -266,12 +363,12 @@ const NO_BYTES = new Uint8Array()
 /** What is known of the dead letter behind a notice: nothing where an operator removed it. */
 type Letter = Pick<StoredOutcome, 'letterDigest'>
 
-/** Its headers are written once: for the broker, for whoever waits, and for the digest. */
+/** Its headers are written once: for the broker, and for the digest. */
 function encoded({ subject, headers, body }: OutgoingMessage): EncodedMessage {
   return { subject, headerBlock: encodeHeaderBlock(headers), body }
 }
 
-function tooLarge({ body }: EncodedMessage): Failure {
+function tooLarge({ body }: OutcomeMessage): Failure {
   const description = `the prediction has ${body.length} bytes, more than the broker's max_payload allows`
   return { reason: 'too-large', description, stage: 'publish' }
 }

@@ -1,12 +1,14 @@
 import type { NatsConnection } from '@nats-io/transport-node'
 import { CONTRACT_VERSION } from '../../../shared/sdk/contract/event.ts'
 import { HEADERS, readHeader } from '../../../shared/sdk/contract/headers.ts'
+import { encodeLines, type OutcomeMessage } from '../../../shared/sdk/contract/outcome.ts'
 import { isReplySubject } from '../../../shared/sdk/contract/subjects.ts'
 import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
-import { encodedHeaders } from '../../../shared/sdk/jetstream/encoded-headers.ts'
+import { dataPathOf } from '../../../shared/sdk/jetstream/data-path.ts'
 import {
   API_ERRORS,
   type EncodedMessage,
+  type PublishReply,
   type PublishWindow,
 } from '../../../shared/sdk/jetstream/publish-window.ts'
 import type { StoredAnswer } from '../../../shared/sdk/jetstream/register.ts'
@@ -48,22 +50,25 @@ export class Register {
    * that leaves the outcome open (timeouts, in-flight duplicates, no leader) is asked again. Junk is replaced; what a
    * newer worker wrote is not, and nobody can settle the event here before it is gone.
    *
+   * @param first the answer to a claim that was sent already, with `claiming(message)`
    * @throws AbortError when stopped meanwhile
    */
-  async claim(delivery: Delivery, message: EncodedMessage): Promise<Claim> {
+  async claim(delivery: Delivery, message: OutcomeMessage, first?: PublishReply): Promise<Claim> {
     const { storage, window, isKept } = this.#deps
+    let sent = first
     // Only a failure notice may be replaced, whatever a producer writes into its headers: it is read before.
-    let expected = delivery.event.supersedes > 0 ? undefined : 0
+    let expected = mayBeFirst(delivery) ? 0 : undefined
     return storage.ask<Claim>(STREAMS.results, async () => {
       if (expected === undefined) {
         const seen = await this.#look(delivery, message.subject)
         if (!('expected' in seen)) return seen
         expected = seen.expected
       }
-      if (!isKept(delivery)) return { answer: 'late' }
-      const reply = await window.publish(expecting(message, expected))
+      if (sent === undefined && !isKept(delivery)) return { answer: 'late' }
+      const reply = sent ?? (await window.publish(claiming(message, expected)))
+      sent = undefined
       if (reply.kind === 'stored') {
-        this.wake(delivery, message)
+        this.claimed(delivery, message)
         return { answer: 'claimed' }
       }
       if (isTooLarge(reply)) return { answer: 'too-large' }
@@ -76,11 +81,18 @@ export class Register {
     })
   }
 
+  /** An outcome has taken the register: whoever waits for it is woken. */
+  claimed(delivery: Delivery, message: OutcomeMessage): void {
+    if (delivery.event.replyTo !== undefined)
+      this.wake(delivery, { headerBlock: encodeLines(message), body: message.body })
+  }
+
   /** A copy of the outcome to whoever waits for it: a wake-up, the stored result is the truth. */
   wake({ event }: Delivery, { headerBlock, body }: Pick<EncodedMessage, 'headerBlock' | 'body'>): void {
     const { replyTo } = event
-    if (replyTo === undefined || !isReplySubject(replyTo) || this.#deps.connection.isClosed()) return
-    this.#deps.connection.publish(replyTo, body, { headers: encodedHeaders(headerBlock) })
+    const { connection } = this.#deps
+    if (replyTo === undefined || !isReplySubject(replyTo) || connection.isClosed()) return
+    dataPathOf(connection).publish(replyTo, { headerBlock, body })
   }
 
   /** What stands in the way of an outcome, or what it must expect where nothing does. */
@@ -100,12 +112,23 @@ function notSpoken(subject: string, version: string): string {
   return `${subject} holds an outcome of version ${version.slice(0, 20)} of the contract, this worker speaks ${CONTRACT_VERSION}: upgrade it`
 }
 
-const EXPECTED_STREAM = `${HEADERS.expectedStream}: ${STREAMS.results}\r\n${HEADERS.expectedSubjectSequence}: `
-const EMPTY_LINE = '\r\n'.length
+/** Whether an event's outcome may be the first in its register: then it claims it without a look. */
+export function mayBeFirst({ event }: Delivery): boolean {
+  return event.supersedes === 0
+}
 
-/** The header block with two lines more, which the broker keeps with the message: they stand last. */
-function expecting({ subject, headerBlock, body }: EncodedMessage, sequence: number): EncodedMessage {
-  const own = headerBlock.subarray(0, headerBlock.length - EMPTY_LINE)
-  const lines = Buffer.from(`${EXPECTED_STREAM}${sequence}\r\n\r\n`, 'latin1')
-  return { subject, headerBlock: Buffer.concat([own, lines]), body }
+const EXPECTED_STREAM = `${HEADERS.expectedStream}: ${STREAMS.results}\r\n${HEADERS.expectedSubjectSequence}: `
+const EXPECTED_NONE = `${EXPECTED_STREAM}0\r\n`
+
+/** Where the outcome's own lines begin in a claim of an empty register. */
+export const CLAIM_OWN_LINES = 'NATS/1.0\r\n'.length + EXPECTED_NONE.length
+
+/**
+ * An outcome as it is published: with what its register has to hold, which the broker keeps with the message.
+ *
+ * @param expected sequence of the last message there; 0: none
+ */
+export function claiming(message: OutcomeMessage, expected = 0): EncodedMessage {
+  const before = expected === 0 ? EXPECTED_NONE : `${EXPECTED_STREAM}${expected}\r\n`
+  return { subject: message.subject, headerBlock: encodeLines(message, before), body: message.body }
 }

@@ -11,22 +11,34 @@ const EPOCH = '2026-01-01T00:00:00Z'
 function concluded(sequence: number): Concluded {
   const delivery = {
     info: { stream: 'FEATURES', streamSequence: sequence },
-    event: { token: `token-${sequence}`, origin: { stream: 'FEATURES', epoch: EPOCH, sequence } },
+    event: {
+      token: `token-${sequence}`,
+      supersedes: 0,
+      origin: { stream: 'FEATURES', epoch: EPOCH, sequence },
+    },
   }
-  return { delivery: delivery as unknown as Delivery, outcome: { kind: 'predicted' } as Concluded['outcome'] }
+  const outcome = { kind: 'predicted', body: Buffer.from('{}') } as unknown as Concluded['outcome']
+  return { delivery: delivery as unknown as Delivery, outcome }
 }
 
-/** Notes what happens, in order. `store` says when and how an outcome is stored. */
-function observe(store: (sequence: number) => Promise<Stored>) {
+/** Notes what happens, in order. `store` says when and how an outcome is stored, by itself or together with others. */
+function observe(store: (sequence: number) => Promise<Stored>, isWatched = false) {
   const log: string[] = []
   const sequenceOf = ({ info }: Delivery): number => info.streamSequence
   const deps: SettlementDeps = {
     store: async ({ delivery }) => ({ how: await store(sequenceOf(delivery)) }),
+    storeAll: async (group, onStored) => {
+      const storing = group.map(async ({ delivery }, at) =>
+        onStored(at, { how: await store(sequenceOf(delivery)) }),
+      )
+      await Promise.all(storing)
+    },
+    isWatched: () => isWatched,
     record: async ({ entries }: Omit<LedgerRecord, 'by'>) => {
       log.push(`ledger ${entries.map(({ sequence, outcome }) => `${sequence} ${outcome}`).join(', ')}`)
     },
     held: {
-      acknowledge: (delivery) => void log.push(`ack ${sequenceOf(delivery)}`),
+      acknowledgeAll: (deliveries) => void log.push(...deliveries.map((each) => `ack ${sequenceOf(each)}`)),
       giveBack: (delivery) => void log.push(`give back ${sequenceOf(delivery)}`),
       keepAway: (delivery) => void log.push(`keep away ${sequenceOf(delivery)}`),
       drop: (delivery) => void log.push(`drop ${sequenceOf(delivery)}`),
@@ -39,9 +51,12 @@ function observe(store: (sequence: number) => Promise<Stored>) {
   return { log, deps }
 }
 
-describe('settle', () => {
+describe.each([
+  ['together', false],
+  ['one by one', true],
+])('settle, where outcomes are stored %s', (_how, isWatched) => {
   it('acknowledges only after the ledger has named the deliveries, in one record', async () => {
-    const { log, deps } = observe(async () => 'predicted')
+    const { log, deps } = observe(async () => 'predicted', isWatched)
     await settle([concluded(1), concluded(2)], deps)
     expect(log).toEqual(['ledger 1 predicted, 2 predicted', 'ack 1', 'ack 2'])
   })
@@ -50,7 +65,7 @@ describe('settle', () => {
     const { log, deps } = observe(async (sequence) => {
       if (sequence === 1) await new Promise(setImmediate)
       return sequence === 2 ? 'returned' : 'predicted'
-    })
+    }, isWatched)
     const group = [concluded(1), concluded(2), concluded(3)]
     const settled = await settle(group, deps)
     expect(settled.map(({ delivery }) => delivery)).toEqual(group.map(({ delivery }) => delivery))
@@ -59,26 +74,26 @@ describe('settle', () => {
   })
 
   it('gives back what was not stored, and does not name it', async () => {
-    const { log, deps } = observe(async (sequence) => (sequence === 1 ? 'returned' : 'predicted'))
+    const { log, deps } = observe(async (sequence) => (sequence === 1 ? 'returned' : 'predicted'), isWatched)
     await settle([concluded(1), concluded(2)], deps)
     expect(log).toEqual(['ledger 2 predicted', 'give back 1', 'ack 2'])
   })
 
   it('names what is parked as retried, and what stays in its stream not at all', async () => {
     const ends: Stored[] = ['parked', 'handed-on', 'held-back']
-    const { log, deps } = observe(async (sequence) => ends[sequence - 1] ?? 'predicted')
+    const { log, deps } = observe(async (sequence) => ends[sequence - 1] ?? 'predicted', isWatched)
     await settle([concluded(1), concluded(2), concluded(3)], deps)
-    expect(log).toEqual(['ledger 1 retried', 'ack 1', 'keep away 2', 'keep away 3'])
+    expect(log).toEqual(['ledger 1 retried', 'keep away 2', 'keep away 3', 'ack 1'])
   })
 
   it('drops what others may have, and does not name it', async () => {
-    const { log, deps } = observe(async (sequence) => (sequence === 1 ? 'dropped' : 'predicted'))
+    const { log, deps } = observe(async (sequence) => (sequence === 1 ? 'dropped' : 'predicted'), isWatched)
     await settle([concluded(1), concluded(2)], deps)
     expect(log).toEqual(['ledger 2 predicted', 'drop 1', 'ack 2'])
   })
 
   it('hands the digests of what was stored on to the ledger', async () => {
-    const { deps } = observe(async () => 'predicted')
+    const { deps } = observe(async () => 'predicted', isWatched)
     const entries: LedgerEntry[] = []
     const stored: StoredOutcome[] = [
       { how: 'predicted', digest: 7 },
@@ -88,6 +103,7 @@ describe('settle', () => {
     ]
     await settle([concluded(1), concluded(2), concluded(3), concluded(4)], {
       ...deps,
+      isWatched: () => true,
       store: async ({ delivery }) => stored[delivery.info.streamSequence - 1] as StoredOutcome,
       record: async (record) => void entries.push(...record.entries),
     })
@@ -101,12 +117,14 @@ describe('settle', () => {
 
   it('lets one outcome that is not taken hold back no other', async () => {
     let take: (stored: Stored) => void = () => undefined
-    const { log, deps } = observe((sequence) =>
-      sequence === 1
-        ? new Promise((resolve) => {
-            take = resolve
-          })
-        : Promise.resolve('predicted'),
+    const { log, deps } = observe(
+      (sequence) =>
+        sequence === 1
+          ? new Promise((resolve) => {
+              take = resolve
+            })
+          : Promise.resolve('predicted'),
+      isWatched,
     )
     const settled = settle([concluded(1), concluded(2)], deps)
     await expect.poll(() => log).toEqual(['ledger 2 predicted', 'ack 2'])
@@ -116,14 +134,15 @@ describe('settle', () => {
   })
 
   it('acknowledges nothing that could not be stored before it was stopped', async () => {
-    const { log, deps } = observe(() => Promise.reject(new DOMException('stopped', 'AbortError')))
+    const { log, deps } = observe(() => Promise.reject(new DOMException('stopped', 'AbortError')), isWatched)
     await expect(settle([concluded(1)], deps)).rejects.toThrow('stopped')
     expect(log).toEqual([])
   })
 
   it('gives back an event whose outcome cannot be told, and settles the others', async () => {
-    const { log, deps } = observe((sequence) =>
-      sequence === 1 ? Promise.reject(new Error('no subject')) : Promise.resolve('predicted'),
+    const { log, deps } = observe(
+      (sequence) => (sequence === 1 ? Promise.reject(new Error('no subject')) : Promise.resolve('predicted')),
+      isWatched,
     )
     await settle([concluded(1), concluded(2)], deps)
     expect(log).toEqual(['defect 1: Error: no subject', 'ledger 2 predicted', 'give back 1', 'ack 2'])

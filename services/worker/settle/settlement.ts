@@ -3,13 +3,24 @@ import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
 import type { Delivery } from '../intake/delivery.ts'
 import type { HeldDeliveries } from '../intake/held.ts'
 import type { Concluded } from './outcome.ts'
-import type { OutcomeStore, Stored, StoredOutcome } from './outcome-store.ts'
+import {
+  isPlain,
+  type OutcomeStore,
+  type Predicted,
+  type Stored,
+  type StoredOutcome,
+} from './outcome-store.ts'
 import { givenBackMs } from './parking.ts'
 
 export interface SettlementDeps {
+  /** Stores one outcome. */
   readonly store: OutcomeStore['store']
+  /** Stores plain predictions together, and tells of each. */
+  readonly storeAll: OutcomeStore['storeAll']
+  /** Whether somebody looks on at the storing of this very event: then it is stored by itself. */
+  readonly isWatched: (delivery: Delivery) => boolean
   readonly record: OutcomeStore['record']
-  readonly held: Pick<HeldDeliveries, 'acknowledge' | 'giveBack' | 'keepAway' | 'drop'>
+  readonly held: Pick<HeldDeliveries, 'acknowledgeAll' | 'giveBack' | 'keepAway' | 'drop'>
   readonly onPredicted: (delivery: Delivery) => void
   /** Creation time of each stream that delivers. */
   readonly epochs: ReadonlyMap<string, string>
@@ -36,33 +47,81 @@ export interface Settled extends Concluded, StoredOutcome {}
  * @returns how each ended, in the order of the group
  */
 export async function settle(group: readonly Concluded[], deps: SettlementDeps): Promise<readonly Settled[]> {
-  const kept: Settled[] = []
-  const all = Promise.all(
-    group.map(async (concluded) => {
-      const settled = { ...concluded, ...(await storeOutcome(concluded, deps)) }
-      kept.push(settled)
-      return settled
-    }),
-  )
+  const all = new Array<Settled>(group.length)
+  let kept: Settled[] = []
+  const storing = storeGroup(group, deps, (at, { how, digest, letterDigest }) => {
+    const { delivery, outcome } = group[at] as Concluded // told of what was given
+    const settled = { delivery, outcome, how, digest, letterDigest }
+    all[at] = settled
+    kept.push(settled)
+  })
   for (let isComplete = false; !isComplete; ) {
-    isComplete = await isDoneWithin(all, STRAGGLER_MS)
-    await release(kept.splice(0), deps)
+    isComplete = await isDoneWithin(storing, STRAGGLER_MS)
+    const stored = kept
+    kept = []
+    await release(stored, deps)
   }
   return all
+}
+
+/** Plain predictions in one go, what is watched or needs a look by itself. Resolves once each was told of. */
+async function storeGroup(
+  group: readonly Concluded[],
+  deps: SettlementDeps,
+  onStored: (at: number, stored: StoredOutcome) => void,
+): Promise<void> {
+  const plain: Predicted[] = []
+  const places: number[] = []
+  const others: Promise<void>[] = []
+  for (let at = 0; at < group.length; at++) {
+    const concluded = group[at] as Concluded // within the array
+    if (!deps.isWatched(concluded.delivery) && isPlain(concluded)) {
+      plain.push(concluded)
+      places.push(at)
+    } else others.push(storeOutcome(concluded, deps).then((stored) => onStored(at, stored)))
+  }
+  const tell = (index: number, stored: StoredOutcome): void => onStored(places[index] as number, stored)
+  if (plain.length > 0) others.push(storePlain(plain, deps, tell))
+  await Promise.all(others)
+}
+
+/** Should a defect come in the way, what was not told of yet is given back: each event harms only itself. */
+async function storePlain(
+  group: readonly Predicted[],
+  { storeAll, onPredicted, onDefect }: SettlementDeps,
+  onStored: (at: number, stored: StoredOutcome) => void,
+): Promise<void> {
+  const isTold = new Uint8Array(group.length)
+  const tell = (at: number, stored: StoredOutcome): void => {
+    isTold[at] = 1
+    if (stored.how === 'predicted') onPredicted((group[at] as Predicted).delivery)
+    onStored(at, stored)
+  }
+  try {
+    await storeAll(group, tell)
+  } catch (thrown) {
+    if (isAbort(thrown)) throw thrown
+    for (let at = 0; at < group.length; at++) {
+      if (isTold[at] === 1) continue
+      onDefect((group[at] as Predicted).delivery, thrown)
+      onStored(at, { how: 'returned' })
+    }
+  }
 }
 
 /** Names what is stored in the ledger, then lets go of it. */
 async function release(kept: readonly Settled[], deps: SettlementDeps): Promise<void> {
   await recordInLedger(kept, deps)
-  for (const settled of kept) {
-    const { delivery, how } = settled
+  const done: Delivery[] = []
+  for (const { delivery, how } of kept) {
     if (how === 'dropped') deps.held.drop(delivery)
     else if (how === 'returned') deps.held.giveBack(delivery, RETURN_DELAY_MS)
     else if (how === 'handed-on' || how === 'held-back')
       deps.held.keepAway(delivery, givenBackMs(how, delivery.handedOn ?? 0))
-    else deps.held.acknowledge(delivery)
-    deps.onSettled(settled)
+    else done.push(delivery)
   }
+  deps.held.acknowledgeAll(done)
+  for (const settled of kept) deps.onSettled(settled)
 }
 
 /** @throws what `work` throws */
@@ -84,10 +143,14 @@ async function storeOutcome(
     if (stored.how === 'predicted') onPredicted(concluded.delivery)
     return stored
   } catch (thrown) {
-    if (thrown instanceof Error && thrown.name === 'AbortError') throw thrown
+    if (isAbort(thrown)) throw thrown
     onDefect(concluded.delivery, thrown)
     return { how: 'returned' }
   }
+}
+
+function isAbort(thrown: unknown): boolean {
+  return thrown instanceof Error && thrown.name === 'AbortError'
 }
 
 /** How the ledger names an end; nothing where the event stays in its stream. */
@@ -117,17 +180,22 @@ async function recordInLedger(kept: readonly Settled[], { record, epochs }: Sett
   }
 }
 
-function entryOf({ delivery, how, digest, letterDigest }: Settled, outcome: LedgerOutcome, epoch: string) {
+function entryOf(
+  { delivery, how, digest, letterDigest }: Settled,
+  outcome: LedgerOutcome,
+  epoch: string,
+): LedgerEntry {
   const { info, event } = delivery
   const { stream, streamSequence: sequence } = info
   // A copy's result names the origin, not this sequence: only the token joins the two.
   const { origin } = event
   const isOriginal = origin.stream === stream && origin.epoch === epoch && origin.sequence === sequence
-  const isPlain = how === 'predicted' && stream === STREAMS.features && isOriginal
+  const isOneOfMany = how === 'predicted' && stream === STREAMS.features && isOriginal
+  if (isOneOfMany && letterDigest === undefined && digest !== undefined) return { sequence, outcome, digest }
   return {
     sequence,
     outcome,
-    ...(!isPlain && { token: event.token }),
+    ...(!isOneOfMany && { token: event.token }),
     ...(digest !== undefined && { digest }),
     ...(letterDigest !== undefined && { letterDigest }),
   }

@@ -19,6 +19,61 @@ export interface DeliveryInfo {
  * puts domain and account hash behind `$JS.ACK` (ADR-15).
  */
 export function readDeliverySubject(reply: string): DeliveryInfo | undefined {
+  return readAsBefore(reply) ?? parse(reply)
+}
+
+/** What a subject of the old form began with, up to its numbers: most deliveries come by a consumer that was met before. */
+interface Beginning {
+  readonly text: string
+  readonly stream: string
+  readonly consumer: string
+}
+
+const beginnings: Beginning[] = []
+const MOST_BEGINNINGS = 16
+const NUMBERS = 5
+const DOT = 46
+
+function readAsBefore(reply: string): DeliveryInfo | undefined {
+  for (let index = 0; index < beginnings.length; index++) {
+    const beginning = beginnings[index] as Beginning // within the array
+    if (reply.startsWith(beginning.text)) return readNumbers(reply, beginning)
+  }
+  return undefined
+}
+
+/** @returns undefined where something else follows than five numbers */
+function readNumbers(reply: string, { text, stream, consumer }: Beginning): DeliveryInfo | undefined {
+  const numbers = [0, 0, 0, 0, 0]
+  let at = text.length
+  for (let index = 0; index < NUMBERS; index++) {
+    const from = at
+    let value = 0
+    for (let code = reply.charCodeAt(at); code >= 48 && code <= 57; code = reply.charCodeAt(++at))
+      value = value * 10 + code - 48
+    const isLast = index === NUMBERS - 1
+    if (at === from || (isLast ? at !== reply.length : reply.charCodeAt(at) !== DOT)) return undefined
+    numbers[index] = value
+    at++
+  }
+  const [deliveryCount = 0, streamSequence = 0, consumerSequence = 0, nanos = 0, pending = 0] = numbers
+  return {
+    stream,
+    consumer,
+    deliveryCount,
+    streamSequence,
+    consumerSequence,
+    storedAt: nanos / 1e6,
+    pending,
+  }
+}
+
+function remember(stream: string, consumer: string): void {
+  beginnings.unshift({ text: `$JS.ACK.${stream}.${consumer}.`, stream, consumer })
+  if (beginnings.length > MOST_BEGINNINGS) beginnings.pop()
+}
+
+function parse(reply: string): DeliveryInfo | undefined {
   const parts = reply.split('.')
   if (parts[0] !== '$JS' || parts[1] !== 'ACK' || (parts.length !== 9 && parts.length < 11)) return undefined
   const at = parts.length === 9 ? 2 : 4
@@ -28,6 +83,7 @@ export function readDeliverySubject(reply: string): DeliveryInfo | undefined {
   const numbers = parts.slice(at + 2, at + 7)
   if (stream === undefined || consumer === undefined || !numbers.every((part) => /^\d+$/.test(part)))
     return undefined
+  if (parts.length === 9) remember(stream, consumer)
   return {
     stream,
     consumer,

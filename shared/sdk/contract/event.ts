@@ -70,8 +70,15 @@ export function readEvent(message: StoredMessage): FeatureEvent {
   }
   const identity = identify(message, header)
   checkIdentity(identity, problems)
-  const event: Omit<FeatureEvent, 'problem'> = {
-    ...identity,
+  const attempt = readCount(headers, HEADERS.attempt, 1, problems)
+  const contentType = header(HEADERS.dataContentType)
+  const expiresAt = readDeadline(header(HEADERS.expiryTime), problems)
+  const supersedes = readCount(headers, HEADERS.supersedes, 0, problems)
+  checkVersions(headers, problems)
+  checkAttributes(headers, problems)
+  return {
+    id: identity.id,
+    source: identity.source,
     token: readCarriedToken(message) ?? eventToken(route.model, identity.source, identity.id),
     route,
     origin: readOrigin(message) ?? {
@@ -79,19 +86,17 @@ export function readEvent(message: StoredMessage): FeatureEvent {
       epoch: message.epoch,
       sequence: message.sequence,
     },
-    attempt: readCount(headers, HEADERS.attempt, 1, problems),
-    contentType: header(HEADERS.dataContentType),
+    attempt,
+    contentType,
     inferenceHeaderLength: readHeader(headers, HEADERS.inferenceHeaderLength),
     body,
-    expiresAt: readDeadline(header(HEADERS.expiryTime), problems),
+    expiresAt,
     modelVersion: readHeader(headers, HEADERS.modelVersion),
     replyTo: readHeader(headers, HEADERS.replyTo),
-    supersedes: readCount(headers, HEADERS.supersedes, 0, problems),
+    supersedes,
     headers,
+    problem: problems[0],
   }
-  checkVersions(headers, problems)
-  checkAttributes(headers, problems)
-  return { ...event, problem: problems[0] }
 }
 
 type ReadAttribute = (name: string) => string | undefined
@@ -122,7 +127,11 @@ function checkIdentity(
 /** A line break would let two pairs of source and id share a token; the SDK refuses the same characters. */
 const BREAKS = /[\p{Cc}\p{Zl}\p{Zp}]/u
 
+/** What has no fault, as nearly all have none. */
+const FAULTLESS = new RegExp(`^[!#$&-~]{1,${MAX_IDENTITY_LENGTH}}$`)
+
 function faultOf(identity: string): readonly [description: string, remedy: string] | undefined {
+  if (FAULTLESS.test(identity)) return undefined
   const { length } = encodeAttribute(identity)
   if (length > MAX_IDENTITY_LENGTH)
     return [
@@ -188,18 +197,19 @@ function readDeadline(text: string | undefined, problems: PeltonError[]): number
 /** Both versions go by their major; absent means 1. */
 const VERSION = /^1(?:\.\d+)?$/
 
+const VERSIONS = [
+  [
+    HEADERS.contract,
+    'the wire contract is not spoken',
+    `Send version ${CONTRACT_VERSION}, or upgrade the workers first.`,
+  ],
+  [HEADERS.specVersion, 'CloudEvents is not read', 'Send CloudEvents 1.0.'],
+] as const
+
 function checkVersions(headers: Headers, problems: PeltonError[]): void {
-  const known = [
-    [
-      HEADERS.contract,
-      'the wire contract is not spoken',
-      `Send version ${CONTRACT_VERSION}, or upgrade the workers first.`,
-    ],
-    [HEADERS.specVersion, 'CloudEvents is not read', 'Send CloudEvents 1.0.'],
-  ] as const
-  for (const [field, what, remedy] of known) {
+  for (const [field, what, remedy] of VERSIONS) {
     const version = readHeader(headers, field)
-    if (version === undefined || VERSION.test(version)) continue
+    if (version === undefined || version === CONTRACT_VERSION || VERSION.test(version)) continue
     const details = { field, value: showValue(version), remedy }
     problems.push(new PeltonError('malformed', `this version of ${what} here`, details))
   }
@@ -207,8 +217,9 @@ function checkVersions(headers: Headers, problems: PeltonError[]): void {
 
 /** What is not read here is read by those the event is carried on to: the binding has each refused that is not encoded. */
 function checkAttributes(headers: Headers, problems: PeltonError[]): void {
-  for (const [name, value] of headers) {
+  for (const name of headers.keys()) {
     if (!name.startsWith('ce-') || READ_ATTRIBUTES.has(name)) continue
+    const value = headers.get(name) as string // its own name
     if (decodeAttribute(value) === undefined) problems.push(undecodable(name, value))
   }
 }

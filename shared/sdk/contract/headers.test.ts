@@ -103,7 +103,7 @@ describe('encodeHeaderBlock', () => {
         for (const [name, text] of entries) {
           if (!expected.has(name.toLowerCase())) expected.set(name.toLowerCase(), text)
         }
-        expect(parseHeaderBlock(encodeHeaderBlock(entries))).toEqual(expected)
+        expect(new Map(parseHeaderBlock(encodeHeaderBlock(entries)))).toEqual(expected)
       }),
     )
   })

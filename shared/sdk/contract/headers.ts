@@ -61,15 +61,24 @@ export type Headers = ReadonlyMap<string, string>
 /** A list of headers to write, in order. A name may stand more than once. */
 export type HeaderEntry = readonly [name: string, value: string]
 
+/** The names of the contract as they stand in {@link Headers}. */
+const KEYS: ReadonlyMap<string, string> = new Map(
+  Object.values(HEADERS).map((name) => [name, name.toLowerCase()]),
+)
+
 export function readHeader(headers: Headers, name: string): string | undefined {
-  return headers.get(name.toLowerCase())
+  return headers.get(KEYS.get(name) ?? name.toLowerCase())
 }
+
+/** What is written as an attribute as it is. */
+const PLAIN_ATTRIBUTE = /^[!#$&-~]*$/
 
 /**
  * A CloudEvents attribute as a NATS header value: space, `"`, `%` and everything outside U+0021..U+007E
  * percent-encoded (CloudEvents NATS binding §3.1.3).
  */
 export function encodeAttribute(value: string): string {
+  if (PLAIN_ATTRIBUTE.test(value)) return value
   return value.toWellFormed().replace(/[^!#$&-~]+/g, encodeURIComponent)
 }
 

@@ -11,6 +11,17 @@ export function outcomeDigest(headerBlock: Uint8Array, body: Uint8Array): number
   return crc32(body, crc32(withoutBrokerLines(headerBlock)))
 }
 
+/**
+ * The digest of an outcome whose broker lines stand first, as `encodeLines` writes it: the same as {@link outcomeDigest}.
+ *
+ * @param from where its own lines begin
+ */
+export function writtenDigest(headerBlock: Uint8Array, from: number, body: Uint8Array): number {
+  return crc32(body, crc32(headerBlock.subarray(from), FIRST_LINE_DIGEST))
+}
+
+const FIRST_LINE_DIGEST = crc32('NATS/1.0\r\n')
+
 /** The digest of a message of which more comes: a large body is not gone over in one turn of a loop. */
 export function goOnDigest(digest: number, more: Uint8Array): number {
   return crc32(more, digest)

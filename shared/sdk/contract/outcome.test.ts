@@ -6,9 +6,11 @@ import { type FeatureEvent, readEvent, writeOrigin } from './event.ts'
 import { decodeAttribute, encodeHeaderBlock, type HeaderEntry } from './headers.ts'
 import {
   deadLetterMessage,
+  encodeLines,
   type Failure,
   failureNotice,
   failureOf,
+  type OutcomeMessage,
   type OutgoingMessage,
   predictionMessage,
   removalMark,
@@ -55,8 +57,9 @@ function eventWith(headers: Readonly<Record<string, string>> = {}, body = '{"inp
 }
 
 /** The headers as whoever receives the message reads them. */
-function received(message: OutgoingMessage): Record<string, string> {
-  return Object.fromEntries(parseHeaderBlock(encodeHeaderBlock(message.headers)))
+function received(message: OutgoingMessage | OutcomeMessage): Record<string, string> {
+  const block = 'lines' in message ? encodeLines(message) : encodeHeaderBlock(message.headers)
+  return Object.fromEntries(parseHeaderBlock(block))
 }
 
 function headerBytes(entries: readonly HeaderEntry[]): number {
@@ -141,7 +144,7 @@ describe('failureNotice', () => {
     const event = eventWith({ 'ce-id': 'é'.repeat(200_000), 'ce-source': 'x'.repeat(200_000) })
     expect(event.problem).toMatchObject({ code: 'malformed' })
     const notice = failureNotice(event, failure, made)
-    expect(headerBytes(notice.headers)).toBeLessThan(8 * 1024)
+    expect(encodeLines(notice).length).toBeLessThan(8 * 1024)
     expect(notice.body.length).toBeLessThan(8 * 1024)
   })
 })

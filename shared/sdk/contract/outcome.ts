@@ -60,30 +60,55 @@ export interface OutgoingMessage {
 
 const utf8 = new TextEncoder()
 
+/**
+ * An outcome on its way into the register of its event. Its header block is made from its lines when it is sent: with what
+ * the broker has to look at before ({@link encodeLines}).
+ */
+export interface OutcomeMessage {
+  readonly subject: string
+  /** Header lines, each with its end. */
+  readonly lines: string
+  readonly body: Uint8Array
+}
+
+/** What a header line begins with, behind the end of the one before. */
+const LINE = Object.fromEntries(
+  Object.entries(HEADERS).map(([key, name]) => [key, `\r\n${name}: `]),
+) as Readonly<Record<keyof typeof HEADERS, string>>
+
+const FIRST_LINE = 'NATS/1.0\r\n'
+
+/**
+ * The header block of an outcome.
+ *
+ * @param before lines that only the broker reads, each with its end
+ */
+export function encodeLines({ lines }: Pick<OutcomeMessage, 'lines'>, before = ''): Buffer {
+  return Buffer.from(`${FIRST_LINE}${before}${lines}\r\n`)
+}
+
 /** The prediction of an event, addressed to the event's register. */
 export function predictionMessage(
   event: FeatureEvent,
   facts: PredictionFacts,
   made: Provenance,
   body: Uint8Array,
-): OutgoingMessage {
-  const headers: HeaderEntry[] = [
-    ...resultHeaders(event, made, 'prediction'),
-    [HEADERS.type, 'pelton.prediction'],
-    [HEADERS.dataContentType, facts.contentType],
-    [HEADERS.modelVersion, facts.modelVersion],
-    [HEADERS.queueMs, facts.queueMs.toFixed(1)],
-    [HEADERS.inferenceMs, facts.inferenceMs.toFixed(2)],
-    [HEADERS.batchRows, String(facts.batchRows)],
-  ]
-  if (facts.inferenceHeaderLength !== undefined) {
-    headers.push([HEADERS.inferenceHeaderLength, String(facts.inferenceHeaderLength)])
+): OutcomeMessage {
+  const { modelVersion, contentType, queueMs, inferenceMs, batchRows, inferenceHeaderLength } = facts
+  const ran = `${LINE.modelVersion}${modelVersion}${LINE.queueMs}${queueMs.toFixed(1)}${LINE.inferenceMs}${inferenceMs.toFixed(2)}`
+  const rows = `${LINE.batchRows}${batchRows}`
+  const form = `${LINE.type}pelton.prediction${LINE.dataContentType}${contentType}`
+  const sections =
+    inferenceHeaderLength === undefined ? '' : LINE.inferenceHeaderLength + inferenceHeaderLength
+  return {
+    subject: subjects.result(event.route.model, event.token),
+    lines: `${resultLines(event, made, 'prediction')}${form}${ran}${rows}${sections}\r\n`,
+    body,
   }
-  return { subject: subjects.result(event.route.model, event.token), headers, body }
 }
 
 /** The small answer in the register of an event that became a dead letter: an RFC 9457 problem body. */
-export function failureNotice(event: FeatureEvent, failure: Failure, made: Provenance): OutgoingMessage {
+export function failureNotice(event: FeatureEvent, failure: Failure, made: Provenance): OutcomeMessage {
   const { status, summary } = REASONS[failure.reason]
   const problem = {
     type: `https://pelton.dev/problems/${failure.reason}`,
@@ -96,47 +121,46 @@ export function failureNotice(event: FeatureEvent, failure: Failure, made: Prove
     source: bounded(event.source),
     error: failure.description,
   }
+  const form = `${LINE.type}pelton.failure${LINE.dataContentType}application/problem+json`
+  const why = `${LINE.deadLetterReason}${failure.reason}${LINE.deadLetterDescription}${sanitizeHeaderValue(failure.description)}`
   return {
     subject: subjects.result(event.route.model, event.token),
-    headers: [
-      ...resultHeaders(event, made, 'dead-letter'),
-      [HEADERS.type, 'pelton.failure'],
-      [HEADERS.dataContentType, 'application/problem+json'],
-      [HEADERS.deadLetterReason, failure.reason],
-      [HEADERS.deadLetterDescription, sanitizeHeaderValue(failure.description)],
-      [HEADERS.stage, failure.stage],
-    ],
+    lines: `${resultLines(event, made, 'dead-letter')}${form}${why}${LINE.stage}${failure.stage}\r\n`,
     body: utf8.encode(JSON.stringify(problem)),
   }
 }
 
-function resultHeaders(
-  event: FeatureEvent,
-  made: Provenance,
-  outcome: 'prediction' | 'dead-letter',
-): HeaderEntry[] {
-  const entries: HeaderEntry[] = [
-    [HEADERS.contract, CONTRACT_VERSION],
-    [HEADERS.specVersion, '1.0'],
-    [HEADERS.id, `${event.token}-${event.origin.sequence}`],
-    [HEADERS.source, sourceOfModel(event.route.model)],
-    [HEADERS.time, new Date(made.at).toISOString()],
-    [HEADERS.correlationId, encodeAttribute(bounded(event.id))],
-    [HEADERS.causationId, encodeAttribute(bounded(event.id))],
-    [HEADERS.outcome, outcome],
-    [HEADERS.token, event.token],
-    [HEADERS.origin, writeOrigin(event.origin)],
-    [HEADERS.attempt, String(event.attempt)],
-    [HEADERS.inputDigest, made.inputDigest],
-    [HEADERS.worker, made.worker],
-  ]
+/** What every outcome says, from its first line on, without the end of the last. */
+function resultLines(event: FeatureEvent, made: Provenance, outcome: 'prediction' | 'dead-letter'): string {
+  const { token, origin } = event
+  const id = encodeAttribute(bounded(event.id))
+  const what = `${ABOUT_ID}${token}-${origin.sequence}${LINE.source}${sourceOfModel(event.route.model)}${LINE.time}${isoTime(made.at)}`
+  const ids = `${LINE.correlationId}${id}${LINE.causationId}${id}${LINE.outcome}${outcome}${LINE.token}${token}`
+  const how = `${LINE.origin}${writeOrigin(origin)}${LINE.attempt}${event.attempt}${LINE.inputDigest}${made.inputDigest}${LINE.worker}${made.worker}`
+  return `${what}${ids}${how}${carriedLines(event, made)}`
+}
+
+/** The first line of all has no other before it. */
+const ABOUT_ID = `${LINE.contract}${CONTRACT_VERSION}${LINE.specVersion}1.0${LINE.id}`.slice(2)
+
+/** What few events have: the digest of before an edit, and their place in a trace. */
+function carriedLines(event: FeatureEvent, made: Provenance): string {
+  let lines = ''
   const original = readHeader(event.headers, HEADERS.originalDigest)
-  if (original !== undefined && isToken(original)) entries.push([HEADERS.originalDigest, original])
-  for (const name of [HEADERS.traceparent, HEADERS.tracestate]) {
-    const value = (name === HEADERS.traceparent && made.traceparent) || readHeader(event.headers, name)
-    if (value !== undefined) entries.push([name, sanitizeHeaderValue(value)])
-  }
-  return entries
+  if (original !== undefined && isToken(original)) lines += LINE.originalDigest + original
+  const traceparent = made.traceparent || readHeader(event.headers, HEADERS.traceparent)
+  if (traceparent !== undefined) lines += LINE.traceparent + sanitizeHeaderValue(traceparent)
+  const tracestate = readHeader(event.headers, HEADERS.tracestate)
+  if (tracestate !== undefined) lines += LINE.tracestate + sanitizeHeaderValue(tracestate)
+  return lines
+}
+
+/** Outcomes that are made together have the same time. */
+let lastTime = { at: Number.NaN, text: '' }
+
+function isoTime(at: number): string {
+  if (at !== lastTime.at) lastTime = { at, text: new Date(at).toISOString() }
+  return lastTime.text
 }
 
 /** What begins the `ce-source` of every outcome. */
@@ -147,8 +171,12 @@ export function sourceOfModel(model: string): string {
   return encodeAttribute(`${MODEL_SOURCE}${bounded(model)}`)
 }
 
+/** Characters that percent-encoding makes of one UTF-16 unit at most. */
+const MOST_PER_UNIT = 9
+
 /** An id or source beyond its limit makes its event malformed: what is said about it must still fit a header. */
 function bounded(text: string): string {
+  if (text.length <= MAX_IDENTITY_LENGTH / MOST_PER_UNIT) return text
   const isShort = text.length <= MAX_IDENTITY_LENGTH && encodeAttribute(text).length <= MAX_IDENTITY_LENGTH
   return isShort ? text : `${text.slice(0, 100)}…`
 }

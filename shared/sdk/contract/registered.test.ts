@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest'
 import { parseHeaderBlock } from '../jetstream/stored-message.ts'
 import { readEvent } from './event.ts'
 import { encodeHeaderBlock, HEADERS, type HeaderEntry } from './headers.ts'
-import { deadLetterMessage, failureNotice, predictionMessage } from './outcome.ts'
+import { deadLetterMessage, encodeLines, failureNotice, predictionMessage } from './outcome.ts'
 import { isLetterOfOtherModel, isOfOtherModel, readRegistered } from './registered.ts'
 
 const TOKEN = 'a'.repeat(22)
@@ -86,8 +86,8 @@ describe('the model of an outcome', () => {
       fc.property(segment, segment, fc.constantFrom('features', 'due'), (pool, model, root) => {
         const tail = root === 'due' ? '.t' : ''
         const { outcomes, letter } = written(`${root}.${pool}.${model}.normal${tail}`)
-        for (const { subject, headers } of outcomes)
-          expect(isOfOtherModel(subject, asStored(headers))).toBe(false)
+        for (const outcome of outcomes)
+          expect(isOfOtherModel(outcome.subject, parseHeaderBlock(encodeLines(outcome)))).toBe(false)
         expect(isLetterOfOtherModel(letter.subject, asStored(letter.headers))).toBe(false)
       }),
       { numRuns: 500 },
@@ -96,7 +96,8 @@ describe('the model of an outcome', () => {
 
   it('is another where it was moved', () => {
     const { outcomes, letter } = written('features.default.m.normal')
-    for (const { headers } of outcomes) expect(isOfOtherModel('results.n.t', asStored(headers))).toBe(true)
+    for (const outcome of outcomes)
+      expect(isOfOtherModel('results.n.t', parseHeaderBlock(encodeLines(outcome)))).toBe(true)
     expect(isLetterOfOtherModel('deadletters.n.t', asStored(letter.headers))).toBe(true)
   })
 })

@@ -168,6 +168,24 @@ export function tokenOfSubject(subject: string): string {
  * digest, so that such an event still ends as a dead letter.
  */
 export function readRoute(subject: string): Route | undefined {
+  const known = routes.get(subject)
+  if (known !== undefined) return known
+  const route = parseRoute(subject)
+  // Subjects of `due.…` have a token each, and are met once.
+  if (route !== undefined && subject.startsWith('features.')) remember(subject, route)
+  return route
+}
+
+/** Routes by subject: producers use few, and who makes many up has them read anew. */
+const routes = new Map<string, Route>()
+const MOST_ROUTES = 4_096
+
+function remember(subject: string, route: Route): void {
+  if (routes.size >= MOST_ROUTES) routes.clear()
+  routes.set(subject, route)
+}
+
+function parseRoute(subject: string): Route | undefined {
   const [root, pool, model, lane] = subject.split('.')
   if (root !== 'features' && root !== 'due') return undefined
   if (pool === undefined || model === undefined || lane === undefined || !isLane(lane)) return undefined

@@ -19,6 +19,14 @@ export function isToken(text: string): boolean {
   return /^[A-Za-z0-9_-]{22}$/.test(text)
 }
 
+/** The last character of 16 bytes stands for two bits, and four that are 0. */
+const LAST_CHARACTERS = 'AQgw'
+const LENGTH = 22
+
 function shortDigest(input: string | Uint8Array): string {
-  return hash('sha256', input, 'buffer').subarray(0, 16).toString('base64url')
+  const text = hash('sha256', input, 'base64url')
+  const last = BASE64URL.indexOf(text.charAt(LENGTH - 1)) >> 4
+  return text.slice(0, LENGTH - 1) + LAST_CHARACTERS.charAt(last)
 }
+
+const BASE64URL = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'

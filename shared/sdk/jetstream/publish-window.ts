@@ -1,6 +1,6 @@
 import type { NatsConnection } from '@nats-io/transport-node'
 import { encodeHeaderBlock } from '../contract/headers.ts'
-import type { OutgoingMessage } from '../contract/outcome.ts'
+import { encodeLines, type OutcomeMessage, type OutgoingMessage } from '../contract/outcome.ts'
 import { messageOf, PeltonError } from '../errors.ts'
 import { type DataPath, type DataSubscription, dataPathOf } from './data-path.ts'
 import { type Frame, readStatus } from './frame.ts'
@@ -36,14 +36,35 @@ export interface PublishWindowOptions {
   readonly timeoutMs?: number
 }
 
-interface Waiting {
-  readonly resolve: (reply: PublishReply) => void
+/** Messages that were sent together. */
+interface Sending {
+  /** Id of the first: the others follow. */
+  readonly first: number
   readonly deadline: number
+  readonly onReply: OnReply
 }
 
+/** Told what became of one of the messages of a batch, by its place: once for each. */
+export type OnReply = (index: number, reply: PublishReply) => void
+
+export interface BatchOptions {
+  readonly onReply: OnReply
+  /** Asked of each right before it is sent: one that may not go is `unknown`. @default all may */
+  readonly mayGo?: (index: number) => boolean
+}
+
+/** Who waits for places in the window. */
+interface Queued {
+  readonly places: number
+  readonly proceed: () => void
+}
+
+/** Messages of a batch that are sent at once, each with a place of its own. */
+const MOST_AT_ONCE = 128
+
 /**
- * Our own publisher: one wildcard inbox, a map of what waits, one sweep timer instead of a timer per message.
- * Three to four times the throughput of the client's `publish()`.
+ * Our own publisher: one wildcard inbox, a map of what waits, one sweep timer instead of a timer per message, one promise
+ * for all messages of a batch. Several times the throughput of the client's `publish()`.
  */
 export class PublishWindow {
   readonly #path: DataPath
@@ -53,10 +74,12 @@ export class PublishWindow {
   readonly #stopListening: () => void
   readonly #maxInFlight: number
   readonly #timeoutMs: number
-  readonly #waiting = new Map<string, Waiting>()
-  readonly #queue: (() => void)[] = []
-  /** Places taken: a place passes from the publish that ends to the one that waits longest. */
+  /** By id, in the order of publishing, hence of deadline. */
+  readonly #waiting = new Map<number, Sending>()
+  readonly #queue: Queued[] = []
+  /** Places taken: they pass from the publishes that end to the one that waits longest. */
   #taken = 0
+  #queued = 0
   #nextId = 0
   #closed = false
 
@@ -65,8 +88,9 @@ export class PublishWindow {
     this.#maxInFlight = options.maxInFlight ?? 512
     this.#timeoutMs = options.timeoutMs ?? 5_000
     this.#prefix = `${uniqueInbox(connection)}.`
+    const { length } = this.#prefix
     this.#subscription = this.#path.subscribe(`${this.#prefix}*`, {
-      onFrame: (message) => this.#settle(message.subject.slice(this.#prefix.length), readReply(message)),
+      onFrame: (frame) => this.#settle(Number(frame.subject.slice(length)), frame),
       onRefused: (error) => this.#giveUp(error.message), // no answer can come
     })
     this.#sweeper = setInterval(() => this.#sweep(), Math.min(250, this.#timeoutMs / 4))
@@ -77,30 +101,29 @@ export class PublishWindow {
 
   /** Publishes waiting for an answer or for room. */
   get pending(): number {
-    return this.#waiting.size + this.#queue.length
+    return this.#waiting.size + this.#queued
   }
 
   /**
    * Publishes to a stream and waits for its word. Never rejects: what is not known is `unknown`.
    * Waits for room while the window is full.
    */
-  async publish(message: OutgoingMessage | EncodedMessage): Promise<PublishReply> {
-    if (this.#closed) return CLOSED
-    if (this.#taken >= this.#maxInFlight) await new Promise<void>((resolve) => this.#queue.push(resolve))
-    else this.#taken++
-    return new Promise((resolve) => {
-      if (this.#closed) return resolve(CLOSED)
-      const id = (this.#nextId++).toString(36)
-      try {
-        refuseLongLine(message.subject)
-        const { subject, body } = message
-        this.#path.publish(subject, { body, headerBlock: writtenHeaders(message), reply: this.#prefix + id })
-        this.#waiting.set(id, { resolve, deadline: performance.now() + this.#timeoutMs })
-      } catch (thrown) {
-        resolve(unsent(thrown))
-        this.#leave()
-      }
-    })
+  async publish(message: Publishable): Promise<PublishReply> {
+    if (!this.#takesPlaces(1)) await this.#places(1)
+    return new Promise((resolve) => this.#send([message], { onReply: (_, reply) => resolve(reply) }))
+  }
+
+  /**
+   * The same for many, in their order: `onReply` is told of each, and the promise resolves once all have been sent. Waits
+   * for room while the window is full.
+   */
+  async publishAll(messages: readonly EncodedMessage[], options: BatchOptions): Promise<void> {
+    const most = Math.min(MOST_AT_ONCE, this.#maxInFlight)
+    for (let from = 0; from < messages.length; from += most) {
+      const some = messages.length <= most ? messages : messages.slice(from, from + most)
+      if (!this.#takesPlaces(some.length)) await this.#places(some.length)
+      this.#send(some, from === 0 ? options : behind(options, from))
+    }
   }
 
   /** Ends the subscription; what still waits, and what is published later, becomes `unknown`. May be called twice. */
@@ -111,38 +134,92 @@ export class PublishWindow {
     this.#stopListening()
     this.#subscription.unsubscribe()
     this.#giveUp(CLOSED.description)
-    for (const proceed of this.#queue.splice(0)) proceed()
+    for (const { proceed } of this.#queue.splice(0)) proceed()
+  }
+
+  #takesPlaces(places: number): boolean {
+    if (this.#queue.length > 0 || this.#taken + places > this.#maxInFlight) return false
+    this.#taken += places
+    return true
+  }
+
+  /** Resolves once it has so many places, or once the window is closed. */
+  async #places(places: number): Promise<void> {
+    if (this.#closed) return
+    this.#queued += places
+    await new Promise<void>((proceed) => this.#queue.push({ places, proceed }))
+    this.#queued -= places
+  }
+
+  /** What cannot be sent is told at once; the answers to the rest come later. */
+  #send(messages: readonly Publishable[], { onReply, mayGo = () => true }: BatchOptions): void {
+    const sending = { first: this.#nextId, deadline: performance.now() + this.#timeoutMs, onReply }
+    this.#nextId += messages.length
+    for (let index = 0; index < messages.length; index++) {
+      const message = messages[index] as Publishable // within the array
+      const { subject, body } = message
+      const id = sending.first + index
+      try {
+        if (this.#closed) throw new Error(CLOSED.description)
+        if (!mayGo(index)) throw new Error('it was not sent any more')
+        refuseLongLine(subject)
+        this.#path.publish(subject, { body, headerBlock: writtenHeaders(message), reply: this.#prefix + id })
+        this.#waiting.set(id, sending)
+      } catch (thrown) {
+        onReply(index, unsent(thrown))
+        this.#leave()
+      }
+    }
   }
 
   #giveUp(description: string): void {
-    for (const id of [...this.#waiting.keys()]) this.#settle(id, { kind: 'unknown', description })
+    for (const id of [...this.#waiting.keys()]) this.#tell(id, { kind: 'unknown', description })
   }
 
-  #settle(id: string, reply: PublishReply): void {
-    const entry = this.#waiting.get(id)
-    if (entry === undefined) return
+  #settle(id: number, frame: Frame): void {
+    if (this.#waiting.has(id)) this.#tell(id, readReply(frame))
+  }
+
+  #tell(id: number, reply: PublishReply): void {
+    const sending = this.#waiting.get(id)
+    if (sending === undefined) return
     this.#waiting.delete(id)
-    entry.resolve(reply)
     this.#leave()
+    sending.onReply(id - sending.first, reply)
   }
 
   #leave(): void {
-    const next = this.#queue.shift()
-    if (next === undefined) this.#taken--
-    else next()
+    this.#taken--
+    for (let next = this.#queue[0]; next !== undefined; next = this.#queue[0]) {
+      if (this.#taken + next.places > this.#maxInFlight) return
+      this.#queue.shift()
+      this.#taken += next.places
+      next.proceed()
+    }
   }
 
   #sweep(): void {
     const now = performance.now()
     for (const [id, { deadline }] of this.#waiting) {
-      if (deadline > now) break // in order of publishing, hence of deadline
-      this.#settle(id, { kind: 'unknown', description: `no answer within ${this.#timeoutMs} ms` })
+      if (deadline > now) break
+      this.#tell(id, { kind: 'unknown', description: `no answer within ${this.#timeoutMs} ms` })
     }
   }
 }
 
-function writtenHeaders(message: OutgoingMessage | EncodedMessage): Uint8Array {
-  return 'headerBlock' in message ? message.headerBlock : encodeHeaderBlock(message.headers)
+type Publishable = OutgoingMessage | OutcomeMessage | EncodedMessage
+
+function writtenHeaders(message: Publishable): Uint8Array {
+  if ('headerBlock' in message) return message.headerBlock
+  return 'lines' in message ? encodeLines(message) : encodeHeaderBlock(message.headers)
+}
+
+/** The same options for what stands behind the first `from` messages. */
+function behind({ onReply, mayGo }: BatchOptions, from: number): BatchOptions {
+  return {
+    onReply: (index, reply) => onReply(from + index, reply),
+    ...(mayGo !== undefined && { mayGo: (index: number) => mayGo(from + index) }),
+  }
 }
 
 const CLOSED = { kind: 'unknown', description: 'the publisher is closed' } as const
@@ -162,12 +239,18 @@ function readReply(message: Frame): PublishReply {
     const status = readStatus(message)?.code ?? 0
     return { kind: 'unknown', description: status === 503 ? 'no stream answers' : `status ${status}` }
   }
+  const text = Buffer.from(message.data.buffer, message.data.byteOffset, message.data.length).toString()
+  const [, sequence] = PLAIN_ANSWER.exec(text) ?? []
+  if (sequence !== undefined) return { kind: 'stored', sequence: Number(sequence), duplicate: false }
   try {
-    return fromApi(JSON.parse(Buffer.from(message.data).toString()) as ApiReply)
+    return fromApi(JSON.parse(text) as ApiReply)
   } catch {
     return { kind: 'unknown', description: 'the answer of the stream cannot be read' }
   }
 }
+
+/** How nearly all answers read: a stream has it, and nothing more is said. */
+const PLAIN_ANSWER = /^\{"stream":"[^"\\]+", ?"seq":(\d{1,15})\}$/
 
 interface ApiReply {
   readonly seq?: number

@@ -3,7 +3,9 @@ import { encodeHeaderBlock, HEADERS, type HeaderEntry } from '../../../shared/sd
 import { encodeLedgerRecord, type LedgerEntry } from '../../../shared/sdk/contract/ledger.ts'
 import {
   deadLetterMessage,
+  encodeLines,
   failureNotice,
+  type OutcomeMessage,
   type OutgoingMessage,
   predictionMessage,
 } from '../../../shared/sdk/contract/outcome.ts'
@@ -44,8 +46,8 @@ export function forge(id: string, epoch: string, sequence: number): Forged {
   }
   return {
     token: event.token,
-    prediction: encoded(predictionMessage(event, FACTS, made, Buffer.from('{"outputs": []}'))),
-    notice: encoded(failureNotice(event, FAILURE, made)),
+    prediction: written(predictionMessage(event, FACTS, made, Buffer.from('{"outputs": []}'))),
+    notice: written(failureNotice(event, FAILURE, made)),
     letter: encoded(deadLetterMessage(event, subject, FAILURE, made)),
   }
 }
@@ -57,6 +59,10 @@ export const JUNK = { headerBlock: new Uint8Array(), body: Buffer.from('junk') }
 export function forgedRecord(epoch: string, entry: LedgerEntry, by = 'forger'): Message {
   const body = encodeLedgerRecord({ stream: STREAMS.features, epoch, by, entries: [entry] })
   return { subject: subjects.ledger('default'), headerBlock: new Uint8Array(), body }
+}
+
+function written(message: OutcomeMessage): Message {
+  return { subject: message.subject, headerBlock: encodeLines(message), body: message.body }
 }
 
 function encoded({ subject, headers, body }: OutgoingMessage): Message {

@@ -65,9 +65,12 @@ export async function openHandWorker(connection: NatsConnection, name: string): 
       const acknowledged: Delivery[] = []
       const deps: SettlementDeps = {
         store: (concluded) => (killedBefore === 'result' ? killed() : store.store(concluded)),
+        storeAll: (together, onStored) =>
+          killedBefore === 'result' ? killed() : store.storeAll(together, onStored),
+        isWatched: () => false,
         record: (record) => (killedBefore === 'ledger' ? killed() : store.record(record)),
         held: {
-          acknowledge: (delivery) => void acknowledged.push(delivery),
+          acknowledgeAll: (settled) => void acknowledged.push(...settled),
           giveBack: () => undefined,
           keepAway: () => undefined,
           drop: () => undefined,

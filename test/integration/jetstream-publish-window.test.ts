@@ -1,10 +1,11 @@
 import type { Msg, NatsConnection } from '@nats-io/transport-node'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
-import { HEADERS, type HeaderEntry } from '../../shared/sdk/contract/headers.ts'
+import { encodeHeaderBlock, HEADERS, type HeaderEntry } from '../../shared/sdk/contract/headers.ts'
 import type { OutgoingMessage } from '../../shared/sdk/contract/outcome.ts'
 import { ApiRefusal, lastOfSubject, requestApi, streamInfo } from '../../shared/sdk/jetstream/api.ts'
 import {
   API_ERRORS,
+  type EncodedMessage,
   isFull,
   type PublishReply,
   PublishWindow,
@@ -29,6 +30,10 @@ function message(subject: string, body = '', headers: readonly HeaderEntry[] = [
   return { subject, headers, body: Buffer.from(body) }
 }
 
+function encoded({ subject, headers, body }: OutgoingMessage): EncodedMessage {
+  return { subject, headerBlock: encodeHeaderBlock(headers), body }
+}
+
 async function stored(stream: string, at = connection): Promise<number> {
   return (await streamInfo(at, stream))?.state.messages ?? -1
 }
@@ -45,6 +50,59 @@ describe('PublishWindow', () => {
     )
     expect(await stored('MANY')).toBe(10_000)
     expect(window.pending).toBe(0)
+    window.close()
+  })
+
+  it('stores the messages of batches beside single ones, each once, and tells of each by its place', async () => {
+    await createStream('BATCHES')
+    const window = new PublishWindow(connection, { maxInFlight: 100, timeoutMs: 60_000 })
+    const batchOf = (name: string, size: number) =>
+      Array.from({ length: size }, (_, index) => encoded(message('batches.a', `${name} ${index}`)))
+    const told = new Map<string, number>()
+    const sending = ['a', 'b', 'c'].map((name, at) => {
+      const size = [250, 64, 1][at] as number
+      const all = new Promise<void>((resolve) => {
+        let left = size
+        void window.publishAll(batchOf(name, size), {
+          onReply: (index, reply) => {
+            if (reply.kind === 'stored') told.set(`${name} ${index}`, reply.sequence)
+            if (--left === 0) resolve()
+          },
+        })
+      })
+      return Promise.all([all, window.publish(message('batches.a', `${name} single`))])
+    })
+    await Promise.all(sending)
+    expect(told.size).toBe(315)
+    expect(await stored('BATCHES')).toBe(318)
+    for (const [name, sequence] of told) {
+      const { data } = (await requestApi<{ readonly message: { readonly data: string } }>(
+        connection,
+        'STREAM.MSG.GET.BATCHES',
+        { seq: sequence },
+      ).then(({ message: one }) => one)) as { readonly data: string }
+      expect(Buffer.from(data, 'base64').toString()).toBe(name)
+    }
+    expect(window.pending).toBe(0)
+    window.close()
+  })
+
+  it('asks of each message of a batch right before it is sent, and tells of those that may not go', async () => {
+    await createStream('ASKED')
+    const window = new PublishWindow(connection, { maxInFlight: 2, timeoutMs: 60_000 })
+    const replies: PublishReply[] = []
+    let mayGo = true
+    const batch = Array.from({ length: 5 }, (_, index) => encoded(message('asked.a', `${index}`)))
+    await window.publishAll(batch, {
+      mayGo: (index) => mayGo && index !== 1,
+      onReply: (index, reply) => {
+        replies[index] = reply
+        if (index === 2) mayGo = false
+      },
+    })
+    await expect.poll(() => Object.keys(replies).length).toBe(5)
+    expect(replies.map(({ kind }) => kind)).toEqual(['stored', 'unknown', 'stored', 'stored', 'unknown'])
+    expect(await stored('ASKED')).toBe(3)
     window.close()
   })
 

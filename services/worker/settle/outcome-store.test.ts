@@ -14,7 +14,7 @@ import { type DeliveredEvent, deliveryOf, EPOCH } from '../../../test/kit/delive
 import { readStream, type StoredRecord } from '../../../test/kit/outcomes.ts'
 import { type Delivery, digestOf } from '../intake/delivery.ts'
 import type { Concluded } from './outcome.ts'
-import { OutcomeStore, type OutcomeStoreDeps, type Stored } from './outcome-store.ts'
+import { OutcomeStore, type OutcomeStoreDeps, type Predicted, type Stored } from './outcome-store.ts'
 import { PatientStorage } from './storage.ts'
 
 const NOW = Date.parse('2026-06-01T12:00:00Z')
@@ -154,6 +154,69 @@ describe('a prediction', () => {
     const counts = (await Promise.all(answers)).filter(({ how }) => how === 'predicted')
     expect(counts).toHaveLength(1)
     await theOnly(STREAMS.results)
+  })
+
+  it('is stored together with others, and each ends as it would alone', async () => {
+    const answered = eventOf({ id: 'answered' })
+    await openStore({ worker: 'w0' }).store(predicted(answered, 'of before'))
+    await openStore({ worker: 'w0' }).store(predicted(eventOf({ id: 'conflict', body: 'other' })))
+    const late = eventOf({ id: 'late' })
+    const store = openStore({ isKept: (delivery) => delivery !== late })
+    const group = [
+      ...[1, 2, 3].map((index) => eventOf({ id: `plain ${index}` })),
+      ...[answered, eventOf({ id: 'conflict' }), late, eventOf({ id: 'plain 4' })],
+    ].map((delivery) => predicted(delivery, delivery.event.id) as Predicted)
+    const how: Stored[] = []
+    const digests: (number | undefined)[] = []
+    await store.storeAll(group, (at, stored) => {
+      how[at] = stored.how
+      digests[at] = stored.digest
+    })
+    const plain = 'predicted'
+    expect(how).toEqual([plain, plain, plain, 'already-answered', 'already-answered', 'dropped', plain])
+    expect(told).toEqual(['conflict conflict'])
+    const records = await readStream(connection, STREAMS.results)
+    expect(records).toHaveLength(6)
+    for (const [at, { delivery }] of group.entries()) {
+      const own = await lastOfSubject(connection, STREAMS.results, `results.m.${delivery.event.token}`)
+      expect(own && outcomeDigest(own.headerBlock, own.body)).toBe(digests[at])
+    }
+  })
+
+  it('is stored together with others as often as the stream refuses, until it takes them', async () => {
+    await requestApi(connection, `STREAM.DELETE.${STREAMS.results}`)
+    const store = openStore()
+    const group = [1, 2, 3].map((index) => predicted(eventOf({ id: `e${index}` })) as Predicted)
+    const how: Stored[] = []
+    const storing = store.storeAll(group, (at, stored) => {
+      how[at] = stored.how
+    })
+    await expect.poll(() => refusing.size).toBe(1)
+    expect(how).toEqual([])
+    await broker.provision()
+    await storing
+    expect(how).toEqual(['predicted', 'predicted', 'predicted'])
+    expect(await readStream(connection, STREAMS.results)).toHaveLength(3)
+  })
+
+  it('is sent in slices of no more than a turn of the loop may send', async () => {
+    const pieces: number[] = []
+    const turns = new Turns()
+    const take = turns.take.bind(turns)
+    turns.take = (bytes) => {
+      pieces.push(bytes)
+      return take(bytes)
+    }
+    const body = 'x'.repeat(20_000)
+    const group = [1, 2, 3, 4, 5, 6, 7].map(
+      (index) => predicted(eventOf({ id: `e${index}` }), body) as Predicted,
+    )
+    let stored = 0
+    await openStore({ turns }).storeAll(group, () => {
+      stored++
+    })
+    expect(stored).toBe(7)
+    expect(Math.max(...pieces)).toBe(60_000)
   })
 
   it('tells of an identity that was used with another payload', async () => {

@@ -18,7 +18,33 @@ describe('readDeliverySubject', () => {
     ['the new form', `$JS.ACK.hub.ACCHASH.${rest}`],
     ['the new form without a domain', `$JS.ACK._.ACCHASH.${rest}`],
     ['the new form with its random last part', `$JS.ACK._.ACCHASH.${rest}.aZ09`],
-  ])('reads %s', (_what, subject) => expect(readDeliverySubject(subject)).toEqual(info))
+  ])('reads %s', (_what, subject) => {
+    expect(readDeliverySubject(subject)).toEqual(info)
+    expect(readDeliverySubject(subject)).toEqual(info)
+  })
+
+  it('reads the next of a consumer it has met as it read the first', () => {
+    const of = (consumer: string, numbers: string): string => `$JS.ACK.FEATURES.${consumer}.${numbers}`
+    expect(readDeliverySubject(of('a', '1.2.3.4000000.5'))).toMatchObject({ consumer: 'a', storedAt: 4 })
+    expect(readDeliverySubject(of('a', '6.7.8.9000000.10'))).toEqual({
+      ...{ stream: 'FEATURES', consumer: 'a', deliveryCount: 6, streamSequence: 7, consumerSequence: 8 },
+      ...{ storedAt: 9, pending: 10 },
+    })
+    for (const numbers of [
+      '',
+      '1',
+      '1.2.3.4',
+      '1.2.3.4.',
+      '1.2.3.4.x',
+      '1..3.4.5',
+      '1.2.3.4.5 ',
+      '1.2.3.4.-5',
+    ])
+      expect([numbers, readDeliverySubject(of('a', numbers))]).toEqual([numbers, undefined])
+    const unlike = of('a', '1.2.3.4000000.5.aZ09')
+    // Eleven parts begin with a domain and an account: what looks like a consumer that was met is none.
+    expect(readDeliverySubject(unlike)).toEqual(readDeliverySubject(`${unlike}`))
+  })
 
   it.each([
     '',

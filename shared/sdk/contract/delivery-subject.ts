@@ -53,7 +53,8 @@ function readNumbers(reply: string, { text, stream, consumer }: Beginning): Deli
       value = value * 10 + code - 48
     const isLast = index === NUMBERS - 1
     if (at === from || (isLast ? at !== reply.length : reply.charCodeAt(at) !== DOT)) return undefined
-    numbers[index] = value
+    // Digit by digit more than 15 of them would be rounded again and again.
+    numbers[index] = at - from > 15 ? Number(reply.slice(from, at)) : value
     at++
   }
   const [deliveryCount = 0, streamSequence = 0, consumerSequence = 0, nanos = 0, pending = 0] = numbers

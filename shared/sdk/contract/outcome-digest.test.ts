@@ -2,7 +2,7 @@ import { crc32 } from 'node:zlib'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { encodeHeaderBlock, type HeaderEntry } from './headers.ts'
-import { inputDigestStart, outcomeDigest, withoutBrokerLines } from './outcome-digest.ts'
+import { inputDigestStart, outcomeDigest, withoutBrokerLines, writtenDigest } from './outcome-digest.ts'
 import { payloadDigest } from './token.ts'
 
 const header = fc.tuple(
@@ -31,6 +31,16 @@ describe('outcomeDigest', () => {
         const block = encodeHeaderBlock(own)
         expect(Buffer.from(withoutBrokerLines(encodeHeaderBlock(all)))).toEqual(Buffer.from(block))
         expect(outcomeDigest(encodeHeaderBlock(all), bytes)).toBe(outcomeDigest(block, bytes))
+      }),
+    )
+  })
+
+  it('is the same of a block that is written with broker lines first', () => {
+    fc.assert(
+      fc.property(fc.array(header), fc.array(brokerLine), body, (own, broker, bytes) => {
+        const block = encodeHeaderBlock([...broker, ...own])
+        const from = encodeHeaderBlock(broker).length - '\r\n'.length
+        expect(writtenDigest(block, from, bytes)).toBe(outcomeDigest(encodeHeaderBlock(own), bytes))
       }),
     )
   })

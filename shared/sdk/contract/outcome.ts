@@ -158,7 +158,8 @@ function carriedLines(event: FeatureEvent, made: Provenance): string {
 /** Outcomes that are made together have the same time. */
 let lastTime = { at: Number.NaN, text: '' }
 
-function isoTime(at: number): string {
+function isoTime(time: number): string {
+  const at = Math.trunc(time)
   if (at !== lastTime.at) lastTime = { at, text: new Date(at).toISOString() }
   return lastTime.text
 }

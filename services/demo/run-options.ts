@@ -28,9 +28,10 @@ export function runSource({ name }: DemoRun): string {
 
 /** How to reach the broker, from the environment. @throws PeltonError `invalid-configuration` */
 export function connectionOf(name: string) {
-  const { url, user, password, token } = brokerOptions(readSettings(brokerSettings, process.env), name)
+  const settings = brokerOptions(readSettings(brokerSettings, process.env), name)
+  const { url, user, password, token, dataPath } = settings
   return {
-    ...{ url, name },
+    ...{ url, name, dataPath },
     ...(user !== undefined && { user }),
     ...(password !== undefined && { password }),
     ...(token !== undefined && { token }),

@@ -36,6 +36,10 @@ export const brokerSettings = {
   PELTON_NATS_USER: z.string().min(1).optional().describe('User at the broker'),
   PELTON_NATS_PASSWORD: z.string().min(1).optional().describe('Password at the broker'),
   PELTON_NATS_TOKEN: z.string().min(1).optional().describe('Token at the broker'),
+  PELTON_DATA_PATH: z
+    .enum(['direct', 'client'])
+    .default('direct')
+    .describe('What carries deliveries, results and acknowledgements: Pelton itself, or its NATS client'),
   PELTON_LOG_LEVEL: z
     .enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'])
     .default('info')
@@ -98,5 +102,6 @@ export function brokerOptions(settings: BrokerSettings, name: string) {
     user: settings.PELTON_NATS_USER,
     password: settings.PELTON_NATS_PASSWORD,
     token: settings.PELTON_NATS_TOKEN,
+    dataPath: settings.PELTON_DATA_PATH,
   }
 }

@@ -17,6 +17,12 @@ export interface ConnectionOptions {
    * @default 10_000 for the first, 60_000 for the second
    */
   readonly connectTimeoutMs?: number
+  /**
+   * What carries events and results: this package, in few copies, or its NATS client as everything else. A connection that
+   * you pass in stays its client's.
+   * @default 'direct'
+   */
+  readonly dataPath?: 'direct' | 'client'
   /** A connection to share, which stays open; excludes the others. */
   readonly connection?: NatsConnection
 }
@@ -30,7 +36,7 @@ export interface Link {
   close(): Promise<void>
 }
 
-const OWN = ['url', 'user', 'password', 'token', 'connectTimeoutMs'] as const
+const OWN = ['url', 'user', 'password', 'token', 'connectTimeoutMs', 'dataPath'] as const
 
 /** Who opens a link. */
 export interface LinkUser extends Waiting {
@@ -52,12 +58,12 @@ const PATIENCE_MS = 60_000
 export async function openLink(options: ConnectionOptions, linkUser: LinkUser): Promise<Link> {
   const { connection, url = 'nats://127.0.0.1:4222', name = linkUser.name, user, password, token } = options
   checkConnectionOptions(options)
-  const { connectTimeoutMs: timeoutMs } = options
+  const { connectTimeoutMs: timeoutMs, dataPath } = options
   const { quorumOf, signal, patienceMs = timeoutMs ?? PATIENCE_MS } = linkUser
   const waiting = { patienceMs, signal }
   if (connection !== undefined) return { connection, waiting, close: async () => undefined }
   const own = await connectBroker({
-    ...{ url, name, user, password, token, quorumOf },
+    ...{ url, name, user, password, token, quorumOf, dataPath },
     ...waiting,
     ...(timeoutMs !== undefined && { timeoutMs }),
   })

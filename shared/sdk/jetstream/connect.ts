@@ -9,6 +9,7 @@ import { isVersionAtLeast } from '../broker/find.ts'
 import { MINIMUM_SERVER, STREAMS } from '../contract/topology.ts'
 import { PeltonError } from '../errors.ts'
 import { explainConnection } from './connection-cause.ts'
+import { goDirect } from './direct-path.ts'
 import { untilItPasses, type Waiting } from './election.ts'
 import { createServerChoice } from './server-choice.ts'
 import { leaveStrandedServer } from './stranded.ts'
@@ -29,6 +30,12 @@ export interface BrokerOptions extends Waiting {
    * @default 'RESULTS'
    */
   readonly quorumOf?: string
+  /**
+   * What carries deliveries, results and acknowledgements: Pelton beside the client (`direct`), or the client as everything
+   * else. With a client it does not know Pelton takes the second, and warns once.
+   * @default 'direct'
+   */
+  readonly dataPath?: 'direct' | 'client' | undefined
 }
 
 const CONNECT_TIMEOUT_MS = 10_000
@@ -51,6 +58,7 @@ export async function connectBroker(options: BrokerOptions): Promise<NatsConnect
   const servers = createServerChoice()
   const settings = settingsOf(options)
   const connection = await open(options, { ...settings, reconnectToServer: servers.dial })
+  if (options.dataPath !== 'client') goDirect(connection)
   try {
     checkVersion(connection, options.url)
     // From the first moment: it may have met the very server that is cut off.

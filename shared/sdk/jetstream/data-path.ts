@@ -50,18 +50,15 @@ export function dataPathOf(connection: NatsConnection): DataPath {
   return path
 }
 
+/** Gives a connection another data path than the ordinary one, before anybody asked for it. */
+export function setDataPath(connection: NatsConnection, path: DataPath): void {
+  paths.set(connection, path)
+}
+
 /** By the client, message by message. */
 export function createOrdinaryPath(connection: NatsConnection): DataPath {
   return {
-    subscribe(subject, { onFrame, onRefused }) {
-      const subscription = connection.subscribe(subject, {
-        callback: (error, message) => {
-          if (error === null) onFrame(frameOf(message))
-          else onRefused?.(error)
-        },
-      })
-      return ofClient(subscription)
-    },
+    subscribe: (subject, listener) => ofClient(subscribeByClient(connection, subject, listener)),
     publish(subject, { body, headerBlock, reply }) {
       connection.publish(subject, body, {
         ...(headerBlock !== undefined && { headers: encodedHeaders(headerBlock) }),
@@ -71,12 +68,30 @@ export function createOrdinaryPath(connection: NatsConnection): DataPath {
   }
 }
 
-function ofClient(subscription: Subscription): DataSubscription {
+/** A subscription of the client, which tells the listener of what its parser reads. */
+export function subscribeByClient(
+  connection: NatsConnection,
+  subject: string,
+  { onFrame, onRefused }: FrameListener,
+): Subscription {
+  return connection.subscribe(subject, {
+    callback: (error, message) => {
+      if (error === null) onFrame(frameOf(message))
+      else onRefused?.(error)
+    },
+  })
+}
+
+/** @param forget called as soon as it is to tell nothing more */
+export function ofClient(subscription: Subscription, forget?: () => void): DataSubscription {
   return {
     get isClosed() {
       return subscription.isClosed()
     },
-    unsubscribe: () => subscription.unsubscribe(),
+    unsubscribe: () => {
+      forget?.()
+      subscription.unsubscribe()
+    },
     drain: () => subscription.drain(),
   }
 }

@@ -25,7 +25,12 @@ export async function startTestBroker(options: Omit<StartBrokerOptions, 'binary'
   const connections: NatsConnection[] = []
 
   async function connect(given: Partial<BrokerOptions> = {}): Promise<NatsConnection> {
-    const connection = await connectBroker({ url: server.url, name: 'test', ...given })
+    const connection = await connectBroker({
+      url: server.url,
+      name: 'test',
+      dataPath: testDataPath(),
+      ...given,
+    })
     connections.push(connection)
     return connection
   }
@@ -58,6 +63,11 @@ export async function startTestBroker(options: Omit<StartBrokerOptions, 'binary'
       await server.stop()
     },
   }
+}
+
+/** `PELTON_DATA_PATH` holds for the connections of tests, too, as it does for the services they start. */
+export function testDataPath(): 'direct' | 'client' {
+  return process.env.PELTON_DATA_PATH === 'client' ? 'client' : 'direct'
 }
 
 async function startServer(options: Omit<StartBrokerOptions, 'binary'>): Promise<EmbeddedBroker> {

@@ -33,12 +33,17 @@ export function takeFeatures(
     const mapping = plan.mappings[index] as InputMapping // one for every spec
     inputs.push(fillInput(plan, plan.specs[index] as TensorSpec, mapping, features))
   }
+  return { inputs, ignored: ignoredOf(plan, features) }
+}
+
+/** What of an event is ignored. Throws `schema-mismatch` where the manifest lets nothing pass that the model does not know. */
+export function ignoredOf(plan: BindPlan, features: Features): IgnoredFeatures | undefined {
   let used = 0
   for (const name of plan.features) if (Object.hasOwn(features, name)) used++
   const unknown = Object.keys(features).length - used
-  if (unknown === 0) return { inputs, ignored: undefined }
+  if (unknown === 0) return undefined
   if (plan.model.manifest.unknownFeatures === 'refuse') throw unknownFeature(plan, features)
-  return { inputs, ignored: { count: unknown, names: unknownNames(plan, features, MAX_IGNORED_NAMES) } }
+  return { count: unknown, names: unknownNames(plan, features, MAX_IGNORED_NAMES) }
 }
 
 function fillInput(plan: BindPlan, spec: TensorSpec, mapping: InputMapping, features: Features): Tensor {

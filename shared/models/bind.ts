@@ -10,9 +10,9 @@ import { hasDynamicRows } from './signature.ts'
 export type { IgnoredFeatures } from './bind-features.ts'
 
 /** An event as the model takes it. */
-export interface BoundEvent {
-  /** One tensor for every input of the signature, in its order. */
-  readonly inputs: readonly Tensor[]
+export interface BoundEvent<Inputs = readonly Tensor[]> {
+  /** One tensor for every input of the signature, in its order; or what becomes of that. */
+  readonly inputs: Inputs
   /** The size all free first dimensions agree on; 1 for a model whose inputs have none. */
   readonly rows: number
   /** Names of the outputs to answer with. */
@@ -36,7 +36,7 @@ export function createBinder(model: BinderModel): Binder {
         ? { inputs: takeTensors(plan, data.inputs), ignored: undefined }
         : takeFeatures(plan, data.features)
     const rows = countRows(plan, inputs)
-    const outputs = data.outputs === undefined ? plan.outputs : takeOutputs(plan, data.outputs)
+    const outputs = takeOutputs(plan, data)
     return ignored === undefined ? { inputs, rows, outputs } : { inputs, rows, outputs, ignored }
   }
 }
@@ -82,7 +82,12 @@ function remedyForRows({ specs, model }: BindPlan): string {
   return `Where the first dimension is time or a length and no count of rows, raise limits.maxRowsPerEvent${alone} in the manifest; else send the rows in several events. ${seeModels('signals')}`
 }
 
-function takeOutputs(plan: BindPlan, asked: NonNullable<EventData['outputs']>): string[] {
+/** Names of the outputs an event asks for. Throws `schema-mismatch` for one the model does not have. */
+export function takeOutputs(
+  plan: BindPlan,
+  { outputs: asked }: Pick<EventData, 'outputs'>,
+): readonly string[] {
+  if (asked === undefined) return plan.outputs
   return asked.map(({ name }, index) => {
     if (plan.outputNames.has(name)) return name
     throw mismatch(

@@ -7,7 +7,7 @@ import {
 } from '../sdk/contract/open-inference.ts'
 import { elementCount, elementSizeBytes, rowsOf, sliceRows, type Tensor } from '../sdk/contract/tensor.ts'
 import { PeltonError, toPeltonError } from '../sdk/errors.ts'
-import type { Binder, BoundEvent } from './bind.ts'
+import type { BoundEvent } from './bind.ts'
 import { findNonFinite } from './bind-tensors.ts'
 import { seeModels } from './models-page.ts'
 import { unpackTexts, workOfAll } from './work.ts'
@@ -23,12 +23,15 @@ export interface RawData {
 export type AskedAnswer = Pick<EventData, 'id' | 'outputs' | 'parameters'>
 
 /** The data of an event, read and fitted to its model; or why it cannot be, and where that was found. */
-export type ReadData =
-  | { readonly kind: 'bound'; readonly bound: BoundEvent; readonly asked: AskedAnswer }
+export type ReadData<Inputs = readonly Tensor[]> =
+  | { readonly kind: 'bound'; readonly bound: BoundEvent<Inputs>; readonly asked: AskedAnswer }
   | { readonly kind: 'refused'; readonly stage: 'decode' | 'validate'; readonly error: PeltonError }
 
 /** Reads the data of an event and fits it to its model. Never throws for what an event brings. */
-export function readData({ contentType, inferenceHeaderLength, body }: RawData, bind: Binder): ReadData {
+export function readData<Inputs>(
+  { contentType, inferenceHeaderLength, body }: RawData,
+  bind: (data: EventData) => BoundEvent<Inputs>,
+): ReadData<Inputs> {
   let stage: 'decode' | 'validate' = 'decode'
   try {
     const data = decodeEventData(contentType, inferenceHeaderLength, body)

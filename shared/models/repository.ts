@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { PeltonError, showValue, toPeltonError } from '../sdk/errors.ts'
 import { type Binder, createBinder } from './bind.ts'
 import { type CopiesOptions, type CopyUse, openPlace } from './copy-place.ts'
+import { createReader, type EventReader } from './event-reader.ts'
 import { describeUnversioned, isNoise, isVersion } from './folder-names.ts'
 import { createInspector, type Inspector, type InspectorOptions } from './inspect.ts'
 import { completeManifest, type Manifest, mergeManifests, parseManifest } from './manifest.ts'
@@ -38,6 +39,8 @@ export interface ServedModel {
   readonly loadMs: number
   /** What an operator should know, in sentences. */
   readonly notes: readonly string[]
+  /** Reads the data of events and fits it to the model. */
+  readonly read: EventReader
   /** Fits events to the model. */
   readonly bind: Binder
 }
@@ -245,6 +248,8 @@ export async function readModel(
   const { signature, loadMs, notes, trial } = inspection
   const manifest = completeManifest(source, signature, manifestFile)
   const batchable = inspection.batchable && manifest.batching.enabled
+  const known = { name, version, signature, manifest, batchable }
+  const bind = createBinder(known)
   return Object.freeze({
     name,
     version,
@@ -260,7 +265,8 @@ export async function readModel(
     trial,
     loadMs,
     notes,
-    bind: createBinder({ name, version, signature, manifest, batchable }),
+    read: createReader(known, bind),
+    bind,
   })
 }
 

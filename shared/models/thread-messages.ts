@@ -1,6 +1,6 @@
 import type { Tensor, TensorData } from '../sdk/contract/tensor.ts'
 import { type ErrorCode, messageOf, PeltonError, toPeltonError } from '../sdk/errors.ts'
-import { isOwned } from './work.ts'
+import { aligned, isOwned } from './work.ts'
 
 /** A model file and the key its sessions are kept under: two files never share one. */
 export interface ModelFile {
@@ -78,6 +78,10 @@ export function packTensors(
 ): { tensors: Tensor[]; transfer: ArrayBuffer[] } {
   const isCopied = (tensor: Tensor): tensor is NumberTensor =>
     isNumbers(tensor) && (areKept || !isOwned(tensor))
+  const buffers = buffersOf(tensors)
+  // What lies in one buffer already is copied by the message itself, unless the buffer is handed over.
+  if (buffers.length <= 1 && tensors.every((tensor) => !isNumbers(tensor) || isOwned(tensor)))
+    return { tensors: [...tensors], transfer: areKept ? [] : buffers }
   let size = 0
   for (const tensor of tensors) if (isCopied(tensor)) size += aligned(tensor.data.byteLength)
   const packed = new Uint8Array(size)
@@ -111,12 +115,4 @@ export function buffersOf(tensors: readonly Tensor[]): ArrayBuffer[] {
     if (!Array.isArray(data) && data.buffer instanceof ArrayBuffer) buffers.add(data.buffer)
   }
   return [...buffers]
-}
-
-/**
- * To 16 bytes, as a buffer of its own would be: the runtime sums in another order where a tensor begins elsewhere, and
- * the last bits of an answer would depend on the tensors in front of it.
- */
-function aligned(bytes: number): number {
-  return Math.ceil(bytes / 16) * 16
 }

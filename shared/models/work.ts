@@ -53,3 +53,11 @@ export function unpackTexts(tensor: Tensor): Tensor {
   if (datatype !== 'BYTES' || Array.isArray(data)) return tensor
   return { ...tensor, data: readBinaryData('BYTES', elementCount(shape), data as Uint8Array, name) }
 }
+
+/**
+ * To 16 bytes, as a buffer of its own would be: the runtime sums in another order where a tensor begins elsewhere, and
+ * the last bits of an answer would depend on the tensors in front of it.
+ */
+export function aligned(bytes: number): number {
+  return Math.ceil(bytes / 16) * 16
+}

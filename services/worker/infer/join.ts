@@ -1,4 +1,7 @@
-import { type OwnedTensor, packTexts, workOf, workOfAll } from '../../../shared/models/work.ts'
+import { toTensors, workOfInputs } from '../../../shared/models/event-reader.ts'
+import { canFollow, JoinedRows, workOfRow } from '../../../shared/models/row-join.ts'
+import { Row } from '../../../shared/models/row-store.ts'
+import { type OwnedTensor, packTexts, workOf } from '../../../shared/models/work.ts'
 import { TURN_BYTES, type Turns } from '../../../shared/runtime/turns.ts'
 import {
   concatRows,
@@ -10,18 +13,52 @@ import {
 import type { Batch } from '../prepare/prepared.ts'
 
 /**
- * The inputs of a batch of several events, joined row by row. What is more than a turn of the loop may copy is joined
- * over several turns, and goes to its thread without another copy.
+ * The inputs of a batch, those of several events joined row by row. What is more than a turn of the loop may copy is
+ * joined over several turns. What was joined goes to its thread without another copy.
  */
 export async function joinInputs(batch: Batch, turns: Pick<Turns, 'spend'>): Promise<readonly Tensor[]> {
+  const [first] = batch
+  if (first === undefined) return []
+  if (batch.length === 1) return toTensors(first.inputs)
   let work = 0
-  for (const { inputs } of batch) work += workOfAll(inputs)
+  for (const { inputs } of batch) work += workOfInputs(inputs)
+  const rows = rowsOfAll(batch)
+  if (rows !== undefined) return joinRows(rows, work, turns)
+  const events = batch.map(({ inputs }) => toTensors(inputs))
   const joined: Tensor[] = []
-  for (let index = 0; index < (batch[0]?.inputs.length ?? 0); index++) {
-    const pieces = batch.map(({ inputs }) => inputs[index] as Tensor) // of the same kind: as many inputs
+  for (let index = 0; index < (events[0]?.length ?? 0); index++) {
+    const pieces = events.map((inputs) => inputs[index] as Tensor) // of the same kind: as many inputs
     joined.push(work > TURN_BYTES ? await joinOverTurns(pieces, turns) : concatRows(pieces))
   }
   return joined
+}
+
+/** The rows of a batch; undefined where one of its events has tensors, or rows that cannot be joined with the others. */
+function rowsOfAll(batch: Batch): [Row, ...Row[]] | undefined {
+  const first = batch[0]?.inputs
+  if (!(first instanceof Row)) return undefined
+  const rows: [Row, ...Row[]] = [first]
+  for (let index = 1; index < batch.length; index++) {
+    const inputs = batch[index]?.inputs
+    if (!(inputs instanceof Row) || !canFollow(first, inputs)) return undefined
+    rows.push(inputs)
+  }
+  return rows
+}
+
+async function joinRows(
+  rows: readonly [Row, ...Row[]],
+  work: number,
+  turns: Pick<Turns, 'spend'>,
+): Promise<readonly Tensor[]> {
+  const joined = new JoinedRows(rows[0].plan, rows.length)
+  if (work <= TURN_BYTES) joined.put(rows)
+  else
+    for (const [index, row] of rows.entries()) {
+      await turns.spend(workOfRow(row))
+      joined.put([row], index)
+    }
+  return joined.tensors()
 }
 
 /** One tensor with the rows of all, which are of the same kind; texts are packed. */

@@ -39,7 +39,7 @@ export function runOn(
     const [first] = batch
     if (first === undefined) return []
     const { model } = first
-    const inputs = batch.length === 1 ? first.inputs : await joinInputs(batch, turns)
+    const inputs = await joinInputs(batch, turns)
     if (!isApart(model.name)) return threads.run(model, inputs, { isUrgent: isUrgent(first, threads) })
     const { timeoutMs } = model.manifest.limits
     return apart.run(model, inputs, { timeoutMs, onTimeout: () => timedOut(model) })

@@ -1,6 +1,7 @@
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
+import { toTensors } from '../../../shared/models/event-reader.ts'
 import { createInferenceThreads, type InferenceThreads } from '../../../shared/models/inference-threads.ts'
 import { openRepository, type ServedModel } from '../../../shared/models/repository.ts'
 import { deliveryOf, floats } from '../../../test/kit/deliveries.ts'
@@ -51,7 +52,7 @@ afterEach(() => {
 
 /** Runs the slow event, and works while its run has lasted longer than its model may take. */
 async function whileItRuns(work: () => void): Promise<void> {
-  const run = threads.run(slow.model, slow.inputs)
+  const run = threads.run(slow.model, toTensors(slow.inputs))
   while ((threads.running[0]?.runningMs ?? 0) <= TIMEOUT_MS) await new Promise(setImmediate)
   work()
   await run

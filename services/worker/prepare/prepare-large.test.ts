@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { createCodec } from '../../../shared/models/codec-threads.ts'
+import { toTensors } from '../../../shared/models/event-reader.ts'
 import { type ModelRepository, openRepository } from '../../../shared/models/repository.ts'
 import { payloadDigest } from '../../../shared/sdk/contract/token.ts'
 import { PeltonError } from '../../../shared/sdk/errors.ts'
@@ -73,7 +74,7 @@ describe('prepareLarge', () => {
     const [expected] = prepare([deliveryOf(good)], models, 0)
     if (prepared === undefined || expected === undefined || isConcluded(prepared) || isConcluded(expected))
       throw new Error('it was refused')
-    expect(prepared.inputs[0]).toMatchObject({ ...expected.inputs[0] })
+    expect(toTensors(prepared.inputs)[0]).toMatchObject({ ...toTensors(expected.inputs)[0] })
     expect(prepared).toMatchObject({ rows: 4_000, outputs: expected.outputs, maxBatchRows: 1 })
     expect(prepared.kind).not.toBe(expected.kind)
     expect(prepared.delivery).toBe(holds())

@@ -1,9 +1,8 @@
 import type { BoundEvent } from '../../../shared/models/bind.ts'
+import { type EventInputs, formOfInputs } from '../../../shared/models/event-reader.ts'
 import type { ModelRepository, ServedModel } from '../../../shared/models/repository.ts'
-import { decodeEventData } from '../../../shared/sdk/contract/open-inference.ts'
 import type { Stage } from '../../../shared/sdk/contract/outcome.ts'
 import type { Lane } from '../../../shared/sdk/contract/subjects.ts'
-import type { Tensor } from '../../../shared/sdk/contract/tensor.ts'
 import { PeltonError, showValue, toPeltonError } from '../../../shared/sdk/errors.ts'
 import type { Delivery } from '../intake/delivery.ts'
 import { type Concluded, decideFailure, type NotServable } from '../settle/outcome.ts'
@@ -33,17 +32,16 @@ export function prepare(deliveries: readonly Delivery[], models: Models, now: nu
 
 function prepareOne(delivery: Delivery, models: Models, now: number): Prepared | Concluded {
   const { event } = delivery
-  let stage: Stage = 'guard'
+  let model: ServedModel | Concluded
   try {
-    const model = guard(delivery, models, now)
-    if ('outcome' in model) return model
-    stage = 'decode'
-    const data = decodeEventData(event.contentType, event.inferenceHeaderLength, event.body)
-    stage = 'validate'
-    return toPrepared(delivery, model, model.bind(data), data)
+    model = guard(delivery, models, now)
   } catch (thrown) {
-    return refuse(delivery, toPeltonError(thrown, 'malformed', 'the event cannot be read'), stage, now)
+    return refuse(delivery, toPeltonError(thrown, 'malformed', 'the event cannot be read'), 'guard', now)
   }
+  if ('outcome' in model) return model
+  const read = model.read(event)
+  if (read.kind === 'refused') return refuse(delivery, read.error, read.stage, now)
+  return toPrepared(delivery, model, read.bound, read.asked)
 }
 
 /**
@@ -63,7 +61,7 @@ export function guard(delivery: Delivery, models: Models, now: number): ServedMo
 export function toPrepared(
   delivery: Delivery,
   model: ServedModel,
-  bound: BoundEvent,
+  bound: BoundEvent<EventInputs>,
   request: Prepared['request'],
 ): Prepared {
   const { maxBatchRows } = model
@@ -101,8 +99,32 @@ function findModel({ event }: Delivery, models: Models): ServedModel {
 }
 
 /** What came by lane `low` shares no run with what others wait for: it may not have every place. */
-function kindOf(model: ServedModel, inputs: readonly Tensor[], lane: Lane): string {
+function kindOf(model: ServedModel, inputs: EventInputs, lane: Lane): string {
+  const form = model.batchable ? formOfInputs(inputs) : ''
+  const known = kindsOf(model)[lane === 'low' ? 'low' : 'other']
+  const kind = known.get(form)
+  if (kind !== undefined) return kind
   const base = lane === 'low' ? `${model.key} low` : model.key
-  if (!model.batchable) return base
-  return `${base} ${inputs.map(({ name, shape }) => `${name}:${shape.slice(1).join('x')}`).join(' ')}`
+  const made = model.batchable ? `${base} ${form}` : base
+  // Where a model leaves sizes open, events make up as many kinds as they like.
+  if (known.size >= MAX_KNOWN_KINDS) known.clear()
+  known.set(form, made)
+  return made
+}
+
+/** Kinds by the form of their inputs: nearly all events of a model are of one. */
+interface KnownKinds {
+  readonly low: Map<string, string>
+  readonly other: Map<string, string>
+}
+
+const MAX_KNOWN_KINDS = 64
+const knownKinds = new WeakMap<ServedModel, KnownKinds>()
+
+function kindsOf(model: ServedModel): KnownKinds {
+  const known = knownKinds.get(model)
+  if (known !== undefined) return known
+  const none = { low: new Map<string, string>(), other: new Map<string, string>() }
+  knownKinds.set(model, none)
+  return none
 }

@@ -1,7 +1,7 @@
 import type { IgnoredFeatures } from '../../../shared/models/bind.ts'
+import type { EventInputs } from '../../../shared/models/event-reader.ts'
 import type { ServedModel } from '../../../shared/models/repository.ts'
 import type { EventData } from '../../../shared/sdk/contract/open-inference.ts'
-import type { Tensor } from '../../../shared/sdk/contract/tensor.ts'
 import type { Delivery } from '../intake/delivery.ts'
 import type { Concluded } from '../settle/outcome.ts'
 
@@ -9,7 +9,7 @@ import type { Concluded } from '../settle/outcome.ts'
 export interface Prepared {
   readonly delivery: Delivery
   readonly model: ServedModel
-  readonly inputs: readonly Tensor[]
+  readonly inputs: EventInputs
   /** Size of the first dimension, 1 for models without one. */
   readonly rows: number
   /** Names of the outputs to answer with. */

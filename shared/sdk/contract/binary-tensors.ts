@@ -3,7 +3,8 @@ import type { TensorData } from './tensor.ts'
 import { createTensorData, type Datatype, elementSizeBytes, isCarriedText, type Tensor } from './tensor.ts'
 
 const LENGTH_BYTES = 4
-const IS_LITTLE_ENDIAN = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1
+/** Whether numbers lie in memory as they do in the binary form. */
+export const IS_LITTLE_ENDIAN = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
 /**

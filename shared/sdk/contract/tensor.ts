@@ -114,6 +114,16 @@ export function createTensorData(datatype: Datatype, length: number): TensorData
   return datatype === 'BYTES' ? new Array<string>(length).fill('') : new ARRAYS[datatype](length)
 }
 
+/** Elements of `datatype`, not BYTES, in a part of a buffer; `offset` is a multiple of their size. */
+export function viewTensorData(
+  datatype: Exclude<Datatype, 'BYTES'>,
+  buffer: ArrayBuffer,
+  offset: number,
+  length: number,
+): Exclude<TensorData, string[]> {
+  return new ARRAYS[datatype](buffer, offset, length)
+}
+
 /**
  * Checks that a tensor made by code is what its type says: name, datatype, the class and length of its data, and for
  * BYTES and BOOL every element. Throws `code`, with paths below `field`.

@@ -1,0 +1,247 @@
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import type { Datatype, Tensor } from '../sdk/contract/tensor.ts'
+import { createBinder } from './bind.ts'
+import { type RawData, type ReadData, readData } from './codec.ts'
+import { createReader, type EventInputs, type EventReader, toTensors } from './event-reader.ts'
+import { completeManifest } from './manifest.ts'
+import type { ManifestSource } from './manifest-schema.ts'
+import { Row } from './row-store.ts'
+
+const DATATYPES: readonly Datatype[] = [
+  'BOOL',
+  'UINT8',
+  'INT32',
+  'UINT64',
+  'INT64',
+  'FP16',
+  'FP32',
+  'FP64',
+  'BYTES',
+]
+
+function modelOf(source: ManifestSource = {}) {
+  const inputs = DATATYPES.map((datatype) => ({ name: datatype.toLowerCase(), datatype, shape: [null, 1] }))
+  const wide = { name: 'wide', datatype: 'FP32', shape: [null, 2] } as const
+  const signature = {
+    inputs: [...inputs, wide],
+    outputs: [{ name: 'y', datatype: 'FP32', shape: [null] } as const],
+    constants: [],
+  }
+  const mapped = { ...source, inputs: { wide: { features: ['left', 'fp32'] }, ...source.inputs } }
+  return { name: 'm', version: '1', signature, manifest: completeManifest(mapped, signature, 'manifest') }
+}
+
+/** The quick way beside the careful one. */
+function readers(source?: ManifestSource): { quick: EventReader; careful: EventReader } {
+  const model = modelOf(source)
+  const bind = createBinder(model)
+  return { quick: createReader(model, bind), careful: (data) => readData(data, bind) }
+}
+
+function json(text: string): RawData {
+  return { contentType: undefined, inferenceHeaderLength: undefined, body: Buffer.from(text) }
+}
+
+/** All that can be told apart from outside: bytes of the tensors (which know -0 and NaN), or the refusal. */
+function shown(read: ReadData<EventInputs>): unknown {
+  if (read.kind === 'refused') {
+    const { code, message, details } = read.error
+    return { stage: read.stage, code, message, details }
+  }
+  const { inputs, ...bound } = read.bound
+  return { inputs: toTensors(inputs).map(shownTensor), ...bound, asked: plainAsked(read) }
+}
+
+function shownTensor({ name, datatype, shape, data }: Tensor): unknown {
+  const elements = Array.isArray(data)
+    ? data
+    : Array.from(data as Float64Array, (value) => (Object.is(value, -0) ? '-0' : String(value)))
+  return { name, datatype, shape, elements, kind: data.constructor.name }
+}
+
+function plainAsked({
+  asked: { id, outputs, parameters },
+}: Extract<ReadData<EventInputs>, { kind: 'bound' }>): unknown {
+  return { id, outputs, parameters }
+}
+
+const good: Readonly<Record<string, string>> = {
+  bool: 'true',
+  uint8: '255',
+  int32: '-7',
+  uint64: '9007199254740991',
+  int64: '-12',
+  fp16: '0.5',
+  fp32: '-3.25',
+  fp64: '1e-7',
+  bytes: '"M\u00fcnchen"',
+  left: '0',
+}
+
+function written(members: Readonly<Record<string, string>>): string {
+  return `{"features":{${Object.entries(members)
+    .map(([name, value]) => `"${name}":${value}`)
+    .join(',')}}}`
+}
+
+describe('a reader', () => {
+  it('makes of plain features a row, in whatever order and with whatever whitespace they come', () => {
+    const { quick, careful } = readers()
+    const entries = Object.entries(good)
+    const spaced = `\n{ "features" : {${entries.map(([name, value]) => ` "${name}" :\t${value} `).join(',\r\n')}} }\n`
+    const texts = [written(good), written(Object.fromEntries([...entries].reverse())), spaced, written(good)]
+    for (const text of texts) {
+      const read = quick(json(text))
+      expect(read.kind === 'bound' && read.bound.inputs).toBeInstanceOf(Row)
+      expect(shown(read)).toEqual(shown(careful(json(text))))
+    }
+  })
+
+  it('makes a row of what the one pass leaves out, too: ids, escapes, features that are ignored', () => {
+    const { quick, careful } = readers({ unknownFeatures: 'ignore' })
+    const members = Object.entries({ ...good, bytes: '"\\u00fc"', other: '1', '': '2' })
+      .map(([name, value]) => `"${name}":${value}`)
+      .join(',')
+    const text = `{"id":"i","outputs":[{"name":"y"}],"features":{${members}},"parameters":{"p":1}}`
+    const read = quick(json(text))
+    expect(read).toMatchObject({ bound: { ignored: { count: 2, names: ['other', ''] }, outputs: ['y'] } })
+    expect(read.kind === 'bound' && read.bound.inputs).toBeInstanceOf(Row)
+    expect(shown(read)).toEqual(shown(careful(json(text))))
+  })
+
+  it('takes defaults for what is missing or null, and the tensors of the careful way where a default needs one', () => {
+    const inputs = Object.fromEntries(
+      DATATYPES.map((datatype) => {
+        const feature = datatype.toLowerCase()
+        const value = datatype === 'BYTES' ? 'none' : datatype === 'BOOL' ? true : 1
+        return [feature, { feature, default: value }]
+      }),
+    )
+    const { quick, careful } = readers({ inputs })
+    const some = written({ left: '1', fp32: '2', int64: 'null', bytes: 'null' })
+    expect(shown(quick(json(some)))).toEqual(shown(careful(json(some))))
+    const strange = readers({
+      inputs: { fp64: { feature: 'fp64', default: Number.NaN } },
+      checks: { finiteInputs: false },
+    })
+    const { fp64: _, ...rest } = good
+    expect(shown(strange.quick(json(written(rest))))).toEqual(shown(strange.careful(json(written(rest)))))
+  })
+
+  it('reads numbers as JSON.parse does, to the last bit', () => {
+    const { quick } = readers()
+    const read = (fp64: string): unknown => {
+      const found = quick(json(written({ ...good, fp64 })))
+      if (found.kind === 'refused') throw found.error
+      return toTensors(found.bound.inputs).find(({ name }) => name === 'fp64')?.data[0]
+    }
+    const digits = fc.stringMatching(/^-?(0|[1-9][0-9]{0,15})(\.[0-9]{1,18})?([eE][+-]?[0-9]{1,2})?$/)
+    const number = fc.oneof(digits, fc.double({ noNaN: true, noDefaultInfinity: true }).map(String))
+    fc.assert(
+      fc.property(number, (text) => {
+        fc.pre(Math.abs(Number(text)) < 2 ** 53)
+        expect(read(text)).toBe(JSON.parse(text))
+      }),
+      { numRuns: 2_000 },
+    )
+  })
+})
+
+describe('the quick way of a reader', () => {
+  const value = fc.oneof(
+    fc.constantFrom(
+      '0',
+      '-0',
+      '1',
+      '01',
+      '1.',
+      '.5',
+      '-',
+      '+1',
+      '1e5',
+      '1E-400',
+      '1e999',
+      '256',
+      '65504',
+      '65520',
+    ),
+    fc.constantFrom(
+      '3.5e38',
+      '9007199254740992',
+      '12345678901234567890',
+      '"12"',
+      '"NaN"',
+      '"Infinity"',
+      '"1e5"',
+    ),
+    fc.constantFrom(
+      'true',
+      'false',
+      'null',
+      'tru',
+      'nul',
+      '[1]',
+      '{}',
+      '[]',
+      '',
+      '"',
+      '"\\ud800"',
+      '"\\u0000"',
+    ),
+    fc.constantFrom(
+      '"a\u0001"',
+      '"\ufffd"',
+      '"\u2028"',
+      '"\\n"',
+      '"a:b"',
+      '"\ud83d\ude00"',
+      '0.1000000000000000055',
+    ),
+  )
+  const key = fc.constantFrom(...Object.keys(good), 'other', '__proto__', 'constructor', '', 'fp\\u00332')
+  const oddMembers = fc.array(fc.tuple(key, value), { maxLength: 3 })
+  const tail = fc.constantFrom(
+    '',
+    ' ',
+    '}',
+    ',',
+    ',"id":"x"',
+    ',"id":1',
+    ',"inputs":[]',
+    ',"outputs":[{"name":"z"}]',
+  )
+
+  function bodyOf(members: readonly (readonly [string, string])[], head: string, end: string): string {
+    return `{${head}"features":{${members.map(([name, text]) => `"${name}":${text}`).join(',')}}${end}}`
+  }
+
+  it('says of any body what the careful way says', () => {
+    for (const source of [{}, { unknownFeatures: 'ignore' as const }, { checks: { finiteInputs: false } }]) {
+      const { quick, careful } = readers(source)
+      fc.assert(
+        fc.property(oddMembers, fc.boolean(), tail, fc.nat(12), (odd, isWhole, end, at) => {
+          const replaced = new Map(odd)
+          const rest = Object.entries(good).filter(([name]) => isWhole || !replaced.has(name))
+          const members = [...rest.slice(0, at), ...odd, ...rest.slice(at)]
+          const data = json(bodyOf(members, end === ' ' ? '"id":"x",' : '', end))
+          expect(shown(quick(data))).toEqual(shown(careful(data)))
+        }),
+        { numRuns: 1_500 },
+      )
+    }
+  })
+
+  it('says of a good body with a byte changed, lost or added what the careful way says', () => {
+    const { quick, careful } = readers()
+    const bytes = Buffer.from(written(good))
+    fc.assert(
+      fc.property(fc.nat(bytes.length - 1), fc.nat(255), fc.nat(2), (at, byte, kept) => {
+        const body = Buffer.concat([bytes.subarray(0, at), Buffer.of(byte), bytes.subarray(at + kept)])
+        const data = { ...json(''), body }
+        expect(shown(quick(data))).toEqual(shown(careful(data)))
+      }),
+      { numRuns: 5_000 },
+    )
+  })
+})

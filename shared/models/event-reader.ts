@@ -1,0 +1,70 @@
+import type { EventData } from '../sdk/contract/open-inference.ts'
+import type { Tensor } from '../sdk/contract/tensor.ts'
+import { type Binder, type BoundEvent, takeOutputs } from './bind.ts'
+import { ignoredOf } from './bind-features.ts'
+import { type BinderModel, type BindPlan, planBinding } from './bind-plan.ts'
+import { type AskedAnswer, type RawData, type ReadData, readData } from './codec.ts'
+import { JoinedRows, workOfRow } from './row-join.ts'
+import { formOf, planRows } from './row-plan.ts'
+import { RowScanner } from './row-scanner.ts'
+import { Row, RowStore } from './row-store.ts'
+import { workOfAll } from './work.ts'
+
+/** The inputs of an event: a tensor for each, or a row, of which tensors are made when its batch is joined. */
+export type EventInputs = readonly Tensor[] | Row
+
+/** Reads the data of an event and fits it to its model. Never throws for what an event brings. */
+export type EventReader = (data: RawData) => ReadData<EventInputs>
+
+const NOTHING: AskedAnswer = { parameters: {} }
+
+/**
+ * The reader of a model: its plan is made once. Plain features are read in one pass; everything else, and whatever is
+ * wrong, with care, by {@link readData} and the binder.
+ */
+export function createReader(model: BinderModel, bind: Binder): EventReader {
+  const plan = planBinding(model)
+  const rowPlan = planRows(plan)
+  if (rowPlan === undefined) return (data) => readData(data, bind)
+  const rows = new RowStore(rowPlan)
+  const scanner = new RowScanner(rows)
+  const fit = (data: EventData): BoundEvent<EventInputs> => takeRow(plan, rows, data) ?? bind(data)
+  return (data) => {
+    const row = isPlainJson(data) ? scanner.read(data.body) : undefined
+    if (row === undefined) return readData(data, fit)
+    return { kind: 'bound', bound: { inputs: row, rows: 1, outputs: plan.outputs }, asked: NOTHING }
+  }
+}
+
+/** Tensors with the inputs of one event. */
+export function toTensors(inputs: EventInputs): readonly Tensor[] {
+  if (!(inputs instanceof Row)) return inputs
+  const joined = new JoinedRows(inputs.plan, 1)
+  joined.put([inputs])
+  return joined.tensors()
+}
+
+/** What joining the inputs of an event costs a loop, in bytes. */
+export function workOfInputs(inputs: EventInputs): number {
+  return inputs instanceof Row ? workOfRow(inputs) : workOfAll(inputs)
+}
+
+/** What events that share a call of one model agree on. */
+export function formOfInputs(inputs: EventInputs): string {
+  return inputs instanceof Row ? inputs.plan.form : formOf(inputs)
+}
+
+/** Undefined where tensors are needed, or where only the binder can say what is wrong. */
+function takeRow(plan: BindPlan, rows: RowStore, data: EventData): BoundEvent<Row> | undefined {
+  const inputs = data.kind === 'features' ? rows.take(data.features) : undefined
+  if (inputs === undefined || data.kind !== 'features') return undefined
+  const ignored = ignoredOf(plan, data.features)
+  const bound = { inputs, rows: 1, outputs: takeOutputs(plan, data) }
+  return ignored === undefined ? bound : { ...bound, ignored }
+}
+
+function isPlainJson({ contentType, inferenceHeaderLength }: RawData): boolean {
+  return (
+    (contentType === undefined || contentType === 'application/json') && inferenceHeaderLength === undefined
+  )
+}

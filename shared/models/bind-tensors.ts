@@ -70,11 +70,16 @@ function checkValues(plan: BindPlan, { datatype }: TensorSpec, data: TensorData,
   }
 }
 
-/** Index of the first NaN or infinity, or -1; other datatypes than floats have none. */
-export function findNonFinite(datatype: Datatype, data: TensorData): number {
+/** Index of the first NaN or infinity in a range, or -1; other datatypes than floats have none. */
+export function findNonFinite(
+  datatype: Datatype,
+  data: TensorData,
+  start = 0,
+  end: number = data.length,
+): number {
   if (datatype !== 'FP16' && datatype !== 'FP32' && datatype !== 'FP64') return -1
   const values = data as Float64Array // one class stands for the three
-  for (let index = 0; index < values.length; index++) {
+  for (let index = start; index < end; index++) {
     const value = values[index] ?? 0
     if (datatype === 'FP16' ? (value & 0x7c00) === 0x7c00 : !Number.isFinite(value)) return index
   }

@@ -1,8 +1,11 @@
+import fc from 'fast-check'
 import { describe, expect, it, vi } from 'vitest'
+import { tensorOf } from '../../test/kit/arbitrary-tensor.ts'
 import * as encoding from '../sdk/contract/json-tensors.ts'
-import { decodeResponse, type EncodedBody } from '../sdk/contract/open-inference.ts'
-import type { Datatype, Tensor, TensorData } from '../sdk/contract/tensor.ts'
+import { decodeResponse, type EncodedBody, encodeResponse } from '../sdk/contract/open-inference.ts'
+import { DATATYPES, type Datatype, sliceRows, type Tensor, type TensorData } from '../sdk/contract/tensor.ts'
 import { PeltonError } from '../sdk/errors.ts'
+import { findNonFinite } from './bind-tensors.ts'
 import { type AnswerPart, tooLargeByShape, workOfAnswers, writeAnswers } from './codec.ts'
 import { packTexts } from './work.ts'
 
@@ -28,6 +31,24 @@ const tensor = (datatype: Datatype, shape: number[], data: TensorData, name = 'y
 const read = (answer: unknown): TensorData | undefined => {
   const { contentType, inferenceHeaderLength, body } = answer as EncodedBody
   return decodeResponse(contentType, inferenceHeaderLength?.toString(), body).outputs[0]?.data
+}
+
+/** Text and bytes of an answer, or the code it is refused with. */
+function shown(answer: EncodedBody | PeltonError): unknown {
+  if (answer instanceof PeltonError) return answer.code
+  return { ...answer, body: Buffer.from(answer.body).toString('latin1') }
+}
+
+function writtenByItself(outputs: readonly Tensor[], asked: AnswerPart): unknown {
+  const { modelName, modelVersion, id, names, binary, areFinite } = asked
+  const wanted = names.flatMap((name) => outputs.filter((output) => output.name === name))
+  const areAll = wanted.every(({ datatype, data }) => findNonFinite(datatype, data) < 0)
+  if (areFinite && !areAll) return 'invalid-output'
+  try {
+    return shown(encodeResponse({ modelName, modelVersion, id, outputs: wanted }, { binary }))
+  } catch (thrown) {
+    return thrown instanceof PeltonError ? thrown.code : thrown
+  }
 }
 
 describe('tooLargeByShape', () => {
@@ -85,6 +106,39 @@ describe('writeAnswers', () => {
     expect(writeAnswers([numbers], parts).map(read)).toEqual([Int32Array.of(1, 2), Int32Array.of(3, 4, 5, 6)])
     const texts = packTexts(tensor('BYTES', [3, 1], ['a', 'ü', '']))
     expect(writeAnswers([texts], parts).map(read)).toEqual([['a'], ['ü', '']])
+  })
+
+  it('writes byte for byte what each event’s own tensors are written as', () => {
+    const outputs = fc
+      .tuple(fc.constantFrom(...DATATYPES), fc.constantFrom(...DATATYPES), fc.nat(3), fc.constantFrom(1, 2))
+      .chain(([one, other, width, rows]) =>
+        fc.tuple(tensorOf(one, [3 * rows, width]), tensorOf(other, [3 * rows])),
+      )
+    const asked = fc.record({
+      names: fc.constantFrom(['a', 'b'], ['b'], ['b', 'c', 'a'], ['a', 'a'], []),
+      binary: fc.constantFrom<AnswerPart['binary']>(true, false, new Set(['b'])),
+      areFinite: fc.boolean(),
+      id: fc.constantFrom('id', 'ü"\\\n', '\ud800'),
+    })
+    fc.assert(
+      fc.property(outputs, fc.array(asked, { minLength: 1, maxLength: 3 }), ([first, second], given) => {
+        const made = [
+          { ...first, name: 'a' },
+          { ...second, name: 'b' },
+        ]
+        const rows = given.length === 3 ? (second.shape[0] ?? 0) / 3 : 1
+        const parts = given.map((each) => part({ ...each, rows }))
+        const apart = parts.map((each, index) => {
+          const isAlone = parts.length === 1
+          const mine = isAlone
+            ? made
+            : made.map((output) => sliceRows(output, index * rows, (index + 1) * rows))
+          return writtenByItself(mine, each)
+        })
+        expect(writeAnswers(made, parts).map(shown)).toEqual(apart)
+      }),
+      { numRuns: 500 },
+    )
   })
 
   it('refuses a number that is not finite for its own event alone', () => {

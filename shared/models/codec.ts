@@ -7,6 +7,7 @@ import {
 } from '../sdk/contract/open-inference.ts'
 import { elementCount, elementSizeBytes, rowsOf, sliceRows, type Tensor } from '../sdk/contract/tensor.ts'
 import { PeltonError, toPeltonError } from '../sdk/errors.ts'
+import { AnswerSheet } from './answer-sheet.ts'
 import type { BoundEvent } from './bind.ts'
 import { findNonFinite } from './bind-tensors.ts'
 import { seeModels } from './models-page.ts'
@@ -123,12 +124,15 @@ export function workOfAnswers(outputs: readonly Tensor[], parts: readonly Answer
 /** Writes the answers to a batch: each part takes its rows, in order; a single part takes all. Never throws. */
 export function writeAnswers(outputs: readonly Tensor[], parts: readonly AnswerPart[]): Answer[] {
   const unpacked = outputs.map(unpackTexts)
+  const isAlone = parts.length === 1
+  const sheet = new AnswerSheet(unpacked, isAlone)
   let start = 0
   return parts.map((part) => {
     const from = start
     start += part.rows
     try {
-      const isAlone = parts.length === 1
+      const plain = sheet.write(part, from)
+      if (plain !== undefined) return plain
       const mine = isAlone ? unpacked : unpacked.map((output) => sliceRows(output, from, from + part.rows))
       return writeAnswer(mine, part)
     } catch (thrown) {

@@ -11,7 +11,8 @@ import { modelsFolder } from '../kit/models-folder.ts'
 
 // What a worker's loop pays between an event's body and its answer's, without broker and model: `node --import tsx
 // test/bench/columns.ts`. Bodies become the inputs of batches of 64, ready to be sent to a thread; outputs become bodies.
-// Pure work in one process, microseconds an event, the middle of eleven rounds, and the lowest.
+// Pure work in one process, microseconds an event, the middle of eleven rounds, and the lowest. With a word as argument,
+// only what has it in its name.
 
 const ROUNDS = 11
 const BATCH = 64
@@ -75,7 +76,12 @@ function vectors(form: 'JSON' | 'binary', width: number): Contestant {
       return { ...delivery, body, event }
     },
     outputs: (rows) => [
-      { name: 'y', datatype: 'FP32', shape: [rows, width], data: new Float32Array(rows * width).fill(0.1) },
+      {
+        name: 'score',
+        datatype: 'FP32',
+        shape: [rows, width],
+        data: Float32Array.from({ length: rows * width }, (_, at) => Math.sin(at)),
+      },
     ],
   }
 }
@@ -102,7 +108,9 @@ async function main(): Promise<void> {
   const kit = await openRepository({ folder: folder.path })
   const models: readonly ServedModel[] = [...demo.models, ...kit.models]
   const find = (name: string): ServedModel | undefined => models.findLast((model) => model.name === name)
-  for (const contestant of CONTESTANTS) await measure(contestant, { models, find })
+  const word = process.argv[2] ?? ''
+  for (const contestant of CONTESTANTS)
+    if (contestant.name.includes(word)) await measure(contestant, { models, find })
   await folder.remove()
 }
 

@@ -109,7 +109,8 @@ function checkBools(bytes: Uint8Array, field: string): void {
   })
 }
 
-function bytesOf(data: TensorData): Uint8Array {
+/** The bytes of elements as they lie in memory; not of BYTES. */
+export function bytesOf(data: TensorData): Uint8Array {
   const view = data as Exclude<TensorData, string[]> // callers have dealt with BYTES
   return new Uint8Array(view.buffer, view.byteOffset, view.byteLength)
 }

@@ -19,7 +19,7 @@ const step = fc.oneof(
 
 /** Runs steps against a batcher; collects what came out, the rest flushed at the end. */
 function play(steps: readonly (typeof step extends fc.Arbitrary<infer T> ? T : never)[]) {
-  const batcher = new Batcher<Item>(LINGER)
+  const batcher = new Batcher<Item>({ lingerMs: LINGER })
   const added: Item[] = []
   const addedAt = new Map<Item, number>()
   const batches: { readonly items: Item[]; readonly at: number; readonly flushed: boolean }[] = []
@@ -96,7 +96,7 @@ describe('Batcher', () => {
   })
 
   it('closes a batch the linger after its first item', () => {
-    const batcher = new Batcher<Item>(LINGER)
+    const batcher = new Batcher<Item>({ lingerMs: LINGER })
     batcher.add('a', 4, { id: 1, kind: 'a', rows: 1 }, 100)
     batcher.add('a', 4, { id: 2, kind: 'a', rows: 1 }, 103)
     expect(batcher.nextDueAt()).toBe(105)
@@ -105,7 +105,7 @@ describe('Batcher', () => {
   })
 
   it('closes a full batch at once, and lets what did not fit wait for its own linger', () => {
-    const batcher = new Batcher<Item>(LINGER)
+    const batcher = new Batcher<Item>({ lingerMs: LINGER })
     batcher.add('a', 4, { id: 1, kind: 'a', rows: 3 }, 100)
     batcher.add('a', 4, { id: 2, kind: 'a', rows: 3 }, 102)
     expect(batcher.nextDueAt()).toBeLessThanOrEqual(102)
@@ -115,14 +115,14 @@ describe('Batcher', () => {
   })
 
   it('runs an item larger than a batch alone', () => {
-    const batcher = new Batcher<Item>(LINGER)
+    const batcher = new Batcher<Item>({ lingerMs: LINGER })
     batcher.add('a', 4, { id: 1, kind: 'a', rows: 9 }, 0)
     batcher.add('a', 4, { id: 2, kind: 'a', rows: 1 }, 0)
     expect(batcher.take(0)?.map(({ id }) => id)).toEqual([1])
   })
 
   it('serves the kind that waited longest first', () => {
-    const batcher = new Batcher<Item>(LINGER)
+    const batcher = new Batcher<Item>({ lingerMs: LINGER })
     batcher.add('a', 4, { id: 1, kind: 'a', rows: 1 }, 0)
     batcher.add('b', 1, { id: 2, kind: 'b', rows: 1 }, 1)
     expect(batcher.take(10)?.map(({ id }) => id)).toEqual([1])
@@ -130,10 +130,65 @@ describe('Batcher', () => {
   })
 
   it('gives everything away when flushed', () => {
-    const batcher = new Batcher<Item>(LINGER)
+    const batcher = new Batcher<Item>({ lingerMs: LINGER })
     batcher.add('a', 4, { id: 1, kind: 'a', rows: 1 }, 0)
     expect(batcher.take(0)).toBeUndefined()
     expect(batcher.take(0, true)).toHaveLength(1)
     expect(batcher.take(0, true)).toBeUndefined()
+  })
+
+  it('takes what a look at every kind would take, however many wait and whichever may go', () => {
+    const each = fc.oneof(
+      fc.record({ kind: fc.integer({ min: 0, max: 30 }), rows: fc.integer({ min: 1, max: 5 }) }),
+      fc.record({ wait: fc.integer({ min: 0, max: LINGER }) }),
+      fc.record({ urgent: fc.boolean(), patient: fc.boolean() }),
+    )
+    fc.assert(
+      fc.property(fc.array(each, { maxLength: 200 }), (steps) => {
+        const isUrgent = ({ kind }: Item): boolean => Number(kind) % 3 > 0
+        const batcher = new Batcher<Item>({ lingerMs: LINGER, isUrgent })
+        const waiting = new Map<string, { readonly item: Item; readonly at: number }[]>()
+        let now = 0
+        for (const [id, step] of steps.entries()) {
+          if ('kind' in step) {
+            const item = { id, kind: String(step.kind), rows: step.rows }
+            batcher.add(item.kind, 8, item, now)
+            waiting.set(item.kind, [...(waiting.get(item.kind) ?? []), { item, at: now }])
+          } else if ('wait' in step) now += step.wait
+          else {
+            const isDue = (group: readonly { readonly item: Item; readonly at: number }[]): boolean =>
+              (group[0]?.at ?? 0) + LINGER <= now || group.reduce((sum, { item }) => sum + item.rows, 0) >= 8
+            const mayGo = ({ item }: { readonly item: Item }): boolean =>
+              isUrgent(item) ? step.urgent : step.patient
+            const [best] = [...waiting.values()]
+              .filter((group) => isDue(group) && group.slice(0, 1).every(mayGo))
+              .map(([first]) => first?.item.id ?? 0)
+              .sort((one, other) => one - other)
+            const taken = batcher.take(now, false, step)
+            expect(taken?.[0]?.id).toBe(best)
+            for (const { id: gone, kind } of taken ?? []) {
+              const left = (waiting.get(kind) ?? []).filter(({ item }) => item.id !== gone)
+              if (left.length > 0) waiting.set(kind, left)
+              else waiting.delete(kind)
+            }
+          }
+        }
+        expect(batcher.size).toBe([...waiting.values()].flat().length)
+      }),
+      { numRuns: 300 },
+    )
+  })
+
+  it('takes a kind for what it is now, urgent or patient', () => {
+    const slow = new Set<string>()
+    const batcher = new Batcher<Item>({ lingerMs: LINGER, isUrgent: ({ kind }) => !slow.has(kind) })
+    batcher.add('a', 1, { id: 1, kind: 'a', rows: 1 }, 0)
+    batcher.add('b', 1, { id: 2, kind: 'b', rows: 1 }, 0)
+    slow.add('a')
+    expect(batcher.take(0, false, { urgent: true, patient: false })?.map(({ id }) => id)).toEqual([2])
+    expect(batcher.nextDueAt({ urgent: true, patient: false })).toBeUndefined()
+    slow.delete('a')
+    batcher.reconsider('a')
+    expect(batcher.take(0, false, { urgent: true, patient: false })?.map(({ id }) => id)).toEqual([1])
   })
 })

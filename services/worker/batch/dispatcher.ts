@@ -1,7 +1,7 @@
 import { hasPlace } from '../../../shared/models/slots.ts'
 import type { Batch, Prepared } from '../prepare/prepared.ts'
 import { ApartQueue } from './apart-queue.ts'
-import { Batcher } from './batcher.ts'
+import { Batcher, type Open } from './batcher.ts'
 
 export interface DispatcherOptions {
   /** Inference threads: each has two places for batches. */
@@ -29,10 +29,12 @@ export class Dispatcher {
   readonly #running = new Set<Batch>()
   #flush = false
   #timer: NodeJS.Timeout | undefined
+  /** When the timer is due. */
+  #wakesAt: number | undefined
 
   constructor(options: DispatcherOptions) {
     this.#options = options
-    this.#batcher = new Batcher(options.lingerMs)
+    this.#batcher = new Batcher(options)
     this.#apart = new ApartQueue(options.start)
   }
 
@@ -61,8 +63,12 @@ export class Dispatcher {
 
   /** The run of a batch is over: its place goes to the next one. */
   free(batch: Batch): void {
-    if (this.#running.delete(batch)) this.#dispatch()
-    else this.#apart.free(batch)
+    if (this.#running.delete(batch)) {
+      // How long it ran may have made its model slow, or quick again.
+      const [first] = batch
+      if (first !== undefined) this.#batcher.reconsider(first.kind)
+      this.#dispatch()
+    } else this.#apart.free(batch)
   }
 
   /** From now on nothing waits for others. */
@@ -81,10 +87,19 @@ export class Dispatcher {
 
   #dispatch(): void {
     for (let batch = this.#next(); batch !== undefined; batch = this.#next()) this.#start(batch)
+    this.#wakeAt(this.#isShut() ? undefined : this.#batcher.nextDueAt(this.#open()))
+  }
+
+  #wakeAt(dueAt: number | undefined): void {
+    if (dueAt === this.#wakesAt) return
     clearTimeout(this.#timer)
-    const dueAt = this.#isShut() ? undefined : this.#batcher.nextDueAt((first) => this.#mayGo(first))
+    this.#wakesAt = dueAt
     if (dueAt === undefined) return
-    this.#timer = setTimeout(() => this.#dispatch(), Math.max(0, dueAt - performance.now()))
+    const wake = (): void => {
+      this.#wakesAt = undefined
+      this.#dispatch()
+    }
+    this.#timer = setTimeout(wake, Math.max(0, dueAt - performance.now()))
   }
 
   #start(batch: Batch): void {
@@ -95,7 +110,9 @@ export class Dispatcher {
   #next(): Batch | undefined {
     if (this.#isShut()) return undefined
     if (this.#alone.length > 0) return this.#running.size === 0 ? this.#alone.splice(0, 1) : undefined
-    return this.#batcher.take(performance.now(), this.#flush, (first) => this.#mayGo(first))
+    return this.#batcher.size === 0
+      ? undefined
+      : this.#batcher.take(performance.now(), this.#flush, this.#open())
   }
 
   /** While an event runs alone nothing else begins. */
@@ -104,10 +121,12 @@ export class Dispatcher {
     return first?.[0]?.runsAlone === true
   }
 
-  #mayGo(first: Prepared): boolean {
+  /** Whether one more batch, urgent or patient, may have a place. */
+  #open(): Open {
     const { slots, isUrgent } = this.#options
     let urgent = 0
     for (const [runs] of this.#running) if (runs !== undefined && isUrgent(runs)) urgent++
-    return hasPlace({ slots, urgent, patient: this.#running.size - urgent }, isUrgent(first))
+    const places = { slots, urgent, patient: this.#running.size - urgent }
+    return { urgent: hasPlace(places, true), patient: hasPlace(places, false) }
   }
 }

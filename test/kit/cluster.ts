@@ -4,6 +4,7 @@ import { requestApi } from '../../shared/sdk/jetstream/api.ts'
 import { type BrokerOptions, connectBroker } from '../../shared/sdk/jetstream/connect.ts'
 import { type ProvisionOptions, provision } from '../../shared/sdk/jetstream/provision.ts'
 import { testDataPath } from './broker.ts'
+import { openDirect } from './cluster-direct.ts'
 import { createNode, type NodeProcess } from './cluster-node.ts'
 import { type Network, openWires } from './cluster-wires.ts'
 import { openNamespaces } from './namespaces.ts'
@@ -50,13 +51,16 @@ export interface ClusterOptions {
   /** Added to each node's configuration. */
   readonly config?: string
   /**
-   * What the nodes are joined by: TCP proxies on the loopback interface, which hold what is sent over a wire that is cut, or
-   * network namespaces, where packets are lost, acknowledgements of TCP too (`whyNoNamespaces` in namespaces.ts). @default 'wires'
+   * What the nodes are joined by: TCP proxies on the loopback interface, which hold what is sent over a wire that is cut;
+   * network namespaces, where packets are lost, acknowledgements of TCP too (`whyNoNamespaces` in namespaces.ts); or
+   * nothing that can be cut. @default 'wires'
    */
-  readonly network?: 'wires' | 'namespaces'
+  readonly network?: keyof typeof NETWORKS
   /** Added to the `jetstream` block of each node: `max_file_store: 2GB`. */
   readonly jetstream?: string
 }
+
+const NETWORKS = { wires: openWires, namespaces: openNamespaces, direct: openDirect } as const
 
 /**
  * Starts three nats-servers that form one JetStream cluster. Routes and clients go through wires that can be cut. Resolves when it has a leader. The servers end with this process, however that ends.
@@ -65,7 +69,7 @@ export async function startTestCluster(options: ClusterOptions = {}): Promise<Te
   const { syncInterval = 'always', config = '', jetstream = '' } = options
   const { path: binary } = await ensureBroker({ note: (text) => process.stderr.write(`${text}\n`) })
   const names = ['n1', 'n2', 'n3']
-  const network = await (options.network === 'namespaces' ? openNamespaces : openWires)(names)
+  const network = await NETWORKS[options.network ?? 'wires'](names)
   const nodes: NodeProcess[] = []
   const stop = async (): Promise<void> => {
     await Promise.all(nodes.map((node) => node.remove()))

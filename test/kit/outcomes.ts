@@ -21,9 +21,15 @@ export interface StoredRecord {
  * which notices what did not arrive and reads it again.
  */
 export async function readStream(connection: NatsConnection, stream: string): Promise<StoredRecord[]> {
-  const info = await streamInfo(connection, stream)
-  if (info === undefined || info.state.messages === 0) return []
   const records: StoredRecord[] = []
+  for await (const record of recordsOf(connection, stream)) records.push(record)
+  return records
+}
+
+/** The same one by one, for streams that do not fit into memory. */
+export async function* recordsOf(connection: NatsConnection, stream: string): AsyncGenerator<StoredRecord> {
+  const info = await streamInfo(connection, stream)
+  if (info === undefined || info.state.messages === 0) return
   const reader = await jetstream(connection).consumers.get(stream)
   const messages = await reader.consume({ max_messages: 1_000 })
   for await (const message of messages) {
@@ -31,11 +37,10 @@ export async function readStream(connection: NatsConnection, stream: string): Pr
     const headers = new Map(
       [...(message.headers ?? [])].map(([name, values]) => [name.toLowerCase(), values[0] ?? '']),
     )
-    records.push({ subject, sequence, storedAt: delivered.timestampNanos / 1e6, headers, body })
+    yield { subject, sequence, storedAt: delivered.timestampNanos / 1e6, headers, body }
     if (delivered.pending === 0 || sequence >= info.state.last_seq) break
   }
   await reader.delete()
-  return records
 }
 
 /** What became of every event of a broker: the register, the dead letters, the ledger. */

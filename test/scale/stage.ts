@@ -2,17 +2,18 @@ import { readFile } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { connect, type NatsConnection } from '@nats-io/transport-node'
 import type { FlightEvent } from '../../services/demo/flights.ts'
-import { startBroker } from '../../shared/sdk/broker/server.ts'
-import type { TopologyOptions } from '../../shared/sdk/contract/topology.ts'
-import { STREAMS } from '../../shared/sdk/contract/topology.ts'
+import { featureConsumer, STREAMS, type TopologyOptions } from '../../shared/sdk/contract/topology.ts'
 import { streamInfo } from '../../shared/sdk/jetstream/api.ts'
 import { provision } from '../../shared/sdk/jetstream/provision.ts'
 import { createProducer, type Producer } from '../../shared/sdk/producer.ts'
+import { lead } from '../kit/cluster.ts'
+import { type Ground, openGround, type Profile } from './ground.ts'
 
 /** A fresh broker with Pelton's streams, and what a measurement needs to know of it. */
 export interface Stage {
   readonly url: string
-  readonly brokerPid: number
+  /** Three where it is a cluster. */
+  readonly brokerPids: readonly number[]
   readonly connection: NatsConnection
   readonly producer: Producer
   /** Publishes flights to a model (or to several in turn), repeating them with new ids until there are `count`. */
@@ -35,10 +36,12 @@ const LOOK_EVERY_MS = 20
 export async function openStage(
   topology: Partial<TopologyOptions> = {},
   provisionStage = provision,
+  profile: Profile = 'process',
 ): Promise<Stage> {
-  const broker = await startBroker()
-  const connection = await connect({ servers: broker.url })
-  await provisionStage(connection, { topology })
+  const ground = await openGround(profile)
+  const connection = await connect({ servers: ground.url })
+  await provisionStage(connection, { topology: { replicas: ground.replicas, ...topology } })
+  await leadAll(connection, ground)
   const producer = await createProducer({ connection, source: 'bench' })
   let published = 0
 
@@ -60,8 +63,8 @@ export async function openStage(
   }
 
   return {
-    url: broker.url,
-    brokerPid: broker.pid,
+    url: ground.url,
+    brokerPids: ground.pids,
     connection,
     producer,
     async publishFlights(flights, count, models) {
@@ -83,9 +86,18 @@ export async function openStage(
     async close() {
       await producer.close()
       await connection.close()
-      await broker.stop()
+      await ground.close()
     },
   }
+}
+
+/** The server that clients use leads what an event goes through: each run takes the same way through a cluster. */
+async function leadAll(connection: NatsConnection, { used }: Ground): Promise<void> {
+  if (used === undefined) return
+  const node = { name: used }
+  for (const stream of [STREAMS.features, STREAMS.results, STREAMS.ledger])
+    await lead(connection, node, stream)
+  await lead(connection, node, STREAMS.features, featureConsumer('default', 'normal').durable_name)
 }
 
 /** Resident memory of a process in MiB, now and at most since it began (Linux). */

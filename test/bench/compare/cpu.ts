@@ -4,7 +4,7 @@ import { cpus } from 'node:os'
 /** What is metered. Linux alone tells all of it. */
 export interface MeteredProcesses {
   readonly worker: number
-  readonly broker: number
+  readonly brokers: readonly number[]
   readonly generator?: number | undefined
   /** File in which the worker's JavaScript threads say which they are (thread-name.cjs). */
   readonly threadNames: string
@@ -91,14 +91,15 @@ function nativeName(comm: string): string {
   return comm === 'node' || comm === 'MainThread' ? 'native' : comm
 }
 
-async function snapshot({ worker, broker, generator }: MeteredProcesses): Promise<Snapshot> {
-  const [threads, brokerUs, generatorUs, busy] = await Promise.all([
+async function snapshot({ worker, brokers, generator }: MeteredProcesses): Promise<Snapshot> {
+  const [threads, ofBrokers, generatorUs, busy] = await Promise.all([
     threadTimes(worker),
-    processUs(broker),
+    Promise.all(brokers.map(processUs)),
     generator === undefined ? undefined : processUs(generator),
     busyUs(),
   ])
   const { user, system } = process.cpuUsage()
+  const brokerUs = ofBrokers.reduce((sum, us) => sum + us, 0)
   return { atMs: performance.now(), threads, brokerUs, generatorUs, ownUs: user + system, busyUs: busy }
 }
 

@@ -3,11 +3,12 @@ import type { FlightEvent } from '../../../services/demo/flights.ts'
 import { DEMO_MODEL } from '../../../services/demo/models.ts'
 import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
 import { requestApi } from '../../../shared/sdk/jetstream/api.ts'
-import { openStage, type Stage } from '../../scale/stage.ts'
-import type { Side } from './checkout.ts'
+import type { provision } from '../../../shared/sdk/jetstream/provision.ts'
+import type { Profile } from '../../scale/ground.ts'
+import { memoryOf, openStage, type Stage } from '../../scale/stage.ts'
 import { startMeter } from './cpu.ts'
-import { cpuFigures, type Measured, OTHER_WORK, RATE } from './figures.ts'
-import { refuseDeadLetters, startWorkerUnderTest } from './worker-under-test.ts'
+import { cpuFigures, type Measured, OTHER_WORK, PEAK_MEMORY, RATE } from './figures.ts'
+import { type Program, refuseDeadLetters, startWorkerUnderTest } from './worker-under-test.ts'
 
 export interface DrainLoad {
   readonly flights: readonly FlightEvent[]
@@ -19,28 +20,55 @@ export interface DrainLoad {
 /** Published at a time: between two it is seen whether to stop. */
 const CHUNK = 5_000
 
+/** What drains a backlog, and from what. */
+export interface DrainTarget {
+  readonly program: Program
+  /** Makes streams and consumers. @default as this checkout does */
+  readonly provision?: typeof provision
+  /** @default 'process' */
+  readonly profile?: Profile
+  /** Looks at what is stored once the program has ended; returns why the run does not count. */
+  readonly inspect?: (stage: Stage) => Promise<string | undefined>
+}
+
 /** How fast a worker answers events that wait, and what each costs, once it is warm. */
-export async function measureDrain(side: Side, load: DrainLoad, signal: AbortSignal): Promise<Measured> {
-  const stage = await openStage({}, side.provision)
+export async function measureDrain(
+  target: DrainTarget,
+  load: DrainLoad,
+  signal: AbortSignal,
+): Promise<Measured> {
+  const stage = await openStage({}, target.provision, target.profile)
   try {
     await fill(stage, load, signal)
-    const worker = await startWorkerUnderTest(side.program, stage, signal)
-    try {
-      const first = await worker.answered(load.warmUp)
-      const since = await startMeter({ ...worker, worker: worker.pid, broker: stage.brokerPid })
-      const last = await worker.answered(load.warmUp + load.events)
-      const cpu = await since()
-      await refuseDeadLetters(stage)
-      const rate = await rateBetween(stage, first, last)
-      return {
-        figures: { [RATE]: rate, ...cpuFigures(cpu, last - first) },
-        conditions: { [OTHER_WORK]: 100 * cpu.others },
-      }
-    } finally {
-      await worker.stop()
-    }
+    const measured = await drain(target.program, stage, load, signal)
+    const reason = await target.inspect?.(stage)
+    return { ...measured, ...(reason !== undefined && { void: reason }) }
   } finally {
     await stage.close()
+  }
+}
+
+async function drain(
+  program: Program,
+  stage: Stage,
+  { warmUp, events }: DrainLoad,
+  signal: AbortSignal,
+): Promise<Measured> {
+  const worker = await startWorkerUnderTest(program, stage, signal)
+  try {
+    const first = await worker.answered(warmUp)
+    const since = await startMeter({ ...worker, worker: worker.pid, brokers: stage.brokerPids })
+    const last = await worker.answered(warmUp + events)
+    const cpu = await since()
+    await refuseDeadLetters(stage)
+    const rate = await rateBetween(stage, first, last)
+    const { peakMiB } = await memoryOf(worker.pid)
+    return {
+      figures: { [RATE]: rate, ...cpuFigures(cpu, last - first), [PEAK_MEMORY]: peakMiB },
+      conditions: { [OTHER_WORK]: 100 * cpu.others },
+    }
+  } finally {
+    await worker.stop()
   }
 }
 

@@ -27,6 +27,9 @@ export interface Run extends Measured {
 /** Figures that are spoken of by name. */
 export const RATE = 'events/s'
 export const WORKER_CPU = 'µs/event worker'
+export const BROKER_CPU = 'µs/event broker'
+/** Resident memory of the worker at its highest since it began. */
+export const PEAK_MEMORY = 'peak MiB worker'
 export const OTHER_WORK = 'other work %'
 
 /** Processor time of each of so many events, by process and by thread of the worker. */

@@ -21,7 +21,7 @@ export interface OpenLoad {
 export async function measureOpenLoop(side: Side, load: OpenLoad, signal: AbortSignal): Promise<Measured> {
   const stage = await openStage({}, side.provision)
   try {
-    const worker = await startWorkerUnderTest(side.program, stage, signal)
+    const worker = await startWorkerUnderTest({ args: [side.program] }, stage, signal)
     try {
       return await sendAndMeasure(stage, worker, load, signal)
     } finally {
@@ -42,7 +42,7 @@ async function sendAndMeasure(
   const generator = await startGenerator({ url: stage.url, perSecond, warmUp, count: events }, signal)
   try {
     await generator.begin()
-    const processes = { worker: worker.pid, broker: stage.brokerPid, generator: generator.pid }
+    const processes = { worker: worker.pid, brokers: stage.brokerPids, generator: generator.pid }
     const since = await startMeter({ ...processes, threadNames: worker.threadNames })
     const before = await stage.outcomes()
     const sent = await generator.sent

@@ -112,7 +112,7 @@ function readRate(text: string): CompareOptions['rate'] {
   return { perSecond: positive('rate', text) }
 }
 
-function choice<Choice extends string>(
+export function choice<Choice extends string>(
   flag: string,
   text: string | undefined,
   choices: readonly Choice[],
@@ -123,13 +123,13 @@ function choice<Choice extends string>(
   return chosen
 }
 
-function whole(flag: string, text: string): number {
+export function whole(flag: string, text: string): number {
   const value = positive(flag, text)
   if (Number.isSafeInteger(value)) return value
   throw new UsageError(`--${flag} needs a whole number, not ${text}`)
 }
 
-function positive(flag: string, text: string): number {
+export function positive(flag: string, text: string): number {
   const value = Number(text)
   if (text.trim() !== '' && Number.isFinite(value) && value > 0) return value
   throw new UsageError(`--${flag} needs a number above 0, not ${text}`)

@@ -1,7 +1,7 @@
 import { loadFlights } from '../../../services/demo/flights.ts'
 import { median } from '../../scale/stage.ts'
 import type { Side } from './checkout.ts'
-import { measureDrain } from './drain.ts'
+import { type DrainTarget, measureDrain } from './drain.ts'
 import {
   type Measured,
   OTHER_WORK,
@@ -34,7 +34,9 @@ export async function measureRounds(
   const flights = await loadFlights({ count: 20_000 })
   const load = { flights, warmUp: DRAIN_WARM_UP, events: options.events }
   const drains =
-    options.only === 'open' ? [] : await inTurn('drain', rounds, (side) => measureDrain(side, load, signal))
+    options.only === 'open'
+      ? []
+      : await inTurn('drain', rounds, (side) => measureDrain(drainOf(side), load, signal))
   if (options.only === 'drain') return { runs: drains, perSecond: undefined }
   const perSecond = rateOf(options.rate, drains)
   const openLoad = {
@@ -44,6 +46,10 @@ export async function measureRounds(
   }
   const opens = await inTurn('open', rounds, (side) => measureOpenLoop(side, openLoad, signal))
   return { runs: [...drains, ...opens], perSecond }
+}
+
+function drainOf({ program, provision }: Side): DrainTarget {
+  return { program: { args: [program] }, provision }
 }
 
 /** Both sides in each round, the one that was second is first in the next. */

@@ -28,32 +28,63 @@ const LOOK_EVERY_MS = 50
 const STUCK_MS = 60_000
 const THREAD_NAME = fileURLToPath(new URL('./thread-name.cjs', import.meta.url))
 
-/** @param program compiled entry of the worker */
-export async function startWorkerUnderTest(
-  program: string,
-  stage: Stage,
+/** What is started: a worker, or what is measured beside one. */
+export interface Program {
+  /** Arguments of `node`: a compiled entry first. */
+  readonly args: readonly string[]
+  /** Beside where the broker and the models are, as a worker is told. */
+  readonly env?: NodeJS.ProcessEnv
+  /** @default the demo's */
+  readonly models?: string
+}
+
+/** A process whose threads say which they are. */
+export interface MeteredProcess {
+  readonly process: WorkerProcess
+  readonly threadNames: string
+  /** Ends it; drained where nothing went wrong. */
+  stop(): Promise<void>
+}
+
+/** @param url of the broker; empty where it needs none */
+export async function startMetered(
+  { args, env = {}, models = DEMO_MODELS }: Program,
+  url: string,
   signal: AbortSignal,
-): Promise<WorkerUnderTest> {
+): Promise<MeteredProcess> {
   const folder = await mkdtemp(join(tmpdir(), 'pelton-compare-threads-'))
   const threadNames = join(folder, 'threads')
-  const env = {
+  const naming = {
     NODE_OPTIONS: `${process.env.NODE_OPTIONS ?? ''} --require ${JSON.stringify(THREAD_NAME)}`.trim(),
     PELTON_BENCH_THREADS: threadNames,
   }
-  const started = startWorkerProcess({ url: stage.url, models: DEMO_MODELS, program: [program], env })
+  const started = startWorkerProcess({ url, models, program: args, env: { ...env, ...naming } })
   const worker = await started.catch(async (thrown: unknown) => {
     await rm(folder, { recursive: true, force: true })
     throw thrown
   })
   return {
-    pid: worker.pid,
+    process: worker,
     threadNames,
-    answered: (count) => answered(stage, worker, count, signal),
     async stop() {
       worker.kill(signal.aborted ? 'SIGKILL' : 'SIGTERM')
       await worker.ended
       await rm(folder, { recursive: true, force: true })
     },
+  }
+}
+
+export async function startWorkerUnderTest(
+  program: Program,
+  stage: Stage,
+  signal: AbortSignal,
+): Promise<WorkerUnderTest> {
+  const { process: worker, threadNames, stop } = await startMetered(program, stage.url, signal)
+  return {
+    pid: worker.pid,
+    threadNames,
+    answered: (count) => answered(stage, worker, count, signal),
+    stop,
   }
 }
 

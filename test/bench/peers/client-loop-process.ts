@@ -1,18 +1,20 @@
 import { connect } from '@nats-io/transport-node'
-import { HEADERS, readHeader } from '../../shared/sdk/contract/headers.ts'
-import { subjects } from '../../shared/sdk/contract/subjects.ts'
-import { featureConsumer, STREAMS } from '../../shared/sdk/contract/topology.ts'
-import { readFrameHeaders } from '../../shared/sdk/jetstream/frame.ts'
-import { PublishWindow } from '../../shared/sdk/jetstream/publish-window.ts'
-import { PullLane } from '../../shared/sdk/jetstream/pull-lane.ts'
+import { HEADERS, readHeader } from '../../../shared/sdk/contract/headers.ts'
+import { subjects } from '../../../shared/sdk/contract/subjects.ts'
+import { featureConsumer, STREAMS } from '../../../shared/sdk/contract/topology.ts'
+import { readFrameHeaders } from '../../../shared/sdk/jetstream/frame.ts'
+import { PublishWindow } from '../../../shared/sdk/jetstream/publish-window.ts'
+import { PullLane } from '../../../shared/sdk/jetstream/pull-lane.ts'
 
 // What the broker and the client alone allow: pull an event, store an answer of a prediction's size under a subject of
 // its own with the expected sequence, acknowledge. No decoding, no checks, no model, no ledger.
 
-const [url = '', answerBytes = '400'] = process.argv.slice(2)
+const { PELTON_NATS_URL: url = '' } = process.env
+/** What a prediction for a flight takes with its headers, less those of this loop, which stores as much. */
+const ANSWER_BYTES = 800
 const connection = await connect({ servers: url })
 const window = new PublishWindow(connection)
-const answer = new Uint8Array(Number(answerBytes)).fill(0x20)
+const answer = new Uint8Array(ANSWER_BYTES).fill(0x20)
 let held = 0
 let release: (() => void) | undefined
 

@@ -1,0 +1,108 @@
+import { messageOf } from '../../../shared/sdk/errors.ts'
+import type { Profile } from '../../scale/ground.ts'
+import { OTHER_WORK, PEAK_MEMORY, RATE, WORKER_CPU } from '../compare/figures.ts'
+import { UsageError } from '../compare/options.ts'
+import type { Contestant, Ready } from './contestant.ts'
+import { CONTESTANTS } from './contestants.ts'
+import type { BenchOptions } from './options.ts'
+import type { ScenarioResult, SubjectRun } from './result.ts'
+import type { Workplace } from './workplace.ts'
+
+/** Answered before a run counts, at most: by then the code is compiled to its last stage. */
+const WARM_UP = 10_000
+
+interface Prepared {
+  readonly contestant: Contestant
+  readonly ready: Ready
+}
+
+/** All contestants on the same events and cores, in turn; a result for each profile. */
+export async function measurePeers(workplace: Workplace, options: BenchOptions): Promise<ScenarioResult[]> {
+  const { prepared, absent } = await prepareAll(workplace, chosen(CONTESTANTS, options.only))
+  const results: ScenarioResult[] = []
+  for (const profile of options.profiles) {
+    results.push({
+      scenario: 'peers',
+      title: `Peers, ${TITLES[profile]}`,
+      told: { profile, events: options.events, rounds: options.rounds },
+      subjects: prepared.map(({ contestant: { name, title }, ready: { settings } }) => ({
+        ...{ name, title, settings },
+      })),
+      absent,
+      runs: await inTurn(workplace, prepared, options, profile),
+    })
+  }
+  return results
+}
+
+const TITLES: Readonly<Record<Profile, string>> = {
+  process: 'one server and one copy of each stream',
+  power: 'three servers, three copies of each stream, each write synced',
+}
+
+/** @throws UsageError for a name that nobody has */
+export function chosen(
+  all: readonly Contestant[],
+  only: readonly string[] | undefined,
+): readonly Contestant[] {
+  if (only === undefined) return all
+  const names = new Set(only.flatMap((given) => named(all, given)))
+  return all.filter(({ name }) => names.has(name))
+}
+
+function named(all: readonly Contestant[], given: string): readonly string[] {
+  const names = all.map(({ name }) => name)
+  const found = names.includes(given) ? [given] : names.filter((name) => name.startsWith(`${given}-`))
+  if (found.length > 0) return found
+  throw new UsageError(`--only: nobody is called ${given}: ${names.join(', ')}`)
+}
+
+async function prepareAll(
+  workplace: Workplace,
+  contestants: readonly Contestant[],
+): Promise<{ readonly prepared: readonly Prepared[]; readonly absent: ScenarioResult['absent'] }> {
+  const prepared: Prepared[] = []
+  const absent: { name: string; reason: string }[] = []
+  for (const contestant of contestants) {
+    try {
+      prepared.push({ contestant, ready: await contestant.prepare(workplace) })
+    } catch (thrown) {
+      workplace.signal.throwIfAborted()
+      absent.push({ name: contestant.name, reason: messageOf(thrown) })
+      workplace.note(`${contestant.name} does not take part: ${messageOf(thrown)}`)
+    }
+  }
+  return { prepared, absent }
+}
+
+/** Each round begins with another one: what drifts steadily favours nobody. */
+async function inTurn(
+  { note, signal }: Workplace,
+  prepared: readonly Prepared[],
+  { rounds, events }: BenchOptions,
+  profile: Profile,
+): Promise<SubjectRun[]> {
+  const runs: SubjectRun[] = []
+  for (let round = 0; round < rounds; round++) {
+    const first = round % Math.max(1, prepared.length)
+    for (const { contestant, ready } of [...prepared.slice(first), ...prepared.slice(0, first)]) {
+      signal.throwIfAborted()
+      const { name, share } = contestant
+      const own = Math.ceil(events * share)
+      const load = { events: own, warmUp: Math.min(WARM_UP, Math.ceil(own / 4)), profile }
+      const run = { subject: name, round, ...(await ready.measure(load)) }
+      runs.push(run)
+      note(`${profile} ${round + 1}/${rounds} ${name}: ${headline(run)}`)
+    }
+  }
+  return runs
+}
+
+/** What a run came to, in a line. */
+export function headline({ figures, conditions, void: reason }: SubjectRun): string {
+  const all = { ...figures, ...conditions }
+  const shown = [RATE, WORKER_CPU, PEAK_MEMORY, OTHER_WORK].flatMap((name) =>
+    all[name] === undefined ? [] : [`${name} ${all[name].toFixed(1)}`],
+  )
+  return [...shown, ...(reason === undefined ? [] : [`void: ${reason}`])].join(', ')
+}

@@ -1,0 +1,103 @@
+import type { Machine } from '../compare/machine.ts'
+import { machineLines } from '../compare/report.ts'
+import { type Ratio, verdictOf } from './bars.ts'
+import { figuresOf, type ScenarioResult, spreadOfFigure } from './result.ts'
+import { markdownLines, plainLines, spreadText, type Table } from './table.ts'
+
+/** What `--json` writes, and `--against` reads. */
+export interface BenchReport {
+  readonly kind: 'pelton-bench'
+  readonly machine: Machine
+  /** Commit of this checkout, and whether there were changes. */
+  readonly checkout: string
+  /** RFC 3339. */
+  readonly at: string
+  readonly results: readonly (ScenarioResult & { readonly ratios: readonly Ratio[] })[]
+}
+
+type Reported = BenchReport['results'][number]
+
+/** For people, a line each. */
+export function benchLines({ machine, checkout, results }: BenchReport): string[] {
+  return [
+    ...machineLines(machine),
+    `checkout: ${checkout}`,
+    ...results.flatMap((result) => [
+      '',
+      headOf(result),
+      ...plainLines(figureTable(result)),
+      ...(result.ratios.length === 0 ? [] : ['', ...plainLines(ratioTable(result))]),
+      ...remarks(result),
+    ]),
+  ]
+}
+
+/** The tables of one scenario for docs/benchmarks.md. */
+export function benchMarkdown({ machine, checkout, at, results }: BenchReport): string[] {
+  return [
+    `Measured ${at.slice(0, 10)} at ${checkout}. ${machineLines(machine)[0] ?? ''}.`,
+    ...results.flatMap((result) => [
+      '',
+      headOf(result),
+      '',
+      ...markdownLines(figureTable(result)),
+      ...(result.ratios.length === 0 ? [] : ['', ...markdownLines(ratioTable(result))]),
+      '',
+      ...remarks(result).map((line) => `- ${line}`),
+    ]),
+  ]
+}
+
+function headOf({ title, told }: ScenarioResult): string {
+  const settings = Object.entries(told).map(([name, value]) => `${name} ${value}`)
+  return `${title}: ${settings.join(', ')}; median (lowest … highest)`
+}
+
+/** A row for each figure, a column for each subject. Figures of single threads come last. */
+function figureTable({ subjects, runs }: ScenarioResult): Table {
+  const isOfThread = (figure: string): boolean => figure.includes('worker.')
+  const all = figuresOf(runs)
+  const figures = [...all.filter((name) => !isOfThread(name)), ...all.filter(isOfThread)]
+  return [
+    ['', ...subjects.map(({ name }) => name)],
+    ...figures.map((figure) => [
+      figure,
+      ...subjects.map(({ name }) => spreadText(spreadOfFigure(runs, name, figure))),
+    ]),
+  ]
+}
+
+function ratioTable({ ratios }: Reported): Table {
+  return [
+    ['ratio, of each round', 'median (lowest … highest)', 'bar', ''],
+    ...ratios.map((ratio) => [
+      `${ratio.figure}: ${ratio.subject} ÷ ${ratio.by}`,
+      spreadText(ratio.ratio, (value) => value.toFixed(2)),
+      barText(ratio),
+      verdictText(ratio),
+    ]),
+  ]
+}
+
+function barText({ wanted }: Ratio): string {
+  if (wanted === undefined) return ''
+  const goal = wanted.goal === undefined ? '' : `, goal ${wanted.goal}`
+  return `${wanted.kind} ${wanted.bar}${goal}`
+}
+
+function verdictText(ratio: Ratio): string {
+  const verdict = verdictOf(ratio)
+  if (verdict !== undefined) return verdict
+  return ratio.isRate && ratio.ratio.median < 1 ? `${ratio.by} wins` : ''
+}
+
+/** Who was measured how, who was not, and which runs do not count. */
+function remarks({ subjects, absent, runs }: ScenarioResult): string[] {
+  return [
+    ...subjects.map(({ name, title, settings }) => `${name}: ${title}; ${settings}`),
+    ...absent.map(({ name, reason }) => `${name} did not take part: ${reason}`),
+    ...runs.flatMap(({ round, subject, void: reason }) =>
+      reason === undefined ? [] : [`void: round ${round + 1}, ${subject}: ${reason}`],
+    ),
+  ]
+}

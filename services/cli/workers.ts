@@ -1,3 +1,4 @@
+import { eventHeapFlags } from '../../shared/runtime/heap-flags.ts'
 import { describeLine } from '../../shared/runtime/log-line.ts'
 import { siblingEntry } from '../../shared/runtime/source-entry.ts'
 import { Supervisor } from '../../shared/runtime/supervisor.ts'
@@ -18,8 +19,9 @@ export interface FleetOptions {
 /** Keeps worker processes running until stopped. They meet control only on the wire. */
 export function superviseWorkers(options: FleetOptions): Supervisor {
   const { count, models, env, note, onReady, onGivenUp } = options
+  const { url, execArgv } = siblingEntry(import.meta.url, '../worker/main')
   return new Supervisor({
-    entry: siblingEntry(import.meta.url, '../worker/main'),
+    entry: { url, execArgv: [...eventHeapFlags(env), ...execArgv] },
     count,
     env: (index) => ({
       ...env,

@@ -50,7 +50,7 @@ export const WORKER_SETTINGS = {
     .describe(
       'Inference threads (default: processors less one, at least 2: one is kept free of runs that may take long)',
     ),
-  PELTON_HELD_ROWS: count(1, 1_000_000).default(2_048).describe('Rows this worker may hold or have promised'),
+  PELTON_HELD_ROWS: count(1, 1_000_000).default(1_024).describe('Rows this worker may hold or have promised'),
   PELTON_HELD_BYTES: bytes(16 * 1024 ** 2)
     .default(128 * 1024 ** 2)
     .describe('Bytes this worker may hold or have promised'),

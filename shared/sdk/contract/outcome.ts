@@ -94,17 +94,57 @@ export function predictionMessage(
   made: Provenance,
   body: Uint8Array,
 ): OutcomeMessage {
-  const { modelVersion, contentType, queueMs, inferenceMs, batchRows, inferenceHeaderLength } = facts
-  const ran = `${LINE.modelVersion}${modelVersion}${LINE.queueMs}${queueMs.toFixed(1)}${LINE.inferenceMs}${inferenceMs.toFixed(2)}`
-  const rows = `${LINE.batchRows}${batchRows}`
-  const form = `${LINE.type}pelton.prediction${LINE.dataContentType}${contentType}`
-  const sections =
-    inferenceHeaderLength === undefined ? '' : LINE.inferenceHeaderLength + inferenceHeaderLength
+  const { model } = event.route
   return {
-    subject: subjects.result(event.route.model, event.token),
-    lines: `${resultLines(event, made, 'prediction')}${form}${ran}${rows}${sections}\r\n`,
+    subject: subjects.result(model, event.token),
+    lines: `${modelLines(model, facts, made)}${runLines(facts, made)}${eventLines(event, made)}${LINE.queueMs}${facts.queueMs.toFixed(1)}\r\n`,
     body,
   }
+}
+
+/** What all predictions of a model by a worker say, as long as they have the same form; the last that was made. */
+let ofModel = { model: '', version: '', type: '', worker: '', lines: '' }
+
+function modelLines(
+  model: string,
+  { modelVersion, contentType }: PredictionFacts,
+  { worker }: Provenance,
+): string {
+  const { model: name, version, type } = ofModel
+  if (name !== model || version !== modelVersion || type !== contentType || worker !== ofModel.worker) {
+    const form = `${LINE.type}pelton.prediction${LINE.dataContentType}${contentType}${LINE.modelVersion}${modelVersion}`
+    const lines = inOnePiece(`${sharedLines(model, worker, 'prediction')}${form}`)
+    ofModel = { model, version: modelVersion, type: contentType, worker, lines }
+  }
+  return ofModel.lines
+}
+
+/** What the predictions of one run say; the last that was made. */
+let ofRun = { at: Number.NaN, inferenceMs: Number.NaN, rows: 0, sections: -1, lines: '' }
+
+function runLines(
+  { inferenceMs, batchRows, inferenceHeaderLength = -1 }: PredictionFacts,
+  made: Provenance,
+): string {
+  const at = Math.trunc(made.at)
+  const { rows, sections } = ofRun
+  if (
+    at !== ofRun.at ||
+    inferenceMs !== ofRun.inferenceMs ||
+    rows !== batchRows ||
+    sections !== inferenceHeaderLength
+  ) {
+    const cut = inferenceHeaderLength < 0 ? '' : LINE.inferenceHeaderLength + inferenceHeaderLength
+    const ran = `${LINE.inferenceMs}${inferenceMs.toFixed(2)}${LINE.batchRows}${batchRows}${cut}`
+    const lines = inOnePiece(`${LINE.time}${new Date(at).toISOString()}${ran}`)
+    ofRun = { at, inferenceMs, rows: batchRows, sections: inferenceHeaderLength, lines }
+  }
+  return ofRun.lines
+}
+
+/** V8 keeps a text it has joined in its pieces, and goes over all of them each time it is written. */
+function inOnePiece(text: string): string {
+  return Buffer.from(text).toString()
 }
 
 /** The small answer in the register of an event that became a dead letter: an RFC 9457 problem body. */
@@ -122,26 +162,28 @@ export function failureNotice(event: FeatureEvent, failure: Failure, made: Prove
     error: failure.description,
   }
   const form = `${LINE.type}pelton.failure${LINE.dataContentType}application/problem+json`
+  const when = `${LINE.time}${new Date(made.at).toISOString()}`
   const why = `${LINE.deadLetterReason}${failure.reason}${LINE.deadLetterDescription}${sanitizeHeaderValue(failure.description)}`
   return {
     subject: subjects.result(event.route.model, event.token),
-    lines: `${resultLines(event, made, 'dead-letter')}${form}${why}${LINE.stage}${failure.stage}\r\n`,
+    lines: `${sharedLines(event.route.model, made.worker, 'dead-letter')}${eventLines(event, made)}${when}${form}${why}${LINE.stage}${failure.stage}\r\n`,
     body: utf8.encode(JSON.stringify(problem)),
   }
 }
 
-/** What every outcome says, from its first line on, without the end of the last. */
-function resultLines(event: FeatureEvent, made: Provenance, outcome: 'prediction' | 'dead-letter'): string {
-  const { token, origin } = event
-  const id = encodeAttribute(bounded(event.id))
-  const what = `${ABOUT_ID}${token}-${origin.sequence}${LINE.source}${sourceOfModel(event.route.model)}${LINE.time}${isoTime(made.at)}`
-  const ids = `${LINE.correlationId}${id}${LINE.causationId}${id}${LINE.outcome}${outcome}${LINE.token}${token}`
-  const how = `${LINE.origin}${writeOrigin(origin)}${LINE.attempt}${event.attempt}${LINE.inputDigest}${made.inputDigest}${LINE.worker}${made.worker}`
-  return `${what}${ids}${how}${carriedLines(event, made)}`
+/** What all outcomes of a model by a worker say. The first line of all has no other before it. */
+function sharedLines(model: string, worker: string, outcome: 'prediction' | 'dead-letter'): string {
+  const versions = `${LINE.contract}${CONTRACT_VERSION}${LINE.specVersion}1.0`.slice('\r\n'.length)
+  return `${versions}${LINE.source}${sourceOfModel(model)}${LINE.outcome}${outcome}${LINE.worker}${worker}`
 }
 
-/** The first line of all has no other before it. */
-const ABOUT_ID = `${LINE.contract}${CONTRACT_VERSION}${LINE.specVersion}1.0${LINE.id}`.slice(2)
+/** What an outcome says of its event. */
+function eventLines(event: FeatureEvent, made: Provenance): string {
+  const { token, origin, attempt } = event
+  const id = encodeAttribute(bounded(event.id))
+  const ids = `${LINE.id}${token}-${origin.sequence}${LINE.correlationId}${id}${LINE.causationId}${id}${LINE.token}${token}`
+  return `${ids}${LINE.origin}${writeOrigin(origin)}${LINE.attempt}${attempt}${LINE.inputDigest}${made.inputDigest}${carriedLines(event, made)}`
+}
 
 /** What few events have: the digest of before an edit, and their place in a trace. */
 function carriedLines(event: FeatureEvent, made: Provenance): string {
@@ -153,15 +195,6 @@ function carriedLines(event: FeatureEvent, made: Provenance): string {
   const tracestate = readHeader(event.headers, HEADERS.tracestate)
   if (tracestate !== undefined) lines += LINE.tracestate + sanitizeHeaderValue(tracestate)
   return lines
-}
-
-/** Outcomes that are made together have the same time. */
-let lastTime = { at: Number.NaN, text: '' }
-
-function isoTime(time: number): string {
-  const at = Math.trunc(time)
-  if (at !== lastTime.at) lastTime = { at, text: new Date(at).toISOString() }
-  return lastTime.text
 }
 
 /** What begins the `ce-source` of every outcome. */

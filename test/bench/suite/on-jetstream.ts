@@ -1,3 +1,4 @@
+import { eventHeapFlags } from '../../../shared/runtime/heap-flags.ts'
 import { startOtlpReceiver } from '../../kit/otlp-receiver.ts'
 import { measureDrain } from '../compare/drain.ts'
 import type { Measured } from '../compare/figures.ts'
@@ -30,7 +31,8 @@ async function measurePelton(workplace: Workplace, load: PeerLoad): Promise<Meas
       OTEL_TRACES_SAMPLER_ARG: String(SAMPLED),
     }
     const target = {
-      program: { args: [entry('services/worker/main')], env },
+      // As `pelton worker` starts it.
+      program: { args: [...eventHeapFlags(), entry('services/worker/main')], env },
       profile: load.profile,
       inspect: (stage: Parameters<typeof whyVoid>[0]) =>
         whyVoid(stage, truth, load.warmUp + load.events, signal),

@@ -62,8 +62,13 @@ export function createDirectPath(connection: NatsConnection, known?: string): Da
       return ofClient(subscription, forget)
     },
     publish(subject, sent) {
-      if (isUsual(client, subject, sent)) put(client, output, subject, sent)
-      else ordinary.publish(subject, sent)
+      const line = isReady(client, sent) ? commandLine(subject, sent) : undefined
+      if (line === undefined) ordinary.publish(subject, sent)
+      else {
+        client.outMsgs++
+        client.outBytes += bytesOf(sent)
+        output.put(line, sent.headerBlock, sent.body)
+      }
     },
   }
 }
@@ -92,30 +97,28 @@ function standBeside(client: ClientInside, framer: Framer, output: Output): void
   }
 }
 
-/** What the client refuses in a subject, and what it does not write byte by byte. */
-const UNUSUAL = /[^\x21-\x7e]/
-
-/** Whether the client would send it, as it is. The rest is the client's to refuse, or to write. */
-function isUsual(client: ClientInside, subject: string, { body, headerBlock, reply }: Sent): boolean {
+/** Whether the client would take it now. Otherwise it is the client's to say why not. */
+function isReady(client: ClientInside, sent: Sent): boolean {
   const { info } = client
   if (info === undefined || client.isClosed() || client.noMorePublishing) return false
-  if (body.length + (headerBlock?.length ?? 0) > info.max_payload) return false
-  if (headerBlock !== undefined && !info.headers) return false
-  return subject !== '' && !UNUSUAL.test(subject) && (reply === undefined || !UNUSUAL.test(reply))
+  return bytesOf(sent) <= info.max_payload && (info.headers || sent.headerBlock === undefined)
 }
 
-function put(
-  client: ClientInside,
-  output: Output,
-  subject: string,
-  { body, headerBlock, reply }: Sent,
-): void {
-  const headerBytes = headerBlock?.length ?? 0
-  const totalBytes = headerBytes + body.length
-  const to = reply === undefined || reply === '' ? subject : `${subject} ${reply}`
+function bytesOf({ body, headerBlock }: Sent): number {
+  return body.length + (headerBlock?.length ?? 0)
+}
+
+/** Lines of as many fields behind the command, each in ASCII. */
+const FIELDS = [2, 3, 4].map((count) => new RegExp(`^H?PUB(?: [\\x21-\\x7e]+){${count}}\\r\\n$`))
+
+/** The line before the message; undefined where subject or reply are none, or beyond ASCII. */
+function commandLine(subject: string, sent: Sent): string | undefined {
+  const { headerBlock, reply = '' } = sent
+  const to = reply === '' ? subject : `${subject} ${reply}`
   const line =
-    headerBlock === undefined ? `PUB ${to} ${totalBytes}\r\n` : `HPUB ${to} ${headerBytes} ${totalBytes}\r\n`
-  client.outMsgs++
-  client.outBytes += totalBytes
-  output.put(line, headerBlock, body)
+    headerBlock === undefined
+      ? `PUB ${to} ${sent.body.length}\r\n`
+      : `HPUB ${to} ${headerBlock.length} ${bytesOf(sent)}\r\n`
+  const fields = (reply === '' ? 0 : 1) + (headerBlock === undefined ? 0 : 1)
+  return FIELDS[fields]?.test(line) ? line : undefined
 }

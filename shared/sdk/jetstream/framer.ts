@@ -98,7 +98,7 @@ export class Framer {
         continue
       }
       this.#handOn(bytes, handedOn, at)
-      at = this.#take(take, bytes, bytes, end)
+      at = this.#take(take, bytes, end)
       handedOn = at
     }
     this.#handOn(bytes, handedOn, at)
@@ -152,7 +152,7 @@ export class Framer {
       return bytes.length
     }
     const take = this.#takers.get(this.#line.sid)
-    if (take !== undefined) return this.#take(take, line, bytes, until)
+    if (take !== undefined) return this.#take(take, bytes, until)
     this.#client.parse(line)
     const foreignEnd = this.#endOfForeign(bytes, until)
     this.#handOn(bytes, until, foreignEnd)
@@ -160,10 +160,8 @@ export class Framer {
   }
 
   /** Hands over the frame that the line just read begins, or gathers it. Returns from where on the bytes are not of it. */
-  #take(take: TakeFrame, line: Buffer, bytes: Buffer, from: number): number {
-    const { headerBytes, totalBytes, subjectFrom, subjectTo, replyFrom, replyTo } = this.#line
-    const subject = line.toString('utf8', subjectFrom, subjectTo)
-    const reply = replyTo > replyFrom ? line.toString('utf8', replyFrom, replyTo) : ''
+  #take(take: TakeFrame, bytes: Buffer, from: number): number {
+    const { subject, reply, headerBytes, totalBytes } = this.#line
     const end = from + totalBytes
     if (end > bytes.length) {
       const whole = Buffer.allocUnsafeSlow(totalBytes)

@@ -5,6 +5,7 @@ import { messageOf, PeltonError } from '../errors.ts'
 import { type DataPath, type DataSubscription, dataPathOf } from './data-path.ts'
 import { type Frame, readStatus } from './frame.ts'
 import { onReconnect } from './reconnects.ts'
+import { readStoredAnswer } from './stored-answer.ts'
 
 /**
  * What became of a publish. `refused` is the stream's word: not stored. `unknown` is nobody's word: it may or may not
@@ -239,18 +240,14 @@ function readReply(message: Frame): PublishReply {
     const status = readStatus(message)?.code ?? 0
     return { kind: 'unknown', description: status === 503 ? 'no stream answers' : `status ${status}` }
   }
-  const text = Buffer.from(message.data.buffer, message.data.byteOffset, message.data.length).toString()
-  const [, sequence] = PLAIN_ANSWER.exec(text) ?? []
-  if (sequence !== undefined) return { kind: 'stored', sequence: Number(sequence), duplicate: false }
+  const sequence = readStoredAnswer(message.data)
+  if (sequence > 0) return { kind: 'stored', sequence, duplicate: false }
   try {
-    return fromApi(JSON.parse(text) as ApiReply)
+    return fromApi(JSON.parse(Buffer.from(message.data).toString()) as ApiReply)
   } catch {
     return { kind: 'unknown', description: 'the answer of the stream cannot be read' }
   }
 }
-
-/** How nearly all answers read: a stream has it, and nothing more is said. */
-const PLAIN_ANSWER = /^\{"stream":"[^"\\]+", ?"seq":(\d{1,15})\}$/
 
 interface ApiReply {
   readonly seq?: number

@@ -6,6 +6,7 @@ import { STREAMS } from './contract/topology.ts'
 import { tellHandedOver, tellSettled } from './diagnostics.ts'
 import { PeltonError, showValue, toPeltonError } from './errors.ts'
 import { ACK, IN_PROGRESS, notNow } from './jetstream/ack-words.ts'
+import { type DataPath, dataPathOf } from './jetstream/data-path.ts'
 import { type Frame, readFrameHeaders } from './jetstream/frame.ts'
 import { type PullEnd, PullLane } from './jetstream/pull-lane.ts'
 import { type ConnectionOptions, type Link, openLink } from './link.ts'
@@ -153,6 +154,7 @@ class StreamSubscriber implements Subscriber {
   readonly #consumer: ResultsConsumer
   readonly #settings: Settings
   readonly #lane: PullLane
+  readonly #path: DataPath
   readonly #queue = new ResultQueue<{ readonly result: Result; readonly replyTo: string }>()
   /** Stream sequences fetched and not acknowledged: where to begin again should the broker lose the consumer. */
   readonly #unsettled = new Set<number>()
@@ -166,6 +168,7 @@ class StreamSubscriber implements Subscriber {
     this.#link = link
     this.#consumer = consumer
     this.#settings = settings
+    this.#path = dataPathOf(link.connection)
     const target = { stream: STREAMS.results, consumer: consumer.name }
     this.#lane = new PullLane(link.connection, target, (message) => this.#receive(message))
     // What waits in the queue is ours to keep alive; what the caller holds is the caller's.
@@ -297,7 +300,7 @@ class StreamSubscriber implements Subscriber {
 
   /** What cannot be sent is not lost: the result comes again. */
   #send(replyTo: string, word: string): void {
-    if (!this.connection.isClosed()) this.connection.publish(replyTo, word)
+    if (!this.connection.isClosed()) this.#path.publish(replyTo, { body: Buffer.from(word) })
   }
 
   #disconnected(): void {

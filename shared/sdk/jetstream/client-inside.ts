@@ -7,7 +7,9 @@ export interface ClientInside {
   /** Made anew by `resetOutbound`; asked to read each chunk that comes. */
   get parser(): ClientParser
   set parser(reader: Pick<ClientParser, 'parse'>)
-  readonly outbound: { fill(bytes: Uint8Array): void }
+  readonly outbound: { fill(bytes: Uint8Array): void; size(): number }
+  /** Another one at each dial; without a socket before and after. */
+  readonly transport?: { readonly socket?: { readonly writableLength: number } | undefined } | undefined
   /** What the server said of itself; undefined while dialling. */
   readonly info?: { readonly max_payload: number; readonly headers: boolean } | undefined
   /** Set once `drain` has ended its subscriptions. */
@@ -55,7 +57,7 @@ export function fingerprintOf(connection: NatsConnection): string {
   return createHash('sha256').update(code.join('\n')).digest('base64url')
 }
 
-type Protocol = ClientInside & { readonly subscriptions?: unknown; readonly transport?: unknown }
+type Protocol = ClientInside & { readonly subscriptions?: unknown }
 
 function protocolOf(connection: NatsConnection): Protocol | undefined {
   // The client keeps it on the connection without saying so in its types.

@@ -46,6 +46,7 @@ export function createDirectPath(connection: NatsConnection, known?: string): Da
   const output = new Output({
     add: (bytes) => client.outbound.fill(bytes),
     send: () => client.flushPending(),
+    isSent: () => client.outbound.size() === 0 && client.transport?.socket?.writableLength === 0,
   })
   standBeside(client, new Framer(client.parser, takers), output)
   return {

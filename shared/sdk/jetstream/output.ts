@@ -1,9 +1,11 @@
 /** Where the bytes of a connection go: into what its client is about to send, or on to its socket. */
 export interface OutputTarget {
-  /** Behind what the client has to send by then; not read after the next {@link OutputTarget.send} took it. */
+  /** Behind what the client has to send by then. */
   add(bytes: Uint8Array): void
   /** All that was added, in one write. While the connection is away it stays where it is. */
   send(): void
+  /** Whether nobody will read again what was added: it is with the operating system, or forgotten. */
+  isSent(): boolean
 }
 
 /** Bytes of commands that do not wait for the end of the turn. */
@@ -12,7 +14,7 @@ const SLAB_BYTES = 256 * 1024
 
 /**
  * Commands of one turn of the loop, written side by side into memory of its own and sent in one piece: at the turn's end, or
- * at once from 64 KB on. What was handed to the target is never written again: it may still be on its way to the socket.
+ * at once from 64 KB on. What was handed to the target is not written again before it is sent.
  */
 export class Output {
   readonly #target: OutputTarget
@@ -28,19 +30,14 @@ export class Output {
 
   /** A command: its line in ASCII, then header block, body and the end of the line, all copied. */
   put(line: string, headerBlock: Uint8Array | undefined, body: Uint8Array): void {
-    const headerBytes = headerBlock?.length ?? 0
-    const needed = line.length + headerBytes + body.length + 2
-    if (needed > this.#slab.length - this.#to) this.#renew(needed)
-    const slab = this.#slab
-    let at = this.#to + slab.write(line, this.#to, 'latin1')
-    if (headerBlock !== undefined) slab.set(headerBlock, at)
-    at += headerBytes
-    slab.set(body, at)
-    at += body.length
-    slab[at] = 13
-    slab[at + 1] = 10
-    this.#to = at + 2
-    this.#arm()
+    const needed = line.length + (headerBlock?.length ?? 0) + body.length + 2
+    if (needed > SLAB_BYTES) {
+      this.#putAlone(needed, line, headerBlock, body)
+      return
+    }
+    if (needed > SLAB_BYTES - this.#to) this.#renew()
+    this.#to = write(this.#slab, this.#to, line, headerBlock, body)
+    if (!this.#isArmed) this.#arm()
     if (this.#to - this.#from >= AT_ONCE_BYTES) this.send()
   }
 
@@ -62,19 +59,48 @@ export class Output {
     this.#from = this.#to
   }
 
-  #renew(needed: number): void {
+  /** In memory that goes with it. */
+  #putAlone(needed: number, line: string, headerBlock: Uint8Array | undefined, body: Uint8Array): void {
+    this.handOver()
+    const own = Buffer.allocUnsafeSlow(needed)
+    write(own, 0, line, headerBlock, body)
+    this.#target.add(own)
+    this.#target.send()
+  }
+
+  /** Begins at the slab's beginning, or in a new one where the socket still reads from it. */
+  #renew(): void {
     this.send()
-    this.#slab = Buffer.allocUnsafeSlow(Math.max(SLAB_BYTES, needed))
+    if (!this.#target.isSent()) this.#slab = Buffer.allocUnsafeSlow(SLAB_BYTES)
     this.#from = 0
     this.#to = 0
   }
 
   #arm(): void {
-    if (this.#isArmed) return
     this.#isArmed = true
     setImmediate(() => {
       this.#isArmed = false
       this.send()
     })
   }
+}
+
+/** Returns where it ends. */
+function write(
+  into: Buffer,
+  from: number,
+  line: string,
+  headerBlock: Uint8Array | undefined,
+  body: Uint8Array,
+): number {
+  let at = from + into.write(line, from, 'latin1')
+  if (headerBlock !== undefined) {
+    into.set(headerBlock, at)
+    at += headerBlock.length
+  }
+  into.set(body, at)
+  at += body.length
+  into[at] = 13
+  into[at + 1] = 10
+  return at + 2
 }

@@ -75,7 +75,7 @@ const good: Readonly<Record<string, string>> = {
   fp16: '0.5',
   fp32: '-3.25',
   fp64: '1e-7',
-  bytes: '"M\u00fcnchen"',
+  bytes: '"M\u00fcnchen, EUR"',
   left: '0',
 }
 

@@ -1,5 +1,6 @@
 import type { RowFeature, RowPlan } from './row-plan.ts'
 import type { Row, RowStore } from './row-store.ts'
+import { RowTexts } from './row-texts.ts'
 
 const QUOTE = 0x22
 const PLUS = 0x2b
@@ -9,6 +10,7 @@ const DOT = 0x2e
 const ZERO = 0x30
 const NINE = 0x39
 const COLON = 0x3a
+const UPPER_E = 0x45
 const BACKSLASH = 0x5c
 const LETTER_E = 0x65
 const LETTER_F = 0x66
@@ -16,8 +18,8 @@ const LETTER_N = 0x6e
 const LETTER_T = 0x74
 const OPEN_BRACE = 0x7b
 const CLOSE_BRACE = 0x7d
-/** What stands where bytes were no UTF-8; where it was sent, the careful way reads it. */
-const REPLACEMENT = 0xfffd
+const FEATURES = Buffer.from('"features"')
+const WORDS = { true: Buffer.from('true'), false: Buffer.from('false'), null: Buffer.from('null') }
 
 /** Digits of a whole number that any double holds exactly, and powers of ten, which it holds exactly, too. */
 const EXACT_DIGITS = 15
@@ -26,17 +28,19 @@ const UNSAFE = 2 ** 53
 
 interface Known {
   readonly feature: RowFeature
-  /** Its name as a JSON key. */
-  readonly key: string
+  /** Its name as a JSON key, with the colon, which next to nobody sets apart. */
+  readonly key: Uint8Array
 }
 
 /**
- * Reads `{"features":{…}}` in one pass, for a model whose features are known: no object, no tensor, no list of keys. It
- * takes what is plain, and nothing else: whatever is unusual or wrong is left to the careful way, which reads it anew,
- * so what it refuses, and how, is decided there alone. After speculative parsers such as Mison (Li et al., VLDB 2017).
+ * Reads `{"features":{…}}` in one pass over its bytes, for a model whose features are known: no text, no object, no list
+ * of keys. It takes what is plain, and nothing else: whatever is unusual or wrong is left to the careful way, which reads
+ * it anew, so what is refused, and how, is decided there alone. After speculative parsers such as Mison (Li et al., VLDB
+ * 2017).
  */
 export class RowScanner {
   readonly #rows: RowStore
+  readonly #texts = new RowTexts()
   /** All features of the model. The first ones are in the order of the last event: producers seldom change it. */
   readonly #order: Known[]
   /** Behind the value that was read last. */
@@ -49,43 +53,37 @@ export class RowScanner {
 
   /** The row of this body; undefined where it has to be read with care. */
   read(body: Uint8Array): Row | undefined {
-    const bytes = body instanceof Buffer ? body : Buffer.from(body.buffer, body.byteOffset, body.byteLength)
-    return this.#scan(bytes.toString('utf8'))
-  }
-
-  #scan(text: string): Row | undefined {
-    let at = openFeatures(text)
+    let at = openFeatures(body)
     if (at < 0) return undefined
     this.#rows.begin()
+    this.#texts.begin(body)
     let count = 0
-    let code = text.charCodeAt(at)
+    let code = body[at]
     while (code === QUOTE) {
-      const known = this.#match(text, at, count++)
+      const known = this.#match(body, at, count++)
       if (known === undefined) return undefined
-      at = skip(text, at + known.key.length)
-      if (text.charCodeAt(at) !== COLON || !this.#readValue(text, skip(text, at + 1), known.feature))
-        return undefined
-      at = skip(text, this.#end)
-      code = text.charCodeAt(at)
+      if (!this.#readValue(body, skip(body, at + known.key.length), known.feature)) return undefined
+      at = skip(body, this.#end)
+      code = body[at]
       if (code !== COMMA) break
-      at = skip(text, at + 1)
-      code = text.charCodeAt(at)
+      at = skip(body, at + 1)
+      code = body[at]
       if (code !== QUOTE) return undefined
     }
-    if (code !== CLOSE_BRACE || !isEnd(text, at + 1)) return undefined
+    if (code !== CLOSE_BRACE || !isEnd(body, at + 1)) return undefined
     for (; count < this.#order.length; count++)
       if (!this.#rows.putNothing((this.#order[count] as Known).feature)) return undefined
     return this.#rows.end()
   }
 
   /** The feature whose key stands here; none that stood before, so no key is taken twice. */
-  #match(text: string, at: number, count: number): Known | undefined {
+  #match(body: Uint8Array, at: number, count: number): Known | undefined {
     const order = this.#order
     const expected = order[count]
-    if (expected === undefined || text.startsWith(expected.key, at)) return expected
+    if (expected === undefined || stands(expected.key, body, at)) return expected
     for (let index = count + 1; index < order.length; index++) {
       const known = order[index] as Known // within the array
-      if (!text.startsWith(known.key, at)) continue
+      if (!stands(known.key, body, at)) continue
       order[index] = expected
       order[count] = known
       return known
@@ -93,104 +91,121 @@ export class RowScanner {
     return undefined
   }
 
-  #readValue(text: string, at: number, feature: RowFeature): boolean {
-    const code = text.charCodeAt(at)
-    if (code === QUOTE) return this.#readText(text, at + 1, feature)
-    if (code === MINUS || isDigit(code)) {
-      const value = this.#readNumber(text, at)
-      return !Number.isNaN(value) && this.#rows.putNumber(feature, value)
-    }
-    if (code !== LETTER_T && code !== LETTER_F && code !== LETTER_N) return false
-    const word = code === LETTER_T ? 'true' : code === LETTER_F ? 'false' : 'null'
-    this.#end = at + word.length
-    if (!text.startsWith(word, at)) return false
-    return code === LETTER_N
-      ? this.#rows.putNothing(feature)
-      : this.#rows.putBoolean(feature, word === 'true')
+  #readValue(body: Uint8Array, at: number, feature: RowFeature): boolean {
+    const code = body[at]
+    if (code === QUOTE) return this.#readText(body, at + 1, feature)
+    if (code === LETTER_T || code === LETTER_F || code === LETTER_N) return this.#readWord(body, at, feature)
+    const value = this.#readNumber(body, at)
+    return !Number.isNaN(value) && this.#rows.putNumber(feature, value)
   }
 
-  #readText(text: string, start: number, feature: RowFeature): boolean {
+  #readWord(body: Uint8Array, at: number, feature: RowFeature): boolean {
+    const code = body[at]
+    const word = code === LETTER_T ? WORDS.true : code === LETTER_F ? WORDS.false : WORDS.null
+    this.#end = at + word.length
+    if (!stands(word, body, at)) return false
+    return code === LETTER_N
+      ? this.#rows.putNothing(feature)
+      : this.#rows.putBoolean(feature, code === LETTER_T)
+  }
+
+  #readText(body: Uint8Array, start: number, feature: RowFeature): boolean {
     let end = start
-    let code = text.charCodeAt(end)
-    while (code >= 0x20 && code !== QUOTE && code !== BACKSLASH && code !== REPLACEMENT)
-      code = text.charCodeAt(++end)
-    if (code !== QUOTE) return false
+    let all = 0
+    let hash = 0
+    for (; end < body.length; end++) {
+      const code = body[end] as number // within the array
+      if (code === QUOTE) break
+      if (code < 0x20 || code === BACKSLASH) return false
+      all |= code
+      hash = Math.imul(hash, 31) + code
+    }
+    if (end >= body.length) return false
     this.#end = end + 1
-    return this.#rows.putText(feature, text.slice(start, end))
+    const text = this.#texts.read(start, end, hash, all < 0x80)
+    return text !== undefined && this.#rows.putText(feature, text)
   }
 
   /** A number of JSON, or NaN for what is none, and for whole ones that may be beyond 2^53. */
-  #readNumber(text: string, start: number): number {
-    const isNegative = text.charCodeAt(start) === MINUS
+  #readNumber(body: Uint8Array, start: number): number {
+    const isNegative = body[start] === MINUS
     const first = isNegative ? start + 1 : start
     let at = first
     let value = 0
-    let code = text.charCodeAt(at)
-    for (; isDigit(code); code = text.charCodeAt(++at)) value = value * 10 + (code - ZERO)
+    let code = body[at]
+    for (; isDigit(code); code = body[++at]) value = value * 10 + (code - ZERO)
     const digits = at - first
-    if (digits === 0 || (digits > 1 && text.charCodeAt(first) === ZERO)) return Number.NaN
+    if (digits === 0 || (digits > 1 && body[first] === ZERO)) return Number.NaN
     let decimals = 0
     if (code === DOT) {
-      for (code = text.charCodeAt(++at); isDigit(code); code = text.charCodeAt(++at))
-        value = value * 10 + (code - ZERO)
+      for (code = body[++at]; isDigit(code); code = body[++at]) value = value * 10 + (code - ZERO)
       decimals = at - first - digits - 1
       if (decimals === 0) return Number.NaN
     }
     this.#end = at
-    if ((code | 0x20) === LETTER_E) return this.#readExponent(text, start, at + 1)
-    if (digits + decimals > EXACT_DIGITS) return decimals === 0 ? Number.NaN : toDouble(text, start, at)
+    if (code === LETTER_E || code === UPPER_E) return this.#readExponent(body, start, at + 1)
+    if (digits + decimals > EXACT_DIGITS) return decimals === 0 ? Number.NaN : this.#toDouble(start, at)
     // Both are exact, so their quotient is the nearest double (Clinger, PLDI 1990).
     if (decimals > 0) value /= POWERS[decimals] as number
     return isNegative ? -value : value
   }
 
-  #readExponent(text: string, start: number, from: number): number {
-    const sign = text.charCodeAt(from)
+  #readExponent(body: Uint8Array, start: number, from: number): number {
+    const sign = body[from]
     const first = sign === PLUS || sign === MINUS ? from + 1 : from
     let at = first
-    while (isDigit(text.charCodeAt(at))) at++
+    while (isDigit(body[at])) at++
     this.#end = at
-    return at === first ? Number.NaN : toDouble(text, start, at)
+    return at === first ? Number.NaN : this.#toDouble(start, at)
+  }
+
+  /** What is rounded is no whole number beyond 2^53 only where it is below. */
+  #toDouble(start: number, end: number): number {
+    const value = Number(this.#texts.slice(start, end))
+    return Math.abs(value) < UNSAFE ? value : Number.NaN
   }
 }
 
 function knownOf({ features }: RowPlan): Known[] {
-  return features.map((feature) => ({ feature, key: JSON.stringify(feature.name) }))
+  return features.map((feature) => ({ feature, key: Buffer.from(`${JSON.stringify(feature.name)}:`) }))
 }
 
-/** Where the first key of the features stands, or their end; -1 where the text begins otherwise. */
-function openFeatures(text: string): number {
-  if (text.startsWith('{"features":{"')) return 13
-  let at = skip(text, 0)
-  if (text.charCodeAt(at) !== OPEN_BRACE) return -1
-  at = skip(text, at + 1)
-  if (!text.startsWith('"features"', at)) return -1
-  at = skip(text, at + 10)
-  if (text.charCodeAt(at) !== COLON) return -1
-  at = skip(text, at + 1)
-  return text.charCodeAt(at) === OPEN_BRACE ? skip(text, at + 1) : -1
+/** Whether these bytes stand at a place of a body. */
+function stands(bytes: Uint8Array, body: Uint8Array, at: number): boolean {
+  if (at + bytes.length > body.length) return false
+  for (let index = 0; index < bytes.length; index++) if (bytes[index] !== body[at + index]) return false
+  return true
+}
+
+/** Where the first key of the features stands, or their end; -1 where the body begins otherwise. */
+function openFeatures(body: Uint8Array): number {
+  let at = skip(body, 0)
+  if (body[at] !== OPEN_BRACE) return -1
+  at = skip(body, at + 1)
+  if (!stands(FEATURES, body, at)) return -1
+  at = skip(body, at + FEATURES.length)
+  if (body[at] !== COLON) return -1
+  at = skip(body, at + 1)
+  return body[at] === OPEN_BRACE ? skip(body, at + 1) : -1
 }
 
 /** Whether nothing follows but the end of the object. */
-function isEnd(text: string, from: number): boolean {
-  const at = skip(text, from)
-  return text.charCodeAt(at) === CLOSE_BRACE && skip(text, at + 1) === text.length
+function isEnd(body: Uint8Array, from: number): boolean {
+  const at = skip(body, from)
+  return body[at] === CLOSE_BRACE && skip(body, at + 1) === body.length
 }
 
 /** Behind the whitespace that stands here. */
-function skip(text: string, from: number): number {
+function skip(body: Uint8Array, from: number): number {
   let at = from
-  for (let code = text.charCodeAt(at); code <= 0x20; code = text.charCodeAt(++at))
-    if (code !== 0x20 && code !== 0x0a && code !== 0x0d && code !== 0x09) return at
+  while (at < body.length && isSpace(body[at])) at++
   return at
 }
 
-function isDigit(code: number): boolean {
-  return code >= ZERO && code <= NINE
+function isSpace(code: number | undefined): boolean {
+  return code === 0x20 || code === 0x0a || code === 0x0d || code === 0x09
 }
 
-/** What is rounded is no whole number beyond 2^53 only where it is below. */
-function toDouble(text: string, start: number, end: number): number {
-  const value = Number(text.slice(start, end))
-  return Math.abs(value) < UNSAFE ? value : Number.NaN
+function isDigit(code: number | undefined): code is number {
+  return code !== undefined && code >= ZERO && code <= NINE
 }

@@ -39,11 +39,15 @@ export class AnswerSheet {
     this.#isAlone = isAlone
   }
 
-  /** The answer of the rows from `from` on; undefined where it has to be written with care. */
-  write(part: AnswerPart, from: number): EncodedBody | undefined {
+  /**
+   * The answer of the rows from `from` on, as its text where that is all of it; undefined where it has to be written with
+   * care.
+   */
+  write(part: AnswerPart, from: number): string | EncodedBody | undefined {
     const columns = this.#columnsFor(part.names)
-    if (columns === undefined || !isCarriedText(part.id)) return undefined
-    let text = `${this.#headOf(part)},"id":${JSON.stringify(part.id)},"outputs":[`
+    const id = idToJson(part.id)
+    if (columns === undefined || id === undefined) return undefined
+    let text = `${this.#headOf(part)},"id":${id},"outputs":[`
     let rawBytes: number | undefined
     for (let index = 0; index < columns.length; index++) {
       const column = columns[index] as Column // within the array
@@ -58,7 +62,7 @@ export class AnswerSheet {
       } else text += `"data":[${dataToJson(column.output, start, end)}]}`
     }
     text += ']}'
-    if (rawBytes === undefined) return { body: Buffer.from(text), contentType: 'application/json' }
+    if (rawBytes === undefined) return text
     return this.#withRaw(text, rawBytes, part, columns, from)
   }
 
@@ -149,6 +153,14 @@ function isPlain({ output, elementBytes }: Column, part: AnswerPart, start: numb
 
 function isBinary({ binary }: AnswerPart, { output }: Column): boolean {
   return typeof binary === 'boolean' ? binary : binary.has(output.name)
+}
+
+/** What is quoted as it is. */
+const PLAIN_ID = /^[\x20\x21\x23-\x5b\x5d-\x7e]*$/
+
+function idToJson(id: string): string | undefined {
+  if (PLAIN_ID.test(id)) return `"${id}"`
+  return isCarriedText(id) ? JSON.stringify(id) : undefined
 }
 
 function dataToJson({ datatype, data }: Tensor, start: number, end: number): string {

@@ -127,7 +127,7 @@ export function writeAnswers(outputs: readonly Tensor[], parts: readonly AnswerP
   const isAlone = parts.length === 1
   const sheet = new AnswerSheet(unpacked, isAlone)
   let start = 0
-  return parts.map((part) => {
+  const written = parts.map((part): Answer | string => {
     const from = start
     start += part.rows
     try {
@@ -138,6 +138,21 @@ export function writeAnswers(outputs: readonly Tensor[], parts: readonly AnswerP
     } catch (thrown) {
       return toPeltonError(thrown, 'inference-failed', 'the answer cannot be written')
     }
+  })
+  return toBodies(written)
+}
+
+/** Answers that are text alone become bytes together: the bodies of a batch are parts of one buffer. */
+function toBodies(written: readonly (Answer | string)[]): Answer[] {
+  const all = written.filter((each) => typeof each === 'string').join('')
+  const bytes = Buffer.from(all)
+  const isAscii = bytes.length === all.length
+  let at = 0
+  return written.map((each) => {
+    if (typeof each !== 'string') return each
+    const body = isAscii ? bytes.subarray(at, at + each.length) : Buffer.from(each)
+    at += each.length
+    return { body, contentType: 'application/json' }
   })
 }
 

@@ -141,10 +141,30 @@ async function answerAll(
 ): Promise<readonly Answer[]> {
   const most = maxBytes()
   const parts = batch.map((item) => partOf(item, most))
-  const refused = parts.map((part) => tooLargeByShape(outputs, part, batch.length === 1))
+  const refused = refuseTooLarge(outputs, parts)
   if (refused.every((each) => each !== undefined)) return refused
   const answers = await answer(outputs, parts)
   return answers.map((each, index) => refused[index] ?? each)
+}
+
+/** Of the events of a batch most ask for the same, and one look is enough for all of those. */
+function refuseTooLarge(
+  outputs: readonly Tensor[],
+  parts: readonly AnswerPart[],
+): readonly (PeltonError | undefined)[] {
+  let last: AnswerPart | undefined
+  let refusal: PeltonError | undefined
+  return parts.map((part) => {
+    if (last === undefined || !hasShapeOf(last, part))
+      refusal = tooLargeByShape(outputs, part, parts.length === 1)
+    last = part
+    return refusal
+  })
+}
+
+function hasShapeOf(one: AnswerPart, other: AnswerPart): boolean {
+  const { rows, names, binary, maxBytes } = other
+  return one.rows === rows && one.names === names && one.binary === binary && one.maxBytes === maxBytes
 }
 
 function partOf({ delivery, model, request, outputs: names, rows }: Prepared, maxBytes: number): AnswerPart {

@@ -1,11 +1,13 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import { encodeRequest } from '../sdk/contract/open-inference.ts'
 import type { Datatype, Tensor } from '../sdk/contract/tensor.ts'
 import { createBinder } from './bind.ts'
 import { type RawData, type ReadData, readData } from './codec.ts'
 import { createReader, type EventInputs, type EventReader, toTensors } from './event-reader.ts'
 import { completeManifest } from './manifest.ts'
 import type { ManifestSource } from './manifest-schema.ts'
+import { RawRows } from './raw-rows.ts'
 import { Row } from './row-store.ts'
 
 const DATATYPES: readonly Datatype[] = [
@@ -144,6 +146,82 @@ describe('a reader', () => {
         expect(read(text)).toBe(JSON.parse(text))
       }),
       { numRuns: 2_000 },
+    )
+  })
+})
+
+describe('a reader of binary bodies', () => {
+  const floats = (rows: number): Tensor => ({
+    name: 'x',
+    datatype: 'FP32',
+    shape: [rows, 3],
+    data: Float32Array.from({ length: rows * 3 }, (_, at) => at / 7),
+  })
+  const longs = (rows: number): Tensor => ({
+    name: 'n',
+    datatype: 'INT64',
+    shape: [rows],
+    data: BigInt64Array.from({ length: rows }, (_, at) => -(2n ** 62n) + BigInt(at)),
+  })
+  const signature = {
+    inputs: [
+      { name: 'n', datatype: 'INT64', shape: [null] } as const,
+      { name: 'x', datatype: 'FP32', shape: [null, 3] } as const,
+    ],
+    outputs: [{ name: 'y', datatype: 'FP32', shape: [null] } as const],
+    constants: [],
+  }
+  const model = { name: 'm', version: '1', signature, manifest: completeManifest({}, signature, 'manifest') }
+  const bind = createBinder(model)
+
+  function rawOf(inputs: readonly Tensor[], binary: boolean | ReadonlySet<string>, id?: string): RawData {
+    const parameters = { binary_data_output: true }
+    const encoded = encodeRequest({ inputs, parameters, ...(id !== undefined && { id }) }, { binary })
+    const { body, contentType, inferenceHeaderLength } = encoded
+    // As bytes come from a socket: they begin anywhere.
+    const shifted = new Uint8Array(body.length + 1)
+    shifted.set(body, 1)
+    return {
+      contentType,
+      inferenceHeaderLength: inferenceHeaderLength?.toString(),
+      body: shifted.subarray(1),
+    }
+  }
+
+  it('takes the bytes of a body as they are once it has read one with the same JSON', () => {
+    const read = createReader(model, bind)
+    const kinds = [1, 1, 2, 2, 1].map((rows) => {
+      const data = rawOf([floats(rows), longs(rows)], true)
+      const found = read(data)
+      expect(shown(found)).toEqual(shown(readData(data, bind)))
+      return found.kind === 'bound' && found.bound.inputs instanceof RawRows
+    })
+    expect(kinds).toEqual([false, true, false, true, true])
+  })
+
+  it('says of any of them what the careful way says', () => {
+    const read = createReader(model, bind)
+    const kept = [floats(2), longs(2)]
+    const bodies = fc.constantFrom(
+      rawOf(kept, true),
+      rawOf(kept, new Set(['x'])),
+      rawOf([longs(2), floats(2)], true),
+      rawOf(kept, true, 'own'),
+      rawOf([floats(2), longs(1)], true),
+    )
+    const change = fc.record({
+      at: fc.nat(400),
+      byte: fc.constantFrom(0, 0x7f, 0x80, 0xff),
+      length: fc.nat(1),
+    })
+    fc.assert(
+      fc.property(bodies, fc.array(change, { maxLength: 3 }), ({ body, ...data }, changes) => {
+        const changed = Uint8Array.from(body)
+        for (const { at, byte } of changes) changed[at % changed.length] = byte
+        const cut = { ...data, body: changed.subarray(0, changed.length - (changes[0]?.length ?? 0)) }
+        expect(shown(read(cut))).toEqual(shown(readData(cut, bind)))
+      }),
+      { numRuns: 3_000 },
     )
   })
 })

@@ -4,14 +4,19 @@ import { type Binder, type BoundEvent, takeOutputs } from './bind.ts'
 import { ignoredOf } from './bind-features.ts'
 import { type BinderModel, type BindPlan, planBinding } from './bind-plan.ts'
 import { type AskedAnswer, type RawData, type ReadData, readData } from './codec.ts'
+import { RawReader } from './raw-reader.ts'
+import { JoinedRaw, RawRows } from './raw-rows.ts'
 import { JoinedRows, workOfRow } from './row-join.ts'
 import { formOf, planRows } from './row-plan.ts'
 import { RowScanner } from './row-scanner.ts'
 import { Row, RowStore } from './row-store.ts'
 import { workOfAll } from './work.ts'
 
-/** The inputs of an event: a tensor for each, or a row, of which tensors are made when its batch is joined. */
-export type EventInputs = readonly Tensor[] | Row
+/**
+ * The inputs of an event: a tensor for each; or what tensors are made of when its batch is joined: its features in a row, or
+ * the bytes of its body.
+ */
+export type EventInputs = readonly Tensor[] | Row | RawRows
 
 /** Reads the data of an event and fits it to its model. Never throws for what an event brings. */
 export type EventReader = (data: RawData) => ReadData<EventInputs>
@@ -24,34 +29,54 @@ const NOTHING: AskedAnswer = { parameters: {} }
  */
 export function createReader(model: BinderModel, bind: Binder): EventReader {
   const plan = planBinding(model)
+  const raw = new RawReader(model.manifest.checks.finiteInputs)
+  const readBinary: EventReader = (data) => raw.read(data) ?? readData(data, learning(raw, data, bind))
   const rowPlan = planRows(plan)
-  if (rowPlan === undefined) return (data) => readData(data, bind)
+  if (rowPlan === undefined)
+    return (data) => (data.inferenceHeaderLength === undefined ? readData(data, bind) : readBinary(data))
   const rows = new RowStore(rowPlan)
   const scanner = new RowScanner(rows)
   const fit = (data: EventData): BoundEvent<EventInputs> => takeRow(plan, rows, data) ?? bind(data)
   return (data) => {
+    if (data.inferenceHeaderLength !== undefined) return readBinary(data)
     const row = isPlainJson(data) ? scanner.read(data.body) : undefined
     if (row === undefined) return readData(data, fit)
     return { kind: 'bound', bound: { inputs: row, rows: 1, outputs: plan.outputs }, asked: NOTHING }
   }
 }
 
+/** A binder that remembers how the body lies which it was given the tensors of. */
+function learning(raw: RawReader, body: RawData, bind: Binder): Binder {
+  return (data) => {
+    const bound = bind(data)
+    if (data.kind === 'tensors') raw.learn(body, data.inputs, bound, data)
+    return bound
+  }
+}
+
 /** Tensors with the inputs of one event. */
 export function toTensors(inputs: EventInputs): readonly Tensor[] {
-  if (!(inputs instanceof Row)) return inputs
-  const joined = new JoinedRows(inputs.plan, 1)
-  joined.put([inputs])
+  if (inputs instanceof Row) {
+    const joined = new JoinedRows(inputs.plan, 1)
+    joined.put([inputs])
+    return joined.tensors()
+  }
+  if (!(inputs instanceof RawRows)) return inputs
+  const joined = new JoinedRaw([inputs])
+  joined.put(inputs)
   return joined.tensors()
 }
 
 /** What joining the inputs of an event costs a loop, in bytes. */
 export function workOfInputs(inputs: EventInputs): number {
-  return inputs instanceof Row ? workOfRow(inputs) : workOfAll(inputs)
+  if (inputs instanceof Row) return workOfRow(inputs)
+  return inputs instanceof RawRows ? inputs.layout.work : workOfAll(inputs)
 }
 
 /** What events that share a call of one model agree on. */
 export function formOfInputs(inputs: EventInputs): string {
-  return inputs instanceof Row ? inputs.plan.form : formOf(inputs)
+  if (inputs instanceof Row) return inputs.plan.form
+  return inputs instanceof RawRows ? inputs.layout.form : formOf(inputs)
 }
 
 /** Undefined where tensors are needed, or where only the binder can say what is wrong. */
@@ -63,8 +88,6 @@ function takeRow(plan: BindPlan, rows: RowStore, data: EventData): BoundEvent<Ro
   return ignored === undefined ? bound : { ...bound, ignored }
 }
 
-function isPlainJson({ contentType, inferenceHeaderLength }: RawData): boolean {
-  return (
-    (contentType === undefined || contentType === 'application/json') && inferenceHeaderLength === undefined
-  )
+function isPlainJson({ contentType }: RawData): boolean {
+  return contentType === undefined || contentType === 'application/json'
 }

@@ -1,4 +1,5 @@
 import { toTensors, workOfInputs } from '../../../shared/models/event-reader.ts'
+import { JoinedRaw, RawRows } from '../../../shared/models/raw-rows.ts'
 import { canFollow, JoinedRows, workOfRow } from '../../../shared/models/row-join.ts'
 import { Row } from '../../../shared/models/row-store.ts'
 import { type OwnedTensor, packTexts, workOf } from '../../../shared/models/work.ts'
@@ -24,7 +25,13 @@ export async function joinInputs(batch: Batch, turns: Pick<Turns, 'spend'>): Pro
   for (const { inputs } of batch) work += workOfInputs(inputs)
   const rows = rowsOfAll(batch)
   if (rows !== undefined) return joinRows(rows, work, turns)
-  const events = batch.map(({ inputs }) => toTensors(inputs))
+  const bodies = bodiesOfAll(batch)
+  if (bodies !== undefined) return joinBodies(bodies, work, turns)
+  const events: (readonly Tensor[])[] = []
+  for (const { inputs } of batch) {
+    if (work > TURN_BYTES && !Array.isArray(inputs)) await turns.spend(workOfInputs(inputs))
+    events.push(toTensors(inputs))
+  }
   const joined: Tensor[] = []
   for (let index = 0; index < (events[0]?.length ?? 0); index++) {
     const pieces = events.map((inputs) => inputs[index] as Tensor) // of the same kind: as many inputs
@@ -44,6 +51,32 @@ function rowsOfAll(batch: Batch): [Row, ...Row[]] | undefined {
     rows.push(inputs)
   }
   return rows
+}
+
+/** The same for events whose inputs lie in their bodies: of one kind, so only their rows differ. */
+function bodiesOfAll(batch: Batch): [RawRows, ...RawRows[]] | undefined {
+  const first = batch[0]?.inputs
+  if (!(first instanceof RawRows) || !first.layout.isJoinable) return undefined
+  const bodies: [RawRows, ...RawRows[]] = [first]
+  for (let index = 1; index < batch.length; index++) {
+    const inputs = batch[index]?.inputs
+    if (!(inputs instanceof RawRows) || inputs.layout.form !== first.layout.form) return undefined
+    bodies.push(inputs)
+  }
+  return bodies
+}
+
+async function joinBodies(
+  bodies: readonly [RawRows, ...RawRows[]],
+  work: number,
+  turns: Pick<Turns, 'spend'>,
+): Promise<readonly Tensor[]> {
+  const joined = new JoinedRaw(bodies)
+  for (const body of bodies) {
+    if (work > TURN_BYTES) await turns.spend(body.layout.work)
+    joined.put(body)
+  }
+  return joined.tensors()
 }
 
 async function joinRows(

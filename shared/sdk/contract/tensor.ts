@@ -70,6 +70,8 @@ export function isDatatype(value: unknown): value is Datatype {
 }
 
 /** Bytes of one element in memory and in the binary form; undefined for BYTES, whose elements vary. */
+export function elementSizeBytes(datatype: Exclude<Datatype, 'BYTES'>): number
+export function elementSizeBytes(datatype: Datatype): number | undefined
 export function elementSizeBytes(datatype: Datatype): number | undefined {
   return datatype === 'BYTES' ? undefined : ARRAYS[datatype].BYTES_PER_ELEMENT
 }

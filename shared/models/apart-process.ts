@@ -1,7 +1,8 @@
 import { constants, setPriority } from 'node:os'
+import { copyTensors } from './packed-tensors.ts'
 import { endWithParent } from './parent-guard.ts'
 import { createRequestServer } from './request-server.ts'
-import { type FromThread, packTensors, type ThreadRequest, toErrorMessage } from './thread-messages.ts'
+import { type FromThread, type ThreadRequest, toErrorMessage } from './thread-messages.ts'
 
 /** The entry of a process of a model's own: one request after the other, as asked over the channel to its parent. */
 function main(): void {
@@ -27,7 +28,7 @@ function main(): void {
 
 /** A channel delivers tensors at any place in a buffer; the last bits of an answer depend on it. */
 function placed<Request extends ThreadRequest>(request: Request): Request {
-  return request.kind === 'run' ? { ...request, inputs: packTensors(request.inputs).tensors } : request
+  return request.kind === 'run' ? { ...request, inputs: copyTensors(request.inputs) } : request
 }
 
 function send(message: FromThread): void {

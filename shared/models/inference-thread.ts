@@ -2,10 +2,12 @@ import { parentPort, workerData } from 'node:worker_threads'
 import { TURN_BYTES } from '../runtime/turns.ts'
 import type { Tensor } from '../sdk/contract/tensor.ts'
 import { PeltonError } from '../sdk/errors.ts'
+import { unpackTensors } from './packed-tensors.ts'
 import { createRequestServer } from './request-server.ts'
 import {
   buffersOf,
   type FromThread,
+  type SentRequest,
   type SessionLimits,
   type ThreadRequest,
   type ToThread,
@@ -22,10 +24,10 @@ function main(): void {
   )
   let last: Promise<void> = Promise.resolve()
 
-  const answer = async (request: ThreadRequest & { readonly id: number }): Promise<void> => {
+  const answer = async (request: SentRequest & { readonly id: number }): Promise<void> => {
     const { id } = request
     try {
-      const { outputs: made, ...rest } = await server.serve(request)
+      const { outputs: made, ...rest } = await server.serve(unpacked(request))
       const outputs = forLoop(made)
       port.postMessage({ kind: 'done', id, outputs, ...rest } satisfies FromThread, buffersOf(outputs))
     } catch (thrown) {
@@ -44,6 +46,10 @@ function main(): void {
     last = last.then(() => (message.kind === 'stop' ? stop() : answer(message)))
   })
   port.postMessage({ kind: 'ready' } satisfies FromThread)
+}
+
+function unpacked(request: SentRequest): ThreadRequest {
+  return request.kind === 'run' ? { ...request, inputs: unpackTensors(request.inputs) } : request
 }
 
 /** Many texts reach the main loop as one buffer, which it does not look into. */

@@ -5,7 +5,7 @@ import { RunQueue, type RunRequest } from './run-queue.ts'
 import { disableRuntimeTelemetry } from './session.ts'
 import { createThreadCrew, type ThreadCrew } from './thread-crew.ts'
 import type { ThreadHandle } from './thread-handle.ts'
-import { fileOf, type ModelFile, type SessionLimits, type ThreadRequest } from './thread-messages.ts'
+import { fileOf, type ModelFile, type SentRequest, type SessionLimits } from './thread-messages.ts'
 
 export type { ModelFile, SessionLimits } from './thread-messages.ts'
 
@@ -147,7 +147,7 @@ function brokenBy({ failure, threads }: ThreadCrew): PeltonError | undefined {
   return threads.size === 0 ? failure : undefined
 }
 
-async function sendToAll({ threads }: ThreadCrew, request: ThreadRequest): Promise<void> {
+async function sendToAll({ threads }: ThreadCrew, request: SentRequest): Promise<void> {
   await Promise.all([...threads.keys()].map((thread) => thread.send(request, [])))
 }
 

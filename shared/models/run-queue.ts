@@ -1,9 +1,10 @@
 import type { Tensor } from '../sdk/contract/tensor.ts'
 import type { PeltonError } from '../sdk/errors.ts'
+import { packTensors } from './packed-tensors.ts'
 import { chooseSlot, LONG_RUN_MS, type Slot } from './slots.ts'
 import type { ThreadCrew } from './thread-crew.ts'
 import type { ThreadHandle } from './thread-handle.ts'
-import { packTensors, type ThreadRequest } from './thread-messages.ts'
+import type { SentRequest, ThreadRequest } from './thread-messages.ts'
 
 export type RunRequest = ThreadRequest & { readonly kind: 'run' }
 
@@ -17,7 +18,7 @@ interface Job {
 /** A job in a thread's hands, and what the thread was sent for it. */
 interface SentJob {
   readonly job: Job
-  readonly sent: ThreadRequest
+  readonly sent: SentRequest
 }
 
 /** Runs that wait for a thread they may take, and those that have one. A run that may not go now holds back none behind it. */
@@ -99,7 +100,7 @@ export class RunQueue {
   #send(thread: ThreadHandle, job: Job): void {
     this.#crew.threads.get(thread)?.add(job.request.model.key)
     // Behind another run it may have to be sent again: then its inputs must still be here.
-    const { tensors: inputs, transfer } = packTensors(job.request.inputs, thread.inFlight > 0)
+    const { packed: inputs, transfer } = packTensors(job.request.inputs, thread.inFlight > 0)
     const one = { job, sent: { ...job.request, inputs } }
     const jobs = this.#sent.get(thread) ?? new Set()
     this.#sent.set(thread, jobs.add(one))

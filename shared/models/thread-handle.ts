@@ -2,22 +2,17 @@ import { Worker } from 'node:worker_threads'
 import { siblingThreadEntry } from '../runtime/source-entry.ts'
 import type { Tensor } from '../sdk/contract/tensor.ts'
 import { PeltonError } from '../sdk/errors.ts'
-import {
-  type FromThread,
-  fromErrorMessage,
-  type SessionLimits,
-  type ThreadRequest,
-} from './thread-messages.ts'
+import { type FromThread, fromErrorMessage, type SentRequest, type SessionLimits } from './thread-messages.ts'
 
 /** One inference thread, seen from the main thread. */
 export interface ThreadHandle {
   /** Sends a request; the thread answers in order. Rejects with `inference-failed` when the thread ends first. */
-  send(request: ThreadRequest, transfer: readonly ArrayBuffer[]): Promise<readonly Tensor[]>
+  send(request: SentRequest, transfer: readonly ArrayBuffer[]): Promise<readonly Tensor[]>
   /** Requests sent and not yet answered. */
   readonly inFlight: number
   /** The request it is working on, and since when: since its model is open, or is being opened. */
   readonly current:
-    | { readonly request: ThreadRequest; readonly sinceMs: number; readonly isOpening: boolean }
+    | { readonly request: SentRequest; readonly sinceMs: number; readonly isOpening: boolean }
     | undefined
   /** Asks it to finish what it has and to end; resolves when it has ended. Never cut short: see below. */
   stop(): Promise<void>
@@ -33,7 +28,7 @@ export interface ThreadHandleOptions {
 }
 
 interface Pending {
-  readonly request: ThreadRequest
+  readonly request: SentRequest
   readonly resolve: (outputs: readonly Tensor[]) => void
   readonly reject: (error: PeltonError) => void
 }

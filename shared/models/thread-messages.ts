@@ -1,6 +1,6 @@
-import type { Tensor, TensorData } from '../sdk/contract/tensor.ts'
+import type { Tensor } from '../sdk/contract/tensor.ts'
 import { type ErrorCode, messageOf, PeltonError, toPeltonError } from '../sdk/errors.ts'
-import { aligned, isOwned } from './work.ts'
+import type { PackedTensors } from './packed-tensors.ts'
 
 /** A model file and the key its sessions are kept under: two files never share one. */
 export interface ModelFile {
@@ -33,7 +33,12 @@ export type ThreadRequest =
   | { readonly kind: 'load'; readonly model: ModelFile }
   | { readonly kind: 'unload'; readonly key: string }
 
-export type ToThread = (ThreadRequest & { readonly id: number }) | { readonly kind: 'stop' }
+/** A request as a thread is sent it. */
+export type SentRequest =
+  | (Omit<Extract<ThreadRequest, { readonly kind: 'run' }>, 'inputs'> & { readonly inputs: PackedTensors })
+  | Exclude<ThreadRequest, { readonly kind: 'run' }>
+
+export type ToThread = (SentRequest & { readonly id: number }) | { readonly kind: 'stop' }
 
 /** An error on its way through a message, which keeps only plain values. */
 export interface ErrorMessage {
@@ -64,48 +69,6 @@ export function toErrorMessage(thrown: unknown, fallback: ErrorCode): ErrorMessa
 
 export function fromErrorMessage({ code, description }: ErrorMessage): PeltonError {
   return new PeltonError(code, description)
-}
-
-/**
- * Copies of the tensors in one buffer, and the buffer. Sending that costs one transfer however many tensors there are,
- * and the originals stay usable: a batch that fails is cut up and run again. Tensors nobody needs again are not copied.
- *
- * @param areKept whether those are needed again, too. @default false
- */
-export function packTensors(
-  tensors: readonly Tensor[],
-  areKept = false,
-): { tensors: Tensor[]; transfer: ArrayBuffer[] } {
-  const isCopied = (tensor: Tensor): tensor is NumberTensor =>
-    isNumbers(tensor) && (areKept || !isOwned(tensor))
-  const buffers = buffersOf(tensors)
-  // What lies in one buffer already is copied by the message itself, unless the buffer is handed over.
-  if (buffers.length <= 1 && tensors.every((tensor) => !isNumbers(tensor) || isOwned(tensor)))
-    return { tensors: [...tensors], transfer: areKept ? [] : buffers }
-  let size = 0
-  for (const tensor of tensors) if (isCopied(tensor)) size += aligned(tensor.data.byteLength)
-  const packed = new Uint8Array(size)
-  let at = 0
-  const copies = tensors.map((tensor): Tensor => {
-    if (!isCopied(tensor)) return tensor
-    const { data } = tensor
-    packed.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), at)
-    // Every typed array class takes these arguments; one stands for all.
-    const View = data.constructor as Float64ArrayConstructor
-    const copy = new View(packed.buffer, at, data.length)
-    at += aligned(data.byteLength)
-    return { ...tensor, data: copy }
-  })
-  return {
-    tensors: copies,
-    transfer: [packed.buffer, ...(areKept ? [] : buffersOf(tensors.filter(isOwned)))],
-  }
-}
-
-type NumberTensor = Tensor & { readonly data: Exclude<TensorData, string[]> }
-
-function isNumbers({ data }: Tensor): boolean {
-  return !Array.isArray(data)
 }
 
 /** The buffers of tensors nobody else holds, each once. */

@@ -2,8 +2,8 @@ import { predict, runOn } from '../../services/worker/infer/predict.ts'
 import type { Delivery } from '../../services/worker/intake/delivery.ts'
 import { prepare } from '../../services/worker/prepare/prepare.ts'
 import type { Batch } from '../../services/worker/prepare/prepared.ts'
+import { packTensors } from '../../shared/models/packed-tensors.ts'
 import { openRepository, type ServedModel } from '../../shared/models/repository.ts'
-import { packTensors } from '../../shared/models/thread-messages.ts'
 import { encodeRequest } from '../../shared/sdk/contract/open-inference.ts'
 import type { Tensor } from '../../shared/sdk/contract/tensor.ts'
 import { deliveryOf } from '../kit/deliveries.ts'
@@ -127,7 +127,10 @@ async function measure({ name, delivery, outputs }: Contestant, models: Known): 
   const made = outputs(BATCH)
   const sends = runOn({
     threads: {
-      run: async (_, inputs) => packTensors(inputs).tensors,
+      run: async (_, inputs) => {
+        packTensors(inputs)
+        return []
+      },
       isSlow: () => false,
     },
     apart: { run: () => Promise.reject(new Error('nothing runs apart')) },

@@ -107,14 +107,20 @@ const WARM_MODELS = 16
 const WARM_MS = 20_000
 
 /** Opens models in every thread ahead: the first events of a worker that takes over from another wait for no opening. */
-async function warmUp({ load }: InferenceThreads, models: readonly ServedModel[]): Promise<void> {
+async function warmUp(
+  threads: Pick<InferenceThreads, 'load'>,
+  models: readonly ServedModel[],
+): Promise<void> {
   let bytes = 0
   const few = models.slice(0, WARM_MODELS).filter(({ sizeBytes }) => {
     bytes += sizeBytes
     return bytes <= WARM_BYTES
   })
   // What cannot be opened is told where it is run.
-  await Promise.race([Promise.allSettled(few.map(load)), sleep(WARM_MS, undefined, { ref: false })])
+  await Promise.race([
+    Promise.allSettled(few.map((model) => threads.load(model))),
+    sleep(WARM_MS, undefined, { ref: false }),
+  ])
 }
 
 let isLeaving = false

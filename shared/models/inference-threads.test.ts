@@ -221,6 +221,35 @@ describe('inference threads, closing', () => {
     await own.close()
   })
 
+  it('open a model in one thread while its runs need not wait, and in all once they do', async () => {
+    const own = createInferenceThreads({ threads: 2 })
+    const input = tensor('x', 'FP32', [1, 3], Float32Array.of(1, 1, 1))
+    const models = [1, 2, 3, 4].map((number) => ({ ...fixture('linear'), key: `copy-${number}` }))
+    for (let round = 0; round < 20; round++) await Promise.all(models.map((model) => own.run(model, [input])))
+    // Many at once: none of them waits longer than opening the model takes.
+    const many = Array.from({ length: 200 }, () => own.run(models[0] as (typeof models)[0], [input]))
+    expect((await Promise.all(many)).every(([score]) => score?.data[0] === 6.5)).toBe(true)
+    await own.close()
+  })
+
+  it('measure a model where nothing else is to be done, and leave nothing open that was not', async () => {
+    const own = createInferenceThreads({ threads: 1 })
+    const input = tensor('x', 'FP32', [1, 3], Float32Array.of(1, 1, 1))
+    const told: unknown[] = []
+    own.onRan((ran) => told.push(ran))
+    const cost = await own.measure(fixture('linear'), [input])
+    expect(cost?.runMs).toBeGreaterThan(0)
+    expect(cost?.tookMs).toBeGreaterThanOrEqual(cost?.runMs ?? 0)
+    expect(told).toEqual([])
+    const run = own.run(fixture('linear'), [input])
+    expect(await own.measure(fixture('linear'), [input])).toBeUndefined()
+    await run
+    expect(told).toMatchObject([{ key: 'linear', rows: 1 }])
+    await own.endMeasuring()
+    expect((await own.run(fixture('linear'), [input]))[0]?.data[0]).toBe(6.5)
+    await own.close()
+  })
+
   it('keep only as many sessions open as the limits say, and still answer for every model', async () => {
     const own = createInferenceThreads({ sessionLimits: { maxOpen: 2 } })
     const input = tensor('x', 'FP32', [1, 3], Float32Array.of(1, 1, 1))

@@ -1,5 +1,6 @@
 import type { Tensor } from '../sdk/contract/tensor.ts'
 import { PeltonError, showValue } from '../sdk/errors.ts'
+import { Openings } from './openings.ts'
 import { Paces } from './pace.ts'
 import { RunQueue, type RunRequest } from './run-queue.ts'
 import { disableRuntimeTelemetry } from './session.ts'
@@ -14,6 +15,22 @@ export interface CurrentRun {
   readonly key: string
   /** How long it has kept its thread, waiting and the opening of its model excluded, unless that takes a minute. */
   readonly runningMs: number
+}
+
+/** What a run cost. */
+export interface RunCost {
+  /** How long it kept its thread, milliseconds. */
+  readonly runMs: number
+  /** How long until its outputs were back, milliseconds. */
+  readonly tookMs: number
+}
+
+/** A run that has ended. */
+export interface Ran {
+  readonly key: string
+  /** Size of the first dimension of its first input. */
+  readonly rows: number
+  readonly runMs: number
 }
 
 export interface RunOptions {
@@ -32,6 +49,19 @@ export interface InferenceThreads {
    * missing; that is no fault of the inputs), `closed`, or what {@link forsake} was told.
    */
   run(model: ModelFile, inputs: readonly Tensor[], options?: RunOptions): Promise<readonly Tensor[]>
+  /**
+   * Runs the model for its cost alone, on a thread that has nothing else to do and that a patient run may take. Undefined
+   * where there is none, or a run waits. Rejects like `run`.
+   */
+  measure(
+    model: ModelFile,
+    inputs: readonly Tensor[],
+    outputNames?: readonly string[],
+  ): Promise<RunCost | undefined>
+  /** Closes models that were opened to be measured, where no run has used them since. */
+  endMeasuring(): Promise<void>
+  /** @param listener told what each run has cost that was not only measured; one there is */
+  onRan(listener: (run: Ran) => void): void
   /** Opens the model in every thread, ahead of its first run. Rejects like `run`. */
   load(model: ModelFile): Promise<void>
   /** Closes the model in every thread, behind the runs already sent. A later run opens it again. */
@@ -63,6 +93,7 @@ export interface InferenceThreads {
 export interface InferenceThreadsOptions {
   /** @default 1 */
   readonly threads?: number
+  /** Of each thread. @default 256 sessions over all threads, and 64 at least in each */
   readonly sessionLimits?: SessionLimits
   /** A clock that never goes back. @default performance.now */
   readonly nowMs?: () => number
@@ -71,59 +102,133 @@ export interface InferenceThreadsOptions {
 /** How long opening a model may take, milliseconds: beyond that it counts as a run that does not end. */
 const OPEN_LIMIT_MS = 60_000
 
+/** Sessions that all threads together keep open: most models are open in one thread alone. */
+const MOST_OPEN = 256
+const MOST_OPEN_IN_ONE = 64
+
+function mostOpen(threads: number): number {
+  return Math.max(MOST_OPEN_IN_ONE, Math.ceil(MOST_OPEN / threads))
+}
+
 /** Starts the threads. A thread that ends by itself fails its own runs and is replaced. */
 export function createInferenceThreads(options: InferenceThreadsOptions = {}): InferenceThreads {
-  const { threads: size = 1, sessionLimits: limits = {}, nowMs = () => performance.now() } = options
-  checkSize(size)
+  checkSize(options.threads ?? 1)
   disableRuntimeTelemetry()
-  const paces = new Paces()
-  const onRan = (key: string, runMs: number): void => paces.ran(key, runMs)
-  const crew = createThreadCrew({ size, limits, nowMs, onRan, onChange: () => goOn(crew, queue) })
-  const queue = new RunQueue(crew, nowMs)
-  let closing: Promise<void> | undefined
-  const checkOpen = (): void => {
-    const error = closing === undefined ? brokenBy(crew) : closed()
-    if (error !== undefined) throw error
+  return new Threads(options)
+}
+
+class Threads implements InferenceThreads {
+  readonly size: number
+  readonly #nowMs: () => number
+  readonly #paces = new Paces()
+  readonly #openings = new Openings()
+  readonly #crew: ThreadCrew
+  readonly #queue: RunQueue
+  #onRan: (run: Ran) => void = () => undefined
+  #closing: Promise<void> | undefined
+
+  constructor({
+    threads: size = 1,
+    sessionLimits,
+    nowMs = () => performance.now(),
+  }: InferenceThreadsOptions) {
+    this.size = size
+    this.#nowMs = nowMs
+    const openings = this.#openings
+    this.#crew = createThreadCrew({
+      size,
+      limits: { maxOpen: mostOpen(size), ...sessionLimits },
+      nowMs,
+      onOpened: (key, openMs) => openings.opened(key, openMs),
+      onChange: () => goOn(this.#crew, this.#queue),
+    })
+    this.#queue = new RunQueue({
+      crew: this.#crew,
+      openings,
+      nowMs,
+      onRan: ({ model: { key }, inputs: [first] }, runMs) => {
+        this.#paces.ran(key, runMs)
+        this.#onRan({ key, rows: first?.shape[0] ?? 1, runMs })
+      },
+    })
   }
 
-  return {
-    async run(model, inputs, { outputNames, isUrgent = true } = {}) {
-      checkOpen()
-      return await queue.add(runRequest(model, inputs, outputNames), isUrgent)
-    },
-    async load(model) {
-      checkOpen()
-      await sendToAll(crew, { kind: 'load', model: fileOf(model) })
-      for (const keys of crew.threads.values()) keys.add(model.key)
-    },
-    async unload(key) {
-      checkOpen()
-      for (const keys of crew.threads.values()) keys.delete(key)
-      await sendToAll(crew, { kind: 'unload', key })
-    },
-    size,
-    get busy() {
-      return busyThreads(crew.threads.keys())
-    },
-    get waiting() {
-      return queue.size
-    },
-    get running() {
-      return [...crew.threads.keys()].flatMap((thread) => currentRun(thread, nowMs()) ?? [])
-    },
-    isSlow: (key) => paces.isSlow(key),
-    forsake(key, beyondMs, error) {
-      paces.ran(key, beyondMs)
-      for (const thread of threadsOf(crew, key, nowMs() - beyondMs)) queue.forsake(thread, error)
-    },
-    get isStuck() {
-      return crew.forsaken > 0
-    },
-    close() {
-      queue.refuse(closed())
-      closing ??= crew.stop()
-      return closing
-    },
+  get busy(): number {
+    return busyThreads(this.#crew.threads.keys())
+  }
+
+  get waiting(): number {
+    return this.#queue.size
+  }
+
+  get running(): readonly CurrentRun[] {
+    return [...this.#crew.threads.keys()].flatMap((thread) => currentRun(thread, this.#nowMs()) ?? [])
+  }
+
+  get isStuck(): boolean {
+    return this.#crew.forsaken > 0
+  }
+
+  async run(
+    model: ModelFile,
+    inputs: readonly Tensor[],
+    { outputNames, isUrgent = true }: RunOptions = {},
+  ): Promise<readonly Tensor[]> {
+    this.#checkOpen()
+    return await this.#queue.add(runRequest(model, inputs, outputNames), isUrgent)
+  }
+
+  async measure(
+    model: ModelFile,
+    inputs: readonly Tensor[],
+    outputNames?: readonly string[],
+  ): Promise<RunCost | undefined> {
+    this.#checkOpen()
+    const startedMs = this.#nowMs()
+    const answered = await this.#queue.measure(runRequest(model, inputs, outputNames))
+    return answered && { runMs: answered.runMs ?? 0, tookMs: this.#nowMs() - startedMs }
+  }
+
+  async endMeasuring(): Promise<void> {
+    if (this.#closing === undefined) await this.#queue.endMeasuring()
+  }
+
+  onRan(listener: (run: Ran) => void): void {
+    this.#onRan = listener
+  }
+
+  async load(model: ModelFile): Promise<void> {
+    this.#checkOpen()
+    await sendToAll(this.#crew, { kind: 'load', model: fileOf(model) })
+    for (const keys of this.#crew.threads.values()) keys.add(model.key)
+  }
+
+  async unload(key: string): Promise<void> {
+    this.#checkOpen()
+    this.#openings.forget(key)
+    for (const keys of this.#crew.threads.values()) keys.delete(key)
+    await sendToAll(this.#crew, { kind: 'unload', key })
+  }
+
+  isSlow(key: string): boolean {
+    return this.#paces.isSlow(key)
+  }
+
+  forsake(key: string, beyondMs: number, error: PeltonError): void {
+    this.#paces.ran(key, beyondMs)
+    for (const thread of threadsOf(this.#crew, key, this.#nowMs() - beyondMs))
+      this.#queue.forsake(thread, error)
+  }
+
+  close(): Promise<void> {
+    this.#queue.refuse(closed())
+    this.#closing ??= this.#crew.stop()
+    return this.#closing
+  }
+
+  #checkOpen(): void {
+    const error = this.#closing === undefined ? brokenBy(this.#crew) : closed()
+    if (error !== undefined) throw error
   }
 }
 

@@ -1,9 +1,10 @@
 import type { Tensor } from '../sdk/contract/tensor.ts'
 import type { PeltonError } from '../sdk/errors.ts'
+import type { Openings } from './openings.ts'
 import { packTensors } from './packed-tensors.ts'
 import { chooseSlot, LONG_RUN_MS, type Slot } from './slots.ts'
 import type { ThreadCrew } from './thread-crew.ts'
-import type { ThreadHandle } from './thread-handle.ts'
+import type { Answered, ThreadHandle } from './thread-handle.ts'
 import type { SentRequest, ThreadRequest } from './thread-messages.ts'
 
 export type RunRequest = ThreadRequest & { readonly kind: 'run' }
@@ -13,6 +14,8 @@ interface Job {
   readonly isUrgent: boolean
   readonly resolve: (outputs: readonly Tensor[]) => void
   readonly reject: (error: PeltonError) => void
+  /** Since when it waits for a thread that has its model open, though another could take it; milliseconds. */
+  waitsSinceMs?: number | undefined
 }
 
 /** A job in a thread's hands, and what the thread was sent for it. */
@@ -21,18 +24,35 @@ interface SentJob {
   readonly sent: SentRequest
 }
 
+export interface RunQueueOptions {
+  readonly crew: ThreadCrew
+  readonly openings: Openings
+  /** The clock of the crew. */
+  readonly nowMs: () => number
+  /** Told how long each run took, milliseconds. */
+  readonly onRan: (request: RunRequest, runMs: number) => void
+}
+
 /** Runs that wait for a thread they may take, and those that have one. A run that may not go now holds back none behind it. */
 export class RunQueue {
   readonly #crew: ThreadCrew
+  readonly #openings: Openings
   readonly #nowMs: () => number
+  readonly #onRan: RunQueueOptions['onRan']
   readonly #waiting: Job[] = []
   /** In the order they were sent. */
   readonly #sent = new WeakMap<ThreadHandle, Set<SentJob>>()
+  /** Threads with a run that is only measured, each with the key of the model where it was opened for that alone. */
+  readonly #measuring = new Set<ThreadHandle>()
+  readonly #borrowed = new Map<ThreadHandle, string>()
+  /** Looks again once a job has waited long enough, and in how long. */
+  #wake: { readonly timer: NodeJS.Timeout; readonly inMs: number } | undefined
 
-  /** @param nowMs the clock of the crew */
-  constructor(crew: ThreadCrew, nowMs: () => number) {
+  constructor({ crew, openings, nowMs, onRan }: RunQueueOptions) {
     this.#crew = crew
+    this.#openings = openings
     this.#nowMs = nowMs
+    this.#onRan = onRan
   }
 
   /** Runs that wait for a thread. */
@@ -50,20 +70,48 @@ export class RunQueue {
 
   /** Hands out what waits, as long as a thread may take some of it. */
   dispatch(): void {
+    this.#wakeIn(undefined)
     // What one of its kind cannot get now, no later one can.
     const open = { urgent: true, patient: true }
     for (let at = 0; at < this.#waiting.length && (open.urgent || open.patient); ) {
       const job = this.#waiting[at] as Job
       const kind = job.isUrgent ? 'urgent' : 'patient'
       const thread = open[kind] ? this.#choose(job) : undefined
-      if (thread === undefined) {
-        open[kind] = false
-        at++
-      } else {
+      if (thread === undefined) open[kind] = false
+      if (thread === undefined || this.#waitsForAnother(job, thread)) at++
+      else {
         this.#waiting.splice(at, 1)
         this.#send(thread, job)
       }
     }
+  }
+
+  /**
+   * Runs what nobody waits for, to see what it costs, on a thread that has nothing else to do; others take that for a
+   * patient run.
+   *
+   * @returns undefined where no thread is idle, or a run waits for one
+   */
+  measure(request: RunRequest): Promise<Answered> | undefined {
+    const thread = this.#waiting.length > 0 ? undefined : this.#choose({ request, isUrgent: false })
+    if (thread === undefined || thread.inFlight > 0) return undefined
+    const keys = this.#crew.threads.get(thread)
+    if (keys?.has(request.model.key) === false) this.#borrowed.set(thread, request.model.key)
+    keys?.add(request.model.key)
+    this.#measuring.add(thread)
+    const { tensors: inputs, transfer } = packTensors(request.inputs)
+    return thread.send({ ...request, inputs }, transfer).finally(() => {
+      this.#measuring.delete(thread)
+      this.dispatch()
+    })
+  }
+
+  /** Closes models that were opened to be measured, where no other run has used them since. */
+  async endMeasuring(): Promise<void> {
+    const borrowed = [...this.#borrowed]
+    this.#borrowed.clear()
+    for (const [thread, key] of borrowed)
+      if (this.#crew.threads.get(thread)?.delete(key) === true) await thread.send({ kind: 'unload', key }, [])
   }
 
   /** Gives up a thread: its run rejects with `error`, what is behind it waits again, before all others. */
@@ -79,26 +127,54 @@ export class RunQueue {
 
   /** Rejects what waits. */
   refuse(error: PeltonError): void {
+    this.#wakeIn(undefined)
     for (const { reject } of this.#waiting.splice(0)) reject(error)
   }
 
-  #choose({ request, isUrgent }: Job): ThreadHandle | undefined {
+  #choose({ request, isUrgent }: Pick<Job, 'request' | 'isUrgent'>): ThreadHandle | undefined {
     const threads = [...this.#crew.threads.keys()]
     const slots = threads.map((thread) => this.#slotOf(thread, request.model.key))
     const at = chooseSlot(slots, isUrgent)
     return at === undefined ? undefined : threads[at]
   }
 
+  /** Whether a job waits a moment longer, for a thread that has its model open: this one has not. */
+  #waitsForAnother(job: Job, thread: ThreadHandle): boolean {
+    const { key } = job.request.model
+    const isOpen = this.#slotOf(thread, key).isOpen
+    const others = isOpen ? [] : [...this.#crew.threads.keys()].map((other) => this.#slotOf(other, key))
+    const isOpenElsewhere = others.some((other) => other.isOpen && !other.isHeldUp)
+    const nowMs = this.#nowMs()
+    const waitedMs = job.waitsSinceMs === undefined ? 0 : nowMs - job.waitsSinceMs
+    const restMs = isOpenElsewhere ? this.#openings.patienceMs(key) - waitedMs : 0
+    if (restMs <= 0) {
+      this.#openings.waited(key, waitedMs)
+      return false
+    }
+    if (thread.inFlight === 0) job.waitsSinceMs ??= nowMs
+    this.#wakeIn(Math.min(restMs, this.#wake?.inMs ?? restMs))
+    return true
+  }
+
+  #wakeIn(inMs: number | undefined): void {
+    if (inMs === this.#wake?.inMs) return
+    clearTimeout(this.#wake?.timer)
+    this.#wake = inMs === undefined ? undefined : { timer: setTimeout(() => this.dispatch(), inMs), inMs }
+  }
+
   #slotOf(thread: ThreadHandle, key: string): Slot {
     const { inFlight, current } = thread
-    const isPatient = [...(this.#sent.get(thread) ?? [])].some(({ job }) => !job.isUrgent)
+    const isPatient =
+      this.#measuring.has(thread) || [...(this.#sent.get(thread) ?? [])].some(({ job }) => !job.isUrgent)
     const isLong = current !== undefined && this.#nowMs() - current.sinceMs > LONG_RUN_MS
     const isOpen = this.#crew.threads.get(thread)?.has(key) === true
     return { inFlight, isHeldUp: isPatient || isLong, isOpen }
   }
 
   #send(thread: ThreadHandle, job: Job): void {
-    this.#crew.threads.get(thread)?.add(job.request.model.key)
+    const { key } = job.request.model
+    this.#crew.threads.get(thread)?.add(key)
+    if (this.#borrowed.get(thread) === key) this.#borrowed.delete(thread)
     // Behind another run it may have to be sent again: then its inputs must still be here.
     const { packed: inputs, transfer } = packTensors(job.request.inputs, thread.inFlight > 0)
     const one = { job, sent: { ...job.request, inputs } }
@@ -112,7 +188,10 @@ export class RunQueue {
       this.dispatch()
     }
     thread.send(one.sent, transfer).then(
-      (outputs) => answered(() => job.resolve(outputs)),
+      ({ outputs, runMs = 0 }) => {
+        this.#onRan(job.request, runMs)
+        answered(() => job.resolve(outputs))
+      },
       (error) => answered(() => job.reject(error)),
     )
   }

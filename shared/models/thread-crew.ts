@@ -19,8 +19,8 @@ export interface ThreadCrewOptions {
   readonly size: number
   readonly limits: SessionLimits
   readonly nowMs: () => number
-  /** Told how long each run of a model took, milliseconds. */
-  readonly onRan?: (key: string, runMs: number) => void
+  /** Told how long opening a model took, milliseconds. */
+  readonly onOpened?: (key: string, openMs: number) => void
   /** Called when a thread has ended by itself, after its replacement was started or given up on. */
   readonly onChange: () => void
 }
@@ -29,7 +29,7 @@ export interface ThreadCrewOptions {
 const MAX_FAILED_STARTS = 3
 
 export function createThreadCrew(options: ThreadCrewOptions): ThreadCrew {
-  const { size, limits, nowMs, onRan, onChange } = options
+  const { size, limits, nowMs, onOpened, onChange } = options
   const threads = new Map<ThreadHandle, Set<string>>()
   const forsaken = new Set<ThreadHandle>()
   let failedStarts = 0
@@ -40,7 +40,7 @@ export function createThreadCrew(options: ThreadCrewOptions): ThreadCrew {
     const thread = startThread({
       limits,
       nowMs,
-      ...(onRan !== undefined && { onRan }),
+      ...(onOpened !== undefined && { onOpened }),
       onExit(wasReady, cause) {
         if (forsaken.delete(thread)) return
         threads.delete(thread)

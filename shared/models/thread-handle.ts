@@ -4,10 +4,17 @@ import type { Tensor } from '../sdk/contract/tensor.ts'
 import { PeltonError } from '../sdk/errors.ts'
 import { type FromThread, fromErrorMessage, type SentRequest, type SessionLimits } from './thread-messages.ts'
 
+/** What came of a request. */
+export interface Answered {
+  readonly outputs: readonly Tensor[]
+  /** How long the run took, milliseconds, the opening of its model excluded; undefined where none ran. */
+  readonly runMs: number | undefined
+}
+
 /** One inference thread, seen from the main thread. */
 export interface ThreadHandle {
   /** Sends a request; the thread answers in order. Rejects with `inference-failed` when the thread ends first. */
-  send(request: SentRequest, transfer: readonly ArrayBuffer[]): Promise<readonly Tensor[]>
+  send(request: SentRequest, transfer: readonly ArrayBuffer[]): Promise<Answered>
   /** Requests sent and not yet answered. */
   readonly inFlight: number
   /** The request it is working on, and since when: since its model is open, or is being opened. */
@@ -21,15 +28,15 @@ export interface ThreadHandle {
 export interface ThreadHandleOptions {
   readonly limits: SessionLimits
   readonly nowMs: () => number
-  /** Told how long each run of a model took, milliseconds. */
-  readonly onRan?: (key: string, runMs: number) => void
+  /** Told how long opening a model took, milliseconds. */
+  readonly onOpened?: (key: string, openMs: number) => void
   /** Called once when the thread has ended; `wasReady` tells a crash from a thread that could not start. */
   readonly onExit: (wasReady: boolean, failure: unknown) => void
 }
 
 interface Pending {
   readonly request: SentRequest
-  readonly resolve: (outputs: readonly Tensor[]) => void
+  readonly resolve: (answered: Answered) => void
   readonly reject: (error: PeltonError) => void
 }
 
@@ -37,9 +44,8 @@ interface Pending {
  * Starts a thread. It is only ever asked to stop: the runtime cannot interrupt a run, and `terminate()` during one
  * aborts the whole process.
  */
-export function startThread({ limits, nowMs, onRan, onExit }: ThreadHandleOptions): ThreadHandle {
-  const { url, execArgv } = siblingThreadEntry(import.meta.url, 'inference-thread')
-  const worker = new Worker(url, { execArgv, workerData: limits, name: 'inference' })
+export function startThread({ limits, nowMs, onOpened, onExit }: ThreadHandleOptions): ThreadHandle {
+  const worker = startWorker(limits)
   const pending = new Map<number, Pending>()
   const exited = new Promise<void>((resolve) => worker.once('exit', () => resolve()))
   let nextId = 0
@@ -57,9 +63,10 @@ export function startThread({ limits, nowMs, onRan, onExit }: ThreadHandleOption
     return settled
   }
   worker.on('message', (message: FromThread) => {
+    if (message.kind === 'opened') tellOpened(pending.values(), nowMs() - since.sinceMs, onOpened)
     if (message.kind === 'ready') isReady = true
     else if (message.kind === 'opening' || message.kind === 'opened') begin(message.kind === 'opening')
-    else answer(settle(message.id), message, onRan)
+    else answer(settle(message.id), message)
   })
   worker.on('error', (thrown) => {
     failure = thrown
@@ -86,24 +93,29 @@ export function startThread({ limits, nowMs, onRan, onExit }: ThreadHandleOption
       const [head] = pending.values()
       return head && { request: head.request, ...since }
     },
-    async stop() {
+    stop() {
       worker.postMessage({ kind: 'stop' })
-      await exited
+      return exited
     },
   }
 }
 
-function answer(
-  settled: Pending | undefined,
-  message: Extract<FromThread, { readonly id: number }>,
-  onRan: ThreadHandleOptions['onRan'],
+function startWorker(limits: SessionLimits): Worker {
+  const { url, execArgv } = siblingThreadEntry(import.meta.url, 'inference-thread')
+  return new Worker(url, { execArgv, workerData: limits, name: 'inference' })
+}
+
+function tellOpened(
+  [head]: Iterable<Pending>,
+  openMs: number,
+  onOpened: ThreadHandleOptions['onOpened'],
 ): void {
-  if (message.kind === 'failed') {
-    settled?.reject(fromErrorMessage(message.error))
-    return
-  }
-  if (settled?.request.kind === 'run') onRan?.(settled.request.model.key, message.runMs ?? 0)
-  settled?.resolve(message.outputs)
+  if (head !== undefined && head.request.kind !== 'unload') onOpened?.(head.request.model.key, openMs)
+}
+
+function answer(settled: Pending | undefined, message: Extract<FromThread, { readonly id: number }>): void {
+  if (message.kind === 'failed') settled?.reject(fromErrorMessage(message.error))
+  else settled?.resolve({ outputs: message.outputs, runMs: message.runMs })
 }
 
 function threadEnded(cause: unknown): PeltonError {

@@ -99,7 +99,7 @@ export class RunQueue {
     if (keys?.has(request.model.key) === false) this.#borrowed.set(thread, request.model.key)
     keys?.add(request.model.key)
     this.#measuring.add(thread)
-    const { tensors: inputs, transfer } = packTensors(request.inputs)
+    const { packed: inputs, transfer } = packTensors(request.inputs)
     return thread.send({ ...request, inputs }, transfer).finally(() => {
       this.#measuring.delete(thread)
       this.dispatch()

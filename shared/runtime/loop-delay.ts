@@ -10,17 +10,16 @@ export interface LoopDelay {
   close(): void
 }
 
-const RESOLUTION_MS = 20
-
-export function watchLoopDelay(): LoopDelay {
-  const delay = monitorEventLoopDelay({ resolution: RESOLUTION_MS })
+/** @param resolutionMs how often it looks; a loop that stands still is told of as that much shorter at most */
+export function watchLoopDelay(resolutionMs = 20): LoopDelay {
+  const delay = monitorEventLoopDelay({ resolution: resolutionMs })
   delay.enable()
   return {
     get p99() {
-      return lateness(delay.percentile(99))
+      return lateness(delay.percentile(99), resolutionMs)
     },
     get max() {
-      return lateness(delay.max)
+      return lateness(delay.max, resolutionMs)
     },
     begin: () => delay.reset(),
     close: () => void delay.disable(),
@@ -28,6 +27,6 @@ export function watchLoopDelay(): LoopDelay {
 }
 
 /** The histogram counts whole intervals between its timers, in nanoseconds; empty, its maximum is meaningless. */
-function lateness(nanoseconds: number): number {
-  return Math.max(0, nanoseconds / 1e9 - RESOLUTION_MS / 1_000)
+function lateness(nanoseconds: number, resolutionMs: number): number {
+  return Math.max(0, nanoseconds / 1e9 - resolutionMs / 1_000)
 }

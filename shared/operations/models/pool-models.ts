@@ -54,8 +54,6 @@ export interface PoolModelsOptions {
   readonly onProblem?: (text: string) => void
 }
 
-/** How often workers that came or went are looked for, milliseconds. */
-const LOOK_MS = 500
 /** One answer of the broker, milliseconds: what is asked for is asked again. */
 const ANSWER_MS = 2_000
 /** How long reading all records may take at first, milliseconds. */
@@ -107,7 +105,7 @@ class Records implements PoolModels {
   #follower: BucketFollower | undefined
   #presence: OwnPresence | undefined
   #alive = new Set<string>()
-  #timer: NodeJS.Timeout | undefined
+  #isOpen = false
   #closing: Promise<void> | undefined
 
   constructor(connection: NatsConnection, window: PublishWindow, options: PoolModelsOptions) {
@@ -127,13 +125,15 @@ class Records implements PoolModels {
       filter,
       onChange: (change) => this.#onKey(change),
       onWhole: (whole) => this.#onWhole(whole),
-      onIdle: () => this.#workers.nothingNew(performance.now()),
+      onIdle: () => {
+        this.#workers.nothingNew(performance.now())
+        this.#look()
+      },
       onProblem: this.#onProblem,
     })
     await Promise.race([this.#follower.ready, unread()])
     this.#alive = new Set(this.#workers.alive)
-    this.#timer = setInterval(() => this.#look(), LOOK_MS)
-    this.#timer.unref()
+    this.#isOpen = true
   }
 
   find(model: string): ModelRecord | undefined {
@@ -207,7 +207,7 @@ class Records implements PoolModels {
   }
 
   async #close(): Promise<void> {
-    clearInterval(this.#timer)
+    this.#isOpen = false
     this.#listeners.clear()
     this.#onRetired.clear()
     await Promise.all([this.#follower?.close(), this.#presence?.close()])
@@ -239,7 +239,10 @@ class Records implements PoolModels {
 
   #onKey({ subject, revision, storedAt, body }: KeyChange): void {
     const key = readPoolRecord(subject)
-    if (key?.kind === 'worker') this.#workers.heard(key.name, body === undefined, storedAt, performance.now())
+    if (key?.kind === 'worker') {
+      this.#workers.heard(key.name, body === undefined, storedAt, performance.now())
+      this.#look()
+    }
     if (key?.kind !== 'model') return
     this.#take(key.name, revision, body)
     // Not so what a bucket that was made anew does not hold: nobody said a word about it.
@@ -274,8 +277,9 @@ class Records implements PoolModels {
     this.#tell([model])
   }
 
-  /** Tells the models of workers that came or went since the last look. */
+  /** Tells the models of workers that came or went since the last look: whoever is alive is, until the broker says more. */
   #look(): void {
+    if (!this.#isOpen) return
     const alive = new Set(this.#workers.alive)
     const before = this.#alive
     const changed = new Set([...alive, ...before].filter((name) => alive.has(name) !== before.has(name)))

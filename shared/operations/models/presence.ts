@@ -6,6 +6,9 @@ import type { PublishWindow } from '../../sdk/jetstream/publish-window.ts'
 /** How often a worker says that it is alive, milliseconds. */
 const RENEW_MS = 2_000
 
+/** How exact it says how late its loop was, milliseconds: each look wakes an idle process. */
+const LOOP_RESOLUTION_MS = 50
+
 /** A worker that has not said so for this long counts as gone, milliseconds: an election or a long pause is shorter. */
 export const ALIVE_MS = 10_000
 
@@ -55,7 +58,7 @@ export function keepPresence(
   onProblem: (text: string) => void,
 ): OwnPresence {
   const subject = subjects.workerPresence(pool, worker)
-  const loop = watchLoopDelay()
+  const loop = watchLoopDelay(LOOP_RESOLUTION_MS)
   let isRefused = false
   const say = async (): Promise<void> => {
     await new Promise(setImmediate) // the timer that measures was late as well: by now it has told

@@ -71,7 +71,8 @@ export class PublishWindow {
   readonly #path: DataPath
   readonly #prefix: string
   readonly #subscription: DataSubscription
-  readonly #sweeper: NodeJS.Timeout
+  /** Runs while something waits: one that never ends would wake an idle process. */
+  #sweeper: NodeJS.Timeout | undefined
   readonly #stopListening: () => void
   readonly #maxInFlight: number
   readonly #timeoutMs: number
@@ -94,8 +95,6 @@ export class PublishWindow {
       onFrame: (frame) => this.#settle(Number(frame.subject.slice(length)), frame),
       onRefused: (error) => this.#giveUp(error.message), // no answer can come
     })
-    this.#sweeper = setInterval(() => this.#sweep(), Math.min(250, this.#timeoutMs / 4))
-    this.#sweeper.unref()
     // Neither a publish that was on its way nor its answer outlives the connection.
     this.#stopListening = onReconnect(connection, () => this.#giveUp('the connection was lost'))
   }
@@ -166,6 +165,7 @@ export class PublishWindow {
         refuseLongLine(subject)
         this.#path.publish(subject, { body, headerBlock: writtenHeaders(message), reply: this.#prefix + id })
         this.#waiting.set(id, sending)
+        this.#sweeper ??= setInterval(() => this.#sweep(), Math.min(250, this.#timeoutMs / 4)).unref()
       } catch (thrown) {
         onReply(index, unsent(thrown))
         this.#leave()
@@ -205,6 +205,9 @@ export class PublishWindow {
       if (deadline > now) break
       this.#tell(id, { kind: 'unknown', description: `no answer within ${this.#timeoutMs} ms` })
     }
+    if (this.#waiting.size > 0) return
+    clearInterval(this.#sweeper)
+    this.#sweeper = undefined
   }
 }
 

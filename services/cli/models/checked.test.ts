@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest'
+import { fitCost } from '../../../shared/models/batch-cost.ts'
 import { batchLines } from './checked.ts'
-import { fitCost } from './knee.ts'
 
 const model = { batchable: true, maxBatchRows: 64 }
 const timings = (costOf: (rows: number) => number) =>

@@ -1,10 +1,10 @@
 import { parse } from 'lossless-json'
+import type { CostFit } from '../../../shared/models/batch-cost.ts'
 import type { ServedModel } from '../../../shared/models/repository.ts'
 import type { TensorSpec } from '../../../shared/models/signature.ts'
 import { showType } from '../../../shared/models/signature-difference.ts'
 import { showBytes, showDuration } from '../../../shared/runtime/quantities.ts'
 import { encodeResponse } from '../../../shared/sdk/contract/open-inference.ts'
-import type { CostFit } from './knee.ts'
 import type { Measurement } from './measure.ts'
 import type { SampleInput, Unmeasured } from './sample-row.ts'
 

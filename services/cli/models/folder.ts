@@ -1,3 +1,4 @@
+import { fitCost } from '../../../shared/models/batch-cost.ts'
 import { CopyUse } from '../../../shared/models/copy-place.ts'
 import { type ModelRepository, openRepository, type ServedModel } from '../../../shared/models/repository.ts'
 import { describeSignatureChange } from '../../../shared/models/signature-difference.ts'
@@ -17,7 +18,6 @@ import {
   type SignatureChanges,
   unmeasuredJson,
 } from './checked.ts'
-import { fitCost } from './knee.ts'
 import { measureModel } from './measure.ts'
 import { sampleInput, type Unmeasured } from './sample-row.ts'
 

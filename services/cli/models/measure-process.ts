@@ -1,7 +1,7 @@
+import type { BatchTiming } from '../../../shared/models/batch-cost.ts'
 import { openSession, type Session } from '../../../shared/models/session.ts'
 import { concatRows, type Tensor } from '../../../shared/sdk/contract/tensor.ts'
 import { messageOf, PeltonError } from '../../../shared/sdk/errors.ts'
-import type { BatchTiming } from './knee.ts'
 import type { MeasureAnswer, Measurement, MeasureRequest } from './measure.ts'
 
 /** A size is timed at least this often, and until this much time went by. */

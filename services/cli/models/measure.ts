@@ -1,7 +1,7 @@
+import type { BatchTiming } from '../../../shared/models/batch-cost.ts'
 import { startModelProcess } from '../../../shared/models/model-process.ts'
 import type { Tensor } from '../../../shared/sdk/contract/tensor.ts'
 import { PeltonError } from '../../../shared/sdk/errors.ts'
-import type { BatchTiming } from './knee.ts'
 
 export interface MeasureRequest {
   readonly path: string

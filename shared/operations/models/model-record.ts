@@ -51,6 +51,33 @@ export interface Apart {
   readonly inARow: number
 }
 
+/** What running a model costs, as a worker measured it. */
+export interface RecordedCost {
+  /** A run of b rows takes `fixedMs` + `perRowMs` · b milliseconds. */
+  readonly fixedMs: number
+  readonly perRowMs: number
+  /** What it takes beside the runtime, milliseconds. */
+  readonly handOverMs: number
+  /** Rows a batch has at most. */
+  readonly batchRows: number
+  /** What it was made of, by growing rows. */
+  readonly timings: readonly { readonly rows: number; readonly ms: number }[]
+}
+
+/** What is known of a model's cost with these files, on processors of this name, in workers of so many threads. */
+export interface RecordedCalibration {
+  /** SHA-256 of all files of the version, hex. */
+  readonly digest: string
+  readonly cpu: string
+  readonly threads: number
+  /** When it was begun or made, milliseconds since 1970. */
+  readonly since: number
+  /** Undefined until it was measured. */
+  readonly cost?: RecordedCost | undefined
+  /** That it is measured now, or was when its worker ended: who began, and how often one has. */
+  readonly begun?: { readonly by: string; readonly times: number } | undefined
+}
+
 /** What a pool knows of one model: one record, changed by compare-and-set alone. */
 export interface ModelRecord {
   readonly pool: string
@@ -63,12 +90,21 @@ export interface ModelRecord {
   readonly refusing: Readonly<Record<string, Refusing>>
   /** Set once a run of it did not end: from then on it runs apart, in a process of its own. */
   readonly apart?: Apart | undefined
+  /** What its versions cost, on each kind of machine that has measured it. */
+  readonly calibrations?: readonly RecordedCalibration[] | undefined
 }
 
 /** The version of the codec. A record of another is reported, and never written over. */
 const VERSION = 1
 
 const time = z.number().min(0)
+const cost = z.looseObject({
+  fixedMs: time,
+  perRowMs: time,
+  handOverMs: time,
+  batchRows: z.int().min(1),
+  timings: z.array(z.looseObject({ rows: z.int().min(1), ms: time })),
+})
 const tensor = z.looseObject({
   name: z.string(),
   datatype: z.string().refine(isDatatype),
@@ -96,6 +132,18 @@ const schema = z.looseObject({
     z.looseObject({ version: z.string().optional(), code: z.string(), reason: z.string(), since: time }),
   ),
   apart: z.looseObject({ since: time, inARow: z.int().min(0) }).optional(),
+  calibrations: z
+    .array(
+      z.looseObject({
+        digest: z.string(),
+        cpu: z.string(),
+        threads: z.int().min(1),
+        since: time,
+        cost: cost.optional(),
+        begun: z.looseObject({ by: z.string(), times: z.int().min(1) }).optional(),
+      }),
+    )
+    .optional(),
 })
 
 /** The record of a model that nobody of the pool has served or refused yet. */

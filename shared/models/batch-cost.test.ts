@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { fitCost } from './knee.ts'
+import { costOf, fitCost, fitLine } from './batch-cost.ts'
 
 const sizes = [1, 2, 4, 8, 16, 32, 64, 128, 256]
 const linear = (fixedMs: number, perRowMs: number) =>
@@ -40,5 +40,27 @@ describe('fitCost', () => {
 
   it('takes a single timing as a fixed cost', () => {
     expect(fitCost([{ rows: 1, ms: 3 }])).toEqual({ fixedMs: 3, perRowMs: 0, kneeRows: 1 })
+  })
+})
+
+describe('fitLine', () => {
+  it('is hardly moved by one timing of a larger size that is far off', () => {
+    const positive = { noNaN: true, min: 0.01, max: 10 }
+    fc.assert(
+      fc.property(
+        fc.double(positive),
+        fc.double(positive),
+        fc.integer({ min: 2, max: sizes.length - 1 }),
+        fc.double({ min: 2, max: 50, noNaN: true }),
+        (fixedMs, perRowMs, at, times) => {
+          const timings = linear(fixedMs, perRowMs).map((timing, index) =>
+            index === at ? { ...timing, ms: times * timing.ms } : timing,
+          )
+          const line = fitLine(timings)
+          for (const { rows, ms } of linear(fixedMs, perRowMs))
+            expect(Math.abs(costOf(line, rows) - ms)).toBeLessThan(0.5 * ms)
+        },
+      ),
+    )
   })
 })

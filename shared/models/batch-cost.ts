@@ -1,0 +1,92 @@
+/** How long a run of some rows took. */
+export interface BatchTiming {
+  readonly rows: number
+  readonly ms: number
+}
+
+/** What a run of b rows takes: t(b) ≈ `fixedMs` + `perRowMs` · b. */
+export interface CostLine {
+  readonly fixedMs: number
+  readonly perRowMs: number
+}
+
+/** What timings say about a model. */
+export interface CostFit extends CostLine {
+  /** The last size in a row of growing ones that made a row at least 10 % cheaper than the size before. */
+  readonly kneeRows: number
+}
+
+const WORTHWHILE = 0.9
+
+/** Huber's constant: 95 % as good as plain least squares where nothing is an outlier. */
+const HUBER = 1.345
+/** The median of absolute deviations times this is the standard deviation of what is normally distributed. */
+const NORMAL = 1.4826
+const ROUNDS = 50
+
+/**
+ * Fits the cost of a batch and finds the knee.
+ *
+ * @param timings by growing rows, at least one
+ */
+export function fitCost(timings: readonly BatchTiming[]): CostFit {
+  return { ...fitLine(timings), kneeRows: findKnee(timings) }
+}
+
+/**
+ * Fits a line by least squares, weighted so that small batches count as much as large ones. A timing that is far off the
+ * others counts less: weights of Huber (1964), by iteration (Holland and Welsch 1977). Neither part of the cost is
+ * below 0.
+ *
+ * @param timings at least one
+ */
+export function fitLine(timings: readonly BatchTiming[]): CostLine {
+  let trust: readonly number[] = timings.map(() => 1)
+  let line = fitWeighted(timings, trust)
+  for (let round = 0; round < ROUNDS; round++) {
+    const misses = timings.map(({ rows, ms }) => Math.abs(ms - costOf(line, rows)) / rows)
+    const bound = HUBER * NORMAL * median(misses)
+    // Half of them lie on the line: there is nothing to be judged by.
+    if (bound <= 1e-12) return line
+    trust = misses.map((miss) => Math.min(1, bound / Math.max(miss, bound)))
+    line = fitWeighted(timings, trust)
+  }
+  return line
+}
+
+/** What a run of some rows takes by a line, milliseconds. */
+export function costOf({ fixedMs, perRowMs }: CostLine, rows: number): number {
+  return fixedMs + perRowMs * rows
+}
+
+/** @param timings by growing rows, at least one */
+export function findKnee(timings: readonly BatchTiming[]): number {
+  let knee = timings[0]
+  for (const next of timings.slice(1)) {
+    if (knee === undefined || next.ms / next.rows > (WORTHWHILE * knee.ms) / knee.rows) break
+    knee = next
+  }
+  return knee?.rows ?? 1
+}
+
+function fitWeighted(timings: readonly BatchTiming[], trust: readonly number[]): CostLine {
+  let [weights, sumRows, sumMs, sumRowsRows, sumRowsMs] = [0, 0, 0, 0, 0]
+  for (const [at, { rows, ms }] of timings.entries()) {
+    const weight = (trust[at] ?? 1) / rows ** 2
+    weights += weight
+    sumRows += weight * rows
+    sumMs += weight * ms
+    sumRowsRows += weight * rows * rows
+    sumRowsMs += weight * rows * ms
+  }
+  const spread = weights * sumRowsRows - sumRows ** 2
+  const slope = spread <= 1e-12 ? 0 : (weights * sumRowsMs - sumRows * sumMs) / spread
+  const perRowMs = Math.max(0, slope)
+  const fixedMs = Math.max(0, (sumMs - perRowMs * sumRows) / weights)
+  return { fixedMs, perRowMs }
+}
+
+/** The upper one of two in the middle. */
+export function median(values: readonly number[]): number {
+  return [...values].sort((one, other) => one - other)[Math.floor(values.length / 2)] ?? 0
+}

@@ -1,4 +1,4 @@
-import { availableParallelism } from 'node:os'
+import { availableParallelism, cpus } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { setFlagsFromString } from 'node:v8'
 import type { Logger } from 'pino'
@@ -11,9 +11,12 @@ import { askToBeReplaced } from '../../shared/runtime/replacement.ts'
 import { serve } from '../../shared/runtime/serve.ts'
 import { waitingFor } from '../../shared/runtime/start-waiting.ts'
 import { orAborted } from '../../shared/sdk/jetstream/election.ts'
-import { openBrokerSide } from './broker-side.ts'
+import { type BrokerSide, openBrokerSide } from './broker-side.ts'
+import { type Calibrator, keepCalibrations } from './calibrator.ts'
 import { readWorkerSettings, type WorkerSettings } from './config.ts'
-import { openModelSide } from './model-side.ts'
+import { timedOut } from './infer/watchdog.ts'
+import type { Capacity } from './intake/room.ts'
+import { type ModelSide, openModelSide } from './model-side.ts'
 import { openOutside, type WorkerOutside } from './outside.ts'
 import { Servability } from './servability.ts'
 import { Worker } from './worker.ts'
@@ -51,12 +54,14 @@ async function start(
   const started = await startThreads(settings, models.models)
   const apart = createApartRunner()
   const servability = new Servability(models, pool, started)
+  const calibrator = startCalibrator({ settings, broker, side, threads: started, outside, log }, () => worker)
   const worker = new Worker(
     {
       broker,
       models: servability,
       threads: started,
       apart,
+      calibrations: calibrator,
       pool,
       log,
       leave: (because) => void leave(because, outside),
@@ -65,10 +70,7 @@ async function start(
     {
       name: settings.PELTON_WORKER,
       pool: settings.PELTON_POOL,
-      capacity: {
-        rows: settings.PELTON_HELD_ROWS,
-        bytes: Math.max(settings.PELTON_HELD_BYTES, 8 * broker.maxMessageBytes),
-      },
+      capacity: capacityOf(settings, broker),
       parked: { events: settings.PELTON_PARKED_EVENTS, bytes: settings.PELTON_PARKED_BYTES },
       lingerMs: settings.PELTON_LINGER_MS,
     },
@@ -80,7 +82,7 @@ async function start(
     run: () => Promise.race([worker.run(), broker.failed]),
     stop: async () => {
       // Others hear first that nothing is served here any more; not of a successor of the same name, which is there.
-      await Promise.all([started.isStuck || side.leave(), worker.stop()])
+      await Promise.all([started.isStuck || side.leave(), calibrator.close(), worker.stop()])
       await started.close()
       await apart.close()
       await side.close({ stays: started.isStuck })
@@ -121,6 +123,42 @@ async function warmUp(
     Promise.allSettled(few.map((model) => threads.load(model))),
     sleep(WARM_MS, undefined, { ref: false }),
   ])
+}
+
+function capacityOf(settings: WorkerSettings, { maxMessageBytes }: BrokerSide): Capacity {
+  const { PELTON_HELD_ROWS: rows, PELTON_HELD_BYTES: bytes } = settings
+  return { rows, bytes: Math.max(bytes, 8 * maxMessageBytes) }
+}
+
+interface CalibratorParts {
+  readonly settings: WorkerSettings
+  readonly broker: BrokerSide
+  readonly side: ModelSide
+  readonly threads: InferenceThreads
+  readonly outside: WorkerOutside
+  readonly log: Logger
+}
+
+/** Measures models from when the worker has nothing to do. */
+function startCalibrator(parts: CalibratorParts, worker: () => Worker): Calibrator {
+  const { settings, broker, side, threads, outside, log } = parts
+  return keepCalibrations({
+    models: side.models,
+    pool: side.known,
+    threads,
+    worker: settings.PELTON_WORKER,
+    cpu: cpus()[0]?.model.trim() || 'unknown',
+    idleMs: () => (outside.state === 'ready' ? worker().idleMs : 0),
+    now: broker.now,
+    onHung: (model) => giveUp(model, threads, outside),
+    log,
+  })
+}
+
+/** A run that was only measured does not end: its thread is given up, and this process is replaced. */
+function giveUp(model: ServedModel, started: InferenceThreads, outside: WorkerOutside): void {
+  started.forsake(model.key, model.manifest.limits.timeoutMs, timedOut(model))
+  void leave(`a run of model ${model.name} does not end`, outside)
 }
 
 let isLeaving = false

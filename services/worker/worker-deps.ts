@@ -1,5 +1,6 @@
 import type { Logger } from 'pino'
 import type { ApartRunner } from '../../shared/models/apart-runner.ts'
+import type { Calibration } from '../../shared/models/calibration.ts'
 import type { InferenceThreads } from '../../shared/models/inference-threads.ts'
 import type { PoolModels } from '../../shared/operations/models/pool-models.ts'
 import type { Turns } from '../../shared/runtime/turns.ts'
@@ -17,6 +18,8 @@ export interface WorkerDeps {
   readonly threads: InferenceThreads
   /** Runs models of which a run did not end. */
   readonly apart: Pick<ApartRunner, 'run'>
+  /** What models cost, by their keys. @default nothing is known */
+  readonly calibrations?: { of(key: string): Calibration | undefined }
   /** What the pool remembers of its models. */
   readonly pool: Pick<PoolModels, 'find' | 'update' | 'onChange'>
   readonly log: Logger

@@ -62,6 +62,7 @@ export class Worker {
   readonly #force = new AbortController()
   /** Events whose outcome is known without a run, waiting to be settled together. */
   #concluded: Concluded[] = []
+  #lastReceivedMs = performance.now()
   #draining = false
   /** Whether it drains to be replaced, because of a run that does not end: then nothing is given back that can be run. */
   #isLeaving = false
@@ -94,13 +95,7 @@ export class Worker {
     this.#storage = storage
     this.#startMarks = new StartMarks(storage, broker.window)
     this.#intake = this.#createIntake(options)
-    this.#dispatcher = new Dispatcher({
-      lingerMs: options.lingerMs,
-      slots: threads.size,
-      isUrgent: (event) => isUrgent(event, threads),
-      isApart: ({ model }) => isApart(model.name),
-      start: (batch) => this.#own(() => this.#process(batch)),
-    })
+    this.#dispatcher = this.#createDispatcher(options)
     this.#waiting = new WaitingForModels({
       ...deps,
       ...options,
@@ -126,6 +121,11 @@ export class Worker {
   get load(): WorkerLoad {
     const { capacity, rows, freeBytes } = this.#room
     return { events: this.#held.size, rows, bytes: capacity.bytes - freeBytes, capacity }
+  }
+
+  /** How long it has had nothing to do, milliseconds. */
+  get idleMs(): number {
+    return this.#held.size > 0 ? 0 : performance.now() - this.#lastReceivedMs
   }
 
   /** What this worker sees of its pool's backlog, lane by lane. */
@@ -157,7 +157,8 @@ export class Worker {
   #receive(arrivals: readonly Arrival[]): void {
     const { broker, models } = this.#deps
     const deliveries = this.#held.add(readDeliveries(arrivals, broker.epochs))
-    this.#backlog.received(deliveries, performance.now())
+    this.#lastReceivedMs = performance.now()
+    this.#backlog.received(deliveries, this.#lastReceivedMs)
     this.#reporter.received(deliveries)
     if (this.#draining) {
       for (const delivery of deliveries) this.#held.giveBack(delivery)
@@ -318,6 +319,19 @@ export class Worker {
       this.#failure ??= thrown
       this.#reporter.defect(thrown)
       void this.#intake.stop()
+    })
+  }
+
+  #createDispatcher({ lingerMs }: WorkerOptions): Dispatcher {
+    const { threads, calibrations } = this.#deps
+    return new Dispatcher({
+      lingerMs,
+      slots: threads.size,
+      isUrgent: (event) => isUrgent(event, threads),
+      isApart: ({ model }) => this.#apart.isApart(model.name),
+      costOf: ({ model }) => calibrations?.of(model.key),
+      waiting: () => this.#backlog.waiting,
+      start: (batch) => this.#own(() => this.#process(batch)),
     })
   }
 

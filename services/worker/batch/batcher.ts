@@ -29,7 +29,8 @@ interface Waiting<Item> {
 /** Items of a kind. Its rank is when it is due while it lingers, and the turn of its first item once it is due. */
 interface Group<Item> extends Ranked {
   readonly kind: string
-  readonly maxRows: number
+  maxRows: number
+  lingerMs: number
   /** In the order they came. */
   readonly items: Waiting<Item>[]
   rows: number
@@ -68,16 +69,17 @@ export class Batcher<Item extends Batchable> {
     return this.#items
   }
 
-  /** @param maxRows rows a batch of this kind may have; the same for every item of a kind */
+  /** @param maxRows rows a batch of this kind may have from now on */
   add(kind: string, maxRows: number, item: Item, now: number): void {
     const known = this.#groups.get(kind)
     const group = known ?? this.#begin(kind, maxRows, item)
     const wasFull = known !== undefined && isFull(known)
+    group.maxRows = maxRows
     group.items.push({ item, at: now, turn: this.#turns++ })
     group.rows += item.rows
     this.#items++
     if (known === undefined) this.#file(group)
-    else if (!wasFull && isFull(group)) this.#refile(group)
+    else if (wasFull !== isFull(group)) this.#refile(group)
   }
 
   /** The next batch that is full or has waited long enough, the longest waiting first; with `flush` any batch. */
@@ -93,6 +95,19 @@ export class Batcher<Item extends Batchable> {
     )
     const known = dues.filter((dueAt) => dueAt !== undefined)
     return known.length === 0 ? undefined : Math.min(...known)
+  }
+
+  /** Rows that wait of a kind. */
+  rowsOf(kind: string): number {
+    return this.#groups.get(kind)?.rows ?? 0
+  }
+
+  /** The batch of a kind that is collected now waits so long for others, milliseconds; later ones as all do. */
+  linger(kind: string, lingerMs: number): void {
+    const group = this.#groups.get(kind)
+    if (group === undefined || group.lingerMs === lingerMs) return
+    group.lingerMs = lingerMs
+    this.#refile(group)
   }
 
   /** Looks again whether the items of a kind are urgent. */
@@ -133,7 +148,16 @@ export class Batcher<Item extends Batchable> {
 
   #begin(kind: string, maxRows: number, item: Item): Group<Item> {
     const isUrgent = this.#isUrgent(item)
-    const group: Group<Item> = { kind, maxRows, items: [], rows: 0, isUrgent, rank: 0, place: -1 }
+    const group: Group<Item> = {
+      kind,
+      maxRows,
+      lingerMs: this.#lingerMs,
+      items: [],
+      rows: 0,
+      isUrgent,
+      rank: 0,
+      place: -1,
+    }
     this.#groups.set(kind, group)
     return group
   }
@@ -143,7 +167,7 @@ export class Batcher<Item extends Batchable> {
     group.isUrgent = this.#isUrgent(head(group).item)
     const { due, lingering } = group.isUrgent ? this.#urgent : this.#patient
     const { at, turn } = head(group)
-    group.rank = isFull(group) ? turn : at + this.#lingerMs
+    group.rank = isFull(group) ? turn : at + group.lingerMs
     if (isFull(group)) due.add(group)
     else lingering.add(group)
   }

@@ -1,21 +1,25 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import type { Batch, Prepared } from '../prepare/prepared.ts'
-import { Dispatcher } from './dispatcher.ts'
+import { Dispatcher, type DispatcherOptions } from './dispatcher.ts'
 
 const LINGER_MS = 5
+const cost = { fixedMs: 0.01, perRowMs: 0.001, handOverMs: 0.1, batchRows: 64, timings: [] }
 let started: Batch[]
 
 beforeEach(() => {
   started = []
-  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] })
+  vi.useFakeTimers({
+    toFake: ['setTimeout', 'clearTimeout', 'performance'],
+  })
 })
 afterEach(() => {
   vi.useRealTimers()
 })
 
 /** One slot has two places. Kinds with a `~` are patient, models with a `!` run apart. */
-function open(slots = 1): Dispatcher {
+function open(slots = 1, learned: Partial<DispatcherOptions> = {}): Dispatcher {
   return new Dispatcher({
+    ...learned,
     slots,
     lingerMs: LINGER_MS,
     isUrgent: ({ kind }) => !kind.includes('~'),
@@ -29,6 +33,12 @@ function event(kind: string, extra: Partial<Prepared> = {}): Prepared {
   return { kind, rows: 1, maxBatchRows: 4, model: { key: kind }, ...extra } as Prepared
 }
 
+/** Time goes by, and what has arrived is read. */
+async function advance(ms: number): Promise<void> {
+  vi.advanceTimersByTime(ms)
+  await new Promise(setImmediate)
+}
+
 const kinds = (): string[] => started.map((batch) => batch.map(({ kind }) => kind).join(' '))
 
 describe('Dispatcher', () => {
@@ -38,21 +48,21 @@ describe('Dispatcher', () => {
     expect(started).toEqual([batch])
   })
 
-  it('makes several batches of what came together, by kind and size', () => {
+  it('makes several batches of what came together, by kind and size', async () => {
     const dispatcher = open(2)
     dispatcher.add([...'abababababab'].map((kind) => event(kind)))
     expect(kinds().sort()).toEqual(['a a a a', 'b b b b'])
-    vi.advanceTimersByTime(LINGER_MS)
+    await advance(LINGER_MS)
     expect(kinds().slice(2)).toEqual(['a a', 'b b'])
   })
 
-  it('starts what is not full once the linger of its first event is over, not before', () => {
+  it('starts what is not full once the linger of its first event is over, not before', async () => {
     const dispatcher = open()
     dispatcher.add([event('a')])
-    vi.advanceTimersByTime(LINGER_MS - 1)
+    await advance(LINGER_MS - 1)
     dispatcher.add([event('a')])
     expect(started).toEqual([])
-    vi.advanceTimersByTime(1)
+    await advance(1)
     expect(kinds()).toEqual(['a a'])
   })
 
@@ -113,11 +123,11 @@ describe('Dispatcher', () => {
     expect(kinds().at(-1)).toBe('~3')
   })
 
-  it('wakes for an urgent batch that is due, whatever patient ones wait for a place', () => {
+  it('wakes for an urgent batch that is due, whatever patient ones wait for a place', async () => {
     const dispatcher = open(2)
     dispatcher.add(['~1', '~2', '~3'].map((kind) => event(kind, { maxBatchRows: 1 })))
     dispatcher.add([event('a')])
-    vi.advanceTimersByTime(LINGER_MS)
+    await advance(LINGER_MS)
     expect(kinds()).toEqual(['~1', '~2', 'a'])
     expect(vi.getTimerCount()).toBe(0)
   })
@@ -134,12 +144,35 @@ describe('Dispatcher', () => {
     expect([...dispatcher.running]).toEqual([started[0]])
   })
 
-  it('gives out again what waits and is of a model that runs apart', () => {
+  it('gives out again what waits and is of a model that runs apart', async () => {
     const dispatcher = open()
     const waiting = [event('!p'), event('!p'), event('!q')]
     dispatcher.add([...waiting, event('a')])
     expect(dispatcher.removeApart()).toEqual([waiting[1]])
-    vi.advanceTimersByTime(LINGER_MS)
+    await advance(LINGER_MS)
     expect(kinds()).toEqual(['!p', '!q', 'a'])
+  })
+
+  it('starts at once what nothing is to be gained for by waiting, of a model whose cost is known', () => {
+    const dispatcher = open(2, { costOf: () => cost })
+    dispatcher.add([event('a')])
+    expect(kinds()).toEqual(['a'])
+  })
+
+  it('gives a batch of a model whose cost is known no more rows than make a row cheaper', () => {
+    const dispatcher = open(2, { costOf: () => ({ ...cost, batchRows: 2 }) })
+    dispatcher.add([...'aaaaa'].map((kind) => event(kind)))
+    expect(kinds()).toEqual(['a a', 'a a', 'a'])
+  })
+
+  it('waits for full batches while a backlog waits, as long as without a known cost', async () => {
+    const dispatcher = open(2, { costOf: () => cost, waiting: () => 1_000 })
+    dispatcher.add([event('a'), event('a')])
+    await advance(LINGER_MS - 1)
+    expect(kinds()).toEqual([])
+    dispatcher.add([event('a'), event('a'), event('a')])
+    expect(kinds()).toEqual(['a a a a'])
+    await advance(LINGER_MS)
+    expect(kinds()).toEqual(['a a a a', 'a'])
   })
 })

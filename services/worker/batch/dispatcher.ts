@@ -1,7 +1,9 @@
+import type { Calibration } from '../../../shared/models/calibration.ts'
 import { hasPlace } from '../../../shared/models/slots.ts'
 import type { Batch, Prepared } from '../prepare/prepared.ts'
 import { ApartQueue } from './apart-queue.ts'
 import { Batcher, type Open } from './batcher.ts'
+import { ArrivalRate, learnedLinger } from './learned.ts'
 
 export interface DispatcherOptions {
   /** Inference threads: each has two places for batches. */
@@ -12,8 +14,20 @@ export interface DispatcherOptions {
   readonly isUrgent: (first: Prepared) => boolean
   /** Whether an event's model runs apart: such events take no place of others. */
   readonly isApart: (event: Prepared) => boolean
+  /** What running the model of an event costs. @default nothing is known: batches are as the manifest allows, and linger */
+  readonly costOf?: (event: Prepared) => Calibration | undefined
+  /** Events that wait in their streams. @default none */
+  readonly waiting?: () => number
   /** Starts a batch. Its place is taken until it is freed. */
   readonly start: (batch: Batch) => void
+}
+
+/** What came of a kind whose cost is known. */
+interface Learned {
+  readonly key: string
+  readonly cost: Calibration
+  readonly maxRows: number
+  readonly came: number
 }
 
 /**
@@ -27,6 +41,8 @@ export class Dispatcher {
   readonly #alone: Prepared[] = []
   readonly #apart: ApartQueue
   readonly #running = new Set<Batch>()
+  /** How fast rows come of each model whose cost is known, by its key. */
+  readonly #rates = new Map<string, ArrivalRate>()
   #flush = false
   #timer: NodeJS.Timeout | undefined
   /** When the timer is due. */
@@ -51,14 +67,43 @@ export class Dispatcher {
   add(batch: Batch): Batch {
     const now = performance.now()
     const tooMany: Prepared[] = []
+    const learned = new Map<string, Learned>()
     for (const prepared of batch) {
       if (this.#options.isApart(prepared)) {
         if (!this.#apart.add(prepared)) tooMany.push(prepared)
       } else if (prepared.runsAlone) this.#alone.push(prepared)
-      else this.#batcher.add(prepared.kind, prepared.maxBatchRows, prepared, now)
+      else this.#collect(prepared, learned, now)
     }
+    for (const [kind, one] of learned) this.#linger(kind, one, now)
     this.#dispatch()
     return tooMany
+  }
+
+  /** An event waits for others of its kind; what came of a kind whose cost is known is noted. */
+  #collect(event: Prepared, learned: Map<string, Learned>, now: number): void {
+    const { kind, model, rows } = event
+    const cost = this.#options.costOf?.(event)
+    const maxRows = Math.min(event.maxBatchRows, cost?.batchRows ?? event.maxBatchRows)
+    this.#batcher.add(kind, maxRows, event, now)
+    if (cost === undefined) return
+    const before = learned.get(kind)?.came ?? 0
+    learned.set(kind, { key: model.key, cost, maxRows, came: before + rows })
+  }
+
+  /** How long what waits of a kind waits for others, now that more of it has come. */
+  #linger(kind: string, { key, cost, maxRows, came }: Learned, now: number): void {
+    const { lingerMs, slots, waiting } = this.#options
+    const rate = this.#rates.get(key) ?? new ArrivalRate()
+    this.#rates.set(key, rate)
+    const rows = this.#batcher.rowsOf(kind)
+    const facts = {
+      rows,
+      maxRows,
+      rowsPerMs: rate.came(came, now),
+      isThreadFree: this.#running.size < slots,
+      isBehind: (waiting?.() ?? 0) >= maxRows,
+    }
+    this.#batcher.linger(kind, learnedLinger(cost, facts, lingerMs))
   }
 
   /** The run of a batch is over: its place goes to the next one. */
@@ -96,10 +141,11 @@ export class Dispatcher {
     this.#wakesAt = dueAt
     if (dueAt === undefined) return
     const wake = (): void => {
-      this.#wakesAt = undefined
+      if (this.#wakesAt === dueAt) this.#wakesAt = undefined
       this.#dispatch()
     }
-    this.#timer = setTimeout(wake, Math.max(0, dueAt - performance.now()))
+    // Timers come before what has arrived meanwhile: a batch is not to leave without what is in the socket already.
+    this.#timer = setTimeout(() => setImmediate(wake), Math.max(0, dueAt - performance.now()))
   }
 
   #start(batch: Batch): void {

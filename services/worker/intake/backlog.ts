@@ -88,6 +88,14 @@ export class Backlog {
     this.#rows /= 2
   }
 
+  /** Events that no worker was handed yet, as far as was seen. */
+  get waiting(): number {
+    let waiting = 0
+    for (const consumers of this.#lanes.values())
+      for (const consumer of consumers.values()) waiting += consumer.waiting
+    return waiting
+  }
+
   /** Waiting rows and what they mean in seconds, for each lane seen so far. */
   read(now: number): { readonly lane: string; readonly rows: number; readonly seconds: number }[] {
     const rowsPerEvent = this.#rows / this.#events

@@ -2,12 +2,13 @@ import { copyFileSync, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import type { RecordedCalibration } from '../../shared/operations/models/model-record.ts'
+import type { RecordedCalibration, RecordedCost } from '../../shared/operations/models/model-record.ts'
 import { openPoolModels, type PoolModels } from '../../shared/operations/models/pool-models.ts'
 import { startTestBroker, type TestBroker } from '../kit/broker.ts'
 import { modelsFolder } from '../kit/models-folder.ts'
 import { eventually } from '../kit/wait.ts'
 import { startWorkerProcess, type WorkerProcess } from '../kit/worker-process.ts'
+import { runCli } from './cli-process.ts'
 
 const fixture = (name: string): string => fileURLToPath(new URL(`../models/${name}.onnx`, import.meta.url))
 
@@ -80,6 +81,13 @@ test('what a model costs is measured once, kept in its record, and used by a sec
   expect(made?.cost?.batchRows).toBeGreaterThanOrEqual(1)
   expect(made?.cost?.batchRows).toBeLessThanOrEqual(64)
   expect(await measuredBy(one, 'linear 1')).toEqual(['linear 1'])
+
+  const listed = await runCli(['models', 'list', folder.path, '--json'], {
+    env: { PELTON_NATS_URL: broker.url, PELTON_COPIES: join(folder.path, '.copies') },
+  })
+  const { cpu, threads, since, cost: whole } = made as RecordedCalibration
+  const { timings: _timings, ...cost } = whole as RecordedCost
+  expect(listed.json()).toMatchObject([{ model: 'linear', calibrations: [{ cpu, threads, since, ...cost }] }])
 
   // Models are measured in the order of their names.
   ship('identity-fp32', 'z-last', '1')

@@ -1,6 +1,6 @@
 import { Command } from 'commander'
 import { helpTail, runCommand } from '../command-run.ts'
-import type { ModelsArguments } from '../models/folder.ts'
+import type { ListArguments, ModelsArguments } from '../models/folder.ts'
 import type { ReadmitArguments } from '../models/readmit.ts'
 import type { RetireArguments } from '../models/retire.ts'
 
@@ -18,9 +18,10 @@ function listCommand(): Command {
   return new Command('list')
     .summary('list the models of a folder, and those that would be refused')
     .argument('[folder]', 'models folder (PELTON_MODELS; default: the demo model)')
+    .option('--pool <name>', 'pool whose workers have measured them', 'default')
     .option('--json', 'one JSON object a line')
     .addHelpText('after', helpTail(['pelton models list ./models'], { failed: 'a model is refused' }))
-    .action((folder: string | undefined, options: ModelsArguments) =>
+    .action((folder: string | undefined, options: ListArguments) =>
       runCommand(async (run) => (await loadFolder()).listModels(run, folder, options)),
     )
 }

@@ -5,6 +5,7 @@ import type { TensorSpec } from '../../../shared/models/signature.ts'
 import { showType } from '../../../shared/models/signature-difference.ts'
 import { showBytes, showDuration } from '../../../shared/runtime/quantities.ts'
 import { encodeResponse } from '../../../shared/sdk/contract/open-inference.ts'
+import type { KnownCost } from './costs.ts'
 import type { Measurement } from './measure.ts'
 import type { SampleInput, Unmeasured } from './sample-row.ts'
 
@@ -168,6 +169,13 @@ function showSpec(spec: TensorSpec): string {
 }
 
 /** A duration in microseconds, or nanoseconds where those would be none. */
+/** What workers measured last: rows of a batch, and the cost of a run. */
+export function showCalibrated([last, ...others]: readonly KnownCost[]): string {
+  if (last === undefined) return '-'
+  const cost = `${showMicros(last.fixedMs)} + ${showMicros(last.perRowMs)} · b`
+  return `${last.batchRows} rows, ${cost}${others.length > 0 ? ` (of ${others.length + 1})` : ''}`
+}
+
 function showMicros(ms: number): string {
   if (ms < 0.0001) return `${Math.round(ms * 1_000_000)} ns`
   return `${(ms * 1_000).toFixed(ms < 0.01 ? 1 : 0)} µs`

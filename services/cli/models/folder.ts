@@ -16,8 +16,10 @@ import {
   describeModel,
   knownRows,
   type SignatureChanges,
+  showCalibrated,
   unmeasuredJson,
 } from './checked.ts'
+import { type ReadCosts, readCosts } from './costs.ts'
 import { measureModel } from './measure.ts'
 import { sampleInput, type Unmeasured } from './sample-row.ts'
 
@@ -28,29 +30,40 @@ export interface ModelsArguments {
   readonly json?: boolean
 }
 
+export interface ListArguments extends ModelsArguments {
+  /** Whose workers have measured. */
+  readonly pool: string
+}
+
 /** Prints what a folder holds, and what would be refused. @returns exit code */
 export async function listModels(
   run: CommandRun,
   folder: string | undefined,
-  options: ModelsArguments,
+  options: ListArguments,
 ): Promise<number> {
   return withRepository(run, folder, async (repository) => {
-    printModels(run, repository, options)
+    printModels(run, repository, await readCosts(run, options.pool), options)
     return reportRefused(run, repository, options)
   })
 }
 
-function printModels({ terminal }: CommandRun, repository: ModelRepository, options: ModelsArguments): void {
-  const facts = repository.models.map(describeModel)
+function printModels(
+  { terminal }: CommandRun,
+  { models }: ModelRepository,
+  costs: ReadCosts,
+  options: ModelsArguments,
+): void {
+  const facts = models.map((model) => ({ ...describeModel(model), calibrations: costs(model) }))
   if (options.json === true) for (const one of facts) terminal.json(one)
   else if (facts.length > 0) {
     terminal.table([
-      ['MODEL', 'VERSION', 'SIZE', 'BATCH', 'INPUTS', 'OUTPUTS', 'SHA-256'],
+      ['MODEL', 'VERSION', 'SIZE', 'BATCH', 'CALIBRATED', 'INPUTS', 'OUTPUTS', 'SHA-256'],
       ...facts.map((one) => [
         one.model,
         one.version,
         showBytes(one.sizeBytes),
         one.batchable ? `up to ${one.maxBatchRows}` : 'no',
+        showCalibrated(one.calibrations),
         String(one.inputs.length),
         one.outputs.join(' '),
         one.sha256.slice(0, 16),

@@ -13,6 +13,7 @@ import { machineLines } from './compare/report.ts'
 import { type BenchOptions, readBenchOptions, USAGE } from './suite/options.ts'
 import { writeTables } from './suite/page.ts'
 import { type BenchReport, benchLines, benchMarkdown } from './suite/report.ts'
+import type { ScenarioResult } from './suite/result.ts'
 import { changeLines, readSaved } from './suite/saved.ts'
 import { SCENARIOS } from './suite/scenarios.ts'
 import { openWorkplace } from './suite/workplace.ts'
@@ -62,8 +63,13 @@ async function run(options: BenchOptions, signal: AbortSignal): Promise<number> 
   if (saved !== undefined) console.log(['', ...changeLines(saved, report)].join('\n'))
   if (jsonFile !== undefined) await writeFile(place(jsonFile), `${JSON.stringify(report, null, 1)}\n`)
   if (isMarkdown) await writeTables(scenario, benchMarkdown(report))
-  const isVoid = report.results.some(({ runs }) => runs.some((each) => each.void !== undefined))
-  return isVoid ? EXIT.void : EXIT.ok
+  return report.results.some(hasVoidRun) ? EXIT.void : EXIT.ok
+}
+
+/** Whether a run of Pelton does not count; that of a peer is told, and no more. */
+function hasVoidRun({ subjects, runs }: ScenarioResult): boolean {
+  const peers = new Set(subjects.filter(({ isPeer }) => isPeer).map(({ name }) => name))
+  return runs.some((run) => run.void !== undefined && !peers.has(run.subject))
 }
 
 async function main(args: readonly string[]): Promise<number> {

@@ -27,6 +27,8 @@ export interface DrainTarget {
   readonly provision?: typeof provision
   /** @default 'process' */
   readonly profile?: Profile
+  /** Publishes events `event-0` and so on. @default flights, as a producer of Pelton does */
+  readonly fill?: (stage: Stage, count: number) => Promise<void>
   /** Looks at what is stored once the program has ended; returns why the run does not count. */
   readonly inspect?: (stage: Stage) => Promise<string | undefined>
 }
@@ -39,7 +41,8 @@ export async function measureDrain(
 ): Promise<Measured> {
   const stage = await openStage({}, target.provision, target.profile)
   try {
-    await fill(stage, load, signal)
+    if (target.fill === undefined) await fill(stage, load, signal)
+    else await target.fill(stage, load.warmUp + load.events)
     const measured = await drain(target.program, stage, load, signal)
     const reason = await target.inspect?.(stage)
     return { ...measured, ...(reason !== undefined && { void: reason }) }

@@ -15,8 +15,8 @@ export interface Ratio {
   readonly subject: string
   readonly by: string
   readonly ratio: Spread
-  /** More is better. */
-  readonly isRate: boolean
+  /** A peer does more of it a second. */
+  readonly isWon?: boolean
   readonly wanted?: Wanted
 }
 
@@ -48,18 +48,19 @@ export function peerRatios({ runs, subjects, told }: ScenarioResult): Ratio[] {
   )
   const bars = { ...RATE_BARS, ...(queue !== undefined && { [queue]: BEST_QUEUE }) }
   const hasBars = told.profile === 'process'
+  const peers = new Set(subjects.filter(({ isPeer }) => isPeer).map(({ name }) => name))
   const others = subjects.map(({ name }) => name).filter((name) => name !== PELTON)
   const ratio = (figure: string, by: string, wanted: Wanted | undefined): Ratio[] => {
     const found = ratioOf(runs, figure, PELTON, by)
     if (found === undefined) return []
-    const isRate = figure === RATE
+    const isWon = figure === RATE && peers.has(by) && found.median < 1
     return [
       {
         figure,
         subject: PELTON,
         by,
         ratio: found,
-        isRate,
+        isWon,
         ...(hasBars && wanted !== undefined && { wanted }),
       },
     ]

@@ -7,6 +7,8 @@ export interface Contestant {
   readonly name: string
   /** Who it is, for people. */
   readonly title: string
+  /** What one could take instead of Pelton. @default false: Pelton, or what the machine allows */
+  readonly isPeer?: boolean
   /** Of the events asked for, the part it gets: who is slow gets fewer. */
   readonly share: number
   /**

@@ -1,4 +1,6 @@
 import type { Contestant } from './contestant.ts'
+import { bullmq, withoutStore } from './in-process.ts'
+import { NESTJS } from './nestjs.ts'
 import { onJetStream, PELTON } from './on-jetstream.ts'
 
 const FLOOR = 'test/bench/floor/floor-process'
@@ -27,4 +29,36 @@ export const CONTESTANTS: readonly Contestant[] = [
     settings: 'pulls of 512, an answer of the same size, expected sequence',
     args: ['test/bench/peers/client-loop-process'],
   }),
+  withoutStore({
+    name: 'runtime',
+    title: 'the model alone in the bare runtime, at its best batch',
+    share: 5,
+    settings: 'one thread, tensors made before, answers dropped',
+    program: 'test/bench/peers/runtime-process',
+  }),
+  afternoon(1, 0.25),
+  afternoon(256, 0.5),
+  bullmq(32),
+  bullmq(128),
+  withoutStore({
+    name: 'fastify',
+    isPeer: true,
+    title: 'Fastify asking the model for each request, no queue',
+    share: 0.5,
+    settings: 'schemas, 64 connections that stay, the load on the same cores',
+    program: 'test/bench/peers/fastify-process',
+  }),
+  NESTJS,
 ]
+
+/** What one writes with the documentation of the client open. */
+function afternoon(inFlight: number, share: number): Contestant {
+  return onJetStream({
+    name: `afternoon-${inFlight}`,
+    isPeer: true,
+    title: `afternoon version: consume(), session.run() for each message, js.publish(), ${inFlight} in flight`,
+    share,
+    settings: 'the client as its documentation has it, on the same streams',
+    args: ['test/bench/peers/afternoon-process', String(inFlight)],
+  })
+}

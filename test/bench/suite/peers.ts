@@ -1,9 +1,10 @@
 import { messageOf } from '../../../shared/sdk/errors.ts'
 import type { Profile } from '../../scale/ground.ts'
-import { OTHER_WORK, PEAK_MEMORY, RATE, WORKER_CPU } from '../compare/figures.ts'
+import { type Measured, OTHER_WORK, PEAK_MEMORY, RATE, WORKER_CPU } from '../compare/figures.ts'
 import { UsageError } from '../compare/options.ts'
-import type { Contestant, Ready } from './contestant.ts'
+import type { Contestant, PeerLoad, Ready } from './contestant.ts'
 import { CONTESTANTS } from './contestants.ts'
+import { PELTON } from './on-jetstream.ts'
 import type { BenchOptions } from './options.ts'
 import type { ScenarioResult, SubjectRun } from './result.ts'
 import type { Workplace } from './workplace.ts'
@@ -25,8 +26,8 @@ export async function measurePeers(workplace: Workplace, options: BenchOptions):
       scenario: 'peers',
       title: `Peers, ${TITLES[profile]}`,
       told: { profile, events: options.events, rounds: options.rounds },
-      subjects: prepared.map(({ contestant: { name, title }, ready: { settings } }) => ({
-        ...{ name, title, settings },
+      subjects: prepared.map(({ contestant: { name, title, isPeer = false }, ready }) => ({
+        ...{ name, title, isPeer, settings: ready.settings },
       })),
       absent,
       runs: await inTurn(workplace, prepared, options, profile),
@@ -90,12 +91,27 @@ async function inTurn(
       const { name, share } = contestant
       const own = Math.ceil(events * share)
       const load = { events: own, warmUp: Math.min(WARM_UP, Math.ceil(own / 4)), profile }
-      const run = { subject: name, round, ...(await ready.measure(load)) }
+      const run = { subject: name, round, ...(await measured(contestant, ready, load, signal)) }
       runs.push(run)
       note(`${profile} ${round + 1}/${rounds} ${name}: ${headline(run)}`)
     }
   }
   return runs
+}
+
+/** What ends a run of Pelton ends the bench; of anybody else it is their void run. */
+async function measured(
+  { name }: Contestant,
+  ready: Ready,
+  load: PeerLoad,
+  signal: AbortSignal,
+): Promise<Measured> {
+  try {
+    return await ready.measure(load)
+  } catch (thrown) {
+    if (name === PELTON.name || signal.aborted) throw thrown
+    return { figures: {}, conditions: {}, void: messageOf(thrown).replace(/\s+/g, ' ').slice(0, 400) }
+  }
 }
 
 /** What a run came to, in a line. */

@@ -88,7 +88,7 @@ function barText({ wanted }: Ratio): string {
 function verdictText(ratio: Ratio): string {
   const verdict = verdictOf(ratio)
   if (verdict !== undefined) return verdict
-  return ratio.isRate && ratio.ratio.median < 1 ? `${ratio.by} wins` : ''
+  return ratio.isWon === true ? `${ratio.by} wins` : ''
 }
 
 /** Who was measured how, who was not, and which runs do not count. */

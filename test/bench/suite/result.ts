@@ -7,6 +7,8 @@ export interface Subject {
   readonly title: string
   /** Versions and settings, for people. */
   readonly settings: string
+  /** What one could take instead: neither Pelton, nor what the machine allows. */
+  readonly isPeer?: boolean
 }
 
 export interface SubjectRun extends Measured {

@@ -1,7 +1,7 @@
 import type { NatsConnection } from '@nats-io/transport-node'
 import type { FlightEvent } from '../../../services/demo/flights.ts'
 import { DEMO_MODEL } from '../../../services/demo/models.ts'
-import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
+import { STREAMS, type TopologyOptions } from '../../../shared/sdk/contract/topology.ts'
 import { requestApi } from '../../../shared/sdk/jetstream/api.ts'
 import type { provision } from '../../../shared/sdk/jetstream/provision.ts'
 import type { Profile } from '../../scale/ground.ts'
@@ -27,8 +27,12 @@ export interface DrainTarget {
   readonly provision?: typeof provision
   /** @default 'process' */
   readonly profile?: Profile
+  /** Limits of the streams. @default Pelton's */
+  readonly topology?: Partial<TopologyOptions>
   /** Publishes events `event-0` and so on. @default flights, as a producer of Pelton does */
   readonly fill?: (stage: Stage, count: number) => Promise<void>
+  /** Told when the program is warm; what it returns, when all is answered. */
+  readonly beside?: (stage: Stage, pid: number) => Promise<() => Promise<void>>
   /** Looks at what is stored once the program has ended; returns why the run does not count. */
   readonly inspect?: (stage: Stage) => Promise<string | undefined>
 }
@@ -39,11 +43,11 @@ export async function measureDrain(
   load: DrainLoad,
   signal: AbortSignal,
 ): Promise<Measured> {
-  const stage = await openStage({}, target.provision, target.profile)
+  const stage = await openStage(target.topology, target.provision, target.profile)
   try {
     if (target.fill === undefined) await fill(stage, load, signal)
     else await target.fill(stage, load.warmUp + load.events)
-    const measured = await drain(target.program, stage, load, signal)
+    const measured = await drain(target, stage, load, signal)
     const reason = await target.inspect?.(stage)
     return { ...measured, ...(reason !== undefined && { void: reason }) }
   } finally {
@@ -52,7 +56,7 @@ export async function measureDrain(
 }
 
 async function drain(
-  program: Program,
+  { program, beside }: DrainTarget,
   stage: Stage,
   { warmUp, events }: DrainLoad,
   signal: AbortSignal,
@@ -60,9 +64,11 @@ async function drain(
   const worker = await startWorkerUnderTest(program, stage, signal)
   try {
     const first = await worker.answered(warmUp)
+    const endBeside = await beside?.(stage, worker.pid)
     const since = await startMeter({ ...worker, worker: worker.pid, brokers: stage.brokerPids })
     const last = await worker.answered(warmUp + events)
     const cpu = await since()
+    await endBeside?.()
     await refuseDeadLetters(stage)
     const rate = await rateBetween(stage, first, last)
     const { peakMiB } = await memoryOf(worker.pid)

@@ -30,6 +30,9 @@ export const WORKER_CPU = 'µs/event worker'
 export const BROKER_CPU = 'µs/event broker'
 /** Resident memory of the worker at its highest since it began. */
 export const PEAK_MEMORY = 'peak MiB worker'
+/** From being stored to being started, of a steady load. */
+export const QUEUE_P50 = 'queue p50 ms'
+export const QUEUE_P99 = 'queue p99 ms'
 export const OTHER_WORK = 'other work %'
 
 /** Processor time of each of so many events, by process and by thread of the worker. */

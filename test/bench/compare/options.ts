@@ -2,6 +2,9 @@ import { parseArgs } from 'node:util'
 import { FEWEST_PAIRS } from './statistics.ts'
 import type { Measure } from './summary.ts'
 
+/** Of an open loop. */
+export type Rate = { readonly perSecond: number } | { readonly ofCapacity: number }
+
 export interface CompareOptions {
   /** A folder with a checkout, or a git reference of this repository. */
   readonly base: string
@@ -12,7 +15,7 @@ export interface CompareOptions {
   /** Of an open loop. */
   readonly seconds: number
   /** Events a second of the open loop, or a part of what the slower side drains. */
-  readonly rate: { readonly perSecond: number } | { readonly ofCapacity: number }
+  readonly rate: Rate
   readonly only: 'drain' | 'open' | undefined
   readonly atLeast: number | undefined
   readonly by: Measure
@@ -107,7 +110,8 @@ function refuseContradictions({ only, rate, atLeast, rounds }: CompareOptions, h
     )
 }
 
-function readRate(text: string): CompareOptions['rate'] {
+/** `4400`, or `50%` of what is drained. */
+export function readRate(text: string): Rate {
   if (text.endsWith('%')) return { ofCapacity: positive('rate', text.slice(0, -1)) / 100 }
   return { perSecond: positive('rate', text) }
 }

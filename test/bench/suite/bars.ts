@@ -9,11 +9,12 @@ export interface Wanted {
   readonly goal?: number
 }
 
-/** A ratio of two subjects, and whether it is what it has to be. */
+/** A figure of one subject by that of another, or by itself, and what it has to be. */
 export interface Ratio {
   readonly figure: string
   readonly subject: string
-  readonly by: string
+  /** Absent for a figure by itself. */
+  readonly by?: string
   readonly ratio: Spread
   /** A peer does more of it a second. */
   readonly isWon?: boolean
@@ -31,6 +32,28 @@ export function verdictOf({ ratio, wanted }: Ratio): Verdict | undefined {
   return reaches(wanted.bar) ? 'met' : 'missed'
 }
 
+/** The ratio of two subjects. @returns none where no round has both */
+export function ratio(
+  { runs }: Pick<ScenarioResult, 'runs'>,
+  figure: string,
+  [subject, by]: readonly [string, string],
+  wanted?: Wanted,
+): Ratio[] {
+  const found = ratioOf(runs, figure, subject, by)
+  return found === undefined ? [] : [{ figure, subject, by, ratio: found, ...(wanted && { wanted }) }]
+}
+
+/** A figure by itself. @returns none where no round has it */
+export function limit(
+  { runs }: Pick<ScenarioResult, 'runs'>,
+  figure: string,
+  subject: string,
+  wanted: Wanted,
+): Ratio[] {
+  const found = spreadOfFigure(runs, subject, figure)
+  return found === undefined ? [] : [{ figure, subject, ratio: found, wanted }]
+}
+
 const PELTON = 'pelton'
 const FLOOR = 'floor'
 
@@ -41,34 +64,25 @@ const RATE_BARS: Readonly<Record<string, Wanted>> = {
 const BEST_QUEUE: Wanted = { kind: 'at least', bar: 3.5, goal: 5 }
 
 /** Pelton beside each contestant. Nothing is wanted of it where each write is synced to three disks. */
-export function peerRatios({ runs, subjects, told }: ScenarioResult): Ratio[] {
+export function peerRatios(result: ScenarioResult): Ratio[] {
+  const { runs, subjects, told } = result
+  const names = subjects.map(({ name }) => name)
   const queue = fastest(
     runs,
-    subjects.map(({ name }) => name).filter((name) => name.startsWith('bullmq')),
+    names.filter((name) => name.startsWith('bullmq')),
   )
-  const bars = { ...RATE_BARS, ...(queue !== undefined && { [queue]: BEST_QUEUE }) }
   const hasBars = told.profile === 'process'
-  const peers = new Set(subjects.filter(({ isPeer }) => isPeer).map(({ name }) => name))
-  const others = subjects.map(({ name }) => name).filter((name) => name !== PELTON)
-  const ratio = (figure: string, by: string, wanted: Wanted | undefined): Ratio[] => {
-    const found = ratioOf(runs, figure, PELTON, by)
-    if (found === undefined) return []
-    const isWon = figure === RATE && peers.has(by) && found.median < 1
-    return [
-      {
-        figure,
-        subject: PELTON,
-        by,
-        ratio: found,
-        isWon,
-        ...(hasBars && wanted !== undefined && { wanted }),
-      },
-    ]
-  }
+  const rates = { ...RATE_BARS, ...(queue !== undefined && { [queue]: BEST_QUEUE }) }
+  const peers = new Set(subjects.flatMap(({ name, isPeer }) => (isPeer === true ? [name] : [])))
+  const beside = (figure: string, by: string, wanted: Wanted | undefined): Ratio[] =>
+    ratio(result, figure, [PELTON, by], hasBars ? wanted : undefined)
   return [
-    ...others.flatMap((by) => ratio(RATE, by, bars[by])),
-    ...ratio(WORKER_CPU, FLOOR, { kind: 'at most', bar: 2.5, goal: 1.5 }),
-    ...ratio(BROKER_CPU, FLOOR, { kind: 'at most', bar: 1.25 }),
+    ...names
+      .filter((name) => name !== PELTON)
+      .flatMap((by) => beside(RATE, by, rates[by]))
+      .map((each) => ({ ...each, isWon: peers.has(each.by ?? '') && each.ratio.median < 1 })),
+    ...beside(WORKER_CPU, FLOOR, { kind: 'at most', bar: 2.5, goal: 1.5 }),
+    ...beside(BROKER_CPU, FLOOR, { kind: 'at most', bar: 1.25 }),
   ]
 }
 

@@ -1,3 +1,4 @@
+import { Tensor as RuntimeTensor } from 'onnxruntime-node'
 import { audit } from '../../../shared/operations/audit/audit.ts'
 import { reportLines } from '../../../shared/operations/audit/report-lines.ts'
 import type { Tensor } from '../../../shared/sdk/contract/tensor.ts'
@@ -5,7 +6,8 @@ import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
 import { readResult } from '../../../shared/sdk/result.ts'
 import { recordsOf } from '../../kit/outcomes.ts'
 import type { Stage } from '../../scale/stage.ts'
-import { type Features, openBareModel } from './bare-model.ts'
+import { type BareModel, type Features, openBareModel } from './bare-model.ts'
+import { INPUT } from './onnx-file.ts'
 
 /** What one output of a model is for one event. */
 export type Value = number | bigint
@@ -16,9 +18,28 @@ export type Truth = readonly ReadonlyMap<string, Value>[]
 /** Asks the bare runtime about each row by itself, as nobody shares a batch with it. */
 export async function ownAnswers(path: string, rows: readonly Features[]): Promise<Truth> {
   const model = await openBareModel(path)
+  return answersTo(
+    model,
+    rows.map((row) => model.feeds([row])),
+  )
+}
+
+/** The same of a model that takes a row as one tensor. */
+export async function ownAnswersToRows(path: string, rows: readonly Float32Array[]): Promise<Truth> {
+  const model = await openBareModel(path)
+  return answersTo(
+    model,
+    rows.map((row) => ({ [INPUT]: new RuntimeTensor('float32', row, [1, row.length]) })),
+  )
+}
+
+async function answersTo(
+  model: BareModel,
+  asked: readonly Parameters<BareModel['run']>[0][],
+): Promise<Truth> {
   const truth: ReadonlyMap<string, Value>[] = []
-  for (const row of rows) {
-    const outputs = await model.run(model.feeds([row]))
+  for (const feeds of asked) {
+    const outputs = await model.run(feeds)
     truth.push(new Map(model.outputs.map((name, index) => [name, outputs[index]?.data[0] as Value])))
   }
   return truth

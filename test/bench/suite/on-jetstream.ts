@@ -1,9 +1,12 @@
 import { eventHeapFlags } from '../../../shared/runtime/heap-flags.ts'
+import type { TopologyOptions } from '../../../shared/sdk/contract/topology.ts'
 import { startOtlpReceiver } from '../../kit/otlp-receiver.ts'
-import { measureDrain } from '../compare/drain.ts'
+import type { Profile } from '../../scale/ground.ts'
+import type { Stage } from '../../scale/stage.ts'
+import { type DrainTarget, measureDrain } from '../compare/drain.ts'
 import type { Measured } from '../compare/figures.ts'
 import type { Contestant, PeerLoad } from './contestant.ts'
-import { whyVoid } from './inspect.ts'
+import { type Truth, whyVoid } from './inspect.ts'
 import type { Workplace } from './workplace.ts'
 
 const SAMPLED = 0.01
@@ -20,24 +23,54 @@ export const PELTON: Contestant = {
 }
 
 async function measurePelton(workplace: Workplace, load: PeerLoad): Promise<Measured> {
-  const { entry, flights, signal } = workplace
+  const truth = await workplace.truth()
+  return measureWorker(workplace, { ...load, truth })
+}
+
+/** What a worker of this checkout shall answer. */
+export interface WorkerLoad {
+  readonly warmUp: number
+  readonly events: number
+  readonly profile?: Profile
+  readonly topology?: Partial<TopologyOptions>
+  /** Folder of models. @default the demo's */
+  readonly models?: string
+  /** Publishes events `event-0` and so on. @default flights */
+  readonly fill?: (stage: Stage, count: number) => Promise<void>
+  /** Beside the drain, as `measureDrain` has it. */
+  readonly beside?: NonNullable<DrainTarget['beside']>
+  /** Arguments of `node` and environment of the worker. */
+  readonly worker?: { readonly args: readonly string[]; readonly env: NodeJS.ProcessEnv }
+  /** Event n has row n of it, which begins again at its end. */
+  readonly truth: Truth
+}
+
+/** A drain by a worker with every check and telemetry on; void where an answer or the audit is not as it has to be. */
+export async function measureWorker(
+  { entry, flights, signal }: Workplace,
+  load: WorkerLoad,
+): Promise<Measured> {
   const receiver = await startOtlpReceiver()
   try {
-    const truth = await workplace.truth()
     const env = {
       OTEL_EXPORTER_OTLP_ENDPOINT: receiver.url,
       OTEL_EXPORTER_OTLP_PROTOCOL: 'http/json',
       OTEL_TRACES_SAMPLER: 'parentbased_traceidratio',
       OTEL_TRACES_SAMPLER_ARG: String(SAMPLED),
     }
-    const target = {
+    const { models, truth, warmUp, events, worker = { args: [], env: {} }, ...given } = load
+    const program = {
       // As `pelton worker` starts it.
-      program: { args: [...eventHeapFlags(), entry('services/worker/main')], env },
-      profile: load.profile,
-      inspect: (stage: Parameters<typeof whyVoid>[0]) =>
-        whyVoid(stage, truth, load.warmUp + load.events, signal),
+      args: [...eventHeapFlags(), ...worker.args, entry('services/worker/main')],
+      env: { ...env, ...worker.env },
+      ...(models !== undefined && { models }),
     }
-    const measured = await measureDrain(target, { ...load, flights }, signal)
+    const target = {
+      ...given,
+      program,
+      inspect: (stage: Stage) => whyVoid(stage, truth, warmUp + events, signal),
+    }
+    const measured = await measureDrain(target, { warmUp, events, flights }, signal)
     const conditions = { ...measured.conditions, 'spans received': receiver.spans.length }
     return { ...measured, conditions }
   } finally {

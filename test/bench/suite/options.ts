@@ -1,8 +1,8 @@
 import { parseArgs } from 'node:util'
 import type { Profile } from '../../scale/ground.ts'
-import { choice, positive, UsageError, whole } from '../compare/options.ts'
+import { choice, positive, type Rate, readRate, UsageError, whole } from '../compare/options.ts'
 
-export const SCENARIO_NAMES = ['peers'] as const
+export const SCENARIO_NAMES = ['peers', 'latency', 'models', 'binary', 'heavy', 'backlog', 'sdk'] as const
 export type ScenarioName = (typeof SCENARIO_NAMES)[number]
 
 export interface BenchOptions {
@@ -16,8 +16,8 @@ export interface BenchOptions {
   readonly profiles: readonly Profile[]
   /** How long a steady load counts. */
   readonly seconds: number
-  /** Events a second of a steady load. */
-  readonly rate: number
+  /** Events a second of a steady load, or a part of what a backlog is drained at. */
+  readonly rate: Rate
   /** A checkout measured beside this one: a folder, or a git reference. */
   readonly other: string | undefined
   /** Models in the folder. */
@@ -62,6 +62,12 @@ type Own = Exclude<keyof typeof FLAGS, (typeof COMMON)[number]>
 const SCENARIOS: Readonly<Record<ScenarioName, { readonly rounds: string } & Partial<Record<Own, string>>>> =
   {
     peers: { rounds: '5', events: '40000', only: '', profile: 'process' },
+    latency: { rounds: '3', events: '500', seconds: '5', rate: '4400', other: '' },
+    models: { rounds: '3', events: '20000', models: '200', seconds: '10' },
+    binary: { rounds: '3', events: '20000' },
+    heavy: { rounds: '3', seconds: '5' },
+    backlog: { rounds: '1', small: '50000', large: '1000000' },
+    sdk: { rounds: '3', events: '50000', other: '' },
   }
 
 export const USAGE = `Measures Pelton beside what else one could take, and beside what the machine allows.
@@ -71,17 +77,25 @@ npm run bench -- [scenario] [options]
 Without a scenario: peers --only pelton,floor,floor-bare.
 
   peers     everybody who answers the same events, in turn on the same cores; names of --only:
-            pelton, floor, floor-bare, runtime, afternoon-1, afternoon-256, bullmq-32, bullmq-128, fastify, nestjs;
+            pelton, floor, floor-bare, client, runtime, afternoon-1, afternoon-256, bullmq-32, bullmq-128, fastify, nestjs;
             the beginning of several names stands for all of them: bullmq
+  latency   one event on an idle pipeline, beside two bare hops through the broker and the model's own time;
+            then how long events wait at a steady rate
+  models    many models loaded: an idle worker, one of them in use, all in turn
+  binary    binary tensors beside JSON features, 32 and 1,024 of them
+  heavy     models of 1 and 10 ms a row beside the bare runtime, and the worker's pings of its broker meanwhile
+  backlog   a large backlog beside a small one: rate and memory
+  sdk       how fast a producer publishes and a subscriber reads
+
   --rounds <n>            runs of each (peers 5, backlog 1, others 3)
   --events <n>            that count in one run, after the warm-up (peers 40000, models and binary 20000, sdk 50000,
                           latency 500, one after the other)
   --only <names>          peers: these alone
   --profile <p>           peers: process (one server, one copy), power (three servers, three copies, writes synced),
                           or both (default process)
-  --rate <n>              latency: events a second (default 4400)
+  --rate <n or n%>        latency: events a second, or percent of what a backlog is drained at (default 4400)
   --seconds <n>           latency, heavy: how long a steady load counts (default 5); models: how long it idles (10)
-  --other <checkout>      latency: measured beside this one; a folder with its packages, or a git reference
+  --other <checkout>      latency, sdk: measured beside this one; a folder with its packages, or a git reference
   --models <n>            models: in the folder (default 200)
   --small, --large <n>    backlog: waiting events (default 50000, 1000000)
   --json <file>           figures of every run
@@ -114,7 +128,7 @@ export function readBenchOptions(args: readonly string[]): BenchOptions | undefi
     only: only === '' ? undefined : only.split(','),
     profiles: profilesOf(text('profile')),
     seconds: positive('seconds', text('seconds')),
-    rate: whole('rate', text('rate')),
+    rate: readRate(text('rate')),
     other: values.other,
     models: whole('models', text('models')),
     small: whole('small', text('small')),

@@ -1,12 +1,13 @@
 import { messageOf } from '../../../shared/sdk/errors.ts'
 import type { Profile } from '../../scale/ground.ts'
-import { type Measured, OTHER_WORK, PEAK_MEMORY, RATE, WORKER_CPU } from '../compare/figures.ts'
+import type { Measured } from '../compare/figures.ts'
 import { UsageError } from '../compare/options.ts'
 import type { Contestant, PeerLoad, Ready } from './contestant.ts'
 import { CONTESTANTS } from './contestants.ts'
 import { PELTON } from './on-jetstream.ts'
 import type { BenchOptions } from './options.ts'
-import type { ScenarioResult, SubjectRun } from './result.ts'
+import type { ScenarioResult } from './result.ts'
+import { type Measurable, measureAll } from './rounds.ts'
 import type { Workplace } from './workplace.ts'
 
 /** Answered before a run counts, at most: by then the code is compiled to its last stage. */
@@ -22,6 +23,7 @@ export async function measurePeers(workplace: Workplace, options: BenchOptions):
   const { prepared, absent } = await prepareAll(workplace, chosen(CONTESTANTS, options.only))
   const results: ScenarioResult[] = []
   for (const profile of options.profiles) {
+    const measurables = prepared.map((each) => measurableOf(each, profile, options, workplace.signal))
     results.push({
       scenario: 'peers',
       title: `Peers, ${TITLES[profile]}`,
@@ -30,7 +32,7 @@ export async function measurePeers(workplace: Workplace, options: BenchOptions):
         ...{ name, title, isPeer, settings: ready.settings },
       })),
       absent,
-      runs: await inTurn(workplace, prepared, options, profile),
+      runs: await measureAll(workplace, options.rounds, measurables, `${profile} `),
     })
   }
   return results
@@ -76,27 +78,15 @@ async function prepareAll(
   return { prepared, absent }
 }
 
-/** Each round begins with another one: what drifts steadily favours nobody. */
-async function inTurn(
-  { note, signal }: Workplace,
-  prepared: readonly Prepared[],
-  { rounds, events }: BenchOptions,
+function measurableOf(
+  { contestant, ready }: Prepared,
   profile: Profile,
-): Promise<SubjectRun[]> {
-  const runs: SubjectRun[] = []
-  for (let round = 0; round < rounds; round++) {
-    const first = round % Math.max(1, prepared.length)
-    for (const { contestant, ready } of [...prepared.slice(first), ...prepared.slice(0, first)]) {
-      signal.throwIfAborted()
-      const { name, share } = contestant
-      const own = Math.ceil(events * share)
-      const load = { events: own, warmUp: Math.min(WARM_UP, Math.ceil(own / 4)), profile }
-      const run = { subject: name, round, ...(await measured(contestant, ready, load, signal)) }
-      runs.push(run)
-      note(`${profile} ${round + 1}/${rounds} ${name}: ${headline(run)}`)
-    }
-  }
-  return runs
+  { events }: BenchOptions,
+  signal: AbortSignal,
+): Measurable {
+  const own = Math.ceil(events * contestant.share)
+  const load = { events: own, warmUp: Math.min(WARM_UP, Math.ceil(own / 4)), profile }
+  return { name: contestant.name, measure: () => measured(contestant, ready, load, signal) }
 }
 
 /** What ends a run of Pelton ends the bench; of anybody else it is their void run. */
@@ -112,13 +102,4 @@ async function measured(
     if (name === PELTON.name || signal.aborted) throw thrown
     return { figures: {}, conditions: {}, void: messageOf(thrown).replace(/\s+/g, ' ').slice(0, 400) }
   }
-}
-
-/** What a run came to, in a line. */
-export function headline({ figures, conditions, void: reason }: SubjectRun): string {
-  const all = { ...figures, ...conditions }
-  const shown = [RATE, WORKER_CPU, PEAK_MEMORY, OTHER_WORK].flatMap((name) =>
-    all[name] === undefined ? [] : [`${name} ${all[name].toFixed(1)}`],
-  )
-  return [...shown, ...(reason === undefined ? [] : [`void: ${reason}`])].join(', ')
 }

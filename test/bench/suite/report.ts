@@ -71,7 +71,7 @@ function ratioTable({ ratios }: Reported): Table {
   return [
     ['ratio, of each round', 'median (lowest … highest)', 'bar', ''],
     ...ratios.map((ratio) => [
-      `${ratio.figure}: ${ratio.subject} ÷ ${ratio.by}`,
+      `${ratio.figure}: ${ratio.subject}${ratio.by === undefined ? '' : ` ÷ ${ratio.by}`}`,
       spreadText(ratio.ratio, (value) => value.toFixed(2)),
       barText(ratio),
       verdictText(ratio),

@@ -1,7 +1,13 @@
+import { backlogRatios, measureBacklog } from './backlog.ts'
 import { peerRatios, type Ratio } from './bars.ts'
+import { binaryRatios, measureBinary } from './binary.ts'
+import { heavyRatios, measureHeavy } from './heavy.ts'
+import { latencyRatios, measureLatency } from './latency.ts'
+import { measureModels, modelsRatios } from './models.ts'
 import type { BenchOptions, ScenarioName } from './options.ts'
 import { measurePeers } from './peers.ts'
 import type { ScenarioResult } from './result.ts'
+import { measureSdk, sdkRatios } from './sdk.ts'
 import type { Workplace } from './workplace.ts'
 
 interface Scenario {
@@ -12,4 +18,10 @@ interface Scenario {
 
 export const SCENARIOS: Readonly<Record<ScenarioName, Scenario>> = {
   peers: { run: measurePeers, ratios: peerRatios },
+  latency: { run: measureLatency, ratios: latencyRatios },
+  models: { run: measureModels, ratios: modelsRatios },
+  binary: { run: measureBinary, ratios: binaryRatios },
+  heavy: { run: measureHeavy, ratios: heavyRatios },
+  backlog: { run: measureBacklog, ratios: backlogRatios },
+  sdk: { run: measureSdk, ratios: sdkRatios },
 }

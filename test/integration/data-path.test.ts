@@ -134,6 +134,7 @@ describe('what is published', () => {
   it('while it drains is covered as well, and after that refused as the client refuses it', async () => {
     const [connection, other] = [await direct(broker.url), await plain(broker.url)]
     const [path, frames] = [dataPathOf(connection), collect(dataPathOf(other), 'while.draining')]
+    await other.flush()
     let answered = 0
     path.subscribe('asked', { onFrame: () => path.publish('while.draining', body(`${answered++}`)) })
     for (let index = 0; index < 50; index++) path.publish('asked', body(''))

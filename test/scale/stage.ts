@@ -16,8 +16,17 @@ export interface Stage {
   readonly brokerPids: readonly number[]
   readonly connection: NatsConnection
   readonly producer: Producer
-  /** Publishes flights to a model (or to several in turn), repeating them with new ids until there are `count`. */
-  publishFlights(flights: readonly FlightEvent[], count: number, models: readonly string[]): Promise<void>
+  /**
+   * Publishes flights to a model (or to several in turn), repeating them with new ids until there are `count`.
+   *
+   * @param traceparentOf trace context of an event. @default none has one
+   */
+  publishFlights(
+    flights: readonly FlightEvent[],
+    count: number,
+    models: readonly string[],
+    traceparentOf?: (index: number) => string,
+  ): Promise<void>
   /** Outcomes stored so far. */
   outcomes(): Promise<number>
   /** Resolves when there are this many outcomes: when the first and the last of these were seen, milliseconds. */
@@ -67,7 +76,7 @@ export async function openStage(
     brokerPids: ground.pids,
     connection,
     producer,
-    async publishFlights(flights, count, models) {
+    async publishFlights(flights, count, models, traceparentOf) {
       for (let done = 0; done < count; ) {
         const chunk = Math.min(5_000, count - done)
         await Promise.all(
@@ -75,7 +84,8 @@ export async function openStage(
             const index = published++
             const features = { ...(flights[index % flights.length] as FlightEvent).features }
             const model = models[index % models.length] as string
-            return producer.publish({ model, id: `event-${index}`, features })
+            const traced = traceparentOf === undefined ? {} : { traceparent: traceparentOf(index) }
+            return producer.publish({ model, id: `event-${index}`, features, ...traced })
           }),
         )
         done += chunk

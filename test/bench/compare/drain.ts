@@ -15,6 +15,8 @@ export interface DrainLoad {
   /** Answered before anything is measured: the model opens, the code is compiled. */
   readonly warmUp: number
   readonly events: number
+  /** Answered after those that count, which so do not end with half a batch under way. @default 0 */
+  readonly coolDown?: number
 }
 
 /** Published at a time: between two it is seen whether to stop. */
@@ -46,7 +48,7 @@ export async function measureDrain(
   const stage = await openStage(target.topology, target.provision, target.profile)
   try {
     if (target.fill === undefined) await fill(stage, load, signal)
-    else await target.fill(stage, load.warmUp + load.events)
+    else await target.fill(stage, totalOf(load))
     const measured = await drain(target, stage, load, signal)
     const reason = await target.inspect?.(stage)
     return { ...measured, ...(reason !== undefined && { void: reason }) }
@@ -58,17 +60,18 @@ export async function measureDrain(
 async function drain(
   { program, beside }: DrainTarget,
   stage: Stage,
-  { warmUp, events }: DrainLoad,
+  load: DrainLoad,
   signal: AbortSignal,
 ): Promise<Measured> {
   const worker = await startWorkerUnderTest(program, stage, signal)
   try {
-    const first = await worker.answered(warmUp)
+    const first = await worker.answered(load.warmUp)
     const endBeside = await beside?.(stage, worker.pid)
     const since = await startMeter({ ...worker, worker: worker.pid, brokers: stage.brokerPids })
-    const last = await worker.answered(warmUp + events)
+    const last = await worker.answered(load.warmUp + load.events)
     const cpu = await since()
     await endBeside?.()
+    await worker.answered(totalOf(load))
     await refuseDeadLetters(stage)
     const rate = await rateBetween(stage, first, last)
     const { peakMiB } = await memoryOf(worker.pid)
@@ -81,14 +84,14 @@ async function drain(
   }
 }
 
-async function fill(
-  stage: Stage,
-  { flights, warmUp, events }: DrainLoad,
-  signal: AbortSignal,
-): Promise<void> {
-  for (let left = warmUp + events; left > 0; left -= CHUNK) {
+function totalOf({ warmUp, events, coolDown = 0 }: DrainLoad): number {
+  return warmUp + events + coolDown
+}
+
+async function fill(stage: Stage, load: DrainLoad, signal: AbortSignal): Promise<void> {
+  for (let left = totalOf(load); left > 0; left -= CHUNK) {
     signal.throwIfAborted()
-    await stage.publishFlights(flights, Math.min(CHUNK, left), [DEMO_MODEL])
+    await stage.publishFlights(load.flights, Math.min(CHUNK, left), [DEMO_MODEL])
   }
 }
 

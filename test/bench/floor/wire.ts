@@ -53,7 +53,7 @@ function wireOf(socket: Socket): Wire {
 }
 
 /** Cuts what the socket gives into frames, wherever its pieces end. */
-function framesOf(onFrame: (frame: Frame) => void, onPing: () => void): (chunk: Buffer) => void {
+export function framesOf(onFrame: (frame: Frame) => void, onPing: () => void): (chunk: Buffer) => void {
   let rest: Buffer = Buffer.alloc(0)
   return (chunk) => {
     const bytes = rest.length > 0 ? Buffer.concat([rest, chunk]) : chunk

@@ -10,14 +10,16 @@ export const CONTESTANTS: readonly Contestant[] = [
   PELTON,
   onJetStream({
     name: 'floor',
-    title: 'floor: raw loop with the model, on the same streams',
+    title: 'raw loop with the model, on the same streams',
+    isCompared: true,
     share: 1,
     settings: 'bare socket, batches of 64 inline, PubAck of the ledger record before the acks',
     args: [FLOOR],
   }),
   onJetStream({
     name: 'floor-bare',
-    title: 'floor, bare: waits for no word of the ledger',
+    title: 'the same, and waits for no word of the ledger',
+    isCompared: true,
     share: 1,
     settings: 'as the floor, acks after the PubAcks of the answers',
     args: [FLOOR, 'bare'],
@@ -56,7 +58,7 @@ function afternoon(inFlight: number, share: number): Contestant {
   return onJetStream({
     name: `afternoon-${inFlight}`,
     isPeer: true,
-    title: `afternoon version: consume(), session.run() for each message, js.publish(), ${inFlight} in flight`,
+    title: `consume(), session.run() for each message, js.publish(), ${inFlight} in flight`,
     share,
     settings: 'the client as its documentation has it, on the same streams',
     args: ['test/bench/peers/afternoon-process', String(inFlight)],

@@ -20,14 +20,16 @@ import type { Workplace } from './workplace.ts'
 
 const ROW_MS = [1, 10] as const
 const ROWS = 50
-/** Rows of a batch of the bare runtime: those of a worker at most. */
-const BATCHES = [1, 8, 64] as const
+/** Rows of a batch of the bare runtime: a row costs nearly the same in each. */
+const BATCHES = [1, 8, 16] as const
+/** As a worker takes them where nothing is set. */
+const threads = Math.max(2, availableParallelism() - 1)
+/** More than a worker has under way. */
+const COOL_DOWN = 64 * (threads + 1)
 const PING = fileURLToPath(new URL('../compare/ping.cjs', import.meta.url))
 const PING_P99 = 'broker ping p99 ms'
 const IDLE_P99 = 'the same of an idle process'
 const PING_RATIO = 'broker ping p99 ÷ that of an idle process'
-/** As a worker takes them where nothing is set. */
-const threads = Math.max(2, availableParallelism() - 1)
 
 /** Models that take their time, beside the bare runtime with as many threads; how soon the broker is heard meanwhile. */
 export async function measureHeavy(
@@ -47,6 +49,7 @@ export async function measureHeavy(
     const load = {
       warmUp: Math.ceil(perSecond),
       events: Math.ceil(perSecond * seconds),
+      coolDown: COOL_DOWN,
       models,
       truth,
       fill: (stage: Stage, count: number) =>

@@ -52,10 +52,23 @@ async function answersTo(
  * @returns `undefined` where all is as it has to be
  */
 export async function whyVoid(
-  { connection }: Stage,
+  stage: Stage,
   truth: Truth,
   events: number,
   signal: AbortSignal,
+): Promise<string | undefined> {
+  const problem = await wrongAnswer(stage, truth, events)
+  if (problem !== undefined) return problem
+  const { report } = await audit(stage.connection, { deep: true, full: true, signal })
+  if (report.clean) return undefined
+  return `the audit is not clean: ${reportLines(report)[0]?.text ?? ''}`
+}
+
+/** The first answer that is missing, doubled or not the model's own. */
+export async function wrongAnswer(
+  { connection }: Pick<Stage, 'connection'>,
+  truth: Truth,
+  events: number,
 ): Promise<string | undefined> {
   const seen = new Uint8Array(events)
   let answered = 0
@@ -66,15 +79,12 @@ export async function whyVoid(
     const wanted = truth[index % truth.length]
     if (wanted === undefined || !(index < events)) return `${result.id} is not an event of this run`
     if (seen[index] === 1) return `${result.id} has two answers`
-    const problem = differenceOf(result.outputs, wanted)
-    if (problem !== undefined) return `${result.id}: ${problem}`
+    const difference = differenceOf(result.outputs, wanted)
+    if (difference !== undefined) return `${result.id}: ${difference}`
     seen[index] = 1
     answered++
   }
-  if (answered < events) return `${events - answered} of ${events} events have no answer`
-  const { report } = await audit(connection, { deep: true, full: true, signal })
-  if (report.clean) return undefined
-  return `the audit is not clean: ${reportLines(report)[0]?.text ?? ''}`
+  return answered < events ? `${events - answered} of ${events} events have no answer` : undefined
 }
 
 /** Exact, with any NaN equal to any other. */

@@ -2,12 +2,12 @@ import { cp } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { DEMO_MODEL, DEMO_MODELS } from '../../../services/demo/models.ts'
-import { memoryOf, openStage, type Stage } from '../../scale/stage.ts'
+import { memoryOf, openStage } from '../../scale/stage.ts'
 import { startMeter } from '../compare/cpu.ts'
 import { type Measured, OTHER_WORK, RATE } from '../compare/figures.ts'
 import { startMetered } from '../compare/worker-under-test.ts'
 import { limit, type Ratio, ratio } from './bars.ts'
-import { measureWorker } from './on-jetstream.ts'
+import { measureWorker, tracedFlights } from './on-jetstream.ts'
 import type { BenchOptions } from './options.ts'
 import type { ScenarioResult, Subject } from './result.ts'
 import { measureAll } from './rounds.ts'
@@ -29,8 +29,7 @@ export async function measureModels(
   await copyModel(join(alone, used))
   const truth = await workplace.truth()
   const drain = (folder: string, asked: readonly string[]) => (): Promise<Measured> => {
-    const fill = (stage: Stage, count: number): Promise<void> =>
-      stage.publishFlights(workplace.flights, count, asked)
+    const fill = tracedFlights(workplace, asked)
     return measureWorker(workplace, { warmUp: Math.ceil(events / 4), events, models: folder, fill, truth })
   }
   const runs = await measureAll(workplace, rounds, [

@@ -1,3 +1,5 @@
+import { randomBytes } from 'node:crypto'
+import { DEMO_MODEL } from '../../../services/demo/models.ts'
 import { eventHeapFlags } from '../../../shared/runtime/heap-flags.ts'
 import type { TopologyOptions } from '../../../shared/sdk/contract/topology.ts'
 import { startOtlpReceiver } from '../../kit/otlp-receiver.ts'
@@ -6,10 +8,12 @@ import type { Stage } from '../../scale/stage.ts'
 import { type DrainTarget, measureDrain } from '../compare/drain.ts'
 import type { Measured } from '../compare/figures.ts'
 import type { Contestant, PeerLoad } from './contestant.ts'
-import { type Truth, whyVoid } from './inspect.ts'
+import { type Truth, whyVoid, wrongAnswer } from './inspect.ts'
 import type { Workplace } from './workplace.ts'
 
 const SAMPLED = 0.01
+/** Published at a time: between two it is seen whether to stop. */
+const CHUNK = 5_000
 
 /** Pelton as it is installed: compiled, every check on, telemetry of one event in a hundred to an endpoint. */
 export const PELTON: Contestant = {
@@ -17,7 +21,7 @@ export const PELTON: Contestant = {
   title: 'Pelton, one worker',
   share: 1,
   prepare: async (workplace) => ({
-    settings: `validation, ledger, telemetry of ${100 * SAMPLED} % of events, defaults otherwise`,
+    settings: `validation, ledger, spans of ${100 * SAMPLED} % of events and metrics sent, defaults otherwise`,
     measure: (load) => measurePelton(workplace, load),
   }),
 }
@@ -27,10 +31,28 @@ async function measurePelton(workplace: Workplace, load: PeerLoad): Promise<Meas
   return measureWorker(workplace, { ...load, truth })
 }
 
+/** Flights to a model, or to several in turn, with trace contexts, of which one in a hundred is sampled. */
+export function tracedFlights(
+  { flights, signal }: Workplace,
+  models: readonly string[] = [DEMO_MODEL],
+): (stage: Stage, count: number) => Promise<void> {
+  const traceparentOf = (index: number): string => {
+    const flags = index % Math.round(1 / SAMPLED) === 0 ? '01' : '00'
+    return `00-${randomBytes(16).toString('hex')}-${randomBytes(8).toString('hex')}-${flags}`
+  }
+  return async (stage, count) => {
+    for (let left = count; left > 0; left -= CHUNK) {
+      signal.throwIfAborted()
+      await stage.publishFlights(flights, Math.min(CHUNK, left), models, traceparentOf)
+    }
+  }
+}
+
 /** What a worker of this checkout shall answer. */
 export interface WorkerLoad {
   readonly warmUp: number
   readonly events: number
+  readonly coolDown?: number
   readonly profile?: Profile
   readonly topology?: Partial<TopologyOptions>
   /** Folder of models. @default the demo's */
@@ -46,10 +68,8 @@ export interface WorkerLoad {
 }
 
 /** A drain by a worker with every check and telemetry on; void where an answer or the audit is not as it has to be. */
-export async function measureWorker(
-  { entry, flights, signal }: Workplace,
-  load: WorkerLoad,
-): Promise<Measured> {
+export async function measureWorker(workplace: Workplace, load: WorkerLoad): Promise<Measured> {
+  const { entry, flights, signal } = workplace
   const receiver = await startOtlpReceiver()
   try {
     const env = {
@@ -58,7 +78,7 @@ export async function measureWorker(
       OTEL_TRACES_SAMPLER: 'parentbased_traceidratio',
       OTEL_TRACES_SAMPLER_ARG: String(SAMPLED),
     }
-    const { models, truth, warmUp, events, worker = { args: [], env: {} }, ...given } = load
+    const { models, truth, warmUp, events, coolDown = 0, worker = { args: [], env: {} }, ...given } = load
     const program = {
       // As `pelton worker` starts it.
       args: [...eventHeapFlags(), ...worker.args, entry('services/worker/main')],
@@ -66,11 +86,12 @@ export async function measureWorker(
       ...(models !== undefined && { models }),
     }
     const target = {
+      fill: tracedFlights(workplace),
       ...given,
       program,
-      inspect: (stage: Stage) => whyVoid(stage, truth, warmUp + events, signal),
+      inspect: (stage: Stage) => whyVoid(stage, truth, warmUp + events + coolDown, signal),
     }
-    const measured = await measureDrain(target, { warmUp, events, flights }, signal)
+    const measured = await measureDrain(target, { warmUp, events, coolDown, flights }, signal)
     const conditions = { ...measured.conditions, 'spans received': receiver.spans.length }
     return { ...measured, conditions }
   } finally {
@@ -84,16 +105,28 @@ export function onJetStream(
     readonly settings: string
     /** Compiled entry, then its arguments. */
     readonly args: readonly string[]
+    /** Whether its answers are those of a worker, and so are compared with the model's own. @default false */
+    readonly isCompared?: boolean
   },
 ): Contestant {
-  const { settings, args, ...contestant } = about
+  const { settings, args, isCompared = false, ...contestant } = about
   const [program = '', ...rest] = args
   return {
     ...contestant,
-    prepare: async ({ entry, flights, signal }) => ({
+    prepare: async (workplace) => ({
       settings,
-      measure: ({ profile, ...load }) =>
-        measureDrain({ program: { args: [entry(program), ...rest] }, profile }, { ...load, flights }, signal),
+      measure: ({ profile, ...load }) => {
+        const { entry, flights, signal } = workplace
+        const inspect = async (stage: Stage): Promise<string | undefined> =>
+          wrongAnswer(stage, await workplace.truth(), load.warmUp + load.events)
+        const target = {
+          program: { args: [entry(program), ...rest] },
+          profile,
+          fill: tracedFlights(workplace),
+          ...(isCompared && { inspect }),
+        }
+        return measureDrain(target, { ...load, flights }, signal)
+      },
     }),
   }
 }

@@ -1,7 +1,8 @@
+import { BROKER_CPU, PEAK_MEMORY, RATE, WORKER_CPU } from '../compare/figures.ts'
 import type { Machine } from '../compare/machine.ts'
 import { machineLines } from '../compare/report.ts'
 import { type Ratio, verdictOf } from './bars.ts'
-import { figuresOf, type ScenarioResult, spreadOfFigure } from './result.ts'
+import { namesOf, type ScenarioResult, spreadOfFigure } from './result.ts'
 import { markdownLines, plainLines, spreadText, type Table } from './table.ts'
 
 /** What `--json` writes, and `--against` reads. */
@@ -53,17 +54,30 @@ function headOf({ title, told }: ScenarioResult): string {
   return `${title}: ${settings.join(', ')}; median (lowest … highest)`
 }
 
-/** A row for each figure, a column for each subject. Figures of single threads come last. */
+/** What everybody has, in this order; then the rest, single threads, and what it was measured under. */
+const FIRST = [RATE, WORKER_CPU, BROKER_CPU, PEAK_MEMORY]
+
+/** A row for each figure, a column for each subject. */
 function figureTable({ subjects, runs }: ScenarioResult): Table {
-  const isOfThread = (figure: string): boolean => figure.includes('worker.')
-  const all = figuresOf(runs)
-  const figures = [...all.filter((name) => !isOfThread(name)), ...all.filter(isOfThread)]
   return [
     ['', ...subjects.map(({ name }) => name)],
-    ...figures.map((figure) => [
+    ...rowNames(runs).map((figure) => [
       figure,
       ...subjects.map(({ name }) => spreadText(spreadOfFigure(runs, name, figure))),
     ]),
+  ]
+}
+
+function rowNames(runs: ScenarioResult['runs']): readonly string[] {
+  const figures = namesOf(runs, 'figures')
+  const isOfThread = (figure: string): boolean => figure.includes('worker.')
+  const first = FIRST.filter((name) => figures.includes(name))
+  const rest = figures.filter((name) => !first.includes(name))
+  return [
+    ...first,
+    ...rest.filter((name) => !isOfThread(name)),
+    ...rest.filter(isOfThread),
+    ...namesOf(runs, 'conditions'),
   ]
 }
 

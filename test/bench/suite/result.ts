@@ -1,4 +1,4 @@
-import type { Figures, Measured } from '../compare/figures.ts'
+import type { Measured } from '../compare/figures.ts'
 import { type Spread, spreadOf } from '../compare/statistics.ts'
 
 /** Somebody or something that is measured. */
@@ -29,14 +29,14 @@ export interface ScenarioResult {
   readonly runs: readonly SubjectRun[]
 }
 
-/** A figure of a subject in each round that counts. */
+/** A figure, or a condition, of a subject in each round that counts. */
 export function valuesOf(
   runs: readonly SubjectRun[],
   subject: string,
   figure: string,
 ): readonly { readonly round: number; readonly value: number }[] {
   return runs.flatMap((run) => {
-    const value = run.figures[figure]
+    const value = run.figures[figure] ?? run.conditions[figure]
     const counts = run.subject === subject && run.void === undefined && value !== undefined
     return counts ? [{ round: run.round, value }] : []
   })
@@ -51,9 +51,9 @@ export function spreadOfFigure(
   return spreadOf(valuesOf(runs, subject, figure).map(({ value }) => value))
 }
 
-/** Names of all figures, in the order they come. */
-export function figuresOf(runs: readonly SubjectRun[]): readonly string[] {
-  return [...new Set(runs.flatMap(({ figures }: { readonly figures: Figures }) => Object.keys(figures)))]
+/** Names of all figures, or of all conditions, in the order they come. */
+export function namesOf(runs: readonly SubjectRun[], part: 'figures' | 'conditions'): readonly string[] {
+  return [...new Set(runs.flatMap((run) => Object.keys(run[part])))]
 }
 
 /** One by the other, of each round by itself: what the machine does slowly hits both. */

@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises'
 import type { Machine } from '../compare/machine.ts'
 import { UsageError } from '../compare/options.ts'
 import type { BenchReport } from './report.ts'
-import { figuresOf, type ScenarioResult, spreadOfFigure } from './result.ts'
+import { namesOf, type ScenarioResult, spreadOfFigure } from './result.ts'
 import { plainLines, spreadText } from './table.ts'
 
 /** @throws UsageError for a file that `--json` has not written */
@@ -37,7 +37,7 @@ export function changeLines(then: BenchReport, now: BenchReport): string[] {
 /** A row for each figure of which no run now is like any run then. */
 function changesOf(then: ScenarioResult, now: ScenarioResult): string[][] {
   return now.subjects.flatMap(({ name }) =>
-    figuresOf(now.runs).flatMap((figure) => {
+    namesOf(now.runs, 'figures').flatMap((figure) => {
       const before = spreadOfFigure(then.runs, name, figure)
       const after = spreadOfFigure(now.runs, name, figure)
       if (before === undefined || after === undefined) return []

@@ -1,4 +1,4 @@
-import { expect, it } from 'vitest'
+import { expect, it, vi } from 'vitest'
 import { subjects } from '../../shared/sdk/contract/subjects.ts'
 import { floats } from '../../test/kit/deliveries.ts'
 import { openBacklog, openWorkerHere } from '../../test/kit/worker-here.ts'
@@ -17,11 +17,11 @@ it('a worker that nobody looks at knows the backlog of its pool, and drains it',
   })
   const { worker, close } = await openWorkerHere(broker, MODEL, {
     capacityOf: (maxMessageBytes) => ({ rows: HELD_ROWS, bytes: 8 * maxMessageBytes }),
-    own: (threads) => ({
-      threads: Object.create(threads, {
-        run: { value: (...run: Parameters<typeof threads.run>) => gate.then(() => threads.run(...run)) },
-      }),
-    }),
+    own: (threads) => {
+      const run = threads.run.bind(threads)
+      vi.spyOn(threads, 'run').mockImplementation((...given) => gate.then(() => run(...given)))
+      return { threads }
+    },
   })
   expect(worker.backlog.read(performance.now())).toEqual([])
   const running = worker.run()

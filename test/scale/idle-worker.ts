@@ -48,7 +48,10 @@ async function measure(models: string): Promise<void> {
     })
     try {
       await sleep(settleSeconds * 1_000)
-      const [shares, broker] = await Promise.all([sharesOf(worker.pid), sharesOf(stage.brokerPids[0] as number)])
+      const [shares, broker] = await Promise.all([
+        sharesOf(worker.pid),
+        sharesOf(stage.brokerPids[0] as number),
+      ])
       const sum = (all: ReadonlyMap<string, number>): string =>
         [...all.values()].reduce((total, share) => total + share, 0).toFixed(3)
       const byThread = [...shares]

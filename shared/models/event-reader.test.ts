@@ -112,6 +112,23 @@ describe('a reader', () => {
     expect(shown(read)).toEqual(shown(careful(json(text))))
   })
 
+  it('reads again what stands behind the features only where it is new', () => {
+    const { quick, careful } = readers()
+    const tails = [
+      '',
+      ' \n',
+      ',"outputs":[{"name":"y"}]',
+      ',"parameters":{"p":[1]}',
+      ',"id":"i"',
+      ',"features":{}',
+    ]
+    const many = Array.from({ length: 20 }, (_, index) => `,"parameters":{"p":${index}}`)
+    for (const tail of [...tails, ...tails, ...tails, ...many, ...many, ...tails]) {
+      const text = `${written(good).slice(0, -1)}${tail}}`
+      expect(shown(quick(json(text)))).toEqual(shown(careful(json(text))))
+    }
+  })
+
   it('takes defaults for what is missing or null, and the tensors of the careful way where a default needs one', () => {
     const inputs = Object.fromEntries(
       DATATYPES.map((datatype) => {

@@ -3,13 +3,14 @@ import type { Tensor } from '../sdk/contract/tensor.ts'
 import { type Binder, type BoundEvent, takeOutputs } from './bind.ts'
 import { ignoredOf } from './bind-features.ts'
 import { type BinderModel, type BindPlan, planBinding } from './bind-plan.ts'
-import { type AskedAnswer, type RawData, type ReadData, readData } from './codec.ts'
+import { type RawData, type ReadData, readData } from './codec.ts'
 import { RawReader } from './raw-reader.ts'
 import { JoinedRaw, RawRows } from './raw-rows.ts'
 import { JoinedRows, workOfRow } from './row-join.ts'
 import { formOf, planRows } from './row-plan.ts'
 import { RowScanner } from './row-scanner.ts'
 import { Row, RowStore } from './row-store.ts'
+import { RowTails } from './row-tails.ts'
 import { workOfAll } from './work.ts'
 
 /**
@@ -21,8 +22,6 @@ export type EventInputs = readonly Tensor[] | Row | RawRows
 /** Reads the data of an event and fits it to its model. Never throws for what an event brings. */
 export type EventReader = (data: RawData) => ReadData<EventInputs>
 
-const NOTHING: AskedAnswer = { parameters: {} }
-
 /**
  * The reader of a model: its plan is made once. Plain features are read in one pass; everything else, and whatever is
  * wrong, with care, by {@link readData} and the binder.
@@ -31,17 +30,27 @@ export function createReader(model: BinderModel, bind: Binder): EventReader {
   const plan = planBinding(model)
   const raw = new RawReader(model.manifest.checks.finiteInputs)
   const readBinary: EventReader = (data) => raw.read(data) ?? readData(data, learning(raw, data, bind))
+  const readJson = createJsonReader(plan, bind)
+  return (data) => (data.inferenceHeaderLength === undefined ? readJson(data) : readBinary(data))
+}
+
+function createJsonReader(plan: BindPlan, bind: Binder): EventReader {
   const rowPlan = planRows(plan)
-  if (rowPlan === undefined)
-    return (data) => (data.inferenceHeaderLength === undefined ? readData(data, bind) : readBinary(data))
+  if (rowPlan === undefined) return (data) => readData(data, bind)
   const rows = new RowStore(rowPlan)
   const scanner = new RowScanner(rows)
+  const tails = new RowTails(plan.outputs)
   const fit = (data: EventData): BoundEvent<EventInputs> => takeRow(plan, rows, data) ?? bind(data)
   return (data) => {
-    if (data.inferenceHeaderLength !== undefined) return readBinary(data)
-    const row = isPlainJson(data) ? scanner.read(data.body) : undefined
-    if (row === undefined) return readData(data, fit)
-    return { kind: 'bound', bound: { inputs: row, rows: 1, outputs: plan.outputs }, asked: NOTHING }
+    const at = isPlainJson(data) ? scanner.scan(data.body) : -1
+    const tail = at < 0 ? undefined : tails.find(data.body, at)
+    if (tail !== undefined) {
+      const bound = { inputs: rows.end(), rows: 1, outputs: tail.outputs }
+      return { kind: 'bound', bound, asked: tail.asked }
+    }
+    const read = readData(data, fit)
+    if (at >= 0 && read.kind === 'bound') tails.learn(data.body, at, read.bound.outputs, read.asked)
+    return read
   }
 }
 

@@ -1,5 +1,5 @@
 import type { RowFeature, RowPlan } from './row-plan.ts'
-import type { Row, RowStore } from './row-store.ts'
+import type { RowStore } from './row-store.ts'
 import { RowTexts } from './row-texts.ts'
 
 const QUOTE = 0x22
@@ -33,7 +33,7 @@ interface Known {
 }
 
 /**
- * Reads `{"features":{…}}` in one pass over its bytes, for a model whose features are known: no text, no object, no list
+ * Reads `{"features":{…}` in one pass over its bytes, for a model whose features are known: no text, no object, no list
  * of keys. It takes what is plain, and nothing else: whatever is unusual or wrong is left to the careful way, which reads
  * it anew, so what is refused, and how, is decided there alone. After speculative parsers such as Mison (Li et al., VLDB
  * 2017).
@@ -51,29 +51,40 @@ export class RowScanner {
     this.#order = knownOf(rows.plan)
   }
 
-  /** The row of this body; undefined where it has to be read with care. */
-  read(body: Uint8Array): Row | undefined {
-    let at = openFeatures(body)
-    if (at < 0) return undefined
+  /**
+   * Reads the features of a body into the row that is begun with them, and ended by the caller.
+   *
+   * @returns the place behind them; -1 where the body has to be read with care
+   */
+  scan(body: Uint8Array): number {
+    const at = openFeatures(body)
+    if (at < 0) return -1
     this.#rows.begin()
     this.#texts.begin(body)
+    const end = this.#readFeatures(body, at)
+    this.#texts.end()
+    return end
+  }
+
+  #readFeatures(body: Uint8Array, from: number): number {
+    let at = from
     let count = 0
     let code = body[at]
     while (code === QUOTE) {
       const known = this.#match(body, at, count++)
-      if (known === undefined) return undefined
-      if (!this.#readValue(body, skip(body, at + known.key.length), known.feature)) return undefined
+      if (known === undefined) return -1
+      if (!this.#readValue(body, skip(body, at + known.key.length), known.feature)) return -1
       at = skip(body, this.#end)
       code = body[at]
       if (code !== COMMA) break
       at = skip(body, at + 1)
       code = body[at]
-      if (code !== QUOTE) return undefined
+      if (code !== QUOTE) return -1
     }
-    if (code !== CLOSE_BRACE || !isEnd(body, at + 1)) return undefined
+    if (code !== CLOSE_BRACE) return -1
     for (; count < this.#order.length; count++)
-      if (!this.#rows.putNothing((this.#order[count] as Known).feature)) return undefined
-    return this.#rows.end()
+      if (!this.#rows.putNothing((this.#order[count] as Known).feature)) return -1
+    return at + 1
   }
 
   /** The feature whose key stands here; none that stood before, so no key is taken twice. */
@@ -187,12 +198,6 @@ function openFeatures(body: Uint8Array): number {
   if (body[at] !== COLON) return -1
   at = skip(body, at + 1)
   return body[at] === OPEN_BRACE ? skip(body, at + 1) : -1
-}
-
-/** Whether nothing follows but the end of the object. */
-function isEnd(body: Uint8Array, from: number): boolean {
-  const at = skip(body, from)
-  return body[at] === CLOSE_BRACE && skip(body, at + 1) === body.length
 }
 
 /** Behind the whitespace that stands here. */

@@ -7,6 +7,7 @@ interface Remembered {
   readonly text: string
 }
 
+const NO_BYTES = new Uint8Array()
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
 /**
@@ -15,13 +16,18 @@ const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
  */
 export class RowTexts {
   readonly #remembered = new Array<Remembered | undefined>(SLOTS).fill(undefined)
-  #body: Uint8Array = new Uint8Array()
+  #body: Uint8Array = NO_BYTES
   #latin1: string | undefined
 
   /** From here on texts are of this body. */
   begin(body: Uint8Array): void {
     this.#body = body
     this.#latin1 = undefined
+  }
+
+  /** The body is not kept, nor the memory it shares with what came in with it. */
+  end(): void {
+    this.begin(NO_BYTES)
   }
 
   /**

@@ -89,8 +89,11 @@ function vectors(form: 'JSON' | 'binary', width: number): Contestant {
 
 const CONTESTANTS: readonly Contestant[] = [
   flights('flights, ten features', (index) => JSON.stringify({ features: flight(index) })),
-  flights('flights, with id and parameters', (index) =>
-    JSON.stringify({ features: flight(index), id: `flight-${index}`, parameters: { from: 'test' } }),
+  flights('flights, asking for an output', (index) =>
+    JSON.stringify({ features: flight(index), outputs: [{ name: 'probability' }] }),
+  ),
+  flights('flights, with an id of their own', (index) =>
+    JSON.stringify({ features: flight(index), id: `flight-${index}` }),
   ),
   flights('flights, with an escape in each', (index) =>
     JSON.stringify({ features: { ...flight(index), origin: 'M\u00fc\n' } }),

@@ -7,7 +7,9 @@ import { workOfAll } from './work.ts'
 
 /** A size is run this often at least, and until this much time went by, unless that takes too long. */
 const LEAST_RUNS = 5
-const LEAST_MS = 10
+const LEAST_MS = 5
+/** Then all sizes are run in turn so often. */
+const ROUNDS = 5
 /** No more runs of one size once they have taken so long, milliseconds. */
 const SIZE_MS = 100
 /** No larger size where a run is expected to take longer, milliseconds. */
@@ -31,8 +33,8 @@ export function canBeMeasured({ batchable, maxBatchRows, trial }: ServedModel): 
 }
 
 /**
- * Measures what a run costs by its rows: 1, 2, 4 … of those that the inspection tries a model with, one run after the
- * other, until a row gets no cheaper. Of each size the quickest run counts, since whatever disturbs a run makes it slower.
+ * Measures what a run costs by its rows: 1, 2, 4 … of those that the inspection tries a model with, until a row gets no
+ * cheaper; then all these sizes in turn, so that what disturbs for a while disturbs all of them. Of each size the quickest run counts, since whatever disturbs a run makes it slower.
  *
  * @returns undefined where it was given up. Rejects as a run does
  */
@@ -40,38 +42,54 @@ export async function measureCost(
   model: ServedModel,
   { run }: MeasuringOptions,
 ): Promise<Calibration | undefined> {
-  const timings: SizeTiming[] = []
+  const sizes: Size[] = []
   for (const rows of sizesUpTo(model.maxBatchRows)) {
     const inputs = rowsFor(model, rows)
-    const expectedMs = 2 * (timings.at(-1)?.ms ?? 0)
+    const expectedMs = 2 * (sizes.at(-1)?.ms ?? 0)
     if (rows > 1 && (expectedMs > LONGEST_RUN_MS || workOfAll(inputs) > MOST_BYTES)) break
-    const timing = await timeSize(rows, inputs, expectedMs, run)
-    if (timing === undefined) return undefined
-    timings.push(timing)
-    if (isPastKnee(timings)) break
+    const size = newSize(rows, inputs, expectedMs)
+    while (isUnfinished(size)) if (!(await runOnce(size, run))) return undefined
+    sizes.push(size)
+    if (isPastKnee(sizes)) break
   }
-  return calibrate(timings, model.maxBatchRows)
+  for (let round = 0; round < ROUNDS; round++)
+    for (const size of sizes.filter(isQuick)) if (!(await runOnce(size, run))) return undefined
+  return calibrate(sizes, model.maxBatchRows)
 }
 
-async function timeSize(
-  rows: number,
-  inputs: readonly Tensor[],
-  expectedMs: number,
-  run: MeasuringOptions['run'],
-): Promise<SizeTiming | undefined> {
-  let ms = Number.POSITIVE_INFINITY
-  let handOverMs = Number.POSITIVE_INFINITY
-  let spentMs = 0
-  const isEnough = (runs: number): boolean => runs >= LEAST_RUNS && spentMs >= LEAST_MS
-  for (let runs = 0; !isEnough(runs) && (runs === 0 || spentMs < SIZE_MS); runs++) {
-    const cost = await run(inputs, runs === 0 ? expectedMs : ms)
-    if (cost === undefined) return undefined
-    ms = Math.min(ms, cost.runMs)
-    // The first run of a model may have to open it.
-    if (runs > 0) handOverMs = Math.min(handOverMs, cost.tookMs - cost.runMs)
-    spentMs += cost.tookMs
-  }
-  return { rows, ms, handOverMs: Number.isFinite(handOverMs) ? Math.max(0, handOverMs) : 0 }
+/** One size, and what its runs have shown so far. */
+interface Size extends SizeTiming {
+  readonly inputs: readonly Tensor[]
+  expectedMs: number
+  ms: number
+  handOverMs: number
+  runs: number
+  spentMs: number
+}
+
+function newSize(rows: number, inputs: readonly Tensor[], expectedMs: number): Size {
+  const none = Number.POSITIVE_INFINITY
+  return { rows, inputs, expectedMs, ms: none, handOverMs: none, runs: 0, spentMs: 0 }
+}
+
+function isUnfinished({ runs, spentMs }: Size): boolean {
+  return runs < LEAST_RUNS ? spentMs < SIZE_MS : spentMs < LEAST_MS
+}
+
+function isQuick({ spentMs }: Size): boolean {
+  return spentMs < SIZE_MS
+}
+
+/** @returns whether it was run */
+async function runOnce(size: Size, run: MeasuringOptions['run']): Promise<boolean> {
+  const cost = await run(size.inputs, size.expectedMs)
+  if (cost === undefined) return false
+  size.runs++
+  size.spentMs += cost.runMs
+  size.ms = Math.min(size.ms, cost.runMs)
+  size.handOverMs = Math.min(size.handOverMs, Math.max(0, cost.tookMs - cost.runMs))
+  size.expectedMs = size.ms
+  return true
 }
 
 function rowsFor({ signature, trial }: ServedModel, rows: number): readonly Tensor[] {

@@ -20,7 +20,7 @@ function model(maxBatchRows: number, facts: Partial<ServedModel> = {}): ServedMo
 describe('measureCost', () => {
   it('takes the quickest of several runs of each size, whatever disturbs the others', async () => {
     await fc.assert(
-      fc.asyncProperty(fc.infiniteStream(fc.double({ min: 0, max: 100, noNaN: true })), async (noise) => {
+      fc.asyncProperty(fc.infiniteStream(fc.double({ min: 0, max: 10, noNaN: true })), async (noise) => {
         const runs = new Map<number, number>()
         const measured = await measureCost(model(64), {
           run: async ([first]) => {

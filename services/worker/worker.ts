@@ -331,6 +331,7 @@ export class Worker {
       isApart: ({ model }) => this.#apart.isApart(model.name),
       costOf: ({ model }) => calibrations?.of(model.key),
       waiting: () => this.#backlog.waiting,
+      isMoreHere: () => !this.#arrivals.isEmpty,
       start: (batch) => this.#own(() => this.#process(batch)),
     })
   }

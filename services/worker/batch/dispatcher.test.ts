@@ -153,15 +153,18 @@ describe('Dispatcher', () => {
     expect(kinds()).toEqual(['!p', '!q', 'a'])
   })
 
-  it('starts at once what nothing is to be gained for by waiting, of a model whose cost is known', () => {
+  it('starts with its turn what nothing is to be gained for by waiting, of a model whose cost is known', async () => {
     const dispatcher = open(2, { costOf: () => cost })
     dispatcher.add([event('a')])
-    expect(kinds()).toEqual(['a'])
+    dispatcher.add([event('a')])
+    await advance(0)
+    expect(kinds()).toEqual(['a a'])
   })
 
-  it('gives a batch of a model whose cost is known no more rows than make a row cheaper', () => {
+  it('gives a batch of a model whose cost is known no more rows than make a row cheaper', async () => {
     const dispatcher = open(2, { costOf: () => ({ ...cost, batchRows: 2 }) })
     dispatcher.add([...'aaaaa'].map((kind) => event(kind)))
+    await advance(0)
     expect(kinds()).toEqual(['a a', 'a a', 'a'])
   })
 
@@ -174,5 +177,22 @@ describe('Dispatcher', () => {
     expect(kinds()).toEqual(['a a a a'])
     await advance(LINGER_MS)
     expect(kinds()).toEqual(['a a a a', 'a'])
+  })
+
+  it('lets a batch that is due wait for events that are here already, for a few turns of the loop', async () => {
+    let more = 3
+    const dispatcher = open(2, { isMoreHere: () => --more > 0 })
+    dispatcher.add([event('a')])
+    await advance(LINGER_MS)
+    expect(kinds()).toEqual([])
+    dispatcher.add([event('a')])
+    await advance(0)
+    await advance(0)
+    expect(kinds()).toEqual(['a a'])
+    more = Number.POSITIVE_INFINITY
+    dispatcher.add([event('b')])
+    await advance(LINGER_MS)
+    for (let turn = 0; turn < 10; turn++) await advance(0)
+    expect(kinds()).toEqual(['a a', 'b'])
   })
 })

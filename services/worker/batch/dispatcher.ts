@@ -18,9 +18,14 @@ export interface DispatcherOptions {
   readonly costOf?: (event: Prepared) => Calibration | undefined
   /** Events that wait in their streams. @default none */
   readonly waiting?: () => number
+  /** Whether events have come that are not added yet. @default none */
+  readonly isMoreHere?: () => boolean
   /** Starts a batch. Its place is taken until it is freed. */
   readonly start: (batch: Batch) => void
 }
+
+/** Turns of the loop that a batch which is due may wait for events that are here already. */
+const MOST_TURNS = 4
 
 /** What came of a kind whose cost is known. */
 interface Learned {
@@ -45,7 +50,8 @@ export class Dispatcher {
   readonly #rates = new Map<string, ArrivalRate>()
   #flush = false
   #timer: NodeJS.Timeout | undefined
-  /** When the timer is due. */
+  #immediate: NodeJS.Immediate | undefined
+  /** When it is due. */
   #wakesAt: number | undefined
 
   constructor(options: DispatcherOptions) {
@@ -130,22 +136,36 @@ export class Dispatcher {
     return [...this.#batcher.remove(isApart), ...alone, ...this.#apart.removeAll()]
   }
 
-  #dispatch(): void {
-    for (let batch = this.#next(); batch !== undefined; batch = this.#next()) this.#start(batch)
-    this.#wakeAt(this.#isShut() ? undefined : this.#batcher.nextDueAt(this.#open()))
+  /**
+   * What is full goes at once, and what is not once its time has come: at the end of a turn of the loop, with whatever the
+   * turn has brought.
+   *
+   * @param now what is due by then goes, too. @default only what is full, or has waited for a place
+   */
+  #dispatch(now = Number.NEGATIVE_INFINITY): void {
+    for (let batch = this.#next(now); batch !== undefined; batch = this.#next(now)) this.#start(batch)
+    const mayWake = !this.#isShut() && this.#alone.length === 0
+    this.#wakeAt(mayWake ? this.#batcher.nextDueAt(this.#open()) : undefined)
   }
 
   #wakeAt(dueAt: number | undefined): void {
     if (dueAt === this.#wakesAt) return
     clearTimeout(this.#timer)
+    clearImmediate(this.#immediate)
     this.#wakesAt = dueAt
     if (dueAt === undefined) return
-    const wake = (): void => {
-      if (this.#wakesAt === dueAt) this.#wakesAt = undefined
-      this.#dispatch()
-    }
-    // Timers come before what has arrived meanwhile: a batch is not to leave without what is in the socket already.
-    this.#timer = setTimeout(() => setImmediate(wake), Math.max(0, dueAt - performance.now()))
+    const restMs = dueAt - performance.now()
+    if (restMs <= 0) this.#wakeSoon(MOST_TURNS)
+    else this.#timer = setTimeout(() => this.#wakeSoon(MOST_TURNS), restMs)
+  }
+
+  /** Timers come before what has arrived meanwhile: a batch is not to leave without what is here already. */
+  #wakeSoon(turns: number): void {
+    this.#immediate = setImmediate(() => {
+      if (turns > 1 && this.#options.isMoreHere?.() === true) return this.#wakeSoon(turns - 1)
+      this.#wakesAt = undefined
+      this.#dispatch(performance.now())
+    })
   }
 
   #start(batch: Batch): void {
@@ -153,12 +173,10 @@ export class Dispatcher {
     this.#options.start(batch)
   }
 
-  #next(): Batch | undefined {
+  #next(now: number): Batch | undefined {
     if (this.#isShut()) return undefined
     if (this.#alone.length > 0) return this.#running.size === 0 ? this.#alone.splice(0, 1) : undefined
-    return this.#batcher.size === 0
-      ? undefined
-      : this.#batcher.take(performance.now(), this.#flush, this.#open())
+    return this.#batcher.size === 0 ? undefined : this.#batcher.take(now, this.#flush, this.#open())
   }
 
   /** While an event runs alone nothing else begins. */

@@ -30,6 +30,11 @@ export class Arrivals {
     this.#onSlice = onSlice
   }
 
+  /** Whether nothing waits for its slice. */
+  get isEmpty(): boolean {
+    return this.#waiting.length === 0
+  }
+
   /** What fits into this turn is handed over at once. @param sentSince of all of them */
   add(messages: readonly Frame[], sentSince: number): void {
     for (const message of messages) this.#waiting.push({ message, sentSince })

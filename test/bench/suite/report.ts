@@ -36,7 +36,7 @@ export function benchLines({ machine, checkout, results }: BenchReport): string[
 /** The tables of one scenario for docs/benchmarks.md. */
 export function benchMarkdown({ machine, checkout, at, results }: BenchReport): string[] {
   return [
-    `Measured ${at.slice(0, 10)} at ${checkout}. ${machineLines(machine)[0] ?? ''}.`,
+    `Measured ${at.slice(0, 10)} at ${checkout}; ${machineLines(machine).slice(0, 2).join('; ')}.`,
     ...results.flatMap((result) => [
       '',
       headOf(result),

@@ -48,12 +48,15 @@ export function latencyRatios(result: ScenarioResult): Ratio[] {
 }
 
 async function targetsOf(
-  { entry, folder, note, signal }: Workplace,
+  { entry, otherFolder, note, signal }: Workplace,
   other: string | undefined,
 ): Promise<readonly Target[]> {
   const own = { name: 'pelton', label: 'this checkout', program: entry('services/worker/main'), provision }
   if (other === undefined) return [own]
-  return [own, { ...(await prepareSide('base', other, { folder, note, signal })), name: 'other' }]
+  return [
+    own,
+    { ...(await prepareSide('base', other, { folder: otherFolder, note, signal })), name: 'other' },
+  ]
 }
 
 async function measureIdle(

@@ -50,10 +50,13 @@ export function sdkRatios(result: ScenarioResult): Ratio[] {
   ]
 }
 
-async function sdksOf({ entry, folder, note, signal }: Workplace, other: string | undefined): Promise<Sdk[]> {
+async function sdksOf(
+  { entry, otherFolder, note, signal }: Workplace,
+  other: string | undefined,
+): Promise<Sdk[]> {
   const own = { name: '', label: 'this checkout', path: entry('shared/sdk/index') }
   if (other === undefined) return [own]
-  const side = await prepareSide('base', other, { folder, note, signal })
+  const side = await prepareSide('base', other, { folder: otherFolder, note, signal })
   const root = dirname(dirname(dirname(side.program)))
   return [own, { name: '-other', label: side.label, path: join(root, 'shared/sdk/index.js') }]
 }

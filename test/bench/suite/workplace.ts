@@ -1,4 +1,5 @@
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { compileTo } from '../../../infra/scripts/compile.mjs'
 import { type FlightEvent, loadFlights } from '../../../services/demo/flights.ts'
@@ -18,6 +19,8 @@ export const MODEL_PATH = join(DEMO_MODELS, DEMO_MODEL, MODEL_VERSION, 'model.on
 export interface Workplace {
   /** For everything that is made; removed at the end. */
   readonly folder: string
+  /** The same for other checkouts: none of our packages is above it. */
+  readonly otherFolder: string
   readonly flights: readonly FlightEvent[]
   /** JSON of the features of all flights, for processes that are not ours. */
   readonly flightsFile: string
@@ -37,7 +40,10 @@ export async function openWorkplace({
 }: Pick<Workplace, 'note' | 'signal'>): Promise<Workplace> {
   await mkdir(CACHE, { recursive: true })
   const folder = await mkdtemp(join(CACHE, 'run-'))
-  const close = (): Promise<void> => rm(folder, { recursive: true, force: true })
+  const otherFolder = await mkdtemp(join(tmpdir(), 'pelton-bench-'))
+  const close = async (): Promise<void> => {
+    for (const each of [folder, otherFolder]) await rm(each, { recursive: true, force: true })
+  }
   try {
     note('compiling this checkout')
     const compiled = join(folder, 'compiled')
@@ -48,7 +54,7 @@ export async function openWorkplace({
     await writeFile(flightsFile, JSON.stringify(rows))
     let truth: Promise<Truth> | undefined
     return {
-      ...{ folder, flights, flightsFile, note, signal, close },
+      ...{ folder, otherFolder, flights, flightsFile, note, signal, close },
       entry: (name) => join(compiled, `${name}.js`),
       truth: () => {
         truth ??= ownAnswers(MODEL_PATH, rows)

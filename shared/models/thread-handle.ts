@@ -100,9 +100,13 @@ export function startThread({ limits, nowMs, onOpened, onExit }: ThreadHandleOpt
   }
 }
 
+/** A thread keeps nothing of a batch once it has answered: what its process has for young objects would be wasted on it. */
+const YOUNG_MB = 8
+
 function startWorker(limits: SessionLimits): Worker {
   const { url, execArgv } = siblingThreadEntry(import.meta.url, 'inference-thread')
-  return new Worker(url, { execArgv, workerData: limits, name: 'inference' })
+  const resourceLimits = { maxYoungGenerationSizeMb: YOUNG_MB }
+  return new Worker(url, { execArgv, workerData: limits, name: 'inference', resourceLimits })
 }
 
 function tellOpened(

@@ -111,6 +111,7 @@ export function eventMessage(event: EventToPublish, origin: EventOrigin): EventM
   const subject = subjects.feature({ pool: origin.pool, model, lane })
   const token = eventToken(model, origin.source, id)
   const { body, contentType, inferenceHeaderLength } = encodeBody(event)
+  const now = isoTime(origin.now)
   const headers: HeaderEntry[] = [
     [HEADERS.messageId, token],
     [HEADERS.expectedStream, STREAMS.features],
@@ -119,11 +120,11 @@ export function eventMessage(event: EventToPublish, origin: EventOrigin): EventM
     [HEADERS.id, encodeAttribute(id)],
     [HEADERS.source, encodeAttribute(origin.source)],
     [HEADERS.type, attribute('type', event.type ?? 'pelton.features')],
-    [HEADERS.time, timeText('time', event.time ?? new Date(origin.now))],
+    [HEADERS.time, event.time === undefined ? now : timeText('time', event.time)],
     [HEADERS.dataContentType, attribute('contentType', contentType)],
-    [HEADERS.publishedAt, new Date(origin.now).toISOString()],
-    ...optionalHeaders(event, origin.now),
+    [HEADERS.publishedAt, now],
   ]
+  addOptional(headers, event, origin.now)
   if (inferenceHeaderLength !== undefined)
     headers.push([HEADERS.inferenceHeaderLength, String(inferenceHeaderLength)])
   return { subject, headers, body, id, token, sizeBytes: sizeOf(headers) + body.length }
@@ -135,11 +136,15 @@ export function eventMessage(event: EventToPublish, origin: EventOrigin): EventM
  * @throws PeltonError `invalid-argument`
  */
 export function checkIdentity(field: string, value: string): void {
+  if (typeof value === 'string' && PLAIN_IDENTITY.test(value)) return
   if (typeof value !== 'string' || value === '' || !value.isWellFormed() || CONTROL.test(value))
     throw unusable(field, value, 'Send well-formed, non-empty text without control characters.')
   if (encodeAttribute(value).length > MAX_IDENTITY_LENGTH)
     throw unusable(field, value, `Use at most ${MAX_IDENTITY_LENGTH} characters, percent-encoded.`)
 }
+
+/** What needs no further look, as nearly all do. */
+const PLAIN_IDENTITY = new RegExp(`^[!#$&-~]{1,${MAX_IDENTITY_LENGTH}}$`)
 
 // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what this finds
 const CONTROL = /[\u0000-\u001f\u007f-\u009f\u2028\u2029]/
@@ -152,24 +157,32 @@ function unusable(field: string, value: unknown, remedy: string): PeltonError {
   })
 }
 
-function optionalHeaders(event: EventToPublish, now: number): HeaderEntry[] {
-  const { subject, modelVersion, traceparent, tracestate, replyTo } = event
-  const headers: HeaderEntry[] = []
+/** Events that are published in the same millisecond have the same time. */
+let lastTime = { at: Number.NaN, text: '' }
+
+function isoTime(at: number): string {
+  if (at !== lastTime.at) lastTime = { at, text: new Date(at).toISOString() }
+  return lastTime.text
+}
+
+const OF_FEW = ['modelVersion', 'traceparent', 'tracestate'] as const
+
+function addOptional(headers: HeaderEntry[], event: EventToPublish, now: number): void {
+  const { subject, replyTo } = event
   const deadline = deadlineOf(event, now)
   if (subject !== undefined) headers.push([HEADERS.subject, attribute('subject', subject)])
   if (deadline !== undefined) headers.push([HEADERS.expiryTime, deadline])
-  const plain = { modelVersion, traceparent, tracestate }
-  for (const [name, value] of Object.entries(plain)) {
+  for (const name of OF_FEW) {
+    const value = event[name]
     if (value === undefined) continue
     if (!/^[!-~](?:[ -~]{0,510}[!-~])?$/.test(value))
       throw unusable(name, value, 'Send 1 to 512 printable ASCII characters.')
-    headers.push([HEADERS[name as keyof typeof plain], value])
+    headers.push([HEADERS[name], value])
   }
   if (replyTo !== undefined) {
     if (!isReplySubject(replyTo)) throw unusable('replyTo', replyTo, 'Use a subject below _INBOX.')
     headers.push([HEADERS.replyTo, replyTo])
   }
-  return headers
 }
 
 function attribute(field: string, value: string): string {
@@ -196,9 +209,10 @@ type Body = Omit<EncodedBody, 'contentType'> & { readonly contentType: string }
 
 function encodeBody(event: EventToPublish): Body {
   const { features, inputs, data, binary = false } = event
-  const given = { features, inputs, data }
-  const names = Object.entries(given).flatMap(([name, value]) => (value === undefined ? [] : [name]))
-  if (names.length !== 1) {
+  const count = Number(features !== undefined) + Number(inputs !== undefined) + Number(data !== undefined)
+  if (count !== 1) {
+    const given = { features, inputs, data }
+    const names = Object.entries(given).flatMap(([name, value]) => (value === undefined ? [] : [name]))
     throw new PeltonError('invalid-argument', 'an event carries exactly one of features, inputs and data', {
       field: names.length === 0 ? 'features' : names.join(', '),
       value: names.length === 0 ? 'nothing' : `${names.length} of them`,
@@ -211,7 +225,10 @@ function encodeBody(event: EventToPublish): Body {
   return encodedAlready(event)
 }
 
+const NO_FIELDS: RequestFields = {}
+
 function requestFields({ outputs, parameters, binary }: EventToPublish): RequestFields {
+  if (outputs === undefined && parameters === undefined && binary !== true) return NO_FIELDS
   const asked = binary === true ? { binary_data_output: true, ...parameters } : parameters
   return {
     ...(asked !== undefined && { parameters: asked }),
@@ -245,5 +262,7 @@ function toTensor({ name, datatype, shape, data }: TensorInput, index: number): 
 
 /** `NATS/1.0`, a line per entry, an empty line. All values are ASCII by now. */
 function sizeOf(headers: readonly HeaderEntry[]): number {
-  return headers.reduce((bytes, [name, value]) => bytes + name.length + value.length + 4, 12)
+  let bytes = 12
+  for (const [name, value] of headers) bytes += name.length + value.length + 4
+  return bytes
 }

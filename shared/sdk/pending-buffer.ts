@@ -74,7 +74,7 @@ export class PendingBuffer {
     this.#messages--
     this.#bytes -= sizeBytes
     this.#admit()
-    for (const observe of [...this.#observers]) observe()
+    if (this.#observers.size > 0) for (const observe of [...this.#observers]) observe()
   }
 
   #admit(): void {

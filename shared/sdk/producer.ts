@@ -171,10 +171,9 @@ class StreamProducer implements MessageProducer {
   async publishMessage(message: EventMessage, model: string): Promise<Receipt> {
     this.#checkOpen()
     this.checkSize(message)
-    await this.#buffer.enter(message.sizeBytes)
+    if (!this.#buffer.tryEnter(message.sizeBytes)) await this.#buffer.enter(message.sizeBytes)
     try {
-      const receipt = await this.#send(message, model)
-      return receipt
+      return await this.#send(message, model)
     } finally {
       this.#buffer.leave(message.sizeBytes)
     }

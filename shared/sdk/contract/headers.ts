@@ -118,13 +118,11 @@ export function sanitizeHeaderValue(text: string, maxLength = 512): string {
   return `${oneLine.slice(0, maxLength - 1).toWellFormed()}…`
 }
 
-const utf8 = new TextEncoder()
-
 /** A NATS header block: `NATS/1.0`, one line per entry, an empty line. Names and values must be sanitised already. */
 export function encodeHeaderBlock(entries: Iterable<HeaderEntry>): Uint8Array {
   let text = 'NATS/1.0\r\n'
   for (const [name, value] of entries) text += `${name}: ${value}\r\n`
-  return utf8.encode(`${text}\r\n`)
+  return Buffer.from(`${text}\r\n`)
 }
 
 /** Of a message that removes a key of a bucket, and its history (ADR-8 of NATS). */

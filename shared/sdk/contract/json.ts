@@ -105,7 +105,8 @@ function countPlainMembers(value: JsonValue, depth: number): number {
   return members
 }
 
-function isPlainNumber(value: number): boolean {
+/** Whether no digit of a number was lost when it was read, and none is when it is written. */
+export function isPlainNumber(value: number): boolean {
   return value > -UNSAFE && value < UNSAFE
 }
 

@@ -120,6 +120,27 @@ describe('decode after encode', () => {
     expect(data && new Uint32Array(data.buffer)).toEqual(bits)
   })
 
+  it('are written the same value by value and all at once', () => {
+    const scalar = fc.oneof(
+      fc.double(),
+      fc.integer(),
+      fc.constantFrom(0, -0, 1e21, 2 ** 53, -(2 ** 53), 1e-7, true, false, null),
+      fc.string({ unit: 'grapheme' }).filter((text) => !text.includes('\0') && text.isWellFormed()),
+      fc.bigInt(),
+    )
+    const name = fc.string({ minLength: 1 }).filter((text) => text !== '__proto__')
+    fc.assert(
+      fc.property(fc.dictionary(name, scalar), (features) => {
+        const members = Object.entries(features).map(([key, value]) => {
+          const text = typeof value === 'number' ? numberToJson(value) : String(value)
+          return `${JSON.stringify(key)}:${typeof value === 'string' ? JSON.stringify(value) : text}`
+        })
+        const { body } = encodeFeatures({ features })
+        expect(Buffer.from(body).toString()).toBe(`{"features":{${members.join(',')}}}`)
+      }),
+    )
+  })
+
   it('gives features back', () => {
     const value = fc.oneof(
       fc.double({ noNaN: true, noDefaultInfinity: true }),

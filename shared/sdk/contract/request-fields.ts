@@ -1,5 +1,12 @@
 import { type ErrorCode, PeltonError } from '../errors.ts'
-import { isJsonObject, type JsonObject, type JsonValue, numberToJson, showJson } from './json.ts'
+import {
+  isJsonObject,
+  isPlainNumber,
+  type JsonObject,
+  type JsonValue,
+  numberToJson,
+  showJson,
+} from './json.ts'
 import { isCarriedText } from './tensor.ts'
 import { checkNoSharedMemory, malformed, readName } from './tensor-list.ts'
 
@@ -168,12 +175,28 @@ export function writeOutputs(outputs: readonly OutputRequest[] = []): string {
 
 /** Writes features as a JSON object. Throws `invalid-argument` for other values than scalars. */
 export function writeFeatures(features: Features): string {
+  if (isWrittenAsItIs(features)) return JSON.stringify(features)
   const members = Object.entries(features).map(([name, value]) => {
     if (isFeature(value) && name !== '__proto__') return `${JSON.stringify(name)}:${scalarToJson(value)}`
     const details = { field: pathOf('features', name), value: showJson(value) }
     throw new PeltonError('invalid-argument', 'a feature is a scalar, and text without NUL', details)
   })
   return `{${members.join(',')}}`
+}
+
+/** Whether JSON of the language is what would be written value by value. */
+function isWrittenAsItIs(features: Features): boolean {
+  for (const name in features) {
+    const value = features[name]
+    const isPlain =
+      typeof value === 'number'
+        ? isPlainNumber(value) && !Object.is(value, -0)
+        : typeof value === 'string'
+          ? isCarriedText(value)
+          : value === null || typeof value === 'boolean'
+    if (!isPlain || !Object.hasOwn(features, name) || name === '__proto__') return false
+  }
+  return true
 }
 
 function isParameter(value: unknown): value is ParameterValue {

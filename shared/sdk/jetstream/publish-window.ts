@@ -108,9 +108,12 @@ export class PublishWindow {
    * Publishes to a stream and waits for its word. Never rejects: what is not known is `unknown`.
    * Waits for room while the window is full.
    */
-  async publish(message: Publishable): Promise<PublishReply> {
-    if (!this.#takesPlaces(1)) await this.#places(1)
-    return new Promise((resolve) => this.#send([message], { onReply: (_, reply) => resolve(reply) }))
+  publish(message: Publishable): Promise<PublishReply> {
+    return new Promise((resolve) => {
+      const options = { onReply: (_: number, reply: PublishReply) => resolve(reply) }
+      if (this.#takesPlaces(1)) this.#send([message], options)
+      else void this.#places(1).then(() => this.#send([message], options))
+    })
   }
 
   /**

@@ -5,8 +5,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { startBroker } from '../../shared/sdk/broker/server.ts'
-import { createOrdinaryPath, dataPathOf } from '../../shared/sdk/jetstream/data-path.ts'
+import { createOrdinaryPath, dataPathOf, type Sent } from '../../shared/sdk/jetstream/data-path.ts'
+import type { Frame } from '../../shared/sdk/jetstream/frame.ts'
 import { PublishWindow } from '../../shared/sdk/jetstream/publish-window.ts'
+import { PullLane } from '../../shared/sdk/jetstream/pull-lane.ts'
 import { startTestBroker, type TestBroker } from '../kit/broker.ts'
 import { openTcpProxy } from '../kit/tcp-proxy.ts'
 import { eventually } from '../kit/wait.ts'
@@ -84,6 +86,36 @@ describe('a reconnect', () => {
     expect(await after).toEqual({ kind: 'stored', sequence: 2, duplicate: false })
     expect(isDirect(connection)).toBe(true)
     window.close()
+    await connection.close()
+    await proxy.close()
+  })
+
+  it('ends a pull; what the broker says of the old one later ends no other', async () => {
+    const proxy = await openTcpProxy(broker.port)
+    const [connection, other] = [await direct(`127.0.0.1:${proxy.port}`), await plain(broker.url)]
+    const consumer = createOrdinaryPath(other)
+    const asked: string[] = []
+    consumer.subscribe('$JS.API.CONSUMER.MSG.NEXT.S.C', { onFrame: ({ reply }) => void asked.push(reply) })
+    await other.flush()
+    const frames: Frame[] = []
+    const lane = new PullLane(connection, { stream: 'S', consumer: 'C' }, (frame) => void frames.push(frame))
+    const wanted = { batch: 10, maxBytes: 1_000_000, idleMs: 60_000, lingerMs: 0 }
+    const before = lane.pull(wanted)
+    await eventually('the first pull', () => asked.length === 1)
+    proxy.reset()
+    expect(await before).toEqual({ received: 0, end: 'lost' })
+    const after = lane.pull(wanted)
+    const [old = '', open = ''] = await eventually('the second pull', () => asked.length === 2 && asked)
+    const status = (text: string): Sent => ({
+      ...body(''),
+      headerBlock: Buffer.from(`NATS/1.0 ${text}\r\n\r\n`),
+    })
+    consumer.publish(old, status('408 Request Timeout'))
+    consumer.publish(open, { ...body('event'), reply: 'its.acknowledgement' })
+    consumer.publish(open, status('404 No Messages'))
+    expect(await after).toEqual({ received: 1, end: 'drained' })
+    expect(bodies(frames)).toEqual(['event'])
+    await lane.close()
     await connection.close()
     await proxy.close()
   })

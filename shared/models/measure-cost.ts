@@ -7,7 +7,7 @@ import { workOfAll } from './work.ts'
 
 /** A size is run this often at least, and until this much time went by, unless that takes too long. */
 const LEAST_RUNS = 5
-const LEAST_MS = 5
+const LEAST_MS = 2
 /** Then all sizes are run in turn so often. */
 const ROUNDS = 5
 /** No more runs of one size once they have taken so long, milliseconds. */

@@ -1,7 +1,11 @@
 import { cp } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { NatsConnection } from '@nats-io/transport-node'
 import { DEMO_MODEL, DEMO_MODELS } from '../../../services/demo/models.ts'
+import type { ModelRecord } from '../../../shared/operations/models/model-record.ts'
+import { openPoolModels } from '../../../shared/operations/models/pool-models.ts'
+import { eventually } from '../../kit/wait.ts'
 import { memoryOf, openStage } from '../../scale/stage.ts'
 import { startMeter } from '../compare/cpu.ts'
 import { type Measured, OTHER_WORK, RATE } from '../compare/figures.ts'
@@ -16,6 +20,8 @@ import { MODEL_VERSION, type Workplace } from './workplace.ts'
 const IDLE = '% of a core'
 /** After a start: the heap is cleaned, the last model is told of. */
 const SETTLE_MS = 3_000
+/** A worker that has nothing to do measures its models first, milliseconds. */
+const MEASURED_MS = 600_000
 
 /** Many models in one folder: an idle worker, one of them in use beside the others, all of them one event each in turn. */
 export async function measureModels(
@@ -64,7 +70,21 @@ async function copyModel(folder: string): Promise<void> {
   await cp(join(DEMO_MODELS, DEMO_MODEL, MODEL_VERSION), join(folder, '1'), { recursive: true })
 }
 
-/** What a worker costs that has nothing to do. */
+/** Resolves once workers have measured every model. */
+async function measured(connection: NatsConnection, signal: AbortSignal): Promise<void> {
+  const pool = await openPoolModels(connection, { pool: 'default' })
+  const isMeasured = ({ calibrations = [] }: ModelRecord): boolean =>
+    calibrations.some(({ cost }) => cost !== undefined)
+  try {
+    await eventually('all models to be measured', () => signal.aborted || [...pool.all()].every(isMeasured), {
+      limitMs: MEASURED_MS,
+    })
+  } finally {
+    await pool.close()
+  }
+}
+
+/** What a worker costs that has nothing to do, and has measured its models. */
 async function measureIdle({ entry, signal }: Workplace, models: string, seconds: number): Promise<Measured> {
   const stage = await openStage()
   try {
@@ -73,6 +93,7 @@ async function measureIdle({ entry, signal }: Workplace, models: string, seconds
     const { process: worker, threadNames, stop } = await startMetered(program, stage.url, signal)
     try {
       const readyMs = performance.now() - startedAt
+      await measured(stage.connection, signal)
       await sleep(SETTLE_MS, undefined, { signal })
       const since = await startMeter({ worker: worker.pid, brokers: stage.brokerPids, threadNames })
       await sleep(1_000 * seconds, undefined, { signal })

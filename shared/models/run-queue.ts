@@ -15,7 +15,9 @@ interface Job {
   readonly resolve: (outputs: readonly Tensor[]) => void
   readonly reject: (error: PeltonError) => void
   /** Since when it waits for a thread that has its model open, though another could take it; milliseconds. */
-  waitsSinceMs?: number | undefined
+  waitsSinceMs?: number
+  /** Whether that other one had nothing to do. */
+  passedIdle?: boolean
 }
 
 /** A job in a thread's hands, and what the thread was sent for it. */
@@ -143,15 +145,17 @@ export class RunQueue {
     const { key } = job.request.model
     const isOpen = this.#slotOf(thread, key).isOpen
     const others = isOpen ? [] : [...this.#crew.threads.keys()].map((other) => this.#slotOf(other, key))
-    const isOpenElsewhere = others.some((other) => other.isOpen && !other.isHeldUp)
+    // Held up or not: it waits no longer than opening the model takes.
+    const isOpenElsewhere = others.some((other) => other.isOpen)
     const nowMs = this.#nowMs()
     const waitedMs = job.waitsSinceMs === undefined ? 0 : nowMs - job.waitsSinceMs
     const restMs = isOpenElsewhere ? this.#openings.patienceMs(key) - waitedMs : 0
     if (restMs <= 0) {
-      this.#openings.waited(key, waitedMs)
+      this.#openings.waited(key, job.passedIdle === true ? waitedMs : 0)
       return false
     }
-    if (thread.inFlight === 0) job.waitsSinceMs ??= nowMs
+    job.waitsSinceMs ??= nowMs
+    job.passedIdle ||= thread.inFlight === 0
     this.#wakeIn(Math.min(restMs, this.#wake?.inMs ?? restMs))
     return true
   }

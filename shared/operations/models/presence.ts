@@ -7,7 +7,7 @@ import type { PublishWindow } from '../../sdk/jetstream/publish-window.ts'
 const RENEW_MS = 2_000
 
 /** How exact it says how late its loop was, milliseconds: each look wakes an idle process. */
-const LOOP_RESOLUTION_MS = 50
+const LOOP_RESOLUTION_MS = 100
 
 /** A worker that has not said so for this long counts as gone, milliseconds: an election or a long pause is shorter. */
 export const ALIVE_MS = 10_000

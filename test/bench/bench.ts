@@ -1,9 +1,9 @@
 // Pelton beside what else one could take, and beside what the machine allows (docs/benchmarks.md).
 // npm run bench -- --help
 import { execFile } from 'node:child_process'
-import { writeFile } from 'node:fs/promises'
+import { readFile, writeFile } from 'node:fs/promises'
 import { constants } from 'node:os'
-import { resolve } from 'node:path'
+import { join, resolve } from 'node:path'
 import { promisify } from 'node:util'
 import { messageOf } from '../../shared/sdk/errors.ts'
 import { HERE } from './compare/checkout.ts'
@@ -35,11 +35,22 @@ async function measure(options: BenchOptions, signal: AbortSignal): Promise<Benc
       machine,
       checkout: await describeCheckout(),
       at: new Date().toISOString(),
+      versions: await readVersions(),
       results: results.map((result) => ({ ...result, ratios: ratios(result) })),
     }
   } finally {
     await workplace.close()
   }
+}
+
+/** What Pelton runs the model and speaks to the broker with, as others here do. */
+async function readVersions(): Promise<Readonly<Record<string, string>>> {
+  const packages = ['onnxruntime-node', '@nats-io/transport-node', 'fastify']
+  const versions = packages.map(async (name) => {
+    const manifest = await readFile(join(HERE, 'node_modules', name, 'package.json'), 'utf8')
+    return [name, (JSON.parse(manifest) as { readonly version: string }).version]
+  })
+  return Object.fromEntries(await Promise.all(versions))
 }
 
 async function describeCheckout(): Promise<string> {

@@ -118,6 +118,12 @@ export async function memoryOf(pid: number): Promise<{ readonly nowMiB: number; 
   return { nowMiB: field('VmRSS'), peakMiB: field('VmHWM') }
 }
 
+/** The highest resident memory of some processes together, MiB. */
+export async function peakOf(pids: readonly number[]): Promise<number> {
+  const each = await Promise.all(pids.map(memoryOf))
+  return each.reduce((sum, { peakMiB }) => sum + peakMiB, 0)
+}
+
 export function median(values: readonly number[]): number {
   const sorted = [...values].sort((a, b) => a - b)
   const middle = Math.floor(sorted.length / 2)

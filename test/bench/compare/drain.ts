@@ -5,9 +5,9 @@ import { STREAMS, type TopologyOptions } from '../../../shared/sdk/contract/topo
 import { requestApi } from '../../../shared/sdk/jetstream/api.ts'
 import type { provision } from '../../../shared/sdk/jetstream/provision.ts'
 import type { Profile } from '../../scale/ground.ts'
-import { memoryOf, openStage, type Stage } from '../../scale/stage.ts'
+import { openStage, peakOf, type Stage } from '../../scale/stage.ts'
 import { startMeter } from './cpu.ts'
-import { cpuFigures, type Measured, OTHER_WORK, PEAK_MEMORY, RATE } from './figures.ts'
+import { BROKER_MEMORY, cpuFigures, type Measured, OTHER_WORK, PEAK_MEMORY, RATE } from './figures.ts'
 import { type Program, refuseDeadLetters, startWorkerUnderTest } from './worker-under-test.ts'
 
 export interface DrainLoad {
@@ -74,9 +74,12 @@ async function drain(
     await worker.answered(totalOf(load))
     await refuseDeadLetters(stage)
     const rate = await rateBetween(stage, first, last)
-    const { peakMiB } = await memoryOf(worker.pid)
+    const memory = {
+      [PEAK_MEMORY]: await peakOf([worker.pid]),
+      [BROKER_MEMORY]: await peakOf(stage.brokerPids),
+    }
     return {
-      figures: { [RATE]: rate, ...cpuFigures(cpu, last - first), [PEAK_MEMORY]: peakMiB },
+      figures: { [RATE]: rate, ...cpuFigures(cpu, last - first), ...memory },
       conditions: { [OTHER_WORK]: 100 * cpu.others },
     }
   } finally {

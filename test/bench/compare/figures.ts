@@ -30,6 +30,7 @@ export const WORKER_CPU = 'µs/event worker'
 export const BROKER_CPU = 'µs/event broker'
 /** Resident memory of the worker at its highest since it began. */
 export const PEAK_MEMORY = 'peak MiB worker'
+export const BROKER_MEMORY = 'peak MiB broker'
 /** From being stored to being started, of a steady load. */
 export const QUEUE_P50 = 'queue p50 ms'
 export const QUEUE_P99 = 'queue p99 ms'

@@ -9,7 +9,7 @@ import { whyVoid } from './inspect.ts'
 import { measureWorker } from './on-jetstream.ts'
 import { measureOneByOne } from './one-by-one.ts'
 import type { BenchOptions } from './options.ts'
-import { type ScenarioResult, type Subject, type SubjectRun, valuesOf } from './result.ts'
+import { namesOf, type ScenarioResult, type Subject, type SubjectRun } from './result.ts'
 import { type Measurable, measureAll } from './rounds.ts'
 import { MODEL_PATH, type Workplace } from './workplace.ts'
 
@@ -113,12 +113,14 @@ async function measureModel({ flights }: Workplace): Promise<Measured> {
 /** Hops and model of each round together. */
 function sums(runs: readonly SubjectRun[], rounds: number): SubjectRun[] {
   return Array.from({ length: rounds }, (_round, round) => {
-    const sum = (figure: string): number =>
-      ['hops', 'model'].reduce((total, subject) => {
-        const found = valuesOf(runs, subject, figure).find((each) => each.round === round)
-        return total + (found?.value ?? Number.NaN)
-      }, 0)
-    return { subject: 'bare', round, figures: { [P50]: sum(P50), [P99]: sum(P99) }, conditions: {} }
+    const parts = runs.filter((run) => run.round === round && ['hops', 'model'].includes(run.subject))
+    const figures = Object.fromEntries(
+      namesOf(parts, 'figures').map((name) => [
+        name,
+        parts.reduce((sum, run) => sum + (run.figures[name] ?? Number.NaN), 0),
+      ]),
+    )
+    return { subject: 'bare', round, figures, conditions: {} }
   })
 }
 

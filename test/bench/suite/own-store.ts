@@ -1,7 +1,15 @@
 import { eventually } from '../../kit/wait.ts'
-import { memoryOf } from '../../scale/stage.ts'
+import { peakOf } from '../../scale/stage.ts'
 import { startMeter } from '../compare/cpu.ts'
-import { BROKER_CPU, cpuFigures, type Measured, OTHER_WORK, PEAK_MEMORY, RATE } from '../compare/figures.ts'
+import {
+  BROKER_CPU,
+  BROKER_MEMORY,
+  cpuFigures,
+  type Measured,
+  OTHER_WORK,
+  PEAK_MEMORY,
+  RATE,
+} from '../compare/figures.ts'
 import { type MeteredProcess, type Program, startMetered } from '../compare/worker-under-test.ts'
 
 /** What a contestant with a store of its own, or with none, says of its run. */
@@ -36,14 +44,14 @@ export async function measureOwn({ program, stores, signal }: OwnRun): Promise<M
     const done = await reached(started, 'done', signal)
     const cpu = await since()
     const answered = done.answered - warm.answered
-    const { peakMiB } = await memoryOf(worker.pid)
     const { [BROKER_CPU]: storeUs = 0, ...cpuUs } = cpuFigures(cpu, answered)
     return {
       figures: {
         [RATE]: (answered * 1_000) / (done.atMs - warm.atMs),
         ...(stores.length > 0 && { [BROKER_CPU]: storeUs }),
         ...cpuUs,
-        [PEAK_MEMORY]: peakMiB,
+        [PEAK_MEMORY]: await peakOf([worker.pid]),
+        ...(stores.length > 0 && { [BROKER_MEMORY]: await peakOf(stores) }),
       },
       conditions: { [OTHER_WORK]: 100 * cpu.others },
     }

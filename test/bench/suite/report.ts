@@ -1,4 +1,4 @@
-import { BROKER_CPU, PEAK_MEMORY, RATE, WORKER_CPU } from '../compare/figures.ts'
+import { BROKER_CPU, BROKER_MEMORY, PEAK_MEMORY, RATE, WORKER_CPU } from '../compare/figures.ts'
 import type { Machine } from '../compare/machine.ts'
 import { machineLines } from '../compare/report.ts'
 import { type Ratio, verdictOf } from './bars.ts'
@@ -13,16 +13,18 @@ export interface BenchReport {
   readonly checkout: string
   /** RFC 3339. */
   readonly at: string
+  /** Of the packages that many take part with. */
+  readonly versions: Readonly<Record<string, string>>
   readonly results: readonly (ScenarioResult & { readonly ratios: readonly Ratio[] })[]
 }
 
 type Reported = BenchReport['results'][number]
 
 /** For people, a line each. */
-export function benchLines({ machine, checkout, results }: BenchReport): string[] {
+export function benchLines({ machine, checkout, versions, results }: BenchReport): string[] {
   return [
     ...machineLines(machine),
-    `checkout: ${checkout}`,
+    `checkout: ${checkout}, ${versionsText(versions)}`,
     ...results.flatMap((result) => [
       '',
       headOf(result),
@@ -34,9 +36,10 @@ export function benchLines({ machine, checkout, results }: BenchReport): string[
 }
 
 /** The tables of one scenario for docs/benchmarks.md. */
-export function benchMarkdown({ machine, checkout, at, results }: BenchReport): string[] {
+export function benchMarkdown({ machine, checkout, versions, at, results }: BenchReport): string[] {
+  const facts = [`Measured ${at.slice(0, 10)} at ${checkout}`, ...machineLines(machine).slice(0, 2)]
   return [
-    `Measured ${at.slice(0, 10)} at ${checkout}; ${machineLines(machine).slice(0, 2).join('; ')}.`,
+    `${[...facts, versionsText(versions)].join('; ')}.`,
     ...results.flatMap((result) => [
       '',
       headOf(result),
@@ -49,13 +52,19 @@ export function benchMarkdown({ machine, checkout, at, results }: BenchReport): 
   ]
 }
 
+function versionsText(versions: BenchReport['versions']): string {
+  return Object.entries(versions)
+    .map(([name, version]) => `${name} ${version}`)
+    .join(', ')
+}
+
 function headOf({ title, told }: ScenarioResult): string {
   const settings = Object.entries(told).map(([name, value]) => `${name} ${value}`)
   return `${title}: ${settings.join(', ')}; median (lowest … highest)`
 }
 
 /** What everybody has, in this order; then the rest, single threads, and what it was measured under. */
-const FIRST = [RATE, WORKER_CPU, BROKER_CPU, PEAK_MEMORY]
+const FIRST = [RATE, WORKER_CPU, BROKER_CPU, PEAK_MEMORY, BROKER_MEMORY]
 
 /** A row for each figure, a column for each subject. */
 function figureTable({ subjects, runs }: ScenarioResult): Table {
@@ -100,9 +109,9 @@ function barText({ wanted }: Ratio): string {
 }
 
 function verdictText(ratio: Ratio): string {
-  const verdict = verdictOf(ratio)
-  if (verdict !== undefined) return verdict
-  return ratio.isWon === true ? `${ratio.by} wins` : ''
+  const verdict = verdictOf(ratio) ?? ''
+  const winner = ratio.isWon === true ? `${ratio.by} wins` : ''
+  return [verdict, winner].filter((text) => text !== '').join(', ')
 }
 
 /** Who was measured how, who was not, and which runs do not count. */

@@ -16,6 +16,7 @@ export function sampleReport(results: readonly ScenarioResult[]): BenchReport {
       busy: 0,
     },
     checkout: 'abc1234',
+    versions: { 'onnxruntime-node': '1.30.0' },
     at: '2026-11-29T12:00:00.000Z',
     results: results.map((result) => ({ ...result, ratios: [] })),
   }

@@ -53,6 +53,9 @@ function changesOf(then: ScenarioResult, now: ScenarioResult): string[][] {
 function conditionLines(then: BenchReport, now: BenchReport): string[] {
   const facts: readonly (keyof Machine)[] = ['processor', 'cores', 'node', 'natsServer', 'pinnedTo']
   const machine = facts.flatMap((fact) => different(fact, then.machine[fact], now.machine[fact]))
+  const versions = Object.keys(now.versions).flatMap((name) =>
+    different(name, then.versions[name], now.versions[name]),
+  )
   const told = now.results.flatMap((result) => {
     const before = then.results.find(({ title }) => title === result.title)
     if (before === undefined) return [`${result.title}: not measured then`]
@@ -65,7 +68,7 @@ function conditionLines(then: BenchReport, now: BenchReport): string[] {
     })
     return [...settings, ...subjects]
   })
-  return [...machine, ...told].map((text) => `differs: ${text}`)
+  return [...machine, ...versions, ...told].map((text) => `differs: ${text}`)
 }
 
 function different(what: string, then: unknown, now: unknown): string[] {

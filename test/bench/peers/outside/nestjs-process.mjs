@@ -14,7 +14,7 @@ import { openModel } from './model.mjs'
 const [name, pattern, answers] = process.argv.slice(2)
 const url = process.env.PELTON_NATS_URL
 const predict = await openModel()
-const connection = await connect({ servers: url })
+const connection = await connect({ servers: url, noAsyncTraces: true })
 const jetstream = connection.jetstream()
 const codec = StringCodec()
 

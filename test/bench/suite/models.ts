@@ -50,7 +50,7 @@ export async function measureModels(
 
 export function modelsRatios(result: ScenarioResult): Ratio[] {
   return [
-    ...limit(result, IDLE, 'idle', { kind: 'at most', bar: 0.5 }),
+    ...limit(result, `${IDLE} worker`, 'idle', { kind: 'at most', bar: 0.5 }),
     ...ratio(result, RATE, ['one', 'alone'], { kind: 'at least', bar: 0.9 }),
     ...ratio(result, RATE, ['all', 'alone'], { kind: 'at least', bar: 0.3 }),
   ]
@@ -99,9 +99,10 @@ async function measureIdle({ entry, signal }: Workplace, models: string, seconds
       await sleep(1_000 * seconds, undefined, { signal })
       const cpu = await since()
       const { nowMiB } = await memoryOf(worker.pid)
+      const shares = Object.entries(cpu.us).map(([name, us]) => [`${IDLE} ${name}`, us / (10_000 * seconds)])
       return {
         figures: {
-          [IDLE]: (cpu.us.worker ?? 0) / (10_000 * seconds),
+          ...Object.fromEntries(shares),
           'ready after s': readyMs / 1_000,
           'MiB worker': nowMiB,
         },

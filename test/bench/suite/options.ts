@@ -63,7 +63,7 @@ const SCENARIOS: Readonly<Record<ScenarioName, { readonly rounds: string } & Par
   {
     peers: { rounds: '5', events: '40000', only: '', profile: 'process' },
     latency: { rounds: '3', events: '500', seconds: '5', rate: '4400', other: '' },
-    models: { rounds: '3', events: '20000', models: '200', seconds: '10' },
+    models: { rounds: '3', events: '20000', models: '200', seconds: '20' },
     binary: { rounds: '3', events: '20000' },
     heavy: { rounds: '3', seconds: '5' },
     backlog: { rounds: '1', small: '50000', large: '1000000' },
@@ -94,7 +94,7 @@ Without a scenario: peers --only pelton,floor,floor-bare.
   --profile <p>           peers: process (one server, one copy), power (three servers, three copies, writes synced),
                           or both (default process)
   --rate <n or n%>        latency: events a second, or percent of what a backlog is drained at (default 4400)
-  --seconds <n>           latency, heavy: how long a steady load counts (default 5); models: how long it idles (10)
+  --seconds <n>           latency, heavy: how long a steady load counts (default 5); models: how long it idles (20)
   --other <checkout>      latency, sdk: measured beside this one; a folder with its packages, or a git reference
   --models <n>            models: in the folder (default 200)
   --small, --large <n>    backlog: waiting events (default 50000, 1000000)

@@ -1,6 +1,6 @@
 import { encodeLedgerRecord, type LedgerEntry } from '../../shared/sdk/contract/ledger.ts'
-import { encodeLines, predictionMessage } from '../../shared/sdk/contract/outcome.ts'
 import { outcomeDigest } from '../../shared/sdk/contract/outcome-digest.ts'
+import { encodeLines, predictionMessage } from '../../shared/sdk/contract/register-message.ts'
 import { deliveryOf, EPOCH } from '../kit/deliveries.ts'
 
 // What the digest of an outcome costs a worker for each event, and the ledger in bytes: `node --import tsx

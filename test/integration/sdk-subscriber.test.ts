@@ -7,7 +7,7 @@ import {
   failureNotice,
   type OutcomeMessage,
   predictionMessage,
-} from '../../shared/sdk/contract/outcome.ts'
+} from '../../shared/sdk/contract/register-message.ts'
 import { subjects } from '../../shared/sdk/contract/subjects.ts'
 import { eventToken } from '../../shared/sdk/contract/token.ts'
 import { STREAMS } from '../../shared/sdk/contract/topology.ts'

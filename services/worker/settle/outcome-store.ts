@@ -3,13 +3,9 @@ import { encodeHeaderBlock, HEADERS, type Headers, readHeader } from '../../../s
 import { encodeLedgerRecord, type LedgerRecord } from '../../../shared/sdk/contract/ledger.ts'
 import {
   deadLetterMessage,
-  encodeLines,
   type Failure,
-  failureNotice,
-  type OutcomeMessage,
   type OutgoingMessage,
   type Provenance,
-  predictionMessage,
   removalMarkSubject,
   retryMessage,
 } from '../../../shared/sdk/contract/outcome.ts'
@@ -20,6 +16,12 @@ import {
   withoutBrokerLines,
   writtenDigest,
 } from '../../../shared/sdk/contract/outcome-digest.ts'
+import {
+  encodeLines,
+  failureNotice,
+  type OutcomeMessage,
+  predictionMessage,
+} from '../../../shared/sdk/contract/register-message.ts'
 import { subjects } from '../../../shared/sdk/contract/subjects.ts'
 import { STORES, STREAMS } from '../../../shared/sdk/contract/topology.ts'
 import { isReason } from '../../../shared/sdk/errors.ts'

@@ -1,7 +1,7 @@
 import type { NatsConnection } from '@nats-io/transport-node'
 import { CONTRACT_VERSION } from '../../../shared/sdk/contract/event.ts'
 import { HEADERS, readHeader } from '../../../shared/sdk/contract/headers.ts'
-import { encodeLines, type OutcomeMessage } from '../../../shared/sdk/contract/outcome.ts'
+import { encodeLines, type OutcomeMessage } from '../../../shared/sdk/contract/register-message.ts'
 import { isReplySubject } from '../../../shared/sdk/contract/subjects.ts'
 import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
 import { dataPathOf } from '../../../shared/sdk/jetstream/data-path.ts'

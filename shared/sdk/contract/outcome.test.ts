@@ -6,17 +6,14 @@ import { type FeatureEvent, readEvent, writeOrigin } from './event.ts'
 import { decodeAttribute, encodeHeaderBlock, type HeaderEntry } from './headers.ts'
 import {
   deadLetterMessage,
-  encodeLines,
   type Failure,
-  failureNotice,
   failureOf,
-  type OutcomeMessage,
   type OutgoingMessage,
-  predictionMessage,
   removalMark,
   removalMarkSubject,
   retryMessage,
 } from './outcome.ts'
+import { encodeLines, failureNotice, type OutcomeMessage, predictionMessage } from './register-message.ts'
 import { subjects } from './subjects.ts'
 import { eventToken } from './token.ts'
 

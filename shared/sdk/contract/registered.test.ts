@@ -3,7 +3,8 @@ import { describe, expect, it } from 'vitest'
 import { parseHeaderBlock } from '../jetstream/stored-message.ts'
 import { readEvent } from './event.ts'
 import { encodeHeaderBlock, HEADERS, type HeaderEntry } from './headers.ts'
-import { deadLetterMessage, encodeLines, failureNotice, predictionMessage } from './outcome.ts'
+import { deadLetterMessage } from './outcome.ts'
+import { encodeLines, failureNotice, predictionMessage } from './register-message.ts'
 import { isLetterOfOtherModel, isOfOtherModel, readRegistered } from './registered.ts'
 
 const TOKEN = 'a'.repeat(22)

@@ -1,6 +1,6 @@
 import { CONTRACT_VERSION, readOrigin } from './event.ts'
 import { HEADERS, type Headers, readHeader } from './headers.ts'
-import { MODEL_SOURCE, sourceOfModel } from './outcome.ts'
+import { MODEL_SOURCE, sourceOfModel } from './register-message.ts'
 import { readOutcomeSubject, readRoute } from './subjects.ts'
 import { isToken } from './token.ts'
 

@@ -1,6 +1,7 @@
 import type { NatsConnection } from '@nats-io/transport-node'
 import { encodeHeaderBlock } from '../contract/headers.ts'
-import { encodeLines, type OutcomeMessage, type OutgoingMessage } from '../contract/outcome.ts'
+import type { OutgoingMessage } from '../contract/outcome.ts'
+import { encodeLines, type OutcomeMessage } from '../contract/register-message.ts'
 import { messageOf, PeltonError } from '../errors.ts'
 import { type DataPath, type DataSubscription, dataPathOf } from './data-path.ts'
 import { type Frame, readStatus } from './frame.ts'

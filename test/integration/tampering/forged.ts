@@ -1,14 +1,13 @@
 import { readEvent } from '../../../shared/sdk/contract/event.ts'
 import { encodeHeaderBlock, HEADERS, type HeaderEntry } from '../../../shared/sdk/contract/headers.ts'
 import { encodeLedgerRecord, type LedgerEntry } from '../../../shared/sdk/contract/ledger.ts'
+import { deadLetterMessage, type OutgoingMessage } from '../../../shared/sdk/contract/outcome.ts'
 import {
-  deadLetterMessage,
   encodeLines,
   failureNotice,
   type OutcomeMessage,
-  type OutgoingMessage,
   predictionMessage,
-} from '../../../shared/sdk/contract/outcome.ts'
+} from '../../../shared/sdk/contract/register-message.ts'
 import { subjects } from '../../../shared/sdk/contract/subjects.ts'
 import { payloadDigest } from '../../../shared/sdk/contract/token.ts'
 import { STREAMS } from '../../../shared/sdk/contract/topology.ts'

@@ -8,15 +8,16 @@ import { outcomeDigest } from '../../../shared/sdk/contract/outcome-digest.ts'
 import { failureNotice } from '../../../shared/sdk/contract/register-message.ts'
 import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
 import { lastOfSubject, requestApi } from '../../../shared/sdk/jetstream/api.ts'
-import { PublishWindow } from '../../../shared/sdk/jetstream/publish-window.ts'
+import { type OnReply, PublishWindow } from '../../../shared/sdk/jetstream/publish-window.ts'
 import { parseHeaderBlock } from '../../../shared/sdk/jetstream/stored-message.ts'
 import { startTestBroker, type TestBroker } from '../../../test/kit/broker.ts'
 import { type DeliveredEvent, deliveryOf, EPOCH } from '../../../test/kit/deliveries.ts'
 import { readStream, type StoredRecord } from '../../../test/kit/outcomes.ts'
 import { type Delivery, digestOf } from '../intake/delivery.ts'
 import type { Concluded } from './outcome.ts'
-import { OutcomeStore, type OutcomeStoreDeps, type Predicted, type Stored } from './outcome-store.ts'
+import { OutcomeStore, type OutcomeStoreDeps, type Stored } from './outcome-store.ts'
 import { PatientStorage } from './storage.ts'
+import type { Predicted } from './store-together.ts'
 
 const NOW = Date.parse('2026-06-01T12:00:00Z')
 let broker: TestBroker
@@ -182,6 +183,25 @@ describe('a prediction', () => {
       const own = await lastOfSubject(connection, STREAMS.results, `results.m.${delivery.event.token}`)
       expect(own && outcomeDigest(own.headerBlock, own.body)).toBe(digests[at])
     }
+  })
+
+  it('that is stored together with others ends nothing but itself when it is stopped', async () => {
+    const stop = new AbortController()
+    const options = { signal: stop.signal, onChange: () => stop.abort() }
+    const silent = new PublishWindow(connection, { timeoutMs: 60_000 })
+    // Two are refused, and one is never answered: the refused end before anybody waits for them.
+    const window = {
+      publish: (message: Parameters<PublishWindow['publish']>[0]) => silent.publish(message),
+      publishAll: async (messages: readonly unknown[], { onReply }: { readonly onReply: OnReply }) => {
+        const refused = { kind: 'refused', code: 10_077, status: 503, description: 'no' } as const
+        for (let at = 1; at < messages.length; at++) onReply(at, refused)
+        setTimeout(() => onReply(0, { kind: 'stored', sequence: 1, duplicate: false }), 200)
+      },
+    } as unknown as PublishWindow
+    const store = openStore({ window, storage: new PatientStorage({ connection, window: silent }, options) })
+    const group = [1, 2, 3].map((index) => predicted(eventOf({ id: `e${index}` })) as Predicted)
+    await expect(store.storeAll(group, () => undefined)).rejects.toThrow('aborted')
+    silent.close()
   })
 
   it('is stored together with others as often as the stream refuses, until it takes them', async () => {

@@ -14,7 +14,6 @@ import {
   inputDigestStart,
   outcomeDigest,
   withoutBrokerLines,
-  writtenDigest,
 } from '../../../shared/sdk/contract/outcome-digest.ts'
 import {
   encodeLines,
@@ -28,10 +27,11 @@ import { isReason } from '../../../shared/sdk/errors.ts'
 import type { EncodedMessage, PublishReply } from '../../../shared/sdk/jetstream/publish-window.ts'
 import type { StoredAnswer } from '../../../shared/sdk/jetstream/register.ts'
 import { asStored, type Delivery, digestOf, returnsOf } from '../intake/delivery.ts'
-import { type Concluded, type NotServable, type Outcome, sendingWork } from './outcome.ts'
+import type { Concluded, NotServable, Outcome } from './outcome.ts'
 import type { Parking } from './parking.ts'
-import { CLAIM_OWN_LINES, type Claim, claiming, mayBeFirst, Register, type RegisterDeps } from './register.ts'
+import { type Claim, Register, type RegisterDeps } from './register.ts'
 import { isTooLarge } from './storage.ts'
+import { type OnStored, type Predicted, storeTogether } from './store-together.ts'
 
 /**
  * How a delivery ended in storage. `returned`: nothing was stored, the broker shall hand it out again. `parked`,
@@ -77,39 +77,6 @@ export interface OutcomeStoreDeps extends RegisterDeps {
 /** Deliveries, of those that count, after which an event that cannot be retried is given up. */
 const MOST_RETURNS = 5
 
-/** A delivery that has a prediction. */
-export interface Predicted extends Concluded {
-  readonly outcome: Extract<Outcome, { readonly kind: 'predicted' }>
-}
-
-/** Told of each outcome that was stored, by its place. */
-export type OnStored = (at: number, stored: StoredOutcome) => void
-
-/** What of a group is sent in one turn of the loop: at least one, and no more than a turn may send. */
-function nextSlice(
-  group: readonly Predicted[],
-  from: number,
-): { readonly to: number; readonly work: number } {
-  let to = from
-  let work = 0
-  while (to < group.length) {
-    const next = sendingWork(group[to] as Predicted) // within the group
-    if (to > from && work + next > TURN_BYTES) break
-    work += next
-    to++
-  }
-  return { to, work }
-}
-
-/**
- * Whether a prediction can be stored together with others: nothing has to be looked at before, and it is no more than a
- * turn of the loop may send.
- */
-export function isPlain(concluded: Concluded): concluded is Predicted {
-  const { delivery, outcome } = concluded
-  return outcome.kind === 'predicted' && mayBeFirst(delivery) && outcome.body.length <= TURN_BYTES
-}
-
 /** Stores outcomes: each claims the register of its event first, whatever else is stored of it. */
 export class OutcomeStore {
   readonly #deps: OutcomeStoreDeps
@@ -139,49 +106,15 @@ export class OutcomeStore {
    *
    * @throws AbortError when stopped while a stream refuses
    */
-  async storeAll(group: readonly Predicted[], onStored: OnStored): Promise<void> {
-    const { turns } = this.#deps
-    const storing: Promise<void>[] = []
-    for (let from = 0; from < group.length; ) {
-      const { to, work } = nextSlice(group, from)
-      if (!turns.take(work)) await turns.spend(work)
-      const slice = to - from === group.length ? group : group.slice(from, to)
-      const first = from
-      storing.push(this.#storeSlice(slice, (at, stored) => onStored(first + at, stored)))
-      from = to
-    }
-    await Promise.all(storing)
-  }
-
-  /** @param group of no more than a turn of the loop may send */
-  async #storeSlice(group: readonly Predicted[], onStored: OnStored): Promise<void> {
-    const messages = group.map(({ delivery, outcome }) => this.#prediction(delivery, outcome))
-    const claims = messages.map((message) => claiming(message))
-    const digests = new Float64Array(group.length)
-    const rest: Promise<void>[] = []
-    const goOn = async (at: number, reply: PublishReply): Promise<void> => {
-      const { delivery, outcome } = group[at] as Predicted // as many as there are replies
-      onStored(at, await this.#predicted(delivery, messages[at] as OutcomeMessage, outcome, reply))
-    }
-    await new Promise<void>((resolve) => {
-      let left = group.length
-      void this.#deps.window.publishAll(claims, {
-        mayGo: (at) => this.#deps.isKept((group[at] as Predicted).delivery),
-        onReply: (at, reply) => {
-          if (reply.kind === 'stored') {
-            this.#register.claimed((group[at] as Predicted).delivery, messages[at] as OutcomeMessage)
-            onStored(at, { how: 'predicted', digest: digests[at] })
-          } else rest.push(goOn(at, reply))
-          if (--left === 0) resolve()
-        },
-      })
-      // While the broker works.
-      for (let at = 0; at < claims.length; at++) {
-        const { headerBlock, body } = claims[at] as EncodedMessage
-        digests[at] = writtenDigest(headerBlock, CLAIM_OWN_LINES, body)
-      }
+  storeAll(group: readonly Predicted[], onStored: OnStored): Promise<void> {
+    const messages = (slice: readonly Predicted[]): OutcomeMessage[] =>
+      slice.map(({ delivery, outcome }) => this.#prediction(delivery, outcome))
+    return storeTogether(group, onStored, {
+      ...this.#deps,
+      messages,
+      onClaimed: ({ delivery }, message) => this.#register.claimed(delivery, message),
+      goOn: ({ delivery, outcome }, message, first) => this.#predicted(delivery, message, outcome, first),
     })
-    await Promise.all(rest)
   }
 
   #prediction(delivery: Delivery, { facts, body }: Predicted['outcome']): OutcomeMessage {

@@ -3,14 +3,9 @@ import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
 import type { Delivery } from '../intake/delivery.ts'
 import type { HeldDeliveries } from '../intake/held.ts'
 import type { Concluded } from './outcome.ts'
-import {
-  isPlain,
-  type OutcomeStore,
-  type Predicted,
-  type Stored,
-  type StoredOutcome,
-} from './outcome-store.ts'
+import type { OutcomeStore, Stored, StoredOutcome } from './outcome-store.ts'
 import { givenBackMs } from './parking.ts'
+import { isPlain, type Predicted } from './store-together.ts'
 
 export interface SettlementDeps {
   /** Stores one outcome. */

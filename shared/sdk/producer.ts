@@ -9,13 +9,8 @@ import { PeltonError, showValue } from './errors.ts'
 import { type EventMessage, type EventToPublish, eventMessage } from './event-message.ts'
 import { patientApi, streamInfo } from './jetstream/api.ts'
 import type { Waiting } from './jetstream/election.ts'
-import {
-  API_ERRORS,
-  isFull,
-  type PublishReply,
-  PublishWindow,
-  publishError,
-} from './jetstream/publish-window.ts'
+import { API_ERRORS, isFull, type PublishReply, publishError } from './jetstream/publish-reply.ts'
+import { PublishWindow } from './jetstream/publish-window.ts'
 import { type Link, openLink } from './link.ts'
 import { PendingBuffer } from './pending-buffer.ts'
 import { type ProducerOptions, type ProducerSettings, readProducerSettings } from './producer-settings.ts'

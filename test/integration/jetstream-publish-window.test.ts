@@ -5,12 +5,11 @@ import type { OutgoingMessage } from '../../shared/sdk/contract/outcome.ts'
 import { ApiRefusal, lastOfSubject, requestApi, streamInfo } from '../../shared/sdk/jetstream/api.ts'
 import {
   API_ERRORS,
-  type EncodedMessage,
   isFull,
   type PublishReply,
-  PublishWindow,
   publishError,
-} from '../../shared/sdk/jetstream/publish-window.ts'
+} from '../../shared/sdk/jetstream/publish-reply.ts'
+import { type EncodedMessage, PublishWindow } from '../../shared/sdk/jetstream/publish-window.ts'
 import { startTestBroker, type TestBroker } from '../kit/broker.ts'
 
 let broker: TestBroker

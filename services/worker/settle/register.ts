@@ -5,12 +5,8 @@ import { encodeLines, type OutcomeMessage } from '../../../shared/sdk/contract/r
 import { isReplySubject } from '../../../shared/sdk/contract/subjects.ts'
 import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
 import { dataPathOf } from '../../../shared/sdk/jetstream/data-path.ts'
-import {
-  API_ERRORS,
-  type EncodedMessage,
-  type PublishReply,
-  type PublishWindow,
-} from '../../../shared/sdk/jetstream/publish-window.ts'
+import { API_ERRORS, type PublishReply } from '../../../shared/sdk/jetstream/publish-reply.ts'
+import type { EncodedMessage, PublishWindow } from '../../../shared/sdk/jetstream/publish-window.ts'
 import type { StoredAnswer } from '../../../shared/sdk/jetstream/register.ts'
 import type { Delivery } from '../intake/delivery.ts'
 import { isTooLarge, type PatientStorage, type Try, tryAgain } from './storage.ts'

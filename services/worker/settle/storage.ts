@@ -5,12 +5,8 @@ import type { OutgoingMessage } from '../../../shared/sdk/contract/outcome.ts'
 import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
 import { messageOf } from '../../../shared/sdk/errors.ts'
 import { lastOfSubject } from '../../../shared/sdk/jetstream/api.ts'
-import {
-  API_ERRORS,
-  type EncodedMessage,
-  type PublishReply,
-  type PublishWindow,
-} from '../../../shared/sdk/jetstream/publish-window.ts'
+import { API_ERRORS, type PublishReply } from '../../../shared/sdk/jetstream/publish-reply.ts'
+import type { EncodedMessage, PublishWindow } from '../../../shared/sdk/jetstream/publish-window.ts'
 import {
   type InRegister,
   lookIntoRegister,

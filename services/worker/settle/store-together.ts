@@ -1,11 +1,8 @@
 import { TURN_BYTES, type Turns } from '../../../shared/runtime/turns.ts'
 import { writtenDigest } from '../../../shared/sdk/contract/outcome-digest.ts'
 import type { OutcomeMessage } from '../../../shared/sdk/contract/register-message.ts'
-import type {
-  EncodedMessage,
-  PublishReply,
-  PublishWindow,
-} from '../../../shared/sdk/jetstream/publish-window.ts'
+import type { PublishReply } from '../../../shared/sdk/jetstream/publish-reply.ts'
+import type { EncodedMessage, PublishWindow } from '../../../shared/sdk/jetstream/publish-window.ts'
 import type { Delivery } from '../intake/delivery.ts'
 import { type Concluded, type Outcome, sendingWork } from './outcome.ts'
 import type { StoredOutcome } from './outcome-store.ts'

@@ -3,7 +3,8 @@ import { encodeLedgerRecord, type LedgerEntry } from '../../sdk/contract/ledger.
 import { subjects } from '../../sdk/contract/subjects.ts'
 import { STREAMS } from '../../sdk/contract/topology.ts'
 import { PeltonError } from '../../sdk/errors.ts'
-import { PublishWindow, publishError } from '../../sdk/jetstream/publish-window.ts'
+import { publishError } from '../../sdk/jetstream/publish-reply.ts'
+import { PublishWindow } from '../../sdk/jetstream/publish-window.ts'
 import { type SequenceRange, showRanges } from '../broker/sequence-set.ts'
 import type { AuditReport } from './report.ts'
 

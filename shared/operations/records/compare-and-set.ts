@@ -1,7 +1,8 @@
 import type { NatsConnection } from '@nats-io/transport-node'
 import { HEADERS, type HeaderEntry } from '../../sdk/contract/headers.ts'
 import { lastOfSubject } from '../../sdk/jetstream/api.ts'
-import { API_ERRORS, type PublishWindow, publishError } from '../../sdk/jetstream/publish-window.ts'
+import { API_ERRORS, publishError } from '../../sdk/jetstream/publish-reply.ts'
+import type { PublishWindow } from '../../sdk/jetstream/publish-window.ts'
 import { patiently } from '../broker/patience.ts'
 
 /** A value that shall stand in a bucket in place of the one that was read. */

@@ -4,7 +4,8 @@ import { encodeLedgerRecord, type LedgerOutcome } from '../../sdk/contract/ledge
 import { subjects } from '../../sdk/contract/subjects.ts'
 import { STREAMS } from '../../sdk/contract/topology.ts'
 import { ApiRefusal, requestApi } from '../../sdk/jetstream/api.ts'
-import { type PublishWindow, publishError } from '../../sdk/jetstream/publish-window.ts'
+import { publishError } from '../../sdk/jetstream/publish-reply.ts'
+import type { PublishWindow } from '../../sdk/jetstream/publish-window.ts'
 import { patiently } from '../broker/patience.ts'
 import { findDeadLetter } from './dead-letter.ts'
 

@@ -18,8 +18,8 @@ import { measureAll } from './rounds.ts'
 import { MODEL_VERSION, type Workplace } from './workplace.ts'
 
 const IDLE = '% of a core'
-/** After a start: the heap is cleaned, the last model is told of. */
-const SETTLE_MS = 3_000
+/** After the last work: V8 cleans and shrinks the heap of a process that idles, in several rounds of some seconds. */
+const SETTLE_MS = 30_000
 /** A worker that has nothing to do measures its models first, milliseconds. */
 const MEASURED_MS = 600_000
 

@@ -29,6 +29,13 @@ describe('calibrate', () => {
     expect(calibrate(timings(0, small), 256).batchRows).toBe(16)
   })
 
+  it('takes a size that seems dearer than a larger one for disturbed', () => {
+    const disturbed = (rows: number): number => (rows === 2 ? 50 : 0.1 + 0.001 * rows)
+    const found = calibrate(timings(0.1, disturbed, 64), 64)
+    expect(found.batchRows).toBe(64)
+    expect(found.timings[1]?.ms).toBeCloseTo(0.104)
+  })
+
   it('never exceeds the manifest, nor goes below one row', () => {
     fc.assert(
       fc.property(

@@ -25,20 +25,34 @@ export interface Calibration extends CostLine {
  * @param maxRows what the manifest allows
  */
 export function calibrate(timings: readonly SizeTiming[], maxRows: number): Calibration {
-  const handOverMs = median(timings.map((timing) => timing.handOverMs))
-  const kneeRows = findKnee(timings.map(({ rows, ms }) => ({ rows, ms: ms + handOverMs })))
-  const isOpen = kneeRows === timings.at(-1)?.rows
+  const settled = undisturbed(timings)
+  const handOverMs = median(settled.map((timing) => timing.handOverMs))
+  const kneeRows = findKnee(settled.map(({ rows, ms }) => ({ rows, ms: ms + handOverMs })))
+  const isOpen = kneeRows === settled.at(-1)?.rows
   return {
-    ...fitLine(timings),
+    ...fitLine(settled),
     handOverMs,
     batchRows: isOpen ? maxRows : Math.min(kneeRows, maxRows),
-    timings: timings.map(({ rows, ms }) => ({ rows, ms })),
+    timings: settled.map(({ rows, ms }) => ({ rows, ms })),
   }
+}
+
+/** Fewer rows take no longer than more of them: what says otherwise was disturbed. */
+function undisturbed(timings: readonly SizeTiming[]): SizeTiming[] {
+  let least = Number.POSITIVE_INFINITY
+  return timings
+    .toReversed()
+    .map((timing) => {
+      least = Math.min(least, timing.ms)
+      return { ...timing, ms: least }
+    })
+    .reverse()
 }
 
 /** Whether growing further can show nothing more: two sizes in a row made a row no cheaper. */
 export function isPastKnee(timings: readonly SizeTiming[]): boolean {
-  const knee = findKnee(timings.map(({ rows, ms, handOverMs }) => ({ rows, ms: ms + handOverMs })))
+  const settled = undisturbed(timings)
+  const knee = findKnee(settled.map(({ rows, ms, handOverMs }) => ({ rows, ms: ms + handOverMs })))
   return timings.filter(({ rows }) => rows > knee).length >= 2
 }
 

@@ -12,6 +12,9 @@ const LEAST_MS = 2
 const ROUNDS = 5
 /** No more runs of one size once they have taken so long, milliseconds. */
 const SIZE_MS = 100
+/** Short runs are easily disturbed: so many rows are tried whatever the smaller sizes say, unless their run takes as long. */
+const LEAST_ROWS = 16
+const SHORT_RUN_MS = 5
 /** No larger size where a run is expected to take longer, milliseconds. */
 const LONGEST_RUN_MS = 500
 /** No larger size where its rows have more bytes: the loop makes them. */
@@ -50,7 +53,7 @@ export async function measureCost(
     const size = newSize(rows, inputs, expectedMs)
     while (isUnfinished(size)) if (!(await runOnce(size, run))) return undefined
     sizes.push(size)
-    if (isPastKnee(sizes)) break
+    if ((rows >= LEAST_ROWS || size.ms >= SHORT_RUN_MS) && isPastKnee(sizes)) break
   }
   for (let round = 0; round < ROUNDS; round++)
     for (const size of sizes.filter(isQuick)) if (!(await runOnce(size, run))) return undefined

@@ -220,6 +220,45 @@ describe('a prediction', () => {
     expect(await readStream(connection, STREAMS.results)).toHaveLength(3)
   })
 
+  it('is told of once, whatever comes in the way of another that is stored with it', async () => {
+    await openStore().store(predicted(eventOf({ id: 'e0', body: '{"inputs": []}' })))
+    const narrow = new PublishWindow(connection, { maxInFlight: 1 })
+    const onConflict = (): never => {
+      throw new Error('a defect')
+    }
+    const store = openStore({ window: narrow, onConflict })
+    // In several slices, and long on its way: the first of them has failed while the others are still sent.
+    const group = Array.from({ length: 100 }, (_, index) => {
+      const delivery = eventOf({ id: `e${index}` })
+      return predicted(delivery, 'x'.repeat(20_000)) as Predicted
+    })
+    const times = new Map<number, number>()
+    const storing = store.storeAll(group, (at) => void times.set(at, (times.get(at) ?? 0) + 1))
+    await expect(storing).rejects.toThrow('a defect')
+    expect([...times.keys()].sort((a, b) => a - b)).toEqual(group.slice(1).map((_, at) => at + 1))
+    expect(new Set(times.values())).toEqual(new Set([1]))
+    narrow.close()
+  })
+
+  it('waits no longer for the stream once it is stopped, and nothing escapes of those stored with it', async () => {
+    const stop = new AbortController()
+    const silent = new PublishWindow(connection, { maxInFlight: 1, timeoutMs: 100 })
+    await requestApi(connection, `STREAM.DELETE.${STREAMS.results}`)
+    const storage = new PatientStorage(
+      { connection, window: silent },
+      { signal: stop.signal, onChange: () => stop.abort() },
+    )
+    // Who takes the claims and says nothing of them.
+    connection.subscribe('results.m.*', { callback: () => undefined })
+    const group = Array.from(
+      { length: 6 },
+      (_, index) => predicted(eventOf({ id: `e${index}` })) as Predicted,
+    )
+    const store = openStore({ window: silent, storage })
+    await expect(store.storeAll(group, () => undefined)).rejects.toThrow(/abort/i)
+    silent.close()
+  })
+
   it('is sent in slices of no more than a turn of the loop may send', async () => {
     const pieces: number[] = []
     const turns = new Turns()

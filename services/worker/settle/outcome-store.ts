@@ -105,7 +105,7 @@ export class OutcomeStore {
    * Stores plain predictions together; each is told of once the broker has it. What the broker does not take at once goes on
    * as it would alone.
    *
-   * @throws AbortError when stopped while a stream refuses
+   * @throws AbortError when stopped while a stream refuses; what came in the way of one, once all others were told of
    */
   storeAll(group: readonly Predicted[], onStored: OnStored): Promise<void> {
     const messages = (slice: readonly Predicted[]): OutcomeMessage[] =>

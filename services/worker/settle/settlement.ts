@@ -6,6 +6,7 @@ import type { Concluded } from './outcome.ts'
 import type { OutcomeStore, Stored, StoredOutcome } from './outcome-store.ts'
 import { givenBackMs } from './parking.ts'
 import { isPlain, type Predicted } from './store-together.ts'
+import { isAbort } from './together.ts'
 
 export interface SettlementDeps {
   /** Stores one outcome. */
@@ -142,10 +143,6 @@ async function storeOutcome(
     onDefect(concluded.delivery, thrown)
     return { how: 'returned' }
   }
-}
-
-function isAbort(thrown: unknown): boolean {
-  return thrown instanceof Error && thrown.name === 'AbortError'
 }
 
 /** How the ledger names an end; nothing where the event stays in its stream. */

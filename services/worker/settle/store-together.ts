@@ -7,6 +7,7 @@ import type { Delivery } from '../intake/delivery.ts'
 import { type Concluded, type Outcome, sendingWork } from './outcome.ts'
 import type { StoredOutcome } from './outcome-store.ts'
 import { CLAIM_OWN_LINES, claiming, mayBeFirst } from './register.ts'
+import { Together } from './together.ts'
 
 /** A delivery that has a prediction. */
 export interface Predicted extends Concluded {
@@ -62,7 +63,7 @@ export interface TogetherDeps {
  * Claims the registers of plain predictions together, in slices of no more than a turn of the loop may send. Resolves once
  * each was told of.
  *
- * @throws what `goOn` throws
+ * @throws what `goOn` throws, once all others were told of
  */
 export async function storeTogether(
   group: readonly Predicted[],
@@ -70,16 +71,16 @@ export async function storeTogether(
   deps: TogetherDeps,
 ): Promise<void> {
   const { turns } = deps
-  const storing: Promise<void>[] = []
+  const storing = new Together()
   for (let from = 0; from < group.length; ) {
     const { to, work } = nextSlice(group, from)
     if (!turns.take(work)) await turns.spend(work)
     const slice = to - from === group.length ? group : group.slice(from, to)
     const first = from
-    storing.push(awaitedLater(storeSlice(slice, (at, stored) => onStored(first + at, stored), deps)))
+    storing.add(storeSlice(slice, (at, stored) => onStored(first + at, stored), deps))
     from = to
   }
-  await Promise.all(storing)
+  await storing.ended()
 }
 
 async function storeSlice(
@@ -90,7 +91,7 @@ async function storeSlice(
   const messages = make(group)
   const claims = messages.map((message) => claiming(message))
   const digests = new Float64Array(group.length)
-  const rest: Promise<void>[] = []
+  const rest = new Together()
   // As many of each as there are replies.
   const partsOf = (at: number): [Predicted, OutcomeMessage] => [
     group[at] as Predicted,
@@ -104,7 +105,7 @@ async function storeSlice(
         if (reply.kind === 'stored') {
           onClaimed(...partsOf(at))
           onStored(at, { how: 'predicted', digest: digests[at] })
-        } else rest.push(awaitedLater(goOn(...partsOf(at), reply).then((stored) => onStored(at, stored))))
+        } else rest.add(goOn(...partsOf(at), reply).then((stored) => onStored(at, stored)))
         if (--left === 0) resolve()
       },
     })
@@ -114,11 +115,5 @@ async function storeSlice(
       digests[at] = writtenDigest(headerBlock, CLAIM_OWN_LINES, body)
     }
   })
-  await Promise.all(rest)
-}
-
-/** What ends badly before anybody waits for it would end the process. */
-function awaitedLater(work: Promise<void>): Promise<void> {
-  work.catch(() => undefined)
-  return work
+  await rest.ended()
 }

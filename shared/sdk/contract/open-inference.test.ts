@@ -14,6 +14,7 @@ import {
   encodeRequest,
   encodeResponse,
 } from './open-inference.ts'
+import type { Features } from './request-fields.ts'
 import { DATATYPES, type Tensor } from './tensor.ts'
 import type { TensorLimits } from './tensor-list.ts'
 
@@ -139,6 +140,21 @@ describe('decode after encode', () => {
         expect(Buffer.from(body).toString()).toBe(`{"features":{${members.join(',')}}}`)
       }),
     )
+  })
+
+  it('writes the own members of whatever object features are, and of nothing else', () => {
+    class Reading {
+      readonly speed = 1
+      toJSON(): unknown {
+        return { other: 2 }
+      }
+    }
+    const written = (features: unknown): string =>
+      Buffer.from(encodeFeatures({ features: features as Features }).body).toString()
+    expect(written({ ...new Reading() })).toBe('{"features":{"speed":1}}')
+    expect(written(new Reading())).toBe('{"features":{"speed":1}}')
+    expect(written([7])).toBe('{"features":{"0":7}}')
+    for (const none of [null, undefined]) expect(() => written(none)).toThrow(TypeError)
   })
 
   it('gives features back', () => {

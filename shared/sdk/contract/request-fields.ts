@@ -184,8 +184,10 @@ export function writeFeatures(features: Features): string {
   return `{${members.join(',')}}`
 }
 
-/** Whether JSON of the language is what would be written value by value. */
+/** Whether JSON of the language is what would be written value by value: of others than plain objects it may be anything. */
 function isWrittenAsItIs(features: Features): boolean {
+  const kind: unknown = Object.getPrototypeOf(features)
+  if (kind !== Object.prototype && kind !== null) return false
   for (const name in features) {
     const value = features[name]
     const isPlain =

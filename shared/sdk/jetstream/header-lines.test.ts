@@ -1,3 +1,4 @@
+import { inspect } from 'node:util'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { parseHeaderBlock } from './stored-message.ts'
@@ -64,5 +65,19 @@ describe('parseHeaderBlock', () => {
       false,
       undefined,
     ])
+  })
+
+  it('prints as the map it is', () => {
+    const headers = parseHeaderBlock(Buffer.from('NATS/1.0\r\nA: 1\r\n\r\n'))
+    expect(inspect({ headers })).toBe("{ headers: Map(1) { 'a' => '1' } }")
+  })
+
+  it('keeps no shape of a block that is longer than any of ours: what anybody sends fills no memory', () => {
+    const lines = Array.from({ length: 2_000 }, (_, index) => `x-${index}: ${index}\r\n`).join('')
+    const text = `NATS/1.0\r\n${lines}\r\n`
+    for (const headers of [parseHeaderBlock(Buffer.from(text)), parseHeaderBlock(Buffer.from(text))]) {
+      expect(headers).toBeInstanceOf(Map)
+      expect([...headers]).toEqual(lineByLine(text))
+    }
   })
 })

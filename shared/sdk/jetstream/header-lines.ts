@@ -91,6 +91,11 @@ export class HeaderLines implements ReadonlyMap<string, string> {
     for (const [name, value] of this) told(value, name, this)
   }
 
+  /** In Node's `console.log` it is a map with its values. */
+  [Symbol.for('nodejs.util.inspect.custom')](): Map<string, string> {
+    return this.#toMap()
+  }
+
   #toMap(): Map<string, string> {
     const map = new Map<string, string>()
     for (const [name, line] of this.#shape.lines) map.set(name, this.#value(line))

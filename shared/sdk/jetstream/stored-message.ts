@@ -4,10 +4,13 @@ import { HeaderLines, type HeaderShape, readShape } from './header-lines.ts'
 /** Shapes met last, the latest first: most messages of a stream have the names of the one before. */
 const shapes: HeaderShape[] = []
 const MOST_SHAPES = 8
+/** Characters of a block whose shape is kept: it holds on to the block, and anybody can send a long one. */
+const MOST_OF_SHAPE = 8_192
 
 /** Parses a raw header block, as a message or `STREAM.MSG.GET` brings it: names in lower case, the first value of each. */
 export function parseHeaderBlock(block: Uint8Array): Headers {
   const text = Buffer.from(block.buffer, block.byteOffset, block.byteLength).toString('utf8')
+  if (text.length > MOST_OF_SHAPE) return parseLines(text)
   for (let index = 0; index < shapes.length; index++) {
     const shape = shapes[index] as HeaderShape // within the array
     const headers = HeaderLines.read(shape, text)
@@ -29,7 +32,7 @@ function remember(shape: HeaderShape): void {
   if (shapes.length > MOST_SHAPES) shapes.pop()
 }
 
-/** What is no header block, or none that ends, as far as it can be read. */
+/** What is no header block, or none that ends, as far as it can be read; and what is too long for a shape. */
 function parseLines(text: string): Headers {
   const headers = new Map<string, string>()
   for (const line of text.split('\r\n').slice(1)) {

@@ -3,12 +3,15 @@ import { describe, expect, it } from 'vitest'
 import { encodeRequest } from '../sdk/contract/open-inference.ts'
 import type { Datatype, Tensor } from '../sdk/contract/tensor.ts'
 import { createBinder } from './bind.ts'
+import { planBinding } from './bind-plan.ts'
 import { type RawData, type ReadData, readData } from './codec.ts'
 import { createReader, type EventInputs, type EventReader, toTensors } from './event-reader.ts'
 import { completeManifest } from './manifest.ts'
 import type { ManifestSource } from './manifest-schema.ts'
 import { RawRows } from './raw-rows.ts'
-import { Row } from './row-store.ts'
+import { planRows, type RowPlan } from './row-plan.ts'
+import { RowScanner } from './row-scanner.ts'
+import { Row, RowStore } from './row-store.ts'
 
 const DATATYPES: readonly Datatype[] = [
   'BOOL',
@@ -146,6 +149,24 @@ describe('a reader', () => {
     })
     const { fp64: _, ...rest } = good
     expect(shown(strange.quick(json(written(rest))))).toEqual(shown(strange.careful(json(written(rest)))))
+  })
+
+  it('searches a wide event in a strange order for no longer than its width asks, and learns the order', () => {
+    const features = Array.from({ length: 500 }, (_, at) => `feature_${at}`)
+    const signature = {
+      inputs: [{ name: 'x', datatype: 'FP32', shape: [null, 500] } as const],
+      outputs: [{ name: 'y', datatype: 'FP32', shape: [null] } as const],
+      constants: [],
+    }
+    const manifest = completeManifest({ inputs: { x: { features } } }, signature, 'manifest')
+    const plan = planRows(planBinding({ name: 'm', version: '1', signature, manifest }))
+    const scanner = new RowScanner(new RowStore(plan as RowPlan))
+    const reversed = [...features].reverse().map((name) => [name, '1'] as const)
+    const body = Buffer.from(written(Object.fromEntries(reversed)))
+    expect(scanner.scan(body)).toBe(-1)
+    let scans = 0
+    while (scanner.scan(body) < 0 && scans < 100) scans++
+    expect(scans).toBeLessThan(100)
   })
 
   it('reads numbers as JSON.parse does, to the last bit', () => {

@@ -25,6 +25,8 @@ const WORDS = { true: Buffer.from('true'), false: Buffer.from('false'), null: Bu
 const EXACT_DIGITS = 15
 const POWERS = Array.from({ length: EXACT_DIGITS + 1 }, (_, exponent) => 10 ** exponent)
 const UNSAFE = 2 ** 53
+/** Keys an event may be compared with in vain, for each feature: a strange order costs the width of a model, not its square. */
+const MOST_MISSES = 8
 
 interface Known {
   readonly feature: RowFeature
@@ -45,6 +47,8 @@ export class RowScanner {
   readonly #order: Known[]
   /** Behind the value that was read last. */
   #end = 0
+  /** Keys that may yet be looked at in vain. */
+  #misses = 0
 
   constructor(rows: RowStore) {
     this.#rows = rows
@@ -60,6 +64,7 @@ export class RowScanner {
     const at = openFeatures(body)
     if (at < 0) return -1
     this.#rows.begin()
+    this.#misses = MOST_MISSES * this.#order.length
     this.#texts.begin(body)
     const end = this.#readFeatures(body, at)
     this.#texts.end()
@@ -87,12 +92,15 @@ export class RowScanner {
     return at + 1
   }
 
-  /** The feature whose key stands here; none that stood before, so no key is taken twice. */
+  /**
+   * The feature whose key stands here; none that stood before, so no key is taken twice, and none that is too far off in
+   * the order of the last event.
+   */
   #match(body: Uint8Array, at: number, count: number): Known | undefined {
     const order = this.#order
     const expected = order[count]
     if (expected === undefined || stands(expected.key, body, at)) return expected
-    for (let index = count + 1; index < order.length; index++) {
+    for (let index = count + 1; index < order.length && this.#misses-- > 0; index++) {
       const known = order[index] as Known // within the array
       if (!stands(known.key, body, at)) continue
       order[index] = expected

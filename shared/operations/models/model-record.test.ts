@@ -49,6 +49,27 @@ describe('the record of a model', () => {
     if (decoded.kind === 'record') expect(wireOf(decoded.record)).toEqual(wire)
   })
 
+  it('leaves out a calibration that makes no sense, and keeps all else', () => {
+    const of = { digest: 'a', cpu: 'c', threads: 2, since: 1 }
+    const cost = { fixedMs: 1, perRowMs: 0, handOverMs: 0, batchRows: 8, timings: [{ rows: 1, ms: 1 }] }
+    const good = { ...of, cost, later: 'more' }
+    const bad = [
+      { ...of, cost: { ...cost, batchRows: 0 } },
+      { ...of, cost: { ...cost, fixedMs: -1 } },
+      { ...of, cost: { ...cost, perRowMs: null } },
+      { ...of, begun: true },
+      null,
+    ]
+    for (const [calibrations, left] of [
+      [[...bad, good], [good]],
+      ['none', []],
+    ])
+      expect(read({ ...wireOf(RECORD), calibrations })).toEqual({
+        kind: 'record',
+        record: { ...RECORD, calibrations: left },
+      })
+  })
+
   it.each([
     ['no JSON', '{'],
     ['no text', '\u0000\u0001'],

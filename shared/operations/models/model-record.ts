@@ -105,6 +105,14 @@ const cost = z.looseObject({
   batchRows: z.int().min(1),
   timings: z.array(z.looseObject({ rows: z.int().min(1), ms: time })),
 })
+const calibration = z.looseObject({
+  digest: z.string(),
+  cpu: z.string(),
+  threads: z.int().min(1),
+  since: time,
+  cost: cost.optional(),
+  begun: z.looseObject({ by: z.string(), times: z.int().min(1) }).optional(),
+})
 const tensor = z.looseObject({
   name: z.string(),
   datatype: z.string().refine(isDatatype),
@@ -132,17 +140,11 @@ const schema = z.looseObject({
     z.looseObject({ version: z.string().optional(), code: z.string(), reason: z.string(), since: time }),
   ),
   apart: z.looseObject({ since: time, inARow: z.int().min(0) }).optional(),
+  // Nobody needs a calibration: one that cannot be read is not to cost the pool all else it knows.
   calibrations: z
-    .array(
-      z.looseObject({
-        digest: z.string(),
-        cpu: z.string(),
-        threads: z.int().min(1),
-        since: time,
-        cost: cost.optional(),
-        begun: z.looseObject({ by: z.string(), times: z.int().min(1) }).optional(),
-      }),
-    )
+    .array(z.unknown())
+    .catch([])
+    .transform((all) => all.filter((one) => calibration.safeParse(one).success))
     .optional(),
 })
 

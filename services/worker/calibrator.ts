@@ -109,8 +109,10 @@ class Keeper implements Calibrator {
     for (const stop of this.#stops) stop()
     const current = this.#current
     if (current === undefined) return
-    const dropped = this.#update(current, (record, of) => dropCalibration(record, of, this.#options.worker))
-    await Promise.race([dropped.catch(() => undefined), sleep(CLOSING_MS, undefined, { ref: false })])
+    await Promise.race([
+      this.#drop(current).catch(() => undefined),
+      sleep(CLOSING_MS, undefined, { ref: false }),
+    ])
   }
 
   /** Of thousands of models one after the other becomes ready. */
@@ -120,7 +122,11 @@ class Keeper implements Calibrator {
 
   #look(): void {
     this.#timer = undefined
-    for (const model of this.#options.models.models) this.#consider(model)
+    const { models } = this.#options.models
+    const keys = new Set(models.map(({ key }) => key))
+    for (const kept of [this.#known, this.#failed, this.#waiting])
+      for (const key of kept.keys()) if (!keys.has(key)) kept.delete(key)
+    for (const model of models) this.#consider(model)
     this.#start()
   }
 
@@ -174,12 +180,14 @@ class Keeper implements Calibrator {
     for (const [key, model] of this.#waiting) {
       if (!(await this.#isIdle(0))) return
       this.#waiting.delete(key)
+      if (!this.#mayRun(model)) continue
       try {
         this.#current = model
         await this.#measure(model)
       } catch (thrown) {
         if (this.#ending.signal.aborted) return
-        this.#failed.add(key)
+        // Of the broker nothing follows for the model.
+        if (!(thrown instanceof PeltonError && thrown.code === 'broker-unavailable')) this.#failed.add(key)
         this.#options.log.warn(
           { model: model.name, version: model.version, err: thrown },
           'a model is not measured',
@@ -204,14 +212,22 @@ class Keeper implements Calibrator {
     }
     const cost = await measureCost(model, {
       run: (inputs, expectedMs) => this.#run(model, inputs, expectedMs),
-    })
-    await threads.endMeasuring()
-    if (cost === undefined) return
+    }).finally(() => threads.endMeasuring())
+    if (cost === undefined) {
+      await this.#drop(model)
+      return
+    }
     const since = now()
     this.#know(model.key, cost, since)
     await this.#update(model, (record, of) => endCalibration(record, of, cost, since))
     const { name, version } = model
     log.debug({ model: name, version, ...cost }, 'measured')
+  }
+
+  /** A model that is served, and not one that has shown that its runs may not end. */
+  #mayRun({ key, name }: ServedModel): boolean {
+    const { models, pool } = this.#options
+    return models.models.some((one) => one.key === key) && pool.find(name)?.apart === undefined
   }
 
   /** One step: a run, as soon as nobody else has something to do. */
@@ -221,7 +237,7 @@ class Keeper implements Calibrator {
     expectedMs: number,
   ): Promise<RunCost | undefined> {
     const { threads } = this.#options
-    while (await this.#isIdle(expectedMs)) {
+    while ((await this.#isIdle(expectedMs)) && this.#mayRun(model)) {
       const cost = await this.#inTime(model, threads.measure(model, inputs, model.manifest.outputs))
       if (cost !== undefined) return cost
       await this.#pause(LOOK_MS)
@@ -254,6 +270,10 @@ class Keeper implements Calibrator {
 
   async #pause(ms: number): Promise<void> {
     await sleep(ms, undefined, { ref: false, signal: this.#ending.signal }).catch(() => undefined)
+  }
+
+  #drop(model: ServedModel): ReturnType<PoolModels['update']> {
+    return this.#update(model, (record, of) => dropCalibration(record, of, this.#options.worker))
   }
 
   #update(

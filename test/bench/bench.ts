@@ -73,8 +73,10 @@ async function run(options: BenchOptions, signal: AbortSignal): Promise<number> 
   console.log(benchLines(report).join('\n'))
   if (saved !== undefined) console.log(['', ...changeLines(saved, report)].join('\n'))
   if (jsonFile !== undefined) await writeFile(place(jsonFile), `${JSON.stringify(report, null, 1)}\n`)
-  if (isMarkdown) await writeTables(scenario, benchMarkdown(report))
-  return report.results.some(hasVoidRun) ? EXIT.void : EXIT.ok
+  const isVoid = report.results.some(hasVoidRun)
+  if (isMarkdown && isVoid) note('bench: a run is void, docs/benchmarks.md stays as it is')
+  else if (isMarkdown) await writeTables(scenario, benchMarkdown(report))
+  return isVoid ? EXIT.void : EXIT.ok
 }
 
 /** Whether a run of Pelton does not count; that of a peer is told, and no more. */

@@ -5,7 +5,7 @@ import { RATE } from '../compare/figures.ts'
 import { type Ratio, ratio } from './bars.ts'
 import { ownAnswersToRows } from './inspect.ts'
 import { featureNames, writeSumModel } from './made-models.ts'
-import { measureWorker } from './on-jetstream.ts'
+import { measureWorker, traceparentOf } from './on-jetstream.ts'
 import { INPUT } from './onnx-file.ts'
 import type { BenchOptions } from './options.ts'
 import type { ScenarioResult } from './result.ts'
@@ -79,16 +79,18 @@ function eventOf(form: Form, model: string, row: Float32Array): EventToPublish {
   }
 }
 
-/** Publishes events `event-0` and so on. */
+/** Publishes events `event-0` and so on, with trace contexts. */
 export async function publishAll(
   { producer }: Pick<Stage, 'producer'>,
   count: number,
   eventAt: (index: number) => EventToPublish,
 ): Promise<void> {
   for (let done = 0; done < count; done += CHUNK) {
-    const chunk = Array.from({ length: Math.min(CHUNK, count - done) }, (_event, at) =>
-      producer.publish({ ...eventAt(done + at), id: `event-${done + at}` }),
-    )
+    const chunk = Array.from({ length: Math.min(CHUNK, count - done) }, (_event, at) => {
+      const index = done + at
+      const named = { id: `event-${index}`, traceparent: traceparentOf(index) }
+      return producer.publish({ ...eventAt(index), ...named })
+    })
     await Promise.all(chunk)
   }
 }

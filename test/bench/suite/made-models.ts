@@ -15,7 +15,7 @@ export async function writeSumModel(folder: string, name: string, columns: numbe
 }
 
 /** A slow model spreads its one number over so many: a row of floats that stays in the nearest cache. */
-const SPREAD = 64
+const SPREAD = 32
 
 /** A model whose run takes so long for each row, however many there are. @returns what it takes by itself now, ms */
 export async function writeSlowModel(folder: string, name: string, rowMs: number): Promise<number> {
@@ -43,13 +43,14 @@ function slowModel(steps: number): Buffer {
 }
 
 const ROWS = 8
+const RUNS = 9
 
 /** Milliseconds a row on one thread: the best of a few runs, which nobody disturbed. */
 async function rowTime(bytes: Buffer): Promise<number> {
   const session = await InferenceSession.create(bytes, { intraOpNumThreads: 1, interOpNumThreads: 1 })
   const x = new Tensor('float32', new Float32Array(ROWS).fill(0.5), [ROWS, 1])
   let best = Number.POSITIVE_INFINITY
-  for (let run = 0; run < 5; run++) {
+  for (let run = 0; run < RUNS; run++) {
     const startedAt = performance.now()
     await session.run({ [INPUT]: x })
     best = Math.min(best, performance.now() - startedAt)

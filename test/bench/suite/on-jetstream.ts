@@ -31,15 +31,17 @@ async function measurePelton(workplace: Workplace, load: PeerLoad): Promise<Meas
   return measureWorker(workplace, { ...load, truth })
 }
 
+/** Trace context of an event: one in a hundred is sampled. */
+export function traceparentOf(index: number): string {
+  const flags = index % Math.round(1 / SAMPLED) === 0 ? '01' : '00'
+  return `00-${randomBytes(16).toString('hex')}-${randomBytes(8).toString('hex')}-${flags}`
+}
+
 /** Flights to a model, or to several in turn, with trace contexts, of which one in a hundred is sampled. */
 export function tracedFlights(
   { flights, signal }: Workplace,
   models: readonly string[] = [DEMO_MODEL],
 ): (stage: Stage, count: number) => Promise<void> {
-  const traceparentOf = (index: number): string => {
-    const flags = index % Math.round(1 / SAMPLED) === 0 ? '01' : '00'
-    return `00-${randomBytes(16).toString('hex')}-${randomBytes(8).toString('hex')}-${flags}`
-  }
   return async (stage, count) => {
     for (let left = count; left > 0; left -= CHUNK) {
       signal.throwIfAborted()

@@ -2,7 +2,7 @@ import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { HERE } from '../compare/checkout.ts'
 
-const PAGE = join(HERE, 'docs/benchmarks.md')
+export const PAGE = join(HERE, 'docs/benchmarks.md')
 
 /** Puts the tables of a scenario into docs/benchmarks.md. */
 export async function writeTables(scenario: string, lines: readonly string[]): Promise<void> {

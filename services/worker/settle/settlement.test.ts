@@ -1,4 +1,6 @@
-import { describe, expect, it } from 'vitest'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
+import { afterEach, describe, expect, it, vi } from 'vitest'
 import type { LedgerEntry, LedgerRecord } from '../../../shared/sdk/contract/ledger.ts'
 import type { Delivery } from '../intake/delivery.ts'
 import type { Concluded } from './outcome.ts'
@@ -50,6 +52,8 @@ function observe(store: (sequence: number) => Promise<Stored>, isWatched = false
   }
   return { log, deps }
 }
+
+afterEach(() => void vi.useRealTimers())
 
 describe.each([
   ['together', false],
@@ -147,4 +151,29 @@ describe.each([
     await settle([concluded(1), concluded(2)], deps)
     expect(log).toEqual(['defect 1: Error: no subject', 'ledger 2 predicted', 'give back 1', 'ack 2'])
   })
+
+  it('takes no more memory the longer an outcome is not taken', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+    let take: (stored: Stored) => void = () => undefined
+    const stored = new Promise<Stored>((resolve) => {
+      take = resolve
+    })
+    const { log, deps } = observe(() => stored, isWatched)
+    const settled = settle([concluded(1)], deps)
+    await vi.advanceTimersByTimeAsync(60_000)
+    const before = heapBytes()
+    await vi.advanceTimersByTimeAsync(2 * 3_600_000)
+    expect(heapBytes() - before).toBeLessThan(5_000_000)
+    take('predicted')
+    await settled
+    expect(log).toEqual(['ledger 1 predicted', 'ack 1'])
+  })
 })
+
+/** What the heap holds once it has been cleaned up. */
+function heapBytes(): number {
+  setFlagsFromString('--expose-gc')
+  const collect = runInNewContext('gc') as () => void
+  collect()
+  return process.memoryUsage().heapUsed
+}

@@ -51,8 +51,9 @@ export async function settle(group: readonly Concluded[], deps: SettlementDeps):
     all[at] = settled
     kept.push(settled)
   })
+  const isDoneWithin = watch(storing)
   for (let isComplete = false; !isComplete; ) {
-    isComplete = await isDoneWithin(storing, STRAGGLER_MS)
+    isComplete = await isDoneWithin(STRAGGLER_MS)
     const stored = kept
     kept = []
     await release(stored, deps)
@@ -120,13 +121,31 @@ async function release(kept: readonly Settled[], deps: SettlementDeps): Promise<
   for (const settled of kept) deps.onSettled(settled)
 }
 
-/** @throws what `work` throws */
-async function isDoneWithin(work: Promise<unknown>, ms: number): Promise<boolean> {
-  let timer: NodeJS.Timeout | undefined
-  const late = new Promise<boolean>((resolve) => {
-    timer = setTimeout(() => resolve(false), ms)
-  })
-  return Promise.race([work.then(() => true), late]).finally(() => clearTimeout(timer))
+/**
+ * Whether a work is done, asked as often as it takes: racing with one that lasts would keep something of each time.
+ *
+ * @returns resolves at its end, at the latest after `ms`; throws what the work throws
+ */
+function watch(work: Promise<void>): (ms: number) => Promise<boolean> {
+  let isOver = false
+  let wake = (): void => undefined
+  const end = (): void => {
+    isOver = true
+    wake()
+  }
+  work.then(end, end)
+  return async (ms) => {
+    if (!isOver)
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, ms)
+        wake = () => {
+          clearTimeout(timer)
+          resolve()
+        }
+      })
+    if (isOver) await work
+    return isOver
+  }
 }
 
 /** One event that cannot be settled harms only itself. @throws AbortError when stopped while a stream refuses */

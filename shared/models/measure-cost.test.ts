@@ -72,4 +72,9 @@ describe('canBeMeasured', () => {
     expect(canBeMeasured(model(1))).toBe(false)
     expect(canBeMeasured(model(64, { trial: { problem: 'it fails' } }))).toBe(false)
   })
+
+  it('is not so where the loop would make rows for longer than events may wait', () => {
+    expect(canBeMeasured(model(64, { trial: { shapes: [[1, 100_000]] } }))).toBe(true)
+    expect(canBeMeasured(model(64, { trial: { shapes: [[1, 3 * 1024 ** 2]] } }))).toBe(false)
+  })
 })

@@ -1,9 +1,8 @@
-import { concatRows, type Tensor } from '../sdk/contract/tensor.ts'
+import { concatRows, elementCount, elementSizeBytes, type Tensor } from '../sdk/contract/tensor.ts'
 import { type Calibration, calibrate, isPastKnee, type SizeTiming, sizesUpTo } from './calibration.ts'
 import { generateRow } from './generated-rows.ts'
 import type { RunCost } from './inference-threads.ts'
 import type { ServedModel } from './repository.ts'
-import { workOfAll } from './work.ts'
 
 /** A size is run this often at least, and until this much time went by, unless that takes too long. */
 const LEAST_RUNS = 5
@@ -31,8 +30,9 @@ export interface MeasuringOptions {
 }
 
 /** Whether there is anything to choose for a model, and rows to measure it with. */
-export function canBeMeasured({ batchable, maxBatchRows, trial }: ServedModel): boolean {
-  return batchable && maxBatchRows > 1 && 'shapes' in trial
+export function canBeMeasured(model: ServedModel): boolean {
+  const { batchable, maxBatchRows, trial } = model
+  return batchable && maxBatchRows > 1 && 'shapes' in trial && bytesOfRow(model) * 2 <= MOST_BYTES
 }
 
 /**
@@ -47,10 +47,9 @@ export async function measureCost(
 ): Promise<Calibration | undefined> {
   const sizes: Size[] = []
   for (const rows of sizesUpTo(model.maxBatchRows)) {
-    const inputs = rowsFor(model, rows)
     const expectedMs = 2 * (sizes.at(-1)?.ms ?? 0)
-    if (rows > 1 && (expectedMs > LONGEST_RUN_MS || workOfAll(inputs) > MOST_BYTES)) break
-    const size = newSize(rows, inputs, expectedMs)
+    if (rows > 1 && (expectedMs > LONGEST_RUN_MS || bytesOfRow(model) * rows > MOST_BYTES)) break
+    const size = newSize(rows, rowsFor(model, rows), expectedMs)
     while (isUnfinished(size)) if (!(await runOnce(size, run))) return undefined
     sizes.push(size)
     if ((rows >= LEAST_ROWS || size.ms >= SHORT_RUN_MS) && isPastKnee(sizes)) break
@@ -93,6 +92,16 @@ async function runOnce(size: Size, run: MeasuringOptions['run']): Promise<boolea
   size.handOverMs = Math.min(size.handOverMs, Math.max(0, cost.tookMs - cost.runMs))
   size.expectedMs = size.ms
   return true
+}
+
+/** As `workOf` counts it, of texts of a letter. Known before anything is made. */
+function bytesOfRow({ signature, trial }: ServedModel): number {
+  if (!('shapes' in trial)) return 0
+  const each = signature.inputs.map(
+    ({ datatype }, input) =>
+      elementCount(trial.shapes[input] ?? []) * Math.max(2, elementSizeBytes(datatype) ?? 5),
+  )
+  return each.reduce((sum, bytes) => sum + bytes, 0)
 }
 
 function rowsFor({ signature, trial }: ServedModel, rows: number): readonly Tensor[] {

@@ -159,7 +159,8 @@ class Keeper implements Calibrator {
   #ran({ key, rows, runMs }: Ran): void {
     const known = this.#known.get(key)
     if (known === undefined || !known.watch.ran(rows, runMs, performance.now())) return
-    if (this.#waiting.has(key) || this.#failed.has(key)) return
+    const isOfOneSize = known.calibration.timings.length < 2 // it says nothing of others
+    if (isOfOneSize || this.#waiting.has(key) || this.#failed.has(key)) return
     if (this.#options.now() - known.since < LEAST_AGE_MS) return
     const model = this.#options.models.models.find((one) => one.key === key)
     if (model === undefined) return
@@ -213,10 +214,7 @@ class Keeper implements Calibrator {
     const cost = await measureCost(model, {
       run: (inputs, expectedMs) => this.#run(model, inputs, expectedMs),
     }).finally(() => threads.endMeasuring())
-    if (cost === undefined) {
-      await this.#drop(model)
-      return
-    }
+    if (cost === undefined) return void (await this.#drop(model))
     const since = now()
     this.#know(model.key, cost, since)
     await this.#update(model, (record, of) => endCalibration(record, of, cost, since))

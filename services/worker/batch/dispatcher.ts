@@ -1,4 +1,5 @@
 import type { Calibration } from '../../../shared/models/calibration.ts'
+import type { ServedModel } from '../../../shared/models/repository.ts'
 import { hasPlace } from '../../../shared/models/slots.ts'
 import type { Batch, Prepared } from '../prepare/prepared.ts'
 import { ApartQueue } from './apart-queue.ts'
@@ -29,7 +30,7 @@ const MOST_TURNS = 4
 
 /** What came of a kind whose cost is known. */
 interface Learned {
-  readonly key: string
+  readonly model: ServedModel
   readonly cost: Calibration
   readonly maxRows: number
   readonly came: number
@@ -46,8 +47,8 @@ export class Dispatcher {
   readonly #alone: Prepared[] = []
   readonly #apart: ApartQueue
   readonly #running = new Set<Batch>()
-  /** How fast rows come of each model whose cost is known, by its key. */
-  readonly #rates = new Map<string, ArrivalRate>()
+  /** How fast rows come of each model whose cost is known, as long as it is served. */
+  readonly #rates = new WeakMap<ServedModel, ArrivalRate>()
   #flush = false
   #timer: NodeJS.Timeout | undefined
   #immediate: NodeJS.Immediate | undefined
@@ -93,14 +94,14 @@ export class Dispatcher {
     this.#batcher.add(kind, maxRows, event, now)
     if (cost === undefined) return
     const before = learned.get(kind)?.came ?? 0
-    learned.set(kind, { key: model.key, cost, maxRows, came: before + rows })
+    learned.set(kind, { model, cost, maxRows, came: before + rows })
   }
 
   /** How long what waits of a kind waits for others, now that more of it has come. */
-  #linger(kind: string, { key, cost, maxRows, came }: Learned, now: number): void {
+  #linger(kind: string, { model, cost, maxRows, came }: Learned, now: number): void {
     const { lingerMs, slots, waiting } = this.#options
-    const rate = this.#rates.get(key) ?? new ArrivalRate()
-    this.#rates.set(key, rate)
+    const rate = this.#rates.get(model) ?? new ArrivalRate()
+    this.#rates.set(model, rate)
     const rows = this.#batcher.rowsOf(kind)
     const facts = {
       rows,

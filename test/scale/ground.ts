@@ -16,15 +16,22 @@ export interface Ground {
   readonly replicas: number
   /** Name of the server that clients use; undefined for a server alone. */
   readonly used: string | undefined
+  /** Monitoring of a server alone; undefined in a cluster. */
+  readonly monitorUrl: string | undefined
   close(): Promise<void>
 }
 
-export async function openGround(profile: Profile): Promise<Ground> {
-  if (profile === 'process') {
-    const { url, pid, stop } = await startBroker()
-    return { url, pids: [pid], replicas: 1, used: undefined, close: stop }
+/** @param servers default: as many as the profile says */
+export async function openGround(
+  profile: Profile,
+  servers: 1 | 3 = profile === 'power' ? 3 : 1,
+): Promise<Ground> {
+  if (servers === 1) {
+    const { url, pid, monitorUrl, stop } = await startBroker({ durability: profile })
+    return { url, pids: [pid], replicas: 1, used: undefined, monitorUrl, close: stop }
   }
-  const { nodes, stop } = await startTestCluster({ network: 'direct', syncInterval: 'always' })
+  const syncInterval = profile === 'power' ? 'always' : '2m'
+  const { nodes, stop } = await startTestCluster({ network: 'direct', syncInterval })
   const [first] = nodes
   if (first === undefined) throw new Error('a cluster without nodes')
   return {
@@ -32,6 +39,7 @@ export async function openGround(profile: Profile): Promise<Ground> {
     pids: nodes.map(({ pid }) => pid),
     replicas: nodes.length,
     used: first.name,
+    monitorUrl: undefined,
     close: stop,
   }
 }

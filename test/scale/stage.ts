@@ -14,6 +14,8 @@ export interface Stage {
   readonly url: string
   /** Three where it is a cluster. */
   readonly brokerPids: readonly number[]
+  /** Monitoring of a server alone. */
+  readonly monitorUrl: string | undefined
   readonly connection: NatsConnection
   readonly producer: Producer
   /**
@@ -41,13 +43,17 @@ export interface Drain {
 
 const LOOK_EVERY_MS = 20
 
-/** @param provisionStage default: as this checkout provisions */
+/**
+ * @param provisionStage default: as this checkout provisions
+ * @param servers default: as many as the profile says
+ */
 export async function openStage(
   topology: Partial<TopologyOptions> = {},
   provisionStage = provision,
   profile: Profile = 'process',
+  servers?: 1 | 3,
 ): Promise<Stage> {
-  const ground = await openGround(profile)
+  const ground = await openGround(profile, servers)
   const connection = await connect({ servers: ground.url })
   await provisionStage(connection, { topology: { replicas: ground.replicas, ...topology } })
   await leadAll(connection, ground)
@@ -74,6 +80,7 @@ export async function openStage(
   return {
     url: ground.url,
     brokerPids: ground.pids,
+    monitorUrl: ground.monitorUrl,
     connection,
     producer,
     async publishFlights(flights, count, models, traceparentOf) {

@@ -103,7 +103,8 @@ async function snapshot({ worker, brokers, generator }: MeteredProcesses): Promi
   return { atMs: performance.now(), threads, brokerUs, generatorUs, ownUs: user + system, busyUs: busy }
 }
 
-async function threadTimes(pid: number): Promise<ReadonlyMap<string, Thread>> {
+/** What each thread of a process has used so far. */
+export async function threadTimes(pid: number): Promise<ReadonlyMap<string, Thread>> {
   const folder = `/proc/${pid}/task`
   const times = (await readdir(folder)).map(async (tid): Promise<[string, Thread][]> => {
     const stat = await readFile(`${folder}/${tid}/stat`, 'utf8').catch(() => undefined)

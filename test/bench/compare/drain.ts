@@ -99,7 +99,7 @@ async function fill(stage: Stage, load: DrainLoad, signal: AbortSignal): Promise
 }
 
 /** Events a second between two outcomes, by when the broker stored them: looking from outside is no part of it. */
-async function rateBetween({ connection }: Stage, first: number, last: number): Promise<number> {
+export async function rateBetween({ connection }: Stage, first: number, last: number): Promise<number> {
   const ms = (await storedAt(connection, last)) - (await storedAt(connection, first))
   return ((last - first) * 1_000) / ms
 }

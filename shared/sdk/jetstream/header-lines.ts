@@ -91,7 +91,7 @@ export class HeaderLines implements ReadonlyMap<string, string> {
     for (const [name, value] of this) told(value, name, this)
   }
 
-  /** In Node's `console.log` it is a map with its values. */
+  /** Shown by Node it is a map with its values. */
   [Symbol.for('nodejs.util.inspect.custom')](): Map<string, string> {
     return this.#toMap()
   }

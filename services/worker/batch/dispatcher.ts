@@ -1,5 +1,4 @@
 import type { Calibration } from '../../../shared/models/calibration.ts'
-import type { ServedModel } from '../../../shared/models/repository.ts'
 import { hasPlace } from '../../../shared/models/slots.ts'
 import type { Batch, Prepared } from '../prepare/prepared.ts'
 import { ApartQueue } from './apart-queue.ts'
@@ -30,7 +29,7 @@ const MOST_TURNS = 4
 
 /** What came of a kind whose cost is known. */
 interface Learned {
-  readonly model: ServedModel
+  readonly model: Prepared['model']
   readonly cost: Calibration
   readonly maxRows: number
   readonly came: number
@@ -48,7 +47,7 @@ export class Dispatcher {
   readonly #apart: ApartQueue
   readonly #running = new Set<Batch>()
   /** How fast rows come of each model whose cost is known, as long as it is served. */
-  readonly #rates = new WeakMap<ServedModel, ArrivalRate>()
+  readonly #rates = new WeakMap<Prepared['model'], ArrivalRate>()
   #flush = false
   #timer: NodeJS.Timeout | undefined
   #immediate: NodeJS.Immediate | undefined

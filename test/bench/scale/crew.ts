@@ -82,7 +82,7 @@ export async function drainBy(
 ): Promise<Cost> {
   const before = await stage.outcomes()
   await hold(stage, false)
-  await stage.publishFlights(load.flights, 1, [DEMO_MODEL]) // pulls that wait since before are woken by an event alone
+  await wake(stage, before, load.flights)
   const from = await Promise.race([broken, answered(stage, before + load.warmUp)])
   const [crew, broker] = [await cpuOf(pids), await cpuOf(stage.brokerPids)]
   const to = await Promise.race([broken, answered(stage, before + load.warmUp + load.events)])
@@ -90,6 +90,14 @@ export async function drainBy(
   const crewUs = ((await cpuOf(pids)) - crew) / events
   const brokerUs = ((await cpuOf(stage.brokerPids)) - broker) / events
   return { perSecond: await rateBetween(stage, from, to), crewUs, brokerUs, from, to }
+}
+
+/** Pulls that wait since before a consumer went on are woken by the next event alone. */
+async function wake(stage: Stage, before: number, flights: readonly FlightEvent[]): Promise<void> {
+  while ((await stage.outcomes()) === before) {
+    await stage.publishFlights(flights, 1, [DEMO_MODEL])
+    await sleep(100)
+  }
 }
 
 function answered(stage: Stage, count: number): Promise<number> {

@@ -8,7 +8,7 @@ import { openFlood } from './flood.ts'
 /** How much is measured, and how often. */
 export interface ScaleLoad {
   readonly rounds: number
-  /** That count in a drain, after a warm-up of a quarter of them. */
+  /** That count in a drain, after a warm-up. */
   readonly events: number
 }
 
@@ -19,6 +19,9 @@ const GROUNDS: readonly { readonly profile: Profile; readonly servers: 1 | 3; re
   { profile: 'process', servers: 3, title: 'R3' },
   { profile: 'power', servers: 3, title: 'R3 synced' },
 ]
+
+/** Answered by each process before anything counts: code that is not compiled yet costs several times as much. */
+const WARM_UP = 2_000
 
 /** Processes that answer the events of one consumer. */
 interface Answering {
@@ -69,12 +72,12 @@ async function measureSizes(
   label: string,
 ): Promise<readonly Line[]> {
   const lines: Line[] = []
-  const warmUp = Math.ceil(events / 4)
   let from = 0
   for (let round = 0; round < rounds; round++) {
     const first = round % sizes.length
     for (const size of [...sizes.slice(first), ...sizes.slice(0, first)]) {
       workplace.signal.throwIfAborted()
+      const warmUp = size * WARM_UP
       await hold(stage, true)
       const published = await publish(workplace, stage, from, warmUp + events)
       from += warmUp + events

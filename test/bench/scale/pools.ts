@@ -16,12 +16,12 @@ const METERED_MS = 4_000
 
 type Routes = FloodLoad['routes']
 
-/** The same load, in turn: to nobody, to one lane, to three lanes of the pool, to sixteen pools. */
+/** The same load, in turn: to nobody, to one lane, to sixteen pools, to three lanes of one. */
 const SUBJECTS: Readonly<Record<string, Routes>> = {
   'no events': [],
   'one pool, one lane': [{ pool: 'default', lane: 'normal' }],
-  'one pool, three lanes': LANES.map((lane) => ({ pool: 'default', lane })),
   'sixteen pools': POOLS.map((pool) => ({ pool, lane: 'normal' })),
+  'one pool, three lanes': LANES.map((lane) => ({ pool: 'default', lane })),
 }
 
 /** One broker and a worker for each of 17 pools, all the time: only where events go differs. */

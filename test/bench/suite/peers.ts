@@ -11,7 +11,7 @@ import { type Measurable, measureAll } from './rounds.ts'
 import type { Workplace } from './workplace.ts'
 
 /** Answered before a run counts, at most: by then the code is compiled to its last stage. */
-const WARM_UP = 10_000
+const WARM_UP = 50_000
 
 interface Prepared {
   readonly contestant: Contestant
@@ -85,7 +85,7 @@ function measurableOf(
   signal: AbortSignal,
 ): Measurable {
   const own = Math.ceil(events * contestant.share)
-  const load = { events: own, warmUp: Math.min(WARM_UP, Math.ceil(own / 4)), profile }
+  const load = { events: own, warmUp: Math.min(WARM_UP, Math.ceil(own / 2)), profile }
   return { name: contestant.name, measure: () => measured(contestant, ready, load, signal) }
 }
 

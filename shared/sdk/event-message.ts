@@ -1,4 +1,4 @@
-import { CONTRACT_VERSION, MAX_IDENTITY_LENGTH } from './contract/event.ts'
+import { CONTRACT_VERSION, MAX_IDENTITY_LENGTH, PLAIN_IDENTITY } from './contract/event.ts'
 import { encodeAttribute, HEADERS, type HeaderEntry } from './contract/headers.ts'
 import type { JsonValue } from './contract/json.ts'
 import { readJsonData } from './contract/json-tensors.ts'
@@ -142,9 +142,6 @@ export function checkIdentity(field: string, value: string): void {
   if (encodeAttribute(value).length > MAX_IDENTITY_LENGTH)
     throw unusable(field, value, `Use at most ${MAX_IDENTITY_LENGTH} characters, percent-encoded.`)
 }
-
-/** What needs no further look, as nearly all do. */
-const PLAIN_IDENTITY = new RegExp(`^[!#$&-~]{1,${MAX_IDENTITY_LENGTH}}$`)
 
 // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what this finds
 const CONTROL = /[\u0000-\u001f\u007f-\u009f\u2028\u2029]/

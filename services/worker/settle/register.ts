@@ -1,6 +1,6 @@
 import type { NatsConnection } from '@nats-io/transport-node'
 import { CONTRACT_VERSION } from '../../../shared/sdk/contract/event.ts'
-import { HEADERS, readHeader } from '../../../shared/sdk/contract/headers.ts'
+import { FIRST_LINE, HEADERS, readHeader } from '../../../shared/sdk/contract/headers.ts'
 import { encodeLines, type OutcomeMessage } from '../../../shared/sdk/contract/register-message.ts'
 import { isReplySubject } from '../../../shared/sdk/contract/subjects.ts'
 import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
@@ -117,7 +117,7 @@ const EXPECTED_STREAM = `${HEADERS.expectedStream}: ${STREAMS.results}\r\n${HEAD
 const EXPECTED_NONE = `${EXPECTED_STREAM}0\r\n`
 
 /** Where the outcome's own lines begin in a claim of an empty register. */
-export const CLAIM_OWN_LINES = 'NATS/1.0\r\n'.length + EXPECTED_NONE.length
+export const CLAIM_OWN_LINES = FIRST_LINE.length + EXPECTED_NONE.length
 
 /**
  * An outcome as it is published: with what its register has to hold, which the broker keeps with the message.

@@ -127,11 +127,11 @@ function checkIdentity(
 /** A line break would let two pairs of source and id share a token; the SDK refuses the same characters. */
 const BREAKS = /[\p{Cc}\p{Zl}\p{Zp}]/u
 
-/** What has no fault, as nearly all have none. */
-const FAULTLESS = new RegExp(`^[!#$&-~]{1,${MAX_IDENTITY_LENGTH}}$`)
+/** An id, source or name that needs no further look, as nearly all need none. */
+export const PLAIN_IDENTITY = new RegExp(`^[!#$&-~]{1,${MAX_IDENTITY_LENGTH}}$`)
 
 function faultOf(identity: string): readonly [description: string, remedy: string] | undefined {
-  if (FAULTLESS.test(identity)) return undefined
+  if (PLAIN_IDENTITY.test(identity)) return undefined
   const { length } = encodeAttribute(identity)
   if (length > MAX_IDENTITY_LENGTH)
     return [

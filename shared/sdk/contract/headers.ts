@@ -118,9 +118,12 @@ export function sanitizeHeaderValue(text: string, maxLength = 512): string {
   return `${oneLine.slice(0, maxLength - 1).toWellFormed()}…`
 }
 
+/** What every header block begins with. */
+export const FIRST_LINE = 'NATS/1.0\r\n'
+
 /** A NATS header block: `NATS/1.0`, one line per entry, an empty line. Names and values must be sanitised already. */
 export function encodeHeaderBlock(entries: Iterable<HeaderEntry>): Uint8Array {
-  let text = 'NATS/1.0\r\n'
+  let text = FIRST_LINE
   for (const [name, value] of entries) text += `${name}: ${value}\r\n`
   return Buffer.from(`${text}\r\n`)
 }

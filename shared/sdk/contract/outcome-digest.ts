@@ -1,4 +1,5 @@
 import { crc32 } from 'node:zlib'
+import { FIRST_LINE } from './headers.ts'
 
 /**
  * Digest of an outcome as it lies in RESULTS or DEADLETTERS: CRC-32 (RFC 1952) of its header block, without the lines
@@ -20,7 +21,7 @@ export function writtenDigest(headerBlock: Uint8Array, from: number, body: Uint8
   return crc32(body, crc32(headerBlock.subarray(from), FIRST_LINE_DIGEST))
 }
 
-const FIRST_LINE_DIGEST = crc32('NATS/1.0\r\n')
+const FIRST_LINE_DIGEST = crc32(FIRST_LINE)
 
 /** The digest of a message of which more comes: a large body is not gone over in one turn of a loop. */
 export function goOnDigest(digest: number, more: Uint8Array): number {

@@ -1,6 +1,6 @@
 import { REASONS } from '../errors.ts'
 import { CONTRACT_VERSION, type FeatureEvent, MAX_IDENTITY_LENGTH, writeOrigin } from './event.ts'
-import { encodeAttribute, HEADERS, readHeader, sanitizeHeaderValue } from './headers.ts'
+import { encodeAttribute, FIRST_LINE, HEADERS, readHeader, sanitizeHeaderValue } from './headers.ts'
 import type { Failure, PredictionFacts, Provenance } from './outcome.ts'
 import { subjects } from './subjects.ts'
 import { isToken } from './token.ts'
@@ -22,8 +22,6 @@ export interface OutcomeMessage {
 const LINE = Object.fromEntries(
   Object.entries(HEADERS).map(([key, name]) => [key, `\r\n${name}: `]),
 ) as Readonly<Record<keyof typeof HEADERS, string>>
-
-const FIRST_LINE = 'NATS/1.0\r\n'
 
 /**
  * The header block of an outcome.

@@ -1,4 +1,4 @@
-import { toTensors, workOfInputs } from '../../../shared/models/event-reader.ts'
+import { type EventInputs, toTensors, workOfInputs } from '../../../shared/models/event-reader.ts'
 import { JoinedRaw, RawRows } from '../../../shared/models/raw-rows.ts'
 import { canFollow, JoinedRows, workOfRow } from '../../../shared/models/row-join.ts'
 import { Row } from '../../../shared/models/row-store.ts'
@@ -23,9 +23,9 @@ export async function joinInputs(batch: Batch, turns: Pick<Turns, 'spend'>): Pro
   if (batch.length === 1) return toTensors(first.inputs)
   let work = 0
   for (const { inputs } of batch) work += workOfInputs(inputs)
-  const rows = rowsOfAll(batch)
+  const rows = allOf(batch, isRow, canFollow)
   if (rows !== undefined) return joinRows(rows, work, turns)
-  const bodies = bodiesOfAll(batch)
+  const bodies = allOf(batch, isRaw, areAlike)
   if (bodies !== undefined) return joinBodies(bodies, work, turns)
   const events: (readonly Tensor[])[] = []
   for (const { inputs } of batch) {
@@ -40,30 +40,29 @@ export async function joinInputs(batch: Batch, turns: Pick<Turns, 'spend'>): Pro
   return joined
 }
 
-/** The rows of a batch; undefined where one of its events has tensors, or rows that cannot be joined with the others. */
-function rowsOfAll(batch: Batch): [Row, ...Row[]] | undefined {
+/** The inputs of a batch where those of each event can follow the first ones; undefined where some cannot. */
+function allOf<Inputs extends EventInputs>(
+  batch: Batch,
+  isOne: (inputs: EventInputs) => inputs is Inputs,
+  mayFollow: (first: Inputs, other: Inputs) => boolean,
+): [Inputs, ...Inputs[]] | undefined {
   const first = batch[0]?.inputs
-  if (!(first instanceof Row)) return undefined
-  const rows: [Row, ...Row[]] = [first]
+  if (first === undefined || !isOne(first)) return undefined
+  const all: [Inputs, ...Inputs[]] = [first]
   for (let index = 1; index < batch.length; index++) {
     const inputs = batch[index]?.inputs
-    if (!(inputs instanceof Row) || !canFollow(first, inputs)) return undefined
-    rows.push(inputs)
+    if (inputs === undefined || !isOne(inputs) || !mayFollow(first, inputs)) return undefined
+    all.push(inputs)
   }
-  return rows
+  return all
 }
 
-/** The same for events whose inputs lie in their bodies: of one kind, so only their rows differ. */
-function bodiesOfAll(batch: Batch): [RawRows, ...RawRows[]] | undefined {
-  const first = batch[0]?.inputs
-  if (!(first instanceof RawRows) || !first.layout.isJoinable) return undefined
-  const bodies: [RawRows, ...RawRows[]] = [first]
-  for (let index = 1; index < batch.length; index++) {
-    const inputs = batch[index]?.inputs
-    if (!(inputs instanceof RawRows) || inputs.layout.form !== first.layout.form) return undefined
-    bodies.push(inputs)
-  }
-  return bodies
+const isRow = (inputs: EventInputs): inputs is Row => inputs instanceof Row
+const isRaw = (inputs: EventInputs): inputs is RawRows => inputs instanceof RawRows
+
+/** Of one kind, so only their rows differ. */
+function areAlike({ layout }: RawRows, other: RawRows): boolean {
+  return layout.isJoinable && layout.form === other.layout.form
 }
 
 async function joinBodies(

@@ -32,7 +32,7 @@ import type { Concluded, NotServable, Outcome } from './outcome.ts'
 import type { Parking } from './parking.ts'
 import { type Claim, Register, type RegisterDeps } from './register.ts'
 import { isTooLarge } from './storage.ts'
-import { type OnStored, type Predicted, storeTogether } from './store-together.ts'
+import { type OnStored, type Predicted, storeTogether, type TogetherDeps } from './store-together.ts'
 
 /**
  * How a delivery ended in storage. `returned`: nothing was stored, the broker shall hand it out again. `parked`,
@@ -82,10 +82,17 @@ const MOST_RETURNS = 5
 export class OutcomeStore {
   readonly #deps: OutcomeStoreDeps
   readonly #register: Register
+  readonly #together: TogetherDeps
 
   constructor(deps: OutcomeStoreDeps) {
     this.#deps = deps
     this.#register = new Register(deps)
+    this.#together = {
+      ...deps,
+      messageOf: ({ delivery, outcome }) => this.#prediction(delivery, outcome),
+      onClaimed: ({ delivery }, message) => this.#register.claimed(delivery, message),
+      goOn: ({ delivery, outcome }, message, first) => this.#predicted(delivery, message, outcome, first),
+    }
   }
 
   /**
@@ -108,14 +115,7 @@ export class OutcomeStore {
    * @throws AbortError when stopped while a stream refuses; what came in the way of one, once all others were told of
    */
   storeAll(group: readonly Predicted[], onStored: OnStored): Promise<void> {
-    const messages = (slice: readonly Predicted[]): OutcomeMessage[] =>
-      slice.map(({ delivery, outcome }) => this.#prediction(delivery, outcome))
-    return storeTogether(group, onStored, {
-      ...this.#deps,
-      messages,
-      onClaimed: ({ delivery }, message) => this.#register.claimed(delivery, message),
-      goOn: ({ delivery, outcome }, message, first) => this.#predicted(delivery, message, outcome, first),
-    })
+    return storeTogether(group, onStored, this.#together)
   }
 
   #prediction(delivery: Delivery, { facts, body }: Predicted['outcome']): OutcomeMessage {

@@ -47,8 +47,8 @@ export interface TogetherDeps {
   readonly window: Pick<PublishWindow, 'publishAll'>
   /** Whether the broker has kept the delivery for this worker all the time. */
   readonly isKept: (delivery: Delivery) => boolean
-  /** The predictions of a group, as they are addressed to their registers. */
-  readonly messages: (group: readonly Predicted[]) => readonly OutcomeMessage[]
+  /** A prediction, as it is addressed to its register. */
+  readonly messageOf: (predicted: Predicted) => OutcomeMessage
   /** Told of a prediction that has taken its register. */
   readonly onClaimed: (predicted: Predicted, message: OutcomeMessage) => void
   /** What becomes of a prediction whose claim was answered with something else than that it is stored. */
@@ -86,9 +86,9 @@ export async function storeTogether(
 async function storeSlice(
   group: readonly Predicted[],
   onStored: OnStored,
-  { window, isKept, messages: make, onClaimed, goOn }: TogetherDeps,
+  { window, isKept, messageOf, onClaimed, goOn }: TogetherDeps,
 ): Promise<void> {
-  const messages = make(group)
+  const messages = group.map(messageOf)
   const claims = messages.map((message) => claiming(message))
   const digests = new Float64Array(group.length)
   const rest = new Together()

@@ -23,6 +23,11 @@ export interface RawData {
 /** What an answer repeats of the data it answers, and the form it has. */
 export type AskedAnswer = Pick<EventData, 'id' | 'outputs' | 'parameters'>
 
+/** What events that differ in their ids alone ask for: it holds on to nothing else of the event it was read from. */
+export function withoutId({ outputs, parameters }: AskedAnswer): AskedAnswer {
+  return outputs === undefined ? { parameters } : { outputs, parameters }
+}
+
 /** The data of an event, read and fitted to its model; or why it cannot be, and where that was found. */
 export type ReadData<Inputs = readonly Tensor[]> =
   | { readonly kind: 'bound'; readonly bound: BoundEvent<Inputs>; readonly asked: AskedAnswer }

@@ -1,7 +1,7 @@
 import { bytesOf, IS_LITTLE_ENDIAN } from '../sdk/contract/binary-tensors.ts'
 import type { Tensor } from '../sdk/contract/tensor.ts'
 import type { BoundEvent } from './bind.ts'
-import type { AskedAnswer, RawData, ReadData } from './codec.ts'
+import { type AskedAnswer, type RawData, type ReadData, withoutId } from './codec.ts'
 import { type RawInput, type RawLayout, RawRows } from './raw-rows.ts'
 import { formOf } from './row-plan.ts'
 import { workOfAll } from './work.ts'
@@ -57,7 +57,6 @@ export class RawReader {
     const layout = size > MAX_HEADER_BYTES ? undefined : layoutOf(listed, bound.inputs, size, body.length)
     if (layout === undefined) return
     const { inputs: _, ...rest } = bound
-    const { outputs, parameters } = asked
     const known = {
       contentType,
       headerLength,
@@ -65,7 +64,7 @@ export class RawReader {
       bodyBytes: body.length,
       layout,
       bound: rest,
-      asked: outputs === undefined ? { parameters } : { outputs, parameters },
+      asked: withoutId(asked),
     }
     this.#known.unshift(known)
     if (this.#known.length > MAX_LAYOUTS) this.#known.pop()

@@ -1,4 +1,4 @@
-import type { AskedAnswer } from './codec.ts'
+import { type AskedAnswer, withoutId } from './codec.ts'
 
 /** Tails that are remembered, and bytes one may have. */
 const MAX_TAILS = 8
@@ -40,14 +40,9 @@ export class RowTails {
   }
 
   /** With an id of its own no other event has the same tail. */
-  learn(body: Uint8Array, at: number, outputs: readonly string[], { id, ...asked }: AskedAnswer): void {
-    if (id !== undefined || body.length - at > MAX_BYTES) return
-    this.#known.unshift({ bytes: Buffer.from(body.subarray(at)), outputs, asked: shortened(asked) })
+  learn(body: Uint8Array, at: number, outputs: readonly string[], asked: AskedAnswer): void {
+    if (asked.id !== undefined || body.length - at > MAX_BYTES) return
+    this.#known.unshift({ bytes: Buffer.from(body.subarray(at)), outputs, asked: withoutId(asked) })
     if (this.#known.length > MAX_TAILS) this.#known.pop()
   }
-}
-
-/** What is kept is no part of an event. */
-function shortened({ outputs, parameters }: AskedAnswer): AskedAnswer {
-  return outputs === undefined ? { parameters } : { outputs, parameters }
 }

@@ -1,8 +1,9 @@
-import { concatRows, elementCount, elementSizeBytes, type Tensor } from '../sdk/contract/tensor.ts'
+import { concatRows, elementCount, type Tensor } from '../sdk/contract/tensor.ts'
 import { type Calibration, calibrate, isPastKnee, type SizeTiming, sizesUpTo } from './calibration.ts'
 import { generateRow } from './generated-rows.ts'
 import type { RunCost } from './inference-threads.ts'
 import type { ServedModel } from './repository.ts'
+import { workOfElement } from './work.ts'
 
 /** A size is run this often at least, and until this much time went by, unless that takes too long. */
 const LEAST_RUNS = 5
@@ -94,12 +95,12 @@ async function runOnce(size: Size, run: MeasuringOptions['run']): Promise<boolea
   return true
 }
 
-/** As `workOf` counts it, of texts of a letter. Known before anything is made. */
+/** As `workOf` counts it, of texts of a letter each. Known before anything is made. */
 function bytesOfRow({ signature, trial }: ServedModel): number {
   if (!('shapes' in trial)) return 0
   const each = signature.inputs.map(
     ({ datatype }, input) =>
-      elementCount(trial.shapes[input] ?? []) * Math.max(2, elementSizeBytes(datatype) ?? 5),
+      elementCount(trial.shapes[input] ?? []) * (workOfElement(datatype) + (datatype === 'BYTES' ? 1 : 0)),
   )
   return each.reduce((sum, bytes) => sum + bytes, 0)
 }

@@ -2,10 +2,9 @@ import { IS_LITTLE_ENDIAN } from '../sdk/contract/binary-tensors.ts'
 import { elementSizeBytes, type Tensor, viewTensorData } from '../sdk/contract/tensor.ts'
 import type { RowColumn, RowInput, RowPlan } from './row-plan.ts'
 import type { Row } from './row-store.ts'
-import { aligned, type OwnedTensor } from './work.ts'
+import { aligned, type OwnedTensor, workOfElement } from './work.ts'
 
-/** Bytes a text is counted with beside its characters, as in `workOf`. */
-const TEXT_BYTES = 4
+const TEXT_BYTES = workOfElement('BYTES')
 
 /** What joining a row costs a loop, in bytes: as much as its tensors would. */
 export function workOfRow({ plan, texts, at }: Row): number {

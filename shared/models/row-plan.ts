@@ -1,7 +1,8 @@
 import { toHalfBits } from '../sdk/contract/float16.ts'
-import { type Datatype, elementSizeBytes, isCarriedText, type Tensor } from '../sdk/contract/tensor.ts'
+import { type Datatype, isCarriedText, type Tensor } from '../sdk/contract/tensor.ts'
 import type { BindPlan } from './bind-plan.ts'
 import { type FeatureColumn, toJsonValue } from './feature-mapping.ts'
+import { workOfElement } from './work.ts'
 
 /** The place of one feature in a row, and what may stand there. */
 export interface RowColumn {
@@ -63,7 +64,7 @@ export function planRows({ specs, mappings, unmapped, features: names }: BindPla
     inputs,
     features: [...columnsOf].map(([name, columns]) => ({ name, columns })),
     ...counts,
-    work: inputs.reduce((sum, { datatype, columns }) => sum + columns.length * workOfOne(datatype), 0),
+    work: inputs.reduce((sum, { datatype, columns }) => sum + columns.length * workOfNumber(datatype), 0),
     isJoinable: inputs.every(({ rowShape }) => rowShape[0] === 1),
     form: formOf(inputs.map(({ name, rowShape: shape }) => ({ name, shape }))),
   }
@@ -134,7 +135,7 @@ function fallbackOf(source: FeatureColumn, column: RowColumn): number | string |
   return Number.isNaN(element) ? undefined : element
 }
 
-/** As `workOf` counts an element of a tensor; texts are counted row by row. */
-function workOfOne(datatype: Datatype): number {
-  return Math.max(2, elementSizeBytes(datatype) ?? 0) * (datatype === 'BYTES' ? 0 : 1)
+/** Texts are counted row by row. */
+function workOfNumber(datatype: Datatype): number {
+  return datatype === 'BYTES' ? 0 : workOfElement(datatype)
 }

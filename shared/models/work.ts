@@ -1,11 +1,16 @@
 import { binarySizeOf, readBinaryData, writeBinaryData } from '../sdk/contract/binary-tensors.ts'
-import { elementCount, type Tensor } from '../sdk/contract/tensor.ts'
+import { type Datatype, elementCount, elementSizeBytes, type Tensor } from '../sdk/contract/tensor.ts'
 
 /** Bytes an element is counted with at least: the shortest JSON of one has two characters. */
 const ELEMENT_BYTES = 2
 
 /** Bytes a text of BYTES is counted with beside its characters: its length, as in the binary form. */
 const TEXT_BYTES = 4
+
+/** What {@link workOf} counts an element of a tensor with; of a text, what it has beside its characters. */
+export function workOfElement(datatype: Datatype): number {
+  return datatype === 'BYTES' ? TEXT_BYTES : Math.max(ELEMENT_BYTES, elementSizeBytes(datatype))
+}
 
 /** What reading, joining or writing a tensor costs a loop, in bytes: its own, and two at least for each element. */
 export function workOf({ datatype, data }: Tensor): number {

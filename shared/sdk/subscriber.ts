@@ -5,7 +5,7 @@ import { isOfNewerMajor } from './contract/registered.ts'
 import { STREAMS } from './contract/topology.ts'
 import { tellHandedOver, tellSettled } from './diagnostics.ts'
 import { PeltonError, showValue, toPeltonError } from './errors.ts'
-import { ACK, IN_PROGRESS, notNow } from './jetstream/ack-words.ts'
+import { ACK, IN_PROGRESS, notNow, say } from './jetstream/ack-words.ts'
 import { type DataPath, dataPathOf } from './jetstream/data-path.ts'
 import { type Frame, readFrameHeaders } from './jetstream/frame.ts'
 import { type PullEnd, PullLane } from './jetstream/pull-lane.ts'
@@ -300,7 +300,7 @@ class StreamSubscriber implements Subscriber {
 
   /** What cannot be sent is not lost: the result comes again. */
   #send(replyTo: string, word: string): void {
-    if (!this.connection.isClosed()) this.#path.publish(replyTo, { body: Buffer.from(word) })
+    if (!this.connection.isClosed()) say(this.#path, replyTo, word)
   }
 
   #disconnected(): void {

@@ -1,5 +1,5 @@
 import type { NatsConnection } from '@nats-io/transport-node'
-import { ACK, IN_PROGRESS, notNow } from '../../../shared/sdk/jetstream/ack-words.ts'
+import { ACK, IN_PROGRESS, notNow, say } from '../../../shared/sdk/jetstream/ack-words.ts'
 import { type DataPath, dataPathOf } from '../../../shared/sdk/jetstream/data-path.ts'
 import type { Delivery } from './delivery.ts'
 import { type GoingClock, openGoingClock } from './going-clock.ts'
@@ -15,8 +15,6 @@ export interface HeldOptions {
   /** @default one that goes on while this process is stopped */
   readonly clock?: GoingClock
 }
-
-const ACKNOWLEDGED = { body: Buffer.from(ACK) }
 
 /**
  * The deliveries in this worker's hands. Keeps each of them alive at the broker while it waits and runs, and gives its
@@ -126,7 +124,7 @@ export class HeldDeliveries {
       if (!this.#forget(delivery)) continue
       rows += delivery.rows
       bytes += delivery.sizeBytes
-      if (isOpen) this.#path.publish(delivery.ackSubject, ACKNOWLEDGED)
+      if (isOpen) say(this.#path, delivery.ackSubject, ACK)
     }
     if (rows > 0) this.#room.release(rows, bytes)
     this.#tellEmpty()
@@ -165,7 +163,7 @@ export class HeldDeliveries {
   #letGo(delivery: Delivery, answer: string | undefined): void {
     if (!this.#forget(delivery)) return
     this.#room.release(delivery.rows, delivery.sizeBytes)
-    if (answer !== undefined && !this.#connection.isClosed()) this.#say(delivery, answer)
+    if (answer !== undefined && !this.#connection.isClosed()) say(this.#path, delivery.ackSubject, answer)
     this.#tellEmpty()
   }
 
@@ -179,10 +177,6 @@ export class HeldDeliveries {
 
   #tellEmpty(): void {
     if (this.#held.size === 0) for (const resolve of this.#onEmpty.splice(0)) resolve()
-  }
-
-  #say({ ackSubject }: Delivery, word: string): void {
-    this.#path.publish(ackSubject, { body: Buffer.from(word) })
   }
 
   #count({ info: { consumer } }: Delivery, change: number): void {
@@ -201,7 +195,7 @@ export class HeldDeliveries {
       const { hold } = delivery
       if (hold === undefined || hold.isLate) continue
       hold.saidFrom = Math.min(hold.saidFrom, saidAt)
-      this.#say(delivery, IN_PROGRESS)
+      say(this.#path, delivery.ackSubject, IN_PROGRESS)
     }
     this.#connection.flush().then(
       () => this.#heard(saidAt),

@@ -1,20 +1,7 @@
-import { TURN_BYTES, type Turns } from '../../../shared/runtime/turns.ts'
-import { encodeHeaderBlock, HEADERS, type Headers, readHeader } from '../../../shared/sdk/contract/headers.ts'
+import { HEADERS, type Headers, readHeader } from '../../../shared/sdk/contract/headers.ts'
 import { encodeLedgerRecord, type LedgerRecord } from '../../../shared/sdk/contract/ledger.ts'
-import {
-  deadLetterMessage,
-  type Failure,
-  type OutgoingMessage,
-  type Provenance,
-  removalMarkSubject,
-  retryMessage,
-} from '../../../shared/sdk/contract/outcome.ts'
-import {
-  goOnDigest,
-  inputDigestStart,
-  outcomeDigest,
-  withoutBrokerLines,
-} from '../../../shared/sdk/contract/outcome-digest.ts'
+import { type Failure, type Provenance, retryMessage } from '../../../shared/sdk/contract/outcome.ts'
+import { inputDigestStart, withoutBrokerLines } from '../../../shared/sdk/contract/outcome-digest.ts'
 import {
   encodeLines,
   failureNotice,
@@ -22,17 +9,17 @@ import {
   predictionMessage,
 } from '../../../shared/sdk/contract/register-message.ts'
 import { subjects } from '../../../shared/sdk/contract/subjects.ts'
-import { STORES, STREAMS } from '../../../shared/sdk/contract/topology.ts'
-import { isReason } from '../../../shared/sdk/errors.ts'
+import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
 import type { PublishReply } from '../../../shared/sdk/jetstream/publish-reply.ts'
-import type { EncodedMessage } from '../../../shared/sdk/jetstream/publish-window.ts'
 import type { StoredAnswer } from '../../../shared/sdk/jetstream/register.ts'
-import { asStored, type Delivery, digestOf, returnsOf } from '../intake/delivery.ts'
+import { type Delivery, digestOf, returnsOf } from '../intake/delivery.ts'
+import { type DeadLetterDeps, DeadLetters, type Letter } from './dead-letters.ts'
 import type { Concluded, NotServable, Outcome } from './outcome.ts'
 import type { Parking } from './parking.ts'
 import { type Claim, Register, type RegisterDeps } from './register.ts'
 import { isTooLarge } from './storage.ts'
 import { type OnStored, type Predicted, storeTogether, type TogetherDeps } from './store-together.ts'
+import { storedDigest } from './stored-digest.ts'
 
 /**
  * How a delivery ended in storage. `returned`: nothing was stored, the broker shall hand it out again. `parked`,
@@ -58,7 +45,7 @@ export interface StoredOutcome {
   readonly letterDigest?: number | undefined
 }
 
-export interface OutcomeStoreDeps extends RegisterDeps {
+export interface OutcomeStoreDeps extends RegisterDeps, DeadLetterDeps {
   readonly worker: string
   readonly pool: string
   /** Broker time, milliseconds since 1970. */
@@ -67,12 +54,8 @@ export interface OutcomeStoreDeps extends RegisterDeps {
   readonly mayRetry: (delivery: Delivery) => boolean
   /** Finds events a place to wait whose model is not servable here. */
   readonly parking: Pick<Parking, 'place'>
-  /** Shares the turns of the loop: a large body is digested in several. */
-  readonly turns: Turns
   /** Told when an event's identity was used with another payload. */
   readonly onConflict: (delivery: Delivery) => void
-  /** Told of an event whose dead letter is larger than the broker takes. */
-  readonly onUnstorable: (delivery: Delivery) => void
 }
 
 /** Deliveries, of those that count, after which an event that cannot be retried is given up. */
@@ -82,11 +65,13 @@ const MOST_RETURNS = 5
 export class OutcomeStore {
   readonly #deps: OutcomeStoreDeps
   readonly #register: Register
+  readonly #letters: DeadLetters
   readonly #together: TogetherDeps
 
   constructor(deps: OutcomeStoreDeps) {
     this.#deps = deps
     this.#register = new Register(deps)
+    this.#letters = new DeadLetters(deps)
     this.#together = {
       ...deps,
       messageOf: ({ delivery, outcome }) => this.#prediction(delivery, outcome),
@@ -151,7 +136,7 @@ export class OutcomeStore {
     first?: PublishReply,
   ): Promise<{ readonly claim: Claim; readonly digest: number }> {
     const claim = this.#register.claim(delivery, message, first)
-    const digest = this.#digestOf({ headerBlock: encodeLines(message), body: message.body })
+    const digest = storedDigest({ headerBlock: encodeLines(message), body: message.body }, this.#deps.turns)
     return { claim: await claim, digest: await digest }
   }
 
@@ -161,7 +146,7 @@ export class OutcomeStore {
     const { claim, digest } = await this.#claim(delivery, failureNotice(delivery.event, failure, made))
     if (claim === 'late') return DROPPED
     if (typeof claim === 'object') return this.#respectAnswer(delivery, claim)
-    const letterDigest = await this.#storeDeadLetter(delivery, failure, made)
+    const letterDigest = await this.#letters.store(delivery, failure, made)
     return letterDigest === undefined ? RETURNED : { how: 'dead-lettered', digest, letterDigest }
   }
 
@@ -172,57 +157,12 @@ export class OutcomeStore {
     if (!isSamePayload && !isEditOfSame(delivery, answer.headers)) this.#deps.onConflict(delivery)
     // Only the very payload that failed: an operator's replay may have edited it since.
     else if (isSamePayload && readHeader(answer.headers, HEADERS.outcome) === 'dead-letter') {
-      const found = await this.#completeDeadLetter(delivery, answer.headers)
+      const found = await this.#letters.complete(delivery, answer.headers, this.#provenance(delivery))
       if (found === undefined) return RETURNED
       letter = found
     }
     this.#register.wake(delivery, { ...answer, headerBlock: withoutBrokerLines(answer.headerBlock) })
-    return { how: 'already-answered', digest: await this.#digestOf(answer), ...letter }
-  }
-
-  /**
-   * A notice and its dead letter carry the same time: an older dead letter, of an earlier failure, is not it.
-   *
-   * @returns undefined where it cannot be stored
-   */
-  async #completeDeadLetter(delivery: Delivery, notice: Headers): Promise<Letter | undefined> {
-    const at = Date.parse(readHeader(notice, HEADERS.time) ?? '')
-    const subject = subjects.deadLetter(delivery.event.route.model, delivery.event.token)
-    const present = await this.#deps.storage.read(STREAMS.deadLetters, subject)
-    if (present !== undefined && Date.parse(readHeader(present.headers, HEADERS.failedAt) ?? '') === at)
-      return { letterDigest: await this.#digestOf(present) }
-    if (await this.#wasRemoved(delivery, at)) return {}
-    const made = { ...this.#provenance(delivery), at }
-    const letterDigest = await this.#storeDeadLetter(delivery, failureIn(notice), made)
-    return letterDigest === undefined ? undefined : { letterDigest }
-  }
-
-  /** Whether an operator removed the dead letter of this very failure. */
-  async #wasRemoved(delivery: Delivery, at: number): Promise<boolean> {
-    const mark = await this.#deps.storage.read(STORES.starts, removalMarkSubject(delivery.event.token))
-    return mark !== undefined && Date.parse(Buffer.from(mark.body).toString()) === at
-  }
-
-  /**
-   * A structured event can be longer once it is read than it was: as it was stored it fits. Where not even that does (the
-   * broker's limit was lowered since), the broker keeps the event, and hands it out again, until the limit is raised.
-   *
-   * @returns its digest; undefined where it cannot be stored
-   */
-  async #storeDeadLetter(
-    delivery: Delivery,
-    failure: Failure,
-    made: Provenance,
-  ): Promise<number | undefined> {
-    const { event, subject } = delivery
-    for (const form of [event, asStored(delivery)]) {
-      const message = encoded(deadLetterMessage(form, subject, failure, made))
-      const storing = this.#deps.storage.store(STREAMS.deadLetters, message)
-      const digest = this.#digestOf(message)
-      if ((await storing) === 'stored') return digest
-    }
-    this.#deps.onUnstorable(delivery)
-    return undefined
+    return { how: 'already-answered', digest: await storedDigest(answer, this.#deps.turns), ...letter }
   }
 
   /**
@@ -249,22 +189,6 @@ export class OutcomeStore {
   async #park(delivery: Delivery, why: NotServable): Promise<StoredOutcome> {
     const how = await this.#deps.parking.place(delivery, why)
     return how === 'parked' ? { how, digest: inputDigestStart(digestOf(delivery)) } : { how }
-  }
-
-  /** Of a large body no more in one turn than a turn may have. */
-  #digestOf({ headerBlock, body }: Pick<EncodedMessage, 'headerBlock' | 'body'>): number | Promise<number> {
-    if (body.length <= TURN_BYTES) return outcomeDigest(headerBlock, body)
-    return this.#digestLarge(outcomeDigest(headerBlock, NO_BYTES), body)
-  }
-
-  async #digestLarge(begun: number, body: Uint8Array): Promise<number> {
-    let digest = begun
-    for (let at = 0; at < body.length; at += TURN_BYTES) {
-      const piece = body.subarray(at, at + TURN_BYTES)
-      await this.#deps.turns.spend(piece.length)
-      digest = goOnDigest(digest, piece)
-    }
-    return digest
   }
 
   #provenance(delivery: Delivery, modelVersion?: string): Provenance {
@@ -294,27 +218,8 @@ function isEditOfSame(delivery: Delivery, answer: Headers): boolean {
 
 const DROPPED: StoredOutcome = { how: 'dropped' }
 const RETURNED: StoredOutcome = { how: 'returned' }
-const NO_BYTES = new Uint8Array()
-
-/** What is known of the dead letter behind a notice: nothing where an operator removed it. */
-type Letter = Pick<StoredOutcome, 'letterDigest'>
-
-/** Its headers are written once: for the broker, and for the digest. */
-function encoded({ subject, headers, body }: OutgoingMessage): EncodedMessage {
-  return { subject, headerBlock: encodeHeaderBlock(headers), body }
-}
 
 function tooLarge({ body }: OutcomeMessage): Failure {
   const description = `the prediction has ${body.length} bytes, more than the broker's max_payload allows`
   return { reason: 'too-large', description, stage: 'publish' }
-}
-
-/** The failure a notice tells of, for a dead letter that has to be made up for. */
-function failureIn(headers: Headers): Failure {
-  const reason = readHeader(headers, HEADERS.deadLetterReason) ?? ''
-  return {
-    reason: isReason(reason) ? reason : 'undeliverable',
-    description: readHeader(headers, HEADERS.deadLetterDescription) ?? '',
-    stage: 'publish',
-  }
 }

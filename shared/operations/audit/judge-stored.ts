@@ -109,18 +109,22 @@ function isUnderWay({ follows }: StoredOutcome, { isWaiting, hold }: Evidence): 
 }
 
 /**
- * A notice whose worker was killed before it told the ledger, and that a replay has replaced meanwhile: the next delivery of
- * its event found the answer of the replay, so that nobody ever tells of the notice.
+ * A notice whose worker was killed before it told the ledger, and that a replay has replaced meanwhile, by a prediction or by
+ * its own notice: the next delivery of its event found what replaced it, so that nobody ever tells of the notice. Only for a
+ * replay do workers store anything behind a notice. One that was told, and edited since, is missing from the register.
  */
 function isReplaced(
   { kind, sequence }: StoredOutcome,
   index: number,
-  { register, event, hold }: Evidence,
+  { register, event }: Evidence,
 ): boolean {
   const next = register[index + 1]
-  const isTold = event?.named.some(({ digest }) => digest === next?.digest) === true
-  const isReplayed = hold !== undefined || event?.outcomes.has('replayed') === true
-  return kind === 'notice' && next?.follows === sequence && isTold && isReplayed
+  if (kind !== 'notice' || next?.follows !== sequence || event === undefined) return false
+  const isThere = (told: number): boolean => register.some(({ digest }) => digest === told)
+  const told = event.named.filter(({ outcome }) => outcome !== 'already-answered')
+  return (
+    event.named.some(({ digest }) => digest === next.digest) && told.every(({ digest }) => isThere(digest))
+  )
 }
 
 /** Its event was removed before its worker, or the next, told the ledger. */
@@ -158,7 +162,7 @@ function letterVerdict(
   if (knows !== 'yes') {
     if (isLetterUnderWay(evidence) && !isLetterTold(evidence)) return undefined
     if (knows === 'no' && isAccountedFor(letter, evidence, reach)) return undefined
-    if (knows === 'another') return 'other-digest'
+    if (knows === 'another') return isImportedSince(letter, evidence, reach) ? 'unproven' : 'other-digest'
     if (isOlderThanLedger(letter, reach)) return 'unproven'
     return isPredicted ? 'both' : 'foreign'
   }
@@ -236,9 +240,18 @@ function isLetterTold({ event, register }: Evidence): boolean {
 }
 
 /** Of another broker, or of a time before the ledger: an archive can bring both. */
-function isOlderThanLedger({ storedAt, failedAt, origin }: StoredLetter, reach: Reach): boolean {
-  const isOfAnother = origin !== undefined && !reach.knowsEpoch(origin.epoch)
-  return isOfAnother || storedAt < reach.ledger || failedAt < reach.ledger
+function isOlderThanLedger(letter: StoredLetter, reach: Reach): boolean {
+  return isOfAnother(letter, reach) || letter.storedAt < reach.ledger || letter.failedAt < reach.ledger
+}
+
+/** Another broker's failure of the same token, brought by an archive after an operator had ended the dead letter of here. */
+function isImportedSince(letter: StoredLetter, { event }: Evidence, reach: Reach): boolean {
+  const isBack = event?.ended !== undefined && letter.storedAt > event.ended.at
+  return isBack && isOfAnother(letter, reach)
+}
+
+function isOfAnother({ origin }: StoredLetter, reach: Reach): boolean {
+  return origin !== undefined && !reach.knowsEpoch(origin.epoch)
 }
 
 /** The prediction took the place of the notice of this dead letter, as a replay's does; or that notice has expired. */

@@ -200,7 +200,29 @@ describe('what is lawful raises no problem', () => {
       },
     ],
     [
-      'the same, its dead letter still in the hands of the replay',
+      'the same, where the replay failed too',
+      {
+        event: event([
+          ['dead-lettered', SECOND_NOTICE, SECOND_LETTER],
+          ['already-answered', SECOND_NOTICE, SECOND_LETTER],
+        ]),
+        register: [notice(), FAILED_AGAIN],
+        letters: [letter({ digest: SECOND_LETTER, failedAt: 1_990 })],
+      },
+    ],
+    [
+      'the same, the second dead letter discarded since',
+      {
+        event: event([
+          ['dead-lettered', SECOND_NOTICE, SECOND_LETTER],
+          ['already-answered', SECOND_NOTICE, SECOND_LETTER],
+          ['discarded'],
+        ]),
+        register: [notice(), FAILED_AGAIN],
+      },
+    ],
+    [
+      'a notice that a replay has replaced, its dead letter still in the hands of the replay',
       {
         event: event([['predicted', PREDICTION]]),
         ...{ register: [notice(), REPLAYED], letters: [letter()], hold: HOLD },
@@ -249,6 +271,14 @@ describe('what contradicts the ledger is named', () => {
       'an edited notice',
       ['other-digest'],
       { event: GIVEN_UP, register: [notice({ digest: 9 })], letters: [letter()] },
+    ],
+    [
+      'an edited notice that a replay has replaced',
+      ['other-digest'],
+      {
+        event: event([['dead-lettered', NOTICE, LETTER], ['predicted', PREDICTION], ['replayed']]),
+        register: [notice({ digest: 9 }), REPLAYED],
+      },
     ],
     [
       'an edited dead letter',
@@ -396,6 +426,19 @@ describe('what is older than the ledger', () => {
     const imported = letter({ storedAt: 9_000, origin: { ...ORIGIN, epoch: '2020-01-01T00:00:00Z' } })
     expect(look({ letters: [imported] })).toMatchObject({ problems: [], unproven: [9_000] })
     expect(look({ letters: [letter({ storedAt: 9_000 })] }, { ledger: 5_000 }).unproven).toEqual([9_000])
+  })
+
+  test('is so where an archive brought it after the one of here was discarded, and not while that one should lie here', () => {
+    const imported = letter({
+      digest: 9,
+      storedAt: 9_000,
+      origin: { ...ORIGIN, epoch: '2020-01-01T00:00:00Z' },
+    })
+    const discarded = event([['dead-lettered', NOTICE, LETTER], ['discarded']])
+    expect(look({ event: discarded, register: [notice()], letters: [imported] })).toMatchObject({
+      ...{ problems: [], unproven: [9_000] },
+    })
+    expect(names({ event: GIVEN_UP, register: [notice()], letters: [imported] })).toEqual(['other-digest'])
   })
 
   test('is so where a later record of the event is left', () => {

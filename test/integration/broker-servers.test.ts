@@ -194,9 +194,9 @@ describe('a cluster of three', () => {
       async () => expect(await metric('pelton_watch_alerts', { kind: 'unwatched' })).toBe(1),
       PATIENT,
     )
-    expect(control.log).toContainEqual(
-      expect.objectContaining({ alert: 'unwatched', remedy: expect.any(String) }),
-    )
+    // The metric is read as of now; the log is told once the look that is under way has failed.
+    const told = expect.objectContaining({ alert: 'unwatched', remedy: expect.any(String) })
+    await vi.waitFor(() => expect(control.log).toContainEqual(told), PATIENT)
     await first?.start()
     await second?.start()
     await isGone()

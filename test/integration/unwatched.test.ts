@@ -75,7 +75,8 @@ describe.concurrent('a watch that writes nothing down', () => {
     await broker.provision()
     await vi.waitFor(async () => expect(await alertKinds(process)).toEqual([]), PATIENT)
     expect(await metricOf(process, 'pelton_watch_alerts', { kind: 'unwatched' })).toBe(0)
-    expect(process.log).toContainEqual(expect.objectContaining({ alert: 'unwatched', msg: 'is over' }))
+    const over = expect.objectContaining({ alert: 'unwatched', msg: 'is over' })
+    await vi.waitFor(() => expect(process.log).toContainEqual(over), PATIENT)
   })
 
   test('whose record is deleted is told at once, and written again by the next look', async ({ stage }) => {

@@ -110,6 +110,25 @@ describe('PullLane', () => {
     await lane.close()
   })
 
+  it('asks for signs of life, and for none where it is patient', async () => {
+    const { stream, lane } = await openLane()
+    const patient = new PullLane(connection, { stream, consumer: 'c', isPatient: true }, () => undefined)
+    const asked: unknown[] = []
+    connection.subscribe(`$JS.API.CONSUMER.MSG.NEXT.${stream}.c`, {
+      callback: (_error, message) => asked.push(message.json()),
+    })
+    await connection.flush()
+    for (const one of [lane, patient]) {
+      const pulled = one.pull({ batch: 1, maxBytes: ROOMY, idleMs: 600, lingerMs: 0 })
+      expect(await pulled).toEqual({ received: 0, end: 'drained' })
+      await one.close()
+    }
+    expect(asked).toEqual([
+      expect.objectContaining({ idle_heartbeat: 300e6 }),
+      expect.not.objectContaining({ idle_heartbeat: expect.anything() }),
+    ])
+  })
+
   it('ends empty when nothing came in its time', async () => {
     const { lane, bodies } = await openLane()
     const request = { batch: 10, maxBytes: ROOMY, idleMs: 50, lingerMs: LONG_MS }

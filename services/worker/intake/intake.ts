@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { NatsConnection } from '@nats-io/transport-node'
 import { LANES, type Lane } from '../../../shared/sdk/contract/subjects.ts'
-import { dueConsumer, featureConsumer } from '../../../shared/sdk/contract/topology.ts'
+import { dueConsumer, featureConsumer, STREAMS } from '../../../shared/sdk/contract/topology.ts'
 import type { Frame } from '../../../shared/sdk/jetstream/frame.ts'
 import { type PullEnd, PullLane } from '../../../shared/sdk/jetstream/pull-lane.ts'
 import { envelopeBytes } from './delivery.ts'
@@ -101,11 +101,14 @@ export class Intake {
   }
 
   #openSource(connection: NatsConnection, stream: string, consumer: string, lane: Lane): Source {
+    const isPatient = stream === STREAMS.retries // what comes from there has waited a while
     const source: Source = {
       stream,
       consumer,
       priority: lane,
-      lane: new PullLane(connection, { stream, consumer }, (message) => this.#receive(source, message)),
+      lane: new PullLane(connection, { stream, consumer, isPatient }, (message) =>
+        this.#receive(source, message),
+      ),
       ask: 1,
       leastBytes: this.#options.maxMessageBytes,
       promisedRows: 0,

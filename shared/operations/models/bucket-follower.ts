@@ -114,9 +114,8 @@ class Follower {
     const { stream } = this.#options
     const consumer = await this.#createConsumer()
     const round = new Round(this.#options, consumer.num_pending)
-    const lane = new PullLane(this.#connection, { stream, consumer: consumer.name }, (message) =>
-      round.add(message),
-    )
+    const target = { stream, consumer: consumer.name, isPatient: true }
+    const lane = new PullLane(this.#connection, target, (message) => round.add(message))
     this.#lane = lane
     if (consumer.num_pending === 0 && round.closePage(true)) this.#onReady()
     try {

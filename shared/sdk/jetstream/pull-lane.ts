@@ -28,6 +28,16 @@ export type PullEnd =
   | 'unavailable'
   | 'cancelled'
 
+export interface PullTarget {
+  readonly stream: string
+  readonly consumer: string
+  /**
+   * Whether a pull that is lost may stay unnoticed until a second after it should have ended, for what is not urgent: the
+   * broker sends no signs of life then, and each costs an idle process a turn of its loop.
+   */
+  readonly isPatient?: boolean
+}
+
 /**
  * The broker sends a sign of life this often during a pull; two missed ones mean the pull is lost. How soon a lane
  * goes on after an election hangs on it: a pull that was sent before the new leader was there is lost.
@@ -59,6 +69,7 @@ export class PullLane {
   readonly #connection: NatsConnection
   readonly #path: DataPath
   readonly #requestSubject: string
+  readonly #isPatient: boolean
   readonly #prefix: string
   readonly #subscription: DataSubscription
   readonly #onMessage: (message: Frame) => void
@@ -68,15 +79,12 @@ export class PullLane {
   #closing: Promise<void> | undefined
 
   /** @param onMessage gets every message, also one that comes after its pull has ended: nothing is dropped */
-  constructor(
-    connection: NatsConnection,
-    target: { readonly stream: string; readonly consumer: string },
-    onMessage: (message: Frame) => void,
-  ) {
+  constructor(connection: NatsConnection, target: PullTarget, onMessage: (message: Frame) => void) {
     this.#connection = connection
     this.#path = dataPathOf(connection)
     this.#onMessage = onMessage
     this.#requestSubject = `$JS.API.CONSUMER.MSG.NEXT.${target.stream}.${target.consumer}`
+    this.#isPatient = target.isPatient === true
     this.#prefix = `${uniqueInbox(connection)}.`
     this.#subscription = this.#path.subscribe(`${this.#prefix}*`, {
       onFrame: (message) => this.#receive(message),
@@ -144,7 +152,7 @@ export class PullLane {
     if (this.#closing !== undefined)
       return Promise.resolve({ received: 0, receivedBytes: 0, end: 'cancelled' })
     return new Promise((resolve) => {
-      const hasHeartbeat = expiresMs >= 2 * HEARTBEAT_MS
+      const hasHeartbeat = !this.#isPatient && expiresMs >= 2 * HEARTBEAT_MS
       const pull: OpenPull = {
         id: this.#nextId++,
         silenceMs: hasHeartbeat ? 2.5 * HEARTBEAT_MS : expiresMs + 1_000,

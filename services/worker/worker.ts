@@ -1,8 +1,10 @@
 import { createCodec } from '../../shared/models/codec-threads.ts'
 import type { ServedModel } from '../../shared/models/repository.ts'
 import { LargeGarbage } from '../../shared/runtime/large-garbage.ts'
+import { LoopBusy } from '../../shared/runtime/loop-busy.ts'
 import { TURN_BYTES, Turns } from '../../shared/runtime/turns.ts'
 import { Dispatcher } from './batch/dispatcher.ts'
+import { costByRuns } from './batch/learned.ts'
 import { answerWith } from './infer/answer-with.ts'
 import { ApartModels } from './infer/apart-models.ts'
 import { seeToHungRuns } from './infer/hung-runs.ts'
@@ -324,12 +326,14 @@ export class Worker {
 
   #createDispatcher({ lingerMs }: WorkerOptions): Dispatcher {
     const { threads, calibrations } = this.#deps
+    const busy = new LoopBusy()
     return new Dispatcher({
       lingerMs,
       slots: threads.size,
       isUrgent: (event) => isUrgent(event, threads),
       isApart: ({ model }) => this.#apart.isApart(model.name),
-      costOf: ({ model }) => calibrations?.of(model.key),
+      costOf: ({ model }) => calibrations?.of(model.key) ?? costByRuns(threads.costOf(model.key)),
+      loopShare: () => busy.share(),
       waiting: () => this.#backlog.waiting,
       isMoreHere: () => !this.#arrivals.isEmpty,
       start: (batch) => this.#own(() => this.#process(batch)),

@@ -59,6 +59,15 @@ export function costOf({ fixedMs, perRowMs }: CostLine, rows: number): number {
   return fixedMs + perRowMs * rows
 }
 
+/**
+ * The most rows whose run takes no longer than `ms`: one at least. Where the fixed part alone takes most of it fewer rows help
+ * nobody, and there is no bound.
+ */
+export function rowsWithin({ fixedMs, perRowMs }: CostLine, ms: number): number {
+  if (perRowMs === 0 || fixedMs > ms / 2) return Number.POSITIVE_INFINITY
+  return Math.max(1, Math.floor((ms - fixedMs) / perRowMs))
+}
+
 /** @param timings by growing rows, at least one */
 export function findKnee(timings: readonly BatchTiming[]): number {
   let knee = timings[0]
@@ -70,20 +79,58 @@ export function findKnee(timings: readonly BatchTiming[]): number {
 }
 
 function fitWeighted(timings: readonly BatchTiming[], trust: readonly number[]): CostLine {
-  let [weights, sumRows, sumMs, sumRowsRows, sumRowsMs] = [0, 0, 0, 0, 0]
-  for (const [at, { rows, ms }] of timings.entries()) {
-    const weight = (trust[at] ?? 1) / rows ** 2
-    weights += weight
-    sumRows += weight * rows
-    sumMs += weight * ms
-    sumRowsRows += weight * rows * rows
-    sumRowsMs += weight * rows * ms
+  const sums = new CostSums()
+  for (const [at, timing] of timings.entries()) sums.add(timing, (trust[at] ?? 1) / timing.rows ** 2)
+  return sums.line
+}
+
+/** The sums of a fit by weighted least squares. */
+export class CostSums {
+  #weights = 0
+  #rows = 0
+  #ms = 0
+  #rowsRows = 0
+  #rowsMs = 0
+
+  add({ rows, ms }: BatchTiming, weight: number): void {
+    this.#weights += weight
+    this.#rows += weight * rows
+    this.#ms += weight * ms
+    this.#rowsRows += weight * rows * rows
+    this.#rowsMs += weight * rows * ms
   }
-  const spread = weights * sumRowsRows - sumRows ** 2
-  const slope = spread <= 1e-12 ? 0 : (weights * sumRowsMs - sumRows * sumMs) / spread
-  const perRowMs = Math.max(0, slope)
-  const fixedMs = Math.max(0, (sumMs - perRowMs * sumRows) / weights)
-  return { fixedMs, perRowMs }
+
+  /** Everything so far counts so much less. */
+  fade(by: number): void {
+    this.#weights *= by
+    this.#rows *= by
+    this.#ms *= by
+    this.#rowsRows *= by
+    this.#rowsMs *= by
+  }
+
+  /** Whether nothing was added. */
+  get isEmpty(): boolean {
+    return this.#weights === 0
+  }
+
+  /** How much the rows differ: 0 where all are alike, so that nobody knows which part of the cost is fixed. */
+  get variety(): number {
+    return this.isEmpty ? 0 : Math.max(0, 1 - this.#rows ** 2 / (this.#weights * this.#rowsRows))
+  }
+
+  /** The line. Where all rows are alike all of the cost is fixed. */
+  get line(): CostLine {
+    const spread = this.#weights * this.#rowsRows - this.#rows ** 2
+    const slope = spread <= 1e-12 ? 0 : (this.#weights * this.#rowsMs - this.#rows * this.#ms) / spread
+    const perRowMs = Math.max(0, slope)
+    return { fixedMs: Math.max(0, (this.#ms - perRowMs * this.#rows) / this.#weights), perRowMs }
+  }
+
+  /** The line through nothing: no part of the cost is fixed. */
+  get proportion(): CostLine {
+    return { fixedMs: 0, perRowMs: this.#rowsMs / this.#rowsRows }
+  }
 }
 
 /** The upper one of two in the middle. */

@@ -1,5 +1,6 @@
 import type { Tensor } from '../sdk/contract/tensor.ts'
 import { PeltonError, showValue } from '../sdk/errors.ts'
+import type { CostLine } from './batch-cost.ts'
 import { Openings } from './openings.ts'
 import { Paces } from './pace.ts'
 import { RunQueue, type RunRequest } from './run-queue.ts'
@@ -76,6 +77,8 @@ export interface InferenceThreads {
   readonly running: readonly CurrentRun[]
   /** Whether the last runs of the model of this key were longer than others should wait for. */
   isSlow(key: string): boolean
+  /** What the last runs of the model of this key cost by their rows; undefined where there was none. */
+  costOf(key: string): CostLine | undefined
   /**
    * Gives up the threads that have run this model for longer than `beyondMs`: their runs reject with `error`, what waits
    * behind them runs elsewhere, and other threads take their place. Nothing ends such a thread but the end of its process.
@@ -147,8 +150,9 @@ class Threads implements InferenceThreads {
       openings,
       nowMs,
       onRan: ({ model: { key }, inputs: [first] }, runMs) => {
-        this.#paces.ran(key, runMs)
-        this.#onRan({ key, rows: first?.shape[0] ?? 1, runMs })
+        const rows = first?.shape[0] ?? 1
+        this.#paces.ran(key, rows, runMs)
+        this.#onRan({ key, rows, runMs })
       },
     })
   }
@@ -214,8 +218,12 @@ class Threads implements InferenceThreads {
     return this.#paces.isSlow(key)
   }
 
+  costOf(key: string): CostLine | undefined {
+    return this.#paces.costOf(key)
+  }
+
   forsake(key: string, beyondMs: number, error: PeltonError): void {
-    this.#paces.ran(key, beyondMs)
+    this.#paces.gaveUp(key, beyondMs)
     for (const thread of threadsOf(this.#crew, key, this.#nowMs() - beyondMs))
       this.#queue.forsake(thread, error)
   }

@@ -61,13 +61,13 @@ describe('Paces', () => {
   it('take a model for slow after one long run, and for quick again after several short ones', () => {
     const paces = new Paces()
     expect(paces.isSlow('a')).toBe(false)
-    paces.ran('a', 1)
-    paces.ran('a', LONG_RUN_MS)
+    paces.ran('a', 1, 1)
+    paces.ran('a', 1, LONG_RUN_MS)
     expect(paces.isSlow('a')).toBe(false)
-    paces.ran('a', 10 * LONG_RUN_MS)
+    paces.ran('a', 1, 10 * LONG_RUN_MS)
     expect([paces.isSlow('a'), paces.isSlow('b')]).toEqual([true, false])
     let shortRuns = 0
-    for (; paces.isSlow('a'); shortRuns++) paces.ran('a', 1)
+    for (; paces.isSlow('a'); shortRuns++) paces.ran('a', 1, 1)
     expect(shortRuns).toBeGreaterThan(5)
     expect(shortRuns).toBeLessThan(20)
   })

@@ -115,7 +115,7 @@ describe('PullLane', () => {
     const patient = new PullLane(connection, { stream, consumer: 'c', isPatient: true }, () => undefined)
     const asked: unknown[] = []
     connection.subscribe(`$JS.API.CONSUMER.MSG.NEXT.${stream}.c`, {
-      callback: (_error, message) => asked.push(message.json()),
+      callback: (_error, message) => void asked.push(message.json()),
     })
     await connection.flush()
     for (const one of [lane, patient]) {

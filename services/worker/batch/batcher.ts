@@ -110,10 +110,17 @@ export class Batcher<Item extends Batchable> {
     this.#refile(group)
   }
 
-  /** Looks again whether the items of a kind are urgent. */
-  reconsider(kind: string): void {
+  /**
+   * Looks again at what waits of a kind: whether it is urgent, and whether it is full.
+   *
+   * @param maxRows rows a batch of it may have from now on
+   */
+  reconsider(kind: string, maxRows: number): void {
     const group = this.#groups.get(kind)
-    if (group !== undefined && group.isUrgent !== this.#isUrgent(head(group).item)) this.#refile(group)
+    if (group === undefined) return
+    const wasFull = isFull(group)
+    group.maxRows = maxRows
+    if (group.isUrgent !== this.#isUrgent(head(group).item) || wasFull !== isFull(group)) this.#refile(group)
   }
 
   /** Takes out every item of the kinds whose first item is asked for. */

@@ -3,7 +3,7 @@ import type { Batch, Prepared } from '../prepare/prepared.ts'
 import { Dispatcher, type DispatcherOptions } from './dispatcher.ts'
 
 const LINGER_MS = 5
-const cost = { fixedMs: 0.01, perRowMs: 0.001, handOverMs: 0.1, batchRows: 64, timings: [] }
+const cost = { fixedMs: 0.01, perRowMs: 0.001, handOverMs: 0.1, batchRows: 64 }
 let started: Batch[]
 
 beforeEach(() => {
@@ -166,6 +166,16 @@ describe('Dispatcher', () => {
     dispatcher.add([...'aaaaa'].map((kind) => event(kind)))
     await advance(0)
     expect(kinds()).toEqual(['a a', 'a a', 'a'])
+  })
+
+  it('lets what waits already have no more rows than its last run says', async () => {
+    let known: typeof cost | undefined
+    const dispatcher = open(1, { costOf: () => known })
+    dispatcher.add([...'aaaaaaaaaaaaa'].map((kind) => event(kind)))
+    expect(kinds()).toEqual(['a a a a', 'a a a a'])
+    known = { ...cost, fixedMs: 0, perRowMs: 20 }
+    dispatcher.free(started[0] as Batch)
+    expect(kinds()).toEqual(['a a a a', 'a a a a', 'a'])
   })
 
   it('waits for full batches while a backlog waits, as long as without a known cost', async () => {

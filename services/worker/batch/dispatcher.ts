@@ -1,9 +1,8 @@
-import type { Calibration } from '../../../shared/models/calibration.ts'
 import { hasPlace } from '../../../shared/models/slots.ts'
 import type { Batch, Prepared } from '../prepare/prepared.ts'
 import { ApartQueue } from './apart-queue.ts'
 import { Batcher, type Open } from './batcher.ts'
-import { ArrivalRate, learnedLinger } from './learned.ts'
+import { ArrivalRate, type KnownCost, learnedLinger, learnedRows } from './learned.ts'
 
 export interface DispatcherOptions {
   /** Inference threads: each has two places for batches. */
@@ -15,9 +14,11 @@ export interface DispatcherOptions {
   /** Whether an event's model runs apart: such events take no place of others. */
   readonly isApart: (event: Prepared) => boolean
   /** What running the model of an event costs. @default nothing is known: batches are as the manifest allows, and linger */
-  readonly costOf?: (event: Prepared) => Calibration | undefined
+  readonly costOf?: (event: Prepared) => KnownCost | undefined
   /** Events that wait in their streams. @default none */
   readonly waiting?: () => number
+  /** Which part of its time the main thread is busy, from 0 to 1. @default none of it */
+  readonly loopShare?: () => number
   /** Whether events have come that are not added yet. @default none */
   readonly isMoreHere?: () => boolean
   /** Starts a batch. Its place is taken until it is freed. */
@@ -27,12 +28,12 @@ export interface DispatcherOptions {
 /** Turns of the loop that a batch which is due may wait for events that are here already. */
 const MOST_TURNS = 4
 
-/** What came of a kind whose cost is known. */
-interface Learned {
+/** What came of a kind at once. */
+interface Came {
   readonly model: Prepared['model']
-  readonly cost: Calibration
+  readonly cost: KnownCost | undefined
   readonly maxRows: number
-  readonly came: number
+  rows: number
 }
 
 /**
@@ -73,32 +74,42 @@ export class Dispatcher {
   add(batch: Batch): Batch {
     const now = performance.now()
     const tooMany: Prepared[] = []
-    const learned = new Map<string, Learned>()
+    const came = new Map<string, Came>()
     for (const prepared of batch) {
       if (this.#options.isApart(prepared)) {
         if (!this.#apart.add(prepared)) tooMany.push(prepared)
       } else if (prepared.runsAlone) this.#alone.push(prepared)
-      else this.#collect(prepared, learned, now)
+      else this.#collect(prepared, came, now)
     }
-    for (const [kind, one] of learned) this.#linger(kind, one, now)
+    for (const [kind, one] of came) this.#linger(kind, one, now)
     this.#dispatch()
     return tooMany
   }
 
-  /** An event waits for others of its kind; what came of a kind whose cost is known is noted. */
-  #collect(event: Prepared, learned: Map<string, Learned>, now: number): void {
-    const { kind, model, rows } = event
+  /** An event waits for others of its kind. */
+  #collect(event: Prepared, came: Map<string, Came>, now: number): void {
+    const { kind, rows } = event
+    const one = came.get(kind) ?? this.#begin(event)
+    came.set(kind, one)
+    one.rows += rows
+    this.#batcher.add(kind, one.maxRows, event, now)
+  }
+
+  #begin(event: Prepared): Came {
+    const { model, maxBatchRows } = event
     const cost = this.#options.costOf?.(event)
-    const maxRows = Math.min(event.maxBatchRows, cost?.batchRows ?? event.maxBatchRows)
-    this.#batcher.add(kind, maxRows, event, now)
-    if (cost === undefined) return
-    const before = learned.get(kind)?.came ?? 0
-    learned.set(kind, { model, cost, maxRows, came: before + rows })
+    return {
+      model,
+      cost,
+      maxRows: cost === undefined ? maxBatchRows : learnedRows(cost, maxBatchRows),
+      rows: 0,
+    }
   }
 
   /** How long what waits of a kind waits for others, now that more of it has come. */
-  #linger(kind: string, { model, cost, maxRows, came }: Learned, now: number): void {
-    const { lingerMs, slots, waiting } = this.#options
+  #linger(kind: string, { model, cost, maxRows, rows: came }: Came, now: number): void {
+    if (cost === undefined) return
+    const { lingerMs, slots, waiting, loopShare } = this.#options
     const rate = this.#rates.get(model) ?? new ArrivalRate()
     this.#rates.set(model, rate)
     const rows = this.#batcher.rowsOf(kind)
@@ -108,6 +119,7 @@ export class Dispatcher {
       rowsPerMs: rate.came(came, now),
       isThreadFree: this.#running.size < slots,
       isBehind: (waiting?.() ?? 0) >= maxRows,
+      loopShare: loopShare?.() ?? 0,
     }
     this.#batcher.linger(kind, learnedLinger(cost, facts, lingerMs))
   }
@@ -115,9 +127,12 @@ export class Dispatcher {
   /** The run of a batch is over: its place goes to the next one. */
   free(batch: Batch): void {
     if (this.#running.delete(batch)) {
-      // How long it ran may have made its model slow, or quick again.
+      // How long it ran may have made its model slow, or quick again, and says how many rows a run may have.
       const [first] = batch
-      if (first !== undefined) this.#batcher.reconsider(first.kind)
+      if (first !== undefined) {
+        const { kind, maxBatchRows } = first
+        this.#batcher.reconsider(kind, rowsBy(this.#options.costOf?.(first), maxBatchRows))
+      }
       this.#dispatch()
     } else this.#apart.free(batch)
   }
@@ -193,4 +208,8 @@ export class Dispatcher {
     const places = { slots, urgent, patient: this.#running.size - urgent }
     return { urgent: hasPlace(places, true), patient: hasPlace(places, false) }
   }
+}
+
+function rowsBy(cost: KnownCost | undefined, maxRows: number): number {
+  return cost === undefined ? maxRows : learnedRows(cost, maxRows)
 }

@@ -1,12 +1,11 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import type { Calibration } from '../../../shared/models/calibration.ts'
-import { ArrivalRate, learnedLinger } from './learned.ts'
+import { ArrivalRate, costByRuns, type KnownCost, learnedLinger, learnedRows } from './learned.ts'
 
 const LINGER_MS = 2
-const costly: Calibration = { fixedMs: 100, perRowMs: 0.1, handOverMs: 0.1, batchRows: 64, timings: [] }
-const cheap: Calibration = { fixedMs: 0.01, perRowMs: 0.003, handOverMs: 0.1, batchRows: 64, timings: [] }
-const few = { rows: 1, maxRows: 64, rowsPerMs: 1, isThreadFree: true, isBehind: false }
+const costly: KnownCost = { fixedMs: 100, perRowMs: 0.1, handOverMs: 0.1, batchRows: 64 }
+const cheap: KnownCost = { fixedMs: 0.01, perRowMs: 0.003, handOverMs: 0.1, batchRows: 64 }
+const few = { rows: 1, maxRows: 64, rowsPerMs: 1, isThreadFree: true, isBehind: false, loopShare: 0 }
 
 describe('learnedLinger', () => {
   it('waits for nobody while a thread has nothing to do and too few come', () => {
@@ -28,6 +27,11 @@ describe('learnedLinger', () => {
     expect(learnedLinger(cheap, { ...few, isBehind: true }, LINGER_MS)).toBe(LINGER_MS)
   })
 
+  it('waits the longer the busier the main thread is', () => {
+    const at = (loopShare: number): number => learnedLinger(cheap, { ...few, loopShare }, LINGER_MS)
+    expect([0, 0.5, 0.7, 0.9, 1].map(at)).toEqual([0, 0, expect.closeTo(LINGER_MS / 2), LINGER_MS, LINGER_MS])
+  })
+
   it('never waits longer than the setting says', () => {
     const waiting = fc.record({
       rows: fc.integer({ min: 1, max: 64 }),
@@ -35,6 +39,7 @@ describe('learnedLinger', () => {
       rowsPerMs: fc.double({ min: 0, max: 1e3, noNaN: true }),
       isThreadFree: fc.boolean(),
       isBehind: fc.boolean(),
+      loopShare: fc.double({ min: 0, max: 1, noNaN: true }),
     })
     fc.assert(
       fc.property(waiting, fc.constantFrom(cheap, costly), fc.nat(1_000), (one, cost, lingerMs) => {
@@ -43,6 +48,27 @@ describe('learnedLinger', () => {
         expect(ms).toBeLessThanOrEqual(lingerMs)
       }),
     )
+  })
+})
+
+describe('learnedRows', () => {
+  it.each([
+    ['a row that is dear', { fixedMs: 0, perRowMs: 10 }, 2],
+    ['one that makes others wait by itself', { fixedMs: 1, perRowMs: 200 }, 1],
+    ['one that is cheap', { fixedMs: 1, perRowMs: 0.01 }, 64],
+    ['a run that is dear whatever its rows', { fixedMs: 100, perRowMs: 10 }, 64],
+    ['nothing but that', { fixedMs: 1, perRowMs: 0 }, 64],
+  ])('lets nobody wait long for a batch: %s', (_what, line, rows) =>
+    expect(learnedRows({ ...line, handOverMs: 0, batchRows: 1_000 }, 64)).toBe(rows),
+  )
+
+  it('has no more than make a row cheaper', () => expect(learnedRows({ ...cheap, batchRows: 8 }, 64)).toBe(8))
+
+  it('goes by the last runs where nothing was measured', () => {
+    expect(learnedRows(costByRuns(undefined), 64)).toBe(8)
+    expect(learnedRows(costByRuns(undefined), 4)).toBe(4)
+    expect(learnedRows(costByRuns({ fixedMs: 0, perRowMs: 10 }), 64)).toBe(2)
+    expect(learnedRows(costByRuns({ fixedMs: 0, perRowMs: 0.001 }), 64)).toBe(64)
   })
 })
 

@@ -1,5 +1,30 @@
-import { costOf } from '../../../shared/models/batch-cost.ts'
-import type { Calibration } from '../../../shared/models/calibration.ts'
+import { type CostLine, costOf, rowsWithin } from '../../../shared/models/batch-cost.ts'
+import { LONG_RUN_MS } from '../../../shared/models/slots.ts'
+
+/** What is known of what a model costs: measured, or by its last runs alone. */
+export interface KnownCost extends CostLine {
+  /** What a run takes beside the runtime, milliseconds. */
+  readonly handOverMs: number
+  /** More rows in a run make a row no cheaper. */
+  readonly batchRows: number
+}
+
+/** Rows of the first batches of a model nothing is known of: a row may take seconds. */
+const FIRST_ROWS = 8
+
+/** What the last runs say, where nothing was measured: nothing of what is beside the runtime. */
+export function costByRuns(line: CostLine | undefined): KnownCost {
+  if (line === undefined) return { fixedMs: 0, perRowMs: 0, handOverMs: 0, batchRows: FIRST_ROWS }
+  return { ...line, handOverMs: 0, batchRows: Number.POSITIVE_INFINITY }
+}
+
+/** A batch runs half as long as makes others wait at most: its cost is known roughly, and the machine may be busy. */
+const LONGEST_BATCH_MS = LONG_RUN_MS / 2
+
+/** Rows a batch may have: no more than make a row cheaper, and few enough to make nobody wait. */
+export function learnedRows(cost: KnownCost, maxRows: number): number {
+  return Math.min(maxRows, cost.batchRows, rowsWithin(cost, LONGEST_BATCH_MS))
+}
 
 /** What waits of a kind, and what it waits for. */
 export interface WaitingKind {
@@ -13,19 +38,30 @@ export interface WaitingKind {
   readonly isThreadFree: boolean
   /** Whether so much waits in the streams that a batch fills by itself. */
   readonly isBehind: boolean
+  /** Which part of its time the main thread is busy, from 0 to 1. */
+  readonly loopShare: number
 }
+
+/** Up to here the main thread has time for batches of one event; from there on they wait for others as long as they may. */
+const [AT_EASE, BUSY] = [0.5, 0.9]
 
 /**
  * How long the first event of a batch waits for others, of a model whose cost is known. Where a backlog waits, batches
  * are to be full. Otherwise, while a thread has nothing to do, others are waited for where they will come in time, and
- * where a row gets cheaper by more than the wait; and never longer than a full batch runs.
+ * where a row gets cheaper by more than the wait; and never longer than a full batch runs. The busier the main thread is, the
+ * longer they wait all the same: what is stored together costs it less.
  *
  * @param lingerMs the longest wait, milliseconds
  * @returns milliseconds
  */
-export function learnedLinger(cost: Calibration, waiting: WaitingKind, lingerMs: number): number {
-  const { rows, maxRows, rowsPerMs, isThreadFree, isBehind } = waiting
-  if (isBehind) return lingerMs
+export function learnedLinger(cost: KnownCost, waiting: WaitingKind, lingerMs: number): number {
+  if (waiting.isBehind) return lingerMs
+  const busyMs = lingerMs * Math.min(1, Math.max(0, (waiting.loopShare - AT_EASE) / (BUSY - AT_EASE)))
+  return Math.max(busyMs, lingerForRuns(cost, waiting, lingerMs))
+}
+
+function lingerForRuns(cost: KnownCost, waiting: WaitingKind, lingerMs: number): number {
+  const { rows, maxRows, rowsPerMs, isThreadFree } = waiting
   if (isThreadFree) {
     const rest = rows % maxRows
     const fillMs = (maxRows - rest) / rowsPerMs
@@ -36,7 +72,7 @@ export function learnedLinger(cost: Calibration, waiting: WaitingKind, lingerMs:
 }
 
 /** What a row of a run costs, handing the run over included, milliseconds. */
-function rowMs(cost: Calibration, rows: number): number {
+function rowMs(cost: KnownCost, rows: number): number {
   return (costOf(cost, rows) + cost.handOverMs) / Math.max(1, rows)
 }
 

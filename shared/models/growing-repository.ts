@@ -65,7 +65,7 @@ export interface GrowingRepository extends ModelRepository {
 
 const LOOK_MS = 3_000
 /** What is served is looked at with every so many looks. */
-const SERVED_EVERY = 10
+const SERVED_EVERY = 20
 const MOST_INSPECTORS = 4
 /** Copies that nobody uses are looked for this often, milliseconds. */
 const SWEEP_MS = 600_000

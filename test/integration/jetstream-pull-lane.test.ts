@@ -30,6 +30,7 @@ interface Lane {
   /** Bodies of all messages handed over, in order. */
   readonly bodies: string[]
   readonly messages: Frame[]
+  readonly receive: (message: Frame) => void
   publish(...bodies: string[]): Promise<void>
   waiting(): Promise<number | undefined>
 }
@@ -48,17 +49,19 @@ async function openLane(at = connection, onMessage?: (message: Frame) => void): 
   await requestApi(at, `CONSUMER.CREATE.${stream}.c`, { stream_name: stream, config })
   const messages: Frame[] = []
   const bodies: string[] = []
-  const lane = new PullLane(at, { stream, consumer: 'c' }, (message) => {
+  const receive = (message: Frame): void => {
     messages.push(message)
     bodies.push(Buffer.from(message.data).toString())
     onMessage?.(message)
-  })
+  }
+  const lane = new PullLane(at, { stream, consumer: 'c' }, receive)
   const publisher = at === connection ? window : new PublishWindow(at)
   return {
     lane,
     stream,
     bodies,
     messages,
+    receive,
     publish: async (...texts) => {
       for (const text of texts) {
         const reply = await publisher.publish({ subject, headers: [['x-a', '1']], body: Buffer.from(text) })
@@ -102,7 +105,8 @@ describe('PullLane', () => {
   })
 
   it('outlives many heartbeats while it waits', async () => {
-    const { lane, publish } = await openLane()
+    const { stream, publish, receive } = await openLane()
+    const lane = new PullLane(connection, { stream, consumer: 'c', isPatient: false }, receive)
     const pulled = lane.pull({ batch: 1, maxBytes: ROOMY, idleMs: LONG_MS, lingerMs: 0 })
     await new Promise((resolve) => setTimeout(resolve, 3_000))
     await publish('late')
@@ -110,23 +114,24 @@ describe('PullLane', () => {
     await lane.close()
   })
 
-  it('asks for signs of life, and for none where it is patient', async () => {
-    const { stream, lane } = await openLane()
-    const patient = new PullLane(connection, { stream, consumer: 'c', isPatient: true }, () => undefined)
-    const asked: unknown[] = []
-    connection.subscribe(`$JS.API.CONSUMER.MSG.NEXT.${stream}.c`, {
+  it.each([
+    ['a server alone', undefined, false],
+    ['what is urgent', false, true],
+    ['what is not', true, false],
+  ])('asks for signs of life, or not: %s', async (_what, isPatient, isAsked) => {
+    const { stream } = await openLane()
+    const target = { stream, consumer: 'c', ...(isPatient !== undefined && { isPatient }) }
+    const lane = new PullLane(connection, target, () => undefined)
+    const asked: Record<string, unknown>[] = []
+    const listening = connection.subscribe(`$JS.API.CONSUMER.MSG.NEXT.${stream}.c`, {
       callback: (_error, message) => void asked.push(message.json()),
     })
     await connection.flush()
-    for (const one of [lane, patient]) {
-      const pulled = one.pull({ batch: 1, maxBytes: ROOMY, idleMs: 600, lingerMs: 0 })
-      expect(await pulled).toEqual({ received: 0, end: 'drained' })
-      await one.close()
-    }
-    expect(asked).toEqual([
-      expect.objectContaining({ idle_heartbeat: 300e6 }),
-      expect.not.objectContaining({ idle_heartbeat: expect.anything() }),
-    ])
+    const pulled = lane.pull({ batch: 1, maxBytes: ROOMY, idleMs: 600, lingerMs: 0 })
+    expect(await pulled).toEqual({ received: 0, end: 'drained' })
+    await lane.close()
+    listening.unsubscribe()
+    expect(asked.map((body) => 'idle_heartbeat' in body)).toEqual([isAsked])
   })
 
   it('ends empty when nothing came in its time', async () => {
@@ -303,7 +308,8 @@ describe('PullLane, when the broker is killed', () => {
     const own = await startTestBroker()
     try {
       const link = await own.connect()
-      const { lane, bodies, publish, waiting, stream } = await openLane(link)
+      const { bodies, publish, waiting, stream, receive } = await openLane(link)
+      const lane = new PullLane(link, { stream, consumer: 'c', isPatient: false }, receive)
       const request = { batch: 5, maxBytes: ROOMY, idleMs: LONG_MS, lingerMs: 0 }
       const pulled = lane.pull(request)
       await vi.waitFor(async () => expect(await waiting()).toBe(1), { timeout: 60_000 })

@@ -4,6 +4,7 @@ import type { NatsConnection } from '@nats-io/transport-node'
 import { describe, expect, vi } from 'vitest'
 import { patientApi, requestApi } from '../../shared/sdk/jetstream/api.ts'
 import { PublishWindow } from '../../shared/sdk/jetstream/publish-window.ts'
+import { PullLane } from '../../shared/sdk/jetstream/pull-lane.ts'
 import { leaderOf, startTestCluster, type TestCluster } from '../kit/cluster.ts'
 import { whyNoNamespaces } from '../kit/namespaces.ts'
 import { staged } from '../kit/staged.ts'
@@ -45,6 +46,19 @@ describe.concurrent('test cluster', () => {
     expect(names).toContain(await leaderOf(connection, 'KIT', 'c'))
     const page = await cluster.nodes[0]?.monitor('jsz')
     expect((page?.config as { sync_always?: boolean } | undefined)?.sync_always).toBe(true)
+  })
+
+  it('is asked for signs of life during a pull: an election ends it without a word', async ({ stage }) => {
+    const { connection } = stage
+    const asked: Record<string, unknown>[] = []
+    connection.subscribe('$JS.API.CONSUMER.MSG.NEXT.KIT.c', {
+      callback: (_error, message) => void asked.push(message.json()),
+    })
+    await connection.flush()
+    const lane = new PullLane(connection, { stream: 'KIT', consumer: 'c' }, () => undefined)
+    await lane.pull({ batch: 1, maxBytes: 1_000_000, idleMs: 600, lingerMs: 0 })
+    await lane.close()
+    expect(asked).toContainEqual(expect.objectContaining({ idle_heartbeat: expect.any(Number) }))
   })
 
   it('tells nobody of an address past its wires', async ({ stage }) => {

@@ -44,7 +44,7 @@ afterAll(async () => {
 
 beforeEach(() => {
   told = []
-  vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] })
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
 })
 afterEach(() => {
   vi.useRealTimers()
@@ -70,7 +70,7 @@ describe('watchRuns', () => {
   it('tells of a run that keeps its thread beyond the limit of its model, until it is stopped', async () => {
     const stop = watch([[patient], [slow]])
     await whileItRuns(() => {
-      vi.advanceTimersByTime(250)
+      vi.advanceTimersByTime(1_000)
       expect(told).toEqual([slow.model])
       vi.advanceTimersByTime(250)
     })

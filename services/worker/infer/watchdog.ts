@@ -4,7 +4,8 @@ import type { ServedModel } from '../../../shared/models/repository.ts'
 import { PeltonError } from '../../../shared/sdk/errors.ts'
 import type { Batch } from '../prepare/prepared.ts'
 
-const CHECK_MS = 250
+/** Between two looks: while something runs, and while nothing does. */
+const [BUSY_MS, IDLE_MS] = [250, 1_000]
 
 /**
  * Looks for runs that have kept their threads beyond the time limits of their models. Such a run cannot be cancelled (a
@@ -18,11 +19,14 @@ export function watchRuns(
   running: () => Iterable<Batch>,
   onHung: (model: ServedModel) => void,
 ): () => void {
-  const timer = setInterval(() => {
-    for (const model of hungModels(threads.running, [...running()])) onHung(model)
-  }, CHECK_MS)
-  timer.unref()
-  return () => clearInterval(timer)
+  let timer: NodeJS.Timeout
+  const look = (): void => {
+    const runs = threads.running
+    timer = setTimeout(look, runs.length > 0 ? BUSY_MS : IDLE_MS).unref()
+    for (const model of hungModels(runs, [...running()])) onHung(model)
+  }
+  timer = setTimeout(look, IDLE_MS).unref()
+  return () => clearTimeout(timer)
 }
 
 /** The models that have a run beyond their limit, each once. */

@@ -101,12 +101,13 @@ export class Intake {
   }
 
   #openSource(connection: NatsConnection, stream: string, consumer: string, lane: Lane): Source {
-    const isPatient = stream === STREAMS.retries // what comes from there has waited a while
+    // What comes from there has waited a while.
+    const isPatient = stream === STREAMS.retries ? true : undefined
     const source: Source = {
       stream,
       consumer,
       priority: lane,
-      lane: new PullLane(connection, { stream, consumer, isPatient }, (message) =>
+      lane: new PullLane(connection, { stream, consumer, ...(isPatient && { isPatient }) }, (message) =>
         this.#receive(source, message),
       ),
       ask: 1,

@@ -32,8 +32,10 @@ export interface PullTarget {
   readonly stream: string
   readonly consumer: string
   /**
-   * Whether a pull that is lost may stay unnoticed until a second after it should have ended, for what is not urgent: the
-   * broker sends no signs of life then, and each costs an idle process a turn of its loop.
+   * Whether a pull that is lost may stay unnoticed until a second after it should have ended: the broker sends no signs of
+   * life then, each of which costs an idle process a turn of its loop.
+   *
+   * @default whether the server stands alone: where nobody is elected no pull is lost but with its connection
    */
   readonly isPatient?: boolean
 }
@@ -69,7 +71,7 @@ export class PullLane {
   readonly #connection: NatsConnection
   readonly #path: DataPath
   readonly #requestSubject: string
-  readonly #isPatient: boolean
+  readonly #isPatient: boolean | undefined
   readonly #prefix: string
   readonly #subscription: DataSubscription
   readonly #onMessage: (message: Frame) => void
@@ -84,7 +86,7 @@ export class PullLane {
     this.#path = dataPathOf(connection)
     this.#onMessage = onMessage
     this.#requestSubject = `$JS.API.CONSUMER.MSG.NEXT.${target.stream}.${target.consumer}`
-    this.#isPatient = target.isPatient === true
+    this.#isPatient = target.isPatient
     this.#prefix = `${uniqueInbox(connection)}.`
     this.#subscription = this.#path.subscribe(`${this.#prefix}*`, {
       onFrame: (message) => this.#receive(message),
@@ -152,7 +154,8 @@ export class PullLane {
     if (this.#closing !== undefined)
       return Promise.resolve({ received: 0, receivedBytes: 0, end: 'cancelled' })
     return new Promise((resolve) => {
-      const hasHeartbeat = !this.#isPatient && expiresMs >= 2 * HEARTBEAT_MS
+      const isPatient = this.#isPatient ?? this.#connection.info?.cluster === undefined
+      const hasHeartbeat = !isPatient && expiresMs >= 2 * HEARTBEAT_MS
       const pull: OpenPull = {
         id: this.#nextId++,
         silenceMs: hasHeartbeat ? 2.5 * HEARTBEAT_MS : expiresMs + 1_000,

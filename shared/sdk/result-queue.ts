@@ -1,16 +1,21 @@
+/** So many taken items are kept at least before their room is given back. */
+const SPENT = 64
+
 /** Items on their way to an iterating caller. Its writer keeps it bounded by waiting in {@link ResultQueue.shorterThan}. */
 export class ResultQueue<Item extends object> {
-  readonly #items: Item[] = []
+  /** Those before the first were taken: taking one moves no other. */
+  #items: Item[] = []
+  #first = 0
   #changed: (() => void)[] = []
   #ended: { readonly error: Error | undefined } | undefined
 
   get length(): number {
-    return this.#items.length
+    return this.#items.length - this.#first
   }
 
   /** What waits, oldest first. */
   items(): Iterable<Item> {
-    return this.#items
+    return this.#items.slice(this.#first)
   }
 
   push(item: Item): void {
@@ -20,7 +25,10 @@ export class ResultQueue<Item extends object> {
 
   /** Takes all that waits. */
   clear(): Item[] {
-    return this.#items.splice(0)
+    const items = this.#items.slice(this.#first)
+    this.#items = []
+    this.#first = 0
+    return items
   }
 
   /** Ends the queue: readers get what is left, then the error, if there is one, or the end. */
@@ -62,12 +70,18 @@ export class ResultQueue<Item extends object> {
 
   /** Resolves once fewer than `length` items wait, or the queue has ended. */
   async shorterThan(length: number): Promise<void> {
-    while (this.#items.length >= length && this.#ended === undefined) await this.#change()
+    while (this.length >= length && this.#ended === undefined) await this.#change()
   }
 
   #shift(): Item | undefined {
-    const item = this.#items.shift()
-    if (item !== undefined) this.#ring()
+    const item = this.#items[this.#first]
+    if (item === undefined) return undefined
+    this.#first++
+    if (this.#first >= SPENT && 2 * this.#first >= this.#items.length) {
+      this.#items = this.#items.slice(this.#first)
+      this.#first = 0
+    }
+    this.#ring()
     return item
   }
 

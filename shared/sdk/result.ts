@@ -1,6 +1,6 @@
 import { fromHalfBits } from './contract/float16.ts'
 import { decodeAttribute, HEADERS, type Headers, readHeader } from './contract/headers.ts'
-import { decodeResponse, type InferenceResponse } from './contract/open-inference.ts'
+import { decodeResponse } from './contract/open-inference.ts'
 import { readRegistered } from './contract/registered.ts'
 import { readOutcomeSubject, tokenOfSubject } from './contract/subjects.ts'
 import type { Tensor } from './contract/tensor.ts'
@@ -73,53 +73,90 @@ export type StoredResult = Prediction | Failure
  */
 export function readResult(subject: string, headers: Headers, body: Uint8Array): StoredResult | undefined {
   const outcome = readRegistered(headers, tokenOfSubject(subject))
-  if (outcome !== 'prediction' && outcome !== 'dead-letter') return undefined
-  const answered = readAnswered(subject, headers, body)
-  if (outcome === 'prediction') return readPrediction(answered, headers, body)
-  return {
-    ...answered,
-    kind: 'failure',
-    reason: readHeader(headers, HEADERS.deadLetterReason) ?? 'undeliverable',
-    description: readHeader(headers, HEADERS.deadLetterDescription) ?? '',
-    stage: readHeader(headers, HEADERS.stage) ?? '',
+  if (outcome === 'prediction') return new ReadPrediction(subject, headers, body)
+  return outcome === 'dead-letter' ? new ReadFailure(subject, headers, body) : undefined
+}
+
+/** Results are made by the tens of thousands: objects of one shape, whose fields are all their own. */
+abstract class ReadOutcome implements Answered {
+  readonly id: string
+  readonly token: string
+  readonly model: string
+  readonly attempt: number
+  readonly time: Date
+  readonly eventSequence: number
+  readonly traceparent: string | undefined
+  readonly headers: Headers
+  readonly body: Uint8Array
+
+  constructor(subject: string, headers: Headers, body: Uint8Array) {
+    const place = readOutcomeSubject(subject)
+    const origin = readHeader(headers, HEADERS.origin) ?? ''
+    this.id = decodeAttribute(readHeader(headers, HEADERS.correlationId) ?? '') ?? ''
+    this.token = readHeader(headers, HEADERS.token) ?? place?.token ?? ''
+    this.model = place?.model ?? ''
+    this.attempt = readNumber(headers, HEADERS.attempt)
+    this.time = new Date(readHeader(headers, HEADERS.time) ?? Number.NaN)
+    this.eventSequence = Number(origin.slice(origin.lastIndexOf(' ') + 1) || Number.NaN)
+    this.traceparent = readHeader(headers, HEADERS.traceparent)
+    this.headers = headers
+    this.body = body
   }
 }
 
-function readAnswered(subject: string, headers: Headers, body: Uint8Array): Answered {
-  const place = readOutcomeSubject(subject)
-  return {
-    id: decodeAttribute(readHeader(headers, HEADERS.correlationId) ?? '') ?? '',
-    token: readHeader(headers, HEADERS.token) ?? place?.token ?? '',
-    model: place?.model ?? '',
-    attempt: readNumber(headers, HEADERS.attempt),
-    time: new Date(readHeader(headers, HEADERS.time) ?? Number.NaN),
-    eventSequence: Number(readHeader(headers, HEADERS.origin)?.split(' ').at(-1)),
-    traceparent: readHeader(headers, HEADERS.traceparent),
-    headers,
-    body,
+class ReadFailure extends ReadOutcome implements Failure {
+  readonly kind = 'failure'
+  readonly reason: Failure['reason']
+  readonly description: string
+  readonly stage: string
+
+  constructor(subject: string, headers: Headers, body: Uint8Array) {
+    super(subject, headers, body)
+    this.reason = readHeader(headers, HEADERS.deadLetterReason) ?? 'undeliverable'
+    this.description = readHeader(headers, HEADERS.deadLetterDescription) ?? ''
+    this.stage = readHeader(headers, HEADERS.stage) ?? ''
   }
 }
 
-function readPrediction(answered: Answered, headers: Headers, body: Uint8Array): Prediction {
-  let decoded: InferenceResponse | undefined
-  const outputs = (): readonly Tensor[] => {
-    const length = readHeader(headers, HEADERS.inferenceHeaderLength)
-    decoded ??= decodeResponse(readHeader(headers, HEADERS.dataContentType), length, body)
-    return decoded.outputs
+class ReadPrediction extends ReadOutcome implements Prediction {
+  readonly kind = 'prediction'
+  readonly modelVersion: string
+  readonly queueMs: number
+  readonly inferenceMs: number
+  readonly batchRows: number
+  readonly degraded: string | undefined
+  readonly cached: boolean
+  declare readonly outputs: readonly Tensor[]
+  readonly value: (output: string) => number | bigint | string | boolean
+  #decoded: readonly Tensor[] | undefined
+
+  constructor(subject: string, headers: Headers, body: Uint8Array) {
+    super(subject, headers, body)
+    this.modelVersion = readHeader(headers, HEADERS.modelVersion) ?? ''
+    this.queueMs = readNumber(headers, HEADERS.queueMs)
+    this.inferenceMs = readNumber(headers, HEADERS.inferenceMs)
+    this.batchRows = readNumber(headers, HEADERS.batchRows)
+    this.degraded = readHeader(headers, HEADERS.degraded)
+    this.cached = readHeader(headers, HEADERS.cached) === 'true'
+    // A field of its own, as the others: copied and written with them. All share one getter, which keeps their shape.
+    Object.defineProperty(this, 'outputs', ReadPrediction.#OUTPUTS)
+    this.value = (output) => oneValue(this.outputs, output)
   }
-  return {
-    ...answered,
-    kind: 'prediction',
-    modelVersion: readHeader(headers, HEADERS.modelVersion) ?? '',
-    queueMs: readNumber(headers, HEADERS.queueMs),
-    inferenceMs: readNumber(headers, HEADERS.inferenceMs),
-    batchRows: readNumber(headers, HEADERS.batchRows),
-    degraded: readHeader(headers, HEADERS.degraded),
-    cached: readHeader(headers, HEADERS.cached) === 'true',
-    get outputs() {
-      return outputs()
+
+  static readonly #OUTPUTS = {
+    enumerable: true,
+    get(this: ReadPrediction): readonly Tensor[] {
+      return this.#decode()
     },
-    value: (output) => oneValue(outputs(), output),
+  }
+
+  #decode(): readonly Tensor[] {
+    if (this.#decoded === undefined) {
+      const length = readHeader(this.headers, HEADERS.inferenceHeaderLength)
+      const contentType = readHeader(this.headers, HEADERS.dataContentType)
+      this.#decoded = decodeResponse(contentType, length, this.body).outputs
+    }
+    return this.#decoded
   }
 }
 

@@ -226,7 +226,8 @@ class StreamSubscriber implements Subscriber {
     const { batchSize } = this.#settings
     const maxBytes = Math.max(AHEAD_BYTES, 2 * (this.connection.info?.max_payload ?? 0))
     for (let pauseMs = 100; !this.#stopped.signal.aborted; ) {
-      await this.#queue.shorterThan(batchSize)
+      // Not for each that was read: a pull for one result costs as much as one for many.
+      await this.#queue.shorterThan(Math.ceil(batchSize / 2))
       if (this.#stopped.signal.aborted) return
       const batch = Math.max(1, batchSize - this.#queue.length)
       const { end } = await this.#lane.pull({ batch, maxBytes, idleMs: PULL_MS, lingerMs: 0 })
@@ -282,16 +283,16 @@ class StreamSubscriber implements Subscriber {
       this.#send(replyTo, word)
       tellSettled(stored, word === ACK ? 'ack' : 'retry-later')
     }
-    // Assigned, not spread: that would decode the outputs.
-    return Object.assign(stored, {
-      sequence,
-      deliveryCount,
-      ack: () => {
-        if (!isSettled) this.#unsettled.delete(sequence)
-        settle(ACK)
-      },
-      retryLater: (delayMs = 0) => settle(notNow(delayMs)),
-    })
+    // Field by field: all results keep one shape.
+    const result = stored as StoredResult & { -readonly [Field in keyof Settling]: Settling[Field] }
+    result.sequence = sequence
+    result.deliveryCount = deliveryCount
+    result.ack = () => {
+      if (!isSettled) this.#unsettled.delete(sequence)
+      settle(ACK)
+    }
+    result.retryLater = (delayMs = 0) => settle(notNow(delayMs))
+    return result
   }
 
   #keepAlive(): void {

@@ -1,0 +1,89 @@
+import { encodeSegment } from '../../sdk/contract/subjects.ts'
+import { PeltonError, showValue } from '../../sdk/errors.ts'
+import type { Pelton } from './names.ts'
+
+/** Whose rights they are. */
+export interface RightsOptions {
+  /** A Pelton for each, all of them on the same accounts; an empty one for that without a prefix. @default [''] */
+  readonly prefixes?: readonly string[] | undefined
+  /** @default ['default'] */
+  readonly pools?: readonly string[] | undefined
+  /** Domain of JetStream. @default none */
+  readonly domain?: string | undefined
+  /** What the inboxes of all users lie below. @default '_INBOX' */
+  readonly inboxPrefix?: string | undefined
+  /** All users in one account, where there is no other: nothing is shared then, and producers have to be trusted. */
+  readonly oneAccount?: boolean | undefined
+}
+
+/** Roots of subjects without a prefix: a prefix of that name would take them for its own. */
+const ROOTS: readonly string[] = ['features', 'retries', 'due', 'results', 'deadletters', 'ledger', 'pelton']
+
+/** @throws PeltonError `invalid-argument` for the first that cannot be used */
+export function resolveOptions(options: RightsOptions): {
+  readonly peltons: readonly Pelton[]
+  readonly inboxPrefix: string
+} {
+  const { prefixes = [''], pools = ['default'], domain, inboxPrefix = '_INBOX' } = options
+  for (const prefix of prefixes) checkPrefix(prefix)
+  for (const pool of pools) encodeSegment(pool, 'pool')
+  if (domain !== undefined) checkDomain(domain)
+  checkInboxPrefix(inboxPrefix)
+  const peltons = prefixes.map((prefix) => ({
+    prefix: prefix === '' ? undefined : prefix,
+    ...{ pools, domain, inboxPrefix },
+  }))
+  return { peltons, inboxPrefix }
+}
+
+function checkPrefix(prefix: string): void {
+  if (prefix === '' || (/^[A-Za-z0-9][A-Za-z0-9_]{0,31}$/.test(prefix) && !ROOTS.includes(prefix))) return
+  throw new PeltonError('invalid-argument', 'a prefix of this name cannot be used', {
+    field: 'prefix',
+    value: showValue(prefix),
+    remedy: `Use 1 to 32 of [A-Za-z0-9_] that begin with no "_", and none of ${ROOTS.join(', ')}.`,
+  })
+}
+
+function checkDomain(domain: string): void {
+  if (/^[A-Za-z0-9_-]{1,64}$/.test(domain) && domain !== 'API') return
+  throw new PeltonError('invalid-argument', 'a JetStream domain of this name cannot be used', {
+    field: 'domain',
+    value: showValue(domain),
+    remedy:
+      'Give it as it stands in the configuration of the servers, one word: `jetstream { domain: hub }`.',
+  })
+}
+
+function checkInboxPrefix(inboxPrefix: string): void {
+  const [root = ''] = inboxPrefix.split('.')
+  if (/^[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*$/.test(inboxPrefix) && !ROOTS.includes(root)) return
+  throw new PeltonError('invalid-argument', 'replies cannot lie below this', {
+    field: 'inbox-prefix',
+    value: showValue(inboxPrefix),
+    remedy: `Use words of [A-Za-z0-9_-] with dots between them, such as _INBOX; the first is none of ${ROOTS.join(', ')}.`,
+  })
+}
+
+/** The variable of the server's environment that a user's password comes from. */
+export function passwordVariable(user: string): string {
+  return `NATS_${user.toUpperCase().replaceAll('-', '_')}_PASSWORD`
+}
+
+/** @throws PeltonError `invalid-argument` where two users would share a variable, or one is too long for an inbox */
+export function checkUsers(users: readonly string[]): void {
+  const variables = users.map(passwordVariable)
+  for (const [index, user] of users.entries()) {
+    const other = users[variables.indexOf(variables[index] ?? '')]
+    const isTwice = other !== user || users.indexOf(user) !== index
+    if (!isTwice && user.length <= MAX_USER_LENGTH) continue
+    throw new PeltonError(
+      'invalid-argument',
+      isTwice ? `two users would share ${passwordVariable(user)}` : 'the name of a user would be too long',
+      { field: 'user', value: showValue(user), remedy: 'Give pools and prefixes other names.' },
+    )
+  }
+}
+
+/** Longer names are cut off in an inbox. */
+const MAX_USER_LENGTH = 64

@@ -1,0 +1,52 @@
+import { BUCKETS, encodeSegment, type Lane } from './subjects.ts'
+
+/** The stream behind the object store. */
+export const ARTIFACTS = 'OBJ_pelton-artifacts'
+
+/** Subjects with wildcards, as rights name them. */
+export const patterns = {
+  /** Events of a lane, of any pool and model. */
+  features: (lane: Lane): string => `features.*.*.${lane}`,
+  /** Retries of a pool, of any model and lane. */
+  retries: (pool: string): string => `retries.${encodeSegment(pool, 'pool')}.*.*.*`,
+  /** Start marks of all events. */
+  startMarks: (): string => `$KV.${BUCKETS.starts}.*`,
+  /** Marks of dead letters that an operator removed. */
+  removalMarks: (): string => `$KV.${BUCKETS.starts}.removed.*`,
+  /** Records of what operators do. */
+  replayRecords: (): string => `$KV.${BUCKETS.replays}.>`,
+  /** Records of the models of a pool, or of every pool. */
+  modelRecords: (pool?: string): string => `$KV.${BUCKETS.models}.model.${poolOf(pool)}.*`,
+  /** Presence of the workers of a pool. */
+  workerPresences: (pool: string): string => `$KV.${BUCKETS.models}.worker.${poolOf(pool)}.*`,
+  /** Wake-ups of producers that answer many callers. */
+  replies: (): string => '_pelton.reply.>',
+  /** Reserved for what workers will say of how busy they are. */
+  flow: (): string => 'pelton.flow.>',
+} as const
+
+function poolOf(pool: string | undefined): string {
+  return pool === undefined ? '*' : encodeSegment(pool, 'pool')
+}
+
+/** What a prefix makes of the names of the contract. Without a prefix each stays as it is. */
+export interface Namespace {
+  readonly stream: (name: string) => string
+  readonly subject: (canonical: string) => string
+}
+
+/**
+ * The names of a Pelton that shares its account: streams are `<prefix>-FEATURES`, subjects `<prefix>.features.…`, buckets
+ * `pelton-<prefix>-models`.
+ */
+export function createNamespace(prefix: string | undefined): Namespace {
+  if (prefix === undefined) return { stream: (name) => name, subject: (canonical) => canonical }
+  const within = (name: string, otherwise: string): string => {
+    const bucket = /^(?:KV_|OBJ_|\$KV\.)pelton-/.exec(name)?.[0]
+    return bucket === undefined ? otherwise : `${bucket}${prefix}-${name.slice(bucket.length)}`
+  }
+  return {
+    stream: (name) => within(name, `${prefix}-${name}`),
+    subject: (canonical) => within(canonical, `${prefix}.${canonical}`),
+  }
+}

@@ -75,6 +75,11 @@ export const COMMANDS: readonly ListedCommand[] = [
     load: async () => (await import('./commands/provision.ts')).provisionCommand(),
   },
   {
+    usage: 'rights [options]',
+    summary: 'print who may do what at the broker, as files for its accounts',
+    load: async () => (await import('./commands/rights.ts')).rightsCommand(),
+  },
+  {
     usage: 'settings',
     summary: 'list every setting with its default',
     load: async () => (await import('./commands/settings.ts')).settingsCommand(),

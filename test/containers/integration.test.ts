@@ -18,6 +18,7 @@ const WITHOUT = new Map([
   ['kit-small-disk', 'fills the disk of a local server'],
   ['kit-tcp-proxy', 'is about the proxy of the kit'],
   ['power-loss', 'sets back the data folder of a local server'],
+  ['rights-command', 'has no broker'],
   ['rights', 'starts servers with files of infra/nats; compose.test.ts has those in containers'],
   ['worker-limits', 'starts a server anew on the data of another'],
 ])

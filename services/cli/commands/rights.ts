@@ -1,0 +1,62 @@
+import { Command, Option } from 'commander'
+import type { RightsOptions } from '../../../shared/operations/rights/options.ts'
+import { rightsOf } from '../../../shared/operations/rights/rights.ts'
+import { EXIT_CODES } from '../../../shared/runtime/lifecycle.ts'
+import { helpTail, runCommand } from '../command-run.ts'
+import { FORMS, type Form, renderForm } from '../rights/forms.ts'
+
+interface RightsArguments {
+  readonly form: Form
+  readonly prefix: readonly string[]
+  readonly pool: readonly string[]
+  readonly domain?: string
+  readonly inboxPrefix: string
+  readonly oneAccount?: boolean
+  readonly creds?: string
+}
+
+export function rightsCommand(): Command {
+  return new Command('rights')
+    .summary('print who may do what at the broker, as files for its accounts')
+    .description(
+      'Prints a user per role with the least rights, and the accounts they are in, for the broker. Asks no broker, changes\n' +
+        'nothing. Forms: accounts (a file that nats-server includes), nsc (commands for operator mode), claims (JSON, for other\n' +
+        'tools of operator mode), kubernetes (with new passwords each time), helm (values for the chart of the broker).',
+    )
+    .addOption(new Option('--form <form>', 'what to print').choices(FORMS).default('accounts'))
+    .option('--prefix <name...>', 'a Pelton for each, on the same accounts; "" for that without a prefix', [
+      '',
+    ])
+    .option('--pool <name...>', 'pools of workers: a user for each', ['default'])
+    .option('--domain <name>', 'JetStream domain of the servers')
+    .option('--inbox-prefix <subject>', 'what the inboxes of all users lie below', '_INBOX')
+    .option(
+      '--one-account',
+      'all users in one account, where there is no other: producers have to be trusted',
+    )
+    .option(
+      '--creds <folder>',
+      'kubernetes, helm: users log in with its files <user>.creds, not with passwords',
+    )
+    .addHelpText(
+      'after',
+      helpTail(
+        [
+          'pelton rights > accounts.conf',
+          'pelton rights --pool default gpu --prefix staging > accounts.conf',
+          'pelton rights --form nsc | sh',
+          'pelton rights --form kubernetes | kubectl create -f -',
+        ],
+        { failed: 'a file of --creds cannot be read' },
+      ),
+    )
+    .action((options: RightsArguments) => runCommand((run) => printRights(run.terminal.print, options)))
+}
+
+async function printRights(print: (line: string) => void, options: RightsArguments): Promise<number> {
+  const { form, prefix: prefixes, pool: pools, domain, inboxPrefix, oneAccount, creds } = options
+  const asked: RightsOptions = { prefixes, pools, domain, inboxPrefix, oneAccount }
+  const text = await renderForm(form, rightsOf(asked), creds)
+  for (const line of text.trimEnd().split('\n')) print(line)
+  return EXIT_CODES.ok
+}

@@ -9,6 +9,8 @@ interface RightsArguments {
   readonly form: Form
   readonly prefix: readonly string[]
   readonly pool: readonly string[]
+  readonly producer: readonly string[]
+  readonly subscriber: readonly string[]
   readonly domain?: string
   readonly inboxPrefix: string
   readonly oneAccount?: boolean
@@ -28,6 +30,8 @@ export function rightsCommand(): Command {
       '',
     ])
     .option('--pool <name...>', 'pools of workers: a user for each', ['default'])
+    .option('--producer <user...>', 'users that publish events', ['producer'])
+    .option('--subscriber <user...>', 'users that read results', ['subscriber'])
     .option('--domain <name>', 'JetStream domain of the servers')
     .option('--inbox-prefix <subject>', 'what the inboxes of all users lie below', '_INBOX')
     .option(
@@ -47,15 +51,17 @@ export function rightsCommand(): Command {
           'pelton rights --form nsc | sh',
           'pelton rights --form kubernetes | kubectl create -f -',
         ],
-        { failed: 'a file of --creds cannot be read' },
+        { failed: 'never' },
       ),
     )
     .action((options: RightsArguments) => runCommand((run) => printRights(run.terminal.print, options)))
 }
 
 async function printRights(print: (line: string) => void, options: RightsArguments): Promise<number> {
-  const { form, prefix: prefixes, pool: pools, domain, inboxPrefix, oneAccount, creds } = options
-  const asked: RightsOptions = { prefixes, pools, domain, inboxPrefix, oneAccount }
+  const { form, creds, domain, inboxPrefix, oneAccount } = options
+  const { prefix: prefixes, pool: pools, producer: producers, subscriber: subscribers } = options
+  const users = { prefixes, pools, producers, subscribers }
+  const asked: RightsOptions = { ...users, domain, inboxPrefix, oneAccount }
   const text = await renderForm(form, rightsOf(asked), creds)
   for (const line of text.trimEnd().split('\n')) print(line)
   return EXIT_CODES.ok

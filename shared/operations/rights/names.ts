@@ -7,6 +7,9 @@ export interface Pelton {
   /** Names of a Pelton that shares its account; none for one that has it for itself. */
   readonly prefix?: string | undefined
   readonly pools: readonly string[]
+  /** Users that publish, and users that read results: each has an inbox of its own. */
+  readonly producers: readonly string[]
+  readonly subscribers: readonly string[]
   /** Domain of JetStream, where the servers have one. */
   readonly domain?: string | undefined
   /** What all inboxes lie below: those of a user below `<inboxPrefix>.<user>`. */
@@ -20,6 +23,8 @@ export interface Names {
   readonly streams: Named<typeof STREAMS>
   readonly stores: Named<typeof STORES>
   readonly artifacts: string
+  /** Who publishes: they may ask workers for wake-ups. */
+  readonly producers: readonly string[]
   /** Whether it has its account for itself. */
   readonly isAlone: boolean
   /** A subject of the contract, in this Pelton. */
@@ -30,7 +35,7 @@ export interface Names {
   inboxOf(user: string): string
 }
 
-export function createNames({ prefix, domain, inboxPrefix }: Pelton): Names {
+export function createNames({ prefix, producers, domain, inboxPrefix }: Pelton): Names {
   const { stream, subject } = createNamespace(prefix)
   const named = <Table extends Readonly<Record<string, string>>>(table: Table): Named<Table> =>
     Object.fromEntries(Object.entries(table).map(([key, name]) => [key, stream(name)])) as Named<Table>
@@ -38,6 +43,7 @@ export function createNames({ prefix, domain, inboxPrefix }: Pelton): Names {
     streams: named(STREAMS),
     stores: named(STORES),
     artifacts: stream(ARTIFACTS),
+    producers,
     isAlone: prefix === undefined,
     subject,
     // A server of the domain takes the second for the first before it looks at the rights; any other passes it on as it is.

@@ -32,7 +32,7 @@ export function renderNscCommands(rights: Rights): string {
         ({ account, user }) =>
           `nsc generate creds --account ${account} --name ${user} --output-file creds/${user}.creds`,
       ),
-      'nsc generate config --mem-resolver --sys-account SYS --config-file accounts.conf --force',
+      'nsc generate config --mem-resolver --config-file accounts.conf --force',
     ]),
   ]
     .filter((text) => text !== '')

@@ -8,6 +8,10 @@ export interface RightsOptions {
   readonly prefixes?: readonly string[] | undefined
   /** @default ['default'] */
   readonly pools?: readonly string[] | undefined
+  /** Users that publish events. @default ['producer'] */
+  readonly producers?: readonly string[] | undefined
+  /** Users that read results. @default ['subscriber'] */
+  readonly subscribers?: readonly string[] | undefined
   /** Domain of JetStream. @default none */
   readonly domain?: string | undefined
   /** What the inboxes of all users lie below. @default '_INBOX' */
@@ -25,13 +29,15 @@ export function resolveOptions(options: RightsOptions): {
   readonly inboxPrefix: string
 } {
   const { prefixes = [''], pools = ['default'], domain, inboxPrefix = '_INBOX' } = options
+  const { producers = ['producer'], subscribers = ['subscriber'] } = options
   for (const prefix of prefixes) checkPrefix(prefix)
   for (const pool of pools) encodeSegment(pool, 'pool')
+  for (const user of [...producers, ...subscribers]) checkUser(user)
   if (domain !== undefined) checkDomain(domain)
   checkInboxPrefix(inboxPrefix)
   const peltons = prefixes.map((prefix) => ({
     prefix: prefix === '' ? undefined : prefix,
-    ...{ pools, domain, inboxPrefix },
+    ...{ pools, producers, subscribers, domain, inboxPrefix },
   }))
   return { peltons, inboxPrefix }
 }
@@ -42,6 +48,15 @@ function checkPrefix(prefix: string): void {
     field: 'prefix',
     value: showValue(prefix),
     remedy: `Use 1 to 32 of [A-Za-z0-9_] that begin with no "_", and none of ${ROOTS.join(', ')}.`,
+  })
+}
+
+function checkUser(user: string): void {
+  if (/^[A-Za-z0-9_-]+$/.test(user)) return
+  throw new PeltonError('invalid-argument', 'a user of this name would not have an inbox of its own', {
+    field: 'user',
+    value: showValue(user),
+    remedy: 'Use [A-Za-z0-9_-].',
   })
 }
 

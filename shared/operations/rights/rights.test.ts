@@ -59,6 +59,19 @@ describe('rights', () => {
     expect(subjects.filter((subject) => subject.includes('default'))).toEqual([])
   })
 
+  test('have the inbox of each producer in the rights of workers, and shared with it', () => {
+    const rights = rightsOf({ prefixes: ['staging'], producers: ['web', 'batch'], subscribers: ['billing'] })
+    const users = rights.accounts.map(({ users }) => users.map(({ user }) => user))
+    expect(users[1]).toEqual(['staging-web', 'staging-batch'])
+    expect(users[2]).toEqual(['staging-billing'])
+    const wakeUps = ['_INBOX.staging-web.>', '_INBOX.staging-batch.>']
+    const worker = userOf(rights, 'staging-worker').publish.flatMap(({ subjects }) => subjects)
+    expect(worker).toEqual(expect.arrayContaining(wakeUps))
+    const shared = rights.accounts[0]?.exports.map(({ subject }) => subject)
+    expect(shared).toEqual(expect.arrayContaining(wakeUps))
+    expect(worker.filter((subject) => subject.includes('producer'))).toEqual([])
+  })
+
   test('name by a prefix whatever is of the Pelton alone', () => {
     const rights = rightsOf({ prefixes: ['staging'] })
     const isNamed = (subject: string): boolean =>
@@ -103,6 +116,9 @@ describe('rights', () => {
     [{ prefixes: ['_a'] }, 'prefix', '_a'],
     [{ prefixes: ['a'.repeat(33)] }, 'prefix', 'a'.repeat(33)],
     [{ pools: [''] }, 'pool', ''],
+    [{ producers: ['a.b'] }, 'user', 'a.b'],
+    [{ subscribers: ['producer'] }, 'user', 'producer'],
+    [{ producers: ['monitor'] }, 'user', 'monitor'],
     [{ domain: 'a.b' }, 'domain', 'a.b'],
     [{ domain: 'API' }, 'domain', 'API'],
     [{ inboxPrefix: 'a..b' }, 'inbox-prefix', 'a..b'],

@@ -53,8 +53,8 @@ function usersOf(pelton: Pelton): readonly UserRights[] {
     adminRights(names),
     controlRights(names),
     ...pelton.pools.map((pool) => workerRights(names, pool)),
-    producerRights(names),
-    subscriberRights(names),
+    ...pelton.producers.map((name) => producerRights(names, name)),
+    ...pelton.subscribers.map((name) => subscriberRights(names, name)),
   ]
 }
 

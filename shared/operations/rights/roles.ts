@@ -182,8 +182,8 @@ function pulling(names: Names, pool: string): readonly Right[] {
 }
 
 function settling(names: Names, pool: string): readonly Right[] {
-  const { subject } = names
-  const askers = ['producer', 'control'].map((role) => `${names.inboxOf(names.userOf(role))}.>`)
+  const { subject, producers } = names
+  const askers = [...producers, 'control'].map((role) => `${names.inboxOf(names.userOf(role))}.>`)
   return [
     right('outcomes', [subject(subjects.resultFilter()), subject(subjects.deadLetterFilter())]),
     right('retries, ledger records, start marks', [
@@ -211,9 +211,9 @@ function serving({ stores, subject, api }: Names, pool: string): readonly Right[
   ]
 }
 
-export function producerRights(names: Names): UserRights {
+export function producerRights(names: Names, name: string): UserRights {
   const { streams, api, subject } = names
-  const me = named(names, 'producer')
+  const me = named(names, name)
   return {
     ...me,
     role: 'producer',
@@ -231,9 +231,9 @@ export function producerRights(names: Names): UserRights {
   }
 }
 
-export function subscriberRights(names: Names): UserRights {
+export function subscriberRights(names: Names, name: string): UserRights {
   const { streams, api } = names
-  const me = named(names, 'subscriber')
+  const me = named(names, name)
   const results = [streams.results]
   return {
     ...me,

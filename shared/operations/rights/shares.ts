@@ -16,7 +16,7 @@ export function sharesOf(names: Names): readonly Share[] {
       ofLanes((lane) => [subject(patterns.features(lane))]),
     ),
     ...services('whether its server is cut off', ['PRODUCERS'], api(`STREAM.INFO.${streams.features}`)),
-    hearing('wake-ups', `${names.inboxOf(names.userOf('producer'))}.>`),
+    ...names.producers.map((name) => hearing('wake-ups', `${names.inboxOf(names.userOf(name))}.>`)),
     hearing(
       'wake-ups of a producer that answers many callers: give its user the right to subscribe',
       subject(patterns.replies()),

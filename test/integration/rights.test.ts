@@ -128,6 +128,20 @@ describe.each(FORMS)('rights: $title', (form) => {
     expect(await whoMay((role) => isListeningRefused(role, subject), ROLES)).toEqual(inOrder(allowed))
   })
 
+  const { inboxPrefix } = form.options
+  test.runIf(inboxPrefix !== undefined)(
+    'replies lie below the prefix of inboxes and nowhere else',
+    async () => {
+      for (const role of ROLES) {
+        const usual = `_INBOX.${form.userOf(role)}.x`
+        expect(await whoMay((each) => isListeningRefused(each, usual), ROLES), usual).toEqual([])
+        expect(await whoMay((each) => isPublishRefused(each, usual), ROLES), usual).toEqual([])
+        const asked = `${inboxPrefix}.${form.userOf(role)}.x`
+        expect(await whoMay((each) => isListeningRefused(each, asked), ROLES), asked).toEqual([role])
+      }
+    },
+  )
+
   test('an answer reaches each role in its own inbox', async () => {
     for (const role of ROLES.filter((each) => each !== 'monitor')) {
       const reply = await as(role).request(form.wire('$JS.API.INFO'), '', { timeout: 5_000 })

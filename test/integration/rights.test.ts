@@ -36,15 +36,14 @@ describe.each(FORMS)('rights: $title', (form) => {
     await server?.stop()
   })
 
-  test('each role does all of its work, and the server refuses nothing', async () => {
-    const known = (variable: string): boolean => variable in brokerSettings
-    const settings = ROLES.flatMap((role) => Object.keys(envOf(role))).filter((name) =>
-      name.startsWith('PELTON_'),
-    )
-    if (settings.every(known)) await workAsEachRole(server, { envOf, loginOf })
+  test('each role does all of its work, and the server refuses nothing', async ({ skip }) => {
+    const settings = ROLES.flatMap((role) => Object.keys(envOf(role)))
+    const missing = settings.filter((name) => name.startsWith('PELTON_') && !(name in brokerSettings))
+    if (missing.length === 0) await workAsEachRole(server, { envOf, loginOf })
     else if (form.isPlain) await provision(as('admin'))
     const lines = (await server.log()).split('\n')
     expect(lines.filter((line) => /violation|authorization/i.test(line))).toEqual([])
+    skip(missing.length > 0, `there is no setting ${[...new Set(missing)].join(', ')}`)
   })
 
   describe.runIf(form.isPlain)('with the streams of Pelton', () => {

@@ -1,7 +1,8 @@
 import { createServer } from 'node:net'
 import { readOperatorSettings } from '../../shared/operations/broker/operator-settings.ts'
 import { findRunningBroker, type UsedBroker } from '../../shared/operations/broker/running-broker.ts'
-import { brokerOptions } from '../../shared/runtime/config.ts'
+import { noteTrouble } from '../../shared/runtime/broker-reach.ts'
+import { brokerOptions, withoutSecurity } from '../../shared/runtime/config.ts'
 import { startBroker } from '../../shared/sdk/broker/server.ts'
 import type { PeltonError } from '../../shared/sdk/errors.ts'
 import { connectBroker, withoutSecrets } from '../../shared/sdk/jetstream/connect.ts'
@@ -32,6 +33,7 @@ export async function useBroker(env: NodeJS.ProcessEnv, options: UseBrokerOption
     const connection = await connectBroker({
       ...brokerOptions(settings, 'pelton control'),
       ...waitingAtTerminal(note, options.signal),
+      onTrouble: noteTrouble(note),
     })
     return { connection, url, env, close: () => connection.close() }
   }
@@ -44,11 +46,12 @@ export async function useBroker(env: NodeJS.ProcessEnv, options: UseBrokerOption
   })
   note(`broker: embedded, ${broker.url}${dataDir === undefined ? '' : `, data in ${broker.dataDir}`}`)
   const stopKeeping = keepRunning(broker, note, options.onLost ?? (() => undefined))
-  const connection = await connectBroker({ ...brokerOptions(settings, 'pelton control'), url: broker.url })
+  const { name, dataPath } = brokerOptions(settings, 'pelton control')
+  const connection = await connectBroker({ name, dataPath, url: broker.url })
   return {
     connection,
     url: broker.url,
-    env: { ...env, PELTON_NATS_URL: broker.url },
+    env: { ...withoutSecurity(env), PELTON_NATS_URL: broker.url },
     async close() {
       stopKeeping()
       await connection.close()

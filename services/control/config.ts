@@ -1,6 +1,12 @@
 import { hostname } from 'node:os'
 import { z } from 'zod'
-import { brokerSettings, count, milliseconds, readSettings } from '../../shared/runtime/config.ts'
+import {
+  brokerSettings,
+  checkBrokerSettings,
+  count,
+  milliseconds,
+  readSettings,
+} from '../../shared/runtime/config.ts'
 
 const MOST_WAIT_MS = 7 * 24 * 3_600_000
 
@@ -56,5 +62,5 @@ export type ControlServiceSettings = ReturnType<typeof readControlServiceSetting
 
 /** @throws PeltonError `invalid-configuration` naming every variable that is not usable */
 export function readControlServiceSettings(env: NodeJS.ProcessEnv) {
-  return readSettings({ ...brokerSettings, ...CONTROL_SERVICE_SETTINGS }, env)
+  return checkBrokerSettings(readSettings({ ...brokerSettings, ...CONTROL_SERVICE_SETTINGS }, env))
 }

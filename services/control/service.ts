@@ -4,7 +4,13 @@ import { brokerDataDir, readOperatorSettings } from '../../shared/operations/bro
 import { readMonitorUrls } from '../../shared/operations/broker/running-broker.ts'
 import { openStore } from '../../shared/operations/replay/open-store.ts'
 import { keepMarks } from '../../shared/operations/watch-record/keep-marks.ts'
-import { type BrokerReach, closedForGood, followBroker } from '../../shared/runtime/broker-reach.ts'
+import {
+  type BrokerReach,
+  closedForGood,
+  followBroker,
+  noConnection,
+  tellTrouble,
+} from '../../shared/runtime/broker-reach.ts'
 import { brokerOptions } from '../../shared/runtime/config.ts'
 import { addHealthRoutes, openHttp } from '../../shared/runtime/http.ts'
 import type { Service, State } from '../../shared/runtime/lifecycle.ts'
@@ -65,7 +71,7 @@ export async function openDoor(
   addHostCheck(http.app, hostCheck(host, settings.PELTON_CONTROL_ALLOWED_HOSTS))
   const readiness: Readiness = {
     state: () => door.state,
-    reasons: () => (isBrokerReachable() ? [] : ['broker: no connection']),
+    reasons: () => (isBrokerReachable() ? [] : [noConnection(door.reach)]),
   }
   addHealthRoutes(http.app, {
     ...readiness,
@@ -158,7 +164,12 @@ async function openConnection(
   aborted: AbortSignal,
 ): Promise<NatsConnection> {
   const waiting = waitingFor(log, aborted)
-  const connection = await connectBroker({ ...brokerOptions(settings, 'pelton control'), ...waiting })
+  const onTrouble = tellTrouble(log)
+  const connection = await connectBroker({
+    ...brokerOptions(settings, 'pelton control'),
+    ...waiting,
+    onTrouble,
+  })
   await patientApi(() => requireStreams(connection, Object.values(STREAMS)), waiting)
   return connection
 }

@@ -1,4 +1,9 @@
-import { brokerOptions, brokerSettings, readSettings } from '../../shared/runtime/config.ts'
+import {
+  brokerOptions,
+  brokerSettings,
+  checkBrokerSettings,
+  readSettings,
+} from '../../shared/runtime/config.ts'
 import { PeltonError, showValue } from '../../shared/sdk/errors.ts'
 
 /** One run of the demo whose producer and subscriber are processes of their own: both know it by these two. */
@@ -28,14 +33,7 @@ export function runSource({ name }: DemoRun): string {
 
 /** How to reach the broker, from the environment. @throws PeltonError `invalid-configuration` */
 export function connectionOf(name: string) {
-  const settings = brokerOptions(readSettings(brokerSettings, process.env), name)
-  const { url, user, password, token, dataPath } = settings
-  return {
-    ...{ url, name, dataPath },
-    ...(user !== undefined && { user }),
-    ...(password !== undefined && { password }),
-    ...(token !== undefined && { token }),
-  }
+  return brokerOptions(checkBrokerSettings(readSettings(brokerSettings, process.env)), name)
 }
 
 function unusable(field: string, value: string, remedy: string): PeltonError {

@@ -1,6 +1,6 @@
 import type { NatsConnection } from '@nats-io/transport-node'
 import type { Logger } from 'pino'
-import { closedForGood } from '../../shared/runtime/broker-reach.ts'
+import { closedForGood, tellTrouble } from '../../shared/runtime/broker-reach.ts'
 import { brokerOptions } from '../../shared/runtime/config.ts'
 import { LANES } from '../../shared/sdk/contract/subjects.ts'
 import { dueConsumer, featureConsumer, STREAMS } from '../../shared/sdk/contract/topology.ts'
@@ -22,6 +22,8 @@ import type { Amount } from './intake/timed-tally.ts'
 export interface BrokerSide {
   readonly connection: NatsConnection
   readonly window: PublishWindow
+  /** Below what an event's reply subject may lie. */
+  readonly replyRoots: readonly string[]
   /** Broker time, milliseconds since 1970. */
   readonly now: () => number
   /** This machine's clock minus the broker's, milliseconds; learnt again every ten seconds. */
@@ -73,7 +75,8 @@ export async function openBrokerSide(
   waiting: Waiting = {},
 ): Promise<BrokerSide> {
   const name = `pelton worker ${settings.PELTON_WORKER}`
-  const connection = await connectBroker({ ...brokerOptions(settings, name), ...waiting })
+  const onTrouble = tellTrouble(log)
+  const connection = await connectBroker({ ...brokerOptions(settings, name), ...waiting, onTrouble })
   const streams = await patientApi(() => requireStreams(connection, NEEDED), waiting)
   refuseLimits(streams.get(STREAMS.retries) ?? { config: {} })
   const consumers = await patientApi(() => requireConsumers(connection, settings.PELTON_POOL), waiting)
@@ -87,6 +90,7 @@ export async function openBrokerSide(
   return {
     connection,
     window,
+    replyRoots: settings.PELTON_REPLY_PREFIXES,
     now: clock.now,
     skewMs: () => clock.skewMs,
     epochs: new Map([epochOf(STREAMS.features), epochOf(STREAMS.retries)]),

@@ -4,12 +4,14 @@ import { z } from 'zod'
 import {
   brokerSettings,
   bytes,
+  checkBrokerSettings,
   count,
   httpSettings,
   milliseconds,
   name,
   readSettings,
 } from '../../shared/runtime/config.ts'
+import { REPLY_ROOTS } from '../../shared/sdk/contract/subjects.ts'
 
 /** Every setting of a worker: environment variable → schema with default and description. */
 export const WORKER_SETTINGS = {
@@ -60,6 +62,17 @@ export const WORKER_SETTINGS = {
   PELTON_PARKED_BYTES: bytes(0)
     .default(1024 ** 3)
     .describe('Bytes of such events which the workers of a pool may park in RETRIES'),
+  PELTON_REPLY_PREFIXES: z
+    .string()
+    .regex(
+      /^[A-Za-z0-9_$=-]+(?:\.[A-Za-z0-9_$=-]+)*(?:,[A-Za-z0-9_$=-]+(?:\.[A-Za-z0-9_$=-]+)*)*$/,
+      'must be subjects without wildcards, separated by commas',
+    )
+    .default(REPLY_ROOTS.join(','))
+    .transform((text) => text.split(','))
+    .describe(
+      'Subjects below which an event may ask for a copy of its outcome: where the inboxes of producers are, separated by commas',
+    ),
   PELTON_LINGER_MS: milliseconds(0, 1_000)
     .default(2)
     .describe('How long the first event of a batch waits for others'),
@@ -93,5 +106,5 @@ export function folderOptions(settings: Pick<WorkerSettings, keyof typeof READIN
 
 /** @throws PeltonError `invalid-configuration` naming every variable that is not usable */
 export function readWorkerSettings(env: NodeJS.ProcessEnv) {
-  return readSettings(WORKER_SETTINGS, env)
+  return checkBrokerSettings(readSettings(WORKER_SETTINGS, env))
 }

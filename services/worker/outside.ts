@@ -2,7 +2,7 @@ import type { Logger } from 'pino'
 import type { GrowingRepository } from '../../shared/models/growing-repository.ts'
 import type { PoolModels } from '../../shared/operations/models/pool-models.ts'
 import { type BrokerReach, followBroker } from '../../shared/runtime/broker-reach.ts'
-import type { HttpSide } from '../../shared/runtime/http.ts'
+import type { Health, HttpSide } from '../../shared/runtime/http.ts'
 import type { State } from '../../shared/runtime/lifecycle.ts'
 import { measureProcess } from '../../shared/runtime/process-metrics.ts'
 import type { Telemetry } from '../../shared/runtime/telemetry.ts'
@@ -57,6 +57,7 @@ export async function openOutside(
       reasons = () =>
         reasonsAgainst({
           isBrokerReachable: reach?.isReachable === true,
+          whyAway: reach?.whyAway,
           models: models.models.length,
           refusing: worker.refusing,
           skewMs: skewMs(),
@@ -68,20 +69,33 @@ export async function openOutside(
   }
   if (telemetry.hasMetrics) {
     const isBrokerReachable = (): boolean => reach?.isReachable === true
-    measureProcess('worker', { state: () => outside.state, reasons: () => reasons(), isBrokerReachable })
+    measureProcess('worker', {
+      state: () => outside.state,
+      reasons: () => reasons(),
+      isBrokerReachable,
+    })
   }
-  const { PELTON_HTTP_HOST: host, PELTON_HTTP_PORT: port } = settings
-  if (port === undefined) return outside
-  // Loaded only where it is needed.
-  const { addHealthRoutes, openHttp } = await import('../../shared/runtime/http.ts')
-  http = openHttp({ host, port, log })
   const { scrape } = telemetry
-  addHealthRoutes(http.app, {
+  http = await listen(settings, log, {
     state: () => outside.state,
     reasons: () => reasons(),
     notes: () => notes(),
     ...(scrape !== undefined && { metrics: scrape }),
   })
-  await http.listen()
   return outside
+}
+
+/** Undefined where there is to be no port. */
+async function listen(
+  { PELTON_HTTP_HOST: host, PELTON_HTTP_PORT: port }: WorkerSettings,
+  log: Logger,
+  routes: Health,
+): Promise<HttpSide | undefined> {
+  if (port === undefined) return undefined
+  // Loaded only where it is needed.
+  const { addHealthRoutes, openHttp } = await import('../../shared/runtime/http.ts')
+  const http = openHttp({ host, port, log })
+  addHealthRoutes(http.app, routes)
+  await http.listen()
+  return http
 }

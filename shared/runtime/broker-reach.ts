@@ -1,14 +1,47 @@
 import type { NatsConnection } from '@nats-io/transport-node'
+import type { Logger } from 'pino'
 import { PeltonError } from '../sdk/errors.ts'
+import { type OnTrouble, whyAway } from '../sdk/jetstream/trouble.ts'
 
 /** Whether a connection reaches its broker at the moment. */
 export interface BrokerReach {
   readonly isReachable: boolean
+  /** Why it does not, once that is known. */
+  readonly whyAway: string | undefined
+}
+
+/** Why a service without a connection is not ready, in one line. */
+export function noConnection(reach: Pick<BrokerReach, 'whyAway'> | undefined): string {
+  const why = reach?.whyAway
+  return `broker: no connection${why === undefined ? '' : `: ${why}`}`
+}
+
+const TROUBLES = {
+  away: 'no connection to the broker',
+  file: 'what the broker is told of this process cannot be read; what was read before is used',
+  refused: 'the broker refuses this user something',
+} as const
+
+/** Writes down what is in the way of a connection, each thing once. */
+export function tellTrouble(log: Pick<Logger, 'warn'>): OnTrouble {
+  return ({ kind, text, remedy }) => log.warn({ reason: text, remedy }, TROUBLES[kind])
+}
+
+/** The same for a person at a terminal; what is refused is said by what asked for it. */
+export function noteTrouble(note: (text: string) => void): OnTrouble {
+  return ({ kind, text, remedy }) => {
+    if (kind !== 'refused') note(`broker: ${TROUBLES[kind]}: ${text}. ${remedy}`)
+  }
 }
 
 /** Follows a connection: it comes back by itself, and says so. Once it is closed, it stays out of reach. */
 export function followBroker(connection: NatsConnection): BrokerReach {
-  const reach = { isReachable: !connection.isClosed() }
+  const reach = {
+    isReachable: !connection.isClosed(),
+    get whyAway() {
+      return whyAway(connection)?.text
+    },
+  }
   const follow = async (): Promise<void> => {
     for await (const { type } of connection.status()) {
       if (type === 'disconnect' || type === 'staleConnection' || type === 'close') reach.isReachable = false

@@ -25,6 +25,7 @@ describe('readSettings', () => {
   it('completes what is not set, and takes empty for not set', () => {
     expect(readSettings(shape, { PELTON_COUNT: '', PELTON_LOG_LEVEL: '', HOME: '/x' })).toEqual({
       PELTON_NATS_URL: 'nats://127.0.0.1:4222',
+      PELTON_NATS_TLS_FIRST: 'false',
       PELTON_DATA_PATH: 'direct',
       PELTON_LOG_LEVEL: 'info',
       PELTON_COUNT: 2,

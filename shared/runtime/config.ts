@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { PeltonError, showValue } from '../sdk/errors.ts'
+import { checkSecurity, type SecurityOptions } from '../sdk/jetstream/security.ts'
 
 /** A whole number in a range, from text. */
 export function count(least: number, most: number) {
@@ -23,6 +24,41 @@ export function bytes(least: number) {
 /** A name that can stand in a subject. */
 export const name = z.string().min(1, 'must not be empty').max(128, 'must have at most 128 characters')
 
+const file = z.string().min(1).optional()
+
+/** Who a process is to the broker, and how the two keep others out. */
+const securitySettings = {
+  PELTON_NATS_CREDS: file.describe(
+    'Credentials file, a JWT and a seed as `nsc` writes them; read again at each connect, like every file here',
+  ),
+  PELTON_NATS_NKEY: file.describe('File with the seed of an nkey'),
+  PELTON_NATS_USER: z.string().min(1).optional().describe('User at the broker'),
+  PELTON_NATS_USER_FILE: file.describe('File with the user at the broker'),
+  PELTON_NATS_PASSWORD: z.string().min(1).optional().describe('Password at the broker'),
+  PELTON_NATS_PASSWORD_FILE: file.describe('File with the password at the broker'),
+  PELTON_NATS_TOKEN: z.string().min(1).optional().describe('Token at the broker'),
+  PELTON_NATS_TOKEN_FILE: file.describe('File with the token at the broker'),
+  PELTON_NATS_TLS_CA: file.describe(
+    "File with the authorities that may have signed the broker's certificate (default: those that Node knows)",
+  ),
+  PELTON_NATS_TLS_CERT: file.describe('File with the certificate of this client'),
+  PELTON_NATS_TLS_KEY: file.describe('File with its key, without a passphrase'),
+  PELTON_NATS_TLS_FIRST: z
+    .enum(['true', 'false'])
+    .default('false')
+    .describe('TLS before the broker says anything, as it must be set up for (`handshake_first`)'),
+  PELTON_NATS_DOMAIN: z
+    .string()
+    .optional()
+    .describe('JetStream domain of the streams (default: that of the server)'),
+  PELTON_NATS_INBOX_PREFIX: z
+    .string()
+    .optional()
+    .describe(
+      'Subject below which answers come, and nowhere else (default: `_INBOX.` and the user where one is named, else `_INBOX`)',
+    ),
+} as const
+
 /** How a service reaches the broker, and how it logs. */
 export const brokerSettings = {
   PELTON_NATS_URL: z
@@ -33,9 +69,7 @@ export const brokerSettings = {
     )
     .default('nats://127.0.0.1:4222')
     .describe('Broker to use'),
-  PELTON_NATS_USER: z.string().min(1).optional().describe('User at the broker'),
-  PELTON_NATS_PASSWORD: z.string().min(1).optional().describe('Password at the broker'),
-  PELTON_NATS_TOKEN: z.string().min(1).optional().describe('Token at the broker'),
+  ...securitySettings,
   PELTON_DATA_PATH: z
     .enum(['direct', 'client'])
     .default('direct')
@@ -58,7 +92,8 @@ export const httpSettings = {
     .describe('Port for HTTP: /livez, /readyz, /metrics; 0 takes any free port and logs it (default: none)'),
 } as const
 
-const SECRETS = /PASSWORD|TOKEN|SECRET/
+/** What names a file shows its path. */
+const SECRETS = /(?:PASSWORD|TOKEN|SECRET)(?!.*_FILE$)/
 
 /**
  * Reads settings from the environment, once, at the door; the result is complete and frozen.
@@ -93,15 +128,61 @@ function shown(variable: string, value: string | undefined): string {
 }
 
 type BrokerSettings = z.infer<z.ZodObject<typeof brokerSettings>>
+type SecuritySettings = z.infer<z.ZodObject<typeof securitySettings>>
+
+/**
+ * Settings whose security holds together.
+ *
+ * @throws PeltonError `invalid-configuration` for what excludes each other, or is no path
+ */
+export function checkBrokerSettings<Settings extends BrokerSettings>(settings: Settings): Settings {
+  checkSecurity({ url: settings.PELTON_NATS_URL, ...securityOptions(settings) }, 'settings')
+  return settings
+}
 
 /** The settings as the SDK takes them. @param name shown in the broker's list of connections */
 export function brokerOptions(settings: BrokerSettings, name: string) {
   return {
     url: settings.PELTON_NATS_URL,
     name,
-    user: settings.PELTON_NATS_USER,
-    password: settings.PELTON_NATS_PASSWORD,
-    token: settings.PELTON_NATS_TOKEN,
+    ...securityOptions(settings),
     dataPath: settings.PELTON_DATA_PATH,
   }
+}
+
+/** Who this process is to the broker, as the SDK takes it. */
+export function securityOptions(settings: SecuritySettings): SecurityOptions {
+  return {
+    user: settings.PELTON_NATS_USER,
+    userFile: settings.PELTON_NATS_USER_FILE,
+    password: settings.PELTON_NATS_PASSWORD,
+    passwordFile: settings.PELTON_NATS_PASSWORD_FILE,
+    token: settings.PELTON_NATS_TOKEN,
+    tokenFile: settings.PELTON_NATS_TOKEN_FILE,
+    credsFile: settings.PELTON_NATS_CREDS,
+    nkeyFile: settings.PELTON_NATS_NKEY,
+    tls: tlsOptions(settings),
+    domain: settings.PELTON_NATS_DOMAIN,
+    inboxPrefix: settings.PELTON_NATS_INBOX_PREFIX,
+  }
+}
+
+/** Undefined where nothing is said of TLS: then it is up to the address and the broker. */
+function tlsOptions(settings: SecuritySettings): SecurityOptions['tls'] {
+  const {
+    PELTON_NATS_TLS_CA: caFile,
+    PELTON_NATS_TLS_CERT: certFile,
+    PELTON_NATS_TLS_KEY: keyFile,
+  } = settings
+  const handshakeFirst = settings.PELTON_NATS_TLS_FIRST === 'true'
+  if (caFile === undefined && certFile === undefined && keyFile === undefined && !handshakeFirst)
+    return undefined
+  return { caFile, certFile, keyFile, handshakeFirst }
+}
+
+/** An environment without what is for a broker of one's own choice: the embedded one has no security. */
+export function withoutSecurity(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  return Object.fromEntries(
+    Object.entries(env).filter(([variable]) => !Object.hasOwn(securitySettings, variable)),
+  )
 }

@@ -13,7 +13,7 @@ import {
 } from './contract/open-inference.ts'
 import type { OutgoingMessage } from './contract/outcome.ts'
 import { readRfc3339 } from './contract/rfc3339.ts'
-import { isLane, isReplySubject, LANES, type Lane, subjects } from './contract/subjects.ts'
+import { isLane, isReplySubject, LANES, type Lane, REPLY_ROOTS, subjects } from './contract/subjects.ts'
 import { type Datatype, elementCount, isDatatype, type Tensor, type TensorData } from './contract/tensor.ts'
 import { eventToken } from './contract/token.ts'
 import { STREAMS } from './contract/topology.ts'
@@ -77,7 +77,7 @@ export interface EventToPublish {
   /** W3C trace context, carried into the outcome. */
   readonly traceparent?: string
   readonly tracestate?: string
-  /** Subject below `_INBOX.` that gets a copy of the outcome at once, over core NATS and without guarantee. */
+  /** Subject below `_INBOX.`, or your `inboxPrefix`, that gets a copy of the outcome at once, over core NATS and without guarantee. */
   readonly replyTo?: string
 }
 
@@ -87,6 +87,8 @@ export interface EventOrigin {
   readonly pool: string
   /** Milliseconds since 1970. */
   readonly now: number
+  /** Below what else than usual reply subjects may lie. */
+  readonly inboxPrefix?: string
 }
 
 /** An event ready to be published, and who it is. */
@@ -124,7 +126,7 @@ export function eventMessage(event: EventToPublish, origin: EventOrigin): EventM
     [HEADERS.dataContentType, attribute('contentType', contentType)],
     [HEADERS.publishedAt, now],
   ]
-  addOptional(headers, event, origin.now)
+  addOptional(headers, event, origin)
   if (inferenceHeaderLength !== undefined)
     headers.push([HEADERS.inferenceHeaderLength, String(inferenceHeaderLength)])
   return { subject, headers, body, id, token, sizeBytes: sizeOf(headers) + body.length }
@@ -164,9 +166,9 @@ function isoTime(at: number): string {
 
 const OF_FEW = ['modelVersion', 'traceparent', 'tracestate'] as const
 
-function addOptional(headers: HeaderEntry[], event: EventToPublish, now: number): void {
+function addOptional(headers: HeaderEntry[], event: EventToPublish, origin: EventOrigin): void {
   const { subject, replyTo } = event
-  const deadline = deadlineOf(event, now)
+  const deadline = deadlineOf(event, origin.now)
   if (subject !== undefined) headers.push([HEADERS.subject, attribute('subject', subject)])
   if (deadline !== undefined) headers.push([HEADERS.expiryTime, deadline])
   for (const name of OF_FEW) {
@@ -177,7 +179,9 @@ function addOptional(headers: HeaderEntry[], event: EventToPublish, now: number)
     headers.push([HEADERS[name], value])
   }
   if (replyTo !== undefined) {
-    if (!isReplySubject(replyTo)) throw unusable('replyTo', replyTo, 'Use a subject below _INBOX.')
+    const { inboxPrefix = '_INBOX' } = origin
+    if (!isReplySubject(replyTo, [...REPLY_ROOTS, inboxPrefix]))
+      throw unusable('replyTo', replyTo, `Use a subject below ${inboxPrefix}.`)
     headers.push([HEADERS.replyTo, replyTo])
   }
 }

@@ -1,15 +1,18 @@
 import type { NatsConnection } from '@nats-io/transport-node'
 import { PeltonError } from './errors.ts'
 import { connectBroker } from './jetstream/connect.ts'
+import { setDomain } from './jetstream/domain.ts'
 import type { Waiting } from './jetstream/election.ts'
+import { checkSecurity, type SecurityOptions } from './jetstream/security.ts'
+import type { ConnectionTrouble } from './jetstream/trouble.ts'
 
-/** How to reach the broker: an address, or a connection that is there already. */
-export interface ConnectionOptions {
-  /** `nats://host:port`, several separated by commas. @default 'nats://127.0.0.1:4222' */
+/** How to reach the broker: an address and who you are to it, or a connection that is there already. */
+export interface ConnectionOptions extends SecurityOptions {
+  /**
+   * `nats://host:port`, several separated by commas; `tls://` for no connection without TLS.
+   * @default 'nats://127.0.0.1:4222'
+   */
   readonly url?: string
-  readonly user?: string
-  readonly password?: string
-  readonly token?: string
   /** Name shown in the broker's connection list. */
   readonly name?: string
   /**
@@ -23,7 +26,14 @@ export interface ConnectionOptions {
    * @default 'direct'
    */
   readonly dataPath?: 'direct' | 'client'
-  /** A connection to share, which stays open; excludes the others. */
+  /**
+   * Told of what is in the way of the connection later, each thing once: why it is away, a file that cannot be read, a subject
+   * that the broker refuses. @default silence
+   *
+   * @experimental
+   */
+  readonly onTrouble?: (trouble: ConnectionTrouble) => void
+  /** A connection to share, which stays open; excludes the others but `domain`. */
   readonly connection?: NatsConnection
 }
 
@@ -36,7 +46,20 @@ export interface Link {
   close(): Promise<void>
 }
 
-const OWN = ['url', 'user', 'password', 'token', 'connectTimeoutMs', 'dataPath'] as const
+const SECURITY = [
+  ...([
+    'user',
+    'userFile',
+    'password',
+    'passwordFile',
+    'token',
+    'tokenFile',
+    'credsFile',
+    'nkeyFile',
+  ] as const),
+  ...(['tls', 'domain', 'inboxPrefix'] as const),
+] as const
+const OWN = ['url', ...SECURITY, 'connectTimeoutMs', 'dataPath', 'onTrouble'] as const
 
 /** Who opens a link. */
 export interface LinkUser extends Waiting {
@@ -56,23 +79,29 @@ const PATIENCE_MS = 60_000
  *   `user.signal`
  */
 export async function openLink(options: ConnectionOptions, linkUser: LinkUser): Promise<Link> {
-  const { connection, url = 'nats://127.0.0.1:4222', name = linkUser.name, user, password, token } = options
+  const { connection, url = 'nats://127.0.0.1:4222', name = linkUser.name, domain } = options
   checkConnectionOptions(options)
-  const { connectTimeoutMs: timeoutMs, dataPath } = options
+  const { connectTimeoutMs: timeoutMs, dataPath, onTrouble } = options
   const { quorumOf, signal, patienceMs = timeoutMs ?? PATIENCE_MS } = linkUser
   const waiting = { patienceMs, signal }
-  if (connection !== undefined) return { connection, waiting, close: async () => undefined }
+  if (connection !== undefined) {
+    if (domain !== undefined) setDomain(connection, domain)
+    return { connection, waiting, close: async () => undefined }
+  }
+  const security = Object.fromEntries(SECURITY.map((field) => [field, options[field]])) as SecurityOptions
   const own = await connectBroker({
-    ...{ url, name, user, password, token, quorumOf, dataPath },
+    ...{ url, name, ...security, naming: 'options', quorumOf, dataPath, onTrouble },
     ...waiting,
     ...(timeoutMs !== undefined && { timeoutMs }),
   })
   return { connection: own, waiting, close: () => own.close() }
 }
 
-/** @throws PeltonError `invalid-argument` when both an address and a connection are given */
+/** @throws PeltonError `invalid-argument` when both an address and a connection are given, or what excludes each other */
 export function checkConnectionOptions(options: ConnectionOptions): void {
-  const both = options.connection && OWN.find((field) => options[field] !== undefined)
+  checkSecurity(options, 'options')
+  const isBoth = (field: (typeof OWN)[number]): boolean => field !== 'domain' && options[field] !== undefined
+  const both = options.connection && OWN.find(isBoth)
   if (both === undefined) return
   throw new PeltonError('invalid-argument', 'a shared connection has its own address and credentials', {
     field: both,

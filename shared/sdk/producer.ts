@@ -10,7 +10,7 @@ import { type EventMessage, type EventToPublish, eventMessage } from './event-me
 import { patientApi, streamInfo } from './jetstream/api.ts'
 import type { Waiting } from './jetstream/election.ts'
 import { API_ERRORS, isFull, type PublishReply, publishError } from './jetstream/publish-reply.ts'
-import { PublishWindow } from './jetstream/publish-window.ts'
+import { inboxPrefixOf, PublishWindow } from './jetstream/publish-window.ts'
 import { type Link, openLink } from './link.ts'
 import { PendingBuffer } from './pending-buffer.ts'
 import { type ProducerOptions, type ProducerSettings, readProducerSettings } from './producer-settings.ts'
@@ -158,8 +158,9 @@ class StreamProducer implements MessageProducer {
   async publish(event: EventToPublish): Promise<Receipt> {
     this.#checkOpen()
     const { source, pool } = this.#settings
+    const inboxPrefix = inboxPrefixOf(this.connection)
     return tracePublish({ event, pool, source, by: 'producer' }, (traced) =>
-      this.publishMessage(eventMessage(traced, { source, pool, now: Date.now() }), traced.model),
+      this.publishMessage(eventMessage(traced, { source, pool, now: Date.now(), inboxPrefix }), traced.model),
     )
   }
 

@@ -3,6 +3,7 @@ import { type Finding, fail, isRefusedByRights, ok } from '../../../shared/opera
 import { subjects } from '../../../shared/sdk/contract/subjects.ts'
 import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
 import { findApi, NOT_FOUND } from '../../../shared/sdk/jetstream/api.ts'
+import { apiSubject } from '../../../shared/sdk/jetstream/domain.ts'
 
 /** Requests that change nothing, and what they are needed for. */
 const HARMLESS: readonly {
@@ -41,7 +42,9 @@ export async function checkRights(connection: NatsConnection): Promise<readonly 
       // Something else than a missing right is what the other checks are for.
       if (!isRefusedByRights(thrown)) continue
       const remedy = 'Use a user with the rights of control (infra/nats), or give this one more.'
-      findings.push(fail('rights', `$JS.API.${subject} is refused, needed for: ${purpose}`, remedy))
+      findings.push(
+        fail('rights', `${apiSubject(connection, subject)} is refused, needed for: ${purpose}`, remedy),
+      )
     }
   }
   return findings.length > 0 ? findings : [ok('rights', 'this user may read what control reads')]

@@ -7,7 +7,8 @@ describe('reasonsAgainst', () => {
   it('finds none in a worker that is well', () => expect(reasonsAgainst(well)).toEqual([]))
 
   it.each<[string, Partial<WorkerFacts>, RegExp]>([
-    ['no connection', { isBrokerReachable: false }, /^broker: /],
+    ['no connection', { isBrokerReachable: false }, /^broker: no connection$/],
+    ['why there is none', { isBrokerReachable: false, whyAway: 'x' }, /^broker: no connection: x$/],
     ['no model', { models: 0 }, /^models: /],
     [
       'a stream that refuses',

@@ -1,3 +1,4 @@
+import { noConnection } from '../../../shared/runtime/broker-reach.ts'
 import { showCount } from '../../../shared/runtime/quantities.ts'
 import { showValue } from '../../../shared/sdk/errors.ts'
 import type { NotServable } from '../settle/outcome.ts'
@@ -6,6 +7,8 @@ import type { WaitingEvents } from '../settle/parking.ts'
 /** What a worker's readiness depends on. Being busy is not among it: its broker would only give to others. */
 export interface WorkerFacts {
   readonly isBrokerReachable: boolean
+  /** Why it is not, where that is known. */
+  readonly whyAway?: string | undefined
   /** Versions of models that are served. */
   readonly models: number
   /** Streams that do not take what there is to store, each with a reason. */
@@ -22,9 +25,10 @@ export function inspectingReason({ served, of }: { readonly served: number; read
 }
 
 /** Why a worker takes no events, or should not: empty when it is ready. */
-export function reasonsAgainst({ isBrokerReachable, models, refusing, skewMs }: WorkerFacts): string[] {
+export function reasonsAgainst(facts: WorkerFacts): string[] {
+  const { isBrokerReachable, whyAway, models, refusing, skewMs } = facts
   const reasons = [...refusing].map(([stream, because]) => `storage: ${stream} refuses (${because})`)
-  if (!isBrokerReachable) reasons.unshift('broker: no connection')
+  if (!isBrokerReachable) reasons.unshift(noConnection({ whyAway }))
   if (models === 0) reasons.push('models: none is served')
   if (Math.abs(skewMs) > MAX_SKEW_MS)
     reasons.push(

@@ -1,7 +1,7 @@
 import { homedir } from 'node:os'
 import { isAbsolute, join } from 'node:path'
 import { z } from 'zod'
-import { brokerSettings, milliseconds, readSettings } from '../../runtime/config.ts'
+import { brokerSettings, checkBrokerSettings, milliseconds, readSettings } from '../../runtime/config.ts'
 
 /** What an operator's commands and the control service know of their broker, beside how to reach it. */
 export const OPERATOR_SETTINGS = {
@@ -50,7 +50,7 @@ export const OPERATOR_SETTINGS = {
 
 /** The settings of an operator; those of the broker come with them. @throws PeltonError `invalid-configuration` */
 export function readOperatorSettings(env: NodeJS.ProcessEnv) {
-  return readSettings({ ...brokerSettings, ...OPERATOR_SETTINGS }, env)
+  return checkBrokerSettings(readSettings({ ...brokerSettings, ...OPERATOR_SETTINGS }, env))
 }
 
 /** Where the embedded broker of `pelton up` keeps its streams; commands look for a running one there. */

@@ -1,5 +1,6 @@
 import type { NatsConnection } from '@nats-io/transport-node'
-import { brokerOptions } from '../../runtime/config.ts'
+import { noteTrouble } from '../../runtime/broker-reach.ts'
+import { brokerOptions, withoutSecurity } from '../../runtime/config.ts'
 import { type RunningServer, readRunningServer } from '../../sdk/broker/readiness.ts'
 import { PeltonError } from '../../sdk/errors.ts'
 import { connectBroker, withoutSecrets } from '../../sdk/jetstream/connect.ts'
@@ -37,13 +38,15 @@ export async function findRunningBroker(
   const running = env.PELTON_NATS_URL ? undefined : await readRunningServer(dataDir).catch(() => undefined)
   if (running !== undefined) note(`broker: nats://127.0.0.1:${running.port}, of \`pelton up\` in ${dataDir}`)
   const address = running === undefined ? settings.PELTON_NATS_URL : `nats://127.0.0.1:${running.port}`
+  const options = brokerOptions(settings, 'pelton control')
   const connection = await connectBroker({
-    ...brokerOptions(settings, 'pelton control'),
+    // The embedded broker has no security, and nothing to tell who one is.
+    ...(running === undefined ? options : { name: options.name, dataPath: options.dataPath }),
     ...waiting,
     url: address,
+    onTrouble: noteTrouble(note),
   }).catch((thrown: unknown) => {
-    if (env.PELTON_NATS_URL || !(thrown instanceof PeltonError) || thrown.code !== 'broker-unavailable')
-      throw thrown
+    if (env.PELTON_NATS_URL || !isNobodyThere(thrown)) throw thrown
     throw new PeltonError(
       'broker-unavailable',
       `no \`pelton up\` runs here (${dataDir}), and nobody answers at ${withoutSecrets(address)}`,
@@ -56,10 +59,19 @@ export async function findRunningBroker(
   return {
     connection,
     url,
-    env: { ...env, PELTON_NATS_URL: address },
+    env: { ...(running === undefined ? env : withoutSecurity(env)), PELTON_NATS_URL: address },
     ...(monitorUrls !== undefined && { monitorUrls }),
     close: () => connection.close(),
   }
+}
+
+/** Anything else is a broker that does not let us in, and says why. */
+function isNobodyThere(thrown: unknown): boolean {
+  return (
+    thrown instanceof PeltonError &&
+    thrown.code === 'broker-unavailable' &&
+    /ECONNREFUSED/.test(thrown.message)
+  )
 }
 
 /**

@@ -1,6 +1,6 @@
 import type { NatsConnection } from '@nats-io/transport-node'
 import { PeltonError } from '../../sdk/errors.ts'
-import { ApiRefusal, type StreamInfo, streamInfo } from '../../sdk/jetstream/api.ts'
+import { requestApi, type StreamInfo, streamInfo } from '../../sdk/jetstream/api.ts'
 import { SequenceSet } from './sequence-set.ts'
 
 /** Which sequences a stream holds at one moment, and how it is set up. */
@@ -60,16 +60,8 @@ export async function readStoredSequences(
   }
 }
 
-async function detailedInfo(connection: NatsConnection, stream: string): Promise<DetailedInfo> {
-  const subject = `$JS.API.STREAM.INFO.${stream}`
-  const answer = await connection
-    .request(subject, JSON.stringify({ deleted_details: true }), { timeout: LIST_TIMEOUT_MS })
-    .catch((cause: unknown) => {
-      throw new PeltonError('broker-unavailable', `JetStream does not answer ${subject}`, {}, cause)
-    })
-  const reply = answer.json<DetailedInfo & { error?: ConstructorParameters<typeof ApiRefusal>[1] }>()
-  if (reply.error !== undefined) throw new ApiRefusal(subject, reply.error)
-  return reply
+function detailedInfo(connection: NatsConnection, stream: string): Promise<DetailedInfo> {
+  return requestApi(connection, `STREAM.INFO.${stream}`, { deleted_details: true }, LIST_TIMEOUT_MS)
 }
 
 /** The sequences a stream held, from `first` on; `undefined` where it is not known which. */

@@ -222,9 +222,17 @@ export function readPoolRecord(
   return { kind, pool, name }
 }
 
-/** Whether a worker may publish a wake-up to `subject`: only reply inboxes, or a producer could make it publish anywhere. */
-export function isReplySubject(subject: string): boolean {
-  return (
-    subject.length <= MAX_REPLY_LENGTH && /^(?:_INBOX|_pelton\.reply)(?:\.[A-Za-z0-9_$=-]+)+$/.test(subject)
-  )
+/** Below what reply inboxes lie, where nothing else is said. */
+export const REPLY_ROOTS: readonly string[] = ['_INBOX', '_pelton.reply']
+
+const BELOW_ROOT = /^(?:\.[A-Za-z0-9_$=-]+)+$/
+
+/**
+ * Whether a worker may publish a wake-up to `subject`: only reply inboxes, or a producer could make it publish anywhere.
+ *
+ * @param roots below what inboxes lie
+ */
+export function isReplySubject(subject: string, roots = REPLY_ROOTS): boolean {
+  if (subject.length > MAX_REPLY_LENGTH) return false
+  return roots.some((root) => subject.startsWith(root) && BELOW_ROOT.test(subject.slice(root.length)))
 }

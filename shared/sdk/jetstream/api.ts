@@ -1,5 +1,7 @@
 import { type NatsConnection, TimeoutError } from '@nats-io/transport-node'
 import { PeltonError } from '../errors.ts'
+import { explainRequest } from './connection-cause.ts'
+import { apiSubject, domainOf } from './domain.ts'
 import { untilItPasses, type Waiting } from './election.ts'
 
 /** A refusal of the JetStream API. */
@@ -23,17 +25,26 @@ export const NOT_FOUND = { stream: 10059, consumer: 10014, message: 10037 } as c
 /**
  * One request to the JetStream API.
  *
+ * @param timeoutMs how long its answer may take
  * @throws ApiRefusal when the API says no, PeltonError `broker-unavailable` when it does not answer
  */
 export async function requestApi<Reply>(
   connection: NatsConnection,
   subject: string,
   body: unknown = {},
+  timeoutMs = 5_000,
 ): Promise<Reply> {
   const answer = await connection
-    .request(`$JS.API.${subject}`, JSON.stringify(body), { timeout: 5_000 })
+    .request(apiSubject(connection, subject), JSON.stringify(body), { timeout: timeoutMs })
     .catch((cause: unknown) => {
-      throw new PeltonError('broker-unavailable', `JetStream does not answer ${subject}`, {}, cause)
+      const { text, remedy } = explainRequest(cause, domainOf(connection))
+      const details = remedy === undefined ? {} : { remedy }
+      throw new PeltonError(
+        'broker-unavailable',
+        `JetStream does not answer ${subject}: ${text}`,
+        details,
+        cause,
+      )
     })
   const reply = answer.json<Reply & { error?: { err_code: number; code: number; description: string } }>()
   if (reply.error !== undefined) throw new ApiRefusal(subject, reply.error)

@@ -1,5 +1,6 @@
 import { expect, it } from 'vitest'
-import { inboxOf, withoutSecrets } from './connect.ts'
+import { withoutSecrets } from './connect.ts'
+import { inboxOf } from './security.ts'
 
 it.each([
   ['nats://host:4222', 'nats://host:4222'],

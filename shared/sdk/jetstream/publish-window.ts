@@ -218,9 +218,14 @@ let inboxes = 0
 /** An inbox below the connection's own prefix (`_INBOX.<user>`, or `_INBOX`) that this process uses once. */
 export function uniqueInbox(connection: NatsConnection): string {
   const client = connection.info?.client_id ?? 0
+  return `${inboxPrefixOf(connection)}.pelton-${process.pid}-${client}-${Math.random().toString(36).slice(2, 10)}-${inboxes++}`
+}
+
+/** Below what every inbox of a connection lies. */
+export function inboxPrefixOf(connection: NatsConnection): string {
   // The client keeps its options on the connection without saying so in its types.
   const { options } = connection as { readonly options?: { readonly inboxPrefix?: string } }
-  return `${options?.inboxPrefix ?? '_INBOX'}.pelton-${process.pid}-${client}-${Math.random().toString(36).slice(2, 10)}-${inboxes++}`
+  return options?.inboxPrefix ?? '_INBOX'
 }
 
 /** A longer control line makes the broker close the connection: refused here, it harms only its sender. */

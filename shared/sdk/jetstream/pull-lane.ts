@@ -1,5 +1,6 @@
 import type { NatsConnection } from '@nats-io/transport-node'
 import { type DataPath, type DataSubscription, dataPathOf } from './data-path.ts'
+import { apiSubject } from './domain.ts'
 import { type Frame, frameBytes, readFrameHeaders, readStatus } from './frame.ts'
 import { uniqueInbox } from './publish-window.ts'
 import { onReconnect } from './reconnects.ts'
@@ -85,7 +86,7 @@ export class PullLane {
     this.#connection = connection
     this.#path = dataPathOf(connection)
     this.#onMessage = onMessage
-    this.#requestSubject = `$JS.API.CONSUMER.MSG.NEXT.${target.stream}.${target.consumer}`
+    this.#requestSubject = apiSubject(connection, `CONSUMER.MSG.NEXT.${target.stream}.${target.consumer}`)
     this.#isPatient = target.isPatient
     this.#prefix = `${uniqueInbox(connection)}.`
     this.#subscription = this.#path.subscribe(`${this.#prefix}*`, {

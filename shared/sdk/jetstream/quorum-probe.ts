@@ -34,8 +34,8 @@ export function hearsMajority(cluster: CopiesOfStream | undefined): boolean {
 }
 
 /**
- * Asks the server of a connection for the leader behind `subject`: `$JS.API.STREAM.INFO.<stream>`. An answer without it, as of
- * `$JS.API.INFO`, only tells that some leader answers. Never rejects.
+ * Asks the server of a connection for the leader behind `subject`: that of `STREAM.INFO.<stream>`. An answer without it, as of
+ * `INFO`, only tells that some leader answers. Never rejects.
  */
 export async function askServer(connection: NatsConnection, subject: string): Promise<ServerWord> {
   try {

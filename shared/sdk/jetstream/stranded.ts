@@ -4,6 +4,7 @@ import {
   type NatsConnection,
   type NodeConnectionOptions,
 } from '@nats-io/transport-node'
+import { apiSubject } from './domain.ts'
 import { askServer } from './quorum-probe.ts'
 import type { ServerChoice } from './server-choice.ts'
 
@@ -25,9 +26,6 @@ const RARE_LOOK_MS = 10_000
 /** How long another server may take to greet, milliseconds. */
 const GREETING_MS = 1_500
 
-/** What is asked where this user may not ask about the stream. */
-const ACCOUNT = '$JS.API.INFO'
-
 /**
  * Lets a client leave a server that lives, and is cut off from the others: its connection is well, and nothing comes of what
  * it asks. Asks each second for a leader that hears a majority. Without one it asks all other servers over short connections of
@@ -36,14 +34,16 @@ const ACCOUNT = '$JS.API.INFO'
 export function leaveStrandedServer(connection: NatsConnection, options: StrandedOptions): void {
   const { servers, stream } = options
   const ended = new AbortController()
-  let subject = `$JS.API.STREAM.INFO.${stream}`
+  /** What is asked where this user may not ask about the stream. */
+  const account = apiSubject(connection, 'INFO')
+  let subject = apiSubject(connection, `STREAM.INFO.${stream}`)
 
   /** @returns `unknown` where nothing can be learnt: this user may ask nobody anything */
   async function isWell(): Promise<boolean | 'unknown'> {
     const word = await askServer(connection, subject)
     if (word !== 'refused') return word === 'well'
-    if (subject === ACCOUNT) return 'unknown'
-    subject = ACCOUNT
+    if (subject === account) return 'unknown'
+    subject = account
     return isWell()
   }
   async function look(): Promise<boolean | 'unknown'> {

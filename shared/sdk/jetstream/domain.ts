@@ -1,0 +1,21 @@
+import type { NatsConnection } from '@nats-io/transport-node'
+
+const domains = new WeakMap<NatsConnection, string>()
+
+/** Says in which JetStream domain the streams of a connection are. Without it: that of the server it is connected to. */
+export function setDomain(connection: NatsConnection, domain: string): void {
+  domains.set(connection, domain)
+}
+
+export function domainOf(connection: NatsConnection): string | undefined {
+  return domains.get(connection)
+}
+
+/**
+ * Subject of a request to the JetStream API: `STREAM.INFO.FEATURES` becomes `$JS.API.STREAM.INFO.FEATURES`, and with a domain
+ * `$JS.<domain>.API.STREAM.INFO.FEATURES`.
+ */
+export function apiSubject(connection: NatsConnection, request: string): string {
+  const domain = domains.get(connection)
+  return domain === undefined ? `$JS.API.${request}` : `$JS.${domain}.API.${request}`
+}

@@ -11,7 +11,7 @@ import {
   noConnection,
   tellTrouble,
 } from '../../shared/runtime/broker-reach.ts'
-import { brokerOptions } from '../../shared/runtime/config.ts'
+import { brokerOptions, securityOptions } from '../../shared/runtime/config.ts'
 import { addHealthRoutes, openHttp } from '../../shared/runtime/http.ts'
 import type { Service, State } from '../../shared/runtime/lifecycle.ts'
 import { measureProcess } from '../../shared/runtime/process-metrics.ts'
@@ -22,6 +22,7 @@ import { STREAMS } from '../../shared/sdk/contract/topology.ts'
 import { PeltonError } from '../../shared/sdk/errors.ts'
 import { patientApi } from '../../shared/sdk/jetstream/api.ts'
 import { connectBroker } from '../../shared/sdk/jetstream/connect.ts'
+import { readExpiries } from '../../shared/sdk/jetstream/expiry.ts'
 import { requireStreams } from '../../shared/sdk/jetstream/provision.ts'
 import type { ControlServiceSettings } from './config.ts'
 import { openControlGauges } from './figures/control-gauges.ts'
@@ -81,7 +82,8 @@ export async function openDoor(
   door.address = await http.listen().catch((cause: unknown) => {
     throw cannotListen(host, port, cause)
   })
-  if (telemetry.hasMetrics) measureProcess('control', { ...readiness, isBrokerReachable })
+  const expiries = () => readExpiries(securityOptions(settings))
+  if (telemetry.hasMetrics) measureProcess('control', { ...readiness, isBrokerReachable, expiries })
   return door
 }
 
@@ -181,6 +183,7 @@ function watchOptions(settings: ControlServiceSettings, resendMs: number): Watch
     unservedMs: settings.PELTON_UNSERVED_MS,
     noticeGraceMs: settings.PELTON_NOTICE_GRACE_MS,
     resendMs,
+    expiries: () => readExpiries(securityOptions(settings)),
   }
 }
 

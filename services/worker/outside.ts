@@ -2,10 +2,12 @@ import type { Logger } from 'pino'
 import type { GrowingRepository } from '../../shared/models/growing-repository.ts'
 import type { PoolModels } from '../../shared/operations/models/pool-models.ts'
 import { type BrokerReach, followBroker } from '../../shared/runtime/broker-reach.ts'
+import { securityOptions } from '../../shared/runtime/config.ts'
 import type { Health, HttpSide } from '../../shared/runtime/http.ts'
 import type { State } from '../../shared/runtime/lifecycle.ts'
 import { measureProcess } from '../../shared/runtime/process-metrics.ts'
 import type { Telemetry } from '../../shared/runtime/telemetry.ts'
+import { readExpiries } from '../../shared/sdk/jetstream/expiry.ts'
 import type { BrokerSide } from './broker-side.ts'
 import type { WorkerSettings } from './config.ts'
 import type { Observers } from './observe/interceptors.ts'
@@ -73,6 +75,7 @@ export async function openOutside(
       state: () => outside.state,
       reasons: () => reasons(),
       isBrokerReachable,
+      expiries: () => readExpiries(securityOptions(settings)),
     })
   }
   const { scrape } = telemetry

@@ -239,6 +239,13 @@ export const METRICS = {
     [],
     BOTH,
   ),
+  credentialsLeft: gauge(
+    'pelton.credentials.left',
+    's',
+    'Until what lets this process in at the broker ends: the JWT of a credentials file, a client certificate',
+    ['kind'],
+    BOTH,
+  ),
   clockSkew: gauge('pelton.clock.skew', 's', "This machine's clock minus the broker's", [], WORKER),
   eventLoopDelayP99: gauge(
     'nodejs.eventloop.delay.p99',

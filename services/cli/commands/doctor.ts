@@ -1,11 +1,14 @@
 import { Command } from 'commander'
+import { judgeExpiries } from '../../../shared/operations/broker/credentials.ts'
 import { checkDurability } from '../../../shared/operations/broker/durability.ts'
 import { examine, type Finding, fail } from '../../../shared/operations/broker/finding.ts'
 import { readOperatorSettings } from '../../../shared/operations/broker/operator-settings.ts'
 import { findRunningBroker, type UsedBroker } from '../../../shared/operations/broker/running-broker.ts'
+import { securityOptions } from '../../../shared/runtime/config.ts'
 import { EXIT_CODES } from '../../../shared/runtime/lifecycle.ts'
 import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
 import { PeltonError } from '../../../shared/sdk/errors.ts'
+import { readExpiries } from '../../../shared/sdk/jetstream/expiry.ts'
 import { type CommandRun, helpTail, runCommand } from '../command-run.ts'
 import { checkAccount, checkClock, checkResults } from '../doctor/broker-checks.ts'
 import { checkModelsFolder, checkModelsServed } from '../doctor/models-check.ts'
@@ -54,7 +57,8 @@ export function doctorCommand(): Command {
 
 async function doctor(run: CommandRun, options: DoctorArguments): Promise<number> {
   const topology = readTopology(withOptions(run.env, TOPOLOGY_SETTINGS, options))
-  const { PELTON_DURABILITY: durability, PELTON_RESEND_HORIZON_MS: resendMs } = readOperatorSettings(run.env)
+  const settings = readOperatorSettings(run.env)
+  const { PELTON_DURABILITY: durability, PELTON_RESEND_HORIZON_MS: resendMs } = settings
   const asked = { resendMs, perSecond: options.rate, signal: run.signal }
   const counts = { ok: 0, warn: 0, fail: 0, unknown: 0 }
   const report = (findings: readonly Finding[]): void => {
@@ -64,6 +68,7 @@ async function doctor(run: CommandRun, options: DoctorArguments): Promise<number
       else print(run.terminal, finding)
     }
   }
+  report(judgeExpiries(readExpiries(securityOptions(settings)), Date.now()))
   const broker = await findBroker(run, report)
   if (broker !== undefined) {
     const { connection } = broker

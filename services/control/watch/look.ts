@@ -18,6 +18,8 @@ import { subjects } from '../../../shared/sdk/contract/subjects.ts'
 import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
 import { PeltonError } from '../../../shared/sdk/errors.ts'
 import { findApi, NOT_FOUND, type StreamInfo } from '../../../shared/sdk/jetstream/api.ts'
+import type { Expiry } from '../../../shared/sdk/jetstream/expiry.ts'
+import { expiryAlerts } from './expiry-look.ts'
 import { lookAtStream, type StreamLook } from './lane-look.ts'
 import { LettersLook } from './letters-look.ts'
 import { ModelMemory, modelAlert } from './models.ts'
@@ -38,6 +40,8 @@ export interface WatchLimits {
   readonly noticeGraceMs: number
   /** The resend horizon: how late a producer may send an event again with the same id, milliseconds. */
   readonly resendMs: number
+  /** Until when this control service is let in. @default without an end */
+  readonly expiries?: () => readonly Expiry[]
 }
 
 export interface LookDeps {
@@ -112,6 +116,7 @@ export class Looks {
       ...notices.alerts,
       ...letters.alerts,
       ...this.#register.look(broker),
+      ...expiryAlerts(this.#limits.name, this.#limits.expiries?.() ?? [], at),
       ...(await this.#alertsOfService(service.unserved, at)),
     ]
     const alerts = [...lanes.kept, ...lanes.rest, ...others]

@@ -14,6 +14,7 @@ export const ALERT_KINDS = [
   'notice-without-dead-letter',
   'dead-letter-beside-prediction',
   'register-too-short',
+  'credentials-end',
 ] as const
 
 /** One of {@link ALERT_KINDS}. */

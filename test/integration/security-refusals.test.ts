@@ -303,6 +303,19 @@ describe('files that cannot be used are told by setting and path, before anythin
   })
 })
 
+test('a producer that may not publish is told so with its event', async () => {
+  const { config, options, env } = await restricted('publish: { deny: "features.>" }, subscribe: ">"')
+  const { port, stop } = await startSecuredServer({ config })
+  onTestFinished(stop)
+  const url = `nats://127.0.0.1:${port}`
+  expect((await runCli(['provision'], { env: { ...env, PELTON_NATS_URL: url } })).code).toBe(0)
+  const producer = await createProducer({ url, ...options, source: 'test', ackTimeoutMs: 500, retryForMs: 1 })
+  onTestFinished(() => producer.close())
+  await expect(producer.publish({ model: 'm', features: {} })).rejects.toThrow(
+    /this user may not publish to features\.default\.m\.normal \(/,
+  )
+})
+
 test('a right that is missing later is told once, by its subject', async () => {
   const { config, options } = await restricted('publish: { deny: "features.>" }, subscribe: ">"')
   const { port, stop } = await startSecuredServer({ config })
@@ -313,7 +326,7 @@ test('a right that is missing later is told once, by its subject', async () => {
     onTrouble: (trouble) => void troubles.push(trouble),
   })
   onTestFinished(() => connection.close())
-  for (let times = 0; times < 3; times++) connection.publish('features.default.m.normal', '{}')
+  for (const model of ['m', 'n', 'o']) connection.publish(`features.default.${model}.normal`, '{}')
   await requestApi(connection, 'INFO')
   await vi.waitFor(() => expect(troubles).toHaveLength(1), PATIENT)
   expect(troubles[0]).toMatchObject({

@@ -6,6 +6,7 @@ import { type DataPath, type DataSubscription, dataPathOf } from './data-path.ts
 import type { Frame } from './frame.ts'
 import { type PublishReply, readReply, unsent } from './publish-reply.ts'
 import { onReconnect } from './reconnects.ts'
+import { refusedLately, whyAway } from './trouble.ts'
 
 /** A message whose headers are written already. */
 export interface EncodedMessage extends Pick<OutgoingMessage, 'subject' | 'body'> {
@@ -58,6 +59,7 @@ export class PublishWindow {
   readonly #stopListening: () => void
   readonly #maxInFlight: number
   readonly #timeoutMs: number
+  readonly #connection: NatsConnection
   /** By id, in the order of publishing, hence of deadline. */
   readonly #waiting = new Map<number, Sending>()
   readonly #queue: Queued[] = []
@@ -68,6 +70,7 @@ export class PublishWindow {
   #closed = false
 
   constructor(connection: NatsConnection, options: PublishWindowOptions = {}) {
+    this.#connection = connection
     this.#path = dataPathOf(connection)
     this.#maxInFlight = options.maxInFlight ?? 512
     this.#timeoutMs = options.timeoutMs ?? 5_000
@@ -188,7 +191,7 @@ export class PublishWindow {
     const now = performance.now()
     for (const [id, { deadline }] of this.#waiting) {
       if (deadline > now) break
-      this.#tell(id, { kind: 'unknown', description: `no answer within ${this.#timeoutMs} ms` })
+      this.#tell(id, { kind: 'unknown', description: unanswered(this.#connection, this.#timeoutMs) })
     }
     if (this.#waiting.size > 0) return
     clearInterval(this.#sweeper)
@@ -209,6 +212,12 @@ function behind({ onReply, mayGo }: BatchOptions, from: number): BatchOptions {
     onReply: (index, reply) => onReply(from + index, reply),
     ...(mayGo !== undefined && { mayGo: (index: number) => mayGo(from + index) }),
   }
+}
+
+/** Why no answer came, where the connection knows: it is away, or the broker refused something meanwhile. */
+function unanswered(connection: NatsConnection, timeoutMs: number): string {
+  const why = whyAway(connection)?.text ?? refusedLately(connection, 2 * timeoutMs)
+  return `no answer within ${timeoutMs} ms${why === undefined ? '' : `: ${why}`}`
 }
 
 const CLOSED = { kind: 'unknown', description: 'the publisher is closed' } as const

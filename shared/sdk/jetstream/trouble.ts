@@ -20,6 +20,19 @@ export function whyAway(connection: NatsConnection): ConnectionCause | undefined
   return causes.get(connection)
 }
 
+interface Refusal {
+  readonly text: string
+  readonly atMs: number
+}
+
+const refusals = new WeakMap<NatsConnection, Refusal>()
+
+/** What the broker last refused to take from a connection, where that was within `withinMs` milliseconds. */
+export function refusedLately(connection: NatsConnection, withinMs: number): string | undefined {
+  const last = refusals.get(connection)
+  return last !== undefined && performance.now() - last.atMs <= withinMs ? last.text : undefined
+}
+
 export interface TroubleOptions {
   /** Connects as the connection would, once, and says why that fails; undefined where it does not. */
   readonly findCause: () => Promise<ConnectionCause | undefined>
@@ -43,10 +56,17 @@ export function followTrouble(connection: NatsConnection, options: TroubleOption
   const told = new Set<string>()
   let looking: AbortController | undefined
 
-  function tell(kind: ConnectionTrouble['kind'], cause: ConnectionCause): void {
-    if (told.has(cause.text) || told.size >= MOST_TOLD) return
-    told.add(cause.text)
+  function tell(kind: ConnectionTrouble['kind'], cause: ConnectionCause, about = cause.text): void {
+    if (told.has(about) || told.size >= MOST_TOLD) return
+    told.add(about)
     onTrouble({ kind, ...cause })
+  }
+  function refused(error: PermissionViolationError): void {
+    const cause = explain(error)
+    if (error.operation === 'publish') refusals.set(connection, { text: cause.text, atMs: performance.now() })
+    // Many subjects are of one event each: a right is missing for all of them, and told once.
+    const words = error.subject.split('.').slice(0, error.subject.startsWith('$') ? 4 : 2)
+    tell('refused', cause, `${error.operation} ${words.join('.')}`)
   }
   async function look(signal: AbortSignal): Promise<void> {
     for (let pauseMs = FIRST_LOOK_MS; !signal.aborted; pauseMs = LOOK_MS) {
@@ -69,8 +89,8 @@ export function followTrouble(connection: NatsConnection, options: TroubleOption
       causes.delete(connection)
       if (status.type === 'reconnect') told.clear()
     } else if (status.type === 'error') {
-      const isRight = status.error instanceof PermissionViolationError
-      tell(isRight ? 'refused' : 'away', explain(status.error))
+      if (status.error instanceof PermissionViolationError) refused(status.error)
+      else tell('away', explain(status.error))
     }
   }
   const run = async (): Promise<void> => {

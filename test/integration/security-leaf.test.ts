@@ -1,0 +1,72 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { expect, onTestFinished, test } from 'vitest'
+import { EXAMPLE_FLIGHT } from '../../services/demo/models.ts'
+import { createProducer } from '../../shared/sdk/producer.ts'
+import { createSubscriber } from '../../shared/sdk/subscriber.ts'
+import { freePorts } from '../kit/cluster-node.ts'
+import { latestModels } from '../kit/models-folder.ts'
+import { startSecuredServer } from '../kit/secured-server.ts'
+import { startWorkerProcess } from '../kit/worker-process.ts'
+import { runCli } from './cli-process.ts'
+
+const ACCOUNT = (leafNode: string): string => `
+accounts {
+  SYS: { users: [{ user: sys, password: sys }] }
+  PELTON: { jetstream: enabled, users: [{ user: app, password: app }] }
+}
+system_account: SYS
+${leafNode}`
+
+test('whoever is connected to a leaf, which has streams of its own, uses those of its hub', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'pelton-leaf-'))
+  onTestFinished(() => rm(folder, { recursive: true, force: true }))
+  const [leafPort] = await freePorts(1)
+  const hub = await startSecuredServer({
+    domain: 'hub',
+    config: ACCOUNT(`server_name: hub\nleafnodes { listen: "127.0.0.1:${leafPort}" }`),
+  })
+  onTestFinished(() => hub.stop())
+  const remote = `{ url: "nats://app:app@127.0.0.1:${leafPort}", account: PELTON }`
+  const leaf = await startSecuredServer({
+    domain: 'leaf',
+    config: ACCOUNT(`server_name: leaf\nleafnodes { remotes: [${remote}] }`),
+  })
+  onTestFinished(() => leaf.stop())
+
+  const url = `nats://app:app@127.0.0.1:${leaf.port}`
+  const env = { PELTON_NATS_URL: url, PELTON_NATS_DOMAIN: 'hub', PELTON_DATA: folder, USER: 'ops' }
+  const succeeds = async (...args: readonly string[]): Promise<string> => {
+    const { code, out, err } = await runCli(args, { env })
+    expect(code, `${args.join(' ')}\n${out}${err}`).toBe(0)
+    return out
+  }
+  await succeeds('provision')
+  const worker = await startWorkerProcess({ url, models: latestModels(), env })
+  onTestFinished(async () => {
+    worker.kill('SIGKILL')
+    await worker.ended
+  })
+  const producer = await createProducer({ url, domain: 'hub', source: 'leaf' })
+  onTestFinished(() => producer.close())
+  const model = 'flight-delay'
+  expect((await producer.request({ model, id: 'one', features: EXAMPLE_FLIGHT })).kind).toBe('prediction')
+  await producer.publish({ model, id: 'bad', features: { origin: 'DTW' } })
+  const subscriber = await createSubscriber({ url, domain: 'hub', include: 'all', from: 'all' })
+  onTestFinished(() => subscriber.close())
+  const kinds: string[] = []
+  for await (const { kind, ack } of subscriber) {
+    kinds.push(kind)
+    ack()
+    if (kinds.length === 2) break
+  }
+  expect(kinds).toEqual(['prediction', 'failure'])
+  await succeeds('replay', 'start', '--all', '--rate', '1000', '--ramp', '0', '--max-failure-share', '1')
+  await succeeds('doctor')
+  await succeeds('audit', '--deep')
+  const own = await runCli(['status'], { env: { ...env, PELTON_NATS_DOMAIN: 'leaf' } })
+  expect(own.code).toBe(1) // nothing is provisioned there
+  worker.kill()
+  expect(await worker.ended, JSON.stringify(worker.log)).toBe(0)
+})

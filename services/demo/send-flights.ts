@@ -1,12 +1,15 @@
 import { parseArgs } from 'node:util'
+import type { NatsConnection } from '@nats-io/transport-node'
 import { EXIT_CODES } from '../../shared/runtime/lifecycle.ts'
 import { printLine } from '../../shared/runtime/standard-streams.ts'
+import { STREAMS } from '../../shared/sdk/contract/topology.ts'
+import { connectBroker } from '../../shared/sdk/jetstream/connect.ts'
 import { createProducer } from '../../shared/sdk/producer.ts'
 import { runEntry } from './entry.ts'
 import { loadFlights } from './flights.ts'
 import { DEMO_MODEL } from './models.ts'
 import { connectionOf, readRun, runSource } from './run-options.ts'
-import { demoEvents } from './spoiled.ts'
+import { type DemoEvent, demoEvents } from './spoiled.ts'
 
 /** How long a full stream is waited for: the workers are behind, and this producer has time. */
 const FULL_RETRY_MS = 120_000
@@ -15,12 +18,21 @@ const FULL_RETRY_MS = 120_000
 async function main(): Promise<number> {
   const run = readRun(parseArgs({ options: { flights: { type: 'string' }, run: { type: 'string' } } }).values)
   const events = demoEvents(await loadFlights({ count: run.flights }))
-  const source = runSource(run)
-  const producer = await createProducer({
-    ...connectionOf('pelton demo producer'),
-    source,
-    fullRetryMs: FULL_RETRY_MS,
-  })
+  const options = { ...connectionOf('pelton demo producer'), quorumOf: STREAMS.features }
+  const connection = await connectBroker(options)
+  try {
+    return await send(connection, events, runSource(run))
+  } finally {
+    await connection.close()
+  }
+}
+
+async function send(
+  connection: NatsConnection,
+  events: readonly DemoEvent[],
+  source: string,
+): Promise<number> {
+  const producer = await createProducer({ connection, source, fullRetryMs: FULL_RETRY_MS })
   let duplicates = 0
   let failure: unknown
   for (const { flight, body, expiresAt } of events) {

@@ -1,6 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { connect } from '@nats-io/transport-node'
 import { expect, onTestFinished, test } from 'vitest'
 import { EXAMPLE_FLIGHT } from '../../services/demo/models.ts'
 import { createProducer } from '../../shared/sdk/producer.ts'
@@ -53,7 +54,12 @@ test('whoever is connected to a leaf, which has streams of its own, uses those o
   const model = 'flight-delay'
   expect((await producer.request({ model, id: 'one', features: EXAMPLE_FLIGHT })).kind).toBe('prediction')
   await producer.publish({ model, id: 'bad', features: { origin: 'DTW' } })
-  const subscriber = await createSubscriber({ url, domain: 'hub', include: 'all', from: 'all' })
+  const shared = await connect({ servers: `127.0.0.1:${leaf.port}`, user: 'app', pass: 'app' })
+  onTestFinished(() => shared.close())
+  const subscriber = await createSubscriber({
+    ...{ connection: shared, domain: 'hub' },
+    ...{ include: 'all', from: 'all' },
+  })
   onTestFinished(() => subscriber.close())
   const kinds: string[] = []
   for await (const { kind, ack } of subscriber) {

@@ -65,12 +65,19 @@ test('credentials replaced on disk are used when the old ones are revoked: worke
   onTestFinished(() => server.stop())
   const url = `nats://127.0.0.1:${server.port}`
   const worker = await startWorker(url, { PELTON_NATS_CREDS: credsFile })
-  const producer = await openProducer({ url, credsFile, source: 'rotation' })
+  const troubles: ConnectionTrouble[] = []
+  const onTrouble = (trouble: ConnectionTrouble): void => void troubles.push(trouble)
+  const producer = await openProducer({ url, credsFile, source: 'rotation', onTrouble })
   expect((await producer.request({ ...GOOD, id: 'before' })).kind).toBe('prediction')
 
   await server.restart(operator.config({ revoked: [first.publicKey] }))
   await vi.waitFor(async () => expect(await reasonsOf(worker)).toContain('they are revoked'), PATIENT)
   expect(warned(worker, 'they are revoked')).toBe(1)
+  await vi.waitFor(
+    () => expect(troubles.filter(({ text }) => text.includes('revoked'))).toHaveLength(1),
+    PATIENT,
+  )
+  expect(troubles.at(-1)).toMatchObject({ kind: 'away', remedy: expect.stringContaining('credsFile') })
 
   await replace(credsFile, second.creds)
   await vi.waitFor(async () => expect(await reasonsOf(worker)).toBe(''), PATIENT)

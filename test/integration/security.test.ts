@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { EXAMPLE_FLIGHT } from '../../services/demo/models.ts'
+import { openOutbox } from '../../shared/sdk/outbox.ts'
 import { createProducer } from '../../shared/sdk/producer.ts'
 import { createSubscriber } from '../../shared/sdk/subscriber.ts'
 import { waitFor } from '../../shared/sdk/wait-for.ts'
@@ -26,7 +27,7 @@ async function open(make: (folder: string) => Promise<Form>) {
   onTestFinished(() => server.stop())
   const url = urlOf(form, server.port)
   const env = { ...form.env, PELTON_NATS_URL: url, PELTON_DATA: join(folder, 'data'), USER: 'ops' }
-  return { form, server, url, env }
+  return { folder, form, server, url, env }
 }
 
 async function succeeds(args: readonly string[], env: NodeJS.ProcessEnv): Promise<string> {
@@ -37,7 +38,7 @@ async function succeeds(args: readonly string[], env: NodeJS.ProcessEnv): Promis
 
 describe('every command, a worker and the package work with', () => {
   test.each(Object.entries(FORMS))('%s', async (_form, make) => {
-    const { form, url, env } = await open(make)
+    const { folder, form, url, env } = await open(make)
     const said: string[] = []
     const run = async (...args: readonly string[]): Promise<void> => void said.push(await succeeds(args, env))
     await run('provision')
@@ -61,6 +62,10 @@ describe('every command, a worker and the package work with', () => {
       if (kinds.length === 2) break
     }
     expect(kinds).toEqual(['prediction', 'failure'])
+    const outbox = await openOutbox({ ...form.options, url, source: 'outbox', path: join(folder, 'outbox') })
+    onTestFinished(() => outbox.close())
+    await outbox.publish({ model: MODEL, id: 'kept', ...GOOD })
+    await outbox.flush()
     await run('status')
     await run('replay', 'start', '--all', '--rate', '1000', '--ramp', '0', '--max-failure-share', '1')
     await run('dead-letters', 'list')

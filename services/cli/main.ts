@@ -3,6 +3,7 @@ import { EXIT_CODES } from '../../shared/runtime/lifecycle.ts'
 import { noteLine, standardError, standardOutput } from '../../shared/runtime/standard-streams.ts'
 import { startTelemetry, type Telemetry } from '../../shared/runtime/telemetry.ts'
 import { messageOf, PeltonError } from '../../shared/sdk/errors.ts'
+import type { ApiRefusal } from '../../shared/sdk/jetstream/api.ts'
 import { createProgram } from './program.ts'
 
 // A reader that goes away (`| head`) has seen enough.
@@ -21,7 +22,7 @@ try {
   const program = await createProgram(process.argv.slice(2))
   await program.hook('preAction', openTelemetry).parseAsync()
 } catch (thrown) {
-  process.exitCode = explain(thrown)
+  process.exitCode = await explain(thrown)
 } finally {
   await telemetry?.close()
 }
@@ -43,13 +44,19 @@ function tellTrouble({ problem }: { readonly problem: string }, what: string): v
 }
 
 /** What went wrong, in one message; commander has printed its own already. */
-function explain(thrown: unknown): number {
+async function explain(thrown: unknown): Promise<number> {
   if (isCommanderError(thrown)) return thrown.exitCode === 0 ? EXIT_CODES.ok : EXIT_CODES.usage
   if (thrown instanceof PeltonError) {
     noteLine(`pelton: ${thrown.message}`)
     return thrown.code === 'invalid-argument' || thrown.code === 'invalid-configuration'
       ? EXIT_CODES.usage
       : EXIT_CODES.failed
+  }
+  if (thrown instanceof Error && thrown.name === 'ApiRefusal') {
+    // Loaded only where it is needed.
+    const { explainRefusal } = await import('../../shared/sdk/jetstream/provision-refusal.ts')
+    noteLine(`pelton: ${explainRefusal(thrown as ApiRefusal).message}`)
+    return EXIT_CODES.failed
   }
   noteLine(`pelton: internal: ${messageOf(thrown)}`)
   if (process.env.PELTON_LOG_LEVEL === 'debug' && thrown instanceof Error) noteLine(thrown.stack ?? '')

@@ -12,6 +12,7 @@ import {
   streamInfo,
 } from './jetstream/api.ts'
 import type { Waiting } from './jetstream/election.ts'
+import { explainRefusal } from './jetstream/provision-refusal.ts'
 
 /** Which results, from where, and how they are handed out. */
 export interface ConsumerWish {
@@ -139,7 +140,7 @@ export class ResultsConsumer {
     } catch (thrown) {
       // Another process may have created the same durable in between, with a start of its own.
       const present = thrown instanceof ApiRefusal ? await this.#find() : undefined
-      if (present === undefined) throw thrown
+      if (present === undefined) throw thrown instanceof ApiRefusal ? explainRefusal(thrown) : thrown
       this.#adopt(present)
     }
   }

@@ -7,7 +7,8 @@ import {
   streamSpecs,
 } from '../../shared/sdk/contract/topology.ts'
 import { consumerInfo, requestApi, streamInfo } from '../../shared/sdk/jetstream/api.ts'
-import { fitted, provision, requireConsumer, requireStreams } from '../../shared/sdk/jetstream/provision.ts'
+import { fitted } from '../../shared/sdk/jetstream/plan-change.ts'
+import { provision, requireConsumer, requireStreams } from '../../shared/sdk/jetstream/provision.ts'
 import { PublishWindow } from '../../shared/sdk/jetstream/publish-window.ts'
 import { startTestBroker, type TestBroker } from '../kit/broker.ts'
 
@@ -87,32 +88,14 @@ describe('provision', () => {
     })
   })
 
-  it.each([
-    ['a limit in bytes on every stream', 'max_bytes_required: true', 'max_bytes', /max_bytes_required/],
-    ['small streams', 'store_max_stream_bytes: 1M', 'max_bytes', /PELTON_FEATURES_MAX_BYTES/],
-    ['few streams', 'max_streams: 5', 'name', /limit of streams/],
-    ['few consumers', 'max_consumers: 2', 'durable_name', /six for each pool/],
-    ['few events in flight', 'max_ack_pending: 1000', 'max_ack_pending', /PELTON_MAX_ACK_PENDING/],
-  ])('says which setting helps where the account wants %s', async (_what, limit, field, remedy) => {
-    const config = `accounts { A { jetstream: { max_file: 20G, max_mem: 1G, ${limit} }, users: [{ user: a, password: a }] } }`
-    const limited = await startTestBroker({ config })
-    try {
-      const link = await limited.connect({ user: 'a', password: 'a' })
-      await expect(provision(link)).rejects.toMatchObject({
-        code: 'not-provisioned',
-        details: { field, remedy: expect.stringMatching(remedy) },
-      })
-    } finally {
-      await limited.stop()
-    }
-  })
-
-  it('names another stream as the trouble where one takes its subjects', async () => {
+  it('names another stream as the trouble where one takes its subjects, and makes nothing', async () => {
     await requestApi(connection, 'STREAM.CREATE.OTHER', { name: 'OTHER', subjects: ['features.>'] })
     await expect(broker.provision()).rejects.toMatchObject({
       code: 'not-provisioned',
-      details: { field: 'subjects', remedy: expect.stringContaining('nats stream ls') },
+      message: expect.stringContaining('stream OTHER of this account takes subjects that FEATURES needs'),
+      details: { field: 'subjects', remedy: expect.stringContaining('nats stream edit OTHER') },
     })
+    expect(await streamInfo(connection, 'RETRIES')).toBeUndefined()
   })
 
   it('gives the ledger what the other streams leave, to the last byte', async () => {

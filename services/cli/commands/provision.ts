@@ -9,6 +9,7 @@ import { readTopology, TOPOLOGY_SETTINGS } from '../topology-settings.ts'
 
 interface ProvisionArguments extends Readonly<Record<string, unknown>> {
   readonly pool: readonly string[]
+  readonly dryRun?: boolean
 }
 
 export function provisionCommand(): Command {
@@ -16,18 +17,24 @@ export function provisionCommand(): Command {
     .summary("create Pelton's streams and consumers on a broker, or let their limits grow")
     .description(
       'Creates what is missing and lets limits grow; limits somebody made larger stay. Safe to run again. Refuses a\n' +
-        'change that could lose events. Prints what it changed.',
+        'change that could lose events, and makes nothing where the account does not allow all of it. Prints what it\n' +
+        'changed.',
     )
     .option('--pool <name...>', 'pools to create consumers for', ['default'])
+    .option('--dry-run', 'print what would be made or changed, or all that is in the way; make nothing')
   return addSettingOptions(command, TOPOLOGY_SETTINGS)
     .addHelpText(
       'after',
       helpTail(
         [
           'pelton provision',
+          'pelton provision --dry-run',
           'pelton provision --replicas 3 --results-max-messages 1000000 --pool default gpu',
         ],
-        { failed: 'the broker does not answer, or differs in a way whose change could lose events' },
+        {
+          failed:
+            'the broker does not answer, differs in a way whose change could lose events, or its account does not allow it',
+        },
       ),
     )
     .action((options: ProvisionArguments) => runCommand((run) => provisionBroker(run, options)))
@@ -40,6 +47,7 @@ async function provisionBroker(run: CommandRun, options: ProvisionArguments): Pr
     await provision(connection, {
       topology,
       pools: options.pool,
+      isDry: options.dryRun === true,
       signal: run.signal,
       note: (text) => {
         changes++

@@ -9,6 +9,7 @@ import { type Finding, fail, ok, warn } from '../../../shared/operations/broker/
 import { countSubjects } from '../../../shared/operations/broker/snapshot.ts'
 import { pause } from '../../../shared/runtime/pause.ts'
 import { showBytes, showCount, showShare } from '../../../shared/runtime/quantities.ts'
+import { LEDGER_STOPS_AT } from '../../../shared/sdk/contract/bounds.ts'
 import { decodeSegment, subjects } from '../../../shared/sdk/contract/subjects.ts'
 import {
   type ConsumerSpec,
@@ -20,7 +21,7 @@ import {
 } from '../../../shared/sdk/contract/topology.ts'
 import { PeltonError } from '../../../shared/sdk/errors.ts'
 import { consumerInfo, type StreamInfo, streamInfo } from '../../../shared/sdk/jetstream/api.ts'
-import { fitted, planChange } from '../../../shared/sdk/jetstream/provision.ts'
+import { fitted, planChange } from '../../../shared/sdk/jetstream/plan-change.ts'
 import { firstTen } from '../first-ten.ts'
 
 const PROVISION = 'Run `pelton provision`.'
@@ -39,8 +40,24 @@ export async function checkStreams(
 const MAKE_ROOM = 'Add workers, or replay and discard what is not needed; raise its limit.'
 const RAISE_LEDGER =
   'Raise PELTON_LEDGER_MAX_BYTES and run `pelton provision`, or shorten its age: `nats stream edit LEDGER --max-age`.'
-const FULL: Readonly<Record<string, string>> = { [STREAMS.ledger]: `Workers wait for it. ${RAISE_LEDGER}` }
-const NEARLY_FULL: Readonly<Record<string, string>> = { [STREAMS.ledger]: RAISE_LEDGER }
+
+/** From which share of a limit on it is told, and from which on it does harm: what then happens, and the way out. */
+interface Fullness {
+  readonly nearly: number
+  readonly full: number
+  readonly harm: string
+  readonly remedy: string
+}
+
+const OTHERS: Fullness = { nearly: 0.8, full: 1, harm: 'it refuses more', remedy: MAKE_ROOM }
+const FULLNESS: Readonly<Record<string, Fullness>> = {
+  [STREAMS.ledger]: {
+    nearly: 0.75 * LEDGER_STOPS_AT,
+    full: LEDGER_STOPS_AT,
+    harm: 'workers pull nothing more',
+    remedy: RAISE_LEDGER,
+  },
+}
 
 /** One of an older Pelton: `pelton provision` leaves a stream that is larger than asked. */
 function unboundedLedger({ state }: StreamInfo): Finding {
@@ -61,19 +78,16 @@ async function checkStream(connection: NatsConnection, spec: StreamSpec): Promis
     ['max_bytes', info.state.bytes],
   ] as const) {
     const most = Number(info.config[limit] ?? -1)
-    if (most <= 0 || used < 0.8 * most || spec.discard === 'old') continue
-    const text = `${showShare(used / most)} of ${limit} is used`
-    findings.push(
-      used >= most
-        ? fail(check, `${text}: it refuses more`, FULL[spec.name] ?? MAKE_ROOM)
-        : warn(
-            check,
-            text,
-            NEARLY_FULL[spec.name] ?? 'Add workers, or raise its limit with `pelton provision`.',
-          ),
-    )
+    if (most > 0 && spec.discard === 'new')
+      findings.push(...judgeFull(check, limit, used / most, FULLNESS[spec.name] ?? OTHERS))
   }
   return findings
+}
+
+function judgeFull(check: string, limit: string, share: number, at: Fullness): readonly Finding[] {
+  const text = `${showShare(share)} of ${limit} is used`
+  if (share >= at.full) return [fail(check, `${text}: ${at.harm}`, at.remedy)]
+  return share >= at.nearly ? [warn(check, text, at.remedy)] : []
 }
 
 type Config = Readonly<Record<string, unknown>>

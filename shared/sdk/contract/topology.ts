@@ -26,6 +26,9 @@ export const STORES = {
   replays: `KV_${BUCKETS.replays}`,
 } as const
 
+/** The stream behind the object store. */
+export const ARTIFACTS = 'OBJ_pelton-artifacts'
+
 /** Limits an operator may set. Sizes in bytes, times in milliseconds. */
 export interface TopologyOptions {
   /** Copies of each stream in a cluster. @default 1 */
@@ -36,12 +39,21 @@ export interface TopologyOptions {
   readonly featuresMaxBytes: number
   /** Events of one model and lane that may wait. @default 500_000 */
   readonly featuresMaxPerSubject: number
+  /**
+   * Bytes RETRIES may have, of which workers keep a quarter filled at most. @default none; where the account wants a bound,
+   * as for the four below: docs/provisioning.md
+   */
+  readonly retriesMaxBytes: number | undefined
   /** How long results are kept. @default 24 h */
   readonly resultsMaxAgeMs: number
   /** Results kept at most: each costs about 0.45 KB of broker memory. @default 5_000_000 */
   readonly resultsMaxMessages: number
+  /** Bytes of results kept at most; beyond it the oldest go. @default none */
+  readonly resultsMaxBytes: number | undefined
   /** Dead letters kept at most; beyond it the stream refuses, it never drops. @default 10_000_000 */
   readonly deadLettersMaxMessages: number
+  /** Bytes of dead letters kept at most, likewise. @default none */
+  readonly deadLettersMaxBytes: number | undefined
   /** How long the ledger is kept: longer than anything it accounts for. @default 30 d */
   readonly ledgerMaxAgeMs: number
   /**
@@ -49,6 +61,8 @@ export interface TopologyOptions {
    * no room for it, it is halved until it fits. @default 32 GiB: five million events a day, each settled by itself
    */
   readonly ledgerMaxBytes: number
+  /** Bytes each bucket may have. @default none */
+  readonly bucketsMaxBytes: number | undefined
   /** How long a worker may hold a delivery without a sign of life. @default 30 s */
   readonly ackWaitMs: number
   /** Deliveries a pool's lane may have in flight over all workers. @default 20_000 */
@@ -60,11 +74,15 @@ export const DEFAULT_TOPOLOGY: TopologyOptions = {
   featuresMaxMessages: 1_000_000,
   featuresMaxBytes: 4 * 1024 ** 3,
   featuresMaxPerSubject: 500_000,
+  retriesMaxBytes: undefined,
   resultsMaxAgeMs: 24 * 3_600_000,
   resultsMaxMessages: 5_000_000,
+  resultsMaxBytes: undefined,
   deadLettersMaxMessages: 10_000_000,
+  deadLettersMaxBytes: undefined,
   ledgerMaxAgeMs: 30 * 24 * 3_600_000,
   ledgerMaxBytes: 32 * 1024 ** 3,
+  bucketsMaxBytes: undefined,
   ackWaitMs: 30_000,
   maxAckPending: 20_000,
 }
@@ -123,14 +141,20 @@ export function streamSpecs(options: TopologyOptions, maxPayloadBytes: number): 
       description: 'Events waiting for another attempt, and those that are due',
       subjects: ['retries.*.*.*.*', 'due.*.*.*.*'],
       retention: 'workqueue',
-      discard: 'old',
+      discard: 'old', // the server takes no schedules with `new`: workers keep it well below its bound
       allow_msg_schedules: true,
+      ...bounded(options.retriesMaxBytes),
     },
     ...outcomeSpecs(common, options),
     advisoriesSpec(common),
-    ...storeSpecs(common),
+    ...storeSpecs(common, options),
     ledgerSpec(common, options), // last: it may take all the room that is left
   ]
+}
+
+/** No limit in bytes is one that is not named. */
+function bounded(maxBytes: number | undefined): Pick<StreamSpec, 'max_bytes'> {
+  return maxBytes === undefined ? {} : { max_bytes: maxBytes }
 }
 
 function featuresSpec(common: Common, options: TopologyOptions, maxPayloadBytes: number): StreamSpec {
@@ -168,6 +192,7 @@ function outcomeSpecs(common: Common, options: TopologyOptions): readonly Stream
       discard: 'old',
       max_age: options.resultsMaxAgeMs * NANOS_PER_MS,
       max_msgs: options.resultsMaxMessages,
+      ...bounded(options.resultsMaxBytes),
     },
     {
       ...common,
@@ -178,6 +203,7 @@ function outcomeSpecs(common: Common, options: TopologyOptions): readonly Stream
       discard: 'new',
       max_msgs: options.deadLettersMaxMessages,
       max_msgs_per_subject: 1,
+      ...bounded(options.deadLettersMaxBytes),
     },
   ]
 }
@@ -209,7 +235,7 @@ function advisoriesSpec(common: Common): StreamSpec {
 }
 
 /** Key-value buckets and the object store, as the streams they are (ADR-8, ADR-20). */
-function storeSpecs(common: Common): readonly StreamSpec[] {
+function storeSpecs(common: Common, { bucketsMaxBytes }: TopologyOptions): readonly StreamSpec[] {
   const store = {
     ...common,
     retention: 'limits',
@@ -224,6 +250,7 @@ function storeSpecs(common: Common): readonly StreamSpec[] {
     subjects: [`$KV.${name}.>`],
     max_msgs_per_subject: history,
     deny_delete: true,
+    ...bounded(bucketsMaxBytes),
     ...(maxAgeMs > 0 && { max_age: maxAgeMs * NANOS_PER_MS }),
   })
   return [
@@ -242,7 +269,7 @@ function storeSpecs(common: Common): readonly StreamSpec[] {
     bucket(BUCKETS.replays, 'Replay tasks, and who holds which dead letter', 8),
     {
       ...store,
-      name: 'OBJ_pelton-artifacts',
+      name: ARTIFACTS,
       description: 'Reserved for model files by SHA-256: nothing writes here yet',
       subjects: ['$O.pelton-artifacts.C.>', '$O.pelton-artifacts.M.>'],
     },

@@ -118,6 +118,8 @@ export interface StreamInfo {
     readonly last_seq: number
     /** When the oldest message was stored, RFC 3339. */
     readonly first_ts?: string
+    /** Consumers it has, of whomever. */
+    readonly consumer_count?: number
   }
   readonly cluster?: ClusterInfo
 }

@@ -1,4 +1,5 @@
-import { type ConsumerSpec, STREAMS, type StreamSpec } from '../contract/topology.ts'
+import { boundSetting } from '../contract/bounds.ts'
+import type { ConsumerSpec, StreamSpec } from '../contract/topology.ts'
 import { PeltonError } from '../errors.ts'
 import type { ApiRefusal } from './api.ts'
 
@@ -47,7 +48,9 @@ const NO_PEERS: readonly (Help<StreamSpec> & { readonly said: string })[] = [
 const MORE_STREAMS =
   "Raise the account's limit of streams: Pelton needs one for each of its streams and buckets (`pelton doctor` names them)."
 const OVERLAP =
-  'Another stream of this account takes some of its subjects: find it with `nats stream ls`, and use another account.'
+  'Another stream of this account takes some of its subjects: find it with `nats stream ls` and take them from it, or use another account.'
+const NO_TIER =
+  'The account has no tier for so many copies: set PELTON_REPLICAS to that of one it has (`nats account info`).'
 
 /** By error code of the JetStream API (nats-server `errors.json`). */
 const OF_STREAMS: Readonly<Record<number, Help<StreamSpec>>> = {
@@ -64,7 +67,7 @@ const OF_STREAMS: Readonly<Record<number, Help<StreamSpec>>> = {
   10113: {
     field: 'max_bytes',
     remedy:
-      'This account wants a limit in bytes on every stream, and only FEATURES and LEDGER have one: turn `max_bytes_required` off for the account, or use another one.',
+      'This account wants a limit in bytes on every stream, and this one was made without: give it one first, well above what is in it (`nats stream edit --max-bytes`).',
   },
   10122: {
     field: 'max_bytes',
@@ -72,18 +75,55 @@ const OF_STREAMS: Readonly<Record<number, Help<StreamSpec>>> = {
   },
   10027: { field: 'name', remedy: MORE_STREAMS },
   10065: { field: 'subjects', remedy: OVERLAP },
+  10120: { field: 'num_replicas', remedy: NO_TIER },
 }
 
 const OF_CONSUMERS: Readonly<Record<number, Help<ConsumerSpec>>> = {
   10121: { field: 'max_ack_pending', remedy: 'Lower PELTON_MAX_ACK_PENDING to what the account allows.' },
   10026: {
     field: 'durable_name',
-    remedy: "Raise the account's limit of consumers: Pelton needs six for each pool.",
+    remedy:
+      "Raise the account's limit of consumers: FEATURES and RETRIES need three each for every pool, and what reads a stream for a while is one more.",
   },
+  10120: { field: 'durable_name', remedy: NO_TIER },
 }
 
 /** A refusal that no table knows is still one of an account or a broker, not a defect of this package. */
 const ACCOUNT = 'See the limits of this account (`nats account info`), and the log of the broker.'
+
+/** By error code, what any request of the JetStream API may be refused for, and what to do. */
+const OF_REQUESTS: Readonly<Record<number, string>> = {
+  10002: "Raise the account's limits of storage and memory: they are used up.",
+  10023: "Raise the account's limit of storage, or make room.",
+  10026: "Raise the account's limit of consumers of one stream: what reads a stream for a while is one.",
+  10028: "Raise the account's limit of memory: what reads a stream for a while is kept there.",
+  10035: 'Turn JetStream on for this account, or use another one.',
+  10039: 'Turn JetStream on for this account, or use another one.',
+  10047: 'Free disk space of the broker, or lower what is asked for.',
+  10076: 'Turn JetStream on for this server.',
+  10121: 'Ask for fewer messages in flight, or have the account raise its `max_ack_pending`.',
+}
+
+/** What the account or the broker refused, said to a person: never a defect of this package. */
+export function explainRefusal(refusal: ApiRefusal): PeltonError {
+  return new PeltonError(
+    'not-provisioned',
+    `the broker refused ${refusal.message}`,
+    { remedy: OF_REQUESTS[refusal.code] ?? ACCOUNT },
+    refusal,
+  )
+}
+
+/** Everything that is in the way of a plan, at once; one alone stands for itself. */
+export function refusedPlan(obstacles: readonly PeltonError[]): PeltonError {
+  const [only, another] = obstacles
+  if (only !== undefined && another === undefined) return only
+  const lines = obstacles.map(({ description }) => `\n  - ${description}`).join('')
+  return new PeltonError(
+    'not-provisioned',
+    `${obstacles.length} things are in the way, and nothing was made:${lines}`,
+  )
+}
 
 /** Why a stream cannot be made or changed, with the setting that would help. @param verb `created` or `changed` */
 export function refusedStream(spec: StreamSpec, verb: string, refusal: ApiRefusal): PeltonError {
@@ -120,11 +160,9 @@ function refused<Spec>(
   return new PeltonError('not-provisioned', `${what} cannot be ${verb}: ${refusal.message}`, details, refusal)
 }
 
-/** What is said of bytes in general names the setting of FEATURES: the ledger has one of its own. */
+/** What is said of bytes in general names the setting of FEATURES: others have one of their own. */
 function forStream(name: string, remedy: string): string {
-  return name === STREAMS.ledger
-    ? remedy.replaceAll('PELTON_FEATURES_MAX_BYTES', 'PELTON_LEDGER_MAX_BYTES')
-    : remedy
+  return remedy.replaceAll('PELTON_FEATURES_MAX_BYTES', boundSetting(name) ?? 'PELTON_FEATURES_MAX_BYTES')
 }
 
 function shown(value: unknown): string {

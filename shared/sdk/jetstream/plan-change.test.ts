@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { DEFAULT_TOPOLOGY, streamSpecs } from '../contract/topology.ts'
 import { PeltonError } from '../errors.ts'
-import { planChange } from './provision.ts'
+import { planChange } from './plan-change.ts'
 
 const present = {
   name: 'FEATURES',

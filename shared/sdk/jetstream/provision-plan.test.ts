@@ -1,0 +1,210 @@
+import { describe, expect, it } from 'vitest'
+import { boundWishes, leastRetriesBytes } from '../contract/bounds.ts'
+import { consumerSpecs, DEFAULT_TOPOLOGY, streamSpecs, type TopologyOptions } from '../contract/topology.ts'
+import { type Account, accountOf } from './account.ts'
+import type { Found, FoundStream } from './provision-found.ts'
+import { type Plan, planProvision } from './provision-plan.ts'
+
+const MIB = 1024 ** 2
+const GIB = 1024 ** 3
+const MAX_PAYLOAD = MIB
+const FREE = accountOf({}, 1)
+const NOTHING: Found = { account: FREE, streams: new Map(), consumers: new Map(), overlaps: [] }
+
+function plan(
+  found: Partial<Found> = {},
+  topology: Partial<TopologyOptions> = {},
+  pools = ['default'],
+): Plan {
+  const options = { ...DEFAULT_TOPOLOGY, ...topology }
+  const specs = streamSpecs(options, MAX_PAYLOAD)
+  const consumers = pools.flatMap((pool) => consumerSpecs(pool, options))
+  return planProvision({ specs, consumers, maxPayload: MAX_PAYLOAD }, { ...NOTHING, ...found })
+}
+
+const with_ = (limits: Partial<Account>): Partial<Found> => ({ account: { ...FREE, ...limits } })
+
+function bytesOf({ streams }: Plan): Readonly<Record<string, number | undefined>> {
+  return Object.fromEntries(streams.map(({ spec }) => [spec.name, spec.max_bytes]))
+}
+
+const said = ({ obstacles }: Plan): readonly string[] => obstacles.map(({ description }) => description)
+
+/** As they would lie there once they were made. */
+function present(topology: Partial<TopologyOptions> = {}): Pick<Found, 'streams' | 'consumers'> {
+  const options = { ...DEFAULT_TOPOLOGY, ...topology }
+  const streams = streamSpecs(options, MAX_PAYLOAD).map((spec): [string, FoundStream] => [
+    spec.name,
+    { config: { ...spec }, consumers: 0 },
+  ])
+  const consumers = consumerSpecs('default', options).map(({ stream: _of, ...config }) => config)
+  return {
+    streams: new Map(streams),
+    consumers: new Map(consumers.map((config) => [config.durable_name, config])),
+  }
+}
+
+describe('what is planned', () => {
+  it('is everything where nothing is there, each with a line', () => {
+    const { steps, obstacles } = plan()
+    expect(obstacles).toEqual([])
+    expect(steps).toHaveLength(10 + 6)
+    expect(steps[0]).toBe(`would create stream FEATURES, max_bytes ${4 * GIB}`)
+    expect(steps).toContain('would create stream RETRIES')
+    expect(steps.at(-1)).toBe('would create consumer retry-default-low')
+  })
+
+  it('is nothing where all is there', () => {
+    expect(plan(present())).toMatchObject({ steps: [], obstacles: [] })
+  })
+
+  it('is a change where a limit may grow', () => {
+    expect(plan(present(), { featuresMaxMessages: 2_000_000 }).steps).toEqual([
+      'would change stream FEATURES: max_msgs 1000000 → 2000000',
+    ])
+  })
+
+  it('bounds FEATURES and LEDGER alone where no bound is wanted', () => {
+    const { FEATURES, LEDGER, ...others } = bytesOf(plan())
+    expect([FEATURES, LEDGER]).toEqual([4 * GIB, 32 * GIB])
+    expect(Object.values(others).every((bytes) => bytes === undefined)).toBe(true)
+  })
+
+  it('bounds every stream and bucket where the account wants it, those that were set to what was set', () => {
+    const bytes = bytesOf(
+      plan(with_({ needsMaxBytes: true }), { retriesMaxBytes: GIB, bucketsMaxBytes: 32 * MIB }),
+    )
+    expect(bytes).toMatchObject({ FEATURES: 4 * GIB, RETRIES: GIB, 'KV_pelton-models': 32 * MIB })
+    for (const [name, wish] of boundWishes(MAX_PAYLOAD))
+      if (!/RETRIES|KV_/.test(name)) expect([name, bytes[name]]).toEqual([name, wish.bytes])
+  })
+
+  it('gives less where the account has less, and every stream what it works with', () => {
+    const all = 20 * GIB
+    const { streams, obstacles } = plan(with_({ needsMaxBytes: true, maxStorage: all }))
+    expect(obstacles).toEqual([])
+    expect(streams.reduce((sum, { spec }) => sum + (spec.max_bytes ?? 0), 0)).toBeLessThanOrEqual(all)
+    for (const { spec, wish } of streams)
+      if (wish !== undefined) expect(spec.max_bytes).toBeGreaterThanOrEqual(wish.least)
+  })
+
+  it('leaves a bound that was halved once as it is', () => {
+    const made = present({ ledgerMaxBytes: 2 * GIB })
+    expect(plan({ ...made, ...with_({ maxStorage: 6 * GIB, reservedStorage: 6 * GIB }) })).toMatchObject({
+      steps: [],
+      obstacles: [],
+    })
+  })
+})
+
+describe('what is in the way', () => {
+  it.each<[what: string, found: Partial<Found>, topology: Partial<TopologyOptions>, said: RegExp]>([
+    [
+      'few streams',
+      with_({ maxStreams: 5, streams: 1 }),
+      {},
+      /allows 5 streams and has 1: Pelton needs 10 more.*max_streams = 5.*for 11 or more/,
+    ],
+    [
+      'few consumers of a stream',
+      with_({ maxConsumers: 2 }),
+      {},
+      /allows 2 consumers on one stream.*max_consumers = 2.*for 3 or more/,
+    ],
+    [
+      'few events in flight',
+      with_({ maxAckPending: 1_000 }),
+      {},
+      /not 20000.*max_ack_pending = 1000.*PELTON_MAX_ACK_PENDING \(--max-ack-pending\) to 1000/,
+    ],
+    [
+      'small streams',
+      with_({ maxStreamBytes: GIB }),
+      {},
+      /one stream: FEATURES needs 4294967296.*PELTON_FEATURES_MAX_BYTES \(--features-max-bytes\) to 1073741824/,
+    ],
+    [
+      'streams too small for retries',
+      with_({ maxStreamBytes: 32 * MIB, needsMaxBytes: true }),
+      { featuresMaxBytes: 16 * MIB },
+      /RETRIES needs 67108864.*operator of the account for 67108864/,
+    ],
+    [
+      'little storage',
+      with_({ maxStorage: GIB }),
+      {},
+      /max_storage = 1073741824.*PELTON_FEATURES_MAX_BYTES \(--features-max-bytes\) to 1056964608 or less/,
+    ],
+    [
+      'a bound of RETRIES that leaves nothing to keep',
+      {},
+      { retriesMaxBytes: 63 * MIB },
+      /keep it to a quarter.*PELTON_RETRIES_MAX_BYTES = 66060288.*to 67108864 or more/,
+    ],
+    [
+      'no tier for so many copies',
+      with_({ tier: 'R3', hasTier: false, tiers: ['R1'] }),
+      { replicas: 3 },
+      /num_replicas = R3.*PELTON_REPLICAS.*\(R1\)/,
+    ],
+    [
+      'a foreign stream',
+      {
+        overlaps: ['high', 'low'].map((lane) => ({
+          stream: 'FEATURES',
+          subject: `features.*.*.${lane}`,
+          by: 'ORDERS',
+        })),
+      },
+      {},
+      /stream ORDERS .* FEATURES needs.*features\.\*\.\*\.high, features\.\*\.\*\.low/,
+    ],
+  ])('is named where there are %s', (_what, found, topology, text) => {
+    const planned = plan(found, topology)
+    expect(said(planned)).toEqual([expect.stringMatching(text)])
+    expect(planned.obstacles[0]?.code).toBe('not-provisioned')
+  })
+
+  it('is named all at once', () => {
+    const { FEATURES: _own, ...others } = Object.fromEntries(present().streams)
+    const foreign = { config: { subjects: ['x'], retention: 'limits' }, consumers: 0 }
+    const planned = plan({
+      ...with_({ maxAckPending: 10, maxStorage: GIB, maxStreamBytes: GIB }),
+      streams: new Map([
+        ...Object.entries(others).filter(([name]) => name !== 'LEDGER'),
+        ['RESULTS', foreign],
+      ]),
+    })
+    expect(said(planned)).toHaveLength(4)
+    expect(said(planned).join('\n')).toMatch(/RESULTS differs.*in flight.*one stream.*storage/s)
+  })
+
+  it('is nothing where settings fit the account', () => {
+    const tight = { maxStreams: 10, maxConsumers: 3, maxAckPending: 1_000, maxStreamBytes: 256 * MIB }
+    const found = with_({ ...tight, maxStorage: GIB, needsMaxBytes: true })
+    expect(said(plan(found, { featuresMaxBytes: 128 * MIB, maxAckPending: 1_000 }))).toEqual([])
+  })
+
+  it('counts the consumers of others, and those of every pool that are missing', () => {
+    const streams = new Map([
+      ...present().streams,
+      ['FEATURES', { config: { ...streamSpecs(DEFAULT_TOPOLOGY, MAX_PAYLOAD)[0] }, consumers: 4 }],
+    ])
+    const found = { ...present(), streams, ...with_({ maxConsumers: 6 }) } as Partial<Found>
+    expect(said(plan(found))).toEqual([])
+    expect(said(plan(found, {}, ['default', 'gpu']))).toEqual([expect.stringMatching(/for 7 or more/)])
+  })
+
+  it('counts every copy of a stream', () => {
+    const account = { ...accountOf({ limits: { max_storage: 20 * GIB } }, 3) }
+    expect(bytesOf(plan({ account }, { replicas: 3 })).LEDGER).toBe(2 * GIB)
+    expect(said(plan({ account }, { replicas: 3, featuresMaxBytes: 7 * GIB }))[0]).toMatch(
+      /each of them 3 times/,
+    )
+  })
+
+  it('works out what RETRIES needs by the largest message', () => {
+    expect(leastRetriesBytes(8 * MIB)).toBe(512 * MIB)
+    expect(boundWishes(8 * MIB).get('RETRIES')?.least).toBe(512 * MIB)
+  })
+})

@@ -4,8 +4,7 @@ import { closedForGood, tellTrouble } from '../../shared/runtime/broker-reach.ts
 import { brokerOptions } from '../../shared/runtime/config.ts'
 import { LANES } from '../../shared/sdk/contract/subjects.ts'
 import { dueConsumer, featureConsumer, STREAMS } from '../../shared/sdk/contract/topology.ts'
-import { PeltonError } from '../../shared/sdk/errors.ts'
-import { patientApi, type StreamInfo, streamInfo } from '../../shared/sdk/jetstream/api.ts'
+import { patientApi, type StreamInfo } from '../../shared/sdk/jetstream/api.ts'
 import { createBrokerClock } from '../../shared/sdk/jetstream/broker-clock.ts'
 import { connectBroker } from '../../shared/sdk/jetstream/connect.ts'
 import type { Waiting } from '../../shared/sdk/jetstream/election.ts'
@@ -16,7 +15,7 @@ import {
 } from '../../shared/sdk/jetstream/provision.ts'
 import { PublishWindow } from '../../shared/sdk/jetstream/publish-window.ts'
 import type { WorkerSettings } from './config.ts'
-import type { Amount } from './intake/timed-tally.ts'
+import { type RetriesLook, watchStreams } from './stream-watch.ts'
 
 /** What a worker has of its broker. */
 export interface BrokerSide {
@@ -36,10 +35,14 @@ export interface BrokerSide {
   readonly maxAckPending: number
   /** What the largest message there can be counts against a pull: body, headers and subjects. */
   readonly maxMessageBytes: number
-  /** Whether the retry lane has room for another event. */
-  readonly mayRetry: () => boolean
   /** What the retry lane held when it was last looked at, of all pools; another object after each look. */
-  readonly inRetries: () => Amount
+  readonly inRetries: () => RetriesLook
+  /** Has the retry lane looked at again soon. */
+  readonly lookAgain: () => void
+  /** Share of the ledger's bound that was used at the last look. */
+  readonly ledgerUsed: () => number
+  /** Calls after each look at the streams. */
+  readonly onLook: (told: () => void) => void
   /**
    * Rejects when this worker cannot go on with its broker: the connection is closed for good, a stream is another.
    * Resolves after {@link close}.
@@ -54,13 +57,8 @@ const NEEDED = [STREAMS.features, STREAMS.retries, STREAMS.results, STREAMS.dead
 /** A pull counts subject and reply subject with a message. */
 const SUBJECTS_BYTES = 4 * 1024
 
-/** Events the retry lane may hold: its stream cannot refuse (the server takes no schedules with `discard: new`). */
-const MAX_RETRIES_WAITING = 100_000
-
 /** A clock further off than this is worth a warning, milliseconds. */
 const MAX_SKEW_MS = 5_000
-
-const WATCH_MS = 5_000
 
 /**
  * Connects and checks that the broker is provisioned for this worker's pool.
@@ -78,7 +76,6 @@ export async function openBrokerSide(
   const onTrouble = tellTrouble(log)
   const connection = await connectBroker({ ...brokerOptions(settings, name), ...waiting, onTrouble })
   const streams = await patientApi(() => requireStreams(connection, NEEDED), waiting)
-  refuseLimits(streams.get(STREAMS.retries) ?? { config: {} })
   const consumers = await patientApi(() => requireConsumers(connection, settings.PELTON_POOL), waiting)
   const clock = await patientApi(() => createBrokerClock(connection, STREAMS.features), waiting)
   const watch = watchStreams(connection, streams)
@@ -97,8 +94,10 @@ export async function openBrokerSide(
     ackWaitMs: Math.min(...consumers.map(({ ackWaitMs }) => ackWaitMs)),
     maxAckPending: Math.min(...consumers.map(({ maxAckPending }) => maxAckPending)),
     maxMessageBytes: largestMessage(connection, streams) + SUBJECTS_BYTES,
-    mayRetry: () => watch.retries.events < MAX_RETRIES_WAITING,
     inRetries: () => watch.retries,
+    lookAgain: watch.lookAgain,
+    ledgerUsed: () => watch.ledgerUsed,
+    onLook: watch.onLook,
     failed: Promise.race([watch.failed, closedForGood(connection)]),
     async close() {
       window.close()
@@ -120,61 +119,4 @@ function requireConsumers(connection: NatsConnection, pool: string): Promise<Con
 function largestMessage(connection: NatsConnection, streams: ReadonlyMap<string, StreamInfo>): number {
   const stored = Number(streams.get(STREAMS.features)?.config.max_msg_size ?? 0)
   return Math.max(connection.info?.max_payload ?? 1024 ** 2, stored)
-}
-
-interface StreamWatch {
-  readonly retries: Amount
-  readonly failed: Promise<never>
-  close(): void
-}
-
-/** Looks at the streams that deliver: how many retries wait, and whether they are still what they were at the start. */
-function watchStreams(connection: NatsConnection, streams: ReadonlyMap<string, StreamInfo>): StreamWatch {
-  let retries = amountOf(streams.get(STREAMS.retries))
-  let timer: NodeJS.Timeout | undefined
-  const failed = new Promise<never>((_resolve, reject) => {
-    const look = async (name: string): Promise<void> => {
-      const info = await streamInfo(connection, name).catch(() => undefined)
-      if (info === undefined) return // no answer now: the next look tells
-      if (name === STREAMS.retries) retries = amountOf(info)
-      if (name === STREAMS.retries) refuseLimits(info)
-      if (info.created !== streams.get(name)?.created) reject(madeAnew(name))
-    }
-    const lookAll = (): Promise<unknown> => Promise.all([STREAMS.features, STREAMS.retries].map(look))
-    timer = setInterval(() => void lookAll().catch(reject), WATCH_MS)
-    timer.unref()
-  })
-  return {
-    get retries() {
-      return retries
-    },
-    failed,
-    close: () => clearInterval(timer),
-  }
-}
-
-function amountOf(info: StreamInfo | undefined): Amount {
-  return { events: info?.state.messages ?? 0, bytes: info?.state.bytes ?? 0 }
-}
-
-function madeAnew(stream: string): PeltonError {
-  return new PeltonError('not-provisioned', `stream ${stream} was deleted and made anew`, {
-    remedy: 'Nothing to do: a worker that starts now knows the new one.',
-  })
-}
-
-/** RETRIES holds events whose originals are acknowledged: a limit there would drop them. */
-function refuseLimits({ config }: Pick<StreamInfo, 'config'>): void {
-  for (const limit of ['max_msgs', 'max_bytes', 'max_age', 'max_msgs_per_subject']) {
-    if (!(Number(config[limit] ?? 0) > 0)) continue
-    throw new PeltonError(
-      'not-provisioned',
-      `stream ${STREAMS.retries} has a limit that would drop accepted events`,
-      {
-        field: limit,
-        value: String(config[limit]),
-        remedy: `Remove it: nats stream edit ${STREAMS.retries}.`,
-      },
-    )
-  }
 }

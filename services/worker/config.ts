@@ -56,6 +56,12 @@ export const WORKER_SETTINGS = {
   PELTON_HELD_BYTES: bytes(16 * 1024 ** 2)
     .default(128 * 1024 ** 2)
     .describe('Bytes this worker may hold or have promised'),
+  PELTON_RETRIES_EVENTS: count(1, 10_000_000)
+    .default(100_000)
+    .describe('Events that all workers may keep in RETRIES, for another attempt or parked'),
+  PELTON_RETRIES_BYTES: bytes(1024 ** 2)
+    .default(2 * 1024 ** 3)
+    .describe('Bytes of such events; never more than a quarter of PELTON_RETRIES_MAX_BYTES'),
   PELTON_PARKED_EVENTS: count(0, 90_000)
     .default(50_000)
     .describe('Events of models that are not servable which the workers of a pool may park in RETRIES'),

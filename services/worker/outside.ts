@@ -62,6 +62,7 @@ export async function openOutside(
           whyAway: reach?.whyAway,
           models: models.models.length,
           refusing: worker.refusing,
+          ledgerStops: worker.ledgerStops,
           skewMs: skewMs(),
         })
       notes = () => notesOn(worker.unserved)

@@ -6,6 +6,7 @@ import type { Room } from './intake/room.ts'
 import type { Amount } from './intake/timed-tally.ts'
 import type { Servability, UnservedModel } from './servability.ts'
 import { Parking, type ParkingDeps, type WaitingEvents } from './settle/parking.ts'
+import { RetryRoom } from './settle/retry-room.ts'
 
 /** What waits for models that are not servable. */
 export interface Unserved {
@@ -16,33 +17,43 @@ export interface Unserved {
 }
 
 export interface WaitingDeps extends Pick<ParkingDeps, 'look'> {
-  readonly broker: Pick<BrokerSide, 'window' | 'now' | 'inRetries' | 'maxAckPending'>
+  readonly broker: Pick<
+    BrokerSide,
+    'window' | 'now' | 'inRetries' | 'lookAgain' | 'maxAckPending' | 'maxMessageBytes'
+  >
   readonly room: Pick<Room, 'wake' | 'capacity'>
   readonly held: Pick<HeldDeliveries, 'of' | 'isKept'>
   readonly models: Servability
   /** What the workers of the pool may have parked together. */
   readonly parked: Amount
+  /** What all workers may keep in the retry lane, parked or not. */
+  readonly retries: Amount
 }
 
 /** Everything that waits for a model to be servable again: where it waits, how much of it may, and what that means for pulling. */
 export class WaitingForModels implements Unserved {
   readonly parking: Parking
+  /** For retries as well: they wait in the same lane. */
+  readonly retryRoom: RetryRoom
   readonly #lanes: LaneLimits
   readonly #models: Servability
 
-  constructor({ broker, room, held, models, parked, look }: WaitingDeps) {
+  constructor({ broker, room, held, models, parked, retries, look }: WaitingDeps) {
     this.#models = models
+    const workers = (): number => models.workers
+    this.retryRoom = new RetryRoom({ ...broker, most: retries, workers })
     this.parking = new Parking({
       ...broker,
+      room: this.retryRoom,
       most: parked,
-      workers: () => models.workers,
+      workers,
       isServedElsewhere: models.isServedElsewhere,
       look,
       isKept: (delivery) => held.isKept(delivery),
     })
     this.#lanes = new LaneLimits({
       maxAckPending: broker.maxAckPending,
-      workers: () => models.workers,
+      workers,
       inHand: (consumer) => held.of(consumer),
       isTight: () => this.parking.isTight(room.capacity.rows),
       onMore: () => room.wake(),

@@ -37,6 +37,8 @@ export interface WorkerOptions {
   readonly capacity: Capacity
   /** What the workers of the pool may have parked in the retry lane. */
   readonly parked: Amount
+  /** What all workers may keep in the retry lane, parked or not; less where its bound in bytes wants it. */
+  readonly retries: Amount
   /** How long the first event of a batch waits for others, milliseconds. */
   readonly lingerMs: number
 }

@@ -22,6 +22,7 @@ import { prepare } from './prepare/prepare.ts'
 import { prepareLarge } from './prepare/prepare-large.ts'
 import { type Batch, isConcluded, type Passed, type Prepared, rowsOf } from './prepare/prepared.ts'
 import { isSuspect, StartMarks } from './prepare/start-marks.ts'
+import { LedgerReserve } from './settle/ledger-reserve.ts'
 import { type Concluded, sendingWork } from './settle/outcome.ts'
 import { OutcomeStore } from './settle/outcome-store.ts'
 import { isOftenHandedOn, WAITS_APART } from './settle/parking.ts'
@@ -57,6 +58,7 @@ export class Worker {
   readonly #startMarks: StartMarks
   readonly #stopWatching: () => void
   readonly #storage: PatientStorage
+  readonly #ledger: LedgerReserve
   readonly #waiting: WaitingForModels
   readonly #settlement: SettlementDeps
   readonly #backlog = new Backlog()
@@ -93,6 +95,7 @@ export class Worker {
       onLate: (count) => this.#reporter.late(count, ackWaitMs),
     })
     const onChange = (refusing: ReadonlyMap<string, string>): void => this.#onStorage(refusing)
+    this.#ledger = new LedgerReserve(broker.ledgerUsed, (because) => this.#onLedger(because))
     const storage = new PatientStorage(broker, { signal: this.#force.signal, onChange })
     this.#storage = storage
     this.#startMarks = new StartMarks(storage, broker.window)
@@ -107,6 +110,8 @@ export class Worker {
     })
     this.#settlement = this.#createSettlement(options)
     this.#stopWatching = this.#watchRuns()
+    broker.onLook(() => this.#ledger.look())
+    this.#ledger.look()
     deps.pool.onChange(() => {
       // Another worker of the pool has seen a run that does not end: what waits here is not to show it again.
       this.#add(this.#dispatcher.removeApart())
@@ -138,6 +143,11 @@ export class Worker {
   /** Streams that do not take what this worker has to store, each with a reason: while there is one, it does not pull. */
   get refusing(): ReadonlyMap<string, string> {
     return this.#storage.refusing
+  }
+
+  /** Why nothing is pulled although every stream takes what there is to store: the ledger is nearly full. */
+  get ledgerStops(): string | undefined {
+    return this.#ledger.because
   }
 
   /** Models that are not servable here, what waits for them, and the lanes that stand because of it. */
@@ -373,8 +383,25 @@ export class Worker {
   }
 
   #onStorage(refusing: ReadonlyMap<string, string>): void {
-    this.#intake.paused = refusing.size > 0
+    this.#pauseOrGoOn()
     this.#reporter.storage(refusing)
+  }
+
+  #onLedger(because: string | undefined): void {
+    this.#pauseOrGoOn()
+    this.#reporter.ledger(because)
+  }
+
+  #pauseOrGoOn(): void {
+    this.#intake.paused = this.refusing.size > 0 || this.ledgerStops !== undefined
+  }
+
+  /** A retry is spent only where the retry lane has room for it. */
+  #mayRetry(delivery: Delivery): boolean {
+    const { retryRoom } = this.#waiting
+    if (!retryRoom.hasRoomFor(delivery) || !this.#budgets.of(delivery.event.route.model).spend()) return false
+    retryRoom.take(delivery)
+    return true
   }
 
   #createSettlement({ name, pool }: WorkerOptions): SettlementDeps {
@@ -388,7 +415,8 @@ export class Worker {
       parking: this.#waiting.parking,
       isKept: (delivery) => this.#held.isKept(delivery),
       onJunk: (delivery, sequence) => this.#reporter.junk(delivery, sequence),
-      mayRetry: ({ event }) => broker.mayRetry() && this.#budgets.of(event.route.model).spend(),
+      mayRetry: (delivery) => this.#mayRetry(delivery),
+      onRetried: (sequence) => this.#waiting.retryRoom.stored(sequence),
       onConflict: (delivery) => this.#reporter.conflict(delivery),
       onUnstorable: (delivery) => this.#reporter.unstorable(delivery),
     })

@@ -157,7 +157,7 @@ export const METRICS = {
   storageRefusing: gauge(
     'pelton.storage.refusing',
     '{stream}',
-    '1 while a stream does not take what this worker has to store: it stops pulling',
+    '1 while a stream does not take what this worker has to store, or LEDGER is nearly full: it stops pulling',
     ['stream_name'],
     WORKER,
   ),

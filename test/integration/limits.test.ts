@@ -34,19 +34,20 @@ async function openStage() {
 }
 
 describe.concurrent('the bound of the ledger', () => {
-  test('is told of at 80 % and when it is reached, with the setting that helps', async ({ stage }) => {
+  test('is told of before workers stop at 80 % and when they do, with the setting that helps', async ({
+    stage,
+  }) => {
     const { doctor, limit, fill, control } = stage
     expect(await doctor('stream LEDGER')).toEqual([])
     await limit(STREAMS.ledger, { max_bytes: 100_000 })
-    await fill(() => 'ledger.default', 9, 9_500)
-    const [near] = await doctor('stream LEDGER', [], { PELTON_LEDGER_MAX_BYTES: '1048576' })
-    expect(near).toMatchObject({ level: 'warn' })
-    const warned = (await doctor('stream LEDGER')).find(({ text }: { text: string }) =>
-      text.includes('max_bytes is used'),
-    )
-    expect(warned).toMatchObject({
-      level: 'warn',
-      text: expect.stringMatching(/^8\d % of max_bytes/),
+    const used = async (): Promise<object> =>
+      (await doctor('stream LEDGER')).find(({ text }: { text: string }) => text.includes('of max_bytes'))
+    await fill(() => 'ledger.default', 7, 9_500)
+    expect(await used()).toMatchObject({ level: 'warn', text: expect.stringMatching(/^6\d % of max_bytes/) })
+    await fill(() => 'ledger.default', 2, 9_500)
+    expect(await used()).toMatchObject({
+      level: 'fail',
+      text: expect.stringMatching(/^8\d % of max_bytes is used: workers pull nothing more$/),
       remedy: expect.stringContaining('PELTON_LEDGER_MAX_BYTES'),
     })
     const process = await control()

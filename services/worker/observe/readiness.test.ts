@@ -1,7 +1,13 @@
 import { describe, expect, it } from 'vitest'
 import { inspectingReason, notesOn, reasonsAgainst, type WorkerFacts } from './readiness.ts'
 
-const well: WorkerFacts = { isBrokerReachable: true, models: 1, refusing: new Map(), skewMs: 0 }
+const well: WorkerFacts = {
+  isBrokerReachable: true,
+  models: 1,
+  refusing: new Map(),
+  ledgerStops: undefined,
+  skewMs: 0,
+}
 
 describe('reasonsAgainst', () => {
   it('finds none in a worker that is well', () => expect(reasonsAgainst(well)).toEqual([]))
@@ -15,6 +21,7 @@ describe('reasonsAgainst', () => {
       { refusing: new Map([['LEDGER', 'full']]) },
       /^storage: LEDGER refuses \(full\)$/,
     ],
+    ['a ledger that is nearly full', { ledgerStops: '81 %' }, /^storage: LEDGER is nearly full \(81 %\)$/],
     ['a clock that is ahead', { skewMs: 5_001 }, /^clock: 5\.0 s off/],
     ['a clock that is behind', { skewMs: -7_200_000 }, /^clock: -7200\.0 s off/],
   ])('names %s', (_what, facts, reason) => {
@@ -25,9 +32,11 @@ describe('reasonsAgainst', () => {
     expect(reasonsAgainst({ ...well, skewMs: -5_000 })).toEqual([]))
 
   it('names everything at once', () => {
-    const all = { isBrokerReachable: false, models: 0, refusing: new Map([['RESULTS', 'x']]), skewMs: 6_000 }
+    const refusing = new Map([['RESULTS', 'x']])
+    const all = { isBrokerReachable: false, models: 0, refusing, ledgerStops: '81 %', skewMs: 6_000 }
     expect(reasonsAgainst(all).map((reason) => reason.split(':')[0])).toEqual([
       'broker',
+      'storage',
       'storage',
       'models',
       'clock',

@@ -1,5 +1,6 @@
 import { noConnection } from '../../../shared/runtime/broker-reach.ts'
 import { showCount } from '../../../shared/runtime/quantities.ts'
+import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
 import { showValue } from '../../../shared/sdk/errors.ts'
 import type { NotServable } from '../settle/outcome.ts'
 import type { WaitingEvents } from '../settle/parking.ts'
@@ -13,6 +14,8 @@ export interface WorkerFacts {
   readonly models: number
   /** Streams that do not take what there is to store, each with a reason. */
   readonly refusing: ReadonlyMap<string, string>
+  /** Why nothing is pulled although all do: the ledger is nearly full. */
+  readonly ledgerStops: string | undefined
   readonly skewMs: number
 }
 
@@ -26,8 +29,9 @@ export function inspectingReason({ served, of }: { readonly served: number; read
 
 /** Why a worker takes no events, or should not: empty when it is ready. */
 export function reasonsAgainst(facts: WorkerFacts): string[] {
-  const { isBrokerReachable, whyAway, models, refusing, skewMs } = facts
+  const { isBrokerReachable, whyAway, models, refusing, ledgerStops, skewMs } = facts
   const reasons = [...refusing].map(([stream, because]) => `storage: ${stream} refuses (${because})`)
+  if (ledgerStops !== undefined) reasons.push(`storage: ${STREAMS.ledger} is nearly full (${ledgerStops})`)
   if (!isBrokerReachable) reasons.unshift(noConnection({ whyAway }))
   if (models === 0) reasons.push('models: none is served')
   if (Math.abs(skewMs) > MAX_SKEW_MS)

@@ -117,6 +117,18 @@ export class Reporter {
     }
   }
 
+  /** Near the mark this changes as often as records expire. @param because why nothing is pulled; undefined: it goes on */
+  ledger(because: string | undefined): void {
+    const stream = STREAMS.ledger
+    if (because === undefined) {
+      const what = 'pulling goes on: the ledger has room again'
+      if (this.#limit.admit(what)) this.#log.info({ stream }, what)
+      return
+    }
+    const what = 'pulling stops: the ledger is nearly full'
+    if (this.#limit.admit(what)) this.#log.error({ stream, because }, what)
+  }
+
   unstorable(delivery: Delivery): void {
     const sizeBytes = delivery.body.length
     const what =

@@ -12,6 +12,8 @@ export interface WorkerGaugesOptions {
     readonly backlog: Pick<Backlog, 'read'>
     /** Streams that do not take what there is to store, each with a reason. */
     readonly refusing: ReadonlyMap<string, string>
+    /** Why nothing is pulled although all do: the ledger is nearly full. */
+    readonly ledgerStops: string | undefined
     readonly unserved: UnservedFacts
   }
   readonly models: Pick<ModelRepository, 'models'>
@@ -39,9 +41,11 @@ export function openWorkerGauges({ worker, models, pool, skewMs }: WorkerGaugesO
     for (const { model, apart } of pool.all()) if (apart !== undefined) report(apart.inARow, { model })
   })
   gauge('storageRefusing', (report) => {
-    const { refusing } = worker
+    const { refusing, ledgerStops } = worker
+    const stops = (stream: string): boolean =>
+      refusing.has(stream) || (stream === STREAMS.ledger && ledgerStops !== undefined)
     for (const stream of new Set([...STORED_IN, ...refusing.keys()]))
-      report(refusing.has(stream) ? 1 : 0, { stream_name: stream })
+      report(stops(stream) ? 1 : 0, { stream_name: stream })
   })
   gaugeUntilOver(gauge, 'modelNotServable', () =>
     worker.unserved.models.map(({ model, cause }) => [1, { model, cause }]),

@@ -8,16 +8,8 @@ import { parseHeaderBlock } from '../../../shared/sdk/jetstream/stored-message.t
 import { startTestBroker, type TestBroker } from '../../../test/kit/broker.ts'
 import { type DeliveredEvent, deliveryOf } from '../../../test/kit/deliveries.ts'
 import type { Delivery } from '../intake/delivery.ts'
-import {
-  type Bound,
-  givenBackMs,
-  leftOf,
-  Parking,
-  type ParkingDeps,
-  parkedMs,
-  placeOf,
-  type Situation,
-} from './parking.ts'
+import { givenBackMs, Parking, type ParkingDeps, parkedMs, placeOf, type Situation } from './parking.ts'
+import { RetryRoom } from './retry-room.ts'
 
 const WHY = { cause: 'refused', text: 'its file is gone' } as const
 
@@ -38,25 +30,6 @@ describe('where an event waits', () => {
     ['it lies in the retry lane already', { isCopy: true, left: { events: 0, bytes: 0 } }, 'parked'],
   ])('when %s', (_what, given, place) => {
     expect(placeOf({ ...situation, ...given })).toBe(place)
-  })
-})
-
-describe('how much may be parked', () => {
-  const bound: Bound = {
-    most: { events: 100, bytes: 1_000 },
-    held: { events: 40, bytes: 100 },
-    added: { events: 0, bytes: 0 },
-    workers: 3,
-  }
-
-  it('is the share of this worker of what was left, less what it has added since', () => {
-    expect(leftOf(bound)).toEqual({ events: 20, bytes: 300 })
-    expect(leftOf({ ...bound, added: { events: 15, bytes: 299 } })).toEqual({ events: 5, bytes: 1 })
-  })
-
-  it('is nothing beyond the bound, by whatever the lane was filled', () => {
-    expect(leftOf({ ...bound, held: { events: 130, bytes: 100 } }).events).toBe(0)
-    expect(leftOf({ ...bound, held: { events: 1, bytes: 1_001 } }).bytes).toBe(0)
   })
 })
 
@@ -82,7 +55,7 @@ describe('how long it waits', () => {
 describe('a parked event', () => {
   // Nothing comes due while a test looks at it.
   const NOW = Date.now() + 3_600_000
-  const EMPTY = { events: 0, bytes: 0 }
+  const EMPTY = { events: 0, bytes: 0, lastSequence: 0, maxBytes: Number.POSITIVE_INFINITY }
   let broker: TestBroker
   let connection: NatsConnection
   let window: PublishWindow
@@ -106,7 +79,13 @@ describe('a parked event', () => {
     parking = new Parking({
       window,
       now: () => NOW,
-      inRetries: () => EMPTY,
+      room: new RetryRoom({
+        inRetries: () => EMPTY,
+        lookAgain: () => expect.unreachable('it has no bound'),
+        most: { events: 1_000, bytes: 1024 ** 2 },
+        workers: () => 1,
+        maxMessageBytes: 1024 ** 2,
+      }),
       most: { events: 2, bytes: 10_000 },
       workers: () => 1,
       isServedElsewhere: () => false,

@@ -2,8 +2,9 @@ import { parkedMessage, readParking } from '../../../shared/sdk/contract/parked.
 import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
 import type { PublishWindow } from '../../../shared/sdk/jetstream/publish-window.ts'
 import { type Delivery, returnsOf, wasParked } from '../intake/delivery.ts'
-import { type Amount, NOTHING, TimedTally } from '../intake/timed-tally.ts'
+import { type Amount, TimedTally } from '../intake/timed-tally.ts'
 import type { NotServable, Outcome } from './outcome.ts'
+import type { RetryRoom } from './retry-room.ts'
 
 /** What becomes of an event whose model is not servable here. */
 export type Place = 'handed-on' | 'parked' | 'held-back'
@@ -28,24 +29,6 @@ export function placeOf(situation: Situation): Place {
   if (isServedElsewhere) return 'handed-on'
   if (isCopy) return 'parked'
   return left.events >= 1 && left.bytes >= sizeBytes ? 'parked' : 'held-back'
-}
-
-/** What the bound of a pool depends on. */
-export interface Bound {
-  /** What may be parked. */
-  readonly most: Amount
-  /** What the retry lane held when it was last looked at. */
-  readonly held: Amount
-  /** What this worker has added since. */
-  readonly added: Amount
-  /** Living workers: until the next look each may add its share of what was left. */
-  readonly workers: number
-}
-
-/** What this worker may still park. Pure. */
-export function leftOf({ most, held, added, workers }: Bound): Amount {
-  const left = (of: 'events' | 'bytes'): number => Math.max(0, (most[of] - held[of]) / workers - added[of])
-  return { events: Math.floor(left('events')), bytes: left('bytes') }
 }
 
 /** What is so in the whole pool: nobody else can do better. */
@@ -99,9 +82,8 @@ export interface ParkingDeps {
   readonly window: Pick<PublishWindow, 'publish'>
   /** Broker time, milliseconds since 1970. */
   readonly now: () => number
-  /** What the retry lane held when it was last looked at; another object after each look. */
-  readonly inRetries: () => Amount
-  /** What may be parked in it. */
+  readonly room: Pick<RetryRoom, 'left' | 'most' | 'take' | 'stored'>
+  /** What may be parked in the retry lane. */
   readonly most: Amount
   /** Living workers of the pool. */
   readonly workers: () => number
@@ -122,8 +104,6 @@ export class Parking {
   readonly #parked: TimedTally
   /** What is given back now, by model and cause. */
   readonly #heldBack: TimedTally
-  #held: Amount | undefined
-  #added: Amount = NOTHING
 
   constructor(deps: ParkingDeps) {
     this.#deps = deps
@@ -141,8 +121,9 @@ export class Parking {
   /** Whether events wait, and so many more might not all be parked. */
   isTight(rows: number): boolean {
     if (this.#parked.size + this.#heldBack.size === 0) return false
+    const { room, most, workers } = this.#deps
     const { events, bytes } = this.#left
-    return events < rows || bytes < this.#deps.most.bytes / (8 * this.#deps.workers())
+    return events < rows || bytes < room.most(most).bytes / (8 * workers())
   }
 
   /** Finds the event a place to wait, and resolves once it has it. What is not parked is given back by whoever settles it. */
@@ -170,11 +151,7 @@ export class Parking {
   }
 
   get #left(): Amount {
-    const { inRetries, most, workers } = this.#deps
-    const held = inRetries()
-    if (held !== this.#held) this.#added = NOTHING
-    this.#held = held
-    return leftOf({ most, held, added: this.#added, workers: workers() })
+    return this.#deps.room.left(this.#deps.most)
   }
 
   /** @returns false where the retry lane does not take the copy: too large with its headers, or no answer */
@@ -187,13 +164,13 @@ export class Parking {
     const dueAt = Math.min(now + waitMs, Math.max(now, event.expiresAt ?? Number.POSITIVE_INFINITY))
     const { storedAt } = info
     const copy = parkedMessage(event, { dueAt, since, returns: returnsOf(delivery), storedAt })
-    // Counted before it is stored: the next event of the same turn is held against it.
-    if (info.stream !== STREAMS.retries)
-      this.#added = { events: this.#added.events + 1, bytes: this.#added.bytes + sizeBytes }
+    this.#deps.room.take(delivery)
     this.#parked.add(keyOf(event.route.model, why), event.token, sizeBytes, waitMs + LATE_MS)
     const reply = await this.#deps.window.publish(copy)
     // A PubAck that says `duplicate` is never success: the copy would be gone.
-    return reply.kind === 'stored' && !reply.duplicate
+    if (reply.kind !== 'stored' || reply.duplicate) return false
+    this.#deps.room.stored(reply.sequence)
+    return true
   }
 }
 

@@ -94,12 +94,12 @@ export async function openHandWorker(connection: NatsConnection, name: string): 
 }
 
 function parkingOf(window: PublishWindow): Parking {
-  const inRetries = { events: 0, bytes: 0 }
+  const most = { events: 10_000, bytes: 1024 ** 3 }
   return new Parking({
     window,
     now: Date.now,
-    inRetries: () => inRetries,
-    most: { events: 10_000, bytes: 1024 ** 3 },
+    room: { left: () => most, most: () => most, take: () => undefined, stored: () => undefined },
+    most,
     workers: () => 1,
     isServedElsewhere: () => false,
     isKept: () => true,

@@ -1,0 +1,119 @@
+import { keptInRetries } from '../../../shared/sdk/contract/bounds.ts'
+import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
+import type { Delivery } from '../intake/delivery.ts'
+import { type Amount, NOTHING } from '../intake/timed-tally.ts'
+import type { RetriesLook } from '../stream-watch.ts'
+
+/** What the room of one worker depends on. */
+export interface Bound {
+  /** What all workers may keep in the retry lane. */
+  readonly most: Amount
+  /** What it held when it was last looked at. */
+  readonly held: Amount
+  /** What this worker has added since. */
+  readonly added: Amount
+  /** Living workers: until the next look each may add its share of what was left. */
+  readonly workers: number
+}
+
+/** What this worker may still add. Pure. */
+export function leftOf({ most, held, added, workers }: Bound): Amount {
+  const left = (of: 'events' | 'bytes'): number => Math.max(0, (most[of] - held[of]) / workers - added[of])
+  return { events: Math.floor(left('events')), bytes: left('bytes') }
+}
+
+/** A copy has the headers of a retry beside those of its event, and a line of its own in the store. */
+const COPY_BYTES = 1024
+
+export interface RetryRoomDeps {
+  /** What the retry lane held when it was last looked at; another object after each look. */
+  readonly inRetries: () => RetriesLook
+  /** Has it looked at again soon. */
+  readonly lookAgain: () => void
+  /** What all workers keep in it at most, whatever its bound. */
+  readonly most: Amount
+  /** Living workers of the pool. */
+  readonly workers: () => number
+  /** What the largest message there can be counts. */
+  readonly maxMessageBytes: number
+}
+
+/**
+ * How much more this worker may put into RETRIES. The stream cannot refuse: at its bound it would drop the oldest, an
+ * accepted event. So all workers together keep it to a part of that. Each takes its share of what was left at its last
+ * look; the sequence of each copy it stores tells how many messages came of others since, of any pool, and before those
+ * could fill what is kept free it looks again.
+ */
+export class RetryRoom {
+  readonly #deps: RetryRoomDeps
+  #look: RetriesLook | undefined
+  #added: Amount = NOTHING
+  /** Copies of its own that were stored since the look, and the highest sequence of one. */
+  #stored = 0
+  #highest = 0
+
+  constructor(deps: RetryRoomDeps) {
+    this.#deps = deps
+  }
+
+  /** What may still be added. @param within a narrower bound, for a kind of copies */
+  left(within: Amount = this.#deps.most): Amount {
+    const look = this.#seen()
+    const kept = keptInRetries(look.maxBytes)
+    const unseen = this.#unseenBytes(look)
+    if (unseen > kept / 2) this.#deps.lookAgain()
+    // As much again may lie there for a moment, of copies that are due: the last quarter is never counted on.
+    if (unseen > 2 * kept) return NOTHING
+    const [most, workers] = [this.most(within), this.#deps.workers()]
+    return leftOf({ most, held: look, added: this.#added, workers })
+  }
+
+  /** What all workers may keep there. @param within a narrower bound, for a kind of copies */
+  most(within: Amount = this.#deps.most): Amount {
+    const { most } = this.#deps
+    return {
+      events: Math.min(within.events, most.events),
+      bytes: Math.min(within.bytes, most.bytes, keptInRetries(this.#seen().maxBytes)),
+    }
+  }
+
+  /** Whether a copy of a delivery may be stored. One that lies there already takes its own place. */
+  hasRoomFor({ info, sizeBytes }: Delivery): boolean {
+    if (info.stream === STREAMS.retries) return true
+    const { events, bytes } = this.left()
+    return events >= 1 && bytes >= sizeBytes
+  }
+
+  /** Counts a copy before it is stored: the next event of the same turn is held against it. */
+  take({ info, sizeBytes }: Delivery): void {
+    if (info.stream === STREAMS.retries) return
+    this.#seen()
+    const { events, bytes } = this.#added
+    this.#added = { events: events + 1, bytes: bytes + sizeBytes + COPY_BYTES }
+  }
+
+  /** A copy was stored under this sequence. */
+  stored(sequence: number): void {
+    const look = this.#seen()
+    if (sequence <= look.lastSequence) return
+    this.#stored++
+    this.#highest = Math.max(this.#highest, sequence)
+  }
+
+  /** The last look; after a new one everything is counted anew. */
+  #seen(): RetriesLook {
+    const look = this.#deps.inRetries()
+    if (look === this.#look) return look
+    this.#look = look
+    this.#added = NOTHING
+    this.#stored = 0
+    this.#highest = look.lastSequence
+    return look
+  }
+
+  /** What others can have added since the look, at most. */
+  #unseenBytes({ lastSequence }: RetriesLook): number {
+    const others = Math.max(0, this.#highest - lastSequence - this.#stored)
+    return others * this.#deps.maxMessageBytes
+  }
+}

@@ -1,0 +1,135 @@
+import type { NatsConnection } from '@nats-io/transport-node'
+import { leastRetriesBytes } from '../../shared/sdk/contract/bounds.ts'
+import { STREAMS } from '../../shared/sdk/contract/topology.ts'
+import { PeltonError } from '../../shared/sdk/errors.ts'
+import { type StreamInfo, streamInfo } from '../../shared/sdk/jetstream/api.ts'
+import type { Amount } from './intake/timed-tally.ts'
+
+/** What the retry lane held when it was looked at, of all pools. */
+export interface RetriesLook extends Amount {
+  /** The last sequence it had given out. */
+  readonly lastSequence: number
+  /** Its bound, bytes; Infinity without one. */
+  readonly maxBytes: number
+}
+
+/** What a worker sees of the streams it depends on. */
+export interface StreamWatch {
+  /** Another object after each look. */
+  readonly retries: RetriesLook
+  /** Share of the ledger's bound that is used; 0 without a bound. */
+  readonly ledgerUsed: number
+  /** Looks again soon: what others have done since is not known. */
+  lookAgain(): void
+  /** Calls after each look. */
+  onLook(told: () => void): void
+  /** Rejects when a stream that delivers is not what it was at the start. */
+  readonly failed: Promise<never>
+  close(): void
+}
+
+const LOOK_MS = 5_000
+/** Between two looks at the least: workers that see nothing else ask for them again and again. */
+const LOOK_AGAIN_MS = 100
+
+/** Streams looked at: those that deliver, and the one without which nothing is settled. */
+const WATCHED = [STREAMS.features, STREAMS.retries, STREAMS.ledger]
+
+/**
+ * Looks at the streams of a worker now and then: what waits in RETRIES, how full the LEDGER is, and whether those that
+ * deliver are still what they were.
+ *
+ * @param streams as they were at the start
+ * @throws PeltonError `not-provisioned` where RETRIES has a limit that would drop accepted events
+ */
+export function watchStreams(
+  connection: NatsConnection,
+  streams: ReadonlyMap<string, StreamInfo>,
+): StreamWatch {
+  const maxPayload = connection.info?.max_payload ?? 1024 ** 2
+  const told: (() => void)[] = []
+  let retries = retriesIn(streams.get(STREAMS.retries), maxPayload)
+  let ledgerUsed = usedOf(streams.get(STREAMS.ledger))
+  let fail: (thrown: unknown) => void = () => undefined
+  const failed = new Promise<never>((_resolve, reject) => {
+    fail = reject
+  })
+  const look = async (name: string): Promise<void> => {
+    const info = await streamInfo(connection, name).catch(() => undefined)
+    if (info === undefined) return // no answer now: the next look tells
+    if (name === STREAMS.ledger) ledgerUsed = usedOf(info)
+    else if (info.created !== streams.get(name)?.created) throw madeAnew(name)
+    if (name === STREAMS.retries) retries = retriesIn(info, maxPayload)
+  }
+  const lookAt = (names: readonly string[]): Promise<void> =>
+    Promise.all(names.map(look)).then(() => {
+      for (const tell of told) tell()
+    }, fail)
+  const timer = setInterval(() => void lookAt(WATCHED), LOOK_MS)
+  timer.unref()
+  let again: NodeJS.Timeout | undefined
+  return {
+    get retries() {
+      return retries
+    },
+    get ledgerUsed() {
+      return ledgerUsed
+    },
+    lookAgain() {
+      again ??= setTimeout(() => {
+        void lookAt([STREAMS.retries]).finally(() => {
+          again = undefined
+        })
+      }, LOOK_AGAIN_MS).unref()
+    },
+    onLook: (tell) => void told.push(tell),
+    failed,
+    close() {
+      clearInterval(timer)
+      clearTimeout(again)
+    },
+  }
+}
+
+/** Share of the limit that is nearest, of a stream that refuses at it. Pure. */
+export function usedOf(info: StreamInfo | undefined): number {
+  if (info === undefined) return 0
+  const { config, state } = info
+  const share = (limit: unknown, used: number): number => (Number(limit ?? -1) > 0 ? used / Number(limit) : 0)
+  return Math.max(share(config.max_bytes, state.bytes), share(config.max_msgs, state.messages))
+}
+
+function retriesIn(info: StreamInfo | undefined, maxPayload: number): RetriesLook {
+  if (info === undefined) return { events: 0, bytes: 0, lastSequence: 0, maxBytes: Number.POSITIVE_INFINITY }
+  refuseLimits(info, maxPayload)
+  const { messages: events, bytes, last_seq: lastSequence } = info.state
+  const maxBytes = Number(info.config.max_bytes ?? -1)
+  return { events, bytes, lastSequence, maxBytes: maxBytes > 0 ? maxBytes : Number.POSITIVE_INFINITY }
+}
+
+function madeAnew(stream: string): PeltonError {
+  return new PeltonError('not-provisioned', `stream ${stream} was deleted and made anew`, {
+    remedy: 'Nothing to do: a worker that starts now knows the new one.',
+  })
+}
+
+/**
+ * RETRIES holds events whose originals are acknowledged, and drops the oldest at a limit. Workers keep it far below one in
+ * bytes, where that leaves them anything; below any other they cannot.
+ */
+function refuseLimits({ config }: Pick<StreamInfo, 'config'>, maxPayload: number): void {
+  const least = leastRetriesBytes(maxPayload)
+  for (const limit of ['max_msgs', 'max_bytes', 'max_age', 'max_msgs_per_subject']) {
+    const most = Number(config[limit] ?? 0)
+    if (!(most > 0) || (limit === 'max_bytes' && most >= least)) continue
+    const remedy =
+      limit === 'max_bytes'
+        ? `Set PELTON_RETRIES_MAX_BYTES to ${least} or more and run \`pelton provision\`.`
+        : `Remove it: nats stream edit ${STREAMS.retries}.`
+    throw new PeltonError(
+      'not-provisioned',
+      `stream ${STREAMS.retries} has a limit that would drop accepted events`,
+      { field: limit, value: String(config[limit]), remedy },
+    )
+  }
+}

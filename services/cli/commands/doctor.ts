@@ -14,6 +14,7 @@ import { checkAccount, checkClock, checkResults } from '../doctor/broker-checks.
 import { checkModelsFolder, checkModelsServed } from '../doctor/models-check.ts'
 import { checkRemade } from '../doctor/remade-check.ts'
 import { checkReplicas } from '../doctor/replicas-check.ts'
+import { checkReserve } from '../doctor/reserve-check.ts'
 import { checkRights } from '../doctor/rights-check.ts'
 import { checkConsumers, checkOrphans, checkPools, checkStreams } from '../doctor/stream-checks.ts'
 import { checkWatch } from '../doctor/watch-check.ts'
@@ -77,6 +78,7 @@ async function doctor(run: CommandRun, options: DoctorArguments): Promise<number
       report(await examine('rights', () => checkRights(connection)))
       report(await examine('servers', () => checkReplicas(connection, run.signal)))
       report(await examine('streams', () => checkStreams(connection, topology)))
+      report(await examine('reserve', () => checkReserve(connection)))
       report(await examine(STREAMS.features, () => checkRemade(connection)))
       report(await examine('consumers', () => checkConsumers(connection, topology, options.pool)))
       report(await examine('pools', () => checkPools(connection)))

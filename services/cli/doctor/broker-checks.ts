@@ -8,6 +8,7 @@ import {
   RESULT_MEMORY_BYTES,
   registerNeeds,
   registerState,
+  wantedSettings,
 } from '../../../shared/operations/broker/register-life.ts'
 import { pause } from '../../../shared/runtime/pause.ts'
 import { showBytes, showCount, showDuration, showShare } from '../../../shared/runtime/quantities.ts'
@@ -94,12 +95,8 @@ export async function checkResults(
           'Set PELTON_RESULTS_MAX_MESSAGES and run `pelton provision` on a new stream.',
         ),
   ]
-  const early = droppedEarly(info, most)
-  if (early !== undefined) {
-    const remedy =
-      'Raise PELTON_RESULTS_MAX_MESSAGES (and the memory of the broker), or accept the shorter retention.'
-    findings.push(warn('results', early, remedy))
-  }
+  const early = droppedEarly(info)
+  if (early !== undefined) findings.push(early)
   const perSecond = asked.perSecond ?? (await measureRate(connection, info, asked.signal))
   const queues = [STREAMS.features, STREAMS.retries]
   const consumers = await Promise.all(queues.map((stream) => listConsumers(connection, stream)))
@@ -125,19 +122,18 @@ async function measureRate(
 /** Whether an outcome is remembered for as long as an event of it may still be answered. Pure. */
 function judgeRegister(info: StreamInfo, perSecond: number, writer: LatestWriter): Finding {
   const state = registerState(info)
-  const { messages, ageMs, memoryBytes } = registerNeeds(perSecond, writer)
+  const needs = registerNeeds(perSecond, writer)
+  const { ageMs } = needs
   const lives = livesMs(state, perSecond)
   const rate = `${showCount(perSecond)} results a second`
   const why = `ack_wait ${showDuration(writer.ackWaitMs)}, retry ${showDuration(writer.longestRetryMs)}, resend ${showDuration(writer.resendMs)}`
   const late = `a late writer may take ${showDuration(ageMs)} (${why})`
   const kept = Number.isFinite(lives) ? showDuration(lives) : 'for ever'
   if (lives >= ageMs) return ok('register', `at ${rate} an outcome is remembered ${kept}; ${late}`)
-  const wanted = [
-    ...(state.maxMessages < messages || state.isFull
-      ? [`PELTON_RESULTS_MAX_MESSAGES to ${messages} (${showBytes(memoryBytes)} of broker memory)`]
-      : []),
-    ...(state.maxAgeMs < ageMs ? [`PELTON_RESULTS_MAX_AGE_MS to ${ageMs}`] : []),
-  ]
+  const wanted = wantedSettings(state, needs).map(
+    ({ setting, value, memoryBytes }) =>
+      `${setting} to ${value}${memoryBytes === undefined ? '' : ` (${showBytes(memoryBytes)} of broker memory)`}`,
+  )
   return warn(
     'register',
     `at ${rate} an outcome is remembered ${kept}, and ${late}: an event that comes again is predicted again`,
@@ -145,12 +141,16 @@ function judgeRegister(info: StreamInfo, perSecond: number, writer: LatestWriter
   )
 }
 
-/** Results that went because of their number are a shorter promise of one outcome per event than was asked for. */
-function droppedEarly({ config, state, ts }: StreamInfo, most: number): string | undefined {
-  const first = state.first_ts
-  const maxAgeMs = Number(config.max_age ?? 0) / 1e6
-  if (most <= 0 || state.messages < most || first === undefined || maxAgeMs === 0) return undefined
-  const oldestMs = Date.parse(ts) - Date.parse(first)
-  if (oldestMs >= maxAgeMs) return undefined
-  return `the oldest result is ${showDuration(oldestMs)} old, and ${showDuration(maxAgeMs)} were asked for: the number of results is the limit`
+/** Results that went because there are too many of them are a shorter promise of one outcome per event than was asked for. */
+function droppedEarly(info: StreamInfo): Finding | undefined {
+  const { isFull, isFullOfBytes, oldestMs, maxAgeMs } = registerState(info)
+  if (!isFull || oldestMs >= maxAgeMs || !Number.isFinite(maxAgeMs)) return undefined
+  const limit = isFullOfBytes ? 'their bytes are' : 'the number of results is'
+  const setting = isFullOfBytes ? 'PELTON_RESULTS_MAX_BYTES' : 'PELTON_RESULTS_MAX_MESSAGES'
+  const cost = isFullOfBytes ? '' : ' (and the memory of the broker)'
+  return warn(
+    'results',
+    `the oldest result is ${showDuration(oldestMs)} old, and ${showDuration(maxAgeMs)} were asked for: ${limit} the limit`,
+    `Raise ${setting}${cost}, or accept the shorter retention.`,
+  )
 }

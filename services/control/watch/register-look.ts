@@ -3,8 +3,10 @@ import {
   latestWriter,
   livesMs,
   mustLiveMs,
+  type RegisterState,
   registerNeeds,
   registerState,
+  wantedSettings,
 } from '../../../shared/operations/broker/register-life.ts'
 import type { NewAlert } from '../../../shared/operations/watch-record/alert.ts'
 import { showBytes, showCount, showDuration } from '../../../shared/runtime/quantities.ts'
@@ -54,17 +56,23 @@ export class RegisterLook {
     const consumers = [...lists.values()].flatMap((list) => list.consumers)
     const writer = latestWriter(consumers, this.#resendMs)
     const perSecond = this.#rate.add(info)
-    const lives = livesMs(registerState(info), perSecond)
-    return lives >= mustLiveMs(writer) ? [] : [shortAlert(perSecond, lives, registerNeeds(perSecond, writer))]
+    const state = registerState(info)
+    const lives = livesMs(state, perSecond)
+    if (lives >= mustLiveMs(writer)) return []
+    return [shortAlert(perSecond, lives, state, registerNeeds(perSecond, writer))]
   }
 }
 
 function shortAlert(
   perSecond: number,
   lives: number,
-  { messages, ageMs, memoryBytes }: ReturnType<typeof registerNeeds>,
+  state: RegisterState,
+  needs: ReturnType<typeof registerNeeds>,
 ): NewAlert {
+  const { messages, ageMs, memoryBytes } = needs
   const rate = perSecond > 0 ? `at ${showCount(perSecond)} results a second ` : ''
+  const bytes = wantedSettings(state, needs).find(({ setting }) => setting === 'PELTON_RESULTS_MAX_BYTES')
+  const alsoBytes = bytes && `, ${bytes.setting} ${bytes.value || 'more than now'}`
   const enough =
     perSecond > 0
       ? `PELTON_RESULTS_MAX_MESSAGES must be ${showCount(messages)} or more at this rate (${showBytes(memoryBytes)} of broker memory)`
@@ -75,7 +83,7 @@ function shortAlert(
     text:
       `${rate}an outcome is remembered for ${showDuration(lives)}, and a late writer may take ${showDuration(ageMs)}: ` +
       'an event that comes again after that is predicted again',
-    remedy: `${enough}, PELTON_RESULTS_MAX_AGE_MS ${ageMs} or more; then run \`pelton provision\`.`,
+    remedy: `${enough}${alsoBytes ?? ''}, PELTON_RESULTS_MAX_AGE_MS ${ageMs} or more; then run \`pelton provision\`.`,
     count: 0,
   }
 }

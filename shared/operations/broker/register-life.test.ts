@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import type { StreamInfo } from '../../sdk/jetstream/api.ts'
-import { livesMs, mustLiveMs, registerNeeds, registerState } from './register-life.ts'
+import { livesMs, mustLiveMs, registerNeeds, registerState, wantedSettings } from './register-life.ts'
 
 const WRITER = { ackWaitMs: 30_000, longestRetryMs: 30_000, resendMs: 600_000 }
 
@@ -36,6 +36,22 @@ describe('the register of outcomes', () => {
   ])('lives as long as its oldest result where it is at the limit of %s', (_what, config, state) => {
     const full = results(config, { ...state, first_ts: '2026-01-31T12:00:00Z' })
     expect(livesMs(registerState(full), 1e-6)).toBe(125_000)
+  })
+
+  it('lives as long as its bytes last at a rate, by what a result has on average', () => {
+    const state = registerState(
+      results({ max_msgs: 5_000_000, max_bytes: 1_000_000 }, { messages: 10, bytes: 2_000 }),
+    )
+    expect(livesMs(state, 10)).toBe(500_000)
+    const needs = registerNeeds(10, WRITER)
+    expect(wantedSettings(state, needs)).toEqual([
+      { setting: 'PELTON_RESULTS_MAX_BYTES', value: 6_600 * 200 },
+    ])
+    const both = registerState(results({ max_msgs: 10, max_age: 5e9 }, { messages: 10, bytes: 2_000 }))
+    expect(wantedSettings(both, needs)).toEqual([
+      { setting: 'PELTON_RESULTS_MAX_MESSAGES', value: 6_600, memoryBytes: 6_600 * 450 },
+      { setting: 'PELTON_RESULTS_MAX_AGE_MS', value: 660_000 },
+    ])
   })
 
   it('says nothing by its oldest result while there is room', () => {

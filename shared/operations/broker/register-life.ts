@@ -42,13 +42,19 @@ export function registerNeeds(perSecond: number, writer: LatestWriter): Register
 export interface RegisterState {
   /** Results kept at most; Infinity without a limit. */
   readonly maxMessages: number
+  /** Bytes of results kept at most; Infinity without a limit. */
+  readonly maxBytes: number
   /** How long they are kept at most, milliseconds; Infinity without a limit. */
   readonly maxAgeMs: number
   readonly messages: number
+  /** Of one result on average; 0 where there is none. */
+  readonly bytesEach: number
   /** Age of the oldest, milliseconds; Infinity where there is none. */
   readonly oldestMs: number
   /** Whether results leave because there are too many, or too many bytes of them. */
   readonly isFull: boolean
+  /** Whether it is for their bytes. */
+  readonly isFullOfBytes: boolean
 }
 
 /** Reads it from the stream's state. Pure. */
@@ -58,22 +64,56 @@ export function registerState({ config, state, ts }: StreamInfo): RegisterState 
   const [maxMessages, maxBytes] = [limit(config.max_msgs), limit(config.max_bytes)]
   const first = state.first_ts
   const isEmpty = state.messages === 0 || first === undefined
+  const isFullOfBytes = state.bytes >= 0.99 * maxBytes
   return {
     maxMessages,
+    maxBytes,
     maxAgeMs: limit(config.max_age) / 1e6,
     messages: state.messages,
+    bytesEach: state.bytes / Math.max(1, state.messages),
     oldestMs: isEmpty ? Number.POSITIVE_INFINITY : Math.max(0, Date.parse(ts) - Date.parse(first)),
-    isFull: state.messages >= maxMessages || state.bytes >= 0.99 * maxBytes,
+    isFull: state.messages >= maxMessages || isFullOfBytes,
+    isFullOfBytes,
   }
 }
 
 /** How long a result lives in RESULTS at a rate, milliseconds: no longer than its age limit, nor than it takes to fill it. */
 export function livesMs(
-  { maxMessages, maxAgeMs, oldestMs, isFull }: RegisterState,
+  { maxMessages, maxBytes, bytesEach, maxAgeMs, oldestMs, isFull }: RegisterState,
   perSecond: number,
 ): number {
-  const untilFull = perSecond > 0 ? (maxMessages / perSecond) * 1_000 : Number.POSITIVE_INFINITY
+  const most = Math.min(maxMessages, maxBytes / bytesEach)
+  const untilFull = perSecond > 0 ? (most / perSecond) * 1_000 : Number.POSITIVE_INFINITY
   return Math.min(maxAgeMs, untilFull, isFull ? oldestMs : Number.POSITIVE_INFINITY)
+}
+
+/**
+ * The settings that let RESULTS remember outcomes for long enough, each with the value it needs.
+ *
+ * @param needs what it needs at a rate
+ */
+export function wantedSettings(
+  state: RegisterState,
+  { messages, ageMs, memoryBytes }: RegisterNeeds,
+): readonly RegisterSetting[] {
+  const bytes = Math.ceil(messages * state.bytesEach)
+  const isFullOfMessages = state.isFull && !state.isFullOfBytes
+  return [
+    ...(state.maxMessages < messages || isFullOfMessages
+      ? [{ setting: 'PELTON_RESULTS_MAX_MESSAGES', value: messages, memoryBytes }]
+      : []),
+    ...(state.maxBytes < bytes || state.isFullOfBytes
+      ? [{ setting: 'PELTON_RESULTS_MAX_BYTES', value: bytes }]
+      : []),
+    ...(state.maxAgeMs < ageMs ? [{ setting: 'PELTON_RESULTS_MAX_AGE_MS', value: ageMs }] : []),
+  ]
+}
+
+export interface RegisterSetting {
+  readonly setting: string
+  readonly value: number
+  /** What it costs each server that holds a copy, bytes of memory. */
+  readonly memoryBytes?: number
 }
 
 /** @param consumers those that hand out events: the longest `ack_wait` of them counts */

@@ -15,7 +15,8 @@ import {
 } from '../../shared/sdk/jetstream/provision.ts'
 import { PublishWindow } from '../../shared/sdk/jetstream/publish-window.ts'
 import type { WorkerSettings } from './config.ts'
-import { type RetriesLook, watchStreams } from './stream-watch.ts'
+import type { RetriesLook } from './settle/retry-room.ts'
+import { watchStreams } from './stream-watch.ts'
 
 /** What a worker has of its broker. */
 export interface BrokerSide {

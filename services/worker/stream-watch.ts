@@ -3,15 +3,7 @@ import { leastRetriesBytes } from '../../shared/sdk/contract/bounds.ts'
 import { STREAMS } from '../../shared/sdk/contract/topology.ts'
 import { PeltonError } from '../../shared/sdk/errors.ts'
 import { type StreamInfo, streamInfo } from '../../shared/sdk/jetstream/api.ts'
-import type { Amount } from './intake/timed-tally.ts'
-
-/** What the retry lane held when it was looked at, of all pools. */
-export interface RetriesLook extends Amount {
-  /** The last sequence it had given out. */
-  readonly lastSequence: number
-  /** Its bound, bytes; Infinity without one. */
-  readonly maxBytes: number
-}
+import type { RetriesLook } from './settle/retry-room.ts'
 
 /** What a worker sees of the streams it depends on. */
 export interface StreamWatch {
@@ -92,7 +84,7 @@ export function watchStreams(
 }
 
 /** Share of the limit that is nearest, of a stream that refuses at it. Pure. */
-export function usedOf(info: StreamInfo | undefined): number {
+function usedOf(info: StreamInfo | undefined): number {
   if (info === undefined) return 0
   const { config, state } = info
   const share = (limit: unknown, used: number): number => (Number(limit ?? -1) > 0 ? used / Number(limit) : 0)

@@ -2,8 +2,7 @@ import { beforeEach, describe, expect, it } from 'vitest'
 import { keptInRetries } from '../../../shared/sdk/contract/bounds.ts'
 import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
 import type { Delivery } from '../intake/delivery.ts'
-import type { RetriesLook } from '../stream-watch.ts'
-import { type Bound, leftOf, RetryRoom, type RetryRoomDeps } from './retry-room.ts'
+import { type Bound, leftOf, type RetriesLook, RetryRoom, type RetryRoomDeps } from './retry-room.ts'
 
 describe('what one worker may still add', () => {
   const bound: Bound = {

@@ -2,7 +2,14 @@ import { keptInRetries } from '../../../shared/sdk/contract/bounds.ts'
 import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
 import type { Delivery } from '../intake/delivery.ts'
 import { type Amount, NOTHING } from '../intake/timed-tally.ts'
-import type { RetriesLook } from '../stream-watch.ts'
+
+/** What the retry lane held when it was looked at, of all pools. */
+export interface RetriesLook extends Amount {
+  /** The last sequence it had given out. */
+  readonly lastSequence: number
+  /** Its bound, bytes; Infinity without one. */
+  readonly maxBytes: number
+}
 
 /** What the room of one worker depends on. */
 export interface Bound {

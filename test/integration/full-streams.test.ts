@@ -19,7 +19,7 @@ const MAX_PAYLOAD = 64 * KIB
 const RETRIES_BYTES = leastRetriesBytes(MAX_PAYLOAD)
 
 async function open(topology: Partial<TopologyOptions>) {
-  const folder = await modelsFolder([MODEL, 'linear'])
+  const folder = await modelsFolder([MODEL, 'linear', 'gather'])
   const pipeline = await openPipeline({
     broker: { config: 'max_payload: 64KB' },
     topology: { ackWaitMs: 2_000, ...topology },
@@ -122,6 +122,29 @@ describe('nothing accepted is lost where a stream is filled to its bound while e
     await stage.bringBack()
     const outcomes = await stage.settled(tokens)
     expect(outcomes.predictions.size).toBe(tokens.length + 1)
+    expect((await deepAudit(stage)).clean).toBe(true)
+  })
+
+  test('RETRIES: a retry beyond that is given back, and the event ends as it would have', async () => {
+    const stage = await open({ retriesMaxBytes: RETRIES_BYTES })
+    // The index lies outside of the model's table: the runtime fails each time. A fresh worker has a hundred retries.
+    const tensor = { name: 'index', shape: [1], datatype: 'INT64', data: [1_000_000] }
+    const body = `${JSON.stringify({ inputs: [tensor] })}${' '.repeat(20 * KIB)}`
+    const failing = numbered(95, (id) => ({ id, model: 'gather', body }))
+    expect(95 * 20 * KIB).toBeGreaterThan(1.5 * keptInRetries(RETRIES_BYTES))
+    const tokens = await publishAll(stage, [...failing, eventOf('good')])
+    let most = 0
+    const worker = await stage.startWorker()
+    await eventually('every event to have its outcome', async () => {
+      most = Math.max(most, await stage.bytesIn(STREAMS.retries))
+      return (await stage.countIn(STREAMS.results)) === tokens.length
+    })
+    const outcomes = await stage.settled(tokens)
+    expect([outcomes.deadLetters.size, outcomes.predictions.size]).toEqual([95, 1])
+    expect(most).toBeGreaterThan(keptInRetries(RETRIES_BYTES) / 2)
+    expect(most).toBeLessThan(RETRIES_BYTES / 2)
+    worker.kill('SIGTERM')
+    expect(await worker.ended).toBe(0)
     expect((await deepAudit(stage)).clean).toBe(true)
   })
 

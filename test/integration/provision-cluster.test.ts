@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import type { TopologyOptions } from '../../shared/sdk/contract/topology.ts'
-import { streamInfo } from '../../shared/sdk/jetstream/api.ts'
+import type { WireAccount } from '../../shared/sdk/jetstream/account.ts'
+import { requestApi, streamInfo } from '../../shared/sdk/jetstream/api.ts'
 import { provision } from '../../shared/sdk/jetstream/provision.ts'
 import { type ClusterOptions, startTestCluster, type TestCluster } from '../kit/cluster.ts'
 
@@ -27,6 +28,46 @@ async function refusal(cluster: TestCluster, topology: Partial<TopologyOptions>)
   )
   return thrown as { readonly code: string; readonly message: string; readonly details: object } | undefined
 }
+
+/** Bytes for which streams with a bound are there, and what the server counts for them. */
+async function reservedOf(cluster: TestCluster) {
+  const connection = await cluster.connect()
+  const { streams } = await requestApi<{ streams: readonly string[] }>(connection, 'STREAM.NAMES')
+  const infos = await Promise.all(streams.map((name) => streamInfo(connection, name)))
+  const bytes = infos.map((info) => Number(info?.config.max_bytes))
+  const { reserved_storage: counted } = await requestApi<WireAccount>(connection, 'INFO')
+  return { bytes, sum: bytes.reduce((all, one) => all + one, 0), counted }
+}
+
+describe.concurrent('provision on a cluster whose account has a limit', () => {
+  it('counts each copy as the servers do: what fits by the plan is made, a copy more is refused before', async () => {
+    const account = 'jetstream: { max_file: 24GiB, max_mem: 1GiB, max_bytes_required: true }'
+    const config = `accounts { A { ${account}, users: [{ user: a, password: a }] } }, no_auth_user: a`
+    await onCluster({ config, jetstream: 'max_file_store: 100GB' }, async (cluster) => {
+      expect(await refusal(cluster, { replicas: 3, featuresMaxBytes: 8 * GIB })).toMatchObject({
+        code: 'not-provisioned',
+        message: expect.stringContaining('each of them 3 times'),
+        details: { field: 'max_storage' },
+      })
+      const connection = await cluster.connect()
+      await provision(connection, { topology: { replicas: 3, featuresMaxBytes: GIB } })
+      const { bytes, sum, counted } = await reservedOf(cluster)
+      expect(bytes).toHaveLength(10)
+      expect(sum).toBeGreaterThan(4 * GIB)
+      expect(counted).toBe(sum)
+      expect(3 * sum).toBeLessThanOrEqual(24 * GIB)
+      // One more that would fit if copies did not count.
+      const more = { name: 'MORE', subjects: ['more'], storage: 'file', num_replicas: 3, max_bytes: GIB }
+      await expect(requestApi(connection, 'STREAM.CREATE.MORE', more)).rejects.toThrow(/insufficient storage/)
+      const notes: string[] = []
+      await provision(connection, {
+        topology: { replicas: 3, featuresMaxBytes: GIB },
+        note: (text) => notes.push(text),
+      })
+      expect(notes).toEqual([])
+    })
+  })
+})
 
 describe.concurrent('provision on a cluster names what really helps', () => {
   it('with room for less than FEATURES reserves, with too few servers, and with one away', async () => {

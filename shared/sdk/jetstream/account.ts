@@ -15,8 +15,9 @@ export interface Account {
   /** Consumers of one stream. */
   readonly maxConsumers: number
   readonly maxAckPending: number
-  /** Bytes on disk, and what is reserved for streams with a bound. */
+  /** Bytes on disk. */
   readonly maxStorage: number
+  /** The bounds of its streams, each once, however many copies it has. */
   readonly reservedStorage: number
   /** How often a stream counts against `maxStorage`: once for each copy, or once in a tier. */
   readonly counts: number

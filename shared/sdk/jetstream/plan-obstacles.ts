@@ -12,6 +12,8 @@ export interface Bounds {
   /** What there is for all of them. */
   readonly room: BoundRoom
   readonly fit: Fit
+  /** What counts against the storage of the account now, bytes. */
+  readonly used: number
   /** Bytes by which bounds of streams that are there grow. */
   readonly growth: number
 }
@@ -150,18 +152,21 @@ function tooSmallStreams({ fit, toBound }: Bounds, account: Account): PeltonErro
   })
 }
 
-function tooLittleStorage({ toBound, room, fit, growth }: Bounds, account: Account): PeltonError | undefined {
+function tooLittleStorage(
+  { toBound, room, fit, used, growth }: Bounds,
+  account: Account,
+): PeltonError | undefined {
   if (fit.least <= room.all) return undefined
-  const { maxStorage, reservedStorage, counts } = account
+  const { maxStorage, counts } = account
   const needed = fit.least + growth
   const copies = counts > 1 ? `, each of them ${counts} times` : ''
   const set = toBound.filter(({ wish, bytes }) => wish === undefined && bytes !== undefined)
   return obstacle(
-    `the account allows ${maxStorage} bytes of storage, of which ${reservedStorage} are reserved: Pelton's streams need ${needed} bytes more${copies}`,
+    `the account allows ${maxStorage} bytes of storage, of which ${used} are reserved: Pelton's streams need ${needed} bytes more${copies}`,
     {
       field: inTier('max_storage', account),
       value: String(maxStorage),
-      remedy: `${lowerOne(set, fit.least - room.all)}ask the operator of the account for ${needed * counts + reservedStorage} bytes or more.`,
+      remedy: `${lowerOne(set, fit.least - room.all)}ask the operator of the account for ${needed * counts + used} bytes or more.`,
     },
   )
 }

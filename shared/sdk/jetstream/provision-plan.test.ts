@@ -201,6 +201,14 @@ describe('what is in the way', () => {
     expect(said(plan({ account }, { replicas: 3, featuresMaxBytes: 7 * GIB }))[0]).toMatch(
       /each of them 3 times/,
     )
+    // Those that are there count as often, those of others once.
+    const made = present({ replicas: 3, ledgerMaxBytes: GIB })
+    const foreign = { ...made, account: { ...account, reservedStorage: 5 * GIB + 2 * GIB } }
+    const larger = { replicas: 3, ledgerMaxBytes: GIB }
+    expect(said(plan(foreign, { ...larger, featuresMaxBytes: 5 * GIB }))).toEqual([])
+    expect(said(plan(foreign, { ...larger, featuresMaxBytes: 6 * GIB }))).toEqual([
+      expect.stringMatching(/of which 18253611008 are reserved.*2147483648 bytes more/),
+    ])
   })
 
   it('works out what RETRIES needs by the largest message', () => {

@@ -39,7 +39,8 @@ export function planProvision(wanted: Wanted, found: Found): Plan {
   const missing = specs.filter(({ name }) => !found.streams.has(name))
   const toBound = missing.map((spec) => boundOf(spec, account.needsMaxBytes, maxPayload))
   const changes = planChanges(wanted, found)
-  const left = (account.maxStorage - account.reservedStorage) / account.counts - changes.growth
+  const used = reservedFor(wanted, found)
+  const left = (account.maxStorage - used) / account.counts - changes.growth
   const room = { all: Math.floor(left), one: account.maxStreamBytes }
   const fit = fitBounds(toBound, room)
   const wishes = new Map(toBound.map(({ name, wish }) => [name, wish]))
@@ -62,9 +63,22 @@ export function planProvision(wanted: Wanted, found: Found): Plan {
     obstacles: [
       ...changes.obstacles,
       ...takenBy(found.overlaps),
-      ...againstLimits(wanted, found, { ...{ missing, toBound, room, fit }, growth: changes.growth }),
+      ...againstLimits(wanted, found, { ...{ missing, toBound, room, fit, used }, growth: changes.growth }),
     ],
   }
+}
+
+/**
+ * What counts against the storage of the account now. It tells the bounds of its streams once each, and holds every copy
+ * against the limit: those of streams that are not Pelton's are not known, and count once.
+ */
+function reservedFor({ specs }: Wanted, { account, streams }: Found): number {
+  let used = account.reservedStorage
+  for (const { name, num_replicas: wanted } of account.counts > 1 ? specs : []) {
+    const { max_bytes: bytes = -1, num_replicas: copies = 1 } = streams.get(name)?.config ?? {}
+    if (Number(bytes) > 0) used += Number(bytes) * (Math.max(Number(copies), wanted) - 1)
+  }
+  return used
 }
 
 /** What a stream that is missing has to have, or wishes for. */

@@ -101,3 +101,19 @@ describe('a system of its own at a broker that is kept from others', () => {
     for (const secret of form.secrets) expect(up.out() + up.err()).not.toContain(secret)
   })
 })
+
+test('a broker of its own is asked without any of it', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'pelton-security-'))
+  onTestFinished(() => rm(folder, { recursive: true, force: true }))
+  const other = { PELTON_NATS_CREDS: '/none', PELTON_NATS_TLS_CA: '/none', PELTON_NATS_DOMAIN: 'hub' }
+  const env = { ...other, PELTON_DATA: join(folder, 'data'), PELTON_MODELS: latestModels() }
+  const up = startCli(['up', '--no-control'], { env })
+  onTestFinished(async () => {
+    up.child.kill('SIGKILL')
+    await up.ended
+  })
+  await up.until('takes events')
+  await succeeds(['status'], env)
+  up.child.kill('SIGINT')
+  expect(await up.ended, up.out() + up.err()).toBe(0)
+})

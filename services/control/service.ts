@@ -20,10 +20,11 @@ import { waitingFor } from '../../shared/runtime/start-waiting.ts'
 import type { Telemetry } from '../../shared/runtime/telemetry.ts'
 import { STREAMS } from '../../shared/sdk/contract/topology.ts'
 import { PeltonError } from '../../shared/sdk/errors.ts'
-import { patientApi } from '../../shared/sdk/jetstream/api.ts'
+import { ApiRefusal, patientApi } from '../../shared/sdk/jetstream/api.ts'
 import { connectBroker } from '../../shared/sdk/jetstream/connect.ts'
 import { readExpiries } from '../../shared/sdk/jetstream/expiry.ts'
 import { requireStreams } from '../../shared/sdk/jetstream/provision.ts'
+import { explainRefusal } from '../../shared/sdk/jetstream/provision-refusal.ts'
 import type { ControlServiceSettings } from './config.ts'
 import { openControlGauges } from './figures/control-gauges.ts'
 import { auditRegularly } from './hosting/audit-schedule.ts'
@@ -59,7 +60,7 @@ export async function openDoor(
   const { PELTON_CONTROL_HOST: host, PELTON_CONTROL_PORT: port, PELTON_CONTROL_TOKEN: token } = settings
   refuseOpenDoor(host, token)
   const tokens = await openTokens(token, brokerDataDir(env))
-  const http = openHttp({ host, port, log })
+  const http = openHttp({ host, port, log, explain })
   const door = {
     state: 'starting' as State,
     parts: undefined as ApiParts | undefined,
@@ -212,4 +213,9 @@ function adoptRegularly(replays: HostedReplays, everyMs: number, log: Logger): N
   }
   adopt()
   return setInterval(adopt, everyMs)
+}
+
+/** What the account or the broker refuses is no defect. */
+function explain(thrown: unknown): unknown {
+  return thrown instanceof ApiRefusal ? explainRefusal(thrown) : thrown
 }

@@ -53,6 +53,24 @@ describe('health routes', () => {
 })
 
 describe('errors', () => {
+  test('what the service explains is no defect', async () => {
+    const explain = (thrown: unknown): unknown =>
+      thrown instanceof RangeError ? new PeltonError('not-provisioned', thrown.message) : thrown
+    const { app } = openHttp({ host: '127.0.0.1', port: 0, log: silent, explain })
+    app.get('/known', () => {
+      throw new RangeError('too many consumers')
+    })
+    app.get('/unknown', () => {
+      throw new TypeError('a secret')
+    })
+    const answers = [await app.inject('/known'), await app.inject('/unknown')].map((answer) => answer.json())
+    expect(answers).toMatchObject([
+      { status: 503, code: 'not-provisioned', detail: expect.stringContaining('too many consumers') },
+      { status: 500, code: 'internal' },
+    ])
+    await app.close()
+  })
+
   test('a PeltonError has the status of its code, and says field, value and remedy', async () => {
     const { app } = open()
     app.get('/full', () => {

@@ -37,6 +37,8 @@ export interface HttpOptions {
   readonly bodyLimitBytes?: number
   /** How long a request may take to arrive, milliseconds. @default 30 s */
   readonly requestMs?: number
+  /** Makes a PeltonError of what a service knows to be no defect. @default nothing */
+  readonly explain?: (thrown: unknown) => unknown
 }
 
 declare module 'fastify' {
@@ -53,6 +55,7 @@ const CLOSE_MS = 1_000
 /** Makes the HTTP side of a service; it listens once it is told to. */
 export function openHttp(options: HttpOptions): HttpSide {
   const { host, port, log, bodyLimitBytes = 1024 ** 2, requestMs = REQUEST_MS } = options
+  const { explain = (thrown) => thrown } = options
   const app = fastify({
     logger: false,
     bodyLimit: bodyLimitBytes,
@@ -63,7 +66,7 @@ export function openHttp(options: HttpOptions): HttpSide {
   })
   boundArrival(app, requestMs)
   answerUnknown(app)
-  app.setErrorHandler((thrown, request, reply) => answerError(thrown, request, reply, log))
+  app.setErrorHandler((thrown, request, reply) => answerError(explain(thrown), request, reply, log))
   let closing: Promise<void> | undefined
   return {
     app,

@@ -1,6 +1,6 @@
-import { ARTIFACTS, createNamespace } from '../../sdk/contract/patterns.ts'
+import { createNamespace } from '../../sdk/contract/patterns.ts'
 import { LANES, type Lane } from '../../sdk/contract/subjects.ts'
-import { STORES, STREAMS } from '../../sdk/contract/topology.ts'
+import { ARTIFACTS_STREAM, STORES, STREAMS } from '../../sdk/contract/topology.ts'
 
 /** What one Pelton is called at the broker. */
 export interface Pelton {
@@ -42,7 +42,7 @@ export function createNames({ prefix, producers, domain, inboxPrefix }: Pelton):
   return {
     streams: named(STREAMS),
     stores: named(STORES),
-    artifacts: stream(ARTIFACTS),
+    artifacts: stream(ARTIFACTS_STREAM),
     producers,
     isAlone: prefix === undefined,
     subject,

@@ -1,4 +1,4 @@
-import { ARTIFACTS, STORES, STREAMS } from './topology.ts'
+import { ARTIFACTS_STREAM, STORES, STREAMS } from './topology.ts'
 
 const MIB = 1024 ** 2
 const GIB = 1024 ** 3
@@ -49,7 +49,7 @@ export function boundWishes(maxPayloadBytes: number): ReadonlyMap<string, BoundW
     [STORES.models, wish(256 * MIB)],
     [STORES.starts, wish(256 * MIB)],
     [STORES.replays, wish(256 * MIB)],
-    [ARTIFACTS, wish(MIB)],
+    [ARTIFACTS_STREAM, wish(MIB)],
   ])
 }
 

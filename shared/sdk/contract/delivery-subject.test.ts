@@ -23,6 +23,16 @@ describe('readDeliverySubject', () => {
     expect(readDeliverySubject(subject)).toEqual(info)
   })
 
+  it('reads the plain name of a stream with a prefix, and tells the two apart', () => {
+    for (const _again of [1, 2]) {
+      expect(readDeliverySubject(`$JS.ACK.staging-${rest}`)).toEqual(info)
+      expect(readDeliverySubject(`$JS.ACK.hub.ACCHASH.staging-${rest}`)).toEqual(info)
+      expect(readDeliverySubject(`$JS.ACK.${rest}`)).toEqual(info)
+    }
+    const foreign = `$JS.ACK.my-orders.${rest.slice('FEATURES.'.length)}`
+    expect(readDeliverySubject(foreign)).toMatchObject({ stream: 'my-orders' })
+  })
+
   it('reads the next of a consumer it has met as it read the first', () => {
     const of = (consumer: string, numbers: string): string => `$JS.ACK.FEATURES.${consumer}.${numbers}`
     expect(readDeliverySubject(of('a', '1.2.3.4000000.5'))).toMatchObject({ consumer: 'a', storedAt: 4 })

@@ -1,5 +1,8 @@
+import { plainStreamOf } from './names.ts'
+
 /** What the broker says about a delivery in its reply subject. */
 export interface DeliveryInfo {
+  /** Its plain name, whatever prefix it has at the broker. */
   readonly stream: string
   readonly consumer: string
   /** How often this message was handed out, from 1. Not the number of attempts to predict it. */
@@ -69,8 +72,8 @@ function readNumbers(reply: string, { text, stream, consumer }: Beginning): Deli
   }
 }
 
-function remember(stream: string, consumer: string): void {
-  beginnings.unshift({ text: `$JS.ACK.${stream}.${consumer}.`, stream, consumer })
+function remember(name: string, stream: string, consumer: string): void {
+  beginnings.unshift({ text: `$JS.ACK.${name}.${consumer}.`, stream, consumer })
   if (beginnings.length > MOST_BEGINNINGS) beginnings.pop()
 }
 
@@ -79,12 +82,13 @@ function parse(reply: string): DeliveryInfo | undefined {
   if (parts[0] !== '$JS' || parts[1] !== 'ACK' || (parts.length !== 9 && parts.length < 11)) return undefined
   const at = parts.length === 9 ? 2 : 4
   const number = (offset: number): number => Number(parts[at + offset])
-  const stream = parts[at]
+  const name = parts[at]
   const consumer = parts[at + 1]
   const numbers = parts.slice(at + 2, at + 7)
-  if (stream === undefined || consumer === undefined || !numbers.every((part) => /^\d+$/.test(part)))
+  if (name === undefined || consumer === undefined || !numbers.every((part) => /^\d+$/.test(part)))
     return undefined
-  if (parts.length === 9) remember(stream, consumer)
+  const stream = plainStreamOf(name)
+  if (parts.length === 9) remember(name, stream, consumer)
   return {
     stream,
     consumer,

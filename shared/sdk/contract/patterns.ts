@@ -1,8 +1,5 @@
 import { BUCKETS, encodeSegment, type Lane } from './subjects.ts'
 
-/** The stream behind the object store. */
-export const ARTIFACTS = 'OBJ_pelton-artifacts'
-
 /** Subjects with wildcards, as rights name them. */
 export const patterns = {
   /** Events of a lane, of any pool and model. */

@@ -1,5 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import { createNames } from './names.ts'
 import {
   decodeSegment,
   encodeSegment,
@@ -199,4 +200,13 @@ describe('isReplySubject', () => {
     'results.a.b',
     '$JS.API.STREAM.PURGE.FEATURES',
   ])('refuses %j', (subject) => expect(isReplySubject(subject)).toBe(false))
+
+  it('allows with a prefix what lies behind it, and inboxes', () => {
+    const { replyRoots } = createNames('staging')
+    const allowed = ['_INBOX.a', 'staging._pelton.reply.a']
+    const refused = ['_pelton.reply.a', 'other._pelton.reply.a', 'staging._INBOX.a', 'staging.results.a.b']
+    expect(allowed.filter((subject) => !isReplySubject(subject, replyRoots))).toEqual([])
+    expect(refused.filter((subject) => isReplySubject(subject, replyRoots))).toEqual([])
+    expect(isReplySubject('staging._pelton.reply.a')).toBe(false)
+  })
 })

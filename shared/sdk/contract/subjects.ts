@@ -81,6 +81,12 @@ export const BUCKETS = {
   replays: 'pelton-replays',
 } as const
 
+/** The object store. */
+export const ARTIFACTS = 'pelton-artifacts'
+
+/** First words of the subjects of streams. */
+export const ROOTS = ['features', 'retries', 'due', 'results', 'deadletters', 'ledger'] as const
+
 /** Subjects as people and telemetry read them, with the names of their parts. */
 export const SUBJECT_TEMPLATES = {
   features: 'features.{pool}.{model}.{lane}',

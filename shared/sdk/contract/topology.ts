@@ -1,5 +1,5 @@
 import { PeltonError } from '../errors.ts'
-import { BUCKETS, LANES, type Lane, subjects } from './subjects.ts'
+import { ARTIFACTS, BUCKETS, LANES, type Lane, subjects } from './subjects.ts'
 
 /** The oldest nats-server Pelton runs on: scheduled messages, consumer reset, work-queue fixes. */
 export const MINIMUM_SERVER = '2.14.0'
@@ -27,7 +27,7 @@ export const STORES = {
 } as const
 
 /** The stream behind the object store. */
-export const ARTIFACTS = 'OBJ_pelton-artifacts'
+export const ARTIFACTS_STREAM = `OBJ_${ARTIFACTS}`
 
 /** Limits an operator may set. Sizes in bytes, times in milliseconds. */
 export interface TopologyOptions {
@@ -269,9 +269,9 @@ function storeSpecs(common: Common, { bucketsMaxBytes }: TopologyOptions): reado
     bucket(BUCKETS.replays, 'Replay tasks, and who holds which dead letter', 8),
     {
       ...store,
-      name: ARTIFACTS,
+      name: ARTIFACTS_STREAM,
       description: 'Reserved for model files by SHA-256: nothing writes here yet',
-      subjects: ['$O.pelton-artifacts.C.>', '$O.pelton-artifacts.M.>'],
+      subjects: [`$O.${ARTIFACTS}.C.>`, `$O.${ARTIFACTS}.M.>`],
     },
   ]
 }

@@ -85,6 +85,8 @@ export interface EventToPublish {
 export interface EventOrigin {
   readonly source: string
   readonly pool: string
+  /** Below what reply subjects of its Pelton lie. @default as without a prefix */
+  readonly replyRoots?: readonly string[]
   /** Milliseconds since 1970. */
   readonly now: number
   /** Below what else than usual reply subjects may lie. */
@@ -100,7 +102,7 @@ export interface EventMessage extends OutgoingMessage {
 }
 
 /**
- * An event as a message for FEATURES.
+ * An event as a message for FEATURES, with plain names.
  *
  * @throws PeltonError `invalid-argument` for fields that cannot be used, `schema-mismatch` for tensor values that do not
  *   fit their datatype or shape
@@ -179,8 +181,8 @@ function addOptional(headers: HeaderEntry[], event: EventToPublish, origin: Even
     headers.push([HEADERS[name], value])
   }
   if (replyTo !== undefined) {
-    const { inboxPrefix = '_INBOX' } = origin
-    if (!isReplySubject(replyTo, [...REPLY_ROOTS, inboxPrefix]))
+    const { replyRoots = REPLY_ROOTS, inboxPrefix = '_INBOX' } = origin
+    if (!isReplySubject(replyTo, [...replyRoots, inboxPrefix]))
       throw unusable('replyTo', replyTo, `Use a subject below ${inboxPrefix}.`)
     headers.push([HEADERS.replyTo, replyTo])
   }

@@ -1,8 +1,10 @@
 import type { NatsConnection } from '@nats-io/transport-node'
+import { createNames } from './contract/names.ts'
 import { PeltonError } from './errors.ts'
 import { connectBroker } from './jetstream/connect.ts'
 import { setDomain } from './jetstream/domain.ts'
 import type { Waiting } from './jetstream/election.ts'
+import { claimNames } from './jetstream/names-of.ts'
 import { checkSecurity, type SecurityOptions } from './jetstream/security.ts'
 import type { ConnectionTrouble } from './jetstream/trouble.ts'
 
@@ -33,8 +35,13 @@ export interface ConnectionOptions extends SecurityOptions {
    * @experimental
    */
   readonly onTrouble?: (trouble: ConnectionTrouble) => void
-  /** A connection to share, which stays open; excludes the others but `domain`. */
+  /** A connection to share, which stays open; excludes the others but `domain` and `prefix`. */
   readonly connection?: NatsConnection
+  /**
+   * Which Pelton of the account this is for: the `PELTON_PREFIX` of its workers. A connection is for one.
+   * @default none, or that of a shared connection which was used with one before
+   */
+  readonly prefix?: string
 }
 
 /** A connection, and whether it ends with the producer or subscriber that uses it. */
@@ -75,30 +82,35 @@ const PATIENCE_MS = 60_000
 /**
  * Opens a connection, or borrows the one given: that one stays at the server where the application put it.
  *
- * @throws PeltonError `invalid-argument` when both are asked for; `broker-unavailable`, `broker-too-old`; the reason of
+ * @throws PeltonError `invalid-argument` when both are asked for, and for a prefix that cannot be used; `broker-unavailable`, `broker-too-old`; the reason of
  *   `user.signal`
  */
 export async function openLink(options: ConnectionOptions, linkUser: LinkUser): Promise<Link> {
   const { connection, url = 'nats://127.0.0.1:4222', name = linkUser.name, domain } = options
   checkConnectionOptions(options)
-  const { connectTimeoutMs: timeoutMs, dataPath, onTrouble } = options
+  const { connectTimeoutMs: timeoutMs, dataPath, onTrouble, prefix } = options
   const { quorumOf, signal, patienceMs = timeoutMs ?? PATIENCE_MS } = linkUser
   const waiting = { patienceMs, signal }
   if (connection !== undefined) {
+    claimNames(connection, prefix)
     if (domain !== undefined) setDomain(connection, domain)
     return { connection, waiting, close: async () => undefined }
   }
   const security = Object.fromEntries(SECURITY.map((field) => [field, options[field]])) as SecurityOptions
   const own = await connectBroker({
-    ...{ url, name, ...security, naming: 'options', quorumOf, dataPath, onTrouble },
+    ...{ url, name, ...security, naming: 'options', quorumOf, dataPath, onTrouble, prefix },
     ...waiting,
     ...(timeoutMs !== undefined && { timeoutMs }),
   })
   return { connection: own, waiting, close: () => own.close() }
 }
 
-/** @throws PeltonError `invalid-argument` when both an address and a connection are given, or what excludes each other */
+/**
+ * @throws PeltonError `invalid-argument` when both an address and a connection are given, what excludes each other, or a prefix that
+ *   cannot be one
+ */
 export function checkConnectionOptions(options: ConnectionOptions): void {
+  createNames(options.prefix)
   checkSecurity(options, 'options')
   const isBoth = (field: (typeof OWN)[number]): boolean => field !== 'domain' && options[field] !== undefined
   const both = options.connection && OWN.find(isBoth)

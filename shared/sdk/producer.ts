@@ -2,6 +2,7 @@ import { channel } from 'node:diagnostics_channel'
 import { setMaxListeners } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { NatsConnection } from '@nats-io/transport-node'
+import type { Names } from './contract/names.ts'
 import { subjects } from './contract/subjects.ts'
 import { COPY_HEADROOM_BYTES, REPLAY_HEADROOM_BYTES, STREAMS } from './contract/topology.ts'
 import { tracePublish } from './diagnostics.ts'
@@ -9,6 +10,7 @@ import { PeltonError, showValue } from './errors.ts'
 import { type EventMessage, type EventToPublish, eventMessage } from './event-message.ts'
 import { patientApi, streamInfo } from './jetstream/api.ts'
 import type { Waiting } from './jetstream/election.ts'
+import { namesOf } from './jetstream/names-of.ts'
 import { API_ERRORS, isFull, type PublishReply, publishError } from './jetstream/publish-reply.ts'
 import { inboxPrefixOf, PublishWindow } from './jetstream/publish-window.ts'
 import { type Link, openLink } from './link.ts'
@@ -117,7 +119,8 @@ async function readLimits({ connection, waiting }: Link): Promise<Limits> {
   waiting.signal?.throwIfAborted()
   if (info === 'unknown') return {}
   if (info !== undefined) return info.config
-  throw new PeltonError('not-provisioned', 'stream FEATURES does not exist on this broker', {
+  const name = namesOf(connection).stream(STREAMS.features)
+  throw new PeltonError('not-provisioned', `stream ${name} does not exist on this broker`, {
     remedy: 'Run `pelton provision`, or `pelton up`, once.',
   })
 }
@@ -128,6 +131,9 @@ class StreamProducer implements MessageProducer {
   readonly #link: Link
   readonly #settings: ProducerSettings
   readonly #limits: Limits
+  readonly #names: Names
+  /** FEATURES, as the broker has it. */
+  readonly #stream: string
   readonly #window: PublishWindow
   readonly #buffer: PendingBuffer
   readonly #retryForMs: number
@@ -140,6 +146,8 @@ class StreamProducer implements MessageProducer {
     setMaxListeners(0, this.#giveUp.signal) // one for each publish that waits to try again
     this.#settings = settings
     this.#limits = limits
+    this.#names = namesOf(link.connection)
+    this.#stream = this.#names.stream(STREAMS.features)
     const { maxInFlight, ackTimeoutMs, maxBuffered, maxBufferedBytes, retryForMs } = settings
     this.#window = new PublishWindow(link.connection, { maxInFlight, timeoutMs: ackTimeoutMs })
     this.#buffer = new PendingBuffer(maxBuffered, maxBufferedBytes)
@@ -158,9 +166,11 @@ class StreamProducer implements MessageProducer {
   async publish(event: EventToPublish): Promise<Receipt> {
     this.#checkOpen()
     const { source, pool } = this.#settings
+    const { replyRoots } = this.#names
     const inboxPrefix = inboxPrefixOf(this.connection)
+    const from = { source, pool, replyRoots, inboxPrefix }
     return tracePublish({ event, pool, source, by: 'producer' }, (traced) =>
-      this.publishMessage(eventMessage(traced, { source, pool, now: Date.now(), inboxPrefix }), traced.model),
+      this.publishMessage(eventMessage(traced, { ...from, now: Date.now() }), traced.model),
     )
   }
 
@@ -245,7 +255,9 @@ class StreamProducer implements MessageProducer {
 
   checkSize({ sizeBytes, headers, body }: EventMessage): void {
     const maxPayload = this.connection.info?.max_payload ?? 1024 ** 2
-    const most = maxPayload - COPY_HEADROOM_BYTES - REPLAY_HEADROOM_BYTES
+    // Its headers name the stream.
+    const prefixBytes = this.#stream.length - STREAMS.features.length
+    const most = maxPayload - COPY_HEADROOM_BYTES - REPLAY_HEADROOM_BYTES - prefixBytes
     if (sizeBytes <= most) return
     const parts = `${body.length} of body and ${sizeBytes - body.length} of ${headers.length} headers`
     throw new PeltonError(
@@ -265,9 +277,9 @@ class StreamProducer implements MessageProducer {
     if (reply.code === API_ERRORS.tooLarge) {
       const remedy = 'Send fewer rows, or run `pelton provision` after raising max_payload.'
       const details = { field: 'max_msg_size', value: `${message.sizeBytes} bytes`, remedy }
-      return new PeltonError('too-large', `FEATURES refuses the event: ${reply.description}`, details)
+      return new PeltonError('too-large', `${this.#stream} refuses the event: ${reply.description}`, details)
     }
-    return publishError(STREAMS.features, reply)
+    return publishError(this.#stream, reply)
   }
 
   #streamFull(reply: PublishReply): PeltonError {
@@ -277,7 +289,7 @@ class StreamProducer implements MessageProducer {
       : /bytes/.test(description)
         ? 'max_bytes'
         : 'max_msgs'
-    return new PeltonError('stream-full', `FEATURES is full and refuses the event: ${description}`, {
+    return new PeltonError('stream-full', `${this.#stream} is full and refuses the event: ${description}`, {
       field,
       value: showValue(this.#limits[field]),
       remedy: 'Nothing was stored. Slow down and publish again later, or add workers.',

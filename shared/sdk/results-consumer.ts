@@ -12,6 +12,7 @@ import {
   streamInfo,
 } from './jetstream/api.ts'
 import type { Waiting } from './jetstream/election.ts'
+import { namesOf } from './jetstream/names-of.ts'
 import { explainRefusal } from './jetstream/provision-refusal.ts'
 
 /** Which results, from where, and how they are handed out. */
@@ -66,7 +67,8 @@ export class ResultsConsumer {
     // One by one: a durable whose creation had no answer is new all the same, and missed nothing.
     const stream = await patientApi(() => streamInfo(this.#connection, STREAMS.results), waiting)
     if (stream === undefined) {
-      throw new PeltonError('not-provisioned', 'stream RESULTS does not exist on this broker', {
+      const name = namesOf(this.#connection).stream(STREAMS.results)
+      throw new PeltonError('not-provisioned', `stream ${name} does not exist on this broker`, {
         remedy: 'Run `pelton provision`, or `pelton up`, once.',
       })
     }

@@ -10,6 +10,8 @@ export interface TestBrokerOptions {
   readonly pools?: readonly string[]
   /** Limits of the streams: `{ featuresMaxMessages: 10 }` shows your code a full stream. */
   readonly topology?: Partial<TopologyOptions>
+  /** Names the streams as a Pelton with this prefix does, beside which others may be. @default none */
+  readonly prefix?: string
   /** Told each step that may take time, such as a download. @default silence */
   readonly note?: (text: string) => void
 }
@@ -29,13 +31,13 @@ export interface TestBroker {
  * found on `PATH` or named by `PELTON_NATS_SERVER` is used; else one is downloaded, once per user. It listens on this
  * machine only and ends with this process at the latest.
  *
- * @throws PeltonError `broker-not-found`, `broker-too-old`, `broker-unavailable`
+ * @throws PeltonError `invalid-argument` for a prefix that cannot be used; `broker-not-found`, `broker-too-old`, `broker-unavailable`
  */
 export async function startTestBroker(options: TestBrokerOptions = {}): Promise<TestBroker> {
-  const { pools = ['default'], topology = {}, note } = options
+  const { pools = ['default'], topology = {}, prefix, note } = options
   const broker = await startBroker(note === undefined ? {} : { note })
   try {
-    const connection = await connectBroker({ url: broker.url, name: 'pelton testing' })
+    const connection = await connectBroker({ url: broker.url, name: 'pelton testing', prefix })
     await provision(connection, { pools, topology })
     await connection.close()
   } catch (thrown) {

@@ -2,8 +2,10 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { NatsConnection } from '@nats-io/transport-node'
 import { subjects } from './contract/subjects.ts'
 import { eventToken } from './contract/token.ts'
+import { STREAMS } from './contract/topology.ts'
 import { PeltonError } from './errors.ts'
 import { ApiRefusal, NOT_FOUND } from './jetstream/api.ts'
+import { claimNames, namesOf } from './jetstream/names-of.ts'
 import { lookIntoRegister } from './jetstream/register.ts'
 import { readResult, type StoredResult } from './result.ts'
 
@@ -17,6 +19,11 @@ export interface WaitOptions {
   readonly timeoutMs?: number
   /** Ends the wait early with the signal's reason. */
   readonly signal?: AbortSignal
+  /**
+   * Which Pelton of the account `waitFor` asks, over a connection of yours.
+   * @default none, or that of the producer or subscriber the connection comes from
+   */
+  readonly prefix?: string
 }
 
 /** Longest time between two looks at the register, should every wake-up be lost. */
@@ -29,7 +36,7 @@ const MAX_PAUSE_MS = 2_000
  *
  * @param on a connection, or a producer or subscriber that has one
  * @throws PeltonError `timeout` when there is no outcome yet: the event is not lost by that; `not-provisioned` without
- *   the RESULTS stream
+ *   the RESULTS stream; `invalid-argument` for a prefix that cannot be used with this connection
  */
 export async function waitFor(
   on: NatsConnection | { readonly connection: NatsConnection },
@@ -38,11 +45,12 @@ export async function waitFor(
 ): Promise<StoredResult> {
   const connection = 'connection' in on ? on.connection : on
   const { model } = event
+  const names = claimNames(connection, options.prefix)
   const token = 'token' in event ? event.token : eventToken(model, event.source, event.id)
   const subject = subjects.result(model, token)
   const wake = new Wake()
   // The publish of the outcome itself is the wake-up: seen before it is stored, perhaps refused, so never the truth.
-  const subscription = connection.subscribe(subject, { callback: () => wake.ring() })
+  const subscription = connection.subscribe(names.subject(subject), { callback: () => wake.ring() })
   try {
     return await readWhenStored(connection, subject, wake, options)
   } finally {
@@ -86,7 +94,7 @@ export async function readWhenStored(
     const result = wake.answer ?? (await readStored(connection, subject))
     if (result !== undefined) return result
     const leftMs = deadline - performance.now()
-    if (leftMs <= 0) throw noOutcome(subject, timeoutMs)
+    if (leftMs <= 0) throw noOutcome(namesOf(connection).subject(subject), timeoutMs)
     if (await wake.sleep(Math.min(pauseMs, leftMs), signal)) pauseMs = 5
   }
 }
@@ -98,7 +106,8 @@ async function readStored(connection: NatsConnection, subject: string): Promise<
   } catch (thrown) {
     if (thrown instanceof ApiRefusal && thrown.code === NOT_FOUND.stream) {
       const remedy = 'Run `pelton provision`, or `pelton up`, once.'
-      throw new PeltonError('not-provisioned', 'stream RESULTS does not exist here', { remedy }, thrown)
+      const stream = namesOf(connection).stream(STREAMS.results)
+      throw new PeltonError('not-provisioned', `stream ${stream} does not exist here`, { remedy }, thrown)
     }
     if (connection.isClosed()) throw new PeltonError('closed', 'the connection is closed', {}, thrown)
     return undefined // the broker does not answer now: the deadline decides

@@ -1,8 +1,10 @@
 import { type NatsConnection, TimeoutError } from '@nats-io/transport-node'
 import { PeltonError } from '../errors.ts'
+import { namedRequest, plainAnswer } from './api-names.ts'
 import { explainRequest } from './connection-cause.ts'
 import { apiSubject, domainOf } from './domain.ts'
 import { untilItPasses, type Waiting } from './election.ts'
+import { namesOf } from './names-of.ts'
 
 /** A refusal of the JetStream API. */
 export class ApiRefusal extends Error {
@@ -22,8 +24,12 @@ export class ApiRefusal extends Error {
 
 export const NOT_FOUND = { stream: 10059, consumer: 10014, message: 10037 } as const
 
+/** How long the JetStream API may take for one answer, milliseconds, unless told. */
+const ANSWER_MS = 5_000
+
 /**
- * One request to the JetStream API.
+ * One request to the JetStream API. Streams of Pelton and their subjects have their plain names in it, and in its answer;
+ * a refusal has those of the broker.
  *
  * @param timeoutMs how long its answer may take
  * @throws ApiRefusal when the API says no, PeltonError `broker-unavailable` when it does not answer
@@ -32,23 +38,21 @@ export async function requestApi<Reply>(
   connection: NatsConnection,
   subject: string,
   body: unknown = {},
-  timeoutMs = 5_000,
+  timeoutMs = ANSWER_MS,
 ): Promise<Reply> {
+  const names = namesOf(connection)
+  const asked = names.prefix === undefined ? { subject, body } : namedRequest(names, { subject, body })
   const answer = await connection
-    .request(apiSubject(connection, subject), JSON.stringify(body), { timeout: timeoutMs })
+    .request(apiSubject(connection, asked.subject), JSON.stringify(asked.body), { timeout: timeoutMs })
     .catch((cause: unknown) => {
       const { text, remedy } = explainRequest(cause, domainOf(connection))
       const details = remedy === undefined ? {} : { remedy }
-      throw new PeltonError(
-        'broker-unavailable',
-        `JetStream does not answer ${subject}: ${text}`,
-        details,
-        cause,
-      )
+      const problem = `JetStream does not answer ${asked.subject}: ${text}`
+      throw new PeltonError('broker-unavailable', problem, details, cause)
     })
   const reply = answer.json<Reply & { error?: { err_code: number; code: number; description: string } }>()
-  if (reply.error !== undefined) throw new ApiRefusal(subject, reply.error)
-  return reply
+  if (reply.error !== undefined) throw new ApiRefusal(asked.subject, reply.error)
+  return asked.subject === subject ? reply : plainAnswer(names, reply)
 }
 
 /** A group has no leader yet, its leader has not heard of enough servers, or those that hold its copies are away. */

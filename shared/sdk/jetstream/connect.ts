@@ -6,6 +6,7 @@ import {
   type NodeConnectionOptions,
 } from '@nats-io/transport-node'
 import { isVersionAtLeast } from '../broker/find.ts'
+import { createNames } from '../contract/names.ts'
 import { MINIMUM_SERVER, STREAMS } from '../contract/topology.ts'
 import { messageOf, PeltonError } from '../errors.ts'
 import { type ConnectionCause, explainRequest } from './connection-cause.ts'
@@ -13,6 +14,7 @@ import { type ConnectionSecurity, openSecurity } from './connection-security.ts'
 import { goDirect } from './direct-path.ts'
 import { setDomain } from './domain.ts'
 import { untilItPasses, type Waiting } from './election.ts'
+import { claimNames } from './names-of.ts'
 import { type Naming, nameOf, type SecurityOptions } from './security.ts'
 import { createServerChoice } from './server-choice.ts'
 import { leaveStrandedServer } from './stranded.ts'
@@ -41,6 +43,8 @@ export interface BrokerOptions extends Waiting, SecurityOptions {
    * @default 'direct'
    */
   readonly dataPath?: 'direct' | 'client' | undefined
+  /** Which Pelton of the account this is for. @default none: the one without a prefix */
+  readonly prefix?: string | undefined
 }
 
 const CONNECT_TIMEOUT_MS = 10_000
@@ -57,13 +61,15 @@ const LOOK_MS = 3_000
  *
  * @throws PeltonError `broker-unavailable` when no server answers or lets it in, JetStream is off, or has no leader for too long;
  *   `broker-too-old` below 2.14; `invalid-configuration` (`invalid-argument` with `naming` `options`) for security that cannot be
- *   used; the reason of `signal` once it is aborted
+ *   used; `invalid-argument` for a prefix that cannot be one; the reason of `signal` once it is aborted
  */
 export async function connectBroker(options: BrokerOptions): Promise<NatsConnection> {
+  const { stream } = createNames(options.prefix)
   const security = openSecurity(options)
   const servers = createServerChoice()
   const settings = settingsOf(options, security)
   const connection = await open(options, security, { ...settings, reconnectToServer: servers.dial })
+  claimNames(connection, options.prefix)
   if (options.dataPath !== 'client') goDirect(connection)
   if (options.domain !== undefined) setDomain(connection, options.domain)
   const findCause = () =>
@@ -72,7 +78,8 @@ export async function connectBroker(options: BrokerOptions): Promise<NatsConnect
   try {
     checkVersion(connection, options.url)
     // From the first moment: it may have met the very server that is cut off.
-    leaveStrandedServer(connection, { settings, servers, stream: options.quorumOf ?? STREAMS.results })
+    const quorumOf = stream(options.quorumOf ?? STREAMS.results)
+    leaveStrandedServer(connection, { settings, servers, stream: quorumOf })
     await requireJetStream(connection, options)
     return connection
   } catch (thrown) {

@@ -9,6 +9,7 @@ import {
 } from '../contract/topology.ts'
 import { PeltonError } from '../errors.ts'
 import { ApiRefusal, consumerInfo, patientApi, requestApi, type StreamInfo, streamInfo } from './api.ts'
+import { namedError, namesOf } from './names-of.ts'
 import { differs, fitted, planChange, planConsumerChange } from './plan-change.ts'
 import { readFound } from './provision-found.ts'
 import { type PlannedStream, planProvision } from './provision-plan.ts'
@@ -39,6 +40,14 @@ const NAME_IN_USE = 10058
  *   the account or the broker refuses one: with everything that is in the way, and the settings that would help
  */
 export async function provision(connection: NatsConnection, options: ProvisionOptions = {}): Promise<void> {
+  const names = namesOf(connection)
+  const note = (text: string): void => options.note?.(names.text(text))
+  await provisionAll(connection, { ...options, note }).catch((thrown: unknown) => {
+    throw namedError(names, thrown)
+  })
+}
+
+async function provisionAll(connection: NatsConnection, options: ProvisionOptions): Promise<void> {
   const { pools = ['default'], note = () => {}, isDry = false, signal } = options
   const topology = { ...DEFAULT_TOPOLOGY, ...options.topology }
   const maxPayload = connection.info?.max_payload ?? 1024 * 1024
@@ -123,8 +132,9 @@ async function createStream(connection: NatsConnection, spec: StreamSpec): Promi
     await requestApi(connection, `STREAM.CREATE.${spec.name}`, { max_consumers: -1, ...spec })
     return true
   } catch (thrown) {
-    if (thrown instanceof ApiRefusal && thrown.code === NAME_IN_USE) return false
-    throw thrown instanceof ApiRefusal ? refusedStream(spec, 'created', thrown) : thrown
+    if (!(thrown instanceof ApiRefusal)) throw thrown
+    if (thrown.code === NAME_IN_USE) return false
+    throw refusedStream(spec, 'created', thrown)
   }
 }
 
@@ -172,7 +182,7 @@ export async function requireStreams(
   const found = new Map<string, StreamInfo>()
   for (const name of names) {
     const info = await streamInfo(connection, name)
-    if (info === undefined) throw missing(`stream ${name}`)
+    if (info === undefined) throw missing(`stream ${namesOf(connection).stream(name)}`)
     found.set(name, info)
   }
   return found

@@ -1,14 +1,16 @@
 import type { NatsConnection } from '@nats-io/transport-node'
 import { encodeHeaderBlock } from '../contract/headers.ts'
+import type { Names } from '../contract/names.ts'
 import type { OutgoingMessage } from '../contract/outcome.ts'
 import { encodeLines, type OutcomeMessage } from '../contract/register-message.ts'
 import { type DataPath, type DataSubscription, dataPathOf } from './data-path.ts'
 import type { Frame } from './frame.ts'
+import { namesOf } from './names-of.ts'
 import { type PublishReply, readReply, unsent } from './publish-reply.ts'
 import { onReconnect } from './reconnects.ts'
 import { refusedLately, whyAway } from './trouble.ts'
 
-/** A message whose headers are written already. */
+/** A message whose headers are written already, with those names in them that the broker has. */
 export interface EncodedMessage extends Pick<OutgoingMessage, 'subject' | 'body'> {
   readonly headerBlock: Uint8Array
 }
@@ -52,6 +54,7 @@ const MOST_AT_ONCE = 128
  */
 export class PublishWindow {
   readonly #path: DataPath
+  readonly #names: Names
   readonly #prefix: string
   readonly #subscription: DataSubscription
   /** Runs while something waits: one that never ends would wake an idle process. */
@@ -72,6 +75,7 @@ export class PublishWindow {
   constructor(connection: NatsConnection, options: PublishWindowOptions = {}) {
     this.#connection = connection
     this.#path = dataPathOf(connection)
+    this.#names = namesOf(connection)
     this.#maxInFlight = options.maxInFlight ?? 512
     this.#timeoutMs = options.timeoutMs ?? 5_000
     this.#prefix = `${uniqueInbox(connection)}.`
@@ -145,13 +149,15 @@ export class PublishWindow {
     this.#nextId += messages.length
     for (let index = 0; index < messages.length; index++) {
       const message = messages[index] as Publishable // within the array
-      const { subject, body } = message
+      const { body } = message
+      const subject = this.#names.subject(message.subject)
       const id = sending.first + index
       try {
         if (this.#closed) throw new Error(CLOSED.description)
         if (!mayGo(index)) throw new Error('it was not sent any more')
         refuseLongLine(subject)
-        this.#path.publish(subject, { body, headerBlock: writtenHeaders(message), reply: this.#prefix + id })
+        const headerBlock = writtenHeaders(message, this.#names)
+        this.#path.publish(subject, { body, headerBlock, reply: this.#prefix + id })
         this.#waiting.set(id, sending)
         this.#sweeper ??= setInterval(() => this.#sweep(), Math.min(250, this.#timeoutMs / 4)).unref()
       } catch (thrown) {
@@ -201,9 +207,9 @@ export class PublishWindow {
 
 type Publishable = OutgoingMessage | OutcomeMessage | EncodedMessage
 
-function writtenHeaders(message: Publishable): Uint8Array {
+function writtenHeaders(message: Publishable, names: Names): Uint8Array {
   if ('headerBlock' in message) return message.headerBlock
-  return 'lines' in message ? encodeLines(message) : encodeHeaderBlock(message.headers)
+  return 'lines' in message ? encodeLines(message) : encodeHeaderBlock(names.headers(message.headers))
 }
 
 /** The same options for what stands behind the first `from` messages. */

@@ -1,7 +1,9 @@
 import type { NatsConnection } from '@nats-io/transport-node'
+import type { Names } from '../contract/names.ts'
 import { type DataPath, type DataSubscription, dataPathOf } from './data-path.ts'
 import { apiSubject } from './domain.ts'
 import { type Frame, frameBytes, readFrameHeaders, readStatus } from './frame.ts'
+import { namesOf } from './names-of.ts'
 import { uniqueInbox } from './publish-window.ts'
 import { onReconnect } from './reconnects.ts'
 
@@ -81,12 +83,18 @@ export class PullLane {
   #nextId = 0
   #closing: Promise<void> | undefined
 
-  /** @param onMessage gets every message, also one that comes after its pull has ended: nothing is dropped */
+  /**
+   * @param onMessage gets every message under its plain subject, also one that comes after its pull has ended: nothing is
+   *   dropped
+   */
   constructor(connection: NatsConnection, target: PullTarget, onMessage: (message: Frame) => void) {
     this.#connection = connection
     this.#path = dataPathOf(connection)
-    this.#onMessage = onMessage
-    this.#requestSubject = apiSubject(connection, `CONSUMER.MSG.NEXT.${target.stream}.${target.consumer}`)
+    const names = namesOf(connection)
+    this.#onMessage =
+      names.prefix === undefined ? onMessage : (message) => onMessage(plainFrame(names, message))
+    const stream = names.stream(target.stream)
+    this.#requestSubject = apiSubject(connection, `CONSUMER.MSG.NEXT.${stream}.${target.consumer}`)
     this.#isPatient = target.isPatient
     this.#prefix = `${uniqueInbox(connection)}.`
     this.#subscription = this.#path.subscribe(`${this.#prefix}*`, {
@@ -192,6 +200,10 @@ export class PullLane {
       pull.done('lost') // the connection is closed or draining
     }
   }
+}
+
+function plainFrame(names: Names, { subject, reply, headerBlock, data }: Frame): Frame {
+  return { subject: names.plainSubject(subject), reply, headerBlock, data }
 }
 
 /** A pull dies with its leader, silently: only a timer of ours notices. */

@@ -1,11 +1,16 @@
+import { createNames } from '../contract/names.ts'
 import { PeltonError, showValue } from '../errors.ts'
+import { claimNames } from '../jetstream/names-of.ts'
 import { checkConnectionOptions } from '../link.ts'
 import { type ProducerOptions, readProducerSettings } from '../producer-settings.ts'
 import type { RejectedEvent } from './rejected-event.ts'
 
 export interface OutboxOptions
   extends Omit<ProducerOptions, 'maxBuffered' | 'maxBufferedBytes' | 'retryForMs' | 'fullRetryMs'> {
-  /** Folder of the outbox, made where it is missing. It holds nothing else, and one outbox at a time has it open. */
+  /**
+   * Folder of the outbox, made where it is missing. It holds nothing else, and one outbox at a time has it open. What waits
+   * there goes to the Pelton that it is opened for: `url` and `prefix`.
+   */
   readonly path: string
   /** Events kept at most, rejected ones included. @default 100_000 */
   readonly maxEvents?: number
@@ -42,6 +47,8 @@ export interface OutboxSettings {
   readonly isSynced: boolean
   readonly isRepair: boolean
   readonly isWaiting: boolean
+  /** Below what reply subjects of its Pelton lie. */
+  readonly replyRoots: readonly string[]
   /** For the producer that sends: one try each, because the outbox itself tries again. */
   readonly producer: ProducerOptions
 }
@@ -61,8 +68,10 @@ export function readOutboxSettings(options: OutboxOptions): OutboxSettings {
   const name = `pelton outbox ${String(options.source).slice(0, 64)}`
   const producer = { name, ...rest, maxInFlight, maxBuffered: maxInFlight, retryForMs: 1, fullRetryMs: 0 }
   const { source, pool } = readProducerSettings(producer)
+  const { connection, prefix } = options
+  const { replyRoots } = connection === undefined ? createNames(prefix) : claimNames(connection, prefix)
   return {
-    ...{ path, source, pool, maxEvents, maxBytes, maxInFlight, producer },
+    ...{ path, source, pool, replyRoots, maxEvents, maxBytes, maxInFlight, producer },
     ...{ isSynced: sync, isRepair: repair, isWaiting: whenFull === 'wait' },
   }
 }

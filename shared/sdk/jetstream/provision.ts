@@ -9,6 +9,7 @@ import {
 } from '../contract/topology.ts'
 import { PeltonError } from '../errors.ts'
 import { ApiRefusal, consumerInfo, patientApi, requestApi, type StreamInfo, streamInfo } from './api.ts'
+import { isForeign, nameTaken, SUBJECTS_OVERLAP, subjectsTaken } from './foreign-stream.ts'
 import { namedError, namesOf } from './names-of.ts'
 import { differs, fitted, planChange, planConsumerChange } from './plan-change.ts'
 import { readFound } from './provision-found.ts'
@@ -85,6 +86,7 @@ async function provisionStream(
     else await provisionStream(connection, planned, note)
     return
   }
+  if (isForeign(spec, present.config)) throw nameTaken(spec, present.config)
   const wanted = { ...fitted(asked, present.config) }
   const change = planChange(`stream ${spec.name}`, present.config, wanted, note)
   if (change === undefined) return
@@ -134,7 +136,8 @@ async function createStream(connection: NatsConnection, spec: StreamSpec): Promi
   } catch (thrown) {
     if (!(thrown instanceof ApiRefusal)) throw thrown
     if (thrown.code === NAME_IN_USE) return false
-    throw refusedStream(spec, 'created', thrown)
+    const isTaken = thrown.code === SUBJECTS_OVERLAP
+    throw isTaken ? await subjectsTaken(connection, spec, thrown) : refusedStream(spec, 'created', thrown)
   }
 }
 

@@ -4,6 +4,7 @@ import { subjects } from '../../shared/sdk/contract/subjects.ts'
 import { STREAMS } from '../../shared/sdk/contract/topology.ts'
 import { streamInfo } from '../../shared/sdk/jetstream/api.ts'
 import { frameOf, readFrameHeaders } from '../../shared/sdk/jetstream/frame.ts'
+import { namesOf } from '../../shared/sdk/jetstream/names-of.ts'
 import { readResult } from '../../shared/sdk/result.ts'
 import { areaUnderCurve } from '../demo/auc.ts'
 import type { DemoProgress } from '../demo/demo.ts'
@@ -46,10 +47,12 @@ export function createDemoView(
   let shown: string[] = []
   let waiting = 0
 
+  const names = namesOf(connection)
   const read: Parameters<NatsConnection['subscribe']>[1] = {
     callback: (error, message) => {
       if (error !== null) return
-      const result = readResult(message.subject, readFrameHeaders(frameOf(message)), message.data)
+      const subject = names.plainSubject(message.subject)
+      const result = readResult(subject, readFrameHeaders(frameOf(message)), message.data)
       if (result?.kind === 'failure') reasons.set(result.reason, (reasons.get(result.reason) ?? 0) + 1)
       if (result?.kind !== 'prediction') return
       window.queueMs.push(result.queueMs)
@@ -61,7 +64,7 @@ export function createDemoView(
       labels.push(wasLate)
     },
   }
-  const subscription: Subscription = connection.subscribe(subjects.resultFilter(model), read)
+  const subscription: Subscription = connection.subscribe(names.subject(subjects.resultFilter(model)), read)
   const timer = setInterval(() => {
     void streamInfo(connection, STREAMS.features)
       .then((info) => {

@@ -1,9 +1,11 @@
 #!/usr/bin/env node
 import { EXIT_CODES } from '../../shared/runtime/lifecycle.ts'
+import { namesOfEnv } from '../../shared/runtime/names-of-env.ts'
 import { noteLine, standardError, standardOutput } from '../../shared/runtime/standard-streams.ts'
 import { startTelemetry, type Telemetry } from '../../shared/runtime/telemetry.ts'
-import { messageOf, PeltonError } from '../../shared/sdk/errors.ts'
+import { type ErrorCode, messageOf, PeltonError } from '../../shared/sdk/errors.ts'
 import type { ApiRefusal } from '../../shared/sdk/jetstream/api.ts'
+import { namedError } from '../../shared/sdk/jetstream/names-of.ts'
 import { createProgram } from './program.ts'
 
 // A reader that goes away (`| head`) has seen enough.
@@ -16,6 +18,14 @@ for (const stream of [standardOutput(), standardError()]) {
 // npm runs scripts in the root of the repository; paths are meant from where it was called.
 const { INIT_CWD, npm_lifecycle_event: script } = process.env
 if (INIT_CWD && (script === 'pelton' || script === 'start')) process.chdir(INIT_CWD)
+
+/** Errors that name streams of the broker, and nothing a user gave. */
+const OF_BROKER: readonly ErrorCode[] = [
+  'broker-unavailable',
+  'not-provisioned',
+  'stream-full',
+  'undeliverable',
+]
 
 let telemetry: Telemetry | undefined
 try {
@@ -47,7 +57,8 @@ function tellTrouble({ problem }: { readonly problem: string }, what: string): v
 async function explain(thrown: unknown): Promise<number> {
   if (isCommanderError(thrown)) return thrown.exitCode === 0 ? EXIT_CODES.ok : EXIT_CODES.usage
   if (thrown instanceof PeltonError) {
-    noteLine(`pelton: ${thrown.message}`)
+    const isNamed = OF_BROKER.includes(thrown.code)
+    noteLine(`pelton: ${messageOf(isNamed ? namedError(namesOfEnv(process.env), thrown) : thrown)}`)
     return thrown.code === 'invalid-argument' || thrown.code === 'invalid-configuration'
       ? EXIT_CODES.usage
       : EXIT_CODES.failed

@@ -8,6 +8,7 @@ import type { State } from '../../shared/runtime/lifecycle.ts'
 import { measureProcess } from '../../shared/runtime/process-metrics.ts'
 import type { Telemetry } from '../../shared/runtime/telemetry.ts'
 import { readExpiries } from '../../shared/sdk/jetstream/expiry.ts'
+import { namesOf } from '../../shared/sdk/jetstream/names-of.ts'
 import type { BrokerSide } from './broker-side.ts'
 import type { WorkerSettings } from './config.ts'
 import type { Observers } from './observe/interceptors.ts'
@@ -54,14 +55,15 @@ export async function openOutside(
     inspecting(models) {
       reasons = () => [inspectingReason(models.progress)]
     },
-    show(worker, { skewMs }, models, pool) {
+    show(worker, { connection, skewMs }, models, pool) {
+      const names = namesOf(connection)
       if (metrics !== undefined) openWorkerGauges({ worker, models, pool, skewMs })
       reasons = () =>
         reasonsAgainst({
           isBrokerReachable: reach?.isReachable === true,
           whyAway: reach?.whyAway,
           models: models.models.length,
-          refusing: worker.refusing,
+          refusing: new Map([...worker.refusing].map(([name, why]) => [names.stream(name), why])),
           ledgerStops: worker.ledgerStops,
           skewMs: skewMs(),
         })

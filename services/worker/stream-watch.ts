@@ -3,6 +3,7 @@ import { leastRetriesBytes } from '../../shared/sdk/contract/bounds.ts'
 import { STREAMS } from '../../shared/sdk/contract/topology.ts'
 import { PeltonError } from '../../shared/sdk/errors.ts'
 import { type StreamInfo, streamInfo } from '../../shared/sdk/jetstream/api.ts'
+import { namesOf } from '../../shared/sdk/jetstream/names-of.ts'
 import type { RetriesLook } from './settle/retry-room.ts'
 
 /** What a worker sees of the streams it depends on. */
@@ -50,7 +51,7 @@ export function watchStreams(
     const info = await streamInfo(connection, name).catch(() => undefined)
     if (info === undefined) return // no answer now: the next look tells
     if (name === STREAMS.ledger) ledgerUsed = usedOf(info)
-    else if (info.created !== streams.get(name)?.created) throw madeAnew(name)
+    else if (info.created !== streams.get(name)?.created) throw madeAnew(namesOf(connection).stream(name))
     if (name === STREAMS.retries) retries = retriesIn(info, maxPayload)
   }
   const lookAt = (names: readonly string[]): Promise<void> =>

@@ -3,6 +3,7 @@ import type { ServedModel } from '../../shared/models/repository.ts'
 import { LargeGarbage } from '../../shared/runtime/large-garbage.ts'
 import { LoopBusy } from '../../shared/runtime/loop-busy.ts'
 import { TURN_BYTES, Turns } from '../../shared/runtime/turns.ts'
+import { namesOf } from '../../shared/sdk/jetstream/names-of.ts'
 import { Dispatcher } from './batch/dispatcher.ts'
 import { costByRuns } from './batch/learned.ts'
 import { answerWith } from './infer/answer-with.ts'
@@ -75,7 +76,7 @@ export class Worker {
   constructor(deps: WorkerDeps, options: WorkerOptions) {
     const { broker, threads, observers = {} } = deps
     this.#deps = deps
-    this.#reporter = new Reporter(deps.log, observers.metrics)
+    this.#reporter = new Reporter(deps.log, observers.metrics, namesOf(broker.connection))
     // Looking on wraps a step from outside, and is nothing where nobody looks.
     this.#observe = createInterceptors(observers)
     this.#apart = new ApartModels(deps.pool, broker.now, (...trouble) => this.#reporter.untold(...trouble))

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { z } from 'zod'
 import { PeltonError } from '../sdk/errors.ts'
 import { brokerOptions, brokerSettings, bytes, count, milliseconds, name, readSettings } from './config.ts'
+import { namesOfEnv } from './names-of-env.ts'
 
 const shape = {
   ...brokerSettings,
@@ -97,6 +98,22 @@ describe('readSettings', () => {
     'takes the address %s',
     (url) => expect(readSettings(shape, { PELTON_NATS_URL: url }).PELTON_NATS_URL).toBe(url),
   )
+})
+
+describe('PELTON_PREFIX', () => {
+  it.each(['a.b', 'results', '_a', 'a-b'])('is refused as %s, with what it must be', (prefix) => {
+    expect(refusal({ PELTON_PREFIX: prefix }).message).toContain(
+      `PELTON_PREFIX = "${prefix}": must be 1 to 32 characters of [A-Za-z0-9_]`,
+    )
+    expect(namesOfEnv({ PELTON_PREFIX: prefix }).prefix).toBeUndefined()
+  })
+
+  it('says which Pelton an environment is for', () => {
+    expect(namesOfEnv({ PELTON_PREFIX: 'staging' }).stream('FEATURES')).toBe('staging-FEATURES')
+    expect(namesOfEnv({ PELTON_PREFIX: '' }).prefix).toBeUndefined()
+    expect(namesOfEnv({}).prefix).toBeUndefined()
+    expect(brokerOptions(readSettings(shape, { PELTON_PREFIX: 'staging' }), 'test').prefix).toBe('staging')
+  })
 })
 
 describe('brokerOptions', () => {

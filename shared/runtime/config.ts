@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { isPrefix, PREFIX_RULE } from '../sdk/contract/names.ts'
 import { PeltonError, showValue } from '../sdk/errors.ts'
 import { checkSecurity, type SecurityOptions } from '../sdk/jetstream/security.ts'
 
@@ -70,6 +71,14 @@ export const brokerSettings = {
     .default('nats://127.0.0.1:4222')
     .describe('Broker to use'),
   ...securitySettings,
+  PELTON_PREFIX: z
+    .string()
+    .refine(isPrefix, `must be ${PREFIX_RULE}`)
+    .optional()
+    .describe(
+      'Which Pelton of the account this is for: in front of the names of its streams, subjects and buckets ' +
+        '(docs/protocol.md). All processes of one Pelton have the same (default: none)',
+    ),
   PELTON_DATA_PATH: z
     .enum(['direct', 'client'])
     .default('direct')
@@ -147,6 +156,7 @@ export function brokerOptions(settings: BrokerSettings, name: string) {
     name,
     ...securityOptions(settings),
     dataPath: settings.PELTON_DATA_PATH,
+    prefix: settings.PELTON_PREFIX,
   }
 }
 

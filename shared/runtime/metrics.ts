@@ -32,6 +32,9 @@ const MESSAGING = ['messaging.system', 'messaging.operation.name', 'messaging.de
 /** A duration of what failed says so. */
 const OPERATION = [...MESSAGING, 'error.type'] as const
 
+/** Of the resource, and with `_` a label of every metric on `/metrics`: tells Peltons apart that share an account. */
+export const PREFIX_ATTRIBUTE = 'pelton.prefix'
+
 /** Model label of an event for a model that is not served: names from outside must not become labels. */
 export const UNKNOWN_MODEL = '(unknown)'
 

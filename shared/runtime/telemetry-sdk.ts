@@ -12,7 +12,8 @@ import {
 import { PrometheusExporter, PrometheusSerializer } from '@opentelemetry/exporter-prometheus'
 import { metrics, NodeSDK, type NodeSDKConfiguration, resources, tracing } from '@opentelemetry/sdk-node'
 import { type Histogram, histograms } from './histograms.ts'
-import { prometheusName } from './metrics.ts'
+import { PREFIX_ATTRIBUTE, prometheusName } from './metrics.ts'
+import { namesOfEnv } from './names-of-env.ts'
 import type { TelemetryLog, TelemetryOptions } from './telemetry.ts'
 import type { TelemetryPlan } from './telemetry-plan.ts'
 
@@ -27,6 +28,7 @@ type Reader = metrics.IMetricReader
 
 export async function startSdk(options: TelemetryOptions, plan: TelemetryPlan): Promise<RunningSdk> {
   const { env, serviceName, instance } = options
+  const { prefix } = namesOfEnv(env)
   const metricProducers = [produceHistograms()]
   const prometheus = plan.prometheus
     ? new PrometheusExporter({ preventServerStart: true, metricProducers })
@@ -37,6 +39,7 @@ export async function startSdk(options: TelemetryOptions, plan: TelemetryPlan): 
     resource: resources.resourceFromAttributes({
       'service.name': serviceName,
       'service.instance.id': instance,
+      ...(prefix !== undefined && { [PREFIX_ATTRIBUTE]: prefix }),
     }),
     metricReaders: readers,
     logRecordProcessors: [],
@@ -175,6 +178,9 @@ async function openOtlpMetrics(
   })
 }
 
+/** Of the resource only this becomes a label. */
+const PREFIX_ONLY = new RegExp(`^${PREFIX_ATTRIBUTE.replaceAll('.', '\\.')}$`)
+
 /** The names of the table, which carry their units; the exporter alone would leave those out. */
 async function scrape(reader: PrometheusExporter): Promise<string> {
   const { resourceMetrics } = await reader.collect()
@@ -185,5 +191,6 @@ async function scrape(reader: PrometheusExporter): Promise<string> {
       descriptor: { ...metric.descriptor, name: prometheusName(metric.descriptor.name), unit: '' },
     })),
   }))
-  return `${new PrometheusSerializer(undefined, false, undefined, true, true).serialize({ ...resourceMetrics, scopeMetrics })}\n`
+  const serializer = new PrometheusSerializer(undefined, false, PREFIX_ONLY, true, true)
+  return `${serializer.serialize({ ...resourceMetrics, scopeMetrics })}\n`
 }

@@ -10,8 +10,10 @@ import { marksFolder } from '../../../shared/operations/broker/operator-settings
 import type { UsedBroker } from '../../../shared/operations/broker/running-broker.ts'
 import { parseRanges, type SequenceRange } from '../../../shared/operations/broker/sequence-set.ts'
 import { EXIT_CODES } from '../../../shared/runtime/lifecycle.ts'
+import { namesOfEnv } from '../../../shared/runtime/names-of-env.ts'
 import { showCount } from '../../../shared/runtime/quantities.ts'
 import { sanitizeHeaderValue } from '../../../shared/sdk/contract/headers.ts'
+import type { Names } from '../../../shared/sdk/contract/names.ts'
 import { PeltonError } from '../../../shared/sdk/errors.ts'
 import { withBroker } from '../broker.ts'
 import { type CommandRun, helpTail, runCommand } from '../command-run.ts'
@@ -91,20 +93,20 @@ async function runAudit(
   return audited.report.clean || isSigned ? EXIT_CODES.ok : EXIT_CODES.failed
 }
 
-function print({ terminal }: CommandRun, { report }: Audited, { json = false }: AuditArguments): void {
+function print({ terminal, env }: CommandRun, { report }: Audited, { json = false }: AuditArguments): void {
   if (json) terminal.json(report)
-  else printReport(terminal, report)
+  else printReport(terminal, report, namesOfEnv(env))
 }
 
 /** A report for people, in colours where there are any. */
-export function printReport(terminal: Terminal, report: AuditReport): void {
+export function printReport(terminal: Terminal, report: AuditReport, names: Pick<Names, 'text'>): void {
   const { good, warn, bad } = terminal
   const styles = { plain: (text: string) => text, good, warn, bad }
-  for (const { level, text } of reportLines(report)) terminal.print(styles[level](text))
+  for (const { level, text } of reportLines(report)) terminal.print(styles[level](names.text(text)))
 }
 
 async function signOff(
-  { terminal }: CommandRun,
+  { terminal, env }: CommandRun,
   connection: NatsConnection,
   { report, floor, revision }: Audited,
 ): Promise<boolean> {
@@ -113,7 +115,7 @@ async function signOff(
     return false
   }
   await writeFloor(connection, floor, revision)
-  for (const doubt of report.doubts) terminal.note(`signed for: ${doubt}`)
+  for (const doubt of report.doubts) terminal.note(`signed for: ${namesOfEnv(env).text(doubt)}`)
   terminal.note(`signed off: the next audit starts from sequence ${showCount(floor.sequence)}`)
   return true
 }

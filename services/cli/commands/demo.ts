@@ -3,6 +3,7 @@ import { audit } from '../../../shared/operations/audit/audit.ts'
 import { marksFolder } from '../../../shared/operations/broker/operator-settings.ts'
 import type { UsedBroker } from '../../../shared/operations/broker/running-broker.ts'
 import { EXIT_CODES } from '../../../shared/runtime/lifecycle.ts'
+import { namesOf } from '../../../shared/sdk/jetstream/names-of.ts'
 import { provision } from '../../../shared/sdk/jetstream/provision.ts'
 import { areaUnderCurve } from '../../demo/auc.ts'
 import { type DemoProgress, type DemoReport, runDemo } from '../../demo/demo.ts'
@@ -92,7 +93,8 @@ async function demo(run: CommandRun, options: DemoArguments): Promise<number> {
     const { report } = await audit(broker.connection, { full: isOurs, deep: isOurs, signal, outside })
     const { cannotKnow, ...told } = report
     // A broker that is removed at the end of the demo has nothing to forget.
-    printReport(terminal, isOurs || cannotKnow === undefined ? told : report)
+    const shown = isOurs || cannotKnow === undefined ? told : report
+    printReport(terminal, shown, namesOf(broker.connection))
     return report.clean ? code : EXIT_CODES.failed
   } finally {
     await broker.close()

@@ -1,11 +1,12 @@
 import { Command } from 'commander'
 import { judgeExpiries } from '../../../shared/operations/broker/credentials.ts'
 import { checkDurability } from '../../../shared/operations/broker/durability.ts'
-import { examine, type Finding, fail } from '../../../shared/operations/broker/finding.ts'
+import { examine, type Finding, fail, namedFinding } from '../../../shared/operations/broker/finding.ts'
 import { readOperatorSettings } from '../../../shared/operations/broker/operator-settings.ts'
 import { findRunningBroker, type UsedBroker } from '../../../shared/operations/broker/running-broker.ts'
 import { securityOptions } from '../../../shared/runtime/config.ts'
 import { EXIT_CODES } from '../../../shared/runtime/lifecycle.ts'
+import { namesOfEnv } from '../../../shared/runtime/names-of-env.ts'
 import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
 import { PeltonError } from '../../../shared/sdk/errors.ts'
 import { readExpiries } from '../../../shared/sdk/jetstream/expiry.ts'
@@ -62,8 +63,9 @@ async function doctor(run: CommandRun, options: DoctorArguments): Promise<number
   const { PELTON_DURABILITY: durability, PELTON_RESEND_HORIZON_MS: resendMs } = settings
   const asked = { resendMs, perSecond: options.rate, signal: run.signal }
   const counts = { ok: 0, warn: 0, fail: 0, unknown: 0 }
+  const names = namesOfEnv(run.env)
   const report = (findings: readonly Finding[]): void => {
-    for (const finding of findings) {
+    for (const finding of findings.map((each) => namedFinding(names, each))) {
       counts[finding.level]++
       if (options.json === true) run.terminal.json(finding)
       else print(run.terminal, finding)

@@ -6,6 +6,7 @@ import { type StatusSnapshot, takeSnapshot } from '../../../shared/operations/br
 import type { UnservedModel } from '../../../shared/operations/models/unserved-models.ts'
 import { alignColumns } from '../../../shared/runtime/columns.ts'
 import { EXIT_CODES } from '../../../shared/runtime/lifecycle.ts'
+import { namesOfEnv } from '../../../shared/runtime/names-of-env.ts'
 import { pause } from '../../../shared/runtime/pause.ts'
 import { withBroker } from '../broker.ts'
 import { type CommandRun, helpTail, runCommand } from '../command-run.ts'
@@ -68,15 +69,17 @@ interface Shown {
 }
 
 function show(
-  { terminal }: CommandRun,
+  { terminal, env }: CommandRun,
   { earlier, snapshot, controlWatch, loops, models }: Shown,
   { json = false, watch = false }: StatusArguments,
 ): void {
+  const names = namesOfEnv(env)
   const pace = paceBetween(earlier, snapshot)
   const troubles = judgeReplicas(earlier.groups, snapshot.groups)
   if (json) {
     const { groups: _, ...shown } = snapshot
     terminal.json({
+      ...(names.prefix !== undefined && { prefix: names.prefix }),
       ...shown,
       at: new Date(snapshot.at).toISOString(),
       ...pace,
@@ -87,13 +90,13 @@ function show(
     })
     return
   }
-  const lines = [...statusTables(snapshot, pace), ...unservedTable(models)].flatMap((table, index) =>
+  const lines = [...statusTables(snapshot, pace, names), ...unservedTable(models)].flatMap((table, index) =>
     index === 0 ? alignColumns(table) : ['', ...alignColumns(table)],
   )
   const paused = snapshot.consumers.filter(({ pausedUntil }) => pausedUntil !== undefined)
   const told = [...troubles, ...paused.map(({ name }) => ({ kind: 'paused-consumer', about: name }) as const)]
-  lines.push('', ...troubleLines(troubles), ...pausedLines(snapshot), ...loopLines(loops))
-  lines.push(...controlWatchLines(controlWatch, told))
+  const sentences = [...troubleLines(troubles), ...pausedLines(snapshot), ...loopLines(loops)]
+  lines.push('', ...[...sentences, ...controlWatchLines(controlWatch, told)].map(names.text))
   if (watch && terminal.isInteractive) {
     terminal.view(lines)
     return

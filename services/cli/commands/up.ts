@@ -134,6 +134,7 @@ function startFleet({ terminal, env }: CommandRun, broker: UsedBroker, fleet: Fl
         `${fleet.count === 1 ? 'the worker takes' : `${fleet.count} workers take`} events; Ctrl-C to stop`,
       )
       terminal.print(`PELTON_NATS_URL=${broker.url}`)
+      if (env.PELTON_PREFIX) terminal.print(`PELTON_PREFIX=${env.PELTON_PREFIX}`)
       if (fleet.models !== DEMO_MODELS) return
       terminal.note('try it from another terminal:')
       terminal.note(`  ${EXAMPLE_LINE} | ${programName(env)} publish ${DEMO_MODEL}`)

@@ -3,16 +3,21 @@ import type { DrainPace } from '../../../shared/operations/broker/drain-pace.ts'
 import type { ReplicaTrouble } from '../../../shared/operations/broker/replicas.ts'
 import type { StatusSnapshot, StreamStatus } from '../../../shared/operations/broker/snapshot.ts'
 import { showBytes, showCount, showDuration, showShare } from '../../../shared/runtime/quantities.ts'
+import { type Names, PLAIN_NAMES } from '../../../shared/sdk/contract/names.ts'
 import { firstTen } from '../first-ten.ts'
 
 /** A status for people: a headline, then tables of streams, consumers and dead letters. */
-export function statusTables(snapshot: StatusSnapshot, pace: DrainPace): readonly (readonly string[])[][] {
+export function statusTables(
+  snapshot: StatusSnapshot,
+  pace: DrainPace,
+  names: Pick<Names, 'stream'> = PLAIN_NAMES,
+): readonly (readonly string[])[][] {
   const { streams, consumers, deadLetters } = snapshot
   const tables: (readonly string[])[][] = [
     [
       ['STREAM', 'MESSAGES', 'SIZE', 'FULL'],
       ...streams.map((stream) => [
-        stream.name,
+        names.stream(stream.name),
         countOf(stream),
         stream.isMissing || !stream.isLed ? '' : showBytes(stream.bytes),
         stream.full === undefined ? '' : `${showShare(stream.full)} of ${stream.limit}`,

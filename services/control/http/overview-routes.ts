@@ -2,8 +2,9 @@ import type { FastifyInstance } from 'fastify'
 import { paceBetween } from '../../../shared/operations/broker/drain-pace.ts'
 import { judgeReplicas } from '../../../shared/operations/broker/replicas.ts'
 import type { DeadLetterCounts } from '../../../shared/operations/broker/snapshot.ts'
-import type { Alert } from '../../../shared/operations/watch-record/alert.ts'
+import { type Alert, namedAlert } from '../../../shared/operations/watch-record/alert.ts'
 import { plainProblem, sendProblem } from '../../../shared/runtime/http.ts'
+import { namesOf } from '../../../shared/sdk/jetstream/names-of.ts'
 import type { Watch } from '../watch/watch.ts'
 import { auditBody, nothing, readInput } from './input.ts'
 import { mostFrequent } from './most-frequent.ts'
@@ -30,14 +31,15 @@ export function addOverviewRoutes(app: FastifyInstance, parts: PartsOf): void {
   })
   app.get('/v1/watch', async (request, reply) => {
     readInput(nothing, request.query)
-    const { watch } = parts()
+    const { watch, store } = parts()
+    const names = namesOf(store.connection)
     const { holder, at, everyMs, acts, results, deadLetters, openNotices } = watch.record
     return sendJson(reply, {
       watcher: holder,
       isThisOne: watch.isLeader,
       lookedAt: at,
       everyMs,
-      alerts: alertsOf(watch),
+      alerts: alertsOf(watch).map((alert) => namedAlert(names, alert)),
       acts,
       position: { results: results.next, deadLetters: deadLetters.next },
       openNotices: openNotices.length,

@@ -19,6 +19,7 @@ import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
 import { PeltonError } from '../../../shared/sdk/errors.ts'
 import { findApi, NOT_FOUND, type StreamInfo } from '../../../shared/sdk/jetstream/api.ts'
 import type { Expiry } from '../../../shared/sdk/jetstream/expiry.ts'
+import { namesOf } from '../../../shared/sdk/jetstream/names-of.ts'
 import { expiryAlerts } from './expiry-look.ts'
 import { lookAtStream, type StreamLook } from './lane-look.ts'
 import { LettersLook } from './letters-look.ts'
@@ -219,7 +220,8 @@ async function lookAtWorkQueues(connection: NatsConnection, broker: BrokerLook):
   const retries = await lookAtStream(connection, STREAMS.retries, broker)
   const seen = [features, retries].filter((stream) => stream !== undefined)
   if (seen.length > 0) return seen
-  throw new PeltonError('not-provisioned', 'neither FEATURES nor RETRIES can be looked at', {
+  const [one, other] = [STREAMS.features, STREAMS.retries].map(namesOf(connection).stream)
+  throw new PeltonError('not-provisioned', `neither ${one} nor ${other} can be looked at`, {
     remedy: 'Run `pelton provision`, or `pelton up`, once.',
   })
 }

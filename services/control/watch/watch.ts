@@ -3,7 +3,7 @@ import type { Logger } from 'pino'
 import { type AllPools, followAllPools } from '../../../shared/operations/models/all-pools.ts'
 import type { KeptValue } from '../../../shared/operations/records/key-value.ts'
 import type { OpsStore } from '../../../shared/operations/records/store.ts'
-import { type Alert, compareAlerts } from '../../../shared/operations/watch-record/alert.ts'
+import { type Alert, compareAlerts, namedAlert } from '../../../shared/operations/watch-record/alert.ts'
 import {
   EMPTY_RECORD,
   keepRecord,
@@ -14,6 +14,7 @@ import {
 } from '../../../shared/operations/watch-record/record.ts'
 import { isWatched, unwatchedAlert } from '../../../shared/operations/watch-record/unwatched.ts'
 import { LineLimit } from '../../../shared/runtime/line-limit.ts'
+import { namesOf } from '../../../shared/sdk/jetstream/names-of.ts'
 import { listenForAdvisories } from './advisories.ts'
 import { type Looked, Looks, type WatchLimits } from './look.ts'
 
@@ -189,7 +190,8 @@ class Watching implements Watch {
 
   #tell(before: WatchRecord, now: WatchRecord): void {
     const { raised, cleared } = compareAlerts(before.alerts, now.alerts)
-    for (const { kind, about, text, remedy, count } of raised)
+    const names = namesOf(this.#deps.store.connection)
+    for (const { kind, about, text, remedy, count } of raised.map((alert) => namedAlert(names, alert)))
       if (this.#limit.admit(kind)) this.#deps.log.warn({ alert: kind, about, count, remedy }, text)
     for (const { kind, about } of cleared)
       if (this.#limit.admit(`${kind}, over`)) this.#deps.log.info({ alert: kind, about }, 'is over')

@@ -4,6 +4,7 @@ import type { ServedModel } from '../../../shared/models/repository.ts'
 import { LineLimit } from '../../../shared/runtime/line-limit.ts'
 import { readTraceparent } from '../../../shared/runtime/trace-context.ts'
 import { HEADERS, readHeader } from '../../../shared/sdk/contract/headers.ts'
+import { type Names, PLAIN_NAMES } from '../../../shared/sdk/contract/names.ts'
 import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
 import type { PullEnd } from '../../../shared/sdk/jetstream/pull-lane.ts'
 import type { Delivery } from '../intake/delivery.ts'
@@ -29,6 +30,7 @@ export class Reporter {
   readonly #metrics: WorkerMetrics | undefined
   /** Ignored features already told of, by key of the model. */
   readonly #ignored = new Map<string, Set<string>>()
+  readonly #names: Pick<Names, 'stream'>
   readonly #limit: LineLimit
   readonly #counts: Record<keyof WorkerCounts, number> = {
     predicted: 0,
@@ -45,9 +47,11 @@ export class Reporter {
     conflicts: 0,
   }
 
-  constructor(log: Logger, metrics?: WorkerMetrics) {
+  /** @param names those of the broker, for what it tells of streams */
+  constructor(log: Logger, metrics?: WorkerMetrics, names: Pick<Names, 'stream'> = PLAIN_NAMES) {
     this.#log = log
     this.#metrics = metrics
+    this.#names = names
     this.#limit = new LineLimit({
       onRest: (what, count) => this.#log.warn({ count }, `not told one by one: ${what}`),
     })
@@ -101,7 +105,7 @@ export class Reporter {
   junk(delivery: Delivery, sequence: number): void {
     const what = 'a register holds what is no outcome: the outcome of its event is stored above it'
     if (this.#limit.admit(what))
-      this.#log.warn({ ...about(delivery), stream: STREAMS.results, sequence }, what)
+      this.#log.warn({ ...about(delivery), stream: this.#names.stream(STREAMS.results), sequence }, what)
   }
 
   pull(consumer: string, end: PullEnd | undefined): void {
@@ -112,7 +116,8 @@ export class Reporter {
   storage(refusing: ReadonlyMap<string, string>): void {
     if (refusing.size === 0) this.#log.info('pulling goes on: outcomes can be stored again')
     else {
-      const streams = Object.fromEntries(refusing)
+      const named = [...refusing].map(([stream, because]) => [this.#names.stream(stream), because])
+      const streams = Object.fromEntries(named)
       this.#log.error({ refusing: streams }, 'pulling stops: outcomes cannot be stored')
     }
   }

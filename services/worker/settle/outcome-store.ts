@@ -76,6 +76,7 @@ export class OutcomeStore {
     this.#letters = new DeadLetters(deps)
     this.#together = {
       ...deps,
+      claims: this.#register.claims,
       messageOf: ({ delivery, outcome }) => this.#prediction(delivery, outcome),
       onClaimed: ({ delivery }, message) => this.#register.claimed(delivery, message),
       goOn: ({ delivery, outcome }, message, first) => this.#predicted(delivery, message, outcome, first),

@@ -5,6 +5,7 @@ import { encodeLines, type OutcomeMessage } from '../../../shared/sdk/contract/r
 import { isReplySubject } from '../../../shared/sdk/contract/subjects.ts'
 import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
 import { dataPathOf } from '../../../shared/sdk/jetstream/data-path.ts'
+import { namesOf } from '../../../shared/sdk/jetstream/names-of.ts'
 import { API_ERRORS, type PublishReply } from '../../../shared/sdk/jetstream/publish-reply.ts'
 import type { EncodedMessage, PublishWindow } from '../../../shared/sdk/jetstream/publish-window.ts'
 import type { StoredAnswer } from '../../../shared/sdk/jetstream/register.ts'
@@ -38,9 +39,12 @@ type Expected = { readonly expected: number }
  */
 export class Register {
   readonly #deps: RegisterDeps
+  /** How outcomes are published here. */
+  readonly claims: Claims
 
   constructor(deps: RegisterDeps) {
     this.#deps = deps
+    this.claims = createClaims(namesOf(deps.connection).stream(STREAMS.results))
   }
 
   /**
@@ -48,7 +52,7 @@ export class Register {
    * that leaves the outcome open (timeouts, in-flight duplicates, no leader) is asked again. Junk is replaced; what a
    * newer worker wrote is not, and nobody can settle the event here before it is gone.
    *
-   * @param first the answer to a claim that was sent already, with `claiming(message)`
+   * @param first the answer to a claim that was sent already, made by {@link claims}
    * @throws AbortError when stopped meanwhile
    */
   async claim(delivery: Delivery, message: OutcomeMessage, first?: PublishReply): Promise<Claim> {
@@ -63,7 +67,7 @@ export class Register {
         expected = seen.expected
       }
       if (sent === undefined && !isKept(delivery)) return { answer: 'late' }
-      const reply = sent ?? (await window.publish(claiming(message, expected)))
+      const reply = sent ?? (await window.publish(this.claims.of(message, expected)))
       sent = undefined
       if (reply.kind === 'stored') {
         this.claimed(delivery, message)
@@ -88,15 +92,17 @@ export class Register {
   /** A copy of the outcome to whoever waits for it: a wake-up, the stored result is the truth. */
   wake({ event }: Delivery, { headerBlock, body }: Pick<EncodedMessage, 'headerBlock' | 'body'>): void {
     const { replyTo } = event
-    const { connection, replyRoots } = this.#deps
-    if (replyTo === undefined || !isReplySubject(replyTo, replyRoots) || connection.isClosed()) return
+    const { connection, replyRoots = [] } = this.#deps
+    if (replyTo === undefined || connection.isClosed()) return
+    if (!isReplySubject(replyTo, [...namesOf(connection).replyRoots, ...replyRoots])) return
     dataPathOf(connection).publish(replyTo, { headerBlock, body })
   }
 
   /** What stands in the way of an outcome, or what it must expect where nothing does. */
   async #look(delivery: Delivery, subject: string): Promise<Try<StoredAnswer> | Expected> {
     const { last, outcome, newer } = await this.#deps.storage.look(subject)
-    if (newer !== undefined) return { again: 'refused', because: notSpoken(subject, newer) }
+    const named = namesOf(this.#deps.connection).subject(subject)
+    if (newer !== undefined) return { again: 'refused', because: notSpoken(named, newer) }
     const isReplaced =
       outcome?.sequence === delivery.event.supersedes &&
       readHeader(outcome.headers, HEADERS.outcome) === 'dead-letter'
@@ -115,18 +121,23 @@ export function mayBeFirst({ event }: Delivery): boolean {
   return event.supersedes === 0
 }
 
-const EXPECTED_STREAM = `${HEADERS.expectedStream}: ${STREAMS.results}\r\n${HEADERS.expectedSubjectSequence}: `
-const EXPECTED_NONE = `${EXPECTED_STREAM}0\r\n`
+/** Outcomes as they are published: with what their register has to hold, which the broker keeps with the message. */
+export interface Claims {
+  /** @param expected sequence of the last message in the register; 0: none. @default 0 */
+  of(message: OutcomeMessage, expected?: number): EncodedMessage
+  /** Where the outcome's own lines begin in a claim of an empty register. */
+  readonly ownLines: number
+}
 
-/** Where the outcome's own lines begin in a claim of an empty register. */
-export const CLAIM_OWN_LINES = FIRST_LINE.length + EXPECTED_NONE.length
-
-/**
- * An outcome as it is published: with what its register has to hold, which the broker keeps with the message.
- *
- * @param expected sequence of the last message there; 0: none
- */
-export function claiming(message: OutcomeMessage, expected = 0): EncodedMessage {
-  const before = expected === 0 ? EXPECTED_NONE : `${EXPECTED_STREAM}${expected}\r\n`
-  return { subject: message.subject, headerBlock: encodeLines(message, before), body: message.body }
+/** @param results the name of RESULTS at the broker */
+export function createClaims(results: string): Claims {
+  const stream = `${HEADERS.expectedStream}: ${results}\r\n${HEADERS.expectedSubjectSequence}: `
+  const none = `${stream}0\r\n`
+  return {
+    of(message, expected = 0) {
+      const before = expected === 0 ? none : `${stream}${expected}\r\n`
+      return { subject: message.subject, headerBlock: encodeLines(message, before), body: message.body }
+    },
+    ownLines: FIRST_LINE.length + none.length,
+  }
 }

@@ -6,7 +6,7 @@ import type { EncodedMessage, PublishWindow } from '../../../shared/sdk/jetstrea
 import type { Delivery } from '../intake/delivery.ts'
 import { type Concluded, type Outcome, sendingWork } from './outcome.ts'
 import type { StoredOutcome } from './outcome-store.ts'
-import { CLAIM_OWN_LINES, claiming, mayBeFirst } from './register.ts'
+import { type Claims, mayBeFirst } from './register.ts'
 import { Together } from './together.ts'
 
 /** A delivery that has a prediction. */
@@ -45,6 +45,8 @@ export function isPlain(concluded: Concluded): concluded is Predicted {
 export interface TogetherDeps {
   readonly turns: Pick<Turns, 'take' | 'spend'>
   readonly window: Pick<PublishWindow, 'publishAll'>
+  /** How outcomes are published here. */
+  readonly claims: Claims
   /** Whether the broker has kept the delivery for this worker all the time. */
   readonly isKept: (delivery: Delivery) => boolean
   /** A prediction, as it is addressed to its register. */
@@ -86,10 +88,10 @@ export async function storeTogether(
 async function storeSlice(
   group: readonly Predicted[],
   onStored: OnStored,
-  { window, isKept, messageOf, onClaimed, goOn }: TogetherDeps,
+  { window, claims: making, isKept, messageOf, onClaimed, goOn }: TogetherDeps,
 ): Promise<void> {
   const messages = group.map(messageOf)
-  const claims = messages.map((message) => claiming(message))
+  const claims = messages.map((message) => making.of(message))
   const digests = new Float64Array(group.length)
   const rest = new Together()
   // As many of each as there are replies.
@@ -112,7 +114,7 @@ async function storeSlice(
     // While the broker works.
     for (let at = 0; at < claims.length; at++) {
       const { headerBlock, body } = claims[at] as EncodedMessage
-      digests[at] = writtenDigest(headerBlock, CLAIM_OWN_LINES, body)
+      digests[at] = writtenDigest(headerBlock, making.ownLines, body)
     }
   })
   await rest.ended()

@@ -1,3 +1,4 @@
+import type { Names } from '../../sdk/contract/names.ts'
 import { PeltonError } from '../../sdk/errors.ts'
 
 /** What a check found. */
@@ -28,6 +29,12 @@ export function fail(check: string, text: string, remedy: string): Finding {
 /** Said honestly where nothing can be known with the rights at hand. */
 export function unknown(check: string, text: string, remedy: string): Finding {
   return { level: 'unknown', check, text, remedy }
+}
+
+/** A finding for people, with the streams it names as the broker has them. */
+export function namedFinding({ text }: Names, finding: Finding): Finding {
+  const remedy = finding.remedy && { remedy: text(finding.remedy) }
+  return { ...finding, check: text(finding.check), text: text(finding.text), ...remedy }
 }
 
 /** Runs a check; one that throws is a finding too, and does not stop the others. */

@@ -1,6 +1,7 @@
 import type { NatsConnection } from '@nats-io/transport-node'
 import { PeltonError } from '../../sdk/errors.ts'
 import { requestApi, type StreamInfo, streamInfo } from '../../sdk/jetstream/api.ts'
+import { namesOf } from '../../sdk/jetstream/names-of.ts'
 import { SequenceSet } from './sequence-set.ts'
 
 /** Which sequences a stream holds at one moment, and how it is set up. */
@@ -31,7 +32,7 @@ export async function neededStream(connection: NatsConnection, stream: string): 
   if (info !== undefined) return info
   throw new PeltonError('not-provisioned', 'a stream does not exist, so nothing can be accounted for', {
     field: 'stream',
-    value: stream,
+    value: namesOf(connection).stream(stream),
     remedy: 'Run `pelton provision`, or set PELTON_NATS_URL to the broker that has the events.',
   })
 }

@@ -1,4 +1,5 @@
 import { showCount } from '../../runtime/quantities.ts'
+import type { Names } from '../../sdk/contract/names.ts'
 import { REPLICA_ALERTS } from '../broker/replicas.ts'
 
 /** What the watch can find, and `unwatched`: that it finds nothing any more. */
@@ -36,6 +37,11 @@ export interface Alert {
 
 /** An alert of this look: when it began is added by {@link carryOn}. */
 export type NewAlert = Omit<Alert, 'since'>
+
+/** An alert for people, with the streams it names as the broker has them; `about` stays, which identifies it. */
+export function namedAlert({ text: name }: Pick<Names, 'text'>, alert: Alert): Alert {
+  return { ...alert, text: name(alert.text), remedy: name(alert.remedy) }
+}
 
 /** More of a kind are told together: the record must fit one message, and pools are named by producers. */
 const MOST_OF_A_KIND = 50

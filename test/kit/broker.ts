@@ -29,6 +29,7 @@ export async function startTestBroker(options: Omit<StartBrokerOptions, 'binary'
       url: server.url,
       name: 'test',
       dataPath: testDataPath(),
+      prefix: testPrefix(),
       ...given,
     })
     connections.push(connection)
@@ -68,6 +69,11 @@ export async function startTestBroker(options: Omit<StartBrokerOptions, 'binary'
 /** `PELTON_DATA_PATH` holds for the connections of tests, too, as it does for the services they start. */
 export function testDataPath(): 'direct' | 'client' {
   return process.env.PELTON_DATA_PATH === 'client' ? 'client' : 'direct'
+}
+
+/** `PELTON_PREFIX` likewise: the tests of the core pass with one, too. */
+export function testPrefix(): string | undefined {
+  return process.env.PELTON_PREFIX || undefined
 }
 
 async function startServer(options: Omit<StartBrokerOptions, 'binary'>): Promise<EmbeddedBroker> {

@@ -3,7 +3,7 @@ import { ensureBroker } from '../../shared/sdk/broker/obtain.ts'
 import { requestApi } from '../../shared/sdk/jetstream/api.ts'
 import { type BrokerOptions, connectBroker } from '../../shared/sdk/jetstream/connect.ts'
 import { type ProvisionOptions, provision } from '../../shared/sdk/jetstream/provision.ts'
-import { testDataPath } from './broker.ts'
+import { testDataPath, testPrefix } from './broker.ts'
 import { openDirect } from './cluster-direct.ts'
 import { createNode, type NodeProcess } from './cluster-node.ts'
 import { type Network, openWires } from './cluster-wires.ts'
@@ -105,7 +105,8 @@ function clusterOf(
   })
   const url = nodes.map((node) => node.url).join(',')
   const connect = async (given: Partial<BrokerOptions> = {}): Promise<NatsConnection> => {
-    const connection = await connectBroker({ url, name: 'test', dataPath: testDataPath(), ...given })
+    const own = { dataPath: testDataPath(), prefix: testPrefix() }
+    const connection = await connectBroker({ url, name: 'test', ...own, ...given })
     connections.push(connection)
     return connection
   }

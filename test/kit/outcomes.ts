@@ -5,6 +5,7 @@ import { decodeLedgerRecord, type LedgerOutcome } from '../../shared/sdk/contrac
 import { tokenOfSubject } from '../../shared/sdk/contract/subjects.ts'
 import { STREAMS } from '../../shared/sdk/contract/topology.ts'
 import { streamInfo } from '../../shared/sdk/jetstream/api.ts'
+import { namesOf } from '../../shared/sdk/jetstream/names-of.ts'
 
 /** A message as it lies in a stream. */
 export interface StoredRecord {
@@ -30,10 +31,12 @@ export async function readStream(connection: NatsConnection, stream: string): Pr
 export async function* recordsOf(connection: NatsConnection, stream: string): AsyncGenerator<StoredRecord> {
   const info = await streamInfo(connection, stream)
   if (info === undefined || info.state.messages === 0) return
-  const reader = await jetstream(connection).consumers.get(stream)
+  const names = namesOf(connection)
+  const reader = await jetstream(connection).consumers.get(names.stream(stream))
   const messages = await reader.consume({ max_messages: 1_000 })
   for await (const message of messages) {
-    const { info: delivered, subject, seq: sequence, data: body } = message
+    const { info: delivered, seq: sequence, data: body } = message
+    const subject = names.plainSubject(message.subject)
     const headers = new Map(
       [...(message.headers ?? [])].map(([name, values]) => [name.toLowerCase(), values[0] ?? '']),
     )

@@ -7,7 +7,8 @@ import { type Lane, subjects } from '../../shared/sdk/contract/subjects.ts'
 import { eventToken } from '../../shared/sdk/contract/token.ts'
 import { STREAMS } from '../../shared/sdk/contract/topology.ts'
 import { streamInfo } from '../../shared/sdk/jetstream/api.ts'
-import type { ProvisionOptions } from '../../shared/sdk/jetstream/provision.ts'
+import { namesOf } from '../../shared/sdk/jetstream/names-of.ts'
+import { type ProvisionOptions, provision } from '../../shared/sdk/jetstream/provision.ts'
 import { startTestBroker, type TestBroker } from './broker.ts'
 import { latestModels } from './models-folder.ts'
 import { countWaiting, type Outcomes, type ReadOutcomesOptions, readOutcomes } from './outcomes.ts'
@@ -36,6 +37,10 @@ export interface PublishedEvent {
 
 export interface PipelineOptions extends ProvisionOptions {
   readonly broker?: Omit<StartBrokerOptions, 'binary'>
+  /** Uses the broker of another, which ends it. @default a broker of its own */
+  readonly beside?: Pick<Pipeline, 'broker'>
+  /** Which Pelton of the broker this is. Default: that of `PELTON_PREFIX`, else the one without a prefix. */
+  readonly prefix?: string
   /** Models folder of workers that name none. @default the demo's latest */
   readonly models?: string
 }
@@ -67,10 +72,11 @@ export interface Pipeline {
 
 /** Opens one for each test: `beforeEach(async () => { pipeline = await openPipeline() }); afterEach(() => pipeline.close())`. */
 export async function openPipeline(options: PipelineOptions = {}): Promise<Pipeline> {
-  const { broker: brokerOptions, models = latestModels(), ...topology } = options
-  const broker = await startTestBroker(brokerOptions)
-  await broker.provision(topology)
-  const connection = await broker.connect()
+  const { broker: brokerOptions, beside, prefix, models = latestModels(), ...topology } = options
+  const broker = beside?.broker ?? (await startTestBroker(brokerOptions))
+  const connection = await broker.connect(prefix === undefined ? {} : { prefix })
+  await provision(connection, topology)
+  const own = prefix === undefined ? {} : { PELTON_PREFIX: prefix }
   const workers: WorkerProcess[] = []
   const endWorkers = async (signal?: NodeJS.Signals): Promise<void> => {
     for (const worker of workers) worker.kill(signal)
@@ -80,10 +86,10 @@ export async function openPipeline(options: PipelineOptions = {}): Promise<Pipel
   return {
     broker,
     connection,
-    env: { PELTON_NATS_URL: broker.url, USER: 'ops' },
+    env: { PELTON_NATS_URL: broker.url, USER: 'ops', ...own },
     workers,
     startWorker: async (env, given) => {
-      const worker = await startWorkerProcess({ url: broker.url, models, ...given, ...(env && { env }) })
+      const worker = await startWorkerProcess({ url: broker.url, models, ...given, env: { ...own, ...env } })
       workers.push(worker)
       return worker
     },
@@ -94,7 +100,8 @@ export async function openPipeline(options: PipelineOptions = {}): Promise<Pipel
     lastIn: async (stream) => (await stateOf(stream))?.last_seq ?? 0,
     close: async () => {
       await endWorkers('SIGKILL')
-      await broker.stop()
+      if (beside === undefined) await broker.stop()
+      else await connection.close()
     },
   }
 }
@@ -113,11 +120,12 @@ export async function publishEvent(connection: NatsConnection, event: PublishedE
   for (const [name, value] of Object.entries(all)) block.set(name, value)
   const subject = event.subject ?? subjects.feature({ pool, model, lane })
   const payload = typeof body === 'string' || body instanceof Uint8Array ? body : JSON.stringify(body)
-  const reply = await connection.request(subject, payload, {
+  const names = namesOf(connection)
+  const reply = await connection.request(names.subject(subject), payload, {
     headers: block,
     timeout: 20_000,
   })
-  expect(reply.json()).toMatchObject({ stream: STREAMS.features })
+  expect(reply.json()).toMatchObject({ stream: names.stream(STREAMS.features) })
   return eventToken(model, all[HEADERS.source] ?? SOURCE, id)
 }
 

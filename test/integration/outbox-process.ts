@@ -29,7 +29,9 @@ PublishWindow.prototype.publish = async function (message) {
   return reply
 }
 
-const outbox = await openOutbox({ path, url, source: 'outbox', whenFull: 'wait', maxEvents: 500 })
+const { PELTON_PREFIX } = process.env
+const place = PELTON_PREFIX ? { prefix: PELTON_PREFIX } : {}
+const outbox = await openOutbox({ path, url, ...place, source: 'outbox', whenFull: 'wait', maxEvents: 500 })
 const data = new Uint8Array(Number(size)).fill(65)
 let next = 0
 await Promise.all(

@@ -9,13 +9,14 @@ import type { NatsConnection } from '@nats-io/transport-node'
 import { ClassicLevel } from 'classic-level'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest'
 import { HEADERS, readHeader } from '../../shared/sdk/contract/headers.ts'
+import { createNames } from '../../shared/sdk/contract/names.ts'
 import { decodeEventData } from '../../shared/sdk/contract/open-inference.ts'
 import { STREAMS } from '../../shared/sdk/contract/topology.ts'
 import { CHANNELS, type PublishTrace } from '../../shared/sdk/diagnostics.ts'
 import { PeltonError } from '../../shared/sdk/errors.ts'
 import { requestApi } from '../../shared/sdk/jetstream/api.ts'
 import { type Outbox, type OutboxOptions, openOutbox, type RejectedEvent } from '../../shared/sdk/outbox.ts'
-import { startTestBroker, type TestBroker } from '../kit/broker.ts'
+import { startTestBroker, type TestBroker, testPrefix } from '../kit/broker.ts'
 import { programArgs } from '../kit/program.ts'
 import { eventually } from '../kit/wait.ts'
 import { editFeatures, storedFeatures } from './stored-features.ts'
@@ -52,7 +53,7 @@ afterEach(async () => {
 afterAll(() => broker.stop())
 
 async function open(options: Partial<OutboxOptions> = {}): Promise<Outbox> {
-  const place = options.connection === undefined ? { url: broker.url } : {}
+  const place = options.connection === undefined ? broker.place : {}
   const outbox = await openOutbox({ path, ...place, source: 'gate/7', ...options })
   outboxes.push(outbox)
   return outbox
@@ -511,7 +512,9 @@ describe('what the broker can never take', () => {
 describe('a subject whose publishes are never answered', () => {
   /** A server whose user `limited` may publish events of two models only; whoever says nothing is `admin`. */
   async function startLimited(): Promise<TestBroker> {
-    const allowed = '"features.default.a.>", "features.default.b.>", "$JS.API.>"'
+    const { subject } = createNames(testPrefix())
+    const models = ['a', 'b'].map((model) => `"${subject(`features.default.${model}.>`)}"`)
+    const allowed = [...models, '"$JS.API.>"'].join(', ')
     const config = `
 authorization { users: [
   { user: admin, password: secret },
@@ -526,7 +529,7 @@ no_auth_user: admin`
 
   test('keeps nothing from the others, and is named', async () => {
     const limited = await startLimited()
-    const place = { url: limited.url, user: 'limited', password: 'secret', ackTimeoutMs: 500 }
+    const place = { ...limited.place, user: 'limited', password: 'secret', ackTimeoutMs: 500 }
     const outbox = await open(place)
     await publishAll(outbox, numbers(5), 'x')
     await publishAll(outbox, numbers(5, 10), 'y')

@@ -8,6 +8,7 @@ import { binaryOutputsOf, decodeEventData } from '../../shared/sdk/contract/open
 import { COPY_HEADROOM_BYTES, REPLAY_HEADROOM_BYTES, STREAMS } from '../../shared/sdk/contract/topology.ts'
 import { PeltonError } from '../../shared/sdk/errors.ts'
 import { requestApi, streamInfo } from '../../shared/sdk/jetstream/api.ts'
+import { namesOf } from '../../shared/sdk/jetstream/names-of.ts'
 import { parseHeaderBlock } from '../../shared/sdk/jetstream/stored-message.ts'
 import { createProducer, type Producer, type PublishDiagnostics } from '../../shared/sdk/producer.ts'
 import type { ProducerOptions } from '../../shared/sdk/producer-settings.ts'
@@ -37,7 +38,7 @@ afterEach(async () => {
 afterAll(() => broker.stop())
 
 async function produce(options: Partial<ProducerOptions> = {}): Promise<Producer> {
-  const place = options.connection === undefined ? { url: broker.url } : {}
+  const place = options.connection === undefined ? broker.place : {}
   const producer = await createProducer({ ...place, source: 'gate/7', ...options })
   producers.push(producer)
   return producer
@@ -239,7 +240,9 @@ describe('publish', () => {
 
   test('refuses what is larger than the stream takes, and sends what just fits', async () => {
     const producer = await produce()
-    const most = (connection.info?.max_payload ?? 0) - COPY_HEADROOM_BYTES - REPLAY_HEADROOM_BYTES
+    const prefixBytes = namesOf(connection).stream(STREAMS.features).length - STREAMS.features.length
+    const headroom = COPY_HEADROOM_BYTES + REPLAY_HEADROOM_BYTES + prefixBytes
+    const most = (connection.info?.max_payload ?? 0) - headroom
     const told: PublishDiagnostics[] = []
     const listen = (message: unknown): void => void told.push(message as PublishDiagnostics)
     subscribe('pelton:publish', listen)

@@ -14,6 +14,7 @@ import { STREAMS } from '../../shared/sdk/contract/topology.ts'
 import { PeltonError, type Reason } from '../../shared/sdk/errors.ts'
 import { consumerInfo, requestApi, streamInfo } from '../../shared/sdk/jetstream/api.ts'
 import { dataPathOf } from '../../shared/sdk/jetstream/data-path.ts'
+import { namesOf } from '../../shared/sdk/jetstream/names-of.ts'
 import { PublishWindow } from '../../shared/sdk/jetstream/publish-window.ts'
 import { createProducer } from '../../shared/sdk/producer.ts'
 import {
@@ -53,7 +54,7 @@ afterEach(async () => {
 afterAll(() => broker.stop())
 
 async function subscribeTo(options: SubscriberOptions = {}): Promise<Subscriber> {
-  const place = options.connection === undefined ? { url: broker.url } : {}
+  const place = options.connection === undefined ? broker.place : {}
   const subscriber = await createSubscriber<'all'>({ ...place, include: 'all', ...(options as object) })
   subscribers.push(subscriber)
   return subscriber
@@ -437,9 +438,9 @@ describe('waitFor', () => {
 
 describe('request', () => {
   test('takes the wake-up, with nothing in the register', async () => {
-    const producer = await createProducer({ url: broker.url, source: SOURCE })
+    const producer = await createProducer({ ...broker.place, source: SOURCE })
     const inbox = new Promise<string>((resolve) => {
-      connection.subscribe('features.>', {
+      connection.subscribe(namesOf(connection).subject('features.>'), {
         callback: (_error, message) => resolve(message.headers?.get('Pelton-Reply-To') ?? ''),
       })
     })
@@ -453,7 +454,7 @@ describe('request', () => {
   })
 
   test('takes the register where no wake-up comes, and for an event that was there before', async () => {
-    const producer = await createProducer({ url: broker.url, source: SOURCE })
+    const producer = await createProducer({ ...broker.place, source: SOURCE })
     const event = { model: 'm', id: 'silent', features: {} }
     const asked = producer.request(event, { timeoutMs: 60_000 })
     await answer('silent', { reason: 'shed' })
@@ -463,9 +464,9 @@ describe('request', () => {
   })
 
   test('takes no wake-up of another event', async () => {
-    const producer = await createProducer({ url: broker.url, source: SOURCE })
+    const producer = await createProducer({ ...broker.place, source: SOURCE })
     const inboxes: string[] = []
-    connection.subscribe('features.>', {
+    connection.subscribe(namesOf(connection).subject('features.>'), {
       callback: (_error, message) => void inboxes.push(message.headers?.get('Pelton-Reply-To') ?? ''),
     })
     await connection.flush()

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { describe, expect } from 'vitest'
 import { DEMO_MODEL, DEMO_MODELS } from '../../services/demo/models.ts'
-import { METRICS, type Metric } from '../../shared/runtime/metrics.ts'
+import { METRICS, type Metric, PREFIX_ATTRIBUTE } from '../../shared/runtime/metrics.ts'
 import { eventToken } from '../../shared/sdk/contract/token.ts'
 import { STREAMS } from '../../shared/sdk/contract/topology.ts'
 import { createProducer } from '../../shared/sdk/producer.ts'
@@ -81,8 +81,8 @@ async function openStage() {
 
 describe.concurrent('traces', () => {
   test('one event is one trace from producer to subscriber, across three processes', async ({ stage }) => {
-    const { broker, receiver, startWorker, spanWhere } = stage
-    const env = { ...otlpEnv(receiver.url), PELTON_NATS_URL: broker.url }
+    const { receiver, startWorker, spanWhere } = stage
+    const env = { ...otlpEnv(receiver.url), ...stage.env }
     await startWorker(env)
     const watcher = startCli(['watch', '--count', '1', '--json'], { env })
     await watcher.until('watching')
@@ -131,8 +131,8 @@ describe.concurrent('traces', () => {
   })
 
   test('a flight of the demo is one trace from its producer to its subscriber', async ({ stage }) => {
-    const { broker, receiver, startWorker, spanWhere } = stage
-    const env = { ...otlpEnv(receiver.url), PELTON_NATS_URL: broker.url }
+    const { receiver, startWorker, spanWhere } = stage
+    const env = { ...otlpEnv(receiver.url), ...stage.env }
     await startWorker({ ...env, PELTON_MODELS: DEMO_MODELS })
     const sides = await Promise.all(
       (['send-flights', 'count-answers'] as const).map((entry) =>
@@ -311,7 +311,11 @@ describe.concurrent('metrics', () => {
       if (IN_TROUBLE.includes(prometheus)) continue
       const metric = series.metrics.get(prometheus)
       expect(metric).toMatchObject({ type: kind, help: description })
-      const allowed = new Set([...labels.map((label) => label.replaceAll('.', '_')), 'le'])
+      const allowed = new Set([
+        ...labels.map((label) => label.replaceAll('.', '_')),
+        'le',
+        PREFIX_ATTRIBUTE.replaceAll('.', '_'),
+      ])
       for (const { labels: found } of metric?.samples ?? [])
         expect(Object.keys(found).filter((label) => !allowed.has(label))).toEqual([])
     }

@@ -7,6 +7,7 @@ import { subjects } from '../../shared/sdk/contract/subjects.ts'
 import { eventToken } from '../../shared/sdk/contract/token.ts'
 import { STREAMS } from '../../shared/sdk/contract/topology.ts'
 import { requestApi, streamInfo } from '../../shared/sdk/jetstream/api.ts'
+import { namesOf } from '../../shared/sdk/jetstream/names-of.ts'
 import { provision } from '../../shared/sdk/jetstream/provision.ts'
 import { readOutcomes } from '../kit/outcomes.ts'
 import { openPipeline, type Pipeline, SOURCE } from '../kit/pipeline.ts'
@@ -150,7 +151,9 @@ describe('worker', () => {
   })
 
   test('reads events of plain clients: only Nats-Msg-Id, no headers at all, structured CloudEvents with and without a content type', async () => {
-    const subject = subjects.feature({ pool: 'default', model: MODEL, lane: 'high' })
+    const subject = namesOf(connection).subject(
+      subjects.feature({ pool: 'default', model: MODEL, lane: 'high' }),
+    )
     const body = recordOf(flights[0]!)
     const withId = headers()
     withId.set('nats-msg-id', 'plain-1')
@@ -205,7 +208,9 @@ describe('worker', () => {
 
   test('reads headers the client cannot: an event with hostile header bytes harms only itself', async () => {
     await pipeline.startWorker()
-    const subject = subjects.feature({ pool: 'default', model: MODEL, lane: 'normal' })
+    const subject = namesOf(connection).subject(
+      subjects.feature({ pool: 'default', model: MODEL, lane: 'normal' }),
+    )
     const body = recordOf(flights[0]!)
     const many = Array.from({ length: 8_000 }, (_, index) => `h${index}:`).join('\r\n')
     for (const line of ['bad name: 1', 'x: a\nb', '\u00e9: 2', 'ce-id: \ud83d', many]) {
@@ -235,9 +240,8 @@ describe('worker', () => {
 
   test('a model name too long for a subject is a dead letter, and the connection lives', async () => {
     await pipeline.startWorker()
-    await connection.request(`features.default.${'m'.repeat(3_900)}.normal`, recordOf(flights[0]!), {
-      timeout: 5_000,
-    })
+    const subject = namesOf(connection).subject(`features.default.${'m'.repeat(3_900)}.normal`)
+    await connection.request(subject, recordOf(flights[0]!), { timeout: 5_000 })
     const inbox = `_INBOX.${'x'.repeat(3_500)}`
     const token = await publish('long reply', recordOf(flights[1]!), { 'Pelton-Reply-To': inbox })
     const outcomes = await pipeline.settled(2)
@@ -295,7 +299,7 @@ describe('worker', () => {
   test('refuses to start where nothing is provisioned, and says what to do', async () => {
     await requestApi(connection, `STREAM.DELETE.${STREAMS.ledger}`)
     await expect(pipeline.startWorker()).rejects.toThrow(
-      /stream LEDGER does not exist on this broker.*pelton provision/s,
+      /stream (?:\w+-)?LEDGER does not exist on this broker.*pelton provision/s,
     )
   })
 

@@ -9,6 +9,8 @@ import { startContainerBroker } from './container-broker.ts'
 export interface TestBroker extends Omit<EmbeddedBroker, 'stop'> {
   /** A connection of its own; closed by {@link TestBroker.stop} at the latest. */
   connect(options?: Partial<BrokerOptions>): Promise<NatsConnection>
+  /** How the SDK reaches the Pelton that {@link TestBroker.provision} makes. */
+  readonly place: { readonly url: string; readonly prefix?: string }
   /** Creates Pelton's streams and consumers. Returns what was noted. */
   provision(options?: ProvisionOptions): Promise<string[]>
   /** Closes all connections, ends the server, removes its data. May be called again. */
@@ -23,13 +25,14 @@ export interface TestBroker extends Omit<EmbeddedBroker, 'stop'> {
 export async function startTestBroker(options: Omit<StartBrokerOptions, 'binary'> = {}): Promise<TestBroker> {
   const server = await startServer(options)
   const connections: NatsConnection[] = []
+  const prefix = testPrefix()
 
   async function connect(given: Partial<BrokerOptions> = {}): Promise<NatsConnection> {
     const connection = await connectBroker({
       url: server.url,
       name: 'test',
       dataPath: testDataPath(),
-      prefix: testPrefix(),
+      prefix,
       ...given,
     })
     connections.push(connection)
@@ -38,6 +41,7 @@ export async function startTestBroker(options: Omit<StartBrokerOptions, 'binary'
 
   return {
     url: server.url,
+    place: { url: server.url, ...(prefix !== undefined && { prefix }) },
     port: server.port,
     dataDir: server.dataDir,
     get monitorUrl() {

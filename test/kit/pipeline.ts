@@ -9,7 +9,7 @@ import { STREAMS } from '../../shared/sdk/contract/topology.ts'
 import { streamInfo } from '../../shared/sdk/jetstream/api.ts'
 import { namesOf } from '../../shared/sdk/jetstream/names-of.ts'
 import { type ProvisionOptions, provision } from '../../shared/sdk/jetstream/provision.ts'
-import { startTestBroker, type TestBroker } from './broker.ts'
+import { startTestBroker, type TestBroker, testPrefix } from './broker.ts'
 import { latestModels } from './models-folder.ts'
 import { countWaiting, type Outcomes, type ReadOutcomesOptions, readOutcomes } from './outcomes.ts'
 import { eventually } from './wait.ts'
@@ -72,9 +72,15 @@ export interface Pipeline {
 
 /** Opens one for each test: `beforeEach(async () => { pipeline = await openPipeline() }); afterEach(() => pipeline.close())`. */
 export async function openPipeline(options: PipelineOptions = {}): Promise<Pipeline> {
-  const { broker: brokerOptions, beside, prefix, models = latestModels(), ...topology } = options
+  const {
+    broker: brokerOptions,
+    beside,
+    prefix = testPrefix(),
+    models = latestModels(),
+    ...topology
+  } = options
   const broker = beside?.broker ?? (await startTestBroker(brokerOptions))
-  const connection = await broker.connect(prefix === undefined ? {} : { prefix })
+  const connection = await broker.connect({ prefix })
   await provision(connection, topology)
   const own = prefix === undefined ? {} : { PELTON_PREFIX: prefix }
   const workers: WorkerProcess[] = []

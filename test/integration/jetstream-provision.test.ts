@@ -93,7 +93,7 @@ describe('provision', () => {
     await expect(broker.provision()).rejects.toMatchObject({
       code: 'not-provisioned',
       message: expect.stringContaining('stream OTHER of this account takes subjects that FEATURES needs'),
-      details: { field: 'subjects', remedy: expect.stringContaining('nats stream edit OTHER') },
+      details: { field: 'subjects', remedy: expect.stringMatching(/nats stream edit OTHER.*PELTON_PREFIX/s) },
     })
     expect(await streamInfo(connection, 'RETRIES')).toBeUndefined()
   })

@@ -25,7 +25,15 @@ describe('namedRequest', () => {
     expect(namedRequest(names, { subject: plain, body: {} }).subject).toBe(real)
   })
 
-  it.each(['INFO', 'STREAM.NAMES', 'STREAM.LIST', 'STREAM.INFO.orders'])('leaves %s as it is', (subject) => {
+  it.each(['STREAM.NAMES', 'STREAM.LIST'])('asks %s by a subject of the broker', (subject) => {
+    const request = { subject, body: { subject: 'features.>', offset: 0 } }
+    expect(namedRequest(names, request)).toEqual({
+      subject,
+      body: { subject: 'staging.features.>', offset: 0 },
+    })
+  })
+
+  it.each(['INFO', 'STREAM.INFO.orders'])('leaves %s as it is', (subject) => {
     const request = { subject, body: { subject: 'features.>', name: 'FEATURES' } }
     expect(namedRequest(names, request)).toEqual(request)
   })

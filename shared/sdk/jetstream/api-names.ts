@@ -8,9 +8,11 @@ export interface ApiRequest {
 
 /**
  * A request about a stream of Pelton with the names the broker has. One about others, or about the account, stays as it is,
- * and so does its answer: there every name is the broker's.
+ * and so does its answer, in which every name is the broker's. Who takes a subject of Pelton is asked by its plain name.
  */
 export function namedRequest(names: Names, { subject, body }: ApiRequest): ApiRequest {
+  const renaming = { stream: names.stream, subject: names.subject }
+  if (OF_ALL_STREAMS.has(subject)) return { subject, body: mapped(body, renaming) }
   const parts = subject.split('.')
   const at = placeOfStream(parts)
   const stream = parts[at]
@@ -18,7 +20,7 @@ export function namedRequest(names: Names, { subject, body }: ApiRequest): ApiRe
   const [head, filter] = [parts.slice(0, at), parts.slice(at + 2)]
   const named = [...head, names.stream(stream), ...parts.slice(at + 1, at + 2)]
   if (filter.length > 0) named.push(names.subject(filter.join('.')))
-  return { subject: named.join('.'), body: mapped(body, { stream: names.stream, subject: names.subject }) }
+  return { subject: named.join('.'), body: mapped(body, renaming) }
 }
 
 /** The answer to a request that {@link namedRequest} changed, with plain names. */
@@ -26,6 +28,9 @@ export function plainAnswer<Answer>(names: Names, answer: Answer): Answer {
   const renaming = { stream: names.plainStream, subject: names.plainSubject }
   return mapped(answer, renaming) as Answer // as it was but for names
 }
+
+/** They take a subject to select by. */
+const OF_ALL_STREAMS: ReadonlySet<string> = new Set(['STREAM.NAMES', 'STREAM.LIST'])
 
 /** Behind `STREAM.INFO`, `CONSUMER.LIST` and the like; one further behind `STREAM.MSG.GET` and `CONSUMER.MSG.NEXT`. */
 function placeOfStream(parts: readonly string[]): number {

@@ -35,15 +35,16 @@ export async function subjectsTaken(
   const taken = await Promise.all(
     spec.subjects.map(async (each) => ({
       subject: subject(each),
-      by: (await takersOf(connection, subject(each))).filter((name) => name !== stream(spec.name)),
+      by: (await takersOf(connection, each)).filter((name) => name !== stream(spec.name)),
     })),
   )
   const [first] = taken.filter(({ by }) => by.length > 0)
   const names = [...new Set(taken.flatMap(({ by }) => by))]
   const who = names.length === 0 ? 'another stream' : `stream ${names.join(', ')}`
   const text = `stream ${spec.name} cannot be created: ${who} takes some of its subjects`
-  const details = { field: 'subjects', value: first?.subject ?? listed(spec.subjects.map(subject)) }
-  return new PeltonError('not-provisioned', text, { ...details, remedy: OWN_NAMES }, refusal)
+  const remedy = names.length === 0 ? `Find it with \`nats stream ls\`. ${OWN_NAMES}` : OWN_NAMES
+  const value = first?.subject ?? listed(spec.subjects.map(subject))
+  return new PeltonError('not-provisioned', text, { field: 'subjects', value, remedy }, refusal)
 }
 
 /** Streams with a subject that overlaps this one; none where the user may not ask. */

@@ -8,7 +8,6 @@ import { patientApi, type StreamInfo } from '../../shared/sdk/jetstream/api.ts'
 import { createBrokerClock } from '../../shared/sdk/jetstream/broker-clock.ts'
 import { connectBroker } from '../../shared/sdk/jetstream/connect.ts'
 import type { Waiting } from '../../shared/sdk/jetstream/election.ts'
-import { namesOf } from '../../shared/sdk/jetstream/names-of.ts'
 import {
   type ConsumerInfoChecked,
   requireConsumer,

@@ -1,3 +1,4 @@
+import type { NatsConnection } from '@nats-io/transport-node'
 import type { Logger } from 'pino'
 import type { GrowingRepository } from '../../shared/models/growing-repository.ts'
 import type { PoolModels } from '../../shared/operations/models/pool-models.ts'
@@ -56,14 +57,13 @@ export async function openOutside(
       reasons = () => [inspectingReason(models.progress)]
     },
     show(worker, { connection, skewMs }, models, pool) {
-      const names = namesOf(connection)
       if (metrics !== undefined) openWorkerGauges({ worker, models, pool, skewMs })
       reasons = () =>
         reasonsAgainst({
           isBrokerReachable: reach?.isReachable === true,
           whyAway: reach?.whyAway,
           models: models.models.length,
-          refusing: new Map([...worker.refusing].map(([name, why]) => [names.stream(name), why])),
+          refusing: named(connection, worker.refusing),
           ledgerStops: worker.ledgerStops,
           skewMs: skewMs(),
         })
@@ -89,6 +89,15 @@ export async function openOutside(
     ...(scrape !== undefined && { metrics: scrape }),
   })
   return outside
+}
+
+/** With the names that streams have at the broker. */
+function named(
+  connection: NatsConnection,
+  refusing: ReadonlyMap<string, string>,
+): ReadonlyMap<string, string> {
+  const { stream } = namesOf(connection)
+  return new Map([...refusing].map(([name, why]) => [stream(name), why]))
 }
 
 /** Undefined where there is to be no port. */

@@ -41,7 +41,10 @@ export function watchStreams(
 ): StreamWatch {
   const maxPayload = connection.info?.max_payload ?? 1024 ** 2
   const told: (() => void)[] = []
-  let retries = retriesIn(streams.get(STREAMS.retries), maxPayload)
+  const { stream } = namesOf(connection)
+  const read = (info: StreamInfo | undefined): RetriesLook =>
+    retriesIn(info, maxPayload, stream(STREAMS.retries))
+  let retries = read(streams.get(STREAMS.retries))
   let ledgerUsed = usedOf(streams.get(STREAMS.ledger))
   let fail: (thrown: unknown) => void = () => undefined
   const failed = new Promise<never>((_resolve, reject) => {
@@ -51,8 +54,8 @@ export function watchStreams(
     const info = await streamInfo(connection, name).catch(() => undefined)
     if (info === undefined) return // no answer now: the next look tells
     if (name === STREAMS.ledger) ledgerUsed = usedOf(info)
-    else if (info.created !== streams.get(name)?.created) throw madeAnew(namesOf(connection).stream(name))
-    if (name === STREAMS.retries) retries = retriesIn(info, maxPayload)
+    else if (info.created !== streams.get(name)?.created) throw madeAnew(stream(name))
+    if (name === STREAMS.retries) retries = read(info)
   }
   const lookAt = (names: readonly string[]): Promise<void> =>
     Promise.all(names.map(look)).then(() => {
@@ -92,9 +95,10 @@ function usedOf(info: StreamInfo | undefined): number {
   return Math.max(share(config.max_bytes, state.bytes), share(config.max_msgs, state.messages))
 }
 
-function retriesIn(info: StreamInfo | undefined, maxPayload: number): RetriesLook {
+/** @param name of RETRIES at the broker */
+function retriesIn(info: StreamInfo | undefined, maxPayload: number, name: string): RetriesLook {
   if (info === undefined) return { events: 0, bytes: 0, lastSequence: 0, maxBytes: Number.POSITIVE_INFINITY }
-  refuseLimits(info, maxPayload)
+  refuseLimits(info, maxPayload, name)
   const { messages: events, bytes, last_seq: lastSequence } = info.state
   const maxBytes = Number(info.config.max_bytes ?? -1)
   return { events, bytes, lastSequence, maxBytes: maxBytes > 0 ? maxBytes : Number.POSITIVE_INFINITY }
@@ -110,7 +114,7 @@ function madeAnew(stream: string): PeltonError {
  * RETRIES holds events whose originals are acknowledged, and drops the oldest at a limit. Workers keep it far below one in
  * bytes, where that leaves them anything; below any other they cannot.
  */
-function refuseLimits({ config }: Pick<StreamInfo, 'config'>, maxPayload: number): void {
+function refuseLimits({ config }: Pick<StreamInfo, 'config'>, maxPayload: number, name: string): void {
   const least = leastRetriesBytes(maxPayload)
   for (const limit of ['max_msgs', 'max_bytes', 'max_age', 'max_msgs_per_subject']) {
     const most = Number(config[limit] ?? 0)
@@ -118,11 +122,11 @@ function refuseLimits({ config }: Pick<StreamInfo, 'config'>, maxPayload: number
     const remedy =
       limit === 'max_bytes'
         ? `Set PELTON_RETRIES_MAX_BYTES to ${least} or more and run \`pelton provision\`.`
-        : `Remove it: nats stream edit ${STREAMS.retries}.`
-    throw new PeltonError(
-      'not-provisioned',
-      `stream ${STREAMS.retries} has a limit that would drop accepted events`,
-      { field: limit, value: String(config[limit]), remedy },
-    )
+        : `Remove it: nats stream edit ${name}.`
+    throw new PeltonError('not-provisioned', `stream ${name} has a limit that would drop accepted events`, {
+      field: limit,
+      value: String(config[limit]),
+      remedy,
+    })
   }
 }

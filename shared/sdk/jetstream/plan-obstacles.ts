@@ -2,6 +2,7 @@ import { boundSetting, leastRetriesBytes } from '../contract/bounds.ts'
 import { type ConsumerSpec, STREAMS, type StreamSpec } from '../contract/topology.ts'
 import { PeltonError } from '../errors.ts'
 import type { BoundRoom, Fit, ToBound, TooLarge } from './fit-bounds.ts'
+import { OWN_NAMES } from './foreign-stream.ts'
 import type { Found, Overlap } from './provision-found.ts'
 
 /** What is to be made, and what it is given. */
@@ -51,7 +52,7 @@ export function takenBy(overlaps: readonly Overlap[]): readonly PeltonError[] {
     return obstacle(`stream ${by} of this account takes subjects that ${stream} needs`, {
       field: 'subjects',
       value: all.map(({ subject }) => subject).join(', '),
-      remedy: `Take them from it (\`nats stream edit ${by}\`), or use another account.`,
+      remedy: `Take them from it (\`nats stream edit ${by}\`). Or: ${OWN_NAMES}`,
     })
   })
 }

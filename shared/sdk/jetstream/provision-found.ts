@@ -2,6 +2,7 @@ import type { NatsConnection } from '@nats-io/transport-node'
 import type { ConsumerSpec, StreamSpec } from '../contract/topology.ts'
 import { type Account, readAccount } from './account.ts'
 import { consumerInfo, requestApi, streamInfo } from './api.ts'
+import { namesOf } from './names-of.ts'
 import type { Config } from './plan-change.ts'
 
 /** A stream that is there. */
@@ -14,6 +15,7 @@ export interface FoundStream {
 /** A subject that Pelton needs for a stream, and another stream that takes it. */
 export interface Overlap {
   readonly stream: string
+  /** As the broker has it. */
   readonly subject: string
   readonly by: string
 }
@@ -74,16 +76,18 @@ async function findOverlaps(
   connection: NatsConnection,
   missing: readonly StreamSpec[],
 ): Promise<readonly Overlap[]> {
+  const named = namesOf(connection)
   const asked = missing.flatMap(({ name, subjects }) =>
     subjects.map(async (subject): Promise<readonly Overlap[]> => {
       const names = await streamsOf(connection, subject).catch(() => [])
-      return names.filter((by) => by !== name).map((by) => ({ stream: name, subject, by }))
+      const others = names.filter((by) => by !== named.stream(name))
+      return others.map((by) => ({ stream: name, subject: named.subject(subject), by }))
     }),
   )
   return (await Promise.all(asked)).flat()
 }
 
-/** Names of the streams that take a subject, or a part of it. */
+/** Names at the broker of the streams that take a subject, or a part of it. */
 async function streamsOf(connection: NatsConnection, subject: string): Promise<readonly string[]> {
   const { streams } = await requestApi<{ streams: readonly string[] | null }>(connection, 'STREAM.NAMES', {
     subject,

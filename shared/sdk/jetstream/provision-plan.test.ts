@@ -167,16 +167,20 @@ describe('what is in the way', () => {
 
   it('is named all at once', () => {
     const { FEATURES: _own, ...others } = Object.fromEntries(present().streams)
-    const foreign = { config: { subjects: ['x'], retention: 'limits' }, consumers: 0 }
+    const other = { config: { subjects: ['results.*.*'], retention: 'interest' }, consumers: 0 }
+    const foreign = { config: { subjects: ['x'] }, consumers: 0 }
     const planned = plan({
       ...with_({ maxAckPending: 10, maxStorage: GIB, maxStreamBytes: GIB }),
       streams: new Map([
         ...Object.entries(others).filter(([name]) => name !== 'LEDGER'),
-        ['RESULTS', foreign],
+        ['RESULTS', other],
+        ['DEADLETTERS', foreign],
       ]),
     })
-    expect(said(planned)).toHaveLength(4)
-    expect(said(planned).join('\n')).toMatch(/RESULTS differs.*in flight.*one stream.*storage/s)
+    expect(said(planned)).toHaveLength(5)
+    expect(said(planned).join('\n')).toMatch(
+      /RESULTS differs.*none of Pelton's has the name DEADLETTERS.*in flight.*one stream.*storage/s,
+    )
   })
 
   it('is nothing where settings fit the account', () => {

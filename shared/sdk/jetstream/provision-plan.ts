@@ -2,6 +2,7 @@ import { type BoundWish, boundWishes } from '../contract/bounds.ts'
 import type { ConsumerSpec, StreamSpec } from '../contract/topology.ts'
 import { PeltonError } from '../errors.ts'
 import { fitBounds, type ToBound } from './fit-bounds.ts'
+import { isForeign, nameTaken } from './foreign-stream.ts'
 import { fitted, isWish, planChange, planConsumerChange } from './plan-change.ts'
 import { againstLimits, takenBy } from './plan-obstacles.ts'
 import type { Found } from './provision-found.ts'
@@ -122,6 +123,10 @@ function planChanges({ specs, consumers }: Wanted, found: Found): Changes {
     const config = found.streams.get(spec.name)?.config
     if (config === undefined) continue
     const what = `stream ${spec.name}`
+    if (isForeign(spec, config)) {
+      obstacles.push(nameTaken(spec, config))
+      continue
+    }
     const wanted = fitted(spec, config)
     plan(what, () => planChange(what, config, { ...wanted }, untold))
     const before = Number(config.max_bytes ?? -1)

@@ -48,7 +48,7 @@ const NO_PEERS: readonly (Help<StreamSpec> & { readonly said: string })[] = [
 const MORE_STREAMS =
   "Raise the account's limit of streams: Pelton needs one for each of its streams and buckets (`pelton doctor` names them)."
 const OVERLAP =
-  'Another stream of this account takes some of its subjects: find it with `nats stream ls` and take them from it, or use another account.'
+  'Another stream of this account takes some of its subjects: find it with `nats stream ls` and take them from it, set PELTON_PREFIX for all processes of this Pelton, or use another account.'
 const NO_TIER =
   'The account has no tier for so many copies: set PELTON_REPLICAS to that of one it has (`nats account info`).'
 

@@ -9,7 +9,7 @@ import {
 } from '../contract/topology.ts'
 import { PeltonError } from '../errors.ts'
 import { ApiRefusal, consumerInfo, patientApi, requestApi, type StreamInfo, streamInfo } from './api.ts'
-import { isForeign, nameTaken, SUBJECTS_OVERLAP, subjectsTaken } from './foreign-stream.ts'
+import { isForeign, nameTaken } from './foreign-stream.ts'
 import { namedError, namesOf } from './names-of.ts'
 import { differs, fitted, planChange, planConsumerChange } from './plan-change.ts'
 import { readFound } from './provision-found.ts'
@@ -136,8 +136,7 @@ async function createStream(connection: NatsConnection, spec: StreamSpec): Promi
   } catch (thrown) {
     if (!(thrown instanceof ApiRefusal)) throw thrown
     if (thrown.code === NAME_IN_USE) return false
-    const isTaken = thrown.code === SUBJECTS_OVERLAP
-    throw isTaken ? await subjectsTaken(connection, spec, thrown) : refusedStream(spec, 'created', thrown)
+    throw refusedStream(spec, 'created', thrown)
   }
 }
 

@@ -2,7 +2,7 @@ import { createServer } from 'node:net'
 import { readOperatorSettings } from '../../shared/operations/broker/operator-settings.ts'
 import { findRunningBroker, type UsedBroker } from '../../shared/operations/broker/running-broker.ts'
 import { noteTrouble } from '../../shared/runtime/broker-reach.ts'
-import { brokerOptions, withoutSecurity } from '../../shared/runtime/config.ts'
+import { brokerOptions, withoutSecurity, withoutWho } from '../../shared/runtime/config.ts'
 import { startBroker } from '../../shared/sdk/broker/server.ts'
 import type { PeltonError } from '../../shared/sdk/errors.ts'
 import { connectBroker, withoutSecrets } from '../../shared/sdk/jetstream/connect.ts'
@@ -46,8 +46,10 @@ export async function useBroker(env: NodeJS.ProcessEnv, options: UseBrokerOption
   })
   note(`broker: embedded, ${broker.url}${dataDir === undefined ? '' : `, data in ${broker.dataDir}`}`)
   const stopKeeping = keepRunning(broker, note, options.onLost ?? (() => undefined))
-  const { name, dataPath } = brokerOptions(settings, 'pelton control')
-  const connection = await connectBroker({ name, dataPath, url: broker.url })
+  const connection = await connectBroker({
+    ...withoutWho(brokerOptions(settings, 'pelton control')),
+    url: broker.url,
+  })
   return {
     connection,
     url: broker.url,

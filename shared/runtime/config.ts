@@ -160,6 +160,11 @@ export function brokerOptions(settings: BrokerSettings, name: string) {
   }
 }
 
+/** The options for a broker of one's own: it asks nobody who they are. */
+export function withoutWho({ url, name, dataPath, prefix }: ReturnType<typeof brokerOptions>) {
+  return { url, name, dataPath, prefix }
+}
+
 /** Who this process is to the broker, as the SDK takes it. */
 export function securityOptions(settings: SecuritySettings): SecurityOptions {
   return {

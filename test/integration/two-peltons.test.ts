@@ -293,7 +293,7 @@ describe('what stands in the way', () => {
     const { code, out, err } = await runCli(['provision'], { env })
     expect([code, out]).toEqual([1, ''])
     expect(err).toMatch(
-      /stream other-FEATURES cannot be created: stream orders takes some of its subjects .*other\.features\.\*\.\*\.high.*PELTON_PREFIX/,
+      /stream orders of this account takes subjects that other-FEATURES needs .*other\.features\.\*\.\*\.high.*PELTON_PREFIX/s,
     )
   })
 

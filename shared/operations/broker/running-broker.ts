@@ -1,6 +1,6 @@
 import type { NatsConnection } from '@nats-io/transport-node'
 import { noteTrouble } from '../../runtime/broker-reach.ts'
-import { brokerOptions, withoutSecurity } from '../../runtime/config.ts'
+import { brokerOptions, withoutSecurity, withoutWho } from '../../runtime/config.ts'
 import { type RunningServer, readRunningServer } from '../../sdk/broker/readiness.ts'
 import { PeltonError } from '../../sdk/errors.ts'
 import { connectBroker, withoutSecrets } from '../../sdk/jetstream/connect.ts'
@@ -41,7 +41,7 @@ export async function findRunningBroker(
   const options = brokerOptions(settings, 'pelton control')
   const connection = await connectBroker({
     // The embedded broker has no security, and nothing to tell who one is.
-    ...(running === undefined ? options : { name: options.name, dataPath: options.dataPath }),
+    ...(running === undefined ? options : withoutWho(options)),
     ...waiting,
     url: address,
     onTrouble: noteTrouble(note),

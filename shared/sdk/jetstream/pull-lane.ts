@@ -1,7 +1,7 @@
 import type { NatsConnection } from '@nats-io/transport-node'
 import type { Names } from '../contract/names.ts'
 import { type DataPath, type DataSubscription, dataPathOf } from './data-path.ts'
-import { apiSubject } from './domain.ts'
+import { apiSubject, domainOf } from './domain.ts'
 import { type Frame, frameBytes, readFrameHeaders, readStatus } from './frame.ts'
 import { namesOf } from './names-of.ts'
 import { uniqueInbox } from './publish-window.ts'
@@ -38,7 +38,8 @@ export interface PullTarget {
    * Whether a pull that is lost may stay unnoticed until a second after it should have ended: the broker sends no signs of
    * life then, each of which costs an idle process a turn of its loop.
    *
-   * @default whether the server stands alone: where nobody is elected no pull is lost but with its connection
+   * @default whether the server stands alone, and has the streams itself: where nobody is elected no pull is lost but with its
+   *   connection
    */
   readonly isPatient?: boolean
 }
@@ -163,7 +164,7 @@ export class PullLane {
     if (this.#closing !== undefined)
       return Promise.resolve({ received: 0, receivedBytes: 0, end: 'cancelled' })
     return new Promise((resolve) => {
-      const isPatient = this.#isPatient ?? this.#connection.info?.cluster === undefined
+      const isPatient = this.#isPatient ?? standsAlone(this.#connection)
       const hasHeartbeat = !isPatient && expiresMs >= 2 * HEARTBEAT_MS
       const pull: OpenPull = {
         id: this.#nextId++,
@@ -204,6 +205,11 @@ export class PullLane {
 
 function plainFrame(names: Names, { subject, reply, headerBlock, data }: Frame): Frame {
   return { subject: names.plainSubject(subject), reply, headerBlock, data }
+}
+
+/** Whether nobody is elected for its consumers: no cluster, and no other domain behind this server. */
+function standsAlone(connection: NatsConnection): boolean {
+  return connection.info?.cluster === undefined && domainOf(connection) === undefined
 }
 
 /** A pull dies with its leader, silently: only a timer of ours notices. */

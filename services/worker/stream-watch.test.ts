@@ -48,6 +48,16 @@ describe('the watch of the streams of a worker', () => {
     )
   })
 
+  test('tells how many pools keep to the bound of RETRIES', () => {
+    const retries = streams.get(STREAMS.retries) as StreamInfo // provisioned
+    const pooled = (consumer_count: number): StreamWatch =>
+      watch(
+        new Map([...streams, [STREAMS.retries, { ...retries, state: { ...retries.state, consumer_count } }]]),
+      )
+    expect(watch().retries.pools).toBe(1)
+    expect([0, 6, 7].map((consumers) => pooled(consumers).retries.pools)).toEqual([1, 2, 3])
+  })
+
   test('takes one with no bound, or one that leaves room', () => {
     expect(watch().retries).toMatchObject({ events: 0, maxBytes: LEAST })
     expect(watch(withLimits({ max_bytes: -1 })).retries.maxBytes).toBe(Number.POSITIVE_INFINITY)

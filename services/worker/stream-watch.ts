@@ -1,5 +1,6 @@
 import type { NatsConnection } from '@nats-io/transport-node'
 import { leastRetriesBytes } from '../../shared/sdk/contract/bounds.ts'
+import { LANES } from '../../shared/sdk/contract/subjects.ts'
 import { STREAMS } from '../../shared/sdk/contract/topology.ts'
 import { PeltonError } from '../../shared/sdk/errors.ts'
 import { type StreamInfo, streamInfo } from '../../shared/sdk/jetstream/api.ts'
@@ -97,11 +98,14 @@ function usedOf(info: StreamInfo | undefined): number {
 
 /** @param name of RETRIES at the broker */
 function retriesIn(info: StreamInfo | undefined, maxPayload: number, name: string): RetriesLook {
-  if (info === undefined) return { events: 0, bytes: 0, lastSequence: 0, maxBytes: Number.POSITIVE_INFINITY }
+  if (info === undefined)
+    return { events: 0, bytes: 0, lastSequence: 0, maxBytes: Number.POSITIVE_INFINITY, pools: 1 }
   refuseLimits(info, maxPayload, name)
-  const { messages: events, bytes, last_seq: lastSequence } = info.state
+  const { messages: events, bytes, last_seq: lastSequence, consumer_count: consumers = 0 } = info.state
   const maxBytes = Number(info.config.max_bytes ?? -1)
-  return { events, bytes, lastSequence, maxBytes: maxBytes > 0 ? maxBytes : Number.POSITIVE_INFINITY }
+  // Each pool has a consumer for each lane; what anybody else reads with makes it one more, which is on the safe side.
+  const pools = Math.max(1, Math.ceil(consumers / LANES.length))
+  return { events, bytes, lastSequence, maxBytes: maxBytes > 0 ? maxBytes : Number.POSITIVE_INFINITY, pools }
 }
 
 function madeAnew(stream: string): PeltonError {

@@ -417,7 +417,7 @@ export class Worker {
       isKept: (delivery) => this.#held.isKept(delivery),
       onJunk: (delivery, sequence) => this.#reporter.junk(delivery, sequence),
       mayRetry: (delivery) => this.#mayRetry(delivery),
-      onRetried: (sequence) => this.#waiting.retryRoom.stored(sequence),
+      onRetried: (...answer) => this.#waiting.retryRoom.answered(...answer),
       onConflict: (delivery) => this.#reporter.conflict(delivery),
       onUnstorable: (delivery) => this.#reporter.unstorable(delivery),
     })

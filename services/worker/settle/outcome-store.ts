@@ -52,8 +52,8 @@ export interface OutcomeStoreDeps extends RegisterDeps, DeadLetterDeps {
   readonly now: () => number
   /** Spends one retry of the event's model; false when its budget is used up or the retry lane is full. */
   readonly mayRetry: (delivery: Delivery) => boolean
-  /** Told under which sequence the retry lane has a copy. */
-  readonly onRetried?: (sequence: number) => void
+  /** Told under which sequence the retry lane has a copy; without one where it has none, or nobody knows. */
+  readonly onRetried?: (delivery: Delivery, sequence: number | undefined) => void
   /** Finds events a place to wait whose model is not servable here. */
   readonly parking: Pick<Parking, 'place'>
   /** Told when an event's identity was used with another payload. */
@@ -180,10 +180,9 @@ export class OutcomeStore {
       const made = this.#provenance(delivery, modelVersion)
       const reply = await this.#deps.window.publish(retryMessage(delivery.event, failure, made, dueAt))
       // A PubAck that says `duplicate` is never success: the copy would be gone.
-      if (reply.kind === 'stored' && !reply.duplicate) {
-        this.#deps.onRetried?.(reply.sequence)
-        return { how: 'retried', digest: inputDigestStart(made.inputDigest) }
-      }
+      const isStored = reply.kind === 'stored' && !reply.duplicate
+      this.#deps.onRetried?.(delivery, isStored ? reply.sequence : undefined)
+      if (isStored) return { how: 'retried', digest: inputDigestStart(made.inputDigest) }
       // A copy that can never be stored must not come back for ever.
       if (isTooLarge(reply)) return this.#giveUp(delivery, failure, modelVersion)
     }

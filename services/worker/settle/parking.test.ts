@@ -55,7 +55,7 @@ describe('how long it waits', () => {
 describe('a parked event', () => {
   // Nothing comes due while a test looks at it.
   const NOW = Date.now() + 3_600_000
-  const EMPTY = { events: 0, bytes: 0, lastSequence: 0, maxBytes: Number.POSITIVE_INFINITY }
+  const EMPTY = { events: 0, bytes: 0, lastSequence: 0, maxBytes: Number.POSITIVE_INFINITY, pools: 1 }
   let broker: TestBroker
   let connection: NatsConnection
   let window: PublishWindow

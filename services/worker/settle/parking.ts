@@ -82,7 +82,7 @@ export interface ParkingDeps {
   readonly window: Pick<PublishWindow, 'publish'>
   /** Broker time, milliseconds since 1970. */
   readonly now: () => number
-  readonly room: Pick<RetryRoom, 'left' | 'most' | 'take' | 'stored'>
+  readonly room: Pick<RetryRoom, 'left' | 'share' | 'take' | 'answered'>
   /** What may be parked in the retry lane. */
   readonly most: Amount
   /** Living workers of the pool. */
@@ -121,9 +121,9 @@ export class Parking {
   /** Whether events wait, and so many more might not all be parked. */
   isTight(rows: number): boolean {
     if (this.#parked.size + this.#heldBack.size === 0) return false
-    const { room, most, workers } = this.#deps
+    const { room, most } = this.#deps
     const { events, bytes } = this.#left
-    return events < rows || bytes < room.most(most).bytes / (8 * workers())
+    return events < rows || bytes < room.share(most).bytes / 8
   }
 
   /** Finds the event a place to wait, and resolves once it has it. What is not parked is given back by whoever settles it. */
@@ -168,9 +168,9 @@ export class Parking {
     this.#parked.add(keyOf(event.route.model, why), event.token, sizeBytes, waitMs + LATE_MS)
     const reply = await this.#deps.window.publish(copy)
     // A PubAck that says `duplicate` is never success: the copy would be gone.
-    if (reply.kind !== 'stored' || reply.duplicate) return false
-    this.#deps.room.stored(reply.sequence)
-    return true
+    const isStored = reply.kind === 'stored' && !reply.duplicate
+    this.#deps.room.answered(delivery, isStored ? reply.sequence : undefined)
+    return isStored
   }
 }
 

@@ -9,6 +9,8 @@ export interface RetriesLook extends Amount {
   readonly lastSequence: number
   /** Its bound, bytes; Infinity without one. */
   readonly maxBytes: number
+  /** Pools whose workers keep to it. */
+  readonly pools: number
 }
 
 /** What the room of one worker depends on. */
@@ -48,13 +50,15 @@ export interface RetryRoomDeps {
 /**
  * How much more this worker may put into RETRIES. The stream cannot refuse: at its bound it would drop the oldest, an
  * accepted event. So all workers together keep it to a part of that. Each takes its share of what was left at its last
- * look; the sequence of each copy it stores tells how many messages came of others since, of any pool, and before those
- * could fill what is kept free it looks again.
+ * look, less what it has added since, and what that look may have come too early for. The sequence of each copy it stores
+ * tells how many messages came of others since, of any pool, and before those could fill what is kept free it looks again.
  */
 export class RetryRoom {
   readonly #deps: RetryRoomDeps
   #look: RetriesLook | undefined
   #added: Amount = NOTHING
+  /** What was taken and is not answered: a look may come before it is there. */
+  readonly #onTheirWay = new Map<Delivery, Amount>()
   /** Copies of its own that were stored since the look, and the highest sequence of one. */
   #stored = 0
   #highest = 0
@@ -71,17 +75,12 @@ export class RetryRoom {
     if (unseen > kept / 2) this.#deps.lookAgain()
     // As much again may lie there for a moment, of copies that are due: the last quarter is never counted on.
     if (unseen > 2 * kept) return NOTHING
-    const [most, workers] = [this.most(within), this.#deps.workers()]
-    return leftOf({ most, held: look, added: this.#added, workers })
+    return this.#share(within, look, this.#added)
   }
 
-  /** What all workers may keep there. @param within a narrower bound, for a kind of copies */
-  most(within: Amount = this.#deps.most): Amount {
-    const { most } = this.#deps
-    return {
-      events: Math.min(within.events, most.events),
-      bytes: Math.min(within.bytes, most.bytes, keptInRetries(this.#seen().maxBytes)),
-    }
+  /** What this worker may add to a lane that is empty. @param within a narrower bound, for a kind of copies */
+  share(within: Amount = this.#deps.most): Amount {
+    return this.#share(within, NOTHING, NOTHING)
   }
 
   /** Whether a copy of a delivery may be stored. One that lies there already takes its own place. */
@@ -92,30 +91,60 @@ export class RetryRoom {
   }
 
   /** Counts a copy before it is stored: the next event of the same turn is held against it. */
-  take({ info, sizeBytes }: Delivery): void {
+  take(delivery: Delivery): void {
+    const { info, sizeBytes } = delivery
     if (info.stream === STREAMS.retries) return
     this.#seen()
-    const { events, bytes } = this.#added
-    this.#added = { events: events + 1, bytes: bytes + sizeBytes + COPY_BYTES }
+    const copy = { events: 1, bytes: sizeBytes + COPY_BYTES }
+    this.#onTheirWay.set(delivery, copy)
+    this.#added = plus(this.#added, copy)
   }
 
-  /** A copy was stored under this sequence. */
-  stored(sequence: number): void {
+  /**
+   * What became of a copy.
+   *
+   * @param sequence where it was stored; undefined where it was not, or nobody knows: it counts to the next look then
+   */
+  answered(delivery: Delivery, sequence: number | undefined): void {
     const look = this.#seen()
-    if (sequence <= look.lastSequence) return
+    const copy = this.#onTheirWay.get(delivery)
+    this.#onTheirWay.delete(delivery)
+    if (sequence === undefined) return
+    if (sequence <= look.lastSequence) {
+      // The look has it.
+      if (copy !== undefined) this.#added = minus(this.#added, copy)
+      return
+    }
     this.#stored++
     this.#highest = Math.max(this.#highest, sequence)
   }
 
-  /** The last look; after a new one everything is counted anew. */
+  /** The last look; after a new one everything is counted anew, but for what is on its way. */
   #seen(): RetriesLook {
     const look = this.#deps.inRetries()
     if (look === this.#look) return look
     this.#look = look
-    this.#added = NOTHING
+    this.#added = [...this.#onTheirWay.values()].reduce(plus, NOTHING)
     this.#stored = 0
     this.#highest = look.lastSequence
     return look
+  }
+
+  /** All workers of the pool share what it may keep, and those of all pools what the stream may. */
+  #share(within: Amount, held: Amount, added: Amount): Amount {
+    const { most } = this.#deps
+    const { maxBytes, pools } = this.#seen()
+    const workers = this.#deps.workers()
+    const ofPool = {
+      events: Math.min(within.events, most.events),
+      bytes: Math.min(within.bytes, most.bytes),
+    }
+    const ofStream = { events: ofPool.events, bytes: keptInRetries(maxBytes) }
+    const { events, bytes } = leftOf({ most: ofPool, held, added, workers })
+    return {
+      events,
+      bytes: Math.min(bytes, leftOf({ most: ofStream, held, added, workers: workers * pools }).bytes),
+    }
   }
 
   /** What others can have added since the look, at most. */
@@ -123,4 +152,12 @@ export class RetryRoom {
     const others = Math.max(0, this.#highest - lastSequence - this.#stored)
     return others * this.#deps.maxMessageBytes
   }
+}
+
+function plus(one: Amount, other: Amount): Amount {
+  return { events: one.events + other.events, bytes: one.bytes + other.bytes }
+}
+
+function minus(one: Amount, other: Amount): Amount {
+  return { events: one.events - other.events, bytes: one.bytes - other.bytes }
 }

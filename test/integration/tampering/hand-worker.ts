@@ -98,7 +98,7 @@ function parkingOf(window: PublishWindow): Parking {
   return new Parking({
     window,
     now: Date.now,
-    room: { left: () => most, most: () => most, take: () => undefined, stored: () => undefined },
+    room: { left: () => most, share: () => most, take: () => undefined, answered: () => undefined },
     most,
     workers: () => 1,
     isServedElsewhere: () => false,

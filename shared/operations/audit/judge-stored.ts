@@ -111,20 +111,22 @@ function isUnderWay({ follows }: StoredOutcome, { isWaiting, hold }: Evidence): 
 /**
  * A notice whose worker was killed before it told the ledger, and that a replay has replaced meanwhile, by a prediction or by
  * its own notice: the next delivery of its event found what replaced it, so that nobody ever tells of the notice. Only for a
- * replay do workers store anything behind a notice. One that was told, and edited since, is missing from the register.
+ * replay do workers store anything behind a notice. One that was told, and edited since, is missing from the register. One
+ * that was put before an answer has neither a replay nor that delivery.
  */
 function isReplaced(
   { kind, sequence }: StoredOutcome,
   index: number,
-  { register, event }: Evidence,
+  { register, event, hold }: Evidence,
 ): boolean {
   const next = register[index + 1]
   if (kind !== 'notice' || next?.follows !== sequence || event === undefined) return false
+  const ofNext = event.named.filter(({ digest }) => digest === next.digest)
+  const isFound = ofNext.some(({ outcome }) => outcome === 'already-answered')
+  if (!isFound && hold === undefined && !event.outcomes.has('replayed')) return false
   const isThere = (told: number): boolean => register.some(({ digest }) => digest === told)
   const told = event.named.filter(({ outcome }) => outcome !== 'already-answered')
-  return (
-    event.named.some(({ digest }) => digest === next.digest) && told.every(({ digest }) => isThere(digest))
-  )
+  return ofNext.length > 0 && told.every(({ digest }) => isThere(digest))
 }
 
 /** Its event was removed before its worker, or the next, told the ledger. */

@@ -273,6 +273,11 @@ describe('what contradicts the ledger is named', () => {
       { event: GIVEN_UP, register: [notice({ digest: 9 })], letters: [letter()] },
     ],
     [
+      'a notice put before a prediction that was told, where no replay is known to have replaced one',
+      ['other-outcome'],
+      { event: event([['predicted', PREDICTION]]), register: [notice({ digest: 9 }), REPLAYED] },
+    ],
+    [
       'an edited notice that a replay has replaced',
       ['other-digest'],
       {

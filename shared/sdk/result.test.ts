@@ -39,6 +39,15 @@ describe('readResult', () => {
     expect(JSON.parse(JSON.stringify(result))).toMatchObject({ id: 'order-1', outputs: [{ name: 'p' }] })
   })
 
+  it('gives its outputs to whatever stands before it, such as what a store makes of it', () => {
+    const result = read()
+    if (result?.kind !== 'prediction') throw new Error('no prediction')
+    for (const before of [new Proxy(result, {}), Object.create(result) as typeof result]) {
+      expect(before.outputs).toMatchObject([{ name: 'p', shape: [1, 1] }])
+      expect(before.value('p')).toBe(0.5)
+    }
+  })
+
   it('decodes outputs when they are read, each time with the same error', () => {
     const result = read([], Buffer.from('{"model_name":"m","model_version":"2","outputs":1}'))
     if (result?.kind !== 'prediction') throw new Error('no prediction')

@@ -146,18 +146,17 @@ class ReadPrediction extends ReadOutcome implements Prediction {
   static readonly #OUTPUTS = {
     enumerable: true,
     get(this: ReadPrediction): readonly Tensor[] {
-      return this.#decode()
+      // A proxy of it has its fields, and none that is private.
+      if (!(#decoded in this)) return decodeOutputs(this)
+      this.#decoded ??= decodeOutputs(this)
+      return this.#decoded
     },
   }
+}
 
-  #decode(): readonly Tensor[] {
-    if (this.#decoded === undefined) {
-      const length = readHeader(this.headers, HEADERS.inferenceHeaderLength)
-      const contentType = readHeader(this.headers, HEADERS.dataContentType)
-      this.#decoded = decodeResponse(contentType, length, this.body).outputs
-    }
-    return this.#decoded
-  }
+function decodeOutputs({ headers, body }: Answered): readonly Tensor[] {
+  const length = readHeader(headers, HEADERS.inferenceHeaderLength)
+  return decodeResponse(readHeader(headers, HEADERS.dataContentType), length, body).outputs
 }
 
 /** NaN where the header is missing. */

@@ -35,6 +35,11 @@ describe('rights', () => {
     }
   })
 
+  test('say nothing that ends a comment, whatever a pool is called', () => {
+    const { about } = userOf(rightsOf({ pools: ['a\nb`c`'] }), 'worker-a_b_c_')
+    expect(about.join(' ')).toMatch(/^Workers of the pool `a%0Ab%60c%60`\./)
+  })
+
   test('let an account take what it is shared, and nothing else', () => {
     const { accounts } = rightsOf({ domain: 'hub' })
     const [pelton, ...others] = accounts

@@ -1,5 +1,5 @@
 import { patterns } from '../../sdk/contract/patterns.ts'
-import { subjects } from '../../sdk/contract/subjects.ts'
+import { encodeSegment, subjects } from '../../sdk/contract/subjects.ts'
 import { dueConsumer, featureConsumer } from '../../sdk/contract/topology.ts'
 import { type Names, ofLanes } from './names.ts'
 import type { Right, UserRights } from './table.ts'
@@ -151,7 +151,9 @@ export function workerRights(names: Names, pool: string): UserRights {
     ...me,
     role: 'worker',
     account: 'PELTON',
-    about: [`Workers of the pool \`${pool}\`. A worker never gets the events of another pool.`],
+    about: [
+      `Workers of the pool \`${encodeSegment(pool)}\`. A worker never gets the events of another pool.`,
+    ],
     publish: [...pulling(names, pool), ...settling(names, pool), ...serving(names, pool)],
     subscribe: listening(me),
   }

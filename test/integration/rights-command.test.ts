@@ -65,7 +65,10 @@ describe('pelton rights', () => {
         await readFile(join(folder, 'creds', `${user}.creds`), 'utf8'),
       ]),
     )
-    expect([...secretsOf(manifest.out)]).toEqual([['pelton-creds', Object.fromEntries(files)]])
+    const secrets = secretsOf(manifest.out)
+    expect(secrets.get('pelton-creds')).toEqual(Object.fromEntries(files))
+    // Of the servers among themselves, and of the callers of control: no users.
+    expect(Object.keys(secrets.get('pelton-passwords') ?? {})).toEqual(['route', 'control-token'])
     const values = await runCli(['rights', '--form', 'helm', '--creds', join(folder, 'creds')])
     expect(values.out).toContain('NATS_WORKER_PASSWORD: null')
   })

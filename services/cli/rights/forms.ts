@@ -47,7 +47,7 @@ const NEW_PASSWORDS: Login = {
 async function readCreds(rights: Rights, folder: string): Promise<Login> {
   const files = new Map<string, string>()
   for (const { user } of allUsers(rights)) files.set(user, await readCredsFile(join(folder, `${user}.creds`)))
-  return { kind: 'creds', credsOf: (user) => files.get(user) ?? '' }
+  return { ...NEW_PASSWORDS, kind: 'creds', credsOf: (user) => files.get(user) ?? '' }
 }
 
 async function readCredsFile(path: string): Promise<string> {

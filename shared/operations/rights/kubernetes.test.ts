@@ -7,8 +7,9 @@ import { allUsers, rightsOf } from './rights.ts'
 
 const RIGHTS = rightsOf({ prefixes: ['', 'staging'], pools: ['default', 'gpu'] })
 const USERS = allUsers(RIGHTS).map(({ user }) => user)
-const PASSWORDS: Login = { kind: 'passwords', passwordOf: (key) => `secret of ${key}` }
-const CREDS: Login = { kind: 'creds', credsOf: (user) => `-----BEGIN of ${user}-----\nx\n` }
+const passwordOf = (key: string): string => `secret of ${key}`
+const PASSWORDS: Login = { kind: 'passwords', passwordOf }
+const CREDS: Login = { kind: 'creds', passwordOf, credsOf: (user) => `-----BEGIN of ${user}-----\nx\n` }
 
 interface Document {
   readonly kind: string
@@ -39,12 +40,17 @@ describe('the manifest for Kubernetes', () => {
     expect(passwords?.stringData).toEqual(Object.fromEntries(keys.map((key) => [key, `secret of ${key}`])))
   })
 
-  test('has the credentials of each user, and nothing that servers take from operator mode', () => {
-    const [creds, ...others] = documentsOf(renderKubernetes(RIGHTS, CREDS))
+  test('has the credentials of each user, and passwords only of what logs in without being one', () => {
+    const [creds, passwords, ...others] = documentsOf(renderKubernetes(RIGHTS, CREDS))
     expect(others).toEqual([])
     expect(creds).toMatchObject({ kind: 'Secret', metadata: { name: 'pelton-creds' } })
     const files = USERS.map((user) => [`${user}.creds`, `-----BEGIN of ${user}-----\nx\n`])
     expect(creds?.stringData).toEqual(Object.fromEntries(files))
+    expect(passwords).toMatchObject({ kind: 'Secret', metadata: { name: 'pelton-passwords' } })
+    expect(passwords?.stringData).toEqual({
+      route: 'secret of route',
+      'control-token': 'secret of control-token',
+    })
   })
 
   test.each([

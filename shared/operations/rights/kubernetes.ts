@@ -4,10 +4,14 @@ import { passwordVariable } from './options.ts'
 import { allUsers } from './rights.ts'
 import type { Rights, UserRights } from './table.ts'
 
-/** How users log in: with passwords, which the servers have in their accounts, or with credentials of operator mode. */
-export type Login =
-  | { readonly kind: 'passwords'; readonly passwordOf: (key: string) => string }
+/**
+ * How users log in: with passwords, which the servers have in their accounts, or with credentials of operator mode. What logs
+ * in without being a user has a password in both.
+ */
+export type Login = { readonly passwordOf: (key: string) => string } & (
+  | { readonly kind: 'passwords' }
   | { readonly kind: 'creds'; readonly credsOf: (user: string) => string }
+)
 
 /** Names of what the manifests and values of `infra/kubernetes` go by. */
 const ACCOUNTS = 'pelton-accounts'
@@ -38,13 +42,17 @@ function passwordDocuments(rights: Rights, { passwordOf }: Extract<Login, { kind
       metadata: labelled(ACCOUNTS),
       data: { 'accounts.conf': renderAccountsFile(rights) },
     },
-    secret(PASSWORDS, Object.fromEntries(keys.map((key) => [key, passwordOf(key)]))),
+    passwords(keys, passwordOf),
   ]
 }
 
-function credsDocuments(rights: Rights, { credsOf }: Extract<Login, { kind: 'creds' }>) {
+function credsDocuments(rights: Rights, { credsOf, passwordOf }: Extract<Login, { kind: 'creds' }>) {
   const files = allUsers(rights).map(({ user }) => [`${user}.creds`, credsOf(user)])
-  return [secret(CREDS, Object.fromEntries(files))]
+  return [secret(CREDS, Object.fromEntries(files)), passwords(OTHER_KEYS, passwordOf)]
+}
+
+function passwords(keys: readonly string[], passwordOf: Login['passwordOf']) {
+  return secret(PASSWORDS, Object.fromEntries(keys.map((key) => [key, passwordOf(key)])))
 }
 
 function secret(name: string, stringData: Readonly<Record<string, string>>) {

@@ -1,3 +1,5 @@
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { describe, expect, it } from 'vitest'
 import { ResultQueue } from './result-queue.ts'
 
@@ -23,6 +25,17 @@ describe('ResultQueue', () => {
     expect(ids(queue.items())).toEqual([])
   })
 
+  it('keeps nothing of what was taken', async () => {
+    const queue = new ResultQueue<Item>()
+    const taken: WeakRef<Item>[] = []
+    for (let id = 0; id < 20; id++) queue.push({ id })
+    for (let id = 0; id < 19; id++) taken.push(new WeakRef((await queue.next()) as Item))
+    await new Promise(setImmediate) // what a WeakRef was asked for stays until the end of the turn
+    collectGarbage()
+    expect(taken.filter((item) => item.deref() !== undefined)).toEqual([])
+    expect(queue.length).toBe(1)
+  })
+
   it('gives what is left, then its end or error', async () => {
     const queue = new ResultQueue<Item>()
     queue.push({ id: 1 })
@@ -46,3 +59,9 @@ describe('ResultQueue', () => {
     expect(queue.length).toBe(1)
   })
 })
+
+function collectGarbage(): void {
+  setFlagsFromString('--expose-gc')
+  const collect = runInNewContext('gc') as () => void
+  collect()
+}

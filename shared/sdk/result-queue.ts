@@ -1,10 +1,10 @@
-/** So many taken items are kept at least before their room is given back. */
+/** So many places of taken items are kept at least before they are given back. */
 const SPENT = 64
 
 /** Items on their way to an iterating caller. Its writer keeps it bounded by waiting in {@link ResultQueue.shorterThan}. */
 export class ResultQueue<Item extends object> {
-  /** Those before the first were taken: taking one moves no other. */
-  #items: Item[] = []
+  /** The places before the first are empty, their items were taken: taking one moves no other. */
+  #items: (Item | undefined)[] = []
   #first = 0
   #changed: (() => void)[] = []
   #ended: { readonly error: Error | undefined } | undefined
@@ -15,7 +15,7 @@ export class ResultQueue<Item extends object> {
 
   /** What waits, oldest first. */
   items(): Iterable<Item> {
-    return this.#items.slice(this.#first)
+    return this.#waiting()
   }
 
   push(item: Item): void {
@@ -25,7 +25,7 @@ export class ResultQueue<Item extends object> {
 
   /** Takes all that waits. */
   clear(): Item[] {
-    const items = this.#items.slice(this.#first)
+    const items = this.#waiting()
     this.#items = []
     this.#first = 0
     return items
@@ -73,10 +73,14 @@ export class ResultQueue<Item extends object> {
     while (this.length >= length && this.#ended === undefined) await this.#change()
   }
 
+  #waiting(): Item[] {
+    return this.#items.slice(this.#first) as Item[] // no empty places from there on
+  }
+
   #shift(): Item | undefined {
     const item = this.#items[this.#first]
     if (item === undefined) return undefined
-    this.#first++
+    this.#items[this.#first++] = undefined // a result may be large, and the next far away
     if (this.#first >= SPENT && 2 * this.#first >= this.#items.length) {
       this.#items = this.#items.slice(this.#first)
       this.#first = 0

@@ -1,4 +1,3 @@
-import type { NatsConnection } from '@nats-io/transport-node'
 import type { Logger } from 'pino'
 import type { GrowingRepository } from '../../shared/models/growing-repository.ts'
 import type { PoolModels } from '../../shared/operations/models/pool-models.ts'
@@ -63,9 +62,9 @@ export async function openOutside(
           isBrokerReachable: reach?.isReachable === true,
           whyAway: reach?.whyAway,
           models: models.models.length,
-          refusing: named(connection, worker.refusing),
-          ledgerStops: worker.ledgerStops,
+          ...{ refusing: worker.refusing, ledgerStops: worker.ledgerStops },
           skewMs: skewMs(),
+          names: namesOf(connection),
         })
       notes = () => notesOn(worker.unserved)
     },
@@ -89,15 +88,6 @@ export async function openOutside(
     ...(scrape !== undefined && { metrics: scrape }),
   })
   return outside
-}
-
-/** With the names that streams have at the broker. */
-function named(
-  connection: NatsConnection,
-  refusing: ReadonlyMap<string, string>,
-): ReadonlyMap<string, string> {
-  const { stream } = namesOf(connection)
-  return new Map([...refusing].map(([name, why]) => [stream(name), why]))
 }
 
 /** Undefined where there is to be no port. */

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest'
+import { createNames, PLAIN_NAMES } from '../../../shared/sdk/contract/names.ts'
 import { inspectingReason, notesOn, reasonsAgainst, type WorkerFacts } from './readiness.ts'
 
 const well: WorkerFacts = {
@@ -7,6 +8,7 @@ const well: WorkerFacts = {
   refusing: new Map(),
   ledgerStops: undefined,
   skewMs: 0,
+  names: PLAIN_NAMES,
 }
 
 describe('reasonsAgainst', () => {
@@ -28,12 +30,21 @@ describe('reasonsAgainst', () => {
     expect(reasonsAgainst({ ...well, ...facts })).toEqual([expect.stringMatching(reason)])
   })
 
+  it('names streams as the broker has them', () => {
+    const refusing = new Map([['KV_pelton-starts', 'full']])
+    const reasons = reasonsAgainst({ ...well, refusing, ledgerStops: '81 %', names: createNames('staging') })
+    expect(reasons).toEqual([
+      'storage: KV_pelton-staging-starts refuses (full)',
+      'storage: staging-LEDGER is nearly full (81 %)',
+    ])
+  })
+
   it('tolerates a clock within five seconds', () =>
     expect(reasonsAgainst({ ...well, skewMs: -5_000 })).toEqual([]))
 
   it('names everything at once', () => {
     const refusing = new Map([['RESULTS', 'x']])
-    const all = { isBrokerReachable: false, models: 0, refusing, ledgerStops: '81 %', skewMs: 6_000 }
+    const all = { ...well, isBrokerReachable: false, models: 0, refusing, ledgerStops: '81 %', skewMs: 6_000 }
     expect(reasonsAgainst(all).map((reason) => reason.split(':')[0])).toEqual([
       'broker',
       'storage',

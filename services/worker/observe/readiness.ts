@@ -1,5 +1,6 @@
 import { noConnection } from '../../../shared/runtime/broker-reach.ts'
 import { showCount } from '../../../shared/runtime/quantities.ts'
+import type { Names } from '../../../shared/sdk/contract/names.ts'
 import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
 import { showValue } from '../../../shared/sdk/errors.ts'
 import type { NotServable } from '../settle/outcome.ts'
@@ -17,6 +18,8 @@ export interface WorkerFacts {
   /** Why nothing is pulled although all do: the ledger is nearly full. */
   readonly ledgerStops: string | undefined
   readonly skewMs: number
+  /** What its broker calls the streams. */
+  readonly names: Pick<Names, 'text'>
 }
 
 /** A clock further off than this makes times in headers and logs wrong, milliseconds. */
@@ -29,7 +32,7 @@ export function inspectingReason({ served, of }: { readonly served: number; read
 
 /** Why a worker takes no events, or should not: empty when it is ready. */
 export function reasonsAgainst(facts: WorkerFacts): string[] {
-  const { isBrokerReachable, whyAway, models, refusing, ledgerStops, skewMs } = facts
+  const { isBrokerReachable, whyAway, models, refusing, ledgerStops, skewMs, names } = facts
   const reasons = [...refusing].map(([stream, because]) => `storage: ${stream} refuses (${because})`)
   if (ledgerStops !== undefined) reasons.push(`storage: ${STREAMS.ledger} is nearly full (${ledgerStops})`)
   if (!isBrokerReachable) reasons.unshift(noConnection({ whyAway }))
@@ -38,7 +41,7 @@ export function reasonsAgainst(facts: WorkerFacts): string[] {
     reasons.push(
       `clock: ${(skewMs / 1_000).toFixed(1)} s off the broker's, at most ${MAX_SKEW_MS / 1_000} s are right`,
     )
-  return reasons
+  return reasons.map(names.text)
 }
 
 /** What a worker does not serve, as it can be seen from outside. */

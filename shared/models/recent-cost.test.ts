@@ -50,6 +50,12 @@ describe('RecentCost', () => {
     expect(costAfter(...quick, [8, 800]).line?.perRowMs).toBeLessThan(3)
   })
 
+  it('goes by the last alone where several in a row were longer: the model has become dearer', () => {
+    const cost = costAfter(...Array.from({ length: 30 }, () => [8, 8] as const))
+    for (const rows of [25, 23, 22]) cost.ran(rows, 100 * rows)
+    expect(cost.line).toEqual({ fixedMs: 0, perRowMs: expect.closeTo(100) })
+  })
+
   it('takes neither part for less than nothing', () => {
     const { line } = costAfter([1, 10], [16, 5])
     expect(line?.perRowMs).toBe(0)

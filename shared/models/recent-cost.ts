@@ -6,6 +6,8 @@ const REMEMBERED = 0.9
 const FIRST_RUNS = 2
 /** A run that takes longer than so many others was disturbed, it seems: it counts as one that took so long. */
 const DISTURBED = 1.5
+/** That many one after the other may be: with the next that is as long the model costs more, and nothing before it counts. */
+const MOST_DISTURBED = 2
 const LEAST_MS = 0.01
 /** Where rows differ by less nothing is known of what is fixed. */
 const LEAST_VARIETY = 0.02
@@ -18,15 +20,21 @@ const LEAST_VARIETY = 0.02
 export class RecentCost {
   readonly #sums = new CostSums()
   #runs = 0
+  /** Runs in a row that took much longer than those before. */
+  #disturbed = 0
 
   /** A run took so long, milliseconds. */
   ran(rows: number, ms: number): void {
     if (++this.#runs <= FIRST_RUNS) return
     const { line } = this
     const size = Math.max(1, rows)
-    const most = line === undefined ? ms : DISTURBED * costOf(line, size)
-    this.#sums.fade(REMEMBERED)
-    this.#sums.add({ rows: size, ms: Math.min(ms, Math.max(most, LEAST_MS)) }, 1 / size)
+    const most = line === undefined ? ms : Math.max(DISTURBED * costOf(line, size), LEAST_MS)
+    this.#disturbed = ms > most ? this.#disturbed + 1 : 0
+    const isDearer = this.#disturbed > MOST_DISTURBED
+    // Beside cheaper ones dear runs of other rows would make all of the cost a fixed part.
+    this.#sums.fade(isDearer ? 0 : REMEMBERED)
+    this.#sums.add({ rows: size, ms: isDearer ? ms : Math.min(ms, most) }, 1 / size)
+    if (isDearer) this.#disturbed = 0
   }
 
   /** @returns undefined while too few have run */

@@ -22,8 +22,8 @@ import { watchStreams } from './stream-watch.ts'
 export interface BrokerSide {
   readonly connection: NatsConnection
   readonly window: PublishWindow
-  /** Below what an event's reply subject may lie. */
-  readonly replyRoots: readonly string[]
+  /** Below what an event's reply subject may lie, where that is said. */
+  readonly replyRoots: readonly string[] | undefined
   /** Broker time, milliseconds since 1970. */
   readonly now: () => number
   /** This machine's clock minus the broker's, milliseconds; learnt again every ten seconds. */

@@ -74,10 +74,11 @@ export const WORKER_SETTINGS = {
       /^[A-Za-z0-9_$=-]+(?:\.[A-Za-z0-9_$=-]+)*(?:,[A-Za-z0-9_$=-]+(?:\.[A-Za-z0-9_$=-]+)*)*$/,
       'must be subjects without wildcards, separated by commas',
     )
-    .default(REPLY_ROOTS.join(','))
-    .transform((text) => text.split(','))
+    .transform((text): readonly string[] => text.split(','))
+    .optional()
     .describe(
-      'Subjects below which an event may ask for a copy of its outcome: where the inboxes of producers are, separated by commas',
+      'Subjects below which, and nowhere else, an event may ask for a copy of its outcome: where the inboxes of producers and ' +
+        `control are, separated by commas (default: \`${REPLY_ROOTS.join('`, `')}\`, the latter behind PELTON_PREFIX)`,
     ),
   PELTON_LINGER_MS: milliseconds(0, 1_000)
     .default(2)

@@ -24,8 +24,8 @@ export interface RegisterDeps {
   readonly storage: PatientStorage
   /** Whether the broker has kept the delivery for this worker all the time. */
   readonly isKept: (delivery: Delivery) => boolean
-  /** Below what an event's reply subject may lie. @default where inboxes usually are */
-  readonly replyRoots?: readonly string[]
+  /** Below what an event's reply subject may lie. @default what is usual for the Pelton of the connection */
+  readonly replyRoots?: readonly string[] | undefined
   /** Told of an event in whose register lies what is no outcome, at a sequence of RESULTS. */
   readonly onJunk: (delivery: Delivery, sequence: number) => void
 }
@@ -92,9 +92,8 @@ export class Register {
   /** A copy of the outcome to whoever waits for it: a wake-up, the stored result is the truth. */
   wake({ event }: Delivery, { headerBlock, body }: Pick<EncodedMessage, 'headerBlock' | 'body'>): void {
     const { replyTo } = event
-    const { connection, replyRoots = [] } = this.#deps
-    if (replyTo === undefined || connection.isClosed()) return
-    if (!isReplySubject(replyTo, [...namesOf(connection).replyRoots, ...replyRoots])) return
+    const { connection, replyRoots = namesOf(connection).replyRoots } = this.#deps
+    if (replyTo === undefined || !isReplySubject(replyTo, replyRoots) || connection.isClosed()) return
     dataPathOf(connection).publish(replyTo, { headerBlock, body })
   }
 

@@ -90,7 +90,7 @@ export interface EventOrigin {
   /** Milliseconds since 1970. */
   readonly now: number
   /** Below what else than usual reply subjects may lie. */
-  readonly inboxPrefix?: string
+  readonly inboxPrefix?: string | undefined
 }
 
 /** An event ready to be published, and who it is. */

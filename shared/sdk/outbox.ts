@@ -147,8 +147,8 @@ class LevelOutbox implements Outbox {
   async #accept(event: EventToPublish, signal: AbortSignal | undefined): Promise<Accepted> {
     this.#checkOpen()
     signal?.throwIfAborted()
-    const { source, pool, replyRoots, maxBytes } = this.#settings
-    const message = eventMessage(event, { source, pool, replyRoots, now: Date.now() })
+    const { source, pool, replyRoots, inboxPrefix, maxBytes } = this.#settings
+    const message = eventMessage(event, { source, pool, replyRoots, inboxPrefix, now: Date.now() })
     this.#uplink.producer?.checkSize(message)
     const bytes = encodeEntry({ message, model: event.model, acceptedAt: Date.now() })
     if (bytes.length > maxBytes) throw neverFits(bytes.length, maxBytes)

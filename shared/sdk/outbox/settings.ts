@@ -1,6 +1,7 @@
 import { createNames } from '../contract/names.ts'
 import { PeltonError, showValue } from '../errors.ts'
 import { claimNames } from '../jetstream/names-of.ts'
+import { inboxPrefixOf } from '../jetstream/publish-window.ts'
 import { checkConnectionOptions } from '../link.ts'
 import { type ProducerOptions, readProducerSettings } from '../producer-settings.ts'
 import type { RejectedEvent } from './rejected-event.ts'
@@ -49,6 +50,8 @@ export interface OutboxSettings {
   readonly isWaiting: boolean
   /** Below what reply subjects of its Pelton lie. */
   readonly replyRoots: readonly string[]
+  /** Below what else they may lie: what its connection listens to. */
+  readonly inboxPrefix: string | undefined
   /** For the producer that sends: one try each, because the outbox itself tries again. */
   readonly producer: ProducerOptions
 }
@@ -70,8 +73,9 @@ export function readOutboxSettings(options: OutboxOptions): OutboxSettings {
   const { source, pool } = readProducerSettings(producer)
   const { connection, prefix } = options
   const { replyRoots } = connection === undefined ? createNames(prefix) : claimNames(connection, prefix)
+  const inboxPrefix = connection === undefined ? options.inboxPrefix : inboxPrefixOf(connection)
   return {
-    ...{ path, source, pool, replyRoots, maxEvents, maxBytes, maxInFlight, producer },
+    ...{ path, source, pool, replyRoots, inboxPrefix, maxEvents, maxBytes, maxInFlight, producer },
     ...{ isSynced: sync, isRepair: repair, isWaiting: whenFull === 'wait' },
   }
 }

@@ -63,6 +63,25 @@ describe('the manifest for Kubernetes', () => {
     for (const variables of Object.values(logins))
       expect(variables.map(({ name }) => name)).toEqual([first, second])
   })
+
+  test.each([
+    ['passwords', PASSWORDS],
+    ['creds', CREDS],
+  ] as const)(
+    'names the inboxes that are not the usual ones, and to workers where wake-ups go, with %s',
+    (_kind, login) => {
+      const rights = rightsOf({ prefixes: ['', 'staging'], inboxPrefix: 'acme.replies' })
+      const [, said = ''] = commentsOf(renderKubernetes(rights, login)).split('each user:\n')
+      const logins = parse(said) as Readonly<Record<string, readonly { name: string; value?: string }[]>>
+      const valueFor = (user: string, variable: string): string | undefined =>
+        logins[user]?.find(({ name }) => name === variable)?.value
+      for (const user of Object.keys(logins))
+        expect(valueFor(user, 'PELTON_NATS_INBOX_PREFIX')).toBe(`acme.replies.${user}`)
+      expect(valueFor('worker', 'PELTON_REPLY_PREFIXES')).toBe('acme.replies,_pelton.reply')
+      expect(valueFor('staging-worker', 'PELTON_REPLY_PREFIXES')).toBe('acme.replies,staging._pelton.reply')
+      expect(valueFor('producer', 'PELTON_REPLY_PREFIXES')).toBeUndefined()
+    },
+  )
 })
 
 describe('values for the chart of the broker', () => {

@@ -1,4 +1,5 @@
 import { stringify } from 'yaml'
+import { patterns } from '../../sdk/contract/patterns.ts'
 import { renderAccountsFile } from './accounts-file.ts'
 import { passwordVariable } from './options.ts'
 import { allUsers } from './rights.ts'
@@ -71,16 +72,28 @@ export interface LoginVariable {
 }
 
 /** What a container of a user's role has in its environment. */
-export function loginVariables({ user, inbox }: UserRights, kind: Login['kind']): readonly LoginVariable[] {
+export function loginVariables(rights: UserRights, kind: Login['kind']): readonly LoginVariable[] {
+  const { user, inbox } = rights
+  const isUsual = inbox === `_INBOX.${user}`
+  const inboxes = { name: 'PELTON_NATS_INBOX_PREFIX', value: inbox }
+  const wakeUps = isUsual ? [] : wakeUpVariables(rights)
   if (kind === 'creds')
-    return [
-      { name: 'PELTON_NATS_CREDS', value: `${CREDS_FOLDER}/${user}.creds` },
-      { name: 'PELTON_NATS_INBOX_PREFIX', value: inbox },
-    ]
+    return [{ name: 'PELTON_NATS_CREDS', value: `${CREDS_FOLDER}/${user}.creds` }, inboxes, ...wakeUps]
   return [
     { name: 'PELTON_NATS_USER', value: user },
     { name: 'PELTON_NATS_PASSWORD', valueFrom: { secretKeyRef: { name: PASSWORDS, key: user } } },
+    ...(isUsual ? [] : [inboxes, ...wakeUps]), // the client makes the usual one of its user
   ]
+}
+
+/** Where a worker finds who asked for a wake-up, where that is not below `_INBOX`. */
+function wakeUpVariables({ role, user, inbox, publish }: UserRights): readonly LoginVariable[] {
+  if (role !== 'worker') return []
+  const ofGateways = publish.flatMap(({ subjects }) =>
+    subjects.filter((one) => one.endsWith(patterns.replies())),
+  )
+  const roots = [inbox.slice(0, -`.${user}`.length), ...ofGateways.map((one) => one.slice(0, -'.>'.length))]
+  return [{ name: 'PELTON_REPLY_PREFIXES', value: roots.join(',') }]
 }
 
 function howToLogIn(rights: Rights, { kind }: Login): string {

@@ -4,18 +4,22 @@ import { join } from 'node:path'
 import { connect } from '@nats-io/transport-node'
 import { expect, onTestFinished, test } from 'vitest'
 import { EXAMPLE_FLIGHT } from '../../services/demo/models.ts'
+import { requestApi } from '../../shared/sdk/jetstream/api.ts'
+import { setDomain } from '../../shared/sdk/jetstream/domain.ts'
+import { PullLane } from '../../shared/sdk/jetstream/pull-lane.ts'
 import { createProducer } from '../../shared/sdk/producer.ts'
 import { createSubscriber } from '../../shared/sdk/subscriber.ts'
 import { freePorts } from '../kit/cluster-node.ts'
 import { latestModels } from '../kit/models-folder.ts'
 import { startSecuredServer } from '../kit/secured-server.ts'
+import { eventually } from '../kit/wait.ts'
 import { startWorkerProcess } from '../kit/worker-process.ts'
 import { runCli } from './cli-process.ts'
 
-const ACCOUNT = (leafNode: string): string => `
+const ACCOUNT = (leafNode: string, jetStream = 'jetstream: enabled, '): string => `
 accounts {
   SYS: { users: [{ user: sys, password: sys }] }
-  PELTON: { jetstream: enabled, users: [{ user: app, password: app }] }
+  PELTON: { ${jetStream}users: [{ user: app, password: app }] }
 }
 system_account: SYS
 ${leafNode}`
@@ -76,3 +80,47 @@ test('whoever is connected to a leaf, which has streams of its own, uses those o
   worker.kill()
   expect(await worker.ended, JSON.stringify(worker.log)).toBe(0)
 })
+
+test.each([
+  ['has streams of its own', { domain: 'hub' }, 'jetstream: enabled, '],
+  ['has no JetStream', { hasJetStream: false }, ''],
+])(
+  'a pull asks for signs of life where its streams are behind a server that stands alone and %s',
+  async (_what, own, jetStream) => {
+    const [leafPort] = await freePorts(1)
+    const hub = await startSecuredServer({
+      ...own,
+      config: ACCOUNT(`server_name: hub\nleafnodes { listen: "127.0.0.1:${leafPort}" }`, jetStream),
+    })
+    onTestFinished(() => hub.stop())
+    const remote = `{ url: "nats://app:app@127.0.0.1:${leafPort}", account: PELTON }`
+    const leaf = await startSecuredServer({
+      domain: 'leaf',
+      config: ACCOUNT(`server_name: leaf\nleafnodes { remotes: [${remote}] }`),
+    })
+    onTestFinished(() => leaf.stop())
+    const connection = await connect({ servers: `127.0.0.1:${hub.port}`, user: 'app', pass: 'app' })
+    onTestFinished(() => connection.close())
+    setDomain(connection, 'leaf')
+    const create = (): Promise<unknown> =>
+      requestApi(connection, 'STREAM.CREATE.S', { name: 'S', subjects: ['s'] })
+    await eventually('a leaf that is connected', () =>
+      create().then(
+        () => true,
+        () => false,
+      ),
+    )
+    const config = { durable_name: 'c', ack_policy: 'explicit' }
+    await requestApi(connection, 'CONSUMER.CREATE.S.c', { stream_name: 'S', config })
+    let signs = 0
+    connection.subscribe('_INBOX.>', {
+      callback: (_error, message) => {
+        if (message.headers?.code === 100) signs++
+      },
+    })
+    const lane = new PullLane(connection, { stream: 'S', consumer: 'c' }, () => undefined)
+    await lane.pull({ batch: 1, maxBytes: 1024 ** 2, idleMs: 1_500, lingerMs: 0 })
+    await lane.close()
+    expect(signs).toBeGreaterThan(0)
+  },
+)

@@ -19,3 +19,20 @@ export function apiSubject(connection: NatsConnection, request: string): string 
   const domain = domains.get(connection)
   return domain === undefined ? `$JS.API.${request}` : `$JS.${domain}.API.${request}`
 }
+
+/**
+ * Whether nobody is elected where the streams of a connection are: its server stands alone, and has them itself. Behind it may be
+ * a cluster, where it has no JetStream or another domain is asked.
+ */
+export function isAlone(connection: NatsConnection): boolean {
+  const { cluster, jetstream, domain } = (connection.info ?? {}) as ServerInfo
+  const asked = domains.get(connection)
+  return cluster === undefined && jetstream === true && (asked === undefined || asked === domain)
+}
+
+/** What a server says of itself; the client has no type for the last. */
+interface ServerInfo {
+  readonly cluster?: string
+  readonly jetstream?: boolean
+  readonly domain?: string
+}

@@ -1,7 +1,7 @@
 import type { NatsConnection } from '@nats-io/transport-node'
 import type { Names } from '../contract/names.ts'
 import { type DataPath, type DataSubscription, dataPathOf } from './data-path.ts'
-import { apiSubject, domainOf } from './domain.ts'
+import { apiSubject, isAlone } from './domain.ts'
 import { type Frame, frameBytes, readFrameHeaders, readStatus } from './frame.ts'
 import { namesOf } from './names-of.ts'
 import { uniqueInbox } from './publish-window.ts'
@@ -164,7 +164,7 @@ export class PullLane {
     if (this.#closing !== undefined)
       return Promise.resolve({ received: 0, receivedBytes: 0, end: 'cancelled' })
     return new Promise((resolve) => {
-      const isPatient = this.#isPatient ?? standsAlone(this.#connection)
+      const isPatient = this.#isPatient ?? isAlone(this.#connection)
       const hasHeartbeat = !isPatient && expiresMs >= 2 * HEARTBEAT_MS
       const pull: OpenPull = {
         id: this.#nextId++,
@@ -205,11 +205,6 @@ export class PullLane {
 
 function plainFrame(names: Names, { subject, reply, headerBlock, data }: Frame): Frame {
   return { subject: names.plainSubject(subject), reply, headerBlock, data }
-}
-
-/** Whether nobody is elected for its consumers: no cluster, and no other domain behind this server. */
-function standsAlone(connection: NatsConnection): boolean {
-  return connection.info?.cluster === undefined && domainOf(connection) === undefined
 }
 
 /** A pull dies with its leader, silently: only a timer of ours notices. */

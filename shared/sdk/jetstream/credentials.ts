@@ -14,7 +14,7 @@ export type IdentityOptions = SecurityOptions & { readonly url?: string }
 
 /**
  * Says to the broker who this is, by what the files hold at each connect. A file that cannot be read then, or holds nothing of
- * use, is told of, and what was read before is said again: it may be between two writes.
+ * use, is told of, once until it can be read again, and what was read before is said again: it may be between two writes.
  *
  * @returns undefined where nothing says who this is
  * @throws PeltonError by {@link unusable} where a file cannot be used now
@@ -27,12 +27,16 @@ export function openAuthenticator(
   const first = readAuthenticator(options, naming)
   if (first === undefined) return undefined
   let last = first
+  let told: string | undefined
   return (nonce) => {
     try {
       last = readAuthenticator(options, naming) ?? last
+      told = undefined
     } catch (thrown) {
-      // Thrown here, it would close the connection for good.
-      onTrouble(thrown)
+      // Thrown here, it would close the connection for good. A client that is refused comes back four times a second.
+      const text = messageOf(thrown)
+      if (text !== told) onTrouble(thrown)
+      told = text
     }
     return last(nonce)
   }

@@ -2,7 +2,7 @@ import type { NatsConnection } from '@nats-io/transport-node'
 import { createNames } from './contract/names.ts'
 import { PeltonError } from './errors.ts'
 import { connectBroker } from './jetstream/connect.ts'
-import { setDomain } from './jetstream/domain.ts'
+import { claimDomain } from './jetstream/domain.ts'
 import type { Waiting } from './jetstream/election.ts'
 import { claimNames } from './jetstream/names-of.ts'
 import { checkSecurity, type SecurityOptions } from './jetstream/security.ts'
@@ -93,7 +93,7 @@ export async function openLink(options: ConnectionOptions, linkUser: LinkUser): 
   const waiting = { patienceMs, signal }
   if (connection !== undefined) {
     claimNames(connection, prefix)
-    if (domain !== undefined) setDomain(connection, domain)
+    claimDomain(connection, domain)
     return { connection, waiting, close: async () => undefined }
   }
   const security = Object.fromEntries(SECURITY.map((field) => [field, options[field]])) as SecurityOptions

@@ -5,6 +5,7 @@ import { eventToken } from './contract/token.ts'
 import { STREAMS } from './contract/topology.ts'
 import { PeltonError } from './errors.ts'
 import { ApiRefusal, NOT_FOUND } from './jetstream/api.ts'
+import { claimDomain } from './jetstream/domain.ts'
 import { claimNames, namesOf } from './jetstream/names-of.ts'
 import { lookIntoRegister } from './jetstream/register.ts'
 import { readResult, type StoredResult } from './result.ts'
@@ -24,6 +25,8 @@ export interface WaitOptions {
    * @default none, or that of the producer or subscriber the connection comes from
    */
   readonly prefix?: string
+  /** JetStream domain that `waitFor` asks, likewise. @default as `prefix` */
+  readonly domain?: string
 }
 
 /** Longest time between two looks at the register, should every wake-up be lost. */
@@ -36,7 +39,7 @@ const MAX_PAUSE_MS = 2_000
  *
  * @param on a connection, or a producer or subscriber that has one
  * @throws PeltonError `timeout` when there is no outcome yet: the event is not lost by that; `not-provisioned` without
- *   the RESULTS stream; `invalid-argument` for a prefix that cannot be used with this connection
+ *   the RESULTS stream; `invalid-argument` for a prefix or domain that cannot be used with this connection
  */
 export async function waitFor(
   on: NatsConnection | { readonly connection: NatsConnection },
@@ -46,6 +49,7 @@ export async function waitFor(
   const connection = 'connection' in on ? on.connection : on
   const { model } = event
   const names = claimNames(connection, options.prefix)
+  claimDomain(connection, options.domain)
   const token = 'token' in event ? event.token : eventToken(model, event.source, event.id)
   const subject = subjects.result(model, token)
   const wake = new Wake()

@@ -9,6 +9,7 @@ import { setDomain } from '../../shared/sdk/jetstream/domain.ts'
 import { PullLane } from '../../shared/sdk/jetstream/pull-lane.ts'
 import { createProducer } from '../../shared/sdk/producer.ts'
 import { createSubscriber } from '../../shared/sdk/subscriber.ts'
+import { waitFor } from '../../shared/sdk/wait-for.ts'
 import { freePorts } from '../kit/cluster-node.ts'
 import { latestModels } from '../kit/models-folder.ts'
 import { startSecuredServer } from '../kit/secured-server.ts'
@@ -60,6 +61,8 @@ test('whoever is connected to a leaf, which has streams of its own, uses those o
   await producer.publish({ model, id: 'bad', features: { origin: 'DTW' } })
   const shared = await connect({ servers: `127.0.0.1:${leaf.port}`, user: 'app', pass: 'app' })
   onTestFinished(() => shared.close())
+  const asked = { model, source: 'leaf', id: 'one' }
+  expect((await waitFor(shared, asked, { domain: 'hub' })).kind).toBe('prediction')
   const subscriber = await createSubscriber({
     ...{ connection: shared, domain: 'hub' },
     ...{ include: 'all', from: 'all' },

@@ -1,6 +1,6 @@
 import type { NatsConnection } from '@nats-io/transport-node'
 import { expect, test } from 'vitest'
-import { isAlone, setDomain } from './domain.ts'
+import { claimDomain, domainOf, isAlone, setDomain } from './domain.ts'
 
 test.each([
   ['a server alone', { jetstream: true }, undefined, true],
@@ -14,4 +14,16 @@ test.each([
   const connection = { info } as unknown as NatsConnection
   if (domain !== undefined) setDomain(connection, domain)
   expect(isAlone(connection)).toBe(expected)
+})
+
+test('a connection is in one domain as long as it lives', () => {
+  const connection = {} as NatsConnection
+  claimDomain(connection, undefined)
+  expect(domainOf(connection)).toBeUndefined()
+  expect(() => claimDomain(connection, 'a.b')).toThrow(/no JetStream domain/)
+  claimDomain(connection, 'hub')
+  claimDomain(connection, undefined)
+  claimDomain(connection, 'hub')
+  expect(() => claimDomain(connection, 'leaf')).toThrow(/in use with another domain.*leaf, not hub/)
+  expect(domainOf(connection)).toBe('hub')
 })

@@ -1,10 +1,30 @@
 import type { NatsConnection } from '@nats-io/transport-node'
+import { PeltonError } from '../errors.ts'
+import { checkSecurity } from './security.ts'
 
 const domains = new WeakMap<NatsConnection, string>()
 
 /** Says in which JetStream domain the streams of a connection are. Without it: that of the server it is connected to. */
 export function setDomain(connection: NatsConnection, domain: string): void {
   domains.set(connection, domain)
+}
+
+/**
+ * The same for a connection that others may use as well; without a domain it stays what it was.
+ *
+ * @throws PeltonError `invalid-argument` for a text that is no domain, and where the connection is in use with another
+ */
+export function claimDomain(connection: NatsConnection, domain: string | undefined): void {
+  if (domain === undefined) return
+  checkSecurity({ domain }, 'options')
+  const before = domains.get(connection) ?? domain
+  if (before !== domain)
+    throw new PeltonError('invalid-argument', 'this connection is in use with another domain', {
+      field: 'domain',
+      value: `${domain}, not ${before}`,
+      remedy: 'Give each domain a connection of its own.',
+    })
+  setDomain(connection, domain)
 }
 
 export function domainOf(connection: NatsConnection): string | undefined {

@@ -76,7 +76,7 @@ async function doctor(run: CommandRun, options: DoctorArguments): Promise<number
   if (broker !== undefined) {
     const { connection } = broker
     try {
-      report(await examine('account', () => checkAccount(connection)))
+      report(await examine('account', () => checkAccount(connection, topology.replicas)))
       report(await examine('rights', () => checkRights(connection)))
       report(await examine('servers', () => checkReplicas(connection, run.signal)))
       report(await examine('streams', () => checkStreams(connection, topology)))

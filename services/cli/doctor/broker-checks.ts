@@ -13,11 +13,15 @@ import {
 import { pause } from '../../../shared/runtime/pause.ts'
 import { showBytes, showCount, showDuration, showShare } from '../../../shared/runtime/quantities.ts'
 import { MINIMUM_SERVER, STREAMS, type TopologyOptions } from '../../../shared/sdk/contract/topology.ts'
+import { accountOf, type WireAccount } from '../../../shared/sdk/jetstream/account.ts'
 import { requestApi, type StreamInfo, streamInfo } from '../../../shared/sdk/jetstream/api.ts'
 import { createBrokerClock } from '../../../shared/sdk/jetstream/broker-clock.ts'
 
-/** The server and the account: version, JetStream, its limits. */
-export async function checkAccount(connection: NatsConnection): Promise<readonly Finding[]> {
+/** The server and the account: version, JetStream, its limits. @param replicas copies of each stream */
+export async function checkAccount(
+  connection: NatsConnection,
+  replicas: number,
+): Promise<readonly Finding[]> {
   const { version = 'unknown', max_payload: maxPayload = 0, server_name: server } = connection.info ?? {}
   const findings = [
     ok(
@@ -25,22 +29,34 @@ export async function checkAccount(connection: NatsConnection): Promise<readonly
       `nats-server ${version} (Pelton needs ${MINIMUM_SERVER}), ${server}, max_payload ${showBytes(maxPayload)}`,
     ),
   ]
-  const account = await requestApi<AccountInfo>(connection, 'INFO')
-  const { storage = 0, reserved_storage: reserved = 0, limits } = account
-  const most = limits?.max_storage ?? -1
-  if (most <= 0) {
-    findings.push(ok('account', `JetStream is on, ${showBytes(storage)} stored, no limit of the account`))
-  } else {
-    const used = Math.max(storage, reserved) / most
-    const text = `JetStream is on, ${showBytes(storage)} of ${showBytes(most)} stored (${showShare(used)} used or reserved)`
-    findings.push(
-      used < 0.8
-        ? ok('account', text)
-        : warn('account', text, 'Raise max_storage of the account, or lower limits.'),
-    )
-  }
-  const maxStreams = limits?.max_streams ?? -1
-  if (maxStreams >= 0 && maxStreams < 10)
+  const answer = await requestApi<WireAccount>(connection, 'INFO')
+  return [...findings, ...judgeAccount(answer, replicas)]
+}
+
+/** What an account has and may have: of the tier for that many copies where it has tiers. Pure. */
+export function judgeAccount(answer: WireAccount, replicas: number): readonly Finding[] {
+  const { maxStorage, maxStreams, reservedStorage, storage, tier, hasTier, tiers } = accountOf(
+    answer,
+    replicas,
+  )
+  if (!hasTier)
+    return [
+      fail(
+        'account',
+        `it allows no streams with ${replicas} copies (${tier})`,
+        `Set PELTON_REPLICAS to that of a tier it has: ${tiers.join(', ')}.`,
+      ),
+    ]
+  const stored = `JetStream is on, ${showBytes(storage)}`
+  const findings = [
+    Number.isFinite(maxStorage)
+      ? storageFinding(
+          `${stored} of ${showBytes(maxStorage)} stored`,
+          Math.max(storage, reservedStorage) / maxStorage,
+        )
+      : ok('account', `${stored} stored, no limit of the account`),
+  ]
+  if (maxStreams < 10)
     findings.push(
       warn(
         'account',
@@ -51,10 +67,11 @@ export async function checkAccount(connection: NatsConnection): Promise<readonly
   return findings
 }
 
-interface AccountInfo {
-  readonly storage?: number
-  readonly reserved_storage?: number
-  readonly limits?: { readonly max_storage?: number; readonly max_streams?: number }
+function storageFinding(text: string, used: number): Finding {
+  const told = `${text} (${showShare(used)} used or reserved)`
+  return used < 0.8
+    ? ok('account', told)
+    : warn('account', told, 'Raise max_storage of the account, or lower limits.')
 }
 
 const SKEW_WARN_MS = 1_000

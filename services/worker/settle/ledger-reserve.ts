@@ -1,6 +1,9 @@
 import { showShare } from '../../../shared/runtime/quantities.ts'
 import { LEDGER_STOPS_AT } from '../../../shared/sdk/contract/bounds.ts'
 
+/** So much of the bound has to come free before pulling goes on: it shall not stop again with the next record. */
+const ROOM_TO_GO_ON = 0.02
+
 /**
  * Keeps the last part of the ledger's bound for what workers hold: no event is settled without its record, so nothing is
  * pulled that might find no room for one.
@@ -28,7 +31,8 @@ export class LedgerReserve {
   look(): void {
     const used = this.#used()
     const wasFull = this.#because !== undefined
-    this.#because = used < LEDGER_STOPS_AT ? undefined : reasonOf(used)
+    const stopsAt = wasFull ? LEDGER_STOPS_AT - ROOM_TO_GO_ON : LEDGER_STOPS_AT
+    this.#because = used < stopsAt ? undefined : reasonOf(used)
     if (wasFull !== (this.#because !== undefined)) this.#onChange(this.#because)
   }
 }

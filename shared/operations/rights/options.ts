@@ -52,11 +52,12 @@ function checkPrefix(prefix: string): void {
 }
 
 function checkUser(user: string): void {
-  if (/^[A-Za-z0-9_-]+$/.test(user)) return
+  // Below an inbox prefix that is the prefix of a Pelton, its subjects would be the inbox of a user named like them.
+  if (/^[A-Za-z0-9_-]+$/.test(user) && !ROOTS.includes(user)) return
   throw new PeltonError('invalid-argument', 'a user of this name would not have an inbox of its own', {
     field: 'user',
     value: showValue(user),
-    remedy: 'Use [A-Za-z0-9_-].',
+    remedy: `Use [A-Za-z0-9_-], and none of ${ROOTS.join(', ')}.`,
   })
 }
 

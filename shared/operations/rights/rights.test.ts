@@ -122,6 +122,7 @@ describe('rights', () => {
     [{ prefixes: ['a'.repeat(33)] }, 'prefix', 'a'.repeat(33)],
     [{ pools: [''] }, 'pool', ''],
     [{ producers: ['a.b'] }, 'user', 'a.b'],
+    [{ producers: ['features'] }, 'user', 'features'],
     [{ subscribers: ['producer'] }, 'user', 'producer'],
     [{ producers: ['monitor'] }, 'user', 'monitor'],
     [{ domain: 'a.b' }, 'domain', 'a.b'],

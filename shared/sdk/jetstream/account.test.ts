@@ -14,6 +14,7 @@ describe('accountOf', () => {
       maxConsumers: ANY,
       maxAckPending: ANY,
       maxStorage: ANY,
+      storage: 0,
       reservedStorage: 5,
       counts: 1,
       maxStreamBytes: ANY,

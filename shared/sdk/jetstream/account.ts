@@ -15,7 +15,8 @@ export interface Account {
   /** Consumers of one stream. */
   readonly maxConsumers: number
   readonly maxAckPending: number
-  /** Bytes on disk. */
+  /** Bytes on disk, those stored, and how many there may be. */
+  readonly storage: number
   readonly maxStorage: number
   /** The bounds of its streams, each once, however many copies it has. */
   readonly reservedStorage: number
@@ -63,7 +64,12 @@ export function accountOf(answer: WireAccount, replicas: number): Account {
   const tiers = Object.keys(answer.tiers ?? {})
   const isTiered = tiers.length > 0
   const tier = `R${replicas}`
-  const { streams = 0, reserved_storage = 0, limits = {} } = isTiered ? (answer.tiers?.[tier] ?? {}) : answer
+  const {
+    streams = 0,
+    storage = 0,
+    reserved_storage = 0,
+    limits = {},
+  } = isTiered ? (answer.tiers?.[tier] ?? {}) : answer
   const { max_storage: maxStorage = -1 } = limits
   return {
     ...(isTiered && { tier }),
@@ -73,6 +79,7 @@ export function accountOf(answer: WireAccount, replicas: number): Account {
     maxStreams: limitOf(limits.max_streams),
     maxConsumers: limitOf(limits.max_consumers),
     maxAckPending: limitOf(limits.max_ack_pending),
+    storage,
     maxStorage: maxStorage < 0 ? Number.POSITIVE_INFINITY : maxStorage, // none at all is a limit, too
     reservedStorage: reserved_storage,
     counts: isTiered ? 1 : replicas,

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { parse, parseAllDocuments } from 'yaml'
 import { renderAccountsFile } from './accounts-file.ts'
-import { type Login, renderHelmValues, renderKubernetes } from './kubernetes.ts'
+import { type Login, loginVariables, renderHelmValues, renderKubernetes } from './kubernetes.ts'
 import { passwordVariable } from './options.ts'
 import { allUsers, rightsOf } from './rights.ts'
 
@@ -53,6 +53,16 @@ describe('the manifest for Kubernetes', () => {
     })
   })
 
+  test('says which Pelton, and which domain, a container is for', () => {
+    const rights = rightsOf({ prefixes: ['', 'staging'], domain: 'hub' })
+    const variables = (name: string) => {
+      const user = allUsers(rights).find(({ user: own }) => own === name)
+      return user && Object.fromEntries(loginVariables(user, 'creds').map((each) => [each.name, each.value]))
+    }
+    expect(variables('staging-worker')).toMatchObject({ PELTON_PREFIX: 'staging', PELTON_NATS_DOMAIN: 'hub' })
+    expect(variables('worker')).toEqual(expect.not.objectContaining({ PELTON_PREFIX: expect.anything() }))
+  })
+
   test.each([
     ['passwords', PASSWORDS, 'PELTON_NATS_USER', 'PELTON_NATS_PASSWORD'],
     ['creds', CREDS, 'PELTON_NATS_CREDS', 'PELTON_NATS_INBOX_PREFIX'],
@@ -60,8 +70,10 @@ describe('the manifest for Kubernetes', () => {
     const [, said = ''] = commentsOf(renderKubernetes(RIGHTS, login)).split('each user:\n')
     const logins = parse(said) as Readonly<Record<string, readonly { name: string }[]>>
     expect(Object.keys(logins)).toEqual(USERS.filter((user) => user !== 'monitor'))
-    for (const variables of Object.values(logins))
-      expect(variables.map(({ name }) => name)).toEqual([first, second])
+    for (const [user, variables] of Object.entries(logins)) {
+      const ofPelton = user.startsWith('staging-') ? ['PELTON_PREFIX'] : []
+      expect(variables.map(({ name }) => name)).toEqual([first, second, ...ofPelton])
+    }
   })
 
   test.each([

@@ -73,16 +73,26 @@ export interface LoginVariable {
 
 /** What a container of a user's role has in its environment. */
 export function loginVariables(rights: UserRights, kind: Login['kind']): readonly LoginVariable[] {
-  const { user, inbox } = rights
+  const { user, inbox, prefix, domain } = rights
   const isUsual = inbox === `_INBOX.${user}`
   const inboxes = { name: 'PELTON_NATS_INBOX_PREFIX', value: inbox }
   const wakeUps = isUsual ? [] : wakeUpVariables(rights)
+  const its = [
+    ...(prefix === undefined ? [] : [{ name: 'PELTON_PREFIX', value: prefix }]),
+    ...(domain === undefined ? [] : [{ name: 'PELTON_NATS_DOMAIN', value: domain }]),
+  ]
   if (kind === 'creds')
-    return [{ name: 'PELTON_NATS_CREDS', value: `${CREDS_FOLDER}/${user}.creds` }, inboxes, ...wakeUps]
+    return [
+      { name: 'PELTON_NATS_CREDS', value: `${CREDS_FOLDER}/${user}.creds` },
+      inboxes,
+      ...wakeUps,
+      ...its,
+    ]
   return [
     { name: 'PELTON_NATS_USER', value: user },
     { name: 'PELTON_NATS_PASSWORD', valueFrom: { secretKeyRef: { name: PASSWORDS, key: user } } },
     ...(isUsual ? [] : [inboxes, ...wakeUps]), // the client makes the usual one of its user
+    ...its,
   ]
 }
 

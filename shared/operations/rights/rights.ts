@@ -49,13 +49,16 @@ function inThreeAccounts(users: readonly UserRights[], shares: readonly Share[])
 
 function usersOf(pelton: Pelton): readonly UserRights[] {
   const names = createNames(pelton)
-  return [
+  const { prefix, domain } = pelton
+  const users = [
     adminRights(names),
     controlRights(names),
     ...pelton.pools.map((pool) => workerRights(names, pool)),
     ...pelton.producers.map((name) => producerRights(names, name)),
     ...pelton.subscribers.map((name) => subscriberRights(names, name)),
   ]
+  const its = { ...(prefix !== undefined && { prefix }), ...(domain !== undefined && { domain }) }
+  return users.map((user) => ({ ...user, ...its }))
 }
 
 /** What several share under one subject is shared once. */

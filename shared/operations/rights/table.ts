@@ -16,6 +16,9 @@ export interface UserRights {
   readonly account: AccountName
   /** Who it is for, and what to know of it: lines of text. */
   readonly about: readonly string[]
+  /** Prefix and JetStream domain of its Pelton, where it has them. */
+  readonly prefix?: string
+  readonly domain?: string
   /** Where its replies lie: `<inbox>.>`, and nowhere else. */
   readonly inbox: string
   readonly publish: readonly Right[]

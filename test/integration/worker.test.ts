@@ -1,6 +1,8 @@
+import { writeFile } from 'node:fs/promises'
 import { createConnection } from 'node:net'
+import { join } from 'node:path'
 import { headers, type NatsConnection } from '@nats-io/transport-node'
-import { afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { afterEach, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest'
 import { type FlightEvent, loadFlights } from '../../services/demo/flights.ts'
 import { HEADERS, readHeader } from '../../shared/sdk/contract/headers.ts'
 import { subjects } from '../../shared/sdk/contract/subjects.ts'
@@ -9,11 +11,14 @@ import { STREAMS } from '../../shared/sdk/contract/topology.ts'
 import { requestApi, streamInfo } from '../../shared/sdk/jetstream/api.ts'
 import { namesOf } from '../../shared/sdk/jetstream/names-of.ts'
 import { provision } from '../../shared/sdk/jetstream/provision.ts'
+import { modelsFolder } from '../kit/models-folder.ts'
 import { readOutcomes } from '../kit/outcomes.ts'
 import { openPipeline, type Pipeline, SOURCE } from '../kit/pipeline.ts'
 import { eventually } from '../kit/wait.ts'
 
 const MODEL = 'flight-delay'
+/** Counts up to its input, one run after the other. */
+const SLOW = 'counts-up'
 let flights: FlightEvent[]
 let pipeline: Pipeline
 let connection: NatsConnection
@@ -132,22 +137,34 @@ describe('worker', () => {
   })
 
   test('refuses an event whose deadline passes while it waits for its batch, and predicts its neighbours', async () => {
-    // It is pulled at once, and its batch closes after its deadline.
-    await pipeline.startWorker({ PELTON_LINGER_MS: '1000' })
-    const good = recordOf(flights[0]!)
+    // It is pulled at once, and waits behind runs that take longer than it has time.
+    const folder = await modelsFolder([SLOW])
+    onTestFinished(() => folder.remove())
+    await writeFile(
+      join(folder.path, SLOW, 'manifest.yaml'),
+      'batching: { maxRows: 1 }\nlimits: { timeoutMs: 600000 }\n',
+    )
+    await pipeline.startWorker({ PELTON_THREADS: '1' }, { models: folder.path })
+    const counting = (to: number): string =>
+      JSON.stringify({ inputs: [{ name: 'x', shape: [1, 1], datatype: 'FP32', data: [to] }] })
+    const until = (ms: number) => ({ 'ce-expirytime': new Date(Date.now() + ms).toISOString() })
+    const long = await Promise.all(['0', '1', '2'].map((id) => publish(id, counting(1e6), {}, SLOW)))
     const neighbours = [
-      await publish('before', good),
-      await publish('late', good, { 'ce-expirytime': new Date(Date.now() + 600).toISOString() }),
-      await publish('patient', good, { 'ce-expirytime': new Date(Date.now() + 3_600_000).toISOString() }),
+      ...long,
+      await publish('late', counting(1), until(600), SLOW),
+      await publish('patient', counting(1), until(3_600_000), SLOW),
     ]
-    const [late = ''] = neighbours.splice(1, 1)
-    const outcomes = await pipeline.settled(3)
+    const [late = ''] = neighbours.splice(long.length, 1)
+    const outcomes = await pipeline.settled(5)
     expect(new Set(outcomes.predictions.keys())).toEqual(new Set(neighbours))
     const deadLetter = outcomes.deadLetters.get(late)!
     expect(readHeader(deadLetter.headers, HEADERS.deadLetterReason)).toBe('deadline-exceeded')
     // On a machine too busy to pull it in time, the first look finds it already.
     expect(['batch', 'guard']).toContain(readHeader(deadLetter.headers, HEADERS.stage))
-    expect([...outcomes.ledger.values()].flat().sort()).toEqual(['dead-lettered', 'predicted', 'predicted'])
+    expect([...outcomes.ledger.values()].flat().sort()).toEqual([
+      'dead-lettered',
+      ...neighbours.map(() => 'predicted'),
+    ])
   })
 
   test('reads events of plain clients: only Nats-Msg-Id, no headers at all, structured CloudEvents with and without a content type', async () => {

@@ -156,7 +156,7 @@ describe.concurrent('traces', () => {
     expect(counted).toMatchObject({ name: `process results.${DEMO_MODEL}`, parentSpanId: stored.spanId })
   })
 
-  test('a batch of 64 sampled events has 64 links; what is not sampled costs no span', async ({ stage }) => {
+  test('a batch has a link for each sampled event; what is not sampled costs no span', async ({ stage }) => {
     const { producer, receiver, workers, startWorker, answered } = stage
     const sampled = Array.from({ length: 64 }, () => traceparent(true))
     await Promise.all(
@@ -166,11 +166,10 @@ describe.concurrent('traces', () => {
     )
     await startWorker({
       ...otlpEnv(receiver.url),
-      PELTON_LINGER_MS: '1000',
       OTEL_TRACES_SAMPLER: 'parentbased_traceidratio',
       OTEL_TRACES_SAMPLER_ARG: '0',
     })
-    // One batch, unless the machine has so much to do that they do not arrive in a second.
+    // However many batches they come in.
     const batches = () => receiver.spans.filter(({ name }) => name === `process features.${MODEL}`)
     const links = () => batches().flatMap((batch) => batch.links)
     await eventually('64 links', () => links().length >= 64, { seen: () => links().length })

@@ -72,7 +72,11 @@ export async function createNode(setup: NodeSetup): Promise<NodeProcess> {
   let lastPid = 0
 
   const signal = (name: NodeJS.Signals): void => {
-    if (run !== undefined && run.pid > 0) process.kill(run.pid, name)
+    try {
+      if (run !== undefined && run.pid > 0) process.kill(run.pid, name)
+    } catch (thrown) {
+      if ((thrown as NodeJS.ErrnoException).code !== 'ESRCH') throw thrown // it has just ended
+    }
   }
   const end = async (name: NodeJS.Signals): Promise<void> => {
     const ending = run
@@ -107,7 +111,8 @@ export async function createNode(setup: NodeSetup): Promise<NodeProcess> {
     monitor: (path) => fetchPage(`${monitorUrl}/${path}`),
     remove: async () => {
       await end('SIGKILL')
-      await rm(dataDir, { recursive: true, force: true })
+      // What it was about to write when it was killed may yet appear.
+      await rm(dataDir, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 })
     },
   }
 }

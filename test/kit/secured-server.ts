@@ -68,7 +68,7 @@ export async function startSecuredServer(options: SecuredServerOptions): Promise
   let { config } = options
   const stop = async (): Promise<void> => {
     await end()
-    await rm(dir, { recursive: true, force: true })
+    await rm(dir, { recursive: true, force: true, maxRetries: 10 })
   }
   try {
     await start(config)

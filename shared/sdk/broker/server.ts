@@ -133,7 +133,7 @@ function embeddedBroker(setup: Setup, first: Run): EmbeddedBroker {
       inTurn(async () => {
         isStopped = true
         await end(current, () => current.guard.stdin?.end())
-        if (setup.temporary) await rm(setup.dataDir, { recursive: true, force: true })
+        if (setup.temporary) await rm(setup.dataDir, { recursive: true, force: true, maxRetries: 10 })
       }),
   }
 }

@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs'
 import {
   type Authenticator,
   credsAuthenticator,
@@ -8,6 +7,7 @@ import {
 } from '@nats-io/transport-node'
 import { messageOf, showValue } from '../errors.ts'
 import { type Naming, type SecurityOptions, splitUrl, unusable } from './security.ts'
+import { readSecurityFile } from './security-file.ts'
 
 /** Who a client is, with the address that may say so too. */
 export type IdentityOptions = SecurityOptions & { readonly url?: string }
@@ -46,11 +46,11 @@ export function openAuthenticator(
 export function readAuthenticator(options: IdentityOptions, naming: Naming): Authenticator | undefined {
   const { credsFile, nkeyFile, tokenFile } = options
   if (credsFile !== undefined) {
-    const bytes = readBytes('credsFile', credsFile, naming)
+    const bytes = readSecurityFile('credsFile', credsFile, naming)
     return proven(credsAuthenticator(bytes), 'credsFile', credsFile, naming)
   }
   if (nkeyFile !== undefined) {
-    const seed = Buffer.from(seedIn(readBytes('nkeyFile', nkeyFile, naming).toString()))
+    const seed = Buffer.from(seedIn(readSecurityFile('nkeyFile', nkeyFile, naming).toString()))
     return proven(nkeyAuthenticator(seed), 'nkeyFile', nkeyFile, naming)
   }
   const { userInfo } = splitUrl(options.url)
@@ -79,7 +79,7 @@ type FileField = 'userFile' | 'passwordFile' | 'tokenFile' | 'credsFile' | 'nkey
 
 /** One line: an editor ends it with a line break that is none of the secret. */
 function readSecret(field: FileField, path: string, naming: Naming): string {
-  const text = readBytes(field, path, naming)
+  const text = readSecurityFile(field, path, naming)
     .toString()
     .replace(/\r?\n$/, '')
   if (text !== '') return text
@@ -88,23 +88,6 @@ function readSecret(field: FileField, path: string, naming: Naming): string {
     value: showValue(path),
     remedy: 'Write the secret into it, and nothing else.',
   })
-}
-
-function readBytes(field: FileField, path: string, naming: Naming): Buffer {
-  try {
-    return readFileSync(path)
-  } catch (cause) {
-    throw unusable(
-      field,
-      naming,
-      {
-        text: `a file cannot be read: ${messageOf(cause)}`,
-        value: showValue(path),
-        remedy: 'Put the file there, and let the user of this process read it.',
-      },
-      cause,
-    )
-  }
 }
 
 /** A file of `nk` is the seed alone; one of `nsc` has lines around it. */

@@ -1,10 +1,10 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto'
-import { readFileSync } from 'node:fs'
 import { isIP } from 'node:net'
 import { checkServerIdentity, type PeerCertificate } from 'node:tls'
 import type { NodeConnectionOptions } from '@nats-io/transport-node'
-import { messageOf, showValue } from '../errors.ts'
+import { showValue } from '../errors.ts'
 import { type Naming, type TlsFiles, unusable } from './security.ts'
+import { readSecurityFile } from './security-file.ts'
 
 /** What the files hold now. */
 export interface TlsMaterial {
@@ -35,7 +35,7 @@ export function readTlsFiles({ caFile, certFile, keyFile }: TlsFiles, naming: Na
 type TlsField = 'tls.caFile' | 'tls.certFile' | 'tls.keyFile'
 
 function readCertificate(field: TlsField, path: string, naming: Naming) {
-  const bytes = read(field, path, naming)
+  const bytes = readSecurityFile(field, path, naming)
   try {
     return { bytes, certificate: new X509Certificate(bytes) }
   } catch (cause) {
@@ -50,7 +50,7 @@ function readCertificate(field: TlsField, path: string, naming: Naming) {
 }
 
 function readKey(path: string, naming: Naming) {
-  const bytes = read('tls.keyFile', path, naming)
+  const bytes = readSecurityFile('tls.keyFile', path, naming)
   try {
     return { bytes, key: createPrivateKey(bytes) }
   } catch {
@@ -59,23 +59,6 @@ function readKey(path: string, naming: Naming) {
       value: showValue(path),
       remedy: 'Give a private key in PEM form, without a passphrase.',
     })
-  }
-}
-
-function read(field: TlsField, path: string, naming: Naming): Buffer {
-  try {
-    return readFileSync(path)
-  } catch (cause) {
-    throw unusable(
-      field,
-      naming,
-      {
-        text: `a file cannot be read: ${messageOf(cause)}`,
-        value: showValue(path),
-        remedy: 'Put the file there, and let the user of this process read it.',
-      },
-      cause,
-    )
   }
 }
 

@@ -1,4 +1,4 @@
-import { createNamespace } from '../../sdk/contract/patterns.ts'
+import { createNames as createContractNames } from '../../sdk/contract/names.ts'
 import { LANES, type Lane } from '../../sdk/contract/subjects.ts'
 import { ARTIFACTS_STREAM, STORES, STREAMS } from '../../sdk/contract/topology.ts'
 
@@ -36,7 +36,7 @@ export interface Names {
 }
 
 export function createNames({ prefix, producers, domain, inboxPrefix }: Pelton): Names {
-  const { stream, subject } = createNamespace(prefix)
+  const { stream, subject } = createContractNames(prefix)
   const named = <Table extends Readonly<Record<string, string>>>(table: Table): Named<Table> =>
     Object.fromEntries(Object.entries(table).map(([key, name]) => [key, stream(name)])) as Named<Table>
   return {

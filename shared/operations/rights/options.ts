@@ -1,3 +1,4 @@
+import { isPrefix, RESERVED_PREFIXES } from '../../sdk/contract/names.ts'
 import { encodeSegment } from '../../sdk/contract/subjects.ts'
 import { PeltonError, showValue } from '../../sdk/errors.ts'
 import type { Pelton } from './names.ts'
@@ -20,9 +21,6 @@ export interface RightsOptions {
   readonly oneAccount?: boolean | undefined
 }
 
-/** Roots of subjects without a prefix: a prefix of that name would take them for its own. */
-const ROOTS: readonly string[] = ['features', 'retries', 'due', 'results', 'deadletters', 'ledger', 'pelton']
-
 /** @throws PeltonError `invalid-argument` for the first that cannot be used */
 export function resolveOptions(options: RightsOptions): {
   readonly peltons: readonly Pelton[]
@@ -43,21 +41,21 @@ export function resolveOptions(options: RightsOptions): {
 }
 
 function checkPrefix(prefix: string): void {
-  if (prefix === '' || (/^[A-Za-z0-9][A-Za-z0-9_]{0,31}$/.test(prefix) && !ROOTS.includes(prefix))) return
+  if (prefix === '' || isPrefix(prefix)) return
   throw new PeltonError('invalid-argument', 'a prefix of this name cannot be used', {
     field: 'prefix',
     value: showValue(prefix),
-    remedy: `Use 1 to 32 of [A-Za-z0-9_] that begin with no "_", and none of ${ROOTS.join(', ')}.`,
+    remedy: `Use 1 to 32 of [A-Za-z0-9_] that begin with no "_", and none of ${RESERVED_PREFIXES.join(', ')}.`,
   })
 }
 
 function checkUser(user: string): void {
   // Below an inbox prefix that is the prefix of a Pelton, its subjects would be the inbox of a user named like them.
-  if (/^[A-Za-z0-9_-]+$/.test(user) && !ROOTS.includes(user)) return
+  if (/^[A-Za-z0-9_-]+$/.test(user) && !RESERVED_PREFIXES.includes(user)) return
   throw new PeltonError('invalid-argument', 'a user of this name would not have an inbox of its own', {
     field: 'user',
     value: showValue(user),
-    remedy: `Use [A-Za-z0-9_-], and none of ${ROOTS.join(', ')}.`,
+    remedy: `Use [A-Za-z0-9_-], and none of ${RESERVED_PREFIXES.join(', ')}.`,
   })
 }
 
@@ -73,11 +71,11 @@ function checkDomain(domain: string): void {
 
 function checkInboxPrefix(inboxPrefix: string): void {
   const [root = ''] = inboxPrefix.split('.')
-  if (/^[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*$/.test(inboxPrefix) && !ROOTS.includes(root)) return
+  if (/^[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*$/.test(inboxPrefix) && !RESERVED_PREFIXES.includes(root)) return
   throw new PeltonError('invalid-argument', 'replies cannot lie below this', {
     field: 'inbox-prefix',
     value: showValue(inboxPrefix),
-    remedy: `Use words of [A-Za-z0-9_-] with dots between them, such as _INBOX; the first is none of ${ROOTS.join(', ')}.`,
+    remedy: `Use words of [A-Za-z0-9_-] with dots between them, such as _INBOX; the first is none of ${RESERVED_PREFIXES.join(', ')}.`,
   })
 }
 

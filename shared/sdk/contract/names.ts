@@ -47,14 +47,14 @@ function same(name: string): string {
 const PREFIX = /^[A-Za-z0-9][A-Za-z0-9_]{0,31}$/
 
 /** Prefixes that a subject without one begins with: the two could not be told apart. */
-const RESERVED_PREFIXES: ReadonlySet<string> = new Set([...ROOTS, 'pelton'])
+export const RESERVED_PREFIXES: readonly string[] = [...ROOTS, 'pelton']
 
 /** What a prefix must be, for whoever refuses one. */
-export const PREFIX_RULE = `1 to 32 characters of [A-Za-z0-9_], the first no _, and none of ${[...RESERVED_PREFIXES].join(', ')}`
+export const PREFIX_RULE = `1 to 32 characters of [A-Za-z0-9_], the first no _, and none of ${RESERVED_PREFIXES.join(', ')}`
 
 /** Whether a text can be a prefix. */
 export function isPrefix(text: string): boolean {
-  return PREFIX.test(text) && !RESERVED_PREFIXES.has(text)
+  return PREFIX.test(text) && !RESERVED_PREFIXES.includes(text)
 }
 
 /**

@@ -25,25 +25,3 @@ export const patterns = {
 function poolOf(pool: string | undefined): string {
   return pool === undefined ? '*' : encodeSegment(pool, 'pool')
 }
-
-/** What a prefix makes of the names of the contract. Without a prefix each stays as it is. */
-export interface Namespace {
-  readonly stream: (name: string) => string
-  readonly subject: (canonical: string) => string
-}
-
-/**
- * The names of a Pelton that shares its account: streams are `<prefix>-FEATURES`, subjects `<prefix>.features.…`, buckets
- * `pelton-<prefix>-models`.
- */
-export function createNamespace(prefix: string | undefined): Namespace {
-  if (prefix === undefined) return { stream: (name) => name, subject: (canonical) => canonical }
-  const within = (name: string, otherwise: string): string => {
-    const bucket = /^(?:KV_|OBJ_|\$KV\.)pelton-/.exec(name)?.[0]
-    return bucket === undefined ? otherwise : `${bucket}${prefix}-${name.slice(bucket.length)}`
-  }
-  return {
-    stream: (name) => within(name, `${prefix}-${name}`),
-    subject: (canonical) => within(canonical, `${prefix}.${canonical}`),
-  }
-}

@@ -101,7 +101,7 @@ export class Dispatcher {
     return {
       model,
       cost,
-      maxRows: cost === undefined ? maxBatchRows : learnedRows(cost, maxBatchRows),
+      maxRows: rowsBy(cost, maxBatchRows),
       rows: 0,
     }
   }

@@ -12,7 +12,7 @@ import { createSubscriber } from '../../shared/sdk/subscriber.ts'
 import { waitFor } from '../../shared/sdk/wait-for.ts'
 import { freePorts } from '../kit/cluster-node.ts'
 import { latestModels } from '../kit/models-folder.ts'
-import { startSecuredServer } from '../kit/secured-server.ts'
+import { type SecuredServerOptions, startSecuredServer } from '../kit/secured-server.ts'
 import { eventually } from '../kit/wait.ts'
 import { startWorkerProcess } from '../kit/worker-process.ts'
 import { runCli } from './cli-process.ts'
@@ -25,13 +25,12 @@ accounts {
 system_account: SYS
 ${leafNode}`
 
-test('whoever is connected to a leaf, which has streams of its own, uses those of its hub', async () => {
-  const folder = await mkdtemp(join(tmpdir(), 'pelton-leaf-'))
-  onTestFinished(() => rm(folder, { recursive: true, force: true }))
+/** A hub, and a leaf of the domain `leaf` that is connected to it; both end with the test. */
+async function startHubAndLeaf(own: Omit<SecuredServerOptions, 'config'>, jetStream?: string) {
   const [leafPort] = await freePorts(1)
   const hub = await startSecuredServer({
-    domain: 'hub',
-    config: ACCOUNT(`server_name: hub\nleafnodes { listen: "127.0.0.1:${leafPort}" }`),
+    ...own,
+    config: ACCOUNT(`server_name: hub\nleafnodes { listen: "127.0.0.1:${leafPort}" }`, jetStream),
   })
   onTestFinished(() => hub.stop())
   const remote = `{ url: "nats://app:app@127.0.0.1:${leafPort}", account: PELTON }`
@@ -40,6 +39,13 @@ test('whoever is connected to a leaf, which has streams of its own, uses those o
     config: ACCOUNT(`server_name: leaf\nleafnodes { remotes: [${remote}] }`),
   })
   onTestFinished(() => leaf.stop())
+  return { hub, leaf }
+}
+
+test('whoever is connected to a leaf, which has streams of its own, uses those of its hub', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'pelton-leaf-'))
+  onTestFinished(() => rm(folder, { recursive: true, force: true }))
+  const { leaf } = await startHubAndLeaf({ domain: 'hub' })
 
   const url = `nats://app:app@127.0.0.1:${leaf.port}`
   const env = { PELTON_NATS_URL: url, PELTON_NATS_DOMAIN: 'hub', PELTON_DATA: folder, USER: 'ops' }
@@ -90,18 +96,7 @@ test.each([
 ])(
   'a pull asks for signs of life where its streams are behind a server that stands alone and %s',
   async (_what, own, jetStream) => {
-    const [leafPort] = await freePorts(1)
-    const hub = await startSecuredServer({
-      ...own,
-      config: ACCOUNT(`server_name: hub\nleafnodes { listen: "127.0.0.1:${leafPort}" }`, jetStream),
-    })
-    onTestFinished(() => hub.stop())
-    const remote = `{ url: "nats://app:app@127.0.0.1:${leafPort}", account: PELTON }`
-    const leaf = await startSecuredServer({
-      domain: 'leaf',
-      config: ACCOUNT(`server_name: leaf\nleafnodes { remotes: [${remote}] }`),
-    })
-    onTestFinished(() => leaf.stop())
+    const { hub } = await startHubAndLeaf(own, jetStream)
     const connection = await connect({ servers: `127.0.0.1:${hub.port}`, user: 'app', pass: 'app' })
     onTestFinished(() => connection.close())
     setDomain(connection, 'leaf')

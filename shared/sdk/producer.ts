@@ -2,12 +2,11 @@ import { channel } from 'node:diagnostics_channel'
 import { setMaxListeners } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { NatsConnection } from '@nats-io/transport-node'
-import type { Names } from './contract/names.ts'
 import { subjects } from './contract/subjects.ts'
 import { COPY_HEADROOM_BYTES, REPLAY_HEADROOM_BYTES, STREAMS } from './contract/topology.ts'
 import { tracePublish } from './diagnostics.ts'
 import { PeltonError, showValue } from './errors.ts'
-import { type EventMessage, type EventToPublish, eventMessage } from './event-message.ts'
+import { type EventMessage, type EventOrigin, type EventToPublish, eventMessage } from './event-message.ts'
 import { patientApi, streamInfo } from './jetstream/api.ts'
 import type { Waiting } from './jetstream/election.ts'
 import { namesOf } from './jetstream/names-of.ts'
@@ -131,7 +130,8 @@ class StreamProducer implements MessageProducer {
   readonly #link: Link
   readonly #settings: ProducerSettings
   readonly #limits: Limits
-  readonly #names: Names
+  /** Of every event it makes. */
+  readonly #origin: Omit<EventOrigin, 'now'>
   /** FEATURES, as the broker has it. */
   readonly #stream: string
   readonly #window: PublishWindow
@@ -146,8 +146,10 @@ class StreamProducer implements MessageProducer {
     setMaxListeners(0, this.#giveUp.signal) // one for each publish that waits to try again
     this.#settings = settings
     this.#limits = limits
-    this.#names = namesOf(link.connection)
-    this.#stream = this.#names.stream(STREAMS.features)
+    const { stream, replyRoots } = namesOf(link.connection)
+    const { source, pool } = settings
+    this.#origin = { source, pool, replyRoots, inboxPrefix: inboxPrefixOf(link.connection) }
+    this.#stream = stream(STREAMS.features)
     const { maxInFlight, ackTimeoutMs, maxBuffered, maxBufferedBytes, retryForMs } = settings
     this.#window = new PublishWindow(link.connection, { maxInFlight, timeoutMs: ackTimeoutMs })
     this.#buffer = new PendingBuffer(maxBuffered, maxBufferedBytes)
@@ -165,12 +167,9 @@ class StreamProducer implements MessageProducer {
 
   async publish(event: EventToPublish): Promise<Receipt> {
     this.#checkOpen()
-    const { source, pool } = this.#settings
-    const { replyRoots } = this.#names
-    const inboxPrefix = inboxPrefixOf(this.connection)
-    const from = { source, pool, replyRoots, inboxPrefix }
+    const { source, pool } = this.#origin
     return tracePublish({ event, pool, source, by: 'producer' }, (traced) =>
-      this.publishMessage(eventMessage(traced, { ...from, now: Date.now() }), traced.model),
+      this.publishMessage(eventMessage(traced, { ...this.#origin, now: Date.now() }), traced.model),
     )
   }
 

@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { readFile } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { afterAll, describe, expect, test } from 'vitest'
-import { freePorts } from '../kit/cluster-node.ts'
+import { freePorts } from '../kit/ports.ts'
 import { type Finished, run, whyNoEngine } from './engine.ts'
 
 const missing = whyNoEngine()

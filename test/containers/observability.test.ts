@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { afterAll, describe, expect, test, vi } from 'vitest'
-import { freePorts } from '../kit/cluster-node.ts'
+import { freePorts } from '../kit/ports.ts'
 import { type Finished, run, whyNoEngine } from './engine.ts'
 
 const missing = whyNoEngine()

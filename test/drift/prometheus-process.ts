@@ -1,10 +1,10 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { stringify } from 'yaml'
+import { freePorts } from '../kit/ports.ts'
 import { eventually } from '../kit/wait.ts'
 
 export interface ScrapeJob {
@@ -41,7 +41,8 @@ export async function startPrometheus(
 ): Promise<PrometheusProcess> {
   const folder = await mkdtemp(join(tmpdir(), 'pelton-prometheus-'))
   await writeFile(join(folder, 'prometheus.yml'), configOf(jobs, ruleFile))
-  const address = `127.0.0.1:${await freePort()}`
+  const [port] = await freePorts(1)
+  const address = `127.0.0.1:${port}`
   const child = spawn(binary, [
     `--config.file=${folder}/prometheus.yml`,
     `--storage.tsdb.path=${folder}/data`,
@@ -81,15 +82,6 @@ function configOf(jobs: readonly ScrapeJob[], ruleFile: string | undefined): str
       static_configs: [{ targets }],
     })),
   })
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const address = server.address()
-  server.close()
-  await once(server, 'close')
-  return typeof address === 'object' && address !== null ? address.port : 0
 }
 
 async function ready(child: ChildProcess, address: string, log: readonly string[]): Promise<void> {

@@ -13,7 +13,7 @@ import type { Rights } from '../../shared/operations/rights/table.ts'
 import { spawnGuard } from '../../shared/sdk/broker/guard.ts'
 import { ensureBroker } from '../../shared/sdk/broker/obtain.ts'
 import { waitUntilReady } from '../../shared/sdk/broker/readiness.ts'
-import { freePorts } from '../kit/cluster-node.ts'
+import { freePorts } from '../kit/ports.ts'
 import { createOperatorMode } from './operator-mode.ts'
 
 const INFRA = fileURLToPath(new URL('../../infra/nats', import.meta.url))

@@ -1,5 +1,5 @@
-import { freePorts } from './cluster-node.ts'
 import type { Network } from './cluster-wires.ts'
+import { freePorts } from './ports.ts'
 
 /** Nodes that dial each other, on the loopback interface: nothing can be cut, and nothing is in the way of a measurement. */
 export async function openDirect(names: readonly string[]): Promise<Network> {

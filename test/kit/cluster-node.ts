@@ -1,7 +1,6 @@
 import type { ChildProcess } from 'node:child_process'
 import { closeSync, openSync } from 'node:fs'
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { spawnGuard } from '../../shared/sdk/broker/guard.ts'
@@ -188,25 +187,4 @@ async function fetchPage(url: string): Promise<Readonly<Record<string, unknown>>
   } catch {
     return undefined
   }
-}
-
-/** Where the system takes no ports for outgoing connections: a node that is down keeps its own. */
-const PORTS = { first: 20_000, last: 31_999 }
-
-/** Different ports on 127.0.0.1 where nobody listens. */
-export async function freePorts(count: number): Promise<number[]> {
-  const found = new Set<number>()
-  while (found.size < count) {
-    const port = PORTS.first + Math.floor(Math.random() * (PORTS.last - PORTS.first + 1))
-    if (!found.has(port) && (await isFree(port))) found.add(port)
-  }
-  return [...found]
-}
-
-function isFree(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const server = createServer()
-    server.once('error', () => resolve(false))
-    server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)))
-  })
 }

@@ -1,4 +1,5 @@
-import { freePorts, type NodePlace } from './cluster-node.ts'
+import type { NodePlace } from './cluster-node.ts'
+import { freePorts } from './ports.ts'
 import { openTcpProxy, type TcpProxy, type Way } from './tcp-proxy.ts'
 
 /** What the nodes of a cluster are joined by. */

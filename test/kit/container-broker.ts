@@ -1,6 +1,6 @@
 import { GenericContainer, getContainerRuntimeClient, Wait } from 'testcontainers'
 import type { BrokerExit, EmbeddedBroker, StartBrokerOptions } from '../../shared/sdk/broker/server.ts'
-import { freePorts } from './cluster-node.ts'
+import { freePorts } from './ports.ts'
 import { eventually } from './wait.ts'
 
 const CONFIG = '/etc/pelton/broker.conf'

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { spawnGuard } from '../../shared/sdk/broker/guard.ts'
 import { ensureBroker } from '../../shared/sdk/broker/obtain.ts'
-import { freePorts } from './cluster-node.ts'
+import { freePorts } from './ports.ts'
 import { eventually } from './wait.ts'
 
 /** A real nats-server that is set up as a test says, also so that it greets nobody without TLS. */

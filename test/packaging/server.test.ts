@@ -9,8 +9,8 @@ import { publint } from 'publint'
 import { formatMessage } from 'publint/utils'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { DEMO_MODELS } from '../../services/demo/models.ts'
-import { freePorts } from '../kit/cluster-node.ts'
 import { missingRegistry, packPackage, strangerEnv } from '../kit/packages.ts'
+import { freePorts } from '../kit/ports.ts'
 import { eventually } from '../kit/wait.ts'
 
 const run = promisify(execFile)

@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { runCommand } from '../../../shared/sdk/broker/command.ts'
 import { findProgram } from '../../../shared/sdk/broker/find.ts'
-import { freePorts } from '../../kit/cluster-node.ts'
+import { freePorts } from '../../kit/ports.ts'
 import { eventually } from '../../kit/wait.ts'
 
 /** A Redis program, and what it needs to run. */

@@ -21,6 +21,7 @@ import { modelsFolder } from '../kit/models-folder.ts'
 import { readOutcomes, readStream } from '../kit/outcomes.ts'
 import { publishEvent } from '../kit/pipeline.ts'
 import { staged } from '../kit/staged.ts'
+import { eventually } from '../kit/wait.ts'
 import { runCli } from './cli-process.ts'
 import type { ControlProcess } from './control-process.ts'
 import { alertKinds, looksFor, openControlStage } from './control-stage.ts'
@@ -121,7 +122,9 @@ describe.concurrent('the watch', () => {
       expect([...predictions.keys()].sort()).toEqual([...tokens].sort())
       expect(waiting).toBe(0)
     }, SECOND)
-    expect(process.log.some(({ msg }) => String(msg).startsWith('reset a consumer'))).toBe(true)
+    await eventually('the reset to be told', () =>
+      process.log.some(({ msg }) => String(msg).startsWith('reset a consumer')),
+    )
   })
 
   test('hands out once more what was in flight, says so, and each event still has one outcome', async ({
@@ -290,8 +293,10 @@ describe.concurrent('the watch', () => {
       expect(await alertKinds(process)).toEqual([])
       expect(await countIn(STREAMS.results)).toBe(3)
     }, SECOND)
-    const told = process.log.filter(({ about }) => about === 'default/flight-delay').map(({ msg }) => msg)
-    expect(told).toEqual([expect.stringMatching(/^model "flight-delay" .+ no worker serves it/), 'is over'])
+    const told = () =>
+      process.log.filter(({ about }) => about === 'default/flight-delay').map(({ msg }) => msg)
+    const both = [expect.stringMatching(/^model "flight-delay" .+ no worker serves it/), 'is over']
+    await vi.waitFor(() => expect(told()).toEqual(both), SECOND)
   })
 
   test('names 50 of 3,000 pools nobody serves, and how many more there are', async ({ stage }) => {

@@ -1,6 +1,6 @@
 import { rename } from 'node:fs/promises'
 import { join } from 'node:path'
-import { describe, expect, onTestFinished, test } from 'vitest'
+import { describe, expect, onTestFinished, test, vi } from 'vitest'
 import { audit } from '../../shared/operations/audit/audit.ts'
 import { keptInRetries, leastRetriesBytes } from '../../shared/sdk/contract/bounds.ts'
 import { HEADERS } from '../../shared/sdk/contract/headers.ts'
@@ -9,7 +9,7 @@ import { requestApi, streamInfo } from '../../shared/sdk/jetstream/api.ts'
 import { PublishWindow } from '../../shared/sdk/jetstream/publish-window.ts'
 import { modelsFolder } from '../kit/models-folder.ts'
 import { openPipeline, type Pipeline, type PublishedEvent } from '../kit/pipeline.ts'
-import { eventually } from '../kit/wait.ts'
+import { eventually, PATIENT } from '../kit/wait.ts'
 import { addressOf, type WorkerProcess } from '../kit/worker-process.ts'
 
 const MODEL = 'identity-fp32'
@@ -180,11 +180,9 @@ describe('nothing accepted is lost where a stream is filled to its bound while e
     await expectReason(worker, /^storage: LEDGER is nearly full \(8[12] % of its bound/)
     await requestApi(stage.connection, `STREAM.PURGE.${STREAMS.ledger}`)
     await eventually('the worker to be ready', async () => (await reasonsOf(worker)).length === 0)
-    const told = worker.log.map(({ msg }) => String(msg)).filter((msg) => msg.startsWith('pulling'))
-    expect(told).toEqual([
-      'pulling stops: the ledger is nearly full',
-      'pulling goes on: the ledger has room again',
-    ])
+    const told = () => worker.log.map(({ msg }) => String(msg)).filter((msg) => msg.startsWith('pulling'))
+    const both = ['pulling stops: the ledger is nearly full', 'pulling goes on: the ledger has room again']
+    await vi.waitFor(() => expect(told()).toEqual(both), PATIENT)
     worker.kill('SIGTERM')
     expect(await worker.ended).toBe(0)
   })

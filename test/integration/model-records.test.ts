@@ -2,12 +2,12 @@ import { renameSync, writeFileSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test, vi } from 'vitest'
 import { openPoolModels, type PoolModels } from '../../shared/operations/models/pool-models.ts'
 import { createProducer, type Producer } from '../../shared/sdk/producer.ts'
 import { startTestBroker, type TestBroker } from '../kit/broker.ts'
 import { modelsFolder } from '../kit/models-folder.ts'
-import { eventually } from '../kit/wait.ts'
+import { eventually, PATIENT } from '../kit/wait.ts'
 import { startWorkerProcess, type WorkerProcess } from '../kit/worker-process.ts'
 
 const fixture = (name: string): string => fileURLToPath(new URL(`../models/${name}.onnx`, import.meta.url))
@@ -93,7 +93,8 @@ test('a worker that starts while a folder is away says so, and serves by itself 
   renameSync(join(folder.path, '.away'), join(folder.path, 'linear'))
   await until('both', () => 'two' in (pool.find('linear')?.serving ?? {}))
   expect(pool.find('linear')?.refusing).not.toHaveProperty('two')
-  expect(two.log.filter(({ msg }) => String(msg).includes('is served now'))).toHaveLength(1)
+  const told = () => two.log.filter(({ msg }) => String(msg).includes('is served now'))
+  await vi.waitFor(() => expect(told()).toHaveLength(1), PATIENT)
   expect(await answer()).toEqual([6.5])
 })
 

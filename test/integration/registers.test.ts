@@ -1,5 +1,5 @@
 import type { NatsConnection } from '@nats-io/transport-node'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { encodeHeaderBlock, HEADERS, readHeader } from '../../shared/sdk/contract/headers.ts'
 import { decodeLedgerRecord, type LedgerEntry } from '../../shared/sdk/contract/ledger.ts'
 import { outcomeDigest } from '../../shared/sdk/contract/outcome-digest.ts'
@@ -14,7 +14,7 @@ import { modelsFolder } from '../kit/models-folder.ts'
 import { readStream } from '../kit/outcomes.ts'
 import { openPipeline, type Pipeline, SOURCE } from '../kit/pipeline.ts'
 import { readPrometheus } from '../kit/prometheus-text.ts'
-import { eventually } from '../kit/wait.ts'
+import { eventually, PATIENT } from '../kit/wait.ts'
 import { addressOf } from '../kit/worker-process.ts'
 
 const MODEL = 'identity-fp32'
@@ -116,8 +116,11 @@ describe('junk in a register', () => {
     await publish('b')
     await eventually('both results', () => seen.length >= 2, { seen: () => seen })
     expect(seen).not.toContain('junk')
-    const told = worker.log.filter(({ msg }) => String(msg).includes('no outcome'))
-    expect(told).toMatchObject([{ eventId: 'a', stream: STREAMS.results, sequence: 1 }])
+    const told = () => worker.log.filter(({ msg }) => String(msg).includes('no outcome'))
+    await vi.waitFor(
+      () => expect(told()).toMatchObject([{ eventId: 'a', stream: STREAMS.results, sequence: 1 }]),
+      PATIENT,
+    )
   })
 })
 
@@ -136,8 +139,8 @@ describe('an outcome of a newer major of the contract', () => {
     expect(reasons).toContain('version 2.0 of the contract')
     const series = readPrometheus(await (await fetch(`${address}/metrics`)).text())
     expect(series.value('pelton_storage_refusing', { stream_name: STREAMS.results })).toBe(1)
-    const told = worker.log.filter(({ msg }) => String(msg).startsWith('pulling stops'))
-    expect(JSON.stringify(told)).toContain('version 2.0 of the contract')
+    const told = () => worker.log.filter(({ msg }) => String(msg).startsWith('pulling stops'))
+    await vi.waitFor(() => expect(JSON.stringify(told())).toContain('version 2.0 of the contract'), PATIENT)
     await publish('b') // perhaps pulled by a pull that was open, and settled then
     expect(await inRegister('a')).toEqual(['prediction'])
     expect((await ledgerEntries()).map(({ sequence }) => sequence)).not.toContain(1)

@@ -299,7 +299,9 @@ describe('worker', () => {
     await requestApi(connection, `STREAM.UPDATE.${STREAMS.results}`, { ...info!.config })
     const outcomes = await pipeline.settled(flights.length)
     expect(outcomes.predictions.size).toBe(flights.length)
-    expect(worker.log.some(({ msg }) => String(msg).startsWith('pulling goes on'))).toBe(true)
+    await eventually('the worker to say that it goes on', () =>
+      worker.log.some(({ msg }) => String(msg).startsWith('pulling goes on')),
+    )
   })
 
   test('goes on after the broker was killed and came back', async () => {

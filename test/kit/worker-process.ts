@@ -54,7 +54,7 @@ export function spawnWorkerProcess(options: WorkerProcessOptions): WorkerProcess
   const messages: Record<string, unknown>[] = []
   child.on('message', (message) => messages.push(message as Record<string, unknown>))
   const ended = new Promise<number | NodeJS.Signals>((resolve) => {
-    child.once('exit', (code, signal) => resolve(signal ?? code ?? 0))
+    child.once('close', (code, signal) => resolve(signal ?? code ?? 0)) // its log is read to the end then
   })
   return {
     pid: child.pid ?? 0,

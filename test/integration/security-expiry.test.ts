@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, onTestFinished, test, vi } from 'vitest'
-import { createAuthority } from '../kit/certificates.ts'
+import { createAuthority, serverTls } from '../kit/certificates.ts'
 import { latestModels } from '../kit/models-folder.ts'
 import { createTestOperator } from '../kit/operator.ts'
 import { readPrometheus } from '../kit/prometheus-text.ts'
@@ -10,7 +10,7 @@ import { type SecuredServer, startSecuredServer } from '../kit/secured-server.ts
 import { eventually, PATIENT } from '../kit/wait.ts'
 import { addressOf, startWorkerProcess } from '../kit/worker-process.ts'
 import { runCli, startCli } from './cli-process.ts'
-import { put, serverTls } from './security-forms.ts'
+import { put } from './security-forms.ts'
 
 const DAY_S = 24 * 3_600
 const inDays = (days: number): Date => new Date(Date.now() + days * DAY_S * 1_000)

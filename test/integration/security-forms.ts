@@ -2,7 +2,7 @@ import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { nkeys } from '@nats-io/transport-node'
 import type { ConnectionOptions } from '../../shared/sdk/link.ts'
-import { type Authority, createAuthority } from '../kit/certificates.ts'
+import { createAuthority, serverTls } from '../kit/certificates.ts'
 import { createTestOperator } from '../kit/operator.ts'
 import type { SecuredServerOptions } from '../kit/secured-server.ts'
 
@@ -118,16 +118,6 @@ export async function mutualTls(folder: string): Promise<Form> {
     host: 'tls://127.0.0.1',
     secrets: [],
   }
-}
-
-/** The `tls` block of a server with a certificate of this authority. */
-export async function serverTls(
-  authority: Authority,
-  more = '',
-  hosts: readonly string[] = ['localhost'],
-): Promise<string> {
-  const { cert, key } = await authority.issue('server', { hosts })
-  return `tls { cert_file: ${JSON.stringify(cert)}, key_file: ${JSON.stringify(key)}\n ${more} }`
 }
 
 export async function put(folder: string, name: string, text: string): Promise<string> {

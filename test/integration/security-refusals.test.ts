@@ -9,12 +9,12 @@ import { connectBroker } from '../../shared/sdk/jetstream/connect.ts'
 import type { SecurityOptions } from '../../shared/sdk/jetstream/security.ts'
 import type { ConnectionTrouble } from '../../shared/sdk/jetstream/trouble.ts'
 import { createProducer } from '../../shared/sdk/producer.ts'
-import { createAuthority } from '../kit/certificates.ts'
+import { createAuthority, serverTls } from '../kit/certificates.ts'
 import { createTestOperator } from '../kit/operator.ts'
 import { type SecuredServerOptions, startSecuredServer } from '../kit/secured-server.ts'
 import { PATIENT } from '../kit/wait.ts'
 import { runCli } from './cli-process.ts'
-import { mutualTls, PASSWORD, put, serverTls } from './security-forms.ts'
+import { mutualTls, PASSWORD, put } from './security-forms.ts'
 
 let folder: string
 beforeAll(async () => {

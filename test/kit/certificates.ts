@@ -53,6 +53,16 @@ export async function createAuthority(folder: string, name = 'ca'): Promise<Auth
   }
 }
 
+/** The `tls` block of a server with a certificate of this authority. */
+export async function serverTls(
+  authority: Authority,
+  more = '',
+  hosts: readonly string[] = ['localhost'],
+): Promise<string> {
+  const { cert, key } = await authority.issue('server', { hosts })
+  return `tls { cert_file: ${JSON.stringify(cert)}, key_file: ${JSON.stringify(key)}\n ${more} }`
+}
+
 /** Whether a file holds a private key: what a test of secrets looks for. */
 export function keyLines(pem: string): readonly string[] {
   createPrivateKey(pem)

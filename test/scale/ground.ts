@@ -21,17 +21,23 @@ export interface Ground {
   close(): Promise<void>
 }
 
-/** @param servers default: as many as the profile says */
-export async function openGround(
-  profile: Profile,
-  servers: 1 | 3 = profile === 'power' ? 3 : 1,
-): Promise<Ground> {
+export interface GroundOptions {
+  /** @default 'process' */
+  readonly profile?: Profile | undefined
+  /** @default as many as the profile says */
+  readonly servers?: 1 | 3 | undefined
+  /** Added to the configuration of each server. */
+  readonly config?: string | undefined
+}
+
+export async function openGround(options: GroundOptions = {}): Promise<Ground> {
+  const { profile = 'process', servers = profile === 'power' ? 3 : 1, config = '' } = options
   if (servers === 1) {
-    const { url, pid, monitorUrl, stop } = await startBroker({ durability: profile })
+    const { url, pid, monitorUrl, stop } = await startBroker({ durability: profile, config })
     return { url, pids: [pid], replicas: 1, used: undefined, monitorUrl, close: stop }
   }
   const syncInterval = profile === 'power' ? 'always' : '2m'
-  const { nodes, stop } = await startTestCluster({ network: 'direct', syncInterval })
+  const { nodes, stop } = await startTestCluster({ network: 'direct', syncInterval, config })
   const [first] = nodes
   if (first === undefined) throw new Error('a cluster without nodes')
   return {

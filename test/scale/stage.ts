@@ -4,10 +4,13 @@ import { connect, type NatsConnection } from '@nats-io/transport-node'
 import type { FlightEvent } from '../../services/demo/flights.ts'
 import { featureConsumer, STREAMS, type TopologyOptions } from '../../shared/sdk/contract/topology.ts'
 import { streamInfo } from '../../shared/sdk/jetstream/api.ts'
+import { openSecurity } from '../../shared/sdk/jetstream/connection-security.ts'
+import { claimNames } from '../../shared/sdk/jetstream/names-of.ts'
 import { provision } from '../../shared/sdk/jetstream/provision.ts'
+import type { SecurityOptions } from '../../shared/sdk/jetstream/security.ts'
 import { createProducer, type Producer } from '../../shared/sdk/producer.ts'
 import { lead } from '../kit/cluster.ts'
-import { type Ground, openGround, type Profile } from './ground.ts'
+import { type Ground, type GroundOptions, openGround } from './ground.ts'
 
 /** A fresh broker with Pelton's streams, and what a measurement needs to know of it. */
 export interface Stage {
@@ -43,18 +46,29 @@ export interface Drain {
 
 const LOOK_EVERY_MS = 20
 
-/**
- * @param provisionStage default: as this checkout provisions
- * @param servers default: as many as the profile says
- */
-export async function openStage(
-  topology: Partial<TopologyOptions> = {},
-  provisionStage = provision,
-  profile: Profile = 'process',
-  servers?: 1 | 3,
-): Promise<Stage> {
-  const ground = await openGround(profile, servers)
-  const connection = await connect({ servers: ground.url })
+/** Whom the broker lets in, and which Pelton of it the stage is. */
+export interface StageAccess extends Pick<GroundOptions, 'config'> {
+  /** Who this process is there, and how it gets there. @default nobody, in the clear */
+  readonly security?: SecurityOptions
+  /** @default none */
+  readonly prefix?: string
+}
+
+export interface StageOptions extends Pick<GroundOptions, 'profile' | 'servers'> {
+  /** Limits of the streams. @default Pelton's */
+  readonly topology?: Partial<TopologyOptions> | undefined
+  /** Makes streams and consumers. @default as this checkout does */
+  readonly provision?: typeof provision | undefined
+  /** @default whoever comes, in the clear */
+  readonly access?: StageAccess | undefined
+}
+
+export async function openStage(options: StageOptions = {}): Promise<Stage> {
+  const { topology, provision: provisionStage = provision, profile, servers, access = {} } = options
+  const ground = await openGround({ profile, servers, config: access.config })
+  const { settings } = openSecurity({ ...access.security, url: ground.url, naming: 'options' })
+  const connection = await connect(settings)
+  claimNames(connection, access.prefix)
   await provisionStage(connection, { topology: { replicas: ground.replicas, ...topology } })
   await leadAll(connection, ground)
   const producer = await createProducer({ connection, source: 'bench' })

@@ -1,11 +1,9 @@
 import type { NatsConnection } from '@nats-io/transport-node'
 import type { FlightEvent } from '../../../services/demo/flights.ts'
 import { DEMO_MODEL } from '../../../services/demo/models.ts'
-import { STREAMS, type TopologyOptions } from '../../../shared/sdk/contract/topology.ts'
+import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
 import { requestApi } from '../../../shared/sdk/jetstream/api.ts'
-import type { provision } from '../../../shared/sdk/jetstream/provision.ts'
-import type { Profile } from '../../scale/ground.ts'
-import { openStage, peakOf, type Stage } from '../../scale/stage.ts'
+import { openStage, peakOf, type Stage, type StageOptions } from '../../scale/stage.ts'
 import { startMeter } from './cpu.ts'
 import { BROKER_MEMORY, cpuFigures, type Measured, OTHER_WORK, PEAK_MEMORY, RATE } from './figures.ts'
 import { type Program, refuseDeadLetters, startWorkerUnderTest } from './worker-under-test.ts'
@@ -23,14 +21,8 @@ export interface DrainLoad {
 const CHUNK = 5_000
 
 /** What drains a backlog, and from what. */
-export interface DrainTarget {
+export interface DrainTarget extends StageOptions {
   readonly program: Program
-  /** Makes streams and consumers. @default as this checkout does */
-  readonly provision?: typeof provision
-  /** @default 'process' */
-  readonly profile?: Profile
-  /** Limits of the streams. @default Pelton's */
-  readonly topology?: Partial<TopologyOptions>
   /** Publishes events `event-0` and so on. @default flights, as a producer of Pelton does */
   readonly fill?: (stage: Stage, count: number) => Promise<void>
   /** Told when the program is warm; what it returns, when all is answered. */
@@ -45,7 +37,7 @@ export async function measureDrain(
   load: DrainLoad,
   signal: AbortSignal,
 ): Promise<Measured> {
-  const stage = await openStage(target.topology, target.provision, target.profile)
+  const stage = await openStage(target)
   try {
     if (target.fill === undefined) await fill(stage, load, signal)
     else await target.fill(stage, totalOf(load))

@@ -24,7 +24,7 @@ export async function measureOpenLoop(
   load: OpenLoad,
   signal: AbortSignal,
 ): Promise<Measured> {
-  const stage = await openStage({}, side.provision)
+  const stage = await openStage({ provision: side.provision })
   try {
     const worker = await startWorkerUnderTest({ args: [side.program] }, stage, signal)
     try {

@@ -14,7 +14,7 @@ const METERED_MS = 4_000
 export async function measureAssets(workplace: Workplace): Promise<readonly Line[]> {
   const lines: Line[] = []
   for (const servers of [1, 3] as const) {
-    const stage = await openStage({}, undefined, 'process', servers)
+    const stage = await openStage({ servers })
     const label = `R${servers}, `
     const look = async (subject: string): Promise<void> => {
       workplace.signal.throwIfAborted()

@@ -42,7 +42,7 @@ export async function measureLeader(
   for (const { profile, servers, title } of GROUNDS.filter(
     (ground) => only === undefined || ground.title === only,
   )) {
-    const stage = await openStage({}, undefined, profile, servers)
+    const stage = await openStage({ profile, servers })
     try {
       lines.push(...(await measureSizes(workplace, stage, floor, load, `${title}, `)))
     } finally {

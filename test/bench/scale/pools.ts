@@ -29,9 +29,9 @@ export async function measurePools(
   workplace: Workplace,
   { rounds, perSecond }: { readonly rounds: number; readonly perSecond: number },
 ): Promise<readonly Line[]> {
-  const stage = await openStage({}, (connection, options) =>
-    provision(connection, { ...options, pools: ALL }),
-  )
+  const stage = await openStage({
+    provision: (connection, options) => provision(connection, { ...options, pools: ALL }),
+  })
   const lines: Line[] = []
   let from = 0
   try {

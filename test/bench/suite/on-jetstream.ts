@@ -1,10 +1,8 @@
 import { randomBytes } from 'node:crypto'
 import { DEMO_MODEL } from '../../../services/demo/models.ts'
 import { eventHeapFlags } from '../../../shared/runtime/heap-flags.ts'
-import type { TopologyOptions } from '../../../shared/sdk/contract/topology.ts'
 import { startOtlpReceiver } from '../../kit/otlp-receiver.ts'
-import type { Profile } from '../../scale/ground.ts'
-import type { Stage } from '../../scale/stage.ts'
+import type { Stage, StageOptions } from '../../scale/stage.ts'
 import { type DrainTarget, measureDrain } from '../compare/drain.ts'
 import type { Measured } from '../compare/figures.ts'
 import type { Contestant, PeerLoad } from './contestant.ts'
@@ -50,13 +48,21 @@ export function tracedFlights(
   }
 }
 
-/** What a worker of this checkout shall answer. */
-export interface WorkerLoad {
+/** Answered before a run counts, at most: by then the code is compiled to its last stage. */
+const WARM_UP = 50_000
+
+/** How many events are answered before so many count. */
+export function warmUpOf(events: number): number {
+  return Math.min(WARM_UP, Math.ceil(events / 2))
+}
+
+/** What a worker shall answer, and where. */
+export interface WorkerLoad extends StageOptions {
   readonly warmUp: number
   readonly events: number
   readonly coolDown?: number
-  readonly profile?: Profile
-  readonly topology?: Partial<TopologyOptions>
+  /** Compiled entry of the worker. @default this checkout's */
+  readonly program?: string
   /** Folder of models. @default the demo's */
   readonly models?: string
   /** Publishes events `event-0` and so on. @default flights */
@@ -80,20 +86,19 @@ export async function measureWorker(workplace: Workplace, load: WorkerLoad): Pro
       OTEL_TRACES_SAMPLER: 'parentbased_traceidratio',
       OTEL_TRACES_SAMPLER_ARG: String(SAMPLED),
     }
-    const { models, truth, warmUp, events, coolDown = 0, worker = { args: [], env: {} }, ...given } = load
+    const { models, truth, warmUp, events, coolDown = 0, worker, program: given, ...target } = load
     const program = {
       // As `pelton worker` starts it.
-      args: [...eventHeapFlags(), ...worker.args, entry('services/worker/main')],
-      env: { ...env, ...worker.env },
+      args: [...eventHeapFlags(), ...(worker?.args ?? []), given ?? entry('services/worker/main')],
+      env: { ...env, ...worker?.env },
       ...(models !== undefined && { models }),
     }
-    const target = {
-      fill: tracedFlights(workplace),
-      ...given,
-      program,
-      inspect: (stage: Stage) => whyVoid(stage, truth, warmUp + events + coolDown, signal),
-    }
-    const measured = await measureDrain(target, { warmUp, events, coolDown, flights }, signal)
+    const inspect = (stage: Stage) => whyVoid(stage, truth, warmUp + events + coolDown, signal)
+    const measured = await measureDrain(
+      { fill: tracedFlights(workplace), ...target, program, inspect },
+      { warmUp, events, coolDown, flights },
+      signal,
+    )
     const conditions = { ...measured.conditions, 'spans received': receiver.spans.length }
     return { ...measured, conditions }
   } finally {

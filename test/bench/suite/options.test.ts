@@ -29,6 +29,11 @@ describe('options of the bench', () => {
     expect(readBenchOptions(['latency', '--rate', '50%'])?.rate).toEqual({ ofCapacity: 0.5 })
   })
 
+  it('of security name what Pelton was before, or nobody', () => {
+    expect(readBenchOptions(['security'])).toMatchObject({ rounds: 5, events: 40_000, other: undefined })
+    expect(readBenchOptions(['security', '--other', 'v0.1.0'])?.other).toBe('v0.1.0')
+  })
+
   it.each(SCENARIO_NAMES)('of %s have defaults, and a line in the help', (scenario) => {
     expect(readBenchOptions([scenario])).toMatchObject({ scenario, isMarkdown: false })
     expect(USAGE).toMatch(new RegExp(`^  ${scenario} `, 'm'))
@@ -45,6 +50,7 @@ describe('options of the bench', () => {
     [['peers', 'sdk'], /one scenario/],
     [['binary', '--only', 'pelton'], /--only is not for binary/],
     [['peers', '--models', '3'], /--models is not for peers/],
+    [['security', '--profile', 'power'], /--profile is not for security/],
     [['--rounds', '0'], /--rounds/],
     [['--events', '1.5'], /--events needs a whole number/],
     [['--profile', 'none'], /--profile takes/],

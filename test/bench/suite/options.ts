@@ -2,7 +2,16 @@ import { parseArgs } from 'node:util'
 import type { Profile } from '../../scale/ground.ts'
 import { choice, positive, type Rate, readRate, UsageError, whole } from '../compare/options.ts'
 
-export const SCENARIO_NAMES = ['peers', 'latency', 'models', 'binary', 'heavy', 'backlog', 'sdk'] as const
+export const SCENARIO_NAMES = [
+  'peers',
+  'latency',
+  'models',
+  'binary',
+  'heavy',
+  'backlog',
+  'sdk',
+  'security',
+] as const
 export type ScenarioName = (typeof SCENARIO_NAMES)[number]
 
 export interface BenchOptions {
@@ -68,6 +77,7 @@ const SCENARIOS: Readonly<Record<ScenarioName, { readonly rounds: string } & Par
     heavy: { rounds: '3', seconds: '5' },
     backlog: { rounds: '1', small: '50000', large: '1000000' },
     sdk: { rounds: '3', events: '50000', other: '' },
+    security: { rounds: '5', events: '40000', other: '' },
   }
 
 export const USAGE = `Measures Pelton beside what else one could take, and beside what the machine allows.
@@ -86,16 +96,17 @@ Without a scenario: peers --only pelton,floor,floor-bare.
   heavy     models of 1 and 10 ms a row beside the bare runtime, and the worker's pings of its broker meanwhile
   backlog   a large backlog beside a small one: rate and memory
   sdk       how fast a producer publishes and a subscriber reads
+  security  a worker with TLS, with an nkey and a worker's rights, and with a prefix, beside one without any of it
 
-  --rounds <n>            runs of each (peers 5, backlog 1, others 3)
-  --events <n>            that count in one run, after the warm-up (peers 40000, models and binary 20000, sdk 50000,
-                          latency 500, one after the other)
+  --rounds <n>            runs of each (peers, security 5, backlog 1, others 3)
+  --events <n>            that count in one run, after the warm-up (peers, security 40000, models, binary 20000,
+                          sdk 50000, latency 500, one after the other)
   --only <names>          peers: these alone
   --profile <p>           peers: process (one server, one copy), power (three servers, three copies, writes synced),
                           or both (default process)
   --rate <n or n%>        latency: events a second, or percent of what a backlog is drained at (default 4400)
   --seconds <n>           latency, heavy: how long a steady load counts (default 5); models: how long it idles (20)
-  --other <checkout>      latency, sdk: measured beside this one; a folder with its packages, or a git reference
+  --other <checkout>      latency, sdk, security: measured beside this one; a folder with its packages, or a git reference
   --models <n>            models: in the folder (default 200)
   --small, --large <n>    backlog: waiting events (default 50000, 1000000)
   --json <file>           figures of every run

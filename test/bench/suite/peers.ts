@@ -4,14 +4,11 @@ import type { Measured } from '../compare/figures.ts'
 import { UsageError } from '../compare/options.ts'
 import type { Contestant, PeerLoad, Ready } from './contestant.ts'
 import { CONTESTANTS } from './contestants.ts'
-import { PELTON } from './on-jetstream.ts'
+import { PELTON, warmUpOf } from './on-jetstream.ts'
 import type { BenchOptions } from './options.ts'
 import type { ScenarioResult } from './result.ts'
 import { type Measurable, measureAll } from './rounds.ts'
 import type { Workplace } from './workplace.ts'
-
-/** Answered before a run counts, at most: by then the code is compiled to its last stage. */
-const WARM_UP = 50_000
 
 interface Prepared {
   readonly contestant: Contestant
@@ -85,7 +82,7 @@ function measurableOf(
   signal: AbortSignal,
 ): Measurable {
   const own = Math.ceil(events * contestant.share)
-  const load = { events: own, warmUp: Math.min(WARM_UP, Math.ceil(own / 2)), profile }
+  const load = { events: own, warmUp: warmUpOf(own), profile }
   return { name: contestant.name, measure: () => measured(contestant, ready, load, signal) }
 }
 

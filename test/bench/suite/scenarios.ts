@@ -8,6 +8,7 @@ import type { BenchOptions, ScenarioName } from './options.ts'
 import { measurePeers } from './peers.ts'
 import type { ScenarioResult } from './result.ts'
 import { measureSdk, sdkRatios } from './sdk.ts'
+import { measureSecurity, securityRatios } from './security.ts'
 import type { Workplace } from './workplace.ts'
 
 interface Scenario {
@@ -24,4 +25,5 @@ export const SCENARIOS: Readonly<Record<ScenarioName, Scenario>> = {
   heavy: { run: measureHeavy, ratios: heavyRatios },
   backlog: { run: measureBacklog, ratios: backlogRatios },
   sdk: { run: measureSdk, ratios: sdkRatios },
+  security: { run: measureSecurity, ratios: securityRatios },
 }

@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os'
 import { defineConfig } from 'vitest/config'
 
 const setupFiles = ['test/kit/property-seed.ts']
@@ -7,9 +8,9 @@ const retry = Number(process.env.PELTON_TEST_RETRY ?? 0)
 
 /**
  * Files at the same time. Most of a test's time is waiting: for an election, a redelivery, a process that starts. Two cores
- * are idle half the time with three files at once, and tests are held to no time.
+ * are idle more than half of the time with three files at once, and tests are held to no time.
  */
-const maxWorkers = Number(process.env.PELTON_TEST_WORKERS ?? 3)
+const maxWorkers = Number(process.env.PELTON_TEST_WORKERS ?? Math.min(12, 3 * availableParallelism()))
 
 /** Loading what a file imports costs a second: files share what they loaded, and leave nothing behind. */
 const isolate = false

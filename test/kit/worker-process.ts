@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process'
 import { createInterface } from 'node:readline'
+import { finished } from 'node:stream/promises'
 import { programArgs } from './program.ts'
 import { eventually } from './wait.ts'
 
@@ -10,7 +11,7 @@ export interface WorkerProcess {
   readonly log: readonly Readonly<Record<string, unknown>>[]
   /** What it told its supervisor so far. */
   readonly messages: readonly Readonly<Record<string, unknown>>[]
-  /** Resolves with exit code or signal once it has ended. */
+  /** Resolves with exit code or signal once it has ended and its log is read to the end. */
   readonly ended: Promise<number | NodeJS.Signals>
   kill(signal?: NodeJS.Signals): void
   /** Closes the channel, as the end of a supervisor does. */
@@ -48,13 +49,19 @@ export function spawnWorkerProcess(options: WorkerProcessOptions): WorkerProcess
     stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
   })
   const log: Record<string, unknown>[] = []
-  for (const stream of [child.stdout, child.stderr]) {
-    if (stream !== null) createInterface({ input: stream }).on('line', (line) => log.push(parseLine(line)))
+  const streams = [child.stdout, child.stderr].filter((stream) => stream !== null)
+  for (const stream of streams) {
+    createInterface({ input: stream }).on('line', (line) => log.push(parseLine(line)))
   }
+  const read = Promise.all(streams.map((stream) => finished(stream)))
   const messages: Record<string, unknown>[] = []
   child.on('message', (message) => messages.push(message as Record<string, unknown>))
-  const ended = new Promise<number | NodeJS.Signals>((resolve) => {
-    child.once('close', (code, signal) => resolve(signal ?? code ?? 0)) // its log is read to the end then
+  const exited = new Promise<number | NodeJS.Signals>((resolve) => {
+    child.once('exit', (code, signal) => resolve(signal ?? code ?? 0))
+  })
+  const ended = exited.then(async (how) => {
+    await read
+    return how
   })
   return {
     pid: child.pid ?? 0,

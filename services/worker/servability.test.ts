@@ -29,7 +29,6 @@ function open(given: {
     find: (model) => records.find((record) => record.model === model),
     all: () => records,
     servedElsewhere: () => false,
-    workers: ['a', 'b'],
   }
   opened = new Servability(repository, pool, { load: () => Promise.reject(new Error('not yet')) })
   return opened

@@ -15,7 +15,7 @@ export interface Repository extends Pick<ModelRepository, 'find' | 'models' | 'r
 }
 
 /** What a worker asks of what its pool knows. */
-export type PoolKnowledge = Pick<PoolModels, 'find' | 'all' | 'servedElsewhere' | 'workers'>
+export type PoolKnowledge = Pick<PoolModels, 'find' | 'all' | 'servedElsewhere'>
 
 /** A model that is not servable here, for people and metrics. */
 export interface UnservedModel extends NotServable {
@@ -47,11 +47,6 @@ export class Servability implements Models {
 
   get models(): Models['models'] {
     return this.#models.models
-  }
-
-  /** Living workers of the pool, this one included. */
-  get workers(): number {
-    return Math.max(1, this.#pool.workers.length)
   }
 
   /** Whether nothing is served here, and something by another worker that is alive: events are better left to that. */

@@ -7,6 +7,8 @@ import type { Amount } from './intake/timed-tally.ts'
 import type { Servability, UnservedModel } from './servability.ts'
 import { Parking, type ParkingDeps, type WaitingEvents } from './settle/parking.ts'
 import { RetryRoom } from './settle/retry-room.ts'
+import { WorkerCount } from './worker-count.ts'
+import type { WorkerDeps, WorkerOptions } from './worker-deps.ts'
 
 /** What waits for models that are not servable. */
 export interface Unserved {
@@ -17,9 +19,12 @@ export interface Unserved {
 }
 
 export interface WaitingDeps extends Pick<ParkingDeps, 'look'> {
+  /** This worker. */
+  readonly name: WorkerOptions['name']
+  readonly pool: Pick<WorkerDeps['pool'], 'workers'>
   readonly broker: Pick<
     BrokerSide,
-    'window' | 'now' | 'inRetries' | 'lookAgain' | 'maxAckPending' | 'maxMessageBytes'
+    'window' | 'now' | 'inRetries' | 'lookAgain' | 'onLook' | 'maxAckPending' | 'maxMessageBytes'
   >
   readonly room: Pick<Room, 'wake' | 'capacity'>
   readonly held: Pick<HeldDeliveries, 'of' | 'isKept'>
@@ -38,15 +43,17 @@ export class WaitingForModels implements Unserved {
   readonly #lanes: LaneLimits
   readonly #models: Servability
 
-  constructor({ broker, room, held, models, parked, retries, look }: WaitingDeps) {
+  constructor({ name, pool, broker, room, held, models, parked, retries, look }: WaitingDeps) {
     this.#models = models
-    const workers = (): number => models.workers
+    const count = new WorkerCount({ alive: () => pool.workers, own: name, now: () => performance.now() })
+    // A count that nobody asks for is seen all the same.
+    broker.onLook(() => count.look())
+    const workers = (): number => count.most
     this.retryRoom = new RetryRoom({ ...broker, most: retries, workers })
     this.parking = new Parking({
       ...broker,
       room: this.retryRoom,
       most: parked,
-      workers,
       isServedElsewhere: models.isServedElsewhere,
       look,
       isKept: (delivery) => held.isKept(delivery),

@@ -105,6 +105,7 @@ export class Worker {
     this.#waiting = new WaitingForModels({
       ...deps,
       ...options,
+      pool: deps.pool,
       room,
       held: this.#held,
       look: (delivery) => this.#startMarks.look(delivery),

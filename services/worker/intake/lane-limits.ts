@@ -3,7 +3,7 @@ import { TimedTally } from './timed-tally.ts'
 export interface LaneLimitsOptions {
   /** Deliveries a lane may have in flight at the broker, over all workers of the pool. */
   readonly maxAckPending: number
-  /** Living workers of the pool. */
+  /** Workers of the pool that share it. */
   readonly workers: () => number
   /** Deliveries of a consumer in this worker's hands. */
   readonly inHand: (consumer: string) => number

@@ -87,7 +87,6 @@ describe('a parked event', () => {
         maxMessageBytes: 1024 ** 2,
       }),
       most: { events: 2, bytes: 10_000 },
-      workers: () => 1,
       isServedElsewhere: () => false,
       look:
         async ({ info }) =>

@@ -85,8 +85,6 @@ export interface ParkingDeps {
   readonly room: Pick<RetryRoom, 'left' | 'share' | 'take' | 'answered'>
   /** What may be parked in the retry lane. */
   readonly most: Amount
-  /** Living workers of the pool. */
-  readonly workers: () => number
   readonly isServedElsewhere: (model: string, version: string | undefined) => boolean
   /**
    * Learns what is kept about a delivery that is not the first, and gives what notes that it is given back once more for

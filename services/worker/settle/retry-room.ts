@@ -21,7 +21,7 @@ export interface Bound {
   readonly held: Amount
   /** What this worker has added since. */
   readonly added: Amount
-  /** Living workers: until the next look each may add its share of what was left. */
+  /** Workers: until the next look each may add its share of what was left. */
   readonly workers: number
 }
 
@@ -41,7 +41,7 @@ export interface RetryRoomDeps {
   readonly lookAgain: () => void
   /** What all workers keep in it at most, whatever its bound. */
   readonly most: Amount
-  /** Living workers of the pool. */
+  /** Workers of the pool that may add to it: rather too many than too few. */
   readonly workers: () => number
   /** What the largest message there can be counts. */
   readonly maxMessageBytes: number

@@ -100,7 +100,6 @@ function parkingOf(window: PublishWindow): Parking {
     now: Date.now,
     room: { left: () => most, share: () => most, take: () => undefined, answered: () => undefined },
     most,
-    workers: () => 1,
     isServedElsewhere: () => false,
     isKept: () => true,
     look: async () => async () => undefined,

@@ -37,7 +37,10 @@ export async function startTestBroker(options: TestBrokerOptions = {}): Promise<
   const { pools = ['default'], topology = {}, prefix, note } = options
   const broker = await startBroker(note === undefined ? {} : { note })
   try {
-    const connection = await connectBroker({ url: broker.url, name: 'pelton testing', prefix })
+    const connection = await connectBroker({
+      ...{ url: broker.url, name: 'pelton testing', prefix },
+      naming: 'options',
+    })
     await provision(connection, { pools, topology })
     await connection.close()
   } catch (thrown) {

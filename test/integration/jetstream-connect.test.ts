@@ -21,6 +21,7 @@ import { connectBroker } from '../../shared/sdk/jetstream/connect.ts'
 import { frameOf, readFrameHeaders } from '../../shared/sdk/jetstream/frame.ts'
 import { PublishWindow } from '../../shared/sdk/jetstream/publish-window.ts'
 import { parseHeaderBlock } from '../../shared/sdk/jetstream/stored-message.ts'
+import { createProducer } from '../../shared/sdk/producer.ts'
 import { startTestBroker, type TestBroker } from '../kit/broker.ts'
 
 let broker: TestBroker
@@ -96,6 +97,12 @@ describe('connectBroker', () => {
       await expect(connectBroker({ url: old.url, name: 'test' })).rejects.toMatchObject({
         code: 'broker-too-old',
         message: expect.stringContaining('2.10.27'),
+        details: { field: 'PELTON_NATS_URL', remedy: expect.stringContaining('embedded') },
+      })
+      await expect(createProducer({ url: old.url, source: 'test' })).rejects.toMatchObject({
+        code: 'broker-too-old',
+        message: expect.not.stringContaining('PELTON_'),
+        details: { field: 'url' },
       })
     } finally {
       await old.close()

@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { nkeys } from '@nats-io/transport-node'
+import { connect, nkeys } from '@nats-io/transport-node'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest'
 import { PeltonError } from '../../shared/sdk/errors.ts'
 import { requestApi } from '../../shared/sdk/jetstream/api.ts'
@@ -9,6 +9,7 @@ import { connectBroker } from '../../shared/sdk/jetstream/connect.ts'
 import type { SecurityOptions } from '../../shared/sdk/jetstream/security.ts'
 import type { ConnectionTrouble } from '../../shared/sdk/jetstream/trouble.ts'
 import { createProducer } from '../../shared/sdk/producer.ts'
+import { createSubscriber } from '../../shared/sdk/subscriber.ts'
 import { createAuthority, serverTls } from '../kit/certificates.ts'
 import { createTestOperator } from '../kit/operator.ts'
 import { type SecuredServerOptions, startSecuredServer } from '../kit/secured-server.ts'
@@ -239,6 +240,13 @@ describe('a connection that is not made says why, and which setting to change:',
     await expect(refused).rejects.toMatchObject({
       code: 'broker-unavailable',
       details: { field: 'url', remedy: expect.stringMatching(/^Set domain to /) },
+    })
+    // Also those of a connection that is handed in, which the package did not open.
+    const connection = await connect({ servers: url })
+    onTestFinished(() => connection.close())
+    await expect(createSubscriber({ connection, domain: 'hup' })).rejects.toMatchObject({
+      code: 'broker-unavailable',
+      details: { remedy: expect.stringMatching(/^Set domain to /) },
     })
   })
 })

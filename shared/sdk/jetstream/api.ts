@@ -5,6 +5,7 @@ import { explainRequest } from './connection-cause.ts'
 import { apiSubject, domainOf } from './domain.ts'
 import { untilItPasses, type Waiting } from './election.ts'
 import { namesOf } from './names-of.ts'
+import { namingOf } from './naming-of.ts'
 
 /** A refusal of the JetStream API. */
 export class ApiRefusal extends Error {
@@ -45,7 +46,7 @@ export async function requestApi<Reply>(
   const answer = await connection
     .request(apiSubject(connection, asked.subject), JSON.stringify(asked.body), { timeout: timeoutMs })
     .catch((cause: unknown) => {
-      const { text, remedy } = explainRequest(cause, domainOf(connection))
+      const { text, remedy } = explainRequest(cause, domainOf(connection), namingOf(connection))
       const details = remedy === undefined ? {} : { remedy }
       const problem = `JetStream does not answer ${asked.subject}: ${text}`
       throw new PeltonError('broker-unavailable', problem, details, cause)

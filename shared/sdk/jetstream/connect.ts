@@ -15,6 +15,7 @@ import { goDirect } from './direct-path.ts'
 import { setDomain } from './domain.ts'
 import { untilItPasses, type Waiting } from './election.ts'
 import { claimNames } from './names-of.ts'
+import { setNaming } from './naming-of.ts'
 import { type Naming, nameOf, type SecurityOptions } from './security.ts'
 import { createServerChoice } from './server-choice.ts'
 import { leaveStrandedServer } from './stranded.ts'
@@ -70,13 +71,14 @@ export async function connectBroker(options: BrokerOptions): Promise<NatsConnect
   const settings = settingsOf(options, security)
   const connection = await open(options, security, { ...settings, reconnectToServer: servers.dial })
   claimNames(connection, options.prefix)
+  setNaming(connection, options.naming ?? 'settings')
   if (options.dataPath !== 'client') goDirect(connection)
   if (options.domain !== undefined) setDomain(connection, options.domain)
   const findCause = () =>
     security.findCause(() => connectNats({ ...settings, reconnect: false, timeout: LOOK_MS }))
   followTrouble(connection, { findCause, explain: security.explain, onTrouble: options.onTrouble })
   try {
-    checkVersion(connection, options.url)
+    checkVersion(connection, options)
     // From the first moment: it may have met the very server that is cut off.
     const quorumOf = stream(options.quorumOf ?? STREAMS.results)
     leaveStrandedServer(connection, { settings, servers, stream: quorumOf })
@@ -173,16 +175,19 @@ function notConnected(
   )
 }
 
-function checkVersion(connection: NatsConnection, url: string): void {
+function checkVersion(connection: NatsConnection, { url, naming = 'settings' }: BrokerOptions): void {
   const version = connection.info?.version ?? 'unknown'
   if (isVersionAtLeast(version, MINIMUM_SERVER)) return
   throw new PeltonError(
     'broker-too-old',
     `nats-server ${version} answers, Pelton needs ${MINIMUM_SERVER} or newer`,
     {
-      field: 'PELTON_NATS_URL',
+      field: nameOf('url', naming),
       value: withoutSecrets(url),
-      remedy: 'Upgrade the broker, or leave PELTON_NATS_URL unset to use the embedded one.',
+      remedy:
+        naming === 'settings'
+          ? 'Upgrade the broker, or leave PELTON_NATS_URL unset to use the embedded one.'
+          : 'Upgrade the broker, or name another.',
     },
   )
 }

@@ -60,7 +60,9 @@ describe('explainConnection', () => {
     ],
     ['what is no error', 'no', 'no', /that the broker runs/],
   ])('says of %s what it is and what helps', (_what, thrown, text, remedy) => {
-    expect(explainConnection(thrown)).toEqual({ text, remedy: expect.stringMatching(remedy) })
+    expect(explainConnection(thrown, context({}))).toEqual({ text, remedy: expect.stringMatching(remedy) })
+    const { remedy: ofOptions } = explainConnection(thrown, { options: {}, naming: 'options' })
+    expect(ofOptions).not.toContain('PELTON_')
   })
 
   it.each<[CauseContext['options'], RegExp, RegExp]>([
@@ -78,6 +80,9 @@ describe('explainConnection', () => {
     const said = explainConnection(new Error('Authorization Violation'), context(options))
     expect(said.text).toMatch(text)
     expect(said.remedy).toMatch(remedy)
+    const ofOptions = explainConnection(new Error('Authorization Violation'), { options, naming: 'options' })
+    expect(ofOptions.text).toBe(said.text)
+    expect(ofOptions.remedy).not.toContain('PELTON_')
   })
 
   it('names the authority that is the wrong one', () => {
@@ -90,7 +95,7 @@ describe('explainConnection', () => {
   it('comes to an end with causes that lead back to themselves, and stays one line', () => {
     const circle = new Error('a\nb')
     circle.cause = circle
-    expect(explainConnection(circle).text).toBe('a b')
+    expect(explainConnection(circle, context({})).text).toBe('a b')
   })
 })
 
@@ -100,17 +105,18 @@ describe('explainRequest', () => {
   })
 
   it('says that nobody answers for a domain, and which setting names it', () => {
-    expect(explainRequest(nobody, 'hup')).toEqual({
+    expect(explainRequest(nobody, 'hup', 'settings')).toEqual({
       text: 'no JetStream answers for the domain hup',
       remedy: expect.stringContaining('PELTON_NATS_DOMAIN'),
     })
+    expect(explainRequest(nobody, 'hup', 'options').remedy).toMatch(/^Set domain to /)
   })
 
   it('says without a domain that there is no JetStream for this account', () => {
-    expect(explainRequest(nobody, undefined).text).toContain('not enabled for this account')
+    expect(explainRequest(nobody, undefined, 'settings').text).toContain('not enabled for this account')
   })
 
   it('has no remedy for what only took too long', () => {
-    expect(explainRequest(new errors.TimeoutError(), undefined)).toEqual({ text: 'timeout' })
+    expect(explainRequest(new errors.TimeoutError(), undefined, 'settings')).toEqual({ text: 'timeout' })
   })
 })

@@ -15,8 +15,6 @@ export interface CauseContext {
   readonly naming: Naming
 }
 
-const NO_CONTEXT: CauseContext = { options: {}, naming: 'settings' }
-
 type Said = readonly [sentence: string, remedy: string]
 /** Names of settings, in the words of who reads. */
 type Name = (field: SecurityField) => string
@@ -223,7 +221,7 @@ const MAX_TEXT = 200
  * Says what is the matter in a sentence of its own, with the words of the deepest cause behind it: what wraps that only says
  * that there is no connection.
  */
-export function explainConnection(thrown: unknown, context: CauseContext = NO_CONTEXT): ConnectionCause {
+export function explainConnection(thrown: unknown, context: CauseContext): ConnectionCause {
   const texts = chainOf(thrown).map(textOf)
   const deepest = sanitizeHeaderValue(texts.at(-1) ?? 'the reason is unknown', MAX_TEXT)
   const found = CAUSES.find(([cause]) => texts.some((text) => cause.test(text)))
@@ -241,11 +239,7 @@ export interface RequestCause {
 }
 
 /** Why a request to JetStream has no answer. */
-export function explainRequest(
-  thrown: unknown,
-  domain: string | undefined,
-  naming: Naming = 'settings',
-): RequestCause {
+export function explainRequest(thrown: unknown, domain: string | undefined, naming: Naming): RequestCause {
   const chain = chainOf(thrown)
   if (chain.some((each) => each instanceof errors.NoRespondersError)) return noJetStream(domain, naming)
   if (chain.some((each) => each instanceof PermissionViolationError))

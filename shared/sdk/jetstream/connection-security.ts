@@ -38,7 +38,7 @@ export function openSecurity(options: OpenSecurityOptions): ConnectionSecurity {
   const hosts = servers.map(hostOf)
   if (tls !== undefined) readTlsFiles(tls, naming)
   const authenticator = openAuthenticator(options, naming, (thrown) =>
-    onTrouble?.({ kind: 'file', ...problemOf(thrown) }),
+    onTrouble?.({ kind: 'file', ...problemOf(thrown, { options, naming }) }),
   )
   const user = userOf(options, naming)
   const inboxPrefix = options.inboxPrefix ?? (user === undefined ? undefined : inboxOf(user))
@@ -90,12 +90,12 @@ function fileProblem(options: OpenSecurityOptions, naming: Naming): ConnectionCa
     if (options.tls !== undefined) readTlsFiles(options.tls, naming)
     return undefined
   } catch (thrown) {
-    return problemOf(thrown)
+    return problemOf(thrown, { options, naming })
   }
 }
 
-function problemOf(thrown: unknown): ConnectionCause {
-  if (!(thrown instanceof PeltonError)) return explainConnection(thrown)
+function problemOf(thrown: unknown, context: CauseContext): ConnectionCause {
+  if (!(thrown instanceof PeltonError)) return explainConnection(thrown, context)
   const { remedy = '' } = thrown.details
   return { text: thrown.description.replace(`. ${remedy}`, ''), remedy }
 }

@@ -21,6 +21,9 @@ import {
 } from '../../../shared/sdk/contract/topology.ts'
 import { PeltonError } from '../../../shared/sdk/errors.ts'
 import { consumerInfo, type StreamInfo, streamInfo } from '../../../shared/sdk/jetstream/api.ts'
+import { namedConfig } from '../../../shared/sdk/jetstream/api-names.ts'
+import { isForeign, OWN_NAMES, subjectsOf } from '../../../shared/sdk/jetstream/foreign-stream.ts'
+import { namesOf } from '../../../shared/sdk/jetstream/names-of.ts'
 import { fitted, planChange } from '../../../shared/sdk/jetstream/plan-change.ts'
 import { firstTen } from '../first-ten.ts'
 
@@ -68,9 +71,14 @@ function unboundedLedger({ state }: StreamInfo): Finding {
 
 async function checkStream(connection: NatsConnection, spec: StreamSpec): Promise<readonly Finding[]> {
   const check = `stream ${spec.name}`
-  const info = await streamInfo(connection, spec.name)
+  const names = namesOf(connection)
+  // By its name at the broker it is answered as it is there.
+  const info = await streamInfo(connection, names.stream(spec.name))
   if (info === undefined) return [fail(check, 'it does not exist', PROVISION)]
-  const findings = compare(check, info.config, { ...fitted(spec, info.config) })
+  const wanted = namedConfig(names, fitted(spec, info.config))
+  if (isForeign(wanted, info.config))
+    return [fail(check, `it is none of Pelton's: its subjects are ${subjectsOf(info.config)}`, OWN_NAMES)]
+  const findings = compare(check, info.config, { ...wanted })
   if (spec.name === STREAMS.ledger && Number(info.config.max_bytes ?? -1) <= 0)
     findings.push(unboundedLedger(info))
   for (const [limit, used] of [
@@ -122,9 +130,10 @@ export async function checkConsumers(
 async function checkConsumer(connection: NatsConnection, spec: ConsumerSpec): Promise<readonly Finding[]> {
   const { stream, ...wanted } = spec
   const check = `consumer ${spec.durable_name}`
-  const info = await consumerInfo(connection, stream, spec.durable_name)
+  const names = namesOf(connection)
+  const info = await consumerInfo(connection, names.stream(stream), spec.durable_name)
   if (info === undefined) return [fail(check, 'it does not exist', PROVISION)]
-  return compare(check, info.config, wanted)
+  return compare(check, info.config, namedConfig(names, wanted))
 }
 
 /** What somebody paused and forgot: everything else about it is as provisioned. */

@@ -11,7 +11,7 @@ export interface ApiRequest {
  * and so does its answer, in which every name is the broker's. Who takes a subject of Pelton is asked by its plain name.
  */
 export function namedRequest(names: Names, { subject, body }: ApiRequest): ApiRequest {
-  const renaming = { stream: names.stream, subject: names.subject }
+  const renaming = brokerNames(names)
   if (OF_ALL_STREAMS.has(subject)) return { subject, body: mapped(body, renaming) }
   const parts = subject.split('.')
   const at = placeOfStream(parts)
@@ -21,6 +21,11 @@ export function namedRequest(names: Names, { subject, body }: ApiRequest): ApiRe
   const named = [...head, names.stream(stream), ...parts.slice(at + 1, at + 2)]
   if (filter.length > 0) named.push(names.subject(filter.join('.')))
   return { subject: named.join('.'), body: mapped(body, renaming) }
+}
+
+/** The configuration of a stream or consumer of Pelton as the broker has it. */
+export function namedConfig<Config extends object>(names: Names, config: Config): Config {
+  return mapped(config, brokerNames(names)) as Config // as it was but for names
 }
 
 /** The answer to a request that {@link namedRequest} changed, with plain names. */
@@ -35,6 +40,10 @@ const OF_ALL_STREAMS: ReadonlySet<string> = new Set(['STREAM.NAMES', 'STREAM.LIS
 /** Behind `STREAM.INFO`, `CONSUMER.LIST` and the like; one further behind `STREAM.MSG.GET` and `CONSUMER.MSG.NEXT`. */
 function placeOfStream(parts: readonly string[]): number {
   return parts[1] === 'MSG' || parts[1] === 'LEADER' || parts[1] === 'DURABLE' ? 3 : 2
+}
+
+function brokerNames({ stream, subject }: Names): Renaming {
+  return { stream, subject }
 }
 
 interface Renaming {

@@ -1,3 +1,4 @@
+import { plainStreamOf } from '../contract/names.ts'
 import { type ConsumerSpec, DEFAULT_TOPOLOGY, STREAMS, type StreamSpec } from '../contract/topology.ts'
 import { PeltonError, showValue } from '../errors.ts'
 
@@ -37,7 +38,7 @@ export function fitted(spec: StreamSpec, present: Config): StreamSpec {
 }
 
 /**
- * What to update, if anything. Pure but for its notes.
+ * What to update, if anything. Pure but for its notes. Both are as the broker has them.
  *
  * @throws PeltonError `not-provisioned` for a difference that is neither a growing limit nor harmless
  */
@@ -78,7 +79,9 @@ export function planConsumerChange(
 
 /** An older Pelton had the ledger drop the oldest; without a limit but its age it never did, and refusing loses nothing. */
 function isLedgerToRefuse(wanted: Config, key: string): boolean {
-  return wanted.name === STREAMS.ledger && key === 'discard' && wanted.discard === 'new'
+  return (
+    plainStreamOf(String(wanted.name)) === STREAMS.ledger && key === 'discard' && wanted.discard === 'new'
+  )
 }
 
 function unset(like: unknown): unknown {

@@ -5,7 +5,7 @@ import { consumerInfo, requestApi, streamInfo } from './api.ts'
 import { namesOf } from './names-of.ts'
 import type { Config } from './plan-change.ts'
 
-/** A stream that is there. */
+/** A stream that is there, as the broker has it. */
 export interface FoundStream {
   readonly config: Config
   /** How many consumers it has, of whomever. */
@@ -23,9 +23,9 @@ export interface Overlap {
 /** What is there before anything is made. */
 export interface Found {
   readonly account: Account
-  /** Of the streams that are wanted, those that are there; by name. */
+  /** Of the streams that are wanted, those that are there; by their plain names. */
   readonly streams: ReadonlyMap<string, FoundStream>
-  /** Likewise the consumers. */
+  /** Likewise the consumers, as the broker has them. */
   readonly consumers: ReadonlyMap<string, Config>
   readonly overlaps: readonly Overlap[]
 }
@@ -43,7 +43,9 @@ export async function readFound(
   replicas: number,
 ): Promise<Found> {
   const account = await readAccount(connection, replicas)
-  const infos = await Promise.all(specs.map(({ name }) => streamInfo(connection, name)))
+  const named = namesOf(connection)
+  // Asked for by their names at the broker they are answered as they are.
+  const infos = await Promise.all(specs.map(({ name }) => streamInfo(connection, named.stream(name))))
   const streams = new Map<string, FoundStream>()
   for (const [at, info] of infos.entries())
     if (info !== undefined)
@@ -63,8 +65,9 @@ async function readConsumers(
   specs: readonly ConsumerSpec[],
 ): Promise<ReadonlyMap<string, Config>> {
   const found = new Map<string, Config>()
+  const named = namesOf(connection)
   const read = async ({ stream, durable_name }: ConsumerSpec): Promise<void> => {
-    const info = await consumerInfo(connection, stream, durable_name)
+    const info = await consumerInfo(connection, named.stream(stream), durable_name)
     if (info !== undefined) found.set(durable_name, info.config)
   }
   await Promise.all(specs.map(read))

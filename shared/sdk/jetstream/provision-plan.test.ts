@@ -1,7 +1,9 @@
 import { describe, expect, it } from 'vitest'
 import { boundWishes, leastRetriesBytes } from '../contract/bounds.ts'
+import { createNames, type Names, PLAIN_NAMES } from '../contract/names.ts'
 import { consumerSpecs, DEFAULT_TOPOLOGY, streamSpecs, type TopologyOptions } from '../contract/topology.ts'
 import { type Account, accountOf } from './account.ts'
+import { namedConfig } from './api-names.ts'
 import type { Found, FoundStream } from './provision-found.ts'
 import { type Plan, planProvision } from './provision-plan.ts'
 
@@ -15,11 +17,12 @@ function plan(
   found: Partial<Found> = {},
   topology: Partial<TopologyOptions> = {},
   pools = ['default'],
+  names: Names = PLAIN_NAMES,
 ): Plan {
   const options = { ...DEFAULT_TOPOLOGY, ...topology }
   const specs = streamSpecs(options, MAX_PAYLOAD)
   const consumers = pools.flatMap((pool) => consumerSpecs(pool, options))
-  return planProvision({ specs, consumers, maxPayload: MAX_PAYLOAD }, { ...NOTHING, ...found })
+  return planProvision({ specs, consumers, maxPayload: MAX_PAYLOAD, names }, { ...NOTHING, ...found })
 }
 
 const with_ = (limits: Partial<Account>): Partial<Found> => ({ account: { ...FREE, ...limits } })
@@ -181,6 +184,44 @@ describe('what is in the way', () => {
     expect(said(planned).join('\n')).toMatch(
       /RESULTS differs.*none of Pelton's has the name DEADLETTERS.*in flight.*one stream.*storage/s,
     )
+  })
+
+  describe('of a Pelton with a prefix', () => {
+    const names = createNames('staging')
+    const [features] = streamSpecs(DEFAULT_TOPOLOGY, MAX_PAYLOAD)
+    /** All of it is there, but FEATURES with these subjects. */
+    const withSubjects = (subjects: readonly string[]): Plan => {
+      const { streams, consumers } = present()
+      const named = [...streams].map(([name, { config, ...rest }]): [string, FoundStream] => {
+        const own = namedConfig(names, config)
+        return [name, { ...rest, config: name === 'FEATURES' ? { ...own, subjects } : own }]
+      })
+      const ofBroker = [...consumers].map(([name, config]) => [name, namedConfig(names, config)] as const)
+      return plan({ streams: new Map(named), consumers: new Map(ofBroker) }, {}, ['default'], names)
+    }
+
+    it('is nothing where all is there by its names at the broker', () => {
+      const own = (features?.subjects ?? []).map(names.subject)
+      expect(withSubjects(own)).toMatchObject({ steps: [], obstacles: [] })
+    })
+
+    it.each([
+      ['are those of the Pelton without', features?.subjects ?? []],
+      ['look like its own', ['staging.orders.>', 'orders.>']],
+    ])('is a foreign stream whose subjects %s, and names them as they are', (_what, subjects) => {
+      const [refused] = withSubjects(subjects).obstacles
+      expect(refused?.description).toContain("none of Pelton's has the name staging-FEATURES")
+      expect(refused?.details).toMatchObject({ field: 'subjects', value: subjects.join(', ') })
+    })
+
+    it('is a stream that takes some of its subjects, and others', () => {
+      const [own = '', ...others] = features?.subjects ?? []
+      const [refused] = withSubjects([names.subject(own), ...others]).obstacles
+      expect(refused?.details).toMatchObject({
+        field: 'subjects',
+        value: expect.stringContaining(`"${others[0]}"`),
+      })
+    })
   })
 
   it('is nothing where settings fit the account', () => {

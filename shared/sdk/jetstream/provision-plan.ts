@@ -1,6 +1,8 @@
 import { type BoundWish, boundWishes } from '../contract/bounds.ts'
+import type { Names } from '../contract/names.ts'
 import type { ConsumerSpec, StreamSpec } from '../contract/topology.ts'
 import { PeltonError } from '../errors.ts'
+import { namedConfig } from './api-names.ts'
 import { fitBounds, type ToBound } from './fit-bounds.ts'
 import { isForeign, nameTaken } from './foreign-stream.ts'
 import { fitted, isWish, planChange, planConsumerChange } from './plan-change.ts'
@@ -13,6 +15,8 @@ export interface Wanted {
   readonly consumers: readonly ConsumerSpec[]
   /** The server's `max_payload`. */
   readonly maxPayload: number
+  /** What the broker calls all of it. */
+  readonly names: Names
 }
 
 /** A stream as it is to be made. */
@@ -106,7 +110,7 @@ interface Changes {
 }
 
 /** What changes of the streams and consumers that are there; what may not change is in the way. */
-function planChanges({ specs, consumers }: Wanted, found: Found): Changes {
+function planChanges({ specs, consumers, names }: Wanted, found: Found): Changes {
   const steps: string[] = []
   const obstacles: PeltonError[] = []
   let growth = 0
@@ -123,11 +127,11 @@ function planChanges({ specs, consumers }: Wanted, found: Found): Changes {
     const config = found.streams.get(spec.name)?.config
     if (config === undefined) continue
     const what = `stream ${spec.name}`
-    if (isForeign(spec, config)) {
-      obstacles.push(nameTaken(spec, config))
+    const wanted = namedConfig(names, fitted(spec, config))
+    if (isForeign(wanted, config)) {
+      obstacles.push(nameTaken(wanted, config))
       continue
     }
-    const wanted = fitted(spec, config)
     plan(what, () => planChange(what, config, { ...wanted }, untold))
     const before = Number(config.max_bytes ?? -1)
     if (before > 0) growth += Math.max(0, (wanted.max_bytes ?? 0) - before)
@@ -135,7 +139,9 @@ function planChanges({ specs, consumers }: Wanted, found: Found): Changes {
   for (const spec of consumers) {
     const config = found.consumers.get(spec.durable_name)
     if (config !== undefined)
-      plan(`consumer ${spec.durable_name}`, () => planConsumerChange(spec, config, untold))
+      plan(`consumer ${spec.durable_name}`, () =>
+        planConsumerChange(namedConfig(names, spec), config, untold),
+      )
   }
   return { steps, obstacles, growth }
 }

@@ -9,6 +9,7 @@ import {
 } from '../contract/topology.ts'
 import { PeltonError } from '../errors.ts'
 import { ApiRefusal, consumerInfo, patientApi, requestApi, type StreamInfo, streamInfo } from './api.ts'
+import { namedConfig } from './api-names.ts'
 import { isForeign, nameTaken } from './foreign-stream.ts'
 import { namedError, namesOf } from './names-of.ts'
 import { differs, fitted, planChange, planConsumerChange } from './plan-change.ts'
@@ -59,7 +60,7 @@ async function provisionAll(connection: NatsConnection, options: ProvisionOption
   const found = await patiently(() => readFound(connection, specs, consumers, topology.replicas)).catch(
     explained,
   )
-  const plan = planProvision({ specs, consumers, maxPayload }, found)
+  const plan = planProvision({ specs, consumers, maxPayload, names: namesOf(connection) }, found)
   if (plan.obstacles.length > 0) throw refusedPlan(plan.obstacles)
   if (isDry) {
     for (const step of plan.steps) note(step)
@@ -80,17 +81,20 @@ async function provisionStream(
   note: (text: string) => void,
 ): Promise<void> {
   const { spec, asked } = planned
-  const present = await streamInfo(connection, spec.name)
+  const names = namesOf(connection)
+  // By its name at the broker it is answered, and changed, as it is there.
+  const own = names.stream(spec.name)
+  const present = await streamInfo(connection, own)
   if (present === undefined) {
     if (await createFitting(connection, planned, note)) note(`created stream ${spec.name}`)
     else await provisionStream(connection, planned, note)
     return
   }
-  if (isForeign(spec, present.config)) throw nameTaken(spec, present.config)
-  const wanted = { ...fitted(asked, present.config) }
-  const change = planChange(`stream ${spec.name}`, present.config, wanted, note)
+  const wanted = namedConfig(names, fitted(asked, present.config))
+  if (isForeign(wanted, present.config)) throw nameTaken(wanted, present.config)
+  const change = planChange(`stream ${spec.name}`, present.config, { ...wanted }, note)
   if (change === undefined) return
-  await orRefused(requestApi(connection, `STREAM.UPDATE.${spec.name}`, change.config), (refusal) =>
+  await orRefused(requestApi(connection, `STREAM.UPDATE.${own}`, change.config), (refusal) =>
     refusedStream(spec, 'changed', refusal),
   )
   note(`changed stream ${spec.name}: ${change.summary}`)
@@ -147,8 +151,10 @@ async function provisionConsumer(
 ): Promise<void> {
   const { stream, ...config } = spec
   const name = config.durable_name
+  const names = namesOf(connection)
+  const own = names.stream(stream)
   const subject = `CONSUMER.CREATE.${stream}.${name}.${config.filter_subject}`
-  const present = await consumerInfo(connection, stream, name)
+  const present = await consumerInfo(connection, own, name)
   if (present === undefined) {
     const wanted = { stream_name: stream, config: { name, ...config } }
     await orRefused(requestApi(connection, subject, wanted), (refusal) =>
@@ -157,10 +163,11 @@ async function provisionConsumer(
     note(`created consumer ${name}`)
     return
   }
-  const change = planConsumerChange(spec, present.config, note)
+  const change = planConsumerChange(namedConfig(names, spec), present.config, note)
   if (change === undefined) return
-  const changed = { stream_name: stream, config: change.config, action: 'update' }
-  await orRefused(requestApi(connection, subject, changed), (refusal) =>
+  const changed = { stream_name: own, config: change.config, action: 'update' }
+  const place = `CONSUMER.CREATE.${own}.${name}.${names.subject(config.filter_subject)}`
+  await orRefused(requestApi(connection, place, changed), (refusal) =>
     refusedConsumer(spec, 'changed', refusal),
   )
   note(`changed consumer ${name}: ${change.summary}`)

@@ -3,7 +3,7 @@ import { EXIT_CODES } from '../../shared/runtime/lifecycle.ts'
 import { namesOfEnv } from '../../shared/runtime/names-of-env.ts'
 import { noteLine, standardError, standardOutput } from '../../shared/runtime/standard-streams.ts'
 import { startTelemetry, type Telemetry } from '../../shared/runtime/telemetry.ts'
-import { type ErrorCode, messageOf, PeltonError } from '../../shared/sdk/errors.ts'
+import { messageOf, PeltonError } from '../../shared/sdk/errors.ts'
 import type { ApiRefusal } from '../../shared/sdk/jetstream/api.ts'
 import { namedError } from '../../shared/sdk/jetstream/names-of.ts'
 import { createProgram } from './program.ts'
@@ -18,14 +18,6 @@ for (const stream of [standardOutput(), standardError()]) {
 // npm runs scripts in the root of the repository; paths are meant from where it was called.
 const { INIT_CWD, npm_lifecycle_event: script } = process.env
 if (INIT_CWD && (script === 'pelton' || script === 'start')) process.chdir(INIT_CWD)
-
-/** Errors that name streams of the broker, and nothing a user gave. */
-const OF_BROKER: readonly ErrorCode[] = [
-  'broker-unavailable',
-  'not-provisioned',
-  'stream-full',
-  'undeliverable',
-]
 
 let telemetry: Telemetry | undefined
 try {
@@ -57,8 +49,7 @@ function tellTrouble({ problem }: { readonly problem: string }, what: string): v
 async function explain(thrown: unknown): Promise<number> {
   if (isCommanderError(thrown)) return thrown.exitCode === 0 ? EXIT_CODES.ok : EXIT_CODES.usage
   if (thrown instanceof PeltonError) {
-    const isNamed = OF_BROKER.includes(thrown.code)
-    noteLine(`pelton: ${messageOf(isNamed ? namedError(namesOfEnv(process.env), thrown) : thrown)}`)
+    noteLine(`pelton: ${messageOf(namedError(namesOfEnv(process.env), thrown))}`)
     return thrown.code === 'invalid-argument' || thrown.code === 'invalid-configuration'
       ? EXIT_CODES.usage
       : EXIT_CODES.failed

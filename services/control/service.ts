@@ -18,11 +18,13 @@ import { measureProcess } from '../../shared/runtime/process-metrics.ts'
 import type { Readiness } from '../../shared/runtime/readiness.ts'
 import { waitingFor } from '../../shared/runtime/start-waiting.ts'
 import type { Telemetry } from '../../shared/runtime/telemetry.ts'
+import { createNames } from '../../shared/sdk/contract/names.ts'
 import { STREAMS } from '../../shared/sdk/contract/topology.ts'
 import { PeltonError } from '../../shared/sdk/errors.ts'
 import { ApiRefusal, patientApi } from '../../shared/sdk/jetstream/api.ts'
 import { connectBroker } from '../../shared/sdk/jetstream/connect.ts'
 import { readExpiries } from '../../shared/sdk/jetstream/expiry.ts'
+import { namedError } from '../../shared/sdk/jetstream/names-of.ts'
 import { requireStreams } from '../../shared/sdk/jetstream/provision.ts'
 import { explainRefusal } from '../../shared/sdk/jetstream/provision-refusal.ts'
 import type { ControlServiceSettings } from './config.ts'
@@ -60,7 +62,8 @@ export async function openDoor(
   const { PELTON_CONTROL_HOST: host, PELTON_CONTROL_PORT: port, PELTON_CONTROL_TOKEN: token } = settings
   refuseOpenDoor(host, token)
   const tokens = await openTokens(token, brokerDataDir(env))
-  const http = openHttp({ host, port, log, explain })
+  const names = createNames(settings.PELTON_PREFIX)
+  const http = openHttp({ host, port, log, explain: (thrown) => namedError(names, explain(thrown)) })
   const door = {
     state: 'starting' as State,
     parts: undefined as ApiParts | undefined,

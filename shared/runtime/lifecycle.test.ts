@@ -12,6 +12,7 @@ import { EXIT_CODES } from './lifecycle.ts'
 const tsx = pathToFileURL(createRequire(import.meta.url).resolve('tsx')).href
 const lifecycle = new URL('./lifecycle.ts', import.meta.url).href
 const logging = new URL('./logging.ts', import.meta.url).href
+const names = new URL('../sdk/contract/names.ts', import.meta.url).href
 
 let folder: string
 let child: ChildProcess | undefined
@@ -35,10 +36,11 @@ async function run(start: string, graceMs: number): Promise<number | null> {
     program,
     `import { runService } from ${JSON.stringify(lifecycle)}
      import { createLogger } from ${JSON.stringify(logging)}
+     import { PLAIN_NAMES } from ${JSON.stringify(names)}
      const say = (text: string) => console.log(text)
      const never = new Promise<void>(() => {})
      setInterval(() => {}, 1_000)
-     const options = { log: createLogger('t', 'silent'), graceMs: ${graceMs}, onState: say }
+     const options = { log: createLogger('t', 'silent', PLAIN_NAMES), graceMs: ${graceMs}, onState: say }
      process.exit(await runService(${start}, options))`,
   )
   const process_ = spawn(process.execPath, ['--import', tsx, program], {

@@ -2,6 +2,7 @@ import type { Logger } from 'pino'
 import { PeltonError } from '../sdk/errors.ts'
 import { EXIT_CODES, runService, type Service, type State } from './lifecycle.ts'
 import { createLogger } from './logging.ts'
+import { namesOfEnv } from './names-of-env.ts'
 import { noteLine } from './standard-streams.ts'
 import { startTelemetry, type Telemetry } from './telemetry.ts'
 
@@ -53,7 +54,7 @@ export async function serve<Settings, Out extends Outside>(program: Program<Sett
     return unusable(thrown)
   }
   const { kind, name, logLevel, graceMs, hasHttp } = program.identify(settings)
-  const log = createLogger(kind, logLevel).child({ [kind]: name })
+  const log = createLogger(kind, logLevel, namesOfEnv(process.env)).child({ [kind]: name })
   // Without its supervisor it drains; what it would tell it, and log, has no reader any more.
   process.on('disconnect', () => {
     log.level = 'silent'

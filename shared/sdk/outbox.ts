@@ -131,7 +131,7 @@ class LevelOutbox implements Outbox {
       onDown: (why) => this.#forwarder.suspend(why),
     })
     this.#forwarder = new Forwarder({
-      ...{ store, queue: this.#queue, maxInFlight },
+      ...{ store, queue: this.#queue, maxInFlight, names: settings.names },
       producer: () => this.#uplink.producer,
       onSent: ({ sizeBytes }) => this.#left(sizeBytes),
       onRejected: (entry, growth) => this.#rejected(entry, growth),
@@ -147,7 +147,8 @@ class LevelOutbox implements Outbox {
   async #accept(event: EventToPublish, signal: AbortSignal | undefined): Promise<Accepted> {
     this.#checkOpen()
     signal?.throwIfAborted()
-    const { source, pool, replyRoots, inboxPrefix, maxBytes } = this.#settings
+    const { source, pool, names, inboxPrefix, maxBytes } = this.#settings
+    const { replyRoots } = names
     const message = eventMessage(event, { source, pool, replyRoots, inboxPrefix, now: Date.now() })
     this.#uplink.producer?.checkSize(message)
     const bytes = encodeEntry({ message, model: event.model, acceptedAt: Date.now() })

@@ -15,9 +15,11 @@ import { createProducer } from '../../shared/sdk/producer.ts'
 import { createSubscriber } from '../../shared/sdk/subscriber.ts'
 import { waitFor } from '../../shared/sdk/wait-for.ts'
 import { startTestBroker, type TestBroker } from '../kit/broker.ts'
+import { modelsFolder } from '../kit/models-folder.ts'
 import { readStream } from '../kit/outcomes.ts'
 import { settled } from '../kit/pipeline.ts'
 import { PATIENT } from '../kit/wait.ts'
+import { spawnWorkerProcess } from '../kit/worker-process.ts'
 import { runCli, startCli } from './cli-process.ts'
 import { type ControlStage, lookedAt, metricOf, openControlStage } from './control-stage.ts'
 import { BAD, EXPIRED, FAST, GOOD, MODEL } from './replay-stage.ts'
@@ -284,6 +286,40 @@ describe('what stands in the way', () => {
     expect(made.code, made.err).toBe(0)
     expect(made.out).toMatch(/^created stream ours-RESULTS$/m)
     expect(made.out).not.toMatch(/stream RESULTS/)
+  })
+
+  test.each([
+    ['that look like its own and are not', ['third.exams.>', 'exams.>']],
+    ['that are those of a Pelton without a prefix', ['results.*.*']],
+  ])(
+    'under the name of one with a prefix it is told by its subjects, also by those %s',
+    async (_what, taken) => {
+      await create('third-RESULTS', ...taken)
+      onTestFinished(() => remove('third-RESULTS').then(() => undefined))
+      const env = { PELTON_NATS_URL: broker.url, PELTON_PREFIX: 'third' }
+      const refused = await runCli(['provision'], { env })
+      expect([refused.code, refused.out]).toEqual([1, ''])
+      expect(refused.err).toContain("a stream that is none of Pelton's has the name third-RESULTS")
+      expect(refused.err).toContain(`subjects = ${taken.join(', ')})`)
+      const doctor = await runCli(['doctor'], { env })
+      expect(doctor.out).toContain(
+        `stream third-RESULTS: it is none of Pelton's: its subjects are ${taken.join(', ')}`,
+      )
+    },
+  )
+
+  test('a worker logs what is missing by its name at the broker', async () => {
+    const env = { PELTON_NATS_URL: broker.url, PELTON_PREFIX: 'lacking' }
+    expect((await runCli(['provision'], { env })).code).toBe(0)
+    await remove('KV_pelton-lacking-models')
+    const folder = await modelsFolder([])
+    onTestFinished(() => folder.remove())
+    const worker = spawnWorkerProcess({ url: broker.url, models: folder.path, env })
+    onTestFinished(() => worker.kill('SIGKILL'))
+    expect(await worker.ended).toBe(1)
+    const told = worker.log.filter(({ level }) => level !== 'info').map((line) => JSON.stringify(line))
+    expect(told.join('\n')).toContain('stream KV_pelton-lacking-models does not exist')
+    expect(told.join('\n')).not.toMatch(/KV_pelton-models|pelton-models/)
   })
 
   test('a stream that takes some of the same subjects is named', async () => {

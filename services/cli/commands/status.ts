@@ -4,6 +4,7 @@ import { paceBetween } from '../../../shared/operations/broker/drain-pace.ts'
 import { judgeReplicas } from '../../../shared/operations/broker/replicas.ts'
 import { type StatusSnapshot, takeSnapshot } from '../../../shared/operations/broker/snapshot.ts'
 import type { UnservedModel } from '../../../shared/operations/models/unserved-models.ts'
+import { namedAlert } from '../../../shared/operations/watch-record/alert.ts'
 import { alignColumns } from '../../../shared/runtime/columns.ts'
 import { EXIT_CODES } from '../../../shared/runtime/lifecycle.ts'
 import { namesOfEnv } from '../../../shared/runtime/names-of-env.ts'
@@ -83,15 +84,18 @@ function show(
       ...shown,
       at: new Date(snapshot.at).toISOString(),
       ...pace,
-      troubles,
+      troubles: troubles.map((trouble) => namedAlert(names, trouble)),
       models,
-      watch: controlWatch,
+      watch: controlWatch && {
+        ...controlWatch,
+        alerts: controlWatch.alerts.map((alert) => namedAlert(names, alert)),
+      },
       loops,
     })
     return
   }
-  const lines = [...statusTables(snapshot, pace, names), ...unservedTable(models)].flatMap((table, index) =>
-    index === 0 ? alignColumns(table) : ['', ...alignColumns(table)],
+  const lines = [...statusTables(snapshot, pace, names), ...unservedTable(models, names)].flatMap(
+    (table, index) => (index === 0 ? alignColumns(table) : ['', ...alignColumns(table)]),
   )
   const paused = snapshot.consumers.filter(({ pausedUntil }) => pausedUntil !== undefined)
   const told = [...troubles, ...paused.map(({ name }) => ({ kind: 'paused-consumer', about: name }) as const)]

@@ -2,7 +2,9 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { ServedModel } from '../../../shared/models/repository.ts'
 import type { RecordedCalibration, RecordedCost } from '../../../shared/operations/models/model-record.ts'
 import { openPoolModels } from '../../../shared/operations/models/pool-models.ts'
+import { namesOfEnv } from '../../../shared/runtime/names-of-env.ts'
 import { toPeltonError } from '../../../shared/sdk/errors.ts'
+import { namedError } from '../../../shared/sdk/jetstream/names-of.ts'
 import { withBroker } from '../broker.ts'
 import type { CommandRun } from '../command-run.ts'
 
@@ -26,7 +28,11 @@ const WAIT_MS = 5_000
  */
 export async function readCosts(run: CommandRun, pool: string): Promise<ReadCosts> {
   const read = readAll(run, pool).catch((thrown: unknown) => {
-    const { description } = toPeltonError(thrown, 'broker-unavailable', 'its records cannot be read')
+    const { description } = toPeltonError(
+      namedError(namesOfEnv(run.env), thrown),
+      'broker-unavailable',
+      'its records cannot be read',
+    )
     if (run.env.PELTON_NATS_URL) run.terminal.note(`what workers measured is not known: ${description}`)
     return NOTHING
   })

@@ -16,7 +16,8 @@ const NO_AUDIT =
 export function addOverviewRoutes(app: FastifyInstance, parts: PartsOf): void {
   app.get('/v1/status', async (request, reply) => {
     readInput(nothing, request.query)
-    const { snapshots, watch, replays } = parts()
+    const { snapshots, watch, replays, store } = parts()
+    const names = namesOf(store.connection)
     const { before, now } = await snapshots.latest()
     const { at, groups, ...snapshot } = now
     return sendJson(reply, {
@@ -24,7 +25,7 @@ export function addOverviewRoutes(app: FastifyInstance, parts: PartsOf): void {
       ...snapshot,
       deadLetters: namedModels(snapshot.deadLetters),
       ...(before !== undefined && paceBetween(before, now)),
-      troubles: judgeReplicas(before?.groups ?? [], groups),
+      troubles: judgeReplicas(before?.groups ?? [], groups).map((trouble) => namedAlert(names, trouble)),
       alerts: alertsOf(watch).length,
       replaysHere: replays.running.length,
     })

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import type { ListedConsumer } from '../../../shared/operations/broker/consumer-list.ts'
+import { createNames } from '../../../shared/sdk/contract/names.ts'
 import { accountFor, matcherOf } from './lane-look.ts'
 
 const consumer = (name: string, filter: string, change: object = {}): ListedConsumer => ({
@@ -60,6 +61,18 @@ describe('accountFor', () => {
     [{ filter_subject: 'features.default.*.normal', max_deliver: -1 }, undefined],
   ])('names how %o loses events', (config, drift) => {
     expect(accountFor('FEATURES', [normal({ config })], counts({}), 0).lanes[0]?.drift).toBe(drift)
+  })
+
+  it.each([
+    [{ filter_subject: 'features.default.x.normal' }, 'filter_subject is staging.features.default.x.normal'],
+    [
+      { filter_subjects: ['features.>', '$KV.pelton-models.>'] },
+      'filter_subject is ["staging.features.>","$KV.pelton-staging-models.>"]',
+    ],
+  ])('names a filter %o as the broker of a Pelton with a prefix has it', (filter, drift) => {
+    const lanes = [normal({ config: { ...filter, max_deliver: -1 } })]
+    const found = accountFor('FEATURES', lanes, counts({}), 0, createNames('staging'))
+    expect(found.lanes[0]?.drift).toBe(drift)
   })
 
   it('names until when a consumer is paused', () => {

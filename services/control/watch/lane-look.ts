@@ -2,9 +2,11 @@ import type { NatsConnection } from '@nats-io/transport-node'
 import type { BrokerLook } from '../../../shared/operations/broker/broker-look.ts'
 import { type ListedConsumer, pausedUntil } from '../../../shared/operations/broker/consumer-list.ts'
 import { countSubjects } from '../../../shared/operations/broker/snapshot.ts'
+import { type Names, PLAIN_NAMES } from '../../../shared/sdk/contract/names.ts'
 import { decodeSegment, LANES, readRoute, subjects } from '../../../shared/sdk/contract/subjects.ts'
 import { dueConsumer, featureConsumer, STREAMS } from '../../../shared/sdk/contract/topology.ts'
 import { streamInfo } from '../../../shared/sdk/jetstream/api.ts'
+import { namesOf } from '../../../shared/sdk/jetstream/names-of.ts'
 
 /** A consumer of FEATURES or RETRIES, and what it does not know of. */
 export interface LaneLook {
@@ -78,16 +80,17 @@ export async function lookAtStream(
     epoch: after.created,
     lastSequence: after.state.last_seq,
     at: Date.parse(after.ts),
-    ...accountFor(stream, consumers, counts, storedMeanwhile),
+    ...accountFor(stream, consumers, counts, storedMeanwhile, namesOf(connection)),
   }
 }
 
-/** Assigns every waiting event to the consumer whose filter it matches. Pure. */
+/** Assigns every waiting event to the consumer whose filter it matches. Pure. @param names those of the broker, for what it tells of filters */
 export function accountFor(
   stream: string,
   consumers: readonly ListedConsumer[],
   counts: ReadonlyMap<string, number>,
   storedMeanwhile: number,
+  names: Pick<Names, 'subject'> = PLAIN_NAMES,
 ): Pick<StreamLook, 'lanes' | 'unserved'> {
   const stored = new Map<ListedConsumer, number>()
   const unserved = new Map<string, UnservedLook>()
@@ -98,7 +101,7 @@ export function accountFor(
     else addUnserved(unserved, subject, count)
   }
   const lanes = consumers.map((consumer) =>
-    toLane(stream, consumer, (stored.get(consumer) ?? 0) - storedMeanwhile),
+    toLane(stream, consumer, (stored.get(consumer) ?? 0) - storedMeanwhile, names),
   )
   return { lanes, unserved: [...unserved.values()] }
 }
@@ -110,7 +113,12 @@ function addUnserved(unserved: Map<string, UnservedLook>, subject: string, count
   unserved.set(pool, { pool, count: before + count, filter: `${root}.${segment}.>` })
 }
 
-function toLane(stream: string, consumer: ListedConsumer, stored: number): LaneLook {
+function toLane(
+  stream: string,
+  consumer: ListedConsumer,
+  stored: number,
+  names: Pick<Names, 'subject'>,
+): LaneLook {
   const { name, num_pending: pending, num_ack_pending: inFlight } = consumer
   const pool = poolOf(stream, name)
   return {
@@ -123,7 +131,7 @@ function toLane(stream: string, consumer: ListedConsumer, stored: number): LaneL
     redelivered: consumer.num_redelivered,
     waitingPulls: consumer.num_waiting,
     lastActiveAt: lastActive(consumer),
-    drift: pool === undefined ? undefined : driftOf(stream, consumer, pool),
+    drift: pool === undefined ? undefined : driftOf(stream, consumer, pool, names),
     pausedUntil: pausedUntil(consumer),
     orphans: Math.max(0, stored - pending - inFlight),
   }
@@ -146,7 +154,12 @@ function poolOf(stream: string, name: string): string | undefined {
  * Past `max_deliver` an event is handed out no more; `backoff` replaces `ack_wait`; a filter that changed leaves
  * events.
  */
-function driftOf(stream: string, { name, config }: ListedConsumer, pool: string): string | undefined {
+function driftOf(
+  stream: string,
+  { name, config }: ListedConsumer,
+  pool: string,
+  names: Pick<Names, 'subject'>,
+): string | undefined {
   const consumerOf = stream === STREAMS.features ? featureConsumer : dueConsumer
   const filterOf = stream === STREAMS.features ? subjects.featureFilter : subjects.dueFilter
   const lane = LANES.find((each) => consumerOf(pool, each).durable_name === name)
@@ -154,8 +167,16 @@ function driftOf(stream: string, { name, config }: ListedConsumer, pool: string)
   if (config.max_deliver !== -1) return `max_deliver is ${config.max_deliver}`
   if (Array.isArray(config.backoff) && config.backoff.length > 0) return 'it has a backoff'
   if (lane !== undefined && filter !== filterOf(pool, lane))
-    return `filter_subject is ${filter ?? JSON.stringify(config.filter_subjects ?? 'none')}`
+    return `filter_subject is ${shownFilter(config, names)}`
   return undefined
+}
+
+function shownFilter(
+  { filter_subject: filter, filter_subjects: several }: ListedConsumer['config'],
+  { subject }: Pick<Names, 'subject'>,
+): string {
+  if (typeof filter === 'string') return filter === '' ? 'empty' : subject(filter)
+  return JSON.stringify(Array.isArray(several) ? several.map((each) => subject(String(each))) : 'none')
 }
 
 function filtersOf({ config }: Pick<ListedConsumer, 'config'>): readonly string[] {

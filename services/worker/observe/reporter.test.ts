@@ -1,6 +1,7 @@
 import pino from 'pino'
 import { expect, it } from 'vitest'
 import type { ServedModel } from '../../../shared/models/repository.ts'
+import { createNames } from '../../../shared/sdk/contract/names.ts'
 import { Reporter } from './reporter.ts'
 
 it('tells of each ignored feature once for a model, and of no more than a hundred of them', () => {
@@ -15,4 +16,19 @@ it('tells of each ignored feature once for a model, and of no more than a hundre
   expect(told.slice(0, 3)).toEqual(['a new', 'a made-up-0', 'a made-up-1'])
   expect(told).toHaveLength(101)
   expect(told.at(-1)).toBe('b new')
+})
+
+it('names streams that refuse or are nearly full as the broker has them', () => {
+  const lines: Readonly<Record<string, unknown>>[] = []
+  const log = pino({}, { write: (line: string) => void lines.push(JSON.parse(line)) })
+  const reporter = new Reporter(log, undefined, createNames('staging'))
+  reporter.storage(new Map([['DEADLETTERS', 'full']]))
+  reporter.ledger('80 % of its bound is used')
+  reporter.ledger(undefined)
+  expect(lines.map(({ refusing, stream }) => refusing ?? stream)).toEqual([
+    { 'staging-DEADLETTERS': 'full' },
+    'staging-LEDGER',
+    'staging-LEDGER',
+  ])
+  reporter.close()
 })

@@ -124,7 +124,7 @@ export class Reporter {
 
   /** Near the mark this changes as often as records expire. @param because why nothing is pulled; undefined: it goes on */
   ledger(because: string | undefined): void {
-    const stream = STREAMS.ledger
+    const stream = this.#names.stream(STREAMS.ledger)
     if (because === undefined) {
       const what = 'pulling goes on: the ledger has room again'
       if (this.#limit.admit(what)) this.#log.info({ stream }, what)

@@ -157,7 +157,8 @@ export class Sender {
       }
       if (reply.kind === 'refused' && reply.code === API_ERRORS.tooLarge) {
         const smaller = slimmed(message)
-        if (smaller === undefined) return 'larger than FEATURES takes, with the headers of a replay'
+        if (smaller === undefined)
+          return 'larger than the stream of events takes, with the headers of a replay'
         message = smaller
         continue
       }

@@ -38,8 +38,14 @@ export interface Alert {
 /** An alert of this look: when it began is added by {@link carryOn}. */
 export type NewAlert = Omit<Alert, 'since'>
 
-/** An alert for people, with the streams it names as the broker has them; `about` stays, which identifies it. */
-export function namedAlert({ text: name }: Pick<Names, 'text'>, alert: Alert): Alert {
+/**
+ * An alert, or a trouble of servers, for people: with the streams it names as the broker has them. `about` stays, which
+ * identifies it.
+ */
+export function namedAlert<Told extends Pick<Alert, 'text' | 'remedy'>>(
+  { text: name }: Pick<Names, 'text'>,
+  alert: Told,
+): Told {
   return { ...alert, text: name(alert.text), remedy: name(alert.remedy) }
 }
 

@@ -115,6 +115,9 @@ describe('names with a prefix', () => {
       'PELTON_FEATURES_MAX_BYTES, staging-RESULTS, worker-RESULTS-high, RESULTSX, pelton models'
     expect(names.text(unchanged)).toBe(unchanged)
     expect(names.text(names.text('RETRIES'))).toBe('staging-RETRIES')
+    const given = 'model "FEATURES", subject exams.RESULTS, subjects "LEDGER"'
+    expect(names.text(given)).toBe(given)
+    expect(names.text('"When FEATURES was made anew"')).toBe('"When staging-FEATURES was made anew"')
   })
 
   it('change the headers that the broker acts on, and no other', () => {

@@ -21,7 +21,10 @@ export interface Names {
   plainStream(name: string): string
   /** The reverse of {@link Names.subject}. */
   plainSubject(subject: string): string
-  /** A text for people with the streams and buckets it names as the broker has them, so that `nats` commands find them. */
+  /**
+   * A text for people with the streams and buckets it names as the broker has them, so that `nats` commands find them. What
+   * stands in double quotes by itself is a value that somebody gave, and stays.
+   */
   text(text: string): string
   /** Headers of a message with what the broker acts on as the broker has it. */
   headers(entries: readonly HeaderEntry[]): readonly HeaderEntry[]
@@ -74,8 +77,8 @@ export function createNames(prefix?: string): Names {
 
 const PLAIN_STREAMS = [...Object.values(STREAMS), ...Object.values(STORES), ARTIFACTS_STREAM]
 const PLAIN_NAMES_OF_ALL = [...PLAIN_STREAMS, ...Object.values(BUCKETS), ARTIFACTS]
-/** A plain name as a word of its own: neither part of a setting nor behind a prefix. */
-const NAMED = new RegExp(`(?<![\\w-])(?:${PLAIN_NAMES_OF_ALL.join('|')})(?![\\w-])`, 'g')
+/** A plain name as a word of its own: neither part of a setting or a subject, nor behind a prefix. */
+const NAMED = new RegExp(`(?<![\\w.-])(?:${PLAIN_NAMES_OF_ALL.join('|')})(?![\\w-])`, 'g')
 
 /** What names and subjects of buckets begin with, and goes on with what they are for. */
 const BEGINS = ['KV_pelton-', 'OBJ_pelton-', 'pelton-', '$KV.pelton-', '$O.pelton-'] as const
@@ -104,7 +107,8 @@ function prefixedNames(prefix: string): Names {
       if (real.startsWith(lead)) return real.slice(lead.length)
       return real.startsWith(ADVISORY) ? advisory(real, plainStream) : begunOtherwise(real, own, BEGINS)
     },
-    text: (text) => text.replace(NAMED, stream),
+    text: (text) =>
+      text.replace(NAMED, (name, at: number) => (isQuoted(text, at, name.length) ? name : stream(name))),
     headers: (entries) =>
       entries.map((entry): HeaderEntry => {
         const [name, value] = entry
@@ -112,6 +116,10 @@ function prefixedNames(prefix: string): Names {
         return name === HEADERS.scheduleTarget ? [name, subject(value)] : entry
       }),
   }
+}
+
+function isQuoted(text: string, at: number, length: number): boolean {
+  return text[at - 1] === '"' && text[at + length] === '"'
 }
 
 /** A name that begins as one of these, with the beginning of the same place among the others. */

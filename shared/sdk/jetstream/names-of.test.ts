@@ -58,7 +58,19 @@ describe('namedError', () => {
     expect(named.details).toEqual({ ...details, remedy: 'Run `nats stream edit staging-LEDGER`.' })
   })
 
-  it('leaves everything else as it is', () => {
+  it('comes from where it came from, and names what its causes name', () => {
+    const outer = new PeltonError('undeliverable', 'no record in LEDGER', {}, error)
+    const named = namedError(createNames('staging'), outer) as PeltonError
+    expect((named.cause as PeltonError).message).toContain('staging-LEDGER is full')
+    expect(named.stack).toMatch(
+      /^PeltonError: undeliverable: no record in staging-LEDGER\n.*names-of\.test\.ts/,
+    )
+    expect(namedError(createNames('staging'), named)).toEqual(named)
+  })
+
+  it('leaves everything else as it is, also an error about what a user gave', () => {
+    const given = new PeltonError('invalid-argument', 'no model LEDGER')
+    expect(namedError(createNames('staging'), given)).toBe(given)
     expect(namedError(PLAIN_NAMES, error)).toBe(error)
     expect(namedError(createNames('staging'), cause)).toBe(cause)
   })

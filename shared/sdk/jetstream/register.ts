@@ -4,6 +4,7 @@ import { type Registered, readRegistered } from '../contract/registered.ts'
 import { tokenOfSubject } from '../contract/subjects.ts'
 import { STREAMS } from '../contract/topology.ts'
 import { lastOfSubject, messagesOf, type StoredCopy } from './api.ts'
+import { namesOf } from './names-of.ts'
 import { parseHeaderBlock } from './stored-message.ts'
 
 /** A message as the leader of its stream holds it, headers read. */
@@ -48,7 +49,7 @@ async function lookBelow(connection: NatsConnection, subject: string, top: InReg
     found = look(found, copy, subject)
     if (++looks === MOST_LOOKS)
       throw new Error(
-        `${subject} holds more than ${MOST_LOOKS} messages: look at them, and purge what is junk`,
+        `${namesOf(connection).subject(subject)} holds more than ${MOST_LOOKS} messages: look at them, and purge what is junk`,
       )
   }
   return found

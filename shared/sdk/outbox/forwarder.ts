@@ -1,3 +1,4 @@
+import type { Names } from '../contract/names.ts'
 import { type ErrorCode, PeltonError, toPeltonError } from '../errors.ts'
 import type { MessageProducer, Receipt } from '../producer.ts'
 import { Wake } from '../wait-for.ts'
@@ -12,6 +13,8 @@ export interface ForwarderOptions {
   /** The producer, while the broker can be reached. */
   readonly producer: () => MessageProducer | undefined
   readonly maxInFlight: number
+  /** What its broker calls a subject. */
+  readonly names: Pick<Names, 'subject'>
   /** An entry was stored by the broker, and taken out. */
   readonly onSent: (entry: StoredEntry, receipt: Receipt) => void
   /** An entry will never be taken, and was moved aside; it grew by `growth` bytes. */
@@ -175,7 +178,7 @@ export class Forwarder {
   #doubt(subject: string, error: PeltonError, now: number): void {
     this.#options.queue.doubt(subject, now)
     this.#unanswered.add(subject)
-    const why = unansweredError(subject, error)
+    const why = unansweredError(this.#options.names.subject(subject), error)
     this.#problems.set(subject, why)
     if (this.#unanswered.size < 2) return
     this.#problem = why

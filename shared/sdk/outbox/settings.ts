@@ -1,4 +1,4 @@
-import { createNames } from '../contract/names.ts'
+import { createNames, type Names } from '../contract/names.ts'
 import { PeltonError, showValue } from '../errors.ts'
 import { claimNames } from '../jetstream/names-of.ts'
 import { inboxPrefixOf } from '../jetstream/publish-window.ts'
@@ -48,8 +48,8 @@ export interface OutboxSettings {
   readonly isSynced: boolean
   readonly isRepair: boolean
   readonly isWaiting: boolean
-  /** Below what reply subjects of its Pelton lie. */
-  readonly replyRoots: readonly string[]
+  /** What its broker calls everything. */
+  readonly names: Names
   /** Below what else they may lie: what its connection listens to. */
   readonly inboxPrefix: string | undefined
   /** For the producer that sends: one try each, because the outbox itself tries again. */
@@ -72,10 +72,10 @@ export function readOutboxSettings(options: OutboxOptions): OutboxSettings {
   const producer = { name, ...rest, maxInFlight, maxBuffered: maxInFlight, retryForMs: 1, fullRetryMs: 0 }
   const { source, pool } = readProducerSettings(producer)
   const { connection, prefix } = options
-  const { replyRoots } = connection === undefined ? createNames(prefix) : claimNames(connection, prefix)
+  const names = connection === undefined ? createNames(prefix) : claimNames(connection, prefix)
   const inboxPrefix = connection === undefined ? options.inboxPrefix : inboxPrefixOf(connection)
   return {
-    ...{ path, source, pool, replyRoots, inboxPrefix, maxEvents, maxBytes, maxInFlight, producer },
+    ...{ path, source, pool, names, inboxPrefix, maxEvents, maxBytes, maxInFlight, producer },
     ...{ isSynced: sync, isRepair: repair, isWaiting: whenFull === 'wait' },
   }
 }

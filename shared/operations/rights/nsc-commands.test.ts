@@ -41,6 +41,43 @@ function commandsOf(script: string): readonly Command[] {
     })
 }
 
+/**
+ * Every flag that Pelton's commands use, as nsc 2 has them (flags of each command in its folder `cmd`): `value` takes one,
+ * `several` may be given again, `switch` takes none.
+ */
+const FLAGS: Readonly<Record<string, Readonly<Record<string, 'value' | 'several' | 'switch'>>>> = {
+  'add account': { '--name': 'value' },
+  'edit account': { '--name': 'value', '--js-enable': 'value' },
+  'edit signing-key': {
+    ...{ '--account': 'value', '--sk': 'value', '--role': 'value' },
+    ...{ '--allow-pub': 'several', '--allow-sub': 'several' },
+  },
+  'add user': { '--account': 'value', '--name': 'value', '--private-key': 'value' },
+  'add export': {
+    ...{ '--account': 'value', '--subject': 'value', '--private': 'switch' },
+    ...{ '--service': 'switch', '--response-type': 'value' },
+  },
+  'generate activation': {
+    ...{ '--account': 'value', '--target-account': 'value' },
+    ...{ '--subject': 'value', '--output-file': 'value' },
+  },
+  'add import': { '--account': 'value', '--token': 'value' },
+  'generate creds': { '--account': 'value', '--name': 'value', '--output-file': 'value' },
+  'generate config': { '--mem-resolver': 'switch', '--config-file': 'value', '--force': 'switch' },
+}
+
+/** What of a command is not as nsc takes it. */
+function unknownIn({ name, flags }: Command): readonly string[] {
+  return [...flags].flatMap(([flag, values]) => {
+    const kind = FLAGS[name]?.[flag]
+    const isRight =
+      kind === 'several'
+        ? values.every((value) => value !== '')
+        : values.length === 1 && kind !== undefined && (kind === 'switch') === (values[0] === '')
+    return isRight ? [] : [`${name} ${flag} ${values.join(' ')}`]
+  })
+}
+
 interface Made {
   hasJetStream: boolean
   readonly keys: Map<string, { pub: readonly string[]; sub: readonly string[] }>
@@ -72,9 +109,11 @@ function interpret(script: string): ReadonlyMap<string, Made> {
     const isGiven = (flag: string): boolean => flags.has(flag)
     if (name === 'add account') accounts.set(one('--name'), empty())
     else if (name === 'edit account') of(one('--name')).hasJetStream = one('--js-enable') === '0'
-    else if (name === 'edit signing-key')
+    else if (name === 'edit signing-key') {
+      // A key that is made just then; its role stands for it from then on.
+      expect(one('--sk')).toBe('generate')
       of(one('--account')).keys.set(one('--role'), { pub: all('--allow-pub'), sub: all('--allow-sub') })
-    else if (name === 'add user') {
+    } else if (name === 'add user') {
       expect(of(one('--account')).keys.has(one('--private-key'))).toBe(true)
       expect(one('--name')).toBe(one('--private-key'))
       of(one('--account')).users.add(one('--name'))
@@ -130,6 +169,25 @@ describe('the commands for nsc', () => {
     expect([...made.keys()].toSorted()).toEqual([...claims.keys()].toSorted())
     for (const [name, claimed] of claims) expect(made.get(name), name).toEqual(madeBy(claimed))
   })
+
+  test.each([{}, { oneAccount: true }, { prefixes: ['', 'staging'], domain: 'hub' }])(
+    'have no flag that nsc has not, and all commands do what is interpreted here: %j',
+    (options) => {
+      const script = renderNscCommands(rightsOf(options))
+      const commands = commandsOf(script)
+      expect(commands.flatMap(unknownIn)).toEqual([])
+      expect(unknownIn({ name: 'add user', flags: new Map([['--nmae', ['x']]]) })).toEqual([
+        'add user --nmae x',
+      ])
+      const others = script
+        .replaceAll(/ \\\n */g, ' ')
+        .split('\n')
+        .filter((line) => line !== '' && !/^(?:#|nsc )/.test(line))
+      expect(others).toEqual([
+        ...['set -eu', 'mkdir -p creds', 'tokens=$(mktemp -d)', `trap 'rm -rf "$tokens"' EXIT`],
+      ])
+    },
+  )
 
   test('write credentials for every user', () => {
     const rights = rightsOf({ prefixes: ['', 'staging'] })

@@ -72,6 +72,12 @@ describe('infra/kubernetes/pelton.yaml', () => {
     expect(unknown).toEqual([])
   })
 
+  test('every workload has the same prefix, none', () => {
+    const prefixes = [...pods.keys()].map((name) => pod(name).env.PELTON_PREFIX)
+    expect(prefixes).toEqual(['', '', ''])
+    expect(readWorkerSettings(pod('pelton-worker').env)).not.toHaveProperty('PELTON_PREFIX')
+  })
+
   test('asks for three copies, and for what survives a loss of power', () => {
     expect(readTopology(pod('pelton-provision').env)).toMatchObject({ replicas: 3 })
     const control = readOperatorSettings(pod('pelton-control').env)

@@ -14,6 +14,8 @@ const project = `pelton-test-${randomBytes(4).toString('hex')}`
 const env: NodeJS.ProcessEnv = {
   PELTON_IMAGE: `${project}:test`,
   PELTON_DEMO_FLIGHTS: '20000',
+  // Its brokers have the rights of the Pelton without one.
+  PELTON_PREFIX: '',
   PELTON_WORKER_PASSWORD: 'a test',
   PELTON_CONTROL_TOKEN: randomBytes(24).toString('base64url'),
 }

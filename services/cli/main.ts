@@ -3,9 +3,9 @@ import { EXIT_CODES } from '../../shared/runtime/lifecycle.ts'
 import { namesOfEnv } from '../../shared/runtime/names-of-env.ts'
 import { noteLine, standardError, standardOutput } from '../../shared/runtime/standard-streams.ts'
 import { startTelemetry, type Telemetry } from '../../shared/runtime/telemetry.ts'
+import { namedError } from '../../shared/sdk/contract/named-error.ts'
 import { messageOf, PeltonError } from '../../shared/sdk/errors.ts'
 import type { ApiRefusal } from '../../shared/sdk/jetstream/api.ts'
-import { namedError } from '../../shared/sdk/jetstream/names-of.ts'
 import { createProgram } from './program.ts'
 
 // A reader that goes away (`| head`) has seen enough.

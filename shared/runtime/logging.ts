@@ -6,8 +6,8 @@ import {
   pino,
   stdTimeFunctions,
 } from 'pino'
+import { namedError } from '../sdk/contract/named-error.ts'
 import type { Names } from '../sdk/contract/names.ts'
-import { namedError } from '../sdk/jetstream/names-of.ts'
 import { printableJson } from './printable.ts'
 
 /** Fields that hold sentences, or the name of a stream: all others are values, of events and of whoever sent them. */

@@ -1,4 +1,5 @@
 import type { NatsConnection } from '@nats-io/transport-node'
+import { namedError } from '../contract/named-error.ts'
 import {
   type ConsumerSpec,
   consumerSpecs,
@@ -11,7 +12,7 @@ import { PeltonError } from '../errors.ts'
 import { ApiRefusal, consumerInfo, patientApi, requestApi, type StreamInfo, streamInfo } from './api.ts'
 import { namedConfig } from './api-names.ts'
 import { isForeign, nameTaken } from './foreign-stream.ts'
-import { namedError, namesOf } from './names-of.ts'
+import { namesOf } from './names-of.ts'
 import { differs, fitted, planChange, planConsumerChange } from './plan-change.ts'
 import { readFound } from './provision-found.ts'
 import { type PlannedStream, planProvision } from './provision-plan.ts'

@@ -38,6 +38,8 @@ export function latencyRatios(result: ScenarioResult): Ratio[] {
     return [
       ...ratio(result, P50, ['pelton', 'bare'], { kind: 'at most', bar: 1.5 }),
       ...ratio(result, P99, ['pelton', 'bare'], { kind: 'at most', bar: 3 }),
+      ...ratio(result, P50, ['pelton', 'thread']),
+      ...ratio(result, P50, ['thread', 'bare']),
     ]
   const half = { kind: 'at most', bar: 0.5 } as const
   return [
@@ -74,9 +76,11 @@ async function measureIdle(
     }
   })
   const hops = { args: [entry('test/bench/peers/hops-process'), DEMO_MODEL] }
+  const thread = { args: [...hops.args, MODEL_PATH] }
   const runs = await measureAll(workplace, rounds, [
     ...workers,
     { name: 'hops', measure: () => measureOneByOne(workplace, { program: hops, events }) },
+    { name: 'thread', measure: () => measureOneByOne(workplace, { program: thread, events }) },
     { name: 'model', measure: () => measureModel(workplace) },
   ])
   const told = { events, rounds }
@@ -88,8 +92,9 @@ function idleSubjects(targets: readonly Target[]): readonly Subject[] {
   const settings = 'one row an event, the next when the last is answered'
   return [
     ...targets.map(({ name, label }) => ({ name, title: 'from sent to read', settings: label })),
-    { name: 'bare', title: 'two bare hops and the model', settings: 'the sum of the two below' },
+    { name: 'bare', title: 'two bare hops and the model', settings: 'the sum of hops and model' },
     { name: 'hops', title: 'two bare hops: an event stored, delivered, stored, delivered', settings },
+    { name: 'thread', title: 'two bare hops, and between them the model in a thread', settings },
     {
       name: 'model',
       title: 'one row in the bare runtime',

@@ -9,6 +9,7 @@ import { measurePeers } from './peers.ts'
 import type { ScenarioResult } from './result.ts'
 import { measureSdk, sdkRatios } from './sdk.ts'
 import { measureSecurity, securityRatios } from './security.ts'
+import { measureStages } from './stages.ts'
 import type { Workplace } from './workplace.ts'
 
 interface Scenario {
@@ -26,4 +27,5 @@ export const SCENARIOS: Readonly<Record<ScenarioName, Scenario>> = {
   backlog: { run: measureBacklog, ratios: backlogRatios },
   sdk: { run: measureSdk, ratios: sdkRatios },
   security: { run: measureSecurity, ratios: securityRatios },
+  stages: { run: measureStages, ratios: () => [] },
 }

@@ -3,7 +3,9 @@ import { type Finding, fail, isRefusedByRights, ok } from '../../../shared/opera
 import { subjects } from '../../../shared/sdk/contract/subjects.ts'
 import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
 import { findApi, NOT_FOUND } from '../../../shared/sdk/jetstream/api.ts'
+import { namedRequest } from '../../../shared/sdk/jetstream/api-names.ts'
 import { apiSubject } from '../../../shared/sdk/jetstream/domain.ts'
+import { namesOf } from '../../../shared/sdk/jetstream/names-of.ts'
 
 /** Requests that change nothing, and what they are needed for. */
 const HARMLESS: readonly {
@@ -42,9 +44,9 @@ export async function checkRights(connection: NatsConnection): Promise<readonly 
       // Something else than a missing right is what the other checks are for.
       if (!isRefusedByRights(thrown)) continue
       const remedy = 'Use a user with the rights of control (infra/nats), or give this one more.'
-      findings.push(
-        fail('rights', `${apiSubject(connection, subject)} is refused, needed for: ${purpose}`, remedy),
-      )
+      // The right that is missing is one on the subject that the broker saw.
+      const asked = apiSubject(connection, namedRequest(namesOf(connection), { subject, body }).subject)
+      findings.push(fail('rights', `${asked} is refused, needed for: ${purpose}`, remedy))
     }
   }
   return findings.length > 0 ? findings : [ok('rights', 'this user may read what control reads')]

@@ -291,6 +291,7 @@ describe('what stands in the way', () => {
   test.each([
     ['that look like its own and are not', ['third.exams.>', 'exams.>']],
     ['that are those of a Pelton without a prefix', ['results.*.*']],
+    ['that begin as streams of Pelton are called', ['RESULTS.>', 'LEDGER.*']],
   ])(
     'under the name of one with a prefix it is told by its subjects, also by those %s',
     async (_what, taken) => {
@@ -331,6 +332,16 @@ describe('what stands in the way', () => {
     expect(err).toMatch(
       /stream orders of this account takes subjects that other-FEATURES needs .*other\.features\.\*\.\*\.high.*PELTON_PREFIX/s,
     )
+  })
+
+  test('so it is where its name is that of a stream of the Pelton without a prefix', async () => {
+    await create('RESULTS', 'other.results.>')
+    onTestFinished(() => remove('RESULTS').then(() => undefined))
+    const env = { PELTON_NATS_URL: broker.url, PELTON_PREFIX: 'other' }
+    const { code, err } = await runCli(['provision'], { env })
+    expect(code).toBe(1)
+    expect(err).toContain('stream "RESULTS" of this account takes subjects that other-RESULTS needs')
+    expect(err).toContain('`nats stream edit "RESULTS"`')
   })
 
   test('another prefix is not there: every command says which stream is missing', async () => {

@@ -115,7 +115,8 @@ describe('names with a prefix', () => {
       'PELTON_FEATURES_MAX_BYTES, staging-RESULTS, worker-RESULTS-high, RESULTSX, pelton models'
     expect(names.text(unchanged)).toBe(unchanged)
     expect(names.text(names.text('RETRIES'))).toBe('staging-RETRIES')
-    const given = 'model "FEATURES", subject exams.RESULTS, subjects "LEDGER"'
+    const given =
+      'model "FEATURES", subject exams.RESULTS, subjects "LEDGER", RESULTS.>, LEDGER.a, FEATURES.*'
     expect(names.text(given)).toBe(given)
     expect(names.text('"When FEATURES was made anew"')).toBe('"When staging-FEATURES was made anew"')
   })

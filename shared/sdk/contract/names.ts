@@ -78,7 +78,7 @@ export function createNames(prefix?: string): Names {
 const PLAIN_STREAMS = [...Object.values(STREAMS), ...Object.values(STORES), ARTIFACTS_STREAM]
 const PLAIN_NAMES_OF_ALL = [...PLAIN_STREAMS, ...Object.values(BUCKETS), ARTIFACTS]
 /** A plain name as a word of its own: neither part of a setting or a subject, nor behind a prefix. */
-const NAMED = new RegExp(`(?<![\\w.-])(?:${PLAIN_NAMES_OF_ALL.join('|')})(?![\\w-])`, 'g')
+const NAMED = new RegExp(`(?<![\\w.-])(?:${PLAIN_NAMES_OF_ALL.join('|')})(?![\\w-]|\\.[\\w*>])`, 'g')
 
 /** What names and subjects of buckets begin with, and goes on with what they are for. */
 const BEGINS = ['KV_pelton-', 'OBJ_pelton-', 'pelton-', '$KV.pelton-', '$O.pelton-'] as const

@@ -1,4 +1,5 @@
 import { boundSetting, leastRetriesBytes } from '../contract/bounds.ts'
+import type { Names } from '../contract/names.ts'
 import { type ConsumerSpec, STREAMS, type StreamSpec } from '../contract/topology.ts'
 import { PeltonError } from '../errors.ts'
 import type { BoundRoom, Fit, ToBound, TooLarge } from './fit-bounds.ts'
@@ -38,8 +39,12 @@ export function againstLimits(needs: Needs, found: Found, bounds: Bounds): reado
   ].filter((error) => error !== undefined)
 }
 
-/** Streams that take subjects of Pelton, each once for each stream that needs them. */
-export function takenBy(overlaps: readonly Overlap[]): readonly PeltonError[] {
+/**
+ * Streams that take subjects of Pelton, each once for each stream that needs them.
+ *
+ * @param names those the texts get in the end
+ */
+export function takenBy(overlaps: readonly Overlap[], names: Pick<Names, 'text'>): readonly PeltonError[] {
   const subjects = new Map<string, readonly Overlap[]>()
   for (const overlap of overlaps) {
     const key = `${overlap.by} ${overlap.stream}` // names of streams hold no spaces
@@ -48,7 +53,9 @@ export function takenBy(overlaps: readonly Overlap[]): readonly PeltonError[] {
   return [...subjects.values()].flatMap((all) => {
     const [first] = all
     if (first === undefined) return []
-    const { stream, by } = first
+    const { stream } = first
+    // Somebody else's may have the very name that one of Pelton's has without its prefix: quoted it stays as it is.
+    const by = names.text(first.by) === first.by ? first.by : `"${first.by}"`
     return obstacle(`stream ${by} of this account takes subjects that ${stream} needs`, {
       field: 'subjects',
       value: all.map(({ subject }) => subject).join(', '),

@@ -214,6 +214,16 @@ describe('what is in the way', () => {
       expect(refused?.details).toMatchObject({ field: 'subjects', value: subjects.join(', ') })
     })
 
+    it('is a foreign stream by its own name, also where one of Pelton without a prefix has it', () => {
+      const overlap = { stream: 'RESULTS', subject: 'staging.results.*.*' }
+      const overlaps = ['RESULTS', 'ORDERS'].map((by) => ({ ...overlap, by }))
+      expect(said(plan({ overlaps }, {}, ['default'], names)).map(names.text)).toEqual([
+        expect.stringMatching(/^stream "RESULTS" .* staging-RESULTS needs.*`nats stream edit "RESULTS"`/),
+        expect.stringMatching(/^stream ORDERS .* staging-RESULTS needs.*`nats stream edit ORDERS`/),
+      ])
+      expect(said(plan({ overlaps }))[0]).toMatch(/^stream RESULTS of this account/)
+    })
+
     it('is a stream that takes some of its subjects, and others', () => {
       const [own = '', ...others] = features?.subjects ?? []
       const [refused] = withSubjects([names.subject(own), ...others]).obstacles

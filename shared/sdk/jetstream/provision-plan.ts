@@ -67,7 +67,7 @@ export function planProvision(wanted: Wanted, found: Found): Plan {
     ],
     obstacles: [
       ...changes.obstacles,
-      ...takenBy(found.overlaps),
+      ...takenBy(found.overlaps, wanted.names),
       ...againstLimits(wanted, found, { ...{ missing, toBound, room, fit, used }, growth: changes.growth }),
     ],
   }

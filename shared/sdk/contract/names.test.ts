@@ -118,6 +118,9 @@ describe('names with a prefix', () => {
     const given =
       'model "FEATURES", subject exams.RESULTS, subjects "LEDGER", RESULTS.>, LEDGER.a, FEATURES.*'
     expect(names.text(given)).toBe(given)
+    const folder = '/srv/pelton-models/churn/1 and ./FEATURES cannot be read'
+    expect(names.text(folder)).toBe(folder)
+    expect(names.text('a replica of FEATURES/worker')).toBe('a replica of staging-FEATURES/worker')
     expect(names.text('"When FEATURES was made anew"')).toBe('"When staging-FEATURES was made anew"')
   })
 

@@ -23,7 +23,7 @@ export interface Names {
   plainSubject(subject: string): string
   /**
    * A text for people with the streams and buckets it names as the broker has them, so that `nats` commands find them. What
-   * stands in double quotes by itself is a value that somebody gave, and stays.
+   * stands in double quotes by itself is a value that somebody gave, and stays; so does what is part of a path or a subject.
    */
   text(text: string): string
   /** Headers of a message with what the broker acts on as the broker has it. */
@@ -77,8 +77,8 @@ export function createNames(prefix?: string): Names {
 
 const PLAIN_STREAMS = [...Object.values(STREAMS), ...Object.values(STORES), ARTIFACTS_STREAM]
 const PLAIN_NAMES_OF_ALL = [...PLAIN_STREAMS, ...Object.values(BUCKETS), ARTIFACTS]
-/** A plain name as a word of its own: neither part of a setting or a subject, nor behind a prefix. */
-const NAMED = new RegExp(`(?<![\\w.-])(?:${PLAIN_NAMES_OF_ALL.join('|')})(?![\\w-]|\\.[\\w*>])`, 'g')
+/** A plain name as a word of its own: neither part of a setting, a subject or a path, nor behind a prefix. */
+const NAMED = new RegExp(`(?<![\\w./-])(?:${PLAIN_NAMES_OF_ALL.join('|')})(?![\\w-]|\\.[\\w*>])`, 'g')
 
 /** What names and subjects of buckets begin with, and goes on with what they are for. */
 const BEGINS = ['KV_pelton-', 'OBJ_pelton-', 'pelton-', '$KV.pelton-', '$O.pelton-'] as const

@@ -21,7 +21,7 @@ export interface Unserved {
 export interface WaitingDeps extends Pick<ParkingDeps, 'look'> {
   /** This worker. */
   readonly name: WorkerOptions['name']
-  readonly pool: Pick<WorkerDeps['pool'], 'workers'>
+  readonly pool: Pick<WorkerDeps['pool'], 'workers' | 'isPresent'>
   readonly broker: Pick<
     BrokerSide,
     'window' | 'now' | 'inRetries' | 'lookAgain' | 'onLook' | 'maxAckPending' | 'maxMessageBytes'
@@ -45,7 +45,10 @@ export class WaitingForModels implements Unserved {
 
   constructor({ name, pool, broker, room, held, models, parked, retries, look }: WaitingDeps) {
     this.#models = models
-    const count = new WorkerCount({ alive: () => pool.workers, own: name, now: () => performance.now() })
+    const count = new WorkerCount({
+      ...{ alive: () => pool.workers, isPresent: () => pool.isPresent, own: name },
+      now: () => performance.now(),
+    })
     // A count that nobody asks for is seen all the same.
     broker.onLook(() => count.look())
     const workers = (): number => count.most

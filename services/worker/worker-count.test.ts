@@ -10,13 +10,17 @@ const LOOK_MS = 5_000
 let nowMs: number
 /** Workers whose presence the bucket takes. */
 let heard: string[]
+/** Whether it ever took that of the worker that counts. */
+let isPresent: boolean
 
 beforeEach(() => {
   nowMs = 1_000
   heard = ['a', 'b', 'c']
+  isPresent = true
 })
 
-const open = (own = 'a'): WorkerCount => new WorkerCount({ alive: () => heard, own, now: () => nowMs })
+const open = (own = 'a'): WorkerCount =>
+  new WorkerCount({ alive: () => heard, own, isPresent: () => isPresent, now: () => nowMs })
 /** Looks again and again for so long. */
 const pass = (count: WorkerCount, ms: number): void => {
   for (const end = nowMs + ms; nowMs < end; nowMs += LOOK_MS) count.look()
@@ -66,6 +70,19 @@ describe('how many workers share what is for all of them', () => {
     expect(count.most).toBe(UNKNOWN_WORKERS)
     heard = ['a', 'b', 'c']
     expect(count.most).toBe(3)
+  })
+})
+
+describe('a worker that is started again under its name while the bucket refuses', () => {
+  it('does not go by the presence of the process before it, which tells nothing of who came since', () => {
+    isPresent = false
+    heard = ['a']
+    const count = open()
+    pass(count, REMEMBERED_MS)
+    expect(count.most).toBe(UNKNOWN_WORKERS)
+    isPresent = true
+    heard = ['a', 'b']
+    expect(count.most).toBe(2)
   })
 })
 

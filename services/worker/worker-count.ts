@@ -9,6 +9,8 @@ export interface WorkerCountDeps {
   readonly alive: () => readonly string[]
   /** This worker. */
   readonly own: string
+  /** Whether its presence was ever taken: one of its name that is heard is of the process before it until then. */
+  readonly isPresent: () => boolean
   /** Of a clock that never goes back, milliseconds. */
   readonly now: () => number
 }
@@ -41,10 +43,10 @@ export class WorkerCount {
 
   /** Counts them now: to be called more often than every ten minutes. */
   look(): void {
-    const { alive, own, now } = this.#deps
+    const { alive, own, isPresent, now } = this.#deps
     const heard = alive()
     const nowMs = now()
-    if (!heard.includes(own)) {
+    if (!isPresent() || !heard.includes(own)) {
       this.#lastMs = undefined
       return
     }

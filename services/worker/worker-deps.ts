@@ -21,7 +21,7 @@ export interface WorkerDeps {
   /** What models cost, by their keys. @default nothing is known */
   readonly calibrations?: { of(key: string): Calibration | undefined }
   /** What the pool remembers of its models. */
-  readonly pool: Pick<PoolModels, 'find' | 'update' | 'onChange' | 'workers'>
+  readonly pool: Pick<PoolModels, 'find' | 'update' | 'onChange' | 'workers' | 'isPresent'>
   readonly log: Logger
   /** Has this process replaced: a run in it does not end, and cannot be cancelled. May be called again. */
   readonly leave: (because: string) => void

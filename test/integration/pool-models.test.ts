@@ -1,5 +1,5 @@
 import type { NatsConnection } from '@nats-io/transport-node'
-import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest'
+import { afterAll, afterEach, beforeAll, expect, onTestFinished, test, vi } from 'vitest'
 import type { ModelRecord } from '../../shared/operations/models/model-record.ts'
 import {
   openPoolModels,
@@ -8,7 +8,7 @@ import {
 } from '../../shared/operations/models/pool-models.ts'
 import { subjects } from '../../shared/sdk/contract/subjects.ts'
 import { STORES } from '../../shared/sdk/contract/topology.ts'
-import { requestApi } from '../../shared/sdk/jetstream/api.ts'
+import { requestApi, streamInfo } from '../../shared/sdk/jetstream/api.ts'
 import { startTestBroker, type TestBroker } from '../kit/broker.ts'
 
 let broker: TestBroker
@@ -146,6 +146,22 @@ test('what cannot be read is reported, changes nothing of what was known, and is
   expect(Object.keys(fresh.find('known')?.serving ?? {})).toEqual(['one', 'two'])
   expect(Object.keys(fresh.find('new')?.serving ?? {})).toEqual(['two'])
   expect(problems).toHaveLength(2)
+})
+
+test('a presence under its name is of the process before it, until the bucket takes one of its own', async () => {
+  const pool = newPool()
+  const before = await open(pool, { worker: 'one' })
+  expect([before.isPresent, before.workers]).toEqual([true, ['one']])
+  const info = await streamInfo(connection, STORES.models)
+  const bounded = (maxBytes: unknown): Promise<unknown> =>
+    requestApi(connection, `STREAM.UPDATE.${STORES.models}`, { ...info?.config, max_bytes: maxBytes })
+  await bounded(info?.state.bytes)
+  onTestFinished(() => bounded(info?.config.max_bytes).then(() => undefined))
+  const again = await open(pool, { worker: 'one' })
+  expect([again.isPresent, again.workers]).toEqual([false, ['one']])
+  await bounded(info?.config.max_bytes)
+  await eventually(() => again.isPresent)
+  expect((await open(pool)).isPresent).toBe(false) // a reader says nothing of itself
 })
 
 test('the record of a newer Pelton is not written over', async () => {

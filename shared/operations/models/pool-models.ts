@@ -40,6 +40,8 @@ export interface PoolModels {
   servedElsewhere(model: string, version?: string): boolean
   /** Workers of the pool that are alive. */
   readonly workers: readonly string[]
+  /** Whether the bucket ever took the presence of this worker: one of the same name may be that of a process before it. */
+  readonly isPresent: boolean
   /** Told each model whose record changed, or which a worker serves that came or went. Returns how to stop listening. */
   onChange(listener: (model: string) => void): () => void
   /** Says that this worker is gone, and stops watching. May be called twice. */
@@ -194,6 +196,10 @@ class Records implements PoolModels {
 
   get workers(): readonly string[] {
     return this.#workers.alive
+  }
+
+  get isPresent(): boolean {
+    return this.#presence?.isStored === true
   }
 
   onChange(listener: (model: string) => void): () => void {

@@ -25,6 +25,8 @@ const LEFT: readonly HeaderEntry[] = [['KV-Operation', 'DEL'], ...COMMON]
 export interface OwnPresence {
   /** Resolves once it has been said for the first time, or could not be. */
   readonly said: Promise<void>
+  /** Whether the bucket ever took it: what stands there under this name is of an earlier process until then. */
+  readonly isStored: boolean
   /** Says that the worker is gone, and nothing after it. */
   close(): Promise<void>
 }
@@ -60,6 +62,7 @@ export function keepPresence(
   const subject = subjects.workerPresence(pool, worker)
   const loop = watchLoopDelay(LOOP_RESOLUTION_MS)
   let isRefused = false
+  let isStored = false
   const say = async (): Promise<void> => {
     await new Promise(setImmediate) // the timer that measures was late as well: by now it has told
     const body = encodePresence({ lateMs: Math.round(loop.max * 1_000) })
@@ -71,6 +74,7 @@ export function keepPresence(
         `the presence of this worker cannot be stored: ${reply.description}; run \`pelton provision\``,
       )
     isRefused = reply.kind === 'refused'
+    isStored ||= reply.kind === 'stored'
   }
   let last = say()
   const said = last
@@ -80,6 +84,9 @@ export function keepPresence(
   timer.unref()
   return {
     said,
+    get isStored() {
+      return isStored
+    },
     async close() {
       clearInterval(timer)
       loop.close()

@@ -171,6 +171,13 @@ describe('the brokers', () => {
   })
 })
 
+test('secrets that docs/deploy.md has one write beside docker-compose.yml are not committed by accident', async () => {
+  const ignored = (await readFile(`${ROOT}.gitignore`, 'utf8')).split('\n')
+  for (const written of ['from `./creds`', 'PELTON_ACCOUNTS=./accounts.conf', 'in `.env`'])
+    expect(page).toContain(written)
+  expect(ignored).toEqual(expect.arrayContaining(['/creds/', '/accounts.conf', '/.env']))
+})
+
 describe('infra/docker/credentials.compose.yml', async () => {
   const overlay = await readFile(`${ROOT}infra/docker/credentials.compose.yml`, 'utf8')
   const { services: changed, secrets } = parse(overlay, { merge: true }) as {

@@ -19,8 +19,8 @@ import { packTexts, workOfAll } from './work.ts'
 function main(): void {
   const port = parentPort
   if (port === null) throw new PeltonError('internal', 'this file is the entry of a thread, not of a process')
-  const server = createRequestServer(workerData as SessionLimits, (kind) =>
-    port.postMessage({ kind } satisfies FromThread),
+  const server = createRequestServer(workerData as SessionLimits, (told) =>
+    port.postMessage(told satisfies FromThread),
   )
   let last: Promise<void> = Promise.resolve()
 

@@ -204,13 +204,13 @@ class Threads implements InferenceThreads {
   async load(model: ModelFile): Promise<void> {
     this.#checkOpen()
     await sendToAll(this.#crew, { kind: 'load', model: fileOf(model) })
-    for (const keys of this.#crew.threads.values()) keys.add(model.key)
+    for (const open of this.#crew.threads.values()) open.use(model.key, this.#openings.runs)
   }
 
   async unload(key: string): Promise<void> {
     this.#checkOpen()
     this.#openings.forget(key)
-    for (const keys of this.#crew.threads.values()) keys.delete(key)
+    for (const open of this.#crew.threads.values()) open.delete(key)
     await sendToAll(this.#crew, { kind: 'unload', key })
   }
 

@@ -31,4 +31,23 @@ describe('Openings', () => {
     openings.opened('a', 6)
     expect(openings.patienceMs('a')).toBe(6)
   })
+
+  it('close no model for another while all are run in turn, and some for one that is run far more often', () => {
+    const openings = new Openings()
+    const usedAt = new Map<string, number>()
+    const run = (key: string): void => void usedAt.set(key, openings.ran(key))
+    const inTurn = Array.from({ length: 200 }, (_, index) => `model-${index}`)
+    for (let round = 0; round < 3; round++)
+      for (const [index, key] of inTurn.entries()) {
+        const oldest = usedAt.get(inTurn[(index + 1) % inTurn.length] as string)
+        if (oldest !== undefined) expect(openings.mayReplace(key, oldest)).toBe(false)
+        run(key)
+      }
+    for (const other of inTurn.slice(0, 50)) {
+      run('often')
+      run(other)
+    }
+    expect(openings.mayReplace('often', usedAt.get('model-150') ?? 0)).toBe(true)
+    expect(openings.mayReplace('never run', usedAt.get('model-150') ?? 0)).toBe(false)
+  })
 })

@@ -15,12 +15,14 @@ export interface RequestServer {
   clear(): Promise<void>
 }
 
-/** @param tell told when a model begins to be opened for a request, and when it is open */
+/** What a request does to the models that are open: its own is opened, is open now, or another was closed for it. */
+export type Told = { readonly kind: 'opening' | 'opened' } | { readonly kind: 'closed'; readonly key: string }
+
 export function createRequestServer(
   limits: SessionLimits,
-  tell: (what: 'opening' | 'opened') => void = () => undefined,
+  tell: (told: Told) => void = () => undefined,
 ): RequestServer {
-  const sessions = createSessionCache(openModel, limits)
+  const sessions = createSessionCache(openModel, limits, (key) => tell({ kind: 'closed', key }))
   return {
     async serve(request) {
       if (request.kind === 'unload') {
@@ -28,9 +30,9 @@ export function createRequestServer(
         return { outputs: [] }
       }
       const isOpen = sessions.has(request.model.key)
-      if (!isOpen) tell('opening')
+      if (!isOpen) tell({ kind: 'opening' })
       const session = await sessions.take(request.model)
-      if (!isOpen) tell('opened')
+      if (!isOpen) tell({ kind: 'opened' })
       if (request.kind === 'load') return { outputs: [] }
       const startedMs = performance.now()
       const outputs = await session.run(request.inputs, request.outputNames)

@@ -97,9 +97,9 @@ export class RunQueue {
   measure(request: RunRequest): Promise<Answered> | undefined {
     const thread = this.#waiting.length > 0 ? undefined : this.#choose({ request, isUrgent: false })
     if (thread === undefined || thread.inFlight > 0) return undefined
-    const keys = this.#crew.threads.get(thread)
-    if (keys?.has(request.model.key) === false) this.#borrowed.set(thread, request.model.key)
-    keys?.add(request.model.key)
+    const open = this.#crew.threads.get(thread)
+    if (open?.has(request.model.key) === false) this.#borrowed.set(thread, request.model.key)
+    open?.use(request.model.key, this.#openings.runs)
     this.#measuring.add(thread)
     const { packed: inputs, transfer } = packTensors(request.inputs)
     return thread.send({ ...request, inputs }, transfer).finally(() => {
@@ -149,7 +149,7 @@ export class RunQueue {
     const isOpenElsewhere = others.some((other) => other.isOpen)
     const nowMs = this.#nowMs()
     const waitedMs = job.waitsSinceMs === undefined ? 0 : nowMs - job.waitsSinceMs
-    const restMs = isOpenElsewhere ? this.#openings.patienceMs(key) - waitedMs : 0
+    const restMs = isOpenElsewhere ? this.#patienceMs(key, thread) - waitedMs : 0
     if (restMs <= 0) {
       this.#openings.waited(key, job.passedIdle === true ? waitedMs : 0)
       return false
@@ -158,6 +158,13 @@ export class RunQueue {
     job.passedIdle ||= thread.inFlight === 0
     this.#wakeIn(Math.min(restMs, this.#wake?.inMs ?? restMs))
     return true
+  }
+
+  /** How long a run waits for another thread than this one, which would have to open its model. */
+  #patienceMs(key: string, thread: ThreadHandle): number {
+    const nextToGo = this.#crew.threads.get(thread)?.nextToGo
+    const isWorthIt = nextToGo === undefined || this.#openings.mayReplace(key, nextToGo)
+    return isWorthIt ? this.#openings.patienceMs(key) : LONG_RUN_MS
   }
 
   #wakeIn(inMs: number | undefined): void {
@@ -171,13 +178,18 @@ export class RunQueue {
     const isPatient =
       this.#measuring.has(thread) || [...(this.#sent.get(thread) ?? [])].some(({ job }) => !job.isUrgent)
     const isLong = current !== undefined && this.#nowMs() - current.sinceMs > LONG_RUN_MS
-    const isOpen = this.#crew.threads.get(thread)?.has(key) === true
-    return { inFlight, isHeldUp: isPatient || isLong, isOpen }
+    const open = this.#crew.threads.get(thread)
+    return {
+      inFlight,
+      isHeldUp: isPatient || isLong,
+      isOpen: open?.has(key) === true,
+      models: open?.size ?? 0,
+    }
   }
 
   #send(thread: ThreadHandle, job: Job): void {
     const { key } = job.request.model
-    this.#crew.threads.get(thread)?.add(key)
+    this.#crew.threads.get(thread)?.use(key, this.#openings.ran(key))
     if (this.#borrowed.get(thread) === key) this.#borrowed.delete(thread)
     // Behind another run it may have to be sent again: then its inputs must still be here.
     const { packed: inputs, transfer } = packTensors(job.request.inputs, thread.inFlight > 0)

@@ -4,19 +4,23 @@ import { createSessionCache, type SessionCache } from './session-cache.ts'
 
 function setUp(limits: { maxOpen?: number; maxFileBytes?: number }): { cache: SessionCache; log: string[] } {
   const log: string[] = []
-  const cache = createSessionCache(async ({ key, path }) => {
-    if (path === 'missing') throw new Error('no such file')
-    log.push(`open ${key}`)
-    const session: Session = {
-      signature: { inputs: [], outputs: [], constants: [] },
-      omittedOutputs: [],
-      run: async () => [],
-      release: async () => {
-        log.push(`release ${key}`)
-      },
-    }
-    return { session, fileBytes: Number(path) }
-  }, limits)
+  const cache = createSessionCache(
+    async ({ key, path }) => {
+      if (path === 'missing') throw new Error('no such file')
+      log.push(`open ${key}`)
+      const session: Session = {
+        signature: { inputs: [], outputs: [], constants: [] },
+        omittedOutputs: [],
+        run: async () => [],
+        release: async () => {
+          log.push(`release ${key}`)
+        },
+      }
+      return { session, fileBytes: Number(path) }
+    },
+    limits,
+    (key) => log.push(`evicted ${key}`),
+  )
   return { cache, log }
 }
 
@@ -24,7 +28,7 @@ describe('session cache', () => {
   it('opens a model once and closes the one used least recently when there are too many', async () => {
     const { cache, log } = setUp({ maxOpen: 2 })
     for (const key of ['a', 'b', 'a', 'c']) await cache.take({ key, path: '1' })
-    expect(log).toEqual(['open a', 'open b', 'open c', 'release b'])
+    expect(log).toEqual(['open a', 'open b', 'open c', 'release b', 'evicted b'])
     expect(cache.openCount).toBe(2)
   })
 
@@ -36,9 +40,9 @@ describe('session cache', () => {
       ['c', '500'],
     ] as const)
       await cache.take({ key, path })
-    expect(log).toEqual(['open a', 'open b', 'open c', 'release a', 'release b'])
+    expect(log).toEqual(['open a', 'open b', 'open c', 'release a', 'evicted a', 'release b', 'evicted b'])
     await cache.take({ key: 'd', path: '100' })
-    expect(log.slice(-2)).toEqual(['open d', 'release c'])
+    expect(log.slice(-3)).toEqual(['open d', 'release c', 'evicted c'])
   })
 
   it('keeps nothing of a model that does not open', async () => {

@@ -17,8 +17,16 @@ export interface SessionCache {
 /** Opens a model and says how large its file is. */
 export type OpenModel = (model: ModelFile) => Promise<{ session: Session; fileBytes: number }>
 
-/** A bounded cache of sessions: with hundreds of models, only those in use stay in memory. */
-export function createSessionCache(open: OpenModel, limits: SessionLimits = {}): SessionCache {
+/**
+ * A bounded cache of sessions: with hundreds of models, only those in use stay in memory.
+ *
+ * @param onEvicted told of each that is closed for want of room
+ */
+export function createSessionCache(
+  open: OpenModel,
+  limits: SessionLimits = {},
+  onEvicted: (key: string) => void = () => undefined,
+): SessionCache {
   const { maxOpen = 64, maxFileBytes = 2 ** 30 } = limits
   // A Map keeps the order of insertion; a session that is used moves to the end.
   const entries = new Map<string, { session: Session; fileBytes: number }>()
@@ -36,7 +44,9 @@ export function createSessionCache(open: OpenModel, limits: SessionLimits = {}):
     // The newest stays whatever its size, or a model above the limit could never run.
     while (entries.size > 1 && (entries.size > maxOpen || fileBytes > maxFileBytes)) {
       const [oldest] = entries.keys()
-      if (oldest !== undefined) await drop(oldest)
+      if (oldest === undefined) return
+      await drop(oldest)
+      onEvicted(oldest)
     }
   }
 

@@ -7,9 +7,10 @@ const slot = fc.record({
   inFlight: fc.integer({ min: 0, max: SLOT_DEPTH }),
   isHeldUp: fc.boolean(),
   isOpen: fc.boolean(),
+  models: fc.nat({ max: 3 }),
 })
-const idle: Slot = { inFlight: 0, isHeldUp: false, isOpen: true }
-const heldUp: Slot = { inFlight: 1, isHeldUp: true, isOpen: true }
+const idle: Slot = { inFlight: 0, isHeldUp: false, isOpen: true, models: 1 }
+const heldUp: Slot = { inFlight: 1, isHeldUp: true, isOpen: true, models: 1 }
 
 describe('chooseSlot', () => {
   it('gives no urgent run a slot that is held up, and no patient run the last that is not', () => {
@@ -40,6 +41,15 @@ describe('chooseSlot', () => {
     expect(chooseSlot([busy, { ...idle, isOpen: false }, busy], true)).toBe(1)
     expect(chooseSlot([{ ...idle, isOpen: false }, idle], true)).toBe(1)
     expect(chooseSlot([{ ...idle, inFlight: SLOT_DEPTH }], true)).toBeUndefined()
+  })
+
+  it('prefers, where none has it open, the slot with the fewest models', () => {
+    const slots = Array.from({ length: 3 }, () => ({ ...idle, isOpen: false, models: 0 }))
+    for (let model = 0; model < 9; model++) {
+      const at = chooseSlot(slots, true) as number
+      slots[at] = { ...(slots[at] as (typeof slots)[0]), models: (slots[at]?.models ?? 0) + 1 }
+    }
+    expect(slots.map(({ models }) => models)).toEqual([3, 3, 3])
   })
 
   it('gives a single slot to everybody', () => {

@@ -16,27 +16,30 @@ export interface Slot {
   readonly inFlight: number
   /** Whether it holds a patient run, or one that has been under way for longer than {@link LONG_RUN_MS}. */
   readonly isHeldUp: boolean
-  /** Whether it has opened the model already. */
+  /** Whether it has the model open. */
   readonly isOpen: boolean
+  /** How many models it has open. */
+  readonly models: number
 }
 
 /**
- * The slot a run takes: the one with the least to do that it may take; among equals, one that has opened its model.
- * An urgent run takes none that is held up; a patient one takes none if no other would be left that is not. A single
- * slot is everybody's.
+ * The slot a run takes: the one with the least to do that it may take; among equals, one that has its model open, or else
+ * the one with the fewest open, so that they fill alike. An urgent run takes none that is held up; a patient one takes none
+ * if no other would be left that is not. A single slot is everybody's.
  *
  * @returns its place among `slots`; undefined while the run has to wait
  */
 export function chooseSlot(slots: readonly Slot[], isUrgent: boolean): number | undefined {
   const heldUp = slots.filter(({ isHeldUp }) => isHeldUp).length
   let best: number | undefined
-  let bestCost = SLOT_DEPTH
+  let [bestCost, fewest] = [SLOT_DEPTH, 0]
   for (const [at, slot] of slots.entries()) {
     const isAllowed = isUrgent ? !slot.isHeldUp : slot.isHeldUp || heldUp < slots.length - 1
     const cost = slot.inFlight + (slot.isOpen ? 0 : 0.5)
-    if ((slots.length > 1 && !isAllowed) || cost >= bestCost) continue
+    const isBetter = cost < bestCost || (cost === bestCost && slot.models < fewest)
+    if ((slots.length > 1 && !isAllowed) || !isBetter) continue
     best = at
-    bestCost = cost
+    ;[bestCost, fewest] = [cost, slot.models]
   }
   return best
 }

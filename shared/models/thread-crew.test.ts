@@ -25,6 +25,23 @@ describe('thread crew', () => {
   })
 })
 
+describe('thread crew with limits', () => {
+  it('knows which models a thread has closed for want of room', async () => {
+    const crew = createThreadCrew({ size: 1, limits: { maxOpen: 2 }, nowMs, onChange: () => undefined })
+    const [[thread, open] = []] = crew.threads
+    const send = async (key: string): Promise<void> => {
+      open?.use(key, 0)
+      await thread?.send({ kind: 'load', model: { key, path } }, [])
+    }
+    for (const key of ['a', 'b', 'c']) await send(key)
+    expect(['a', 'b', 'c'].map((key) => open?.has(key))).toEqual([false, true, true])
+    // What is to be opened again, as its thread was told before it closed it, counts as open.
+    await Promise.all([send('a'), send('b')])
+    expect(['a', 'b', 'c'].map((key) => open?.has(key))).toEqual([true, true, false])
+    await crew.stop()
+  })
+})
+
 describe('thread', () => {
   it('rejects what it has not answered when it ends', async () => {
     let wasReady: boolean | undefined

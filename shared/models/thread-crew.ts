@@ -1,10 +1,11 @@
 import { messageOf, PeltonError } from '../sdk/errors.ts'
+import { OpenModels } from './open-models.ts'
 import { startThread, type ThreadHandle } from './thread-handle.ts'
 import type { SessionLimits } from './thread-messages.ts'
 
-/** A fixed number of threads, each replaced when it ends by itself, with the models each is known to have opened. */
+/** A fixed number of threads, each replaced when it ends by itself, with the models each is known to have open. */
 export interface ThreadCrew {
-  readonly threads: ReadonlyMap<ThreadHandle, Set<string>>
+  readonly threads: ReadonlyMap<ThreadHandle, OpenModels>
   /** Whether threads kept ending before they were ready, so that no more are started. */
   readonly failure: PeltonError | undefined
   /** Threads that were forsaken and have not ended: each is inside a run. */
@@ -30,17 +31,19 @@ const MAX_FAILED_STARTS = 3
 
 export function createThreadCrew(options: ThreadCrewOptions): ThreadCrew {
   const { size, limits, nowMs, onOpened, onChange } = options
-  const threads = new Map<ThreadHandle, Set<string>>()
+  const threads = new Map<ThreadHandle, OpenModels>()
   const forsaken = new Set<ThreadHandle>()
   let failedStarts = 0
   let failure: PeltonError | undefined
   let isStopping = false
 
   function add(): void {
+    const open = new OpenModels()
     const thread = startThread({
       limits,
       nowMs,
       ...(onOpened !== undefined && { onOpened }),
+      onClosed: (key) => open.closed(key),
       onExit(wasReady, cause) {
         if (forsaken.delete(thread)) return
         threads.delete(thread)
@@ -51,7 +54,7 @@ export function createThreadCrew(options: ThreadCrewOptions): ThreadCrew {
         onChange()
       },
     })
-    threads.set(thread, new Set())
+    threads.set(thread, open)
   }
 
   for (let index = 0; index < size; index++) add()

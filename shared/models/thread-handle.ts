@@ -30,6 +30,8 @@ export interface ThreadHandleOptions {
   readonly nowMs: () => number
   /** Told how long opening a model took, milliseconds. */
   readonly onOpened?: (key: string, openMs: number) => void
+  /** Told of a model that was closed for want of room, and that nothing it was sent will open again. */
+  readonly onClosed?: (key: string) => void
   /** Called once when the thread has ended; `wasReady` tells a crash from a thread that could not start. */
   readonly onExit: (wasReady: boolean, failure: unknown) => void
 }
@@ -44,13 +46,13 @@ interface Pending {
  * Starts a thread. It is only ever asked to stop: the runtime cannot interrupt a run, and `terminate()` during one
  * aborts the whole process.
  */
-export function startThread({ limits, nowMs, onOpened, onExit }: ThreadHandleOptions): ThreadHandle {
-  const worker = startWorker(limits)
+export function startThread(options: ThreadHandleOptions): ThreadHandle {
+  const { nowMs, onExit } = options
+  const worker = startWorker(options.limits)
   const pending = new Map<number, Pending>()
   const exited = new Promise<void>((resolve) => worker.once('exit', () => resolve()))
-  let nextId = 0
   let since = { sinceMs: 0, isOpening: false }
-  let isReady = false
+  let [nextId, isReady] = [0, false]
   let failure: unknown
 
   const begin = (isOpening = false): void => {
@@ -63,17 +65,17 @@ export function startThread({ limits, nowMs, onOpened, onExit }: ThreadHandleOpt
     return settled
   }
   worker.on('message', (message: FromThread) => {
-    if (message.kind === 'opened') tellOpened(pending.values(), nowMs() - since.sinceMs, onOpened)
+    if (message.kind === 'opened') tellOpened(nowMs() - since.sinceMs, pending.values(), options)
     if (message.kind === 'ready') isReady = true
-    else if (message.kind === 'opening' || message.kind === 'opened') begin(message.kind === 'opening')
-    else answer(settle(message.id), message)
+    else if (message.kind === 'closed') tellClosed(message.key, pending.values(), options)
+    else if ('id' in message) answer(settle(message.id), message)
+    else begin(message.kind === 'opening')
   })
   worker.on('error', (thrown) => {
     failure = thrown
   })
   worker.once('exit', () => {
-    for (const { reject } of pending.values()) reject(threadEnded(failure))
-    pending.clear()
+    rejectAll(pending, threadEnded(failure))
     onExit(isReady, failure)
   })
 
@@ -109,12 +111,26 @@ function startWorker(limits: SessionLimits): Worker {
   return new Worker(url, { execArgv, workerData: limits, name: 'inference', resourceLimits })
 }
 
+function rejectAll(pending: Map<number, Pending>, error: PeltonError): void {
+  for (const { reject } of pending.values()) reject(error)
+  pending.clear()
+}
+
 function tellOpened(
-  [head]: Iterable<Pending>,
   openMs: number,
-  onOpened: ThreadHandleOptions['onOpened'],
+  [head]: Iterable<Pending>,
+  { onOpened }: Pick<ThreadHandleOptions, 'onOpened'>,
 ): void {
   if (head !== undefined && head.request.kind !== 'unload') onOpened?.(head.request.model.key, openMs)
+}
+
+function tellClosed(
+  closed: string,
+  waiting: Iterable<Pending>,
+  { onClosed }: Pick<ThreadHandleOptions, 'onClosed'>,
+): void {
+  for (const { request } of waiting) if (request.kind !== 'unload' && request.model.key === closed) return
+  onClosed?.(closed)
 }
 
 function answer(settled: Pending | undefined, message: Extract<FromThread, { readonly id: number }>): void {

@@ -51,6 +51,8 @@ export type FromThread =
   /** The model of the request it is busy with is opened, or is open now: that is no run. */
   | { readonly kind: 'opening' }
   | { readonly kind: 'opened' }
+  /** A model was closed for want of room. */
+  | { readonly kind: 'closed'; readonly key: string }
   /** `runMs`: how long the run took, the opening of its model excluded; nothing where none ran. */
   | {
       readonly kind: 'done'

@@ -159,7 +159,7 @@ describe('a growing repository', () => {
     await repository.settled
     putModel('delays/1', 'mixes-rows')
     await until(() => notes.some((note) => note.includes('was changed in its folder')))
-    await new Promise((resolve) => setTimeout(resolve, 500))
+    await new Promise((resolve) => setTimeout(resolve, 1_500))
     expect(notes.filter((note) => note.includes('was changed'))).toHaveLength(1)
   })
 

@@ -64,8 +64,10 @@ export interface GrowingRepository extends ModelRepository {
 }
 
 const LOOK_MS = 3_000
-/** What is served is looked at with every so many looks. */
+/** Each version that is served is looked at with one of so many looks: hundreds at once would be a burst of work. */
 const SERVED_EVERY = 20
+/** Its folder is compared with what is served with one of so many of these: that takes several times as long. */
+const COMPARED_EVERY = 5
 const MOST_INSPECTORS = 4
 /** Copies that nobody uses are looked for this often, milliseconds. */
 const SWEEP_MS = 600_000
@@ -320,10 +322,12 @@ class Growth implements GrowingRepository {
 
   /** What is refused is tried again when its files are others than before, or when time may have mended it. */
   async #look(): Promise<void> {
-    const isServedsTurn = ++this.#looks % SERVED_EVERY === 0
-    for (const entry of this.#entries) {
+    this.#looks++
+    for (const [index, entry] of this.#entries.entries()) {
       if (this.#isClosed) return
-      if (entry.state === 'served' && isServedsTurn) await this.#lookAtServed(entry)
+      const turn = (this.#looks + index) / SERVED_EVERY
+      if (entry.state === 'served' && Number.isInteger(turn))
+        await this.#lookAtServed(entry, turn % COMPARED_EVERY === 0)
       if (entry.state === 'refused' && (await this.#isWorthATry(entry))) entry.state = 'waiting'
     }
     this.#pump()
@@ -346,9 +350,10 @@ class Growth implements GrowingRepository {
   }
 
   /** A copy can be cleared away by whoever clears temporary folders: then it is made again. */
-  async #lookAtServed(entry: VersionEntry): Promise<void> {
-    const now = await stampOf(this.#options.folder, entry)
+  async #lookAtServed(entry: VersionEntry, isCompared: boolean): Promise<void> {
     const isThere = entry.served !== undefined && (await isFile(entry.served.path))
+    if (isThere && !isCompared) return
+    const now = await stampOf(this.#options.folder, entry)
     if (!isThere && now !== GONE) entry.state = 'waiting'
     const isChanged = now !== GONE && now !== entry.tried && now !== entry.seen
     entry.seen = now

@@ -34,6 +34,7 @@ export class WorkerMetrics {
   readonly #models: WorkerMetricsOptions['models']
   /** By name of a model, made when the first is needed. */
   readonly #labels = new Map<string, LabelsByLane>()
+  readonly #runLabels = new WeakMap<ServedModel, RunLabels>()
   readonly #outcomes: ReturnType<typeof countOutcomes>
 
   constructor({ models, now }: WorkerMetricsOptions) {
@@ -73,9 +74,10 @@ export class WorkerMetrics {
   ran(batch: Batch, { durationMs, error }: Timed): void {
     const [first] = batch
     if (first === undefined) return
-    const { name: model, version } = first.model
-    this.#instruments.inference(durationMs / 1_000, { model, version, ...errorLabel(error) })
-    this.#instruments.batchRows(rowsOf(batch), { model })
+    const { run, rows } = this.#runLabelsOf(first.model)
+    const how = error === undefined ? run : { ...run, ...errorLabel(error) }
+    this.#instruments.inference(durationMs / 1_000, how)
+    this.#instruments.batchRows(rowsOf(batch), rows)
   }
 
   processed(batch: Batch, { durationMs, error }: Timed): void {
@@ -129,6 +131,13 @@ export class WorkerMetrics {
 
   hung({ name: model }: ServedModel): void {
     this.#instruments.hungRuns(1, { model })
+  }
+
+  #runLabelsOf(model: ServedModel): RunLabels {
+    const { name, version } = model
+    const labels = this.#runLabels.get(model) ?? { run: { model: name, version }, rows: { model: name } }
+    this.#runLabels.set(model, labels)
+    return labels
   }
 
   #bounded(model: string): string {
@@ -237,6 +246,9 @@ function firstStoredAt({ event, info }: Delivery): number {
 }
 
 type LabelsByLane = Readonly<Record<string, Labels>>
+
+/** Labels of a run that has ended well, and of the rows of any. */
+type RunLabels = Readonly<Record<'run' | 'rows', Labels>>
 
 function byLane(model: string): LabelsByLane {
   return Object.fromEntries(LANES.map((lane) => [lane, { model, lane }]))

@@ -18,8 +18,11 @@ import { measureAll } from './rounds.ts'
 import { MODEL_VERSION, type Workplace } from './workplace.ts'
 
 const IDLE = '% of a core'
-/** After the last work: V8 cleans and shrinks the heap of a process that idles, in several rounds of some seconds. */
-const SETTLE_MS = 30_000
+/**
+ * After the last work: when an idle process has filled the room for young objects once, which takes it some 50 s, V8 cleans
+ * and shrinks its heap, and not again.
+ */
+const SETTLE_MS = 90_000
 /** A worker that has nothing to do measures its models first, milliseconds. */
 const MEASURED_MS = 600_000
 

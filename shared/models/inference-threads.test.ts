@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -256,6 +256,25 @@ describe('inference threads, closing', () => {
     const models = [1, 2, 3, 4, 1, 2].map((number) => ({ ...fixture('linear'), key: `copy-${number}` }))
     const results = await Promise.all(models.map((model) => own.run(model, [input])))
     expect(results.map(([score]) => score?.data[0])).toEqual(models.map(() => 6.5))
+    await own.close()
+  })
+
+  it('open each of several models once while they are run in turn, as long as all threads together have room', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'pelton-in-turn-'))
+    const own = createInferenceThreads({ threads: 2, sessionLimits: { maxOpen: 3 } })
+    const input = tensor('x', 'FP32', [1, 3], Float32Array.of(1, 1, 1))
+    const models = [1, 2, 3, 4, 5, 6].map((number) => ({
+      key: `copy-${number}`,
+      path: join(folder, `${number}.onnx`),
+    }))
+    for (const model of models) {
+      copyFileSync(fixture('linear').path, model.path)
+      await own.run(model, [input])
+    }
+    // None could be opened again.
+    rmSync(folder, { recursive: true })
+    for (let round = 0; round < 5; round++)
+      for (const model of models) expect((await own.run(model, [input]))[0]?.data[0]).toBe(6.5)
     await own.close()
   })
 

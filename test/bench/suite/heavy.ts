@@ -36,28 +36,10 @@ export async function measureHeavy(
   workplace: Workplace,
   { rounds, seconds }: BenchOptions,
 ): Promise<ScenarioResult[]> {
-  const models = join(workplace.folder, 'heavy-models')
   const measurables: Measurable[] = []
   const subjects: Subject[] = []
   for (const rowMs of ROW_MS) {
-    const model = `slow-${rowMs}`
-    const tookMs = await writeSlowModel(models, model, rowMs)
-    const path = join(models, model, '1', 'model.onnx')
-    const rows = Array.from({ length: ROWS }, (_row, at) => Float32Array.of(at / ROWS))
-    const truth = await ownAnswersToRows(path, rows)
-    const perSecond = (threads * 1_000) / tookMs
-    const load = {
-      warmUp: Math.ceil(perSecond),
-      events: Math.ceil(perSecond * seconds),
-      coolDown: COOL_DOWN,
-      models,
-      truth,
-      fill: (stage: Stage, count: number) =>
-        publishAll(stage, count, (index) => ({
-          model,
-          inputs: [{ name: INPUT, datatype: 'FP32', shape: [1, 1], data: rows[index % ROWS] ?? [] }],
-        })),
-    }
+    const { load, path, tookMs } = await slowLoad(workplace, rowMs, seconds)
     measurables.push(
       { name: `pelton-${rowMs}`, measure: () => withPings(workplace, load) },
       { name: `runtime-${rowMs}`, measure: () => bestBatch(workplace, path, seconds) },
@@ -79,6 +61,33 @@ export async function measureHeavy(
       runs,
     },
   ]
+}
+
+/** Events of one row for a model that takes so long for each, for so many seconds; and that model, and what it takes by itself. */
+export async function slowLoad(
+  workplace: Workplace,
+  rowMs: number,
+  seconds: number,
+): Promise<{ readonly load: WorkerLoad; readonly path: string; readonly tookMs: number }> {
+  const models = join(workplace.folder, 'heavy-models')
+  const model = `slow-${rowMs}`
+  const tookMs = await writeSlowModel(models, model, rowMs)
+  const path = join(models, model, '1', 'model.onnx')
+  const rows = Array.from({ length: ROWS }, (_row, at) => Float32Array.of(at / ROWS))
+  const perSecond = (threads * 1_000) / tookMs
+  const load = {
+    warmUp: Math.ceil(perSecond),
+    events: Math.ceil(perSecond * seconds),
+    coolDown: COOL_DOWN,
+    models,
+    truth: await ownAnswersToRows(path, rows),
+    fill: (stage: Stage, count: number) =>
+      publishAll(stage, count, (index) => ({
+        model,
+        inputs: [{ name: INPUT, datatype: 'FP32', shape: [1, 1], data: rows[index % ROWS] ?? [] }],
+      })),
+  }
+  return { load, path, tookMs }
 }
 
 export function heavyRatios(result: ScenarioResult): Ratio[] {

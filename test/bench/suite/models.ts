@@ -11,7 +11,7 @@ import { startMeter } from '../compare/cpu.ts'
 import { type Measured, OTHER_WORK, RATE } from '../compare/figures.ts'
 import { startMetered } from '../compare/worker-under-test.ts'
 import { limit, type Ratio, ratio } from './bars.ts'
-import { measureWorker, tracedFlights } from './on-jetstream.ts'
+import { measureWorker, tracedFlights, warmUpOf } from './on-jetstream.ts'
 import type { BenchOptions } from './options.ts'
 import type { ScenarioResult, Subject } from './result.ts'
 import { measureAll } from './rounds.ts'
@@ -39,7 +39,7 @@ export async function measureModels(
   const truth = await workplace.truth()
   const drain = (folder: string, asked: readonly string[]) => (): Promise<Measured> => {
     const fill = tracedFlights(workplace, asked)
-    return measureWorker(workplace, { warmUp: Math.ceil(events / 4), events, models: folder, fill, truth })
+    return measureWorker(workplace, { warmUp: warmUpOf(events), events, models: folder, fill, truth })
   }
   const runs = await measureAll(workplace, rounds, [
     { name: 'idle', measure: () => measureIdle(workplace, many, seconds) },

@@ -73,7 +73,7 @@ const SCENARIOS: Readonly<Record<ScenarioName, { readonly rounds: string } & Par
   {
     peers: { rounds: '5', events: '40000', only: '', profile: 'process' },
     latency: { rounds: '3', events: '500', seconds: '5', rate: '4400', other: '' },
-    models: { rounds: '3', events: '20000', models: '200', seconds: '20' },
+    models: { rounds: '3', events: '60000', models: '200', seconds: '20' },
     binary: { rounds: '3', events: '20000' },
     heavy: { rounds: '3', seconds: '5' },
     backlog: { rounds: '1', small: '50000', large: '1000000' },
@@ -102,8 +102,8 @@ Without a scenario: peers --only pelton,floor,floor-bare.
   stages    a profile: whose time an event takes on the main thread of a worker
 
   --rounds <n>            runs of each (peers, security 5, backlog 1, others 3)
-  --events <n>            that count in one run, after the warm-up (peers, security, stages 40000, models, binary 20000,
-                          sdk 50000, latency 500, one after the other)
+  --events <n>            that count in one run, after the warm-up (peers, security, stages 40000, models 60000,
+                          binary 20000, sdk 50000, latency 500, one after the other)
   --only <names>          peers: these alone
   --profile <p>           peers: process (one server, one copy), power (three servers, three copies, writes synced),
                           or both (default process)

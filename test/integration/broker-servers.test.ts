@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { NatsConnection } from '@nats-io/transport-node'
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
+import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest'
 import { STREAMS } from '../../shared/sdk/contract/topology.ts'
 import { requestApi, streamInfo } from '../../shared/sdk/jetstream/api.ts'
 import { leaderOf, startTestCluster, type TestCluster } from '../kit/cluster.ts'
@@ -31,6 +31,11 @@ afterAll(async () => {
   await control?.ended
   await cluster?.stop()
   if (dataDir !== undefined) await rm(dataDir, { recursive: true, force: true })
+})
+
+/** Whatever became of the test before. */
+beforeEach(async () => {
+  for (const node of cluster.nodes) await node.start()
 })
 
 interface AlertSeen {
@@ -165,13 +170,21 @@ describe('a cluster of three', () => {
       await requestApi(connection, `STREAM.LEADER.STEPDOWN.${STREAMS.features}`).catch(() => undefined)
       return undefined
     })
+    onTestFinished(async () => {
+      await cluster.node(leader).start()
+      await cluster.ready()
+      await setReplicas(3)
+    })
     await setReplicas(1)
     expect(await leaderOf(connection, STREAMS.features)).toBe(leader)
     await cluster.node(leader).kill()
     const about = `no-leader ${STREAMS.features}`
     await vi.waitFor(async () => expect(await alerts('no-leader')).toEqual([about]), PATIENT)
-    expect(await metric('pelton_leaderless', { stream_name: STREAMS.features })).toBe(1)
-    expect(await metric('pelton_leaderless', { stream_name: STREAMS.results })).toBe(0)
+    // What else it led has another leader soon.
+    const leaderless = (stream: string) => metric('pelton_leaderless', { stream_name: stream })
+    await vi.waitFor(async () => {
+      expect([await leaderless(STREAMS.features), await leaderless(STREAMS.results)]).toEqual([1, 0])
+    }, PATIENT)
     const status = await run('status')
     expect(status.code).toBe(1)
     expect(status.out).toMatch(/^FEATURES +not known: no leader answers/m)
@@ -183,7 +196,6 @@ describe('a cluster of three', () => {
     await cluster.node(leader).start()
     await isGone()
     expect((await run('status')).out).not.toContain('no leader')
-    await setReplicas(3)
   })
 
   it('without a majority: nobody can write the record of the watch, and the control service says so', async () => {

@@ -16,7 +16,7 @@ const PLACES: readonly (readonly [stage: string, part: string])[] = [
   ...['intake', 'prepare', 'batch', 'infer', 'settle', 'observe'].map(
     (stage) => [stage, `services/worker/${stage}/`] as const,
   ),
-  ['worker', 'services/worker/'],
+  ['wiring', 'services/worker/'],
   ['models', 'shared/models/'],
   ['contract', 'shared/sdk/contract/'],
   ['connection', 'shared/sdk/jetstream/'],

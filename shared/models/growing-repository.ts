@@ -5,7 +5,6 @@ import { type CopiesOptions, CopyUse, openPlace } from './copy-place.ts'
 import { createInspector, type Inspector, type InspectorOptions } from './inspect.ts'
 import {
   type Candidate,
-  createRepository,
   listVersions,
   type ModelRepository,
   noModels,
@@ -21,11 +20,11 @@ import {
   GONE,
   gone,
   nextWaiting,
-  notYet,
   refuseEntry,
   stampOf,
   type VersionEntry,
 } from './version-entry.ts'
+import { type VersionsView, viewOf } from './versions-view.ts'
 
 export interface GrowingOptions {
   readonly folder: string
@@ -115,22 +114,17 @@ async function findCandidates(
 class Growth implements GrowingRepository {
   readonly usable: Promise<void>
   readonly settled: Promise<void>
-  readonly remarks: ModelRepository['remarks']
   readonly #options: GrowingOptions
   readonly #note: (text: string) => void
   #entries: readonly VersionEntry[]
-  readonly #unreadable: readonly RefusedModel[]
+  readonly #passedOver: Pick<ModelRepository, 'refused' | 'remarks'>
   readonly #use: CopyUse
   readonly #most: number
   readonly #inspectors = new Set<Inspector>()
-  /** What answers an event that names no version. */
-  #highest: ReadonlyMap<string, ServedModel | undefined> = new Map()
-  /** Names, and names with versions, of what was not looked at yet. */
-  #pending: ReadonlySet<string> = new Set()
+  #view: VersionsView
   #looks = 0
   readonly #listeners = new Set<() => void>()
   readonly #timers: NodeJS.Timeout[] = []
-  #seen: ModelRepository = createRepository([], [], [])
   #isClosed = false
   #onUsable: () => void = () => undefined
   #onSettled: () => void = () => undefined
@@ -143,9 +137,9 @@ class Growth implements GrowingRepository {
   ) {
     this.#options = options
     this.#note = options.note ?? (() => undefined)
-    this.#unreadable = passedOver.refused
-    this.remarks = passedOver.remarks
+    this.#passedOver = passedOver
     this.#entries = createEntries(found, options.known ?? [])
+    this.#view = this.#seeVersions()
     this.#use = new CopyUse(options.copies.folder)
     this.#most = options.inspectors ?? Math.min(MOST_INSPECTORS, availableParallelism())
     this.usable = new Promise((resolve) => {
@@ -157,16 +151,19 @@ class Growth implements GrowingRepository {
   }
 
   get models(): ModelRepository['models'] {
-    return this.#seen.models
+    return this.#view.repository.models
   }
 
   get refused(): ModelRepository['refused'] {
-    return this.#seen.refused
+    return this.#view.repository.refused
+  }
+
+  get remarks(): ModelRepository['remarks'] {
+    return this.#passedOver.remarks
   }
 
   get progress(): GrowingRepository['progress'] {
-    const entries = this.#entries.filter((entry) => !this.#isReplaced(entry))
-    return { served: this.models.length, of: entries.length + this.#unreadable.length }
+    return { served: this.models.length, of: this.#view.count }
   }
 
   /**
@@ -174,11 +171,11 @@ class Growth implements GrowingRepository {
    * for now, because another version would answer otherwise.
    */
   find(name: string, version?: string): ServedModel | undefined {
-    return version === undefined ? this.#highest.get(name) : this.#seen.find(name, version)
+    return version === undefined ? this.#view.highest.get(name) : this.#view.repository.find(name, version)
   }
 
   isPending(name: string, version?: string): boolean {
-    return this.#pending.has(version === undefined ? name : `${name}/${version}`)
+    return this.#view.pending.has(version === undefined ? name : `${name}/${version}`)
   }
 
   onChange(listener: () => void): () => void {
@@ -197,7 +194,7 @@ class Growth implements GrowingRepository {
 
   start(): void {
     for (const text of this.remarks) this.#note(text)
-    for (const refused of this.#unreadable) this.#options.onRefused?.(refused)
+    for (const refused of this.#passedOver.refused) this.#options.onRefused?.(refused)
     this.#publish()
     this.#pump()
     const look = async (): Promise<void> => {
@@ -221,23 +218,11 @@ class Growth implements GrowingRepository {
     this.#onSettled()
   }
 
-  /** Whether an event that names no version is this version's, or must wait for it. */
-  #mayAnswer(entry: VersionEntry): boolean {
-    if (entry.served !== undefined || entry.error === undefined) return true
-    return entry.error.code === 'model-unavailable' && entry.tried !== GONE && this.#isKnown(entry)
-  }
-
   /** Whether the pool has served this version. */
   #isKnown({ name, version }: Candidate): boolean {
     const { known = [], expectedDigest } = this.#options
     const isSame = (other: Candidate): boolean => other.name === name && other.version === version
     return known.some(isSame) || expectedDigest?.(name, version) !== undefined
-  }
-
-  /** A version that the pool has served once, and that is gone while another version of the model is here, is history. */
-  #isReplaced(entry: VersionEntry): boolean {
-    if (entry.tried !== GONE || entry.served !== undefined || entry.isListed) return false
-    return this.#entries.some((other) => other !== entry && other.name === entry.name && other.tried !== GONE)
   }
 
   /** Starts as many inspections as there may be. A process ends when there is nothing more for it. */
@@ -302,22 +287,18 @@ class Growth implements GrowingRepository {
 
   /** Shows the world what is served and refused now. */
   #publish(): void {
-    const models = this.#entries.flatMap(({ served }) => served ?? [])
-    const refused = this.#entries.flatMap((entry): RefusedModel[] => {
-      const { name, version, served } = entry
-      if (served !== undefined || this.#isReplaced(entry)) return []
-      return [{ name, version, error: entry.error ?? notYet(entry) }]
-    })
-    this.#seen = createRepository(models, [...this.#unreadable, ...refused], this.remarks)
-    this.#highest = new Map(
-      this.#entries.filter((entry) => this.#mayAnswer(entry)).map(({ name, served: model }) => [name, model]),
-    )
-    const pending = this.#entries.filter(({ served, error }) => served === undefined && error === undefined)
-    this.#pending = new Set(pending.flatMap(({ name, version }) => [name, `${name}/${version}`]))
-    const isSettled = pending.length === 0
+    this.#view = this.#seeVersions()
+    const isSettled = this.#view.pending.size === 0
     if (isSettled) this.#onSettled()
-    if (isSettled || models.length > 0) this.#onUsable()
+    if (isSettled || this.models.length > 0) this.#onUsable()
     for (const listener of [...this.#listeners]) listener()
+  }
+
+  #seeVersions(): VersionsView {
+    return viewOf(this.#entries, {
+      passedOver: this.#passedOver,
+      isKnown: (entry) => this.#isKnown(entry),
+    })
   }
 
   /** What is refused is tried again when its files are others than before, or when time may have mended it. */

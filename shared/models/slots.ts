@@ -32,14 +32,16 @@ export interface Slot {
 export function chooseSlot(slots: readonly Slot[], isUrgent: boolean): number | undefined {
   const heldUp = slots.filter(({ isHeldUp }) => isHeldUp).length
   let best: number | undefined
-  let [bestCost, fewest] = [SLOT_DEPTH, 0]
+  let bestCost = SLOT_DEPTH
+  let fewest = 0
   for (const [at, slot] of slots.entries()) {
     const isAllowed = isUrgent ? !slot.isHeldUp : slot.isHeldUp || heldUp < slots.length - 1
     const cost = slot.inFlight + (slot.isOpen ? 0 : 0.5)
     const isBetter = cost < bestCost || (cost === bestCost && slot.models < fewest)
     if ((slots.length > 1 && !isAllowed) || !isBetter) continue
     best = at
-    ;[bestCost, fewest] = [cost, slot.models]
+    bestCost = cost
+    fewest = slot.models
   }
   return best
 }

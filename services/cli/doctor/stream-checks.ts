@@ -20,7 +20,12 @@ import {
   type TopologyOptions,
 } from '../../../shared/sdk/contract/topology.ts'
 import { PeltonError } from '../../../shared/sdk/errors.ts'
-import { consumerInfo, type StreamInfo, streamInfo } from '../../../shared/sdk/jetstream/api.ts'
+import {
+  consumerAtBroker,
+  type StreamInfo,
+  streamAtBroker,
+  streamInfo,
+} from '../../../shared/sdk/jetstream/api.ts'
 import { namedConfig } from '../../../shared/sdk/jetstream/api-names.ts'
 import { isForeign, OWN_NAMES, subjectsOf } from '../../../shared/sdk/jetstream/foreign-stream.ts'
 import { namesOf } from '../../../shared/sdk/jetstream/names-of.ts'
@@ -71,11 +76,9 @@ function unboundedLedger({ state }: StreamInfo): Finding {
 
 async function checkStream(connection: NatsConnection, spec: StreamSpec): Promise<readonly Finding[]> {
   const check = `stream ${spec.name}`
-  const names = namesOf(connection)
-  // By its name at the broker it is answered as it is there.
-  const info = await streamInfo(connection, names.stream(spec.name))
+  const info = await streamAtBroker(connection, spec.name)
   if (info === undefined) return [fail(check, 'it does not exist', PROVISION)]
-  const wanted = namedConfig(names, fitted(spec, info.config))
+  const wanted = namedConfig(namesOf(connection), fitted(spec, info.config))
   if (isForeign(wanted, info.config))
     return [fail(check, `it is none of Pelton's: its subjects are ${subjectsOf(info.config)}`, OWN_NAMES)]
   const findings = compare(check, info.config, { ...wanted })
@@ -130,10 +133,9 @@ export async function checkConsumers(
 async function checkConsumer(connection: NatsConnection, spec: ConsumerSpec): Promise<readonly Finding[]> {
   const { stream, ...wanted } = spec
   const check = `consumer ${spec.durable_name}`
-  const names = namesOf(connection)
-  const info = await consumerInfo(connection, names.stream(stream), spec.durable_name)
+  const info = await consumerAtBroker(connection, stream, spec.durable_name)
   if (info === undefined) return [fail(check, 'it does not exist', PROVISION)]
-  return compare(check, info.config, namedConfig(names, wanted))
+  return compare(check, info.config, namedConfig(namesOf(connection), wanted))
 }
 
 /** What somebody paused and forgot: everything else about it is as provisioned. */

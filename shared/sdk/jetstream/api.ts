@@ -151,6 +151,20 @@ export function consumerInfo(
   return findApi<ConsumerInfo>(connection, `CONSUMER.INFO.${stream}.${name}`, NOT_FOUND.consumer)
 }
 
+/** A stream of Pelton with every name as the broker has it: asked for by its own name it is answered as it is. */
+export function streamAtBroker(connection: NatsConnection, stream: string): Promise<StreamInfo | undefined> {
+  return streamInfo(connection, namesOf(connection).stream(stream))
+}
+
+/** Likewise a consumer of such a stream. */
+export function consumerAtBroker(
+  connection: NatsConnection,
+  stream: string,
+  name: string,
+): Promise<ConsumerInfo | undefined> {
+  return consumerInfo(connection, namesOf(connection).stream(stream), name)
+}
+
 /** A message as the leader of its stream holds it. */
 export interface StoredCopy {
   readonly subject: string

@@ -1,7 +1,7 @@
 import type { NatsConnection } from '@nats-io/transport-node'
 import type { ConsumerSpec, StreamSpec } from '../contract/topology.ts'
 import { type Account, readAccount } from './account.ts'
-import { consumerInfo, requestApi, streamInfo } from './api.ts'
+import { consumerAtBroker, requestApi, streamAtBroker } from './api.ts'
 import { namesOf } from './names-of.ts'
 import type { Config } from './plan-change.ts'
 
@@ -43,9 +43,7 @@ export async function readFound(
   replicas: number,
 ): Promise<Found> {
   const account = await readAccount(connection, replicas)
-  const named = namesOf(connection)
-  // Asked for by their names at the broker they are answered as they are.
-  const infos = await Promise.all(specs.map(({ name }) => streamInfo(connection, named.stream(name))))
+  const infos = await Promise.all(specs.map(({ name }) => streamAtBroker(connection, name)))
   const streams = new Map<string, FoundStream>()
   for (const [at, info] of infos.entries())
     if (info !== undefined)
@@ -65,9 +63,8 @@ async function readConsumers(
   specs: readonly ConsumerSpec[],
 ): Promise<ReadonlyMap<string, Config>> {
   const found = new Map<string, Config>()
-  const named = namesOf(connection)
   const read = async ({ stream, durable_name }: ConsumerSpec): Promise<void> => {
-    const info = await consumerInfo(connection, named.stream(stream), durable_name)
+    const info = await consumerAtBroker(connection, stream, durable_name)
     if (info !== undefined) found.set(durable_name, info.config)
   }
   await Promise.all(specs.map(read))

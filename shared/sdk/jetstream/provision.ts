@@ -9,7 +9,16 @@ import {
   type TopologyOptions,
 } from '../contract/topology.ts'
 import { PeltonError } from '../errors.ts'
-import { ApiRefusal, consumerInfo, patientApi, requestApi, type StreamInfo, streamInfo } from './api.ts'
+import {
+  ApiRefusal,
+  consumerAtBroker,
+  consumerInfo,
+  patientApi,
+  requestApi,
+  type StreamInfo,
+  streamAtBroker,
+  streamInfo,
+} from './api.ts'
 import { namedConfig } from './api-names.ts'
 import { isForeign, nameTaken } from './foreign-stream.ts'
 import { namesOf } from './names-of.ts'
@@ -83,9 +92,7 @@ async function provisionStream(
 ): Promise<void> {
   const { spec, asked } = planned
   const names = namesOf(connection)
-  // By its name at the broker it is answered, and changed, as it is there.
-  const own = names.stream(spec.name)
-  const present = await streamInfo(connection, own)
+  const present = await streamAtBroker(connection, spec.name)
   if (present === undefined) {
     if (await createFitting(connection, planned, note)) note(`created stream ${spec.name}`)
     else await provisionStream(connection, planned, note)
@@ -95,7 +102,9 @@ async function provisionStream(
   if (isForeign(wanted, present.config)) throw nameTaken(wanted, present.config)
   const change = planChange(`stream ${spec.name}`, present.config, { ...wanted }, note)
   if (change === undefined) return
-  await orRefused(requestApi(connection, `STREAM.UPDATE.${own}`, change.config), (refusal) =>
+  // By its own name it is changed as it is there.
+  const subject = `STREAM.UPDATE.${names.stream(spec.name)}`
+  await orRefused(requestApi(connection, subject, change.config), (refusal) =>
     refusedStream(spec, 'changed', refusal),
   )
   note(`changed stream ${spec.name}: ${change.summary}`)
@@ -153,9 +162,8 @@ async function provisionConsumer(
   const { stream, ...config } = spec
   const name = config.durable_name
   const names = namesOf(connection)
-  const own = names.stream(stream)
   const subject = `CONSUMER.CREATE.${stream}.${name}.${config.filter_subject}`
-  const present = await consumerInfo(connection, own, name)
+  const present = await consumerAtBroker(connection, stream, name)
   if (present === undefined) {
     const wanted = { stream_name: stream, config: { name, ...config } }
     await orRefused(requestApi(connection, subject, wanted), (refusal) =>
@@ -166,6 +174,7 @@ async function provisionConsumer(
   }
   const change = planConsumerChange(namedConfig(names, spec), present.config, note)
   if (change === undefined) return
+  const own = names.stream(stream)
   const changed = { stream_name: own, config: change.config, action: 'update' }
   const place = `CONSUMER.CREATE.${own}.${name}.${names.subject(config.filter_subject)}`
   await orRefused(requestApi(connection, place, changed), (refusal) =>

@@ -12,7 +12,7 @@ export async function freePorts(count: number): Promise<number[]> {
   const found: number[] = []
   while (found.length < count) {
     const port = PORTS.first + Math.floor(Math.random() * (PORTS.last - PORTS.first + 1))
-    if ((await claim(port)) && (await isFree(port))) found.push(port)
+    if ((await isFree(port)) && (await claim(port))) found.push(port)
   }
   return found
 }

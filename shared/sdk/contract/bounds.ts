@@ -49,6 +49,8 @@ export function boundWishes(maxPayloadBytes: number): ReadonlyMap<string, BoundW
     [STORES.models, wish(256 * MIB)],
     [STORES.starts, wish(256 * MIB)],
     [STORES.replays, wish(256 * MIB)],
+    [STORES.keys, wish(16 * MIB, MIB)],
+    [STORES.requests, wish(256 * MIB)],
     [ARTIFACTS_STREAM, wish(MIB)],
   ])
 }
@@ -67,4 +69,6 @@ const SETTINGS: ReadonlyMap<string, string> = new Map([
   [STORES.models, 'PELTON_BUCKETS_MAX_BYTES'],
   [STORES.starts, 'PELTON_BUCKETS_MAX_BYTES'],
   [STORES.replays, 'PELTON_BUCKETS_MAX_BYTES'],
+  [STORES.keys, 'PELTON_BUCKETS_MAX_BYTES'],
+  [STORES.requests, 'PELTON_BUCKETS_MAX_BYTES'],
 ])

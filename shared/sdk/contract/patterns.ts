@@ -12,6 +12,8 @@ export const patterns = {
   removalMarks: (): string => `$KV.${BUCKETS.starts}.removed.*`,
   /** Records of what operators do. */
   replayRecords: (): string => `$KV.${BUCKETS.replays}.>`,
+  /** All that gateways keep of requests. */
+  gatewayRecords: (): string => `$KV.${BUCKETS.requests}.>`,
   /** Records of the models of a pool, or of every pool. */
   modelRecords: (pool?: string): string => `$KV.${BUCKETS.models}.model.${poolOf(pool)}.*`,
   /** Presence of the workers of a pool. */

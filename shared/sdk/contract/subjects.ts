@@ -79,6 +79,8 @@ export const BUCKETS = {
   models: 'pelton-models',
   starts: 'pelton-starts',
   replays: 'pelton-replays',
+  keys: 'pelton-keys',
+  requests: 'pelton-requests',
 } as const
 
 /** The object store. */
@@ -119,6 +121,16 @@ export const subjects = {
   startMark: (token: string): string => `$KV.${BUCKETS.starts}.${token}`,
   /** A record of what operators do, in the bucket `pelton-replays`. */
   replayRecord: (key: string): string => `$KV.${BUCKETS.replays}.${key}`,
+  /** An API key of the gateway, in the bucket `pelton-keys`. */
+  apiKey: (id: string): string => `$KV.${BUCKETS.keys}.key.${id}`,
+  /** Every API key. */
+  apiKeys: (): string => `$KV.${BUCKETS.keys}.key.*`,
+  /** What gateways know of requests with an idempotency key while they run, in the bucket `pelton-requests`. */
+  keyedRequest: (digest: string): string => `$KV.${BUCKETS.requests}.request.${digest}`,
+  /** That a dead letter was superseded by its caller, who asked again. */
+  supersededMark: (token: string): string => `$KV.${BUCKETS.requests}.superseded.${token}`,
+  /** What gateways sign with. */
+  gatewaySecret: (): string => `$KV.${BUCKETS.requests}.secret`,
   /**
    * Where an audit is signed off. Its key has two segments and that of a model three, so that no model's name is in its
    * way in the bucket `pelton-models`.

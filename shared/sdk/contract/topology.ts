@@ -24,6 +24,8 @@ export const STORES = {
   models: `KV_${BUCKETS.models}`,
   starts: `KV_${BUCKETS.starts}`,
   replays: `KV_${BUCKETS.replays}`,
+  keys: `KV_${BUCKETS.keys}`,
+  requests: `KV_${BUCKETS.requests}`,
 } as const
 
 /** The stream behind the object store. */
@@ -267,6 +269,15 @@ function storeSpecs(common: Common, { bucketsMaxBytes }: TopologyOptions): reado
       allow_msg_ttl: true, // that an event was handed on is of use for minutes
     },
     bucket(BUCKETS.replays, 'Replay tasks, and who holds which dead letter', 8),
+    bucket(BUCKETS.keys, 'API keys of the gateway, hashed', 4),
+    {
+      ...bucket(
+        BUCKETS.requests,
+        'Requests with an idempotency key while they run; dead letters superseded',
+        1,
+      ),
+      allow_msg_ttl: true, // each entry is of use for its time
+    },
     {
       ...store,
       name: ARTIFACTS_STREAM,

@@ -82,9 +82,10 @@ export class Worker {
     this.#apart = new ApartModels(deps.pool, broker.now, (...trouble) => this.#reporter.untold(...trouble))
     const isApart = (model: string): boolean => this.#apart.isApart(model)
     this.#turns = deps.turns ?? new Turns()
-    const run = noting(deps.models.unavailable, runOn({ threads, apart: deps.apart, isApart }, this.#turns))
-    this.#run = this.#observe.run(run)
     this.#answering = answerWith(broker, this.#turns, this.#codec)
+    const { maxBytes } = this.#answering
+    const run = runOn({ threads, apart: deps.apart, isApart, maxBytes }, this.#turns)
+    this.#run = this.#observe.run(noting(deps.models.unavailable, run))
     // Nothing may escape into the client: it would end its reader.
     this.#arrivals = new Arrivals(this.#turns, (slice) => this.#own(async () => this.#receive(slice)))
     const room = new Room(options.capacity)

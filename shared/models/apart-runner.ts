@@ -3,6 +3,7 @@ import { PeltonError } from '../sdk/errors.ts'
 import { ApartProcess } from './apart-process-handle.ts'
 import { disableRuntimeTelemetry } from './session.ts'
 import { fileOf, type ModelFile } from './thread-messages.ts'
+import type { AnswerBound } from './withheld.ts'
 
 /** Processes that stay while their models have nothing to do. */
 const MAX_PROCESSES = 2
@@ -12,6 +13,8 @@ const OPEN_LIMIT_MS = 60_000
 
 export interface ApartRunOptions {
   readonly outputNames?: readonly string[]
+  /** Outputs that no answer could hold come without their values. @default all come whole */
+  readonly bound?: AnswerBound
   /** How long the run may take, milliseconds. */
   readonly timeoutMs: number
   /** What a run beyond that rejects with. */
@@ -61,12 +64,12 @@ export function createApartRunner(): ApartRunner {
   async function runNow(
     model: ModelFile,
     inputs: readonly Tensor[],
-    { outputNames, timeoutMs, onTimeout }: ApartRunOptions,
+    { outputNames, bound, timeoutMs, onTimeout }: ApartRunOptions,
   ): Promise<readonly Tensor[]> {
     if (isClosed) throw new PeltonError('closed', 'models that run apart are closed')
-    const names = outputNames === undefined ? {} : { outputNames }
+    const more = { ...(outputNames !== undefined && { outputNames }), ...(bound !== undefined && { bound }) }
     const child = await processOf(model)
-    return await child.ask({ kind: 'run', model: fileOf(model), inputs, ...names }, timeoutMs, onTimeout)
+    return await child.ask({ kind: 'run', model: fileOf(model), inputs, ...more }, timeoutMs, onTimeout)
   }
 
   return {

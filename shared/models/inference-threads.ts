@@ -9,6 +9,8 @@ import { createThreadCrew, type ThreadCrew } from './thread-crew.ts'
 import type { ThreadHandle } from './thread-handle.ts'
 import { fileOf, type ModelFile, type SentRequest, type SessionLimits } from './thread-messages.ts'
 
+import type { AnswerBound } from './withheld.ts'
+
 export type { ModelFile, SessionLimits } from './thread-messages.ts'
 
 /** A run that a thread is busy with. */
@@ -39,6 +41,8 @@ export interface RunOptions {
   readonly outputNames?: readonly string[]
   /** Whether it may take the slot that is kept free of patient runs (`slots.ts`). @default true */
   readonly isUrgent?: boolean
+  /** Outputs that no answer could hold come without their values. @default all come whole */
+  readonly bound?: AnswerBound
 }
 
 /** Threads that run models, so that the main thread stays free for the protocol. */
@@ -176,10 +180,10 @@ class Threads implements InferenceThreads {
   async run(
     model: ModelFile,
     inputs: readonly Tensor[],
-    { outputNames, isUrgent = true }: RunOptions = {},
+    { outputNames, isUrgent = true, bound }: RunOptions = {},
   ): Promise<readonly Tensor[]> {
     this.#checkOpen()
-    return await this.#queue.add(runRequest(model, inputs, outputNames), isUrgent)
+    return await this.#queue.add(runRequest(model, inputs, outputNames, bound), isUrgent)
   }
 
   async measure(
@@ -264,9 +268,14 @@ async function sendToAll({ threads }: ThreadCrew, request: SentRequest): Promise
   await Promise.all([...threads.keys()].map((thread) => thread.send(request, [])))
 }
 
-function runRequest(model: ModelFile, inputs: readonly Tensor[], names?: readonly string[]): RunRequest {
-  const request = { kind: 'run', model: fileOf(model), inputs } as const
-  return names === undefined ? request : { ...request, outputNames: names }
+function runRequest(
+  model: ModelFile,
+  inputs: readonly Tensor[],
+  outputNames?: readonly string[],
+  bound?: AnswerBound,
+): RunRequest {
+  const more = { ...(outputNames !== undefined && { outputNames }), ...(bound !== undefined && { bound }) }
+  return { kind: 'run', model: fileOf(model), inputs, ...more }
 }
 
 function busyThreads(threads: Iterable<ThreadHandle>): number {

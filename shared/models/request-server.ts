@@ -2,6 +2,7 @@ import type { Tensor } from '../sdk/contract/tensor.ts'
 import { openModel } from './open-model.ts'
 import { createSessionCache } from './session-cache.ts'
 import type { SessionLimits, ThreadRequest } from './thread-messages.ts'
+import { withhold } from './withheld.ts'
 
 /** What answers requests where models run: in an inference thread, or in a process of a model's own. */
 export interface RequestServer {
@@ -35,8 +36,9 @@ export function createRequestServer(
       if (!isOpen) tell({ kind: 'opened' })
       if (request.kind === 'load') return { outputs: [] }
       const startedMs = performance.now()
-      const outputs = await session.run(request.inputs, request.outputNames)
-      return { outputs, runMs: performance.now() - startedMs }
+      const made = await session.run(request.inputs, request.outputNames)
+      const runMs = performance.now() - startedMs
+      return { outputs: request.bound === undefined ? made : withhold(made, request.bound), runMs }
     },
     clear: () => sessions.clear(),
   }

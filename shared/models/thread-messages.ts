@@ -1,6 +1,7 @@
 import type { Tensor } from '../sdk/contract/tensor.ts'
 import { type ErrorCode, messageOf, PeltonError, toPeltonError } from '../sdk/errors.ts'
 import type { PackedTensors } from './packed-tensors.ts'
+import type { AnswerBound } from './withheld.ts'
 
 /** A model file and the key its sessions are kept under: two files never share one. */
 export interface ModelFile {
@@ -29,7 +30,13 @@ export interface SessionLimits {
 }
 
 export type ThreadRequest =
-  | { readonly kind: 'run'; model: ModelFile; inputs: readonly Tensor[]; outputNames?: readonly string[] }
+  | {
+      readonly kind: 'run'
+      readonly model: ModelFile
+      readonly inputs: readonly Tensor[]
+      readonly outputNames?: readonly string[]
+      readonly bound?: AnswerBound
+    }
   | { readonly kind: 'load'; readonly model: ModelFile }
   | { readonly kind: 'unload'; readonly key: string }
 

@@ -1,8 +1,10 @@
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { writeAnswers } from '../../../shared/models/codec.ts'
 import { createInferenceThreads, type InferenceThreads } from '../../../shared/models/inference-threads.ts'
 import { type ModelRepository, openRepository } from '../../../shared/models/repository.ts'
+import { withhold } from '../../../shared/models/withheld.ts'
 import { type DeliveredEvent, deliveryOf, floats } from '../../../test/kit/deliveries.ts'
 import { modelsFolder } from '../../../test/kit/models-folder.ts'
 import { prepare } from '../prepare/prepare.ts'
@@ -119,6 +121,70 @@ describe('predict', () => {
 
   it('has nothing to say of no events', async () => {
     expect(await predict([], runOn({ threads, apart: nowhere, isApart: () => false }), () => NOW)).toEqual([])
+  })
+})
+
+describe('predict, where the broker takes little', () => {
+  const bounded = (most: number, isWithheld: boolean) => {
+    const maxBytes = () => most
+    const run = runOn({ threads, apart: nowhere, isApart: () => false, ...(isWithheld && { maxBytes }) })
+    return async (batch: Batch) =>
+      (await predict(batch, run, () => NOW, { maxBytes, answer: writeAnswers })).map(({ outcome }) => outcome)
+  }
+  const summary = (outcome: Concluded['outcome']): unknown =>
+    outcome.kind === 'predicted' ? Buffer.from(outcome.body).toString() : outcome
+
+  it.each([1, 5, 90, 150, 200, 300, 10_000])(
+    'says the same with outputs that stay in their thread: %i bytes',
+    async (most) => {
+      const event = (rows: number): DeliveredEvent => ({
+        model: 'identity-fp32',
+        inputs: [
+          floats(
+            'x',
+            Array.from({ length: rows }, () => [1, 2]),
+          ),
+        ],
+        id: `of ${rows}`,
+      })
+      const batch = batchOf([event(1), event(20), event(3)])
+      const whole = (await bounded(most, false)(batch)).map(summary)
+      expect((await bounded(most, true)(batch)).map(summary)).toEqual(whole)
+      for (const alone of batch)
+        expect((await bounded(most, true)([alone])).map(summary)).toEqual(
+          (await bounded(most, false)([alone])).map(summary),
+        )
+    },
+  )
+})
+
+describe('predict, where an output stayed in its thread', () => {
+  it('answers who did not ask for it, and refuses who did by its shape', async () => {
+    const event = (outputs: string[]): DeliveredEvent => ({
+      model: 'several',
+      body: JSON.stringify({
+        inputs: [
+          floats('a', [[1]]),
+          floats('b', [[2]]),
+          { name: 'n', datatype: 'INT64', shape: [1, 1], data: [7] },
+        ],
+        outputs: outputs.map((name) => ({ name })),
+      }),
+    })
+    const run = async () =>
+      withhold(
+        [
+          { name: 'sum', datatype: 'FP32', shape: [2, 500], data: new Float32Array(1_000) },
+          { name: 'same', datatype: 'INT64', shape: [2, 1], data: new BigInt64Array([7n, 8n]) },
+        ],
+        { maxBytes: 200, leastRows: 1 },
+      )
+    const batch = batchOf([event(['sum']), event(['same'])])
+    const concluded = await predict(batch, run, () => NOW, { maxBytes: () => 200, answer: writeAnswers })
+    expect(answers(concluded)).toEqual(['dead-lettered: too-large', [8]])
+    expect(concluded[0]?.outcome).toMatchObject({
+      failure: { description: expect.stringContaining('[2,500]') },
+    })
   })
 })
 

@@ -1,6 +1,7 @@
 import type { ApartRunner } from '../../../shared/models/apart-runner.ts'
 import { type Answer, type AnswerPart, tooLargeByShape, writeAnswers } from '../../../shared/models/codec.ts'
 import type { InferenceThreads } from '../../../shared/models/inference-threads.ts'
+import { isWithheld } from '../../../shared/models/withheld.ts'
 import { Turns } from '../../../shared/runtime/turns.ts'
 import { binaryOutputsOf } from '../../../shared/sdk/contract/open-inference.ts'
 import type { Tensor } from '../../../shared/sdk/contract/tensor.ts'
@@ -28,11 +29,13 @@ export interface Executors {
   /** Models of which a run did not end go there, one event at a time. */
   readonly apart: Pick<ApartRunner, 'run'>
   readonly isApart: (model: string) => boolean
+  /** What the broker takes of one answer, bytes. @default any size */
+  readonly maxBytes?: () => number
 }
 
 /** Runs batches, the inputs of their events joined: on threads, or in the process of a model that runs apart. */
 export function runOn(
-  { threads, apart, isApart }: Executors,
+  { threads, apart, isApart, maxBytes = () => Number.POSITIVE_INFINITY }: Executors,
   turns: Pick<Turns, 'spend'> = new Turns(),
 ): Run {
   return async (batch) => {
@@ -40,10 +43,19 @@ export function runOn(
     if (first === undefined) return []
     const { model } = first
     const inputs = await joinInputs(batch, turns)
-    if (!isApart(model.name)) return threads.run(model, inputs, { isUrgent: isUrgent(first, threads) })
+    const bound = { maxBytes: maxBytes(), leastRows: leastRowsOf(batch) }
+    if (!isApart(model.name)) return threads.run(model, inputs, { isUrgent: isUrgent(first, threads), bound })
     const { timeoutMs } = model.manifest.limits
-    return apart.run(model, inputs, { timeoutMs, onTimeout: () => timedOut(model) })
+    return apart.run(model, inputs, { timeoutMs, bound, onTimeout: () => timedOut(model) })
   }
+}
+
+/** Rows of the smallest event; undefined where one event has all of them. */
+function leastRowsOf(batch: Batch): number | undefined {
+  if (batch.length === 1) return undefined
+  let least = Number.POSITIVE_INFINITY
+  for (const { rows } of batch) least = Math.min(least, rows)
+  return least
 }
 
 /** How answers are written. */
@@ -143,8 +155,13 @@ async function answerAll(
   const parts = batch.map((item) => partOf(item, most))
   const refused = refuseTooLarge(outputs, parts)
   if (refused.every((each) => each !== undefined)) return refused
-  const answers = await answer(outputs, parts)
+  // Who asks for an output that was withheld is among the refused.
+  const answers = await answer(outputs.some(isWithheld) ? outputs.filter(isKept) : outputs, parts)
   return answers.map((each, index) => refused[index] ?? each)
+}
+
+function isKept(output: Tensor): boolean {
+  return !isWithheld(output)
 }
 
 /** Of the events of a batch most ask for the same, and one look is enough for all of those. */

@@ -3,24 +3,21 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { PeltonError } from '../../../shared/sdk/errors.ts'
-import { hostCheck, isLoopback, refuseOpenDoor } from './guard.ts'
+import { hostCheck, refuseOpenDoor } from './guard.ts'
 import { discardBody, filterQuery, readInput, startBody } from './input.ts'
 import { openTokens, readTokens } from './token.ts'
 
 const LONG = 'a-token-that-is-long-enough'
 
-describe('isLoopback and refuseOpenDoor', () => {
+describe('refuseOpenDoor', () => {
   it.each([
     ['127.0.0.1', true],
-    ['127.1.2.3', true],
     ['::1', true],
     ['localhost', true],
     ['0.0.0.0', false],
     ['::', false],
     ['10.0.0.1', false],
-    ['127.example.org', false],
   ])('%s: %s', (host, isOurs) => {
-    expect(isLoopback(host)).toBe(isOurs)
     if (isOurs) expect(() => refuseOpenDoor(host, undefined)).not.toThrow()
     else expect(() => refuseOpenDoor(host, undefined)).toThrow(/PELTON_CONTROL_HOST/)
     expect(() => refuseOpenDoor(host, LONG)).not.toThrow()

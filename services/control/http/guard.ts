@@ -1,13 +1,9 @@
 import bearerAuth from '@fastify/bearer-auth'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { PROBLEM_TYPE, plainProblem, sendProblem } from '../../../shared/runtime/http.ts'
+import { isLoopback } from '../../../shared/runtime/loopback.ts'
 import { PeltonError, showValue } from '../../../shared/sdk/errors.ts'
 import { type Tokens, UNNAMED } from './token.ts'
-
-/** Whether only this machine reaches an address. */
-export function isLoopback(host: string): boolean {
-  return host === 'localhost' || host === '::1' || /^127(?:\.\d{1,3}){3}$/.test(host)
-}
 
 /** @throws PeltonError `invalid-configuration` for an address others reach without a token of the operator's choice */
 export function refuseOpenDoor(host: string, token: string | undefined): void {

@@ -65,6 +65,11 @@ export const COMMANDS: readonly ListedCommand[] = [
     load: async () => (await import('./commands/models.ts')).modelsCommand(),
   },
   {
+    usage: 'keys',
+    summary: 'make, list and revoke the API keys of the gateway',
+    load: async () => (await import('./commands/keys.ts')).keysCommand(),
+  },
+  {
     usage: 'doctor [options]',
     summary: 'check broker, streams, consumers, rights, clocks and models, and say how to mend each',
     load: async () => (await import('./commands/doctor.ts')).doctorCommand(),

@@ -18,7 +18,7 @@ export async function revokeKeyCommand(
 ): Promise<number> {
   const { key, isRevokedNow } = await withKeys(run, (store) => revokeKey(store, which, operator(by)))
   if (json === true) run.terminal.json(keyJson(key))
-  const { id, name, revokedAt, revokedBy } = key
+  const { id, name, revokedAt, revokedBy = 'somebody' } = key
   const done = isRevokedNow
     ? 'is revoked: every gateway refuses it within five seconds'
     : `was revoked before, ${revokedAt} by ${revokedBy}`

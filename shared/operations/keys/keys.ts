@@ -56,13 +56,13 @@ export async function createKey(
   now: Date = new Date(),
 ): Promise<{ readonly text: string; readonly key: ApiKey }> {
   checkWish(wish)
-  const { by: createdBy, models, ...asked } = wish
+  const { by: createdBy, models, ...rest } = wish
   const kept = models === 'all' ? models : [...new Set(models)]
   for (;;) {
     const parts = newKeyParts()
     const { id, secret } = parts
     const hash = hashSecret(secret).toString('hex')
-    const key: ApiKey = { ...asked, id, hash, models: kept, createdAt: now.toISOString(), createdBy }
+    const key: ApiKey = { ...rest, id, hash, models: kept, createdAt: now.toISOString(), createdBy }
     // Asked first: a bucket that is missing answers so, and a publish to it nothing at all.
     if ((await readLast(store, id)) !== undefined) continue
     if ((await put(store, key, 0)) !== undefined) return { text: showKey(parts), key }

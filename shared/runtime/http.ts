@@ -51,6 +51,8 @@ declare module 'fastify' {
 const REQUEST_MS = 30_000
 /** How long requests under way may take once the side is closed, milliseconds. */
 const CLOSE_MS = 1_000
+/** Of a path that is not here, characters. */
+const LONGEST_SHOWN = 200
 
 /** Makes the HTTP side of a service; it listens once it is told to. */
 export function openHttp(options: HttpOptions): HttpSide {
@@ -72,7 +74,7 @@ export function openHttp(options: HttpOptions): HttpSide {
     app,
     async listen() {
       const address = await app.listen({ host, port }).catch((cause: unknown) => {
-        throw cannotListen(host, port, cause)
+        throw cannotListen('PELTON_HTTP_HOST, PELTON_HTTP_PORT', host, port, cause)
       })
       log.info({ address }, 'listening')
       return address
@@ -105,13 +107,14 @@ async function closeApp(app: FastifyInstance): Promise<void> {
   clearTimeout(overdue)
 }
 
-function cannotListen(host: string, port: number, cause: unknown): PeltonError {
+/** @param field the settings that name the two */
+export function cannotListen(field: string, host: string, port: number, cause: unknown): PeltonError {
   const code = (cause as NodeJS.ErrnoException).code ?? 'unknown'
   return new PeltonError(
     'invalid-configuration',
     `the HTTP port cannot be opened (${code})`,
     {
-      field: 'PELTON_HTTP_HOST, PELTON_HTTP_PORT',
+      field,
       value: `${host}, ${port}`,
       remedy: 'Choose another port; 0 takes any that is free.',
     },
@@ -141,8 +144,20 @@ export const PROBLEM_TYPE = 'application/problem+json; charset=utf-8'
 export function problemOf(error: PeltonError): Problem {
   const { code, details, description } = error
   const { status, summary } = ERRORS[code]
-  const type = `https://pelton.dev/problems/${code}`
-  return { type, title: summary, status, detail: description, error: description, code, ...details }
+  return {
+    type: problemType(code),
+    title: summary,
+    status,
+    detail: description,
+    error: description,
+    code,
+    ...details,
+  }
+}
+
+/** The URI that names a kind of problem. */
+export function problemType(code: string): string {
+  return `https://pelton.dev/problems/${code}`
 }
 
 /** A problem HTTP itself has a word for: 401, 404, 405, 413 and so on. */
@@ -166,36 +181,40 @@ function answerError(
   reply: FastifyReply,
   log: Logger,
 ): FastifyReply {
-  if (thrown instanceof PeltonError && thrown.code !== 'internal')
-    return sendProblem(reply, problemOf(thrown))
-  const { statusCode, message } = thrown as { readonly statusCode?: number; readonly message?: string }
+  return sendProblem(reply, problemOfThrown(thrown, request, log))
+}
+
+/** The problem of anything thrown. A defect says nothing of itself: the log has it, with the id of the request. */
+export function problemOfThrown(thrown: unknown, request: FastifyRequest, log: Logger): Problem {
+  if (thrown instanceof PeltonError && thrown.code !== 'internal') return problemOf(thrown)
+  const { statusCode, message } = (thrown ?? {}) as {
+    readonly statusCode?: number
+    readonly message?: string
+  }
   // What Fastify refuses before a route sees it: a body that is too large, not JSON, of an unknown type.
   if (statusCode !== undefined && statusCode >= 400 && statusCode < 500)
-    return sendProblem(reply, plainProblem(statusCode, 'the request cannot be taken', message ?? ''))
+    return plainProblem(statusCode, 'the request cannot be taken', message ?? '')
   log.error(
     { err: thrown, requestId: request.id, method: request.method, path: pathOf(request) },
     'request failed',
   )
-  return sendProblem(
-    reply,
-    problemOf(new PeltonError('internal', 'a defect; the log of the service says more')),
-  )
+  return problemOf(new PeltonError('internal', 'a defect; the log of the service says more'))
 }
 
 /** 404 where no method has the path, 405 with `Allow` where another one has it. */
-function answerUnknown(app: FastifyInstance): void {
+export function answerUnknown(app: FastifyInstance, send: typeof sendProblem = sendProblem): void {
   const routes: { readonly methods: readonly string[]; readonly matches: RegExp }[] = []
   app.addHook('onRoute', ({ method, url }) => {
     routes.push({ methods: [method].flat(), matches: patternOf(url) })
   })
   app.setNotFoundHandler((request, reply) => {
     const path = pathOf(request)
+    const shown = path.length <= LONGEST_SHOWN ? path : `${path.slice(0, LONGEST_SHOWN)}…`
     const found = routes.filter(({ matches }) => matches.test(path)).flatMap(({ methods }) => methods)
-    if (found.length === 0)
-      return sendProblem(reply, plainProblem(404, 'not found', `there is no ${path} here`))
+    if (found.length === 0) return send(reply, plainProblem(404, 'not found', `there is no ${shown} here`))
     const allow = [...new Set(found)].sort().join(', ')
-    const detail = `${path} takes ${allow}, not ${request.method}`
-    return sendProblem(reply.header('allow', allow), plainProblem(405, 'method not allowed', detail))
+    const detail = `${shown} takes ${allow}, not ${request.method}`
+    return send(reply.header('allow', allow), plainProblem(405, 'method not allowed', detail))
   })
 }
 

@@ -1,7 +1,7 @@
 import bearerAuth from '@fastify/bearer-auth'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { PROBLEM_TYPE, plainProblem, sendProblem } from '../../../shared/runtime/http.ts'
-import { isLoopback } from '../../../shared/runtime/loopback.ts'
+import { isLoopback } from '../../../shared/runtime/host-names.ts'
 import { PeltonError, showValue } from '../../../shared/sdk/errors.ts'
 import { type Tokens, UNNAMED } from './token.ts'
 
@@ -13,24 +13,6 @@ export function refuseOpenDoor(host: string, token: string | undefined): void {
     value: host,
     remedy: 'Set PELTON_CONTROL_TOKEN, or listen on 127.0.0.1.',
   })
-}
-
-/**
- * Names a request may call us by. A page in a browser of this machine can make its own name mean 127.0.0.1 (DNS
- * rebinding) and would reach us; its name stands in the Host header.
- *
- * @param allowed the setting; undefined for loopback names on loopback, and any name elsewhere
- */
-export function hostCheck(
-  host: string,
-  allowed: string | undefined,
-): (header: string | undefined) => boolean {
-  if (allowed === undefined && !isLoopback(host)) return () => true
-  const names = new Set(
-    (allowed ?? 'localhost,127.0.0.1,[::1]').split(',').map((name) => name.trim().toLowerCase()),
-  )
-  names.add(host.includes(':') ? `[${host}]` : host.toLowerCase())
-  return (header = '') => names.has(header.toLowerCase().replace(/:\d+$/, ''))
 }
 
 /** Refuses what calls us by another name. Probes are left: they call by address, and learn nothing. */

@@ -1,5 +1,5 @@
 import type { IncomingHttpHeaders } from 'node:http'
-import { isLoopback } from '../../../shared/runtime/loopback.ts'
+import { isLoopback } from '../../../shared/runtime/host-names.ts'
 import { showValue } from '../../../shared/sdk/errors.ts'
 import { Refusal } from '../core/refusal.ts'
 

@@ -1,0 +1,140 @@
+import type { IncomingMessage } from 'node:http'
+import type { FastifyInstance } from 'fastify'
+import { Refusal } from '../core/refusal.ts'
+import type { Connections } from './connections.ts'
+import { decompress, type Encoding, encodingOf, tooLarge } from './encodings.ts'
+import type { ListenerLimits } from './limits.ts'
+
+/** What is told of a body that was read, or why it was not. */
+type Done = (error: Error | null, body?: Buffer) => void
+
+interface Reading {
+  readonly request: IncomingMessage
+  readonly limits: ListenerLimits
+  readonly connections: Connections
+}
+
+/**
+ * Bodies of any type, and of none, reach routes as bytes: read whole, decompressed, and never beyond the limits.
+ * Whoever waits to be told to go on (`Expect: 100-continue`) is told so once its request is to be read.
+ */
+export function takeBodies(app: FastifyInstance, limits: ListenerLimits, connections: Connections): void {
+  app.removeAllContentTypeParsers()
+  app.addContentTypeParser('*', (request, payload, done) => {
+    // There is no route: nobody wants the body.
+    if (request.is404) done(null)
+    else takeBody({ request: payload, limits, connections }, done)
+  })
+}
+
+function takeBody(reading: Reading, done: Done): void {
+  const { request, limits, connections } = reading
+  const { headers } = request
+  let encoding: Encoding | undefined
+  try {
+    encoding = encodingOf(headers['content-encoding'])
+    refuseDeclared(headers['content-length'], encoding, limits)
+  } catch (error) {
+    done(error as Error)
+    return
+  }
+  connections.goOn(request)
+  readBody(reading, mostOf(encoding, limits), encoding, (error, body) => {
+    if (error !== null || body === undefined || encoding === undefined) done(error, body)
+    else unpack(reading, body, encoding, done)
+  })
+}
+
+function mostOf(encoding: Encoding | undefined, { bodyBytes, compressedBytes }: ListenerLimits): number {
+  return encoding === undefined ? bodyBytes : compressedBytes
+}
+
+function refuseDeclared(
+  length: string | undefined,
+  encoding: Encoding | undefined,
+  limits: ListenerLimits,
+): void {
+  const most = mostOf(encoding, limits)
+  if (Number(length ?? 0) > most) throw tooLarge(most, encoding === undefined ? 'sent' : 'compressed')
+}
+
+function unpack(
+  { request, limits, connections }: Reading,
+  body: Buffer,
+  encoding: Encoding,
+  done: Done,
+): void {
+  decompress(body, encoding, limits.bodyBytes).then((bytes) => {
+    if (connections.hold(request, bytes.length)) done(null, bytes)
+    else done(noRoom())
+  }, done)
+}
+
+/** Reads a body whole. It takes twice the memory of what came at most, whatever was announced, and in however many pieces. */
+function readBody(
+  { request, limits, connections }: Reading,
+  mostBytes: number,
+  encoding: Encoding | undefined,
+  done: Done,
+): void {
+  const body = new GrowingBytes()
+  let pieces = 0
+  const end = (error: Error | null): void => {
+    request.off('data', take).off('end', ended).off('error', failed).off('close', failed)
+    // What comes now is thrown away.
+    if (error !== null) request.resume()
+    done(error, error === null ? body.bytes : undefined)
+  }
+  const take = (piece: Buffer): void => {
+    pieces += 1
+    if (body.length + piece.length > mostBytes)
+      end(tooLarge(mostBytes, encoding === undefined ? 'sent' : 'compressed'))
+    else if (pieces > limits.bodyPieces) end(tooManyPieces(limits.bodyPieces))
+    else if (!connections.hold(request, piece.length)) end(noRoom())
+    else body.add(piece)
+  }
+  const ended = (): void => end(null)
+  const failed = (): void => end(new Refusal(400, 'body not whole', 'the connection ended within the body'))
+  request.on('data', take).on('end', ended).on('error', failed).on('close', failed)
+}
+
+/** Bytes that come in pieces: the first is kept as it is, and mostly is all. */
+class GrowingBytes {
+  length = 0
+  #bytes: Buffer = Buffer.alloc(0)
+
+  add(piece: Buffer): void {
+    if (this.length === 0) this.#bytes = piece
+    else {
+      const needed = this.length + piece.length
+      if (needed > this.#bytes.length) this.#grow(Math.max(needed, 2 * this.#bytes.length))
+      this.#bytes.set(piece, this.length)
+    }
+    this.length += piece.length
+  }
+
+  #grow(size: number): void {
+    const bytes = Buffer.allocUnsafeSlow(size)
+    bytes.set(this.#bytes.subarray(0, this.length))
+    this.#bytes = bytes
+  }
+
+  get bytes(): Buffer {
+    return this.#bytes.subarray(0, this.length)
+  }
+}
+
+function tooManyPieces(most: number): Refusal {
+  return new Refusal(413, 'body in too many pieces', `a body comes in ${most} pieces at most`, {
+    code: 'too-many-pieces',
+    remedy: 'Send it with its length, or in larger chunks.',
+  })
+}
+
+function noRoom(): Refusal {
+  return new Refusal(503, 'no room', 'the requests that wait for their answers fill the memory for bodies', {
+    code: 'overloaded',
+    retryAfterSeconds: 1,
+    remedy: 'Send it again in a moment, or to another gateway.',
+  })
+}

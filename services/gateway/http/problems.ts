@@ -1,0 +1,118 @@
+import { randomBytes } from 'node:crypto'
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { Logger } from 'pino'
+import { PROBLEM_TYPE, type Problem, problemOfThrown, problemType } from '../../../shared/runtime/http.ts'
+import { ERRORS, type ErrorDetails, PeltonError } from '../../../shared/sdk/errors.ts'
+import { Refusal } from '../core/refusal.ts'
+
+/** KServe's client shows the text of an error under no other type, and none with a parameter. */
+const PLAIN_TYPE = 'application/json'
+/** When to come back to what will pass, seconds, where nobody computed it. */
+const SOON_S = 1
+
+/** Answers what was thrown. */
+export type RenderError = (thrown: unknown, request: FastifyRequest, reply: FastifyReply) => FastifyReply
+
+/**
+ * Answers whatever a request ends with that is no answer: a PeltonError with the status of its code, a {@link Refusal}
+ * with its own, what Fastify refuses as 4xx, and anything else as `internal`, whose text only the log has.
+ *
+ * @param explain makes a PeltonError of what the service knows to be no defect
+ */
+export function createErrorRenderer(
+  log: Logger,
+  explain: (thrown: unknown) => unknown = (thrown) => thrown,
+): RenderError {
+  return (thrown, request, reply) => {
+    const known = explain(thrown)
+    if (known instanceof Refusal) return sendRefusal(reply, known)
+    if (known instanceof PeltonError && isPassing(known)) reply.header('retry-after', String(SOON_S))
+    return sendTyped(reply, problemOfThrown(known, request, log))
+  }
+}
+
+function isPassing({ code }: PeltonError): boolean {
+  return ERRORS[code].status === 503 && ERRORS[code].retryable
+}
+
+function sendRefusal(reply: FastifyReply, refusal: Refusal): FastifyReply {
+  reply.headers(headersOf(refusal))
+  if (refusal.details.closes === true) reply.header('connection', 'close')
+  return sendTyped(reply, problemOfRefusal(refusal))
+}
+
+/** The headers a refusal asks for. */
+export function headersOf({ details }: Refusal): Readonly<Record<string, string>> {
+  const { retryAfterSeconds, headers } = details
+  if (retryAfterSeconds === undefined) return headers ?? {}
+  return { ...headers, 'retry-after': String(Math.max(1, Math.ceil(retryAfterSeconds))) }
+}
+
+/** A refusal as it is answered. `error` says all that the members say: some clients show nothing else. */
+export function problemOfRefusal({ status, title, message, details }: Refusal): Problem {
+  const { code, field, value, remedy } = details
+  return {
+    type: code === undefined ? 'about:blank' : problemType(code),
+    title,
+    status,
+    detail: message,
+    error: sentence(message, details),
+    ...(code !== undefined && { code }),
+    ...(field !== undefined && { field }),
+    ...(value !== undefined && { value }),
+    ...(remedy !== undefined && { remedy }),
+  }
+}
+
+function sentence(message: string, { field, value, remedy }: ErrorDetails): string {
+  const about = field === undefined ? '' : ` (${field}${value === undefined ? '' : ` = ${value}`})`
+  return `${message}${about}${remedy === undefined ? '' : `. ${remedy}`}`
+}
+
+/** Answers with a problem, of the type that its reader expects. */
+export function sendTyped(reply: FastifyReply, problem: Problem): FastifyReply {
+  const { request } = reply
+  return (
+    reply
+      .code(problem.status)
+      .header('content-type', typeFor(request.url, request.headers.accept))
+      .header('cache-control', 'no-store')
+      // Of a text Fastify would name the charset.
+      .send(bodyOf(problem, request.id))
+  )
+}
+
+/** A problem as bytes. */
+export function bodyOf(problem: Problem, requestId: string): Buffer {
+  return Buffer.from(JSON.stringify({ instance: `urn:uuid:${requestId}`, ...problem }))
+}
+
+/** Below `/v2` problems are plain JSON, unless `Accept` names their own type; everywhere else they have that. */
+export function typeFor(target: string, accept: string | undefined): string {
+  return isInferenceTarget(target) && !asksForProblems(accept) ? PLAIN_TYPE : PROBLEM_TYPE
+}
+
+function isInferenceTarget(target: string): boolean {
+  return target.startsWith('/v2') && (target.length === 3 || target[3] === '/' || target[3] === '?')
+}
+
+function asksForProblems(accept: string | undefined): boolean {
+  if (accept === undefined || !/problem\+json/i.test(accept)) return false
+  return accept
+    .toLowerCase()
+    .split(',')
+    .some((range) => /^\s*application\/problem\+json\s*(?:;(?!.*\bq=0(?:\.0*)?\s*(?:;|$)).*)?$/.test(range))
+}
+
+/** Unknown ahead, and of this process alone; what follows is counted. Of the form of a UUID, at a fiftieth of its cost. */
+const FIXED = ((hex: string) =>
+  `${hex.slice(0, 8)}-${hex.slice(8, 12)}-4${hex.slice(13, 16)}-a${hex.slice(17, 20)}-`)(
+  randomBytes(10).toString('hex'),
+)
+let count = 0
+
+/** An id for a request: in the log line of a defect, and in its answer. */
+export function nextRequestId(): string {
+  count += 1
+  return `${FIXED}${count.toString(16).padStart(12, '0')}`
+}

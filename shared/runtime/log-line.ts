@@ -6,8 +6,8 @@ export interface LogLine extends Readonly<Record<string, unknown>> {
 
 /** Who wrote it and when: known to whoever reads a line as it comes. */
 const OF_EVERY_LINE = new Set([
-  ...['level', 'time', 'pid', 'hostname', 'name', 'worker', 'control', 'msg', 'trace_id', 'span_id'],
-  ...['model', 'version', 'err', 'remedy'],
+  ...['level', 'time', 'pid', 'hostname', 'name', 'worker', 'control', 'gateway', 'msg'],
+  ...['trace_id', 'span_id', 'model', 'version', 'err', 'remedy'],
 ])
 const TELLING = new Set(['warn', 'error', 'fatal'])
 /** Longer than any line of ours; a line is read by people, and written by whoever sent an event. */

@@ -1,5 +1,5 @@
 /** Whose process emits a metric. */
-export type MetricSource = 'worker' | 'control'
+export type MetricSource = 'worker' | 'control' | 'gateway'
 
 /** One metric: what stands in this table is emitted, and nothing else is. */
 export interface Metric {
@@ -18,8 +18,8 @@ export interface Metric {
   readonly buckets?: readonly number[]
 }
 
-/** As the messaging conventions of OpenTelemetry ask for. */
-const MESSAGING_S = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10]
+/** As the conventions of OpenTelemetry ask for, those of messaging and those of HTTP. */
+const CONVENTION_S = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10]
 /** From a queue that is empty to a backlog of half an hour. */
 const WAIT_S = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1_800]
 const INFERENCE_S = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30]
@@ -27,8 +27,11 @@ const ROWS = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1_024]
 
 const WORKER = ['worker'] as const
 const CONTROL = ['control'] as const
-const BOTH = ['worker', 'control'] as const
+const GATEWAY = ['gateway'] as const
+const EVERY = ['worker', 'control', 'gateway'] as const
 const MESSAGING = ['messaging.system', 'messaging.operation.name', 'messaging.destination.template'] as const
+/** Of a request to an HTTP server: what is known before it is answered. */
+const HTTP = ['http.request.method', 'url.scheme'] as const
 /** A duration of what failed says so. */
 const OPERATION = [...MESSAGING, 'error.type'] as const
 
@@ -232,22 +235,22 @@ export const METRICS = {
     '{state}',
     '1 for the state the process is in: starting, ready, draining, stopped, failed',
     ['state'],
-    BOTH,
+    EVERY,
   ),
-  ready: gauge('pelton.ready', '{process}', '1 while `/readyz` answers 200', [], BOTH),
+  ready: gauge('pelton.ready', '{process}', '1 while `/readyz` answers 200', [], EVERY),
   brokerReachable: gauge(
     'pelton.broker.reachable',
     '{broker}',
     '1 while there is a connection to the broker',
     [],
-    BOTH,
+    EVERY,
   ),
   credentialsLeft: gauge(
     'pelton.credentials.left',
     's',
     'Until what lets this process in at the broker ends: the JWT of a credentials file, a client certificate',
     ['kind'],
-    BOTH,
+    EVERY,
   ),
   clockSkew: gauge('pelton.clock.skew', 's', "This machine's clock minus the broker's", [], WORKER),
   eventLoopDelayP99: gauge(
@@ -255,23 +258,23 @@ export const METRICS = {
     's',
     'How late timers ran since the last reading, 99th percentile',
     [],
-    BOTH,
+    EVERY,
   ),
   eventLoopDelayMax: gauge(
     'nodejs.eventloop.delay.max',
     's',
     'How late timers ran since the last reading, at most',
     [],
-    BOTH,
+    EVERY,
   ),
-  memoryUsage: gauge('process.memory.usage', 'By', 'Resident memory of the process', [], BOTH),
+  memoryUsage: gauge('process.memory.usage', 'By', 'Resident memory of the process', [], EVERY),
   operationDuration: histogram(
     'messaging.client.operation.duration',
     's',
     'fetch: one pull, its waiting included; publish: the first outcome of a group until stored; ack: a group until settled',
     OPERATION,
     WORKER,
-    MESSAGING_S,
+    CONVENTION_S,
   ),
   processDuration: histogram(
     'messaging.process.duration',
@@ -279,7 +282,7 @@ export const METRICS = {
     'One batch, from its start to its last acknowledgement',
     OPERATION,
     WORKER,
-    MESSAGING_S,
+    CONVENTION_S,
   ),
   consumedMessages: counter(
     'messaging.client.consumed.messages',
@@ -295,6 +298,58 @@ export const METRICS = {
     MESSAGING,
     WORKER,
   ),
+  httpDuration: histogram(
+    'http.server.request.duration',
+    's',
+    'One HTTP request, from its headers to the end of its answer, the wait for a prediction included; `aborted`: the caller left first',
+    [...HTTP, 'http.route', 'http.response.status_code', 'error.type'],
+    GATEWAY,
+    CONVENTION_S,
+  ),
+  httpActive: gauge('http.server.active_requests', '{request}', 'HTTP requests under way', HTTP, GATEWAY),
+  gatewayRequests: counter(
+    'pelton.gateway.requests',
+    '{request}',
+    'Requests for predictions by how they ended: prediction, failure (a dead letter), accepted (answered later), timeout, refused, left (the caller)',
+    ['model', 'protocol', 'ended', 'reason', 'http.response.status_code'],
+    GATEWAY,
+  ),
+  gatewayAbandoned: counter(
+    'pelton.gateway.abandoned',
+    '{run}',
+    'Runs for nobody: the caller left before its event was answered',
+    ['model'],
+    GATEWAY,
+  ),
+  gatewayConnections: gauge(
+    'pelton.gateway.connections',
+    '{connection}',
+    'Connections that are open, idle ones included',
+    [],
+    GATEWAY,
+  ),
+  gatewayInFlightRequests: gauge(
+    'pelton.gateway.in_flight.requests',
+    '{request}',
+    'Requests that were taken and are not answered yet',
+    [],
+    GATEWAY,
+  ),
+  gatewayInFlightBytes: gauge(
+    'pelton.gateway.in_flight.bytes',
+    'By',
+    'Bytes of bodies that are held for them',
+    [],
+    GATEWAY,
+  ),
+  gatewayLimitUsed: gauge(
+    'pelton.gateway.limit.used',
+    '1',
+    'Share of a limit of the gateway that is used, 0 to 1: connections, requests, bytes; at 1 it refuses',
+    ['limit'],
+    GATEWAY,
+  ),
+  gatewayKeys: gauge('pelton.gateway.keys', '{key}', 'API keys that this gateway knows', [], GATEWAY),
   streamMessages: gauge(
     'jetstream.stream.total_messages',
     '{message}',

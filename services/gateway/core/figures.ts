@@ -13,6 +13,8 @@ export interface EndedRequest {
   /** Of a prediction: from being stored to being started, and the run, milliseconds. */
   readonly queueMs: number | undefined
   readonly inferenceMs: number | undefined
+  /** Rows of this request, where its protocol knows them: without, its run counts as one of its own. */
+  readonly rows?: number | undefined
   /** Rows of all events that shared the run. */
   readonly batchRows: number | undefined
 }

@@ -28,7 +28,10 @@ const VALUES: Readonly<Record<string, readonly string[]>> = {
   stream_name: ['FEATURES', 'RETRIES', 'RESULTS', 'DEADLETTERS'],
   consumer_name: ['worker-default-normal', 'retry-default-normal'],
   kind: ['orphans', 'idle-pool'],
-  limit: ['max_msgs', 'max_bytes'],
+  limit: ['max_msgs', 'max_bytes', 'connections', 'requests'],
+  protocol: ['open-inference', 'cloudevents', 'results'],
+  ended: ['prediction', 'failure', 'accepted', 'timeout', 'refused', 'left'],
+  'http.response.status_code': ['200', '503'],
   value: ['ok', 'unreachable'],
   cluster: ['pelton'],
   'messaging.operation.name': ['fetch', 'process', 'publish', 'ack'],
@@ -48,6 +51,7 @@ function combinations(labels: readonly string[]): readonly Combination[] {
 export interface Expositions {
   readonly worker: () => Promise<string>
   readonly control: () => Promise<string>
+  readonly gateway: () => Promise<string>
   readonly exporter: () => Promise<string>
   close(): Promise<void>
 }
@@ -69,6 +73,7 @@ export async function fillEveryMetric(): Promise<Expositions> {
   return {
     worker: () => scrape('worker'),
     control: () => scrape('control'),
+    gateway: () => scrape('gateway'),
     exporter: async () => exporterText(),
     close: () => telemetry.close(),
   }

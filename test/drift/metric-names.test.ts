@@ -90,7 +90,7 @@ test('every metric of Pelton a page speaks of exists', async () => {
   for (const page of pages) {
     const text = await readFile(`${ROOT}${page}`, 'utf8')
     for (const [name] of text.matchAll(
-      /(?<![\w.$-])(?:pelton|jetstream|gnatsd|messaging|nodejs)_[a-z0-9_]+\b/g,
+      /(?<![\w.$-])(?:pelton|jetstream|gnatsd|messaging|nodejs|http_server)_[a-z0-9_]+\b/g,
     )) {
       const isKnown = name === label || known.has(name) || known.has(`${name}_bucket`)
       if (!isKnown) problems.push(`${page}: ${name}`)

@@ -44,8 +44,8 @@ describe.skipIf(binary === '')(`a Prometheus that has seen every metric of the t
   beforeAll(async () => {
     expositions = await fillEveryMetric()
     server = createServer((request, response) => {
-      const [, source = ''] = /^\/(worker|control|exporter)$/.exec(request.url ?? '') ?? []
-      const scrape = expositions[source as 'worker' | 'control' | 'exporter']
+      const [, source = ''] = /^\/(worker|control|gateway|exporter)$/.exec(request.url ?? '') ?? []
+      const scrape = expositions[source as 'worker' | 'control' | 'gateway' | 'exporter']
       void scrape().then((text) => response.setHeader('content-type', 'text/plain; version=0.0.4').end(text))
     }).listen(0, '127.0.0.1')
     await once(server, 'listening')
@@ -54,6 +54,7 @@ describe.skipIf(binary === '')(`a Prometheus that has seen every metric of the t
     const jobs = [
       { job: 'pelton-worker', targets, path: '/worker' },
       { job: 'pelton-control', targets, path: '/control' },
+      { job: 'pelton-gateway', targets, path: '/gateway' },
       { job: 'nats', targets, path: '/exporter' },
     ]
     prometheus = await startPrometheus(binary, jobs, RULES)

@@ -3,6 +3,7 @@
 
 const ENTRIES = {
   worker: 'services/worker/main.js',
+  gateway: 'services/gateway/main.js',
   'demo producer': 'services/demo/send-flights.js',
   'demo subscriber': 'services/demo/count-answers.js',
 }

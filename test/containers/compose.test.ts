@@ -40,7 +40,7 @@ const inNode = (service: string, script: string): Promise<Finished> =>
   compose('exec', '-T', service, 'node', '--input-type=module', '-e', script)
 
 const BROKERS = ['nats-1', 'nats-2', 'nats-3']
-const SERVICES = [...BROKERS, 'worker-1', 'worker-2', 'control']
+const SERVICES = [...BROKERS, 'worker-1', 'worker-2', 'control', 'gateway']
 
 describe.skipIf(missing !== undefined)(title, () => {
   afterAll(async () => {
@@ -49,8 +49,12 @@ describe.skipIf(missing !== undefined)(title, () => {
   })
 
   test('builds the image, and everything gets well', async () => {
-    const [nats, control] = await freePorts(2)
-    Object.assign(env, { PELTON_NATS_PORT: String(nats), PELTON_CONTROL_PUBLISHED_PORT: String(control) })
+    const [nats, control, gateway] = await freePorts(3)
+    Object.assign(env, {
+      PELTON_NATS_PORT: String(nats),
+      PELTON_CONTROL_PUBLISHED_PORT: String(control),
+      PELTON_GATEWAY_PUBLISHED_PORT: String(gateway),
+    })
     await succeed(compose('build', 'provision'))
     await succeed(compose('up', '--wait', '--no-build', ...SERVICES))
     for (const service of SERVICES)
@@ -102,13 +106,16 @@ describe.skipIf(missing !== undefined)(title, () => {
     expect((await succeed(inNode(service, script))).trim()).toMatch(answer)
   })
 
-  test('clients on this machine reach a broker and the control service', async () => {
+  test('clients on this machine reach a broker, the control service and the gateway, which asks for a key', async () => {
     const socket = connect(Number(env.PELTON_NATS_PORT), '127.0.0.1')
     const [greeting] = await once(socket, 'data')
     socket.destroy()
     expect(String(greeting)).toMatch(/^INFO .*"server_name":"nats-1"/)
     const url = `http://127.0.0.1:${env.PELTON_CONTROL_PUBLISHED_PORT}/readyz`
     expect((await fetch(url, { signal: AbortSignal.timeout(5_000) })).status).toBe(200)
+    const index = `http://127.0.0.1:${env.PELTON_GATEWAY_PUBLISHED_PORT}/v2/repository/index`
+    const refused = await fetch(index, { method: 'POST', signal: AbortSignal.timeout(5_000) })
+    expect(refused.status).toBe(401)
   })
 
   test('the image holds no package manager', async () => {
@@ -147,10 +154,10 @@ describe.skipIf(missing !== undefined)(title, () => {
     expect(await inspect('nats-1', '{{.State.Health.Status}}')).toBe('healthy')
   })
 
-  test('a worker and the control service drain when they are stopped', async () => {
-    await succeed(compose('stop', 'worker-1', 'control'))
-    expect(await inspect('worker-1', '{{.State.ExitCode}}')).toBe('0')
-    expect(await inspect('control', '{{.State.ExitCode}}')).toBe('0')
+  test('a worker, the gateway and the control service drain when they are stopped', async () => {
+    const stopped = ['worker-1', 'gateway', 'control']
+    await succeed(compose('stop', ...stopped))
+    for (const service of stopped) expect(await inspect(service, '{{.State.ExitCode}}'), service).toBe('0')
   })
 
   test('nothing of it is left after `down -v`', async () => {

@@ -39,7 +39,7 @@ describe.skipIf(missing !== undefined)(title, () => {
     const all = await services({ PELTON_OTLP_ENDPOINT: endpoint })
     const told = Object.entries(all).filter(([, { environment }]) => environment?.PELTON_NATS_URL)
     expect(told.map(([name]) => name).sort()).toEqual([
-      ...['control', 'producer', 'provision', 'subscriber', 'worker-1', 'worker-2'],
+      ...['control', 'gateway', 'producer', 'provision', 'subscriber', 'worker-1', 'worker-2'],
     ])
     for (const [name, { environment }] of told)
       expect(environment?.OTEL_EXPORTER_OTLP_ENDPOINT, name).toBe(endpoint)

@@ -20,6 +20,7 @@ interface Service {
   readonly volumes?: readonly string[]
   readonly secrets?: readonly { readonly source: string; readonly target: string }[]
   readonly healthcheck?: object
+  readonly ports?: readonly string[]
   readonly stop_grace_period?: string
   readonly mem_limit?: string
   readonly pids_limit?: number
@@ -62,12 +63,23 @@ describe('docker-compose.yml', () => {
   })
 
   test('gives a drain more time than the settings do', () => {
-    const { 'worker-1': worker, control } = services
+    const { 'worker-1': worker, control, gateway } = services
+    expect(Number.parseInt(gateway?.stop_grace_period ?? '', 10) * 1_000).toBeGreaterThan(
+      Number(gateway?.environment?.PELTON_GATEWAY_GRACE_MS),
+    )
     expect(Number.parseInt(worker?.stop_grace_period ?? '', 10) * 1_000).toBeGreaterThan(
       Number(worker?.environment?.PELTON_GRACE_MS),
     )
     const grace = CONTROL_SERVICE_SETTINGS.PELTON_CONTROL_GRACE_MS.parse(undefined)
     expect(Number.parseInt(control?.stop_grace_period ?? '', 10) * 1_000).toBeGreaterThan(grace)
+  })
+
+  test('opens inference of the gateway to this machine alone, and its operations to nobody', () => {
+    const { environment, ports } = services.gateway ?? {}
+    expect(ports).toEqual([
+      `127.0.0.1:\${PELTON_GATEWAY_PUBLISHED_PORT:-8480}:${environment?.PELTON_GATEWAY_PORT}`,
+    ])
+    expect(environment?.PELTON_HTTP_PORT).not.toBe(environment?.PELTON_GATEWAY_PORT)
   })
 
   test('has its variables explained in docs/deploy.md', () => {
@@ -118,7 +130,7 @@ const HANDED_ON: Readonly<Record<keyof typeof brokerSettings, 'all' | 'each' | '
 describe('the containers of Pelton', () => {
   test('are those that are started with its image', () => {
     expect(OWN.map(([name]) => name)).toEqual([
-      ...['provision', 'worker-1', 'worker-2', 'control', 'producer', 'subscriber'],
+      ...['provision', 'worker-1', 'worker-2', 'control', 'gateway', 'producer', 'subscriber'],
     ])
   })
 
@@ -166,7 +178,7 @@ describe('the brokers', () => {
     })
     expect(taken.stderr).toContain('is valid')
     const users = [...printed.matchAll(/user: ([\w-]+), password/g)].map(([, user]) => user)
-    for (const role of ['ADMIN', 'WORKER', 'CONTROL', 'PRODUCER', 'SUBSCRIBER'])
+    for (const role of ['ADMIN', 'WORKER', 'CONTROL', 'GATEWAY', 'PRODUCER', 'SUBSCRIBER'])
       expect(users).toContain(`staging-${role.toLowerCase()}`)
   })
 })

@@ -22,6 +22,7 @@ interface Container {
   readonly volumeMounts?: readonly { readonly name: string; readonly mountPath: string }[]
   readonly livenessProbe?: Probe
   readonly readinessProbe?: Probe
+  readonly lifecycle?: { readonly preStop: { readonly exec: { readonly command: readonly string[] } } }
   readonly securityContext: object
 }
 
@@ -66,6 +67,31 @@ export async function readVolumeClaims(): Promise<ReadonlyMap<string, readonly s
       )
   }
   return claims
+}
+
+/** A manifest of a kind, as it stands there. */
+async function findManifest(kind: string, name: string): Promise<unknown> {
+  const all = parseAllDocuments(await readFile(MANIFESTS, 'utf8')).map((each) => each.toJS() as Manifest)
+  return all.find((each) => each.kind === kind && each.metadata.name === name)
+}
+
+/** How many pods of a Deployment there are, how they are replaced, and how many of them may be taken away at once. */
+export async function readRollout(name: string) {
+  const [deployment, budget] = (await Promise.all([
+    findManifest('Deployment', name),
+    findManifest('PodDisruptionBudget', name),
+  ])) as [
+    { readonly spec: { readonly replicas: number; readonly strategy: object } },
+    { readonly spec: { readonly maxUnavailable: number } },
+  ]
+  const { replicas, strategy } = deployment.spec
+  return { replicas, strategy, budget: budget.spec.maxUnavailable }
+}
+
+/** Ports of a Service. */
+export async function readServicePorts(name: string): Promise<readonly object[]> {
+  const service = (await findManifest('Service', name)) as { readonly spec: { readonly ports: object[] } }
+  return service.spec.ports
 }
 
 /** Environment of a container as a process sees it; what comes from elsewhere is `given`. */

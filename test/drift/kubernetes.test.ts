@@ -13,6 +13,8 @@ import { ensureBroker } from '../../shared/sdk/broker/obtain.ts'
 import {
   envOf,
   readPods,
+  readRollout,
+  readServicePorts,
   readValues,
   readVolumeClaims,
   serverConfig,
@@ -74,7 +76,7 @@ describe('infra/kubernetes/pelton.yaml', () => {
 
   test('every workload has the same prefix, none', () => {
     const prefixes = [...pods.keys()].map((name) => pod(name).env.PELTON_PREFIX)
-    expect(prefixes).toEqual(['', '', ''])
+    expect(prefixes).toEqual(['', '', '', ''])
     expect(readWorkerSettings(pod('pelton-worker').env)).not.toHaveProperty('PELTON_PREFIX')
   })
 
@@ -103,12 +105,40 @@ describe('infra/kubernetes/pelton.yaml', () => {
     )
   })
 
+  test('gives a gateway time until nothing more is sent to it, and then for its drain', () => {
+    const { container, env, terminationGracePeriodSeconds } = pod('pelton-gateway')
+    const [sleep, seconds] = container.lifecycle?.preStop.exec.command ?? []
+    expect([sleep, Number(seconds)]).toEqual(['sleep', expect.any(Number)])
+    expect((Number(terminationGracePeriodSeconds) - Number(seconds)) * 1_000).toBeGreaterThan(
+      Number(env.PELTON_GATEWAY_GRACE_MS),
+    )
+  })
+
+  test('keeps as many gateways as there are while they are replaced, and one when a node is emptied', async () => {
+    expect(await readRollout('pelton-gateway')).toEqual({
+      replicas: 2,
+      strategy: { type: 'RollingUpdate', rollingUpdate: { maxUnavailable: 0, maxSurge: 1 } },
+      budget: 1,
+    })
+  })
+
+  test('serves inference, and not the operations of gateways', async () => {
+    const { container, env } = pod('pelton-gateway')
+    expect(env.PELTON_GATEWAY_HOST).toBe('0.0.0.0')
+    const inference = { name: 'inference', containerPort: Number(env.PELTON_GATEWAY_PORT) }
+    expect(container.ports).toContainEqual(inference)
+    expect(await readServicePorts('pelton-gateway')).toEqual([
+      { name: 'inference', port: 8480, targetPort: 'inference' },
+    ])
+  })
+
   test.each([
     ['pelton-worker', 'PELTON_HTTP_PORT', 'PELTON_HTTP_HOST'],
+    ['pelton-gateway', 'PELTON_HTTP_PORT', 'PELTON_HTTP_HOST'],
     ['pelton-control', 'PELTON_CONTROL_PORT', 'PELTON_CONTROL_HOST'],
   ])('%s is asked where it listens', (name, port, host) => {
     const { container, env } = pod(name)
-    expect(container.ports).toEqual([{ name: 'http', containerPort: Number(env[port]) }])
+    expect(container.ports?.[0]).toEqual({ name: 'http', containerPort: Number(env[port]) })
     expect(container.livenessProbe?.httpGet).toEqual({ path: '/livez', port: 'http' })
     expect(container.readinessProbe?.httpGet).toEqual({ path: '/readyz', port: 'http' })
     expect(env[host]).toBe('0.0.0.0')
@@ -122,7 +152,7 @@ describe('infra/kubernetes/pelton.yaml', () => {
       readOnlyRootFilesystem: true,
       capabilities: { drop: ['ALL'] },
     })
-    // PELTON_CONTROL_PORT would be the address of a service.
+    // PELTON_CONTROL_PORT and PELTON_GATEWAY_PORT would be addresses of services.
     expect(enableServiceLinks).toBe(false)
   })
 })

@@ -22,6 +22,7 @@ const WORKLOADS = [
   ['pelton-provision', 'admin'],
   ['pelton-worker', 'worker'],
   ['pelton-control', 'control'],
+  ['pelton-gateway', 'gateway'],
 ] as const
 
 function userOf(role: string) {

@@ -24,12 +24,12 @@ const stopTracing = traceSdk()
 const producer = await createProducer({ url: url ?? '', ...(prefix && { prefix }), source: 'http' })
 const app = fastify()
 traceRequests(app)
-measureRequests(app)
+const measured = measureRequests(app)
 openGatewayGauges({
   connections: () => ({ count: 50, limit: 200 }),
   inFlight: () => ({
-    requests: { count: 9, limit: 6 },
-    bytes: { count: 1_024, limit: undefined },
+    requests: { count: measured.active, limit: undefined },
+    bytes: { count: 1_024, limit: 512 },
   }),
   keys: () => 3,
 })
@@ -44,9 +44,9 @@ const ended = {
   batchRows: undefined,
 } as const
 
-app.post<{ Params: { model: string } }>('/v2/models/:model/infer', async (request) => {
+app.post('/v2/models/*', async (request) => {
   const { traceparent, tracestate } = request.headers as Record<string, string | undefined>
-  const { model } = request.params
+  const [, , , model = ''] = request.url.split('/')
   const inputs = [{ name: 'x', shape: [1, 2], datatype: 'FP32' as const, data: [1, 0] }]
   const event = { model, id: randomUUID(), inputs }
   await producer.publish({

@@ -2,11 +2,17 @@ import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { type Labels, openMeters } from '../../../shared/runtime/meters.ts'
 import { errorTypeOfAnswer, methodOf, routeOf, schemeOf } from './http-names.ts'
 
+/** Requests of an HTTP server that are measured. */
+export interface MeasuredRequests {
+  /** Those under way. */
+  readonly active: number
+}
+
 /**
  * Measures each request of an HTTP server, by the conventions of OpenTelemetry. Call it before there are routes, and only
  * where somebody reads metrics.
  */
-export function measureRequests(app: FastifyInstance): void {
+export function measureRequests(app: FastifyInstance): MeasuredRequests {
   const meters = openMeters('gateway')
   const duration = meters.histogram('httpDuration')
   const active = countActive()
@@ -25,6 +31,11 @@ export function measureRequests(app: FastifyInstance): void {
     })
     done()
   })
+  return {
+    get active() {
+      return [...active.counts()].reduce((sum, { count }) => sum + count, 0)
+    },
+  }
 }
 
 interface Active {

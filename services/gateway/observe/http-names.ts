@@ -12,8 +12,25 @@ export function methodOf({ method }: Pick<FastifyRequest, 'method'>): string {
 }
 
 /** `/v2/models/{model}/infer`; undefined where no route has the path. */
-export function routeOf({ routeOptions }: Pick<FastifyRequest, 'routeOptions'>): string | undefined {
-  return routeOptions.url?.replaceAll(/:(\w+)/g, '{$1}')
+export function routeOf({
+  routeOptions,
+  url,
+}: Pick<FastifyRequest, 'routeOptions' | 'url'>): string | undefined {
+  const route = routeOptions.url
+  return route === BELOW_MODELS ? modelRoute(url) : route?.replaceAll(/:(\w+)/g, '{$1}')
+}
+
+/** One route for all that is asked of a model, because names of models may have slashes. */
+const BELOW_MODELS = '/v2/models/*'
+/** How a path behind the name of a model ends: perhaps with a version, perhaps with what is asked, of a closed set. */
+const BEHIND_NAME =
+  /^[^?#]+?(\/versions\/[^/?#]+)?(\/(?:infer|ready|stats|config|generate|generate_stream|infer_stream))?\/?(?:[?#]|$)/
+
+function modelRoute(url: string): string {
+  const behind = url.slice(BELOW_MODELS.length - 1)
+  if (/^stats\/?(?:[?#]|$)/.test(behind)) return '/v2/models/stats'
+  const [, version, act = ''] = BEHIND_NAME.exec(behind) ?? []
+  return `/v2/models/{model}${version === undefined ? '' : '/versions/{version}'}${act}`
 }
 
 /** `https` where the connection itself is encrypted, whatever a proxy in front says. */

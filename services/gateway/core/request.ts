@@ -66,6 +66,8 @@ export interface Accepted {
   readonly loweredFrom: Lane | undefined
   /** Position in FEATURES; of the first one where an idempotency key joined it. */
   readonly sequence: number
+  /** Whether the stream held this event already, and stored nothing new; undefined where that was not asked. */
+  readonly duplicate?: boolean | undefined
   /** Signed: by it any gateway finds what became of the event. Characters of base64url, `.` and `~`. */
   readonly handle: string
   /** Backlog ahead of it in its lane, seconds, where that is known. */

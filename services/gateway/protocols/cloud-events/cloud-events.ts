@@ -1,0 +1,155 @@
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import { encodeAttribute } from '../../../../shared/sdk/contract/headers.ts'
+import { isLane, LANES, type Lane } from '../../../../shared/sdk/contract/subjects.ts'
+import { PeltonError, showValue } from '../../../../shared/sdk/errors.ts'
+import { Refusal } from '../../core/refusal.ts'
+import type { Answer, Caller, InferenceRequest } from '../../core/request.ts'
+import { countEnded, type Ending, endingOf } from '../../http/count-ended.ts'
+import { leavingSignal } from '../../http/leaving.ts'
+import { sendAccepted, sendFailure, sendPrediction, sendTimeout } from '../../http/outcome-answers.ts'
+import { appliedWait, type Prefer, readPrefer, readTraceContext } from '../../http/request-headers.ts'
+import type { Protocol, ProtocolParts } from '../protocol.ts'
+import { type ReceivedEvent, receiveEvent } from './received-event.ts'
+
+interface Addressed {
+  readonly Params: { readonly model: string; readonly version?: string }
+  readonly Querystring: Readonly<Record<string, string | readonly string[]>>
+}
+
+/**
+ * CloudEvents over HTTP, for callers that have events and want no answer on the connection: an event in binary or
+ * structured mode is published for a model, and answered 202 with where its result is found. `Prefer: wait=<seconds>`
+ * waits for the result first, and answers with it where it comes in time.
+ *
+ * - `POST /v1/models/{model}/events`
+ * - `POST /v1/models/{model}/versions/{version}/events`: by that version alone
+ *
+ * The query `lane` says how urgent it is: `high`, `normal` (where nothing is said) or `low`.
+ */
+export const cloudEvents: Protocol = (app, parts) => {
+  for (const path of ['/v1/models/:model/events', '/v1/models/:model/versions/:version/events'])
+    app.post<Addressed>(path, (request, reply) => take(parts, request, reply))
+}
+
+function take(
+  parts: ProtocolParts,
+  request: FastifyRequest<Addressed>,
+  reply: FastifyReply,
+): Promise<FastifyReply> {
+  const signal = leavingSignal(request, reply)
+  const caller = parts.callerOf(request)
+  const modelOf = (): string | undefined => servedName(parts, caller, request.params.model)
+  return countEnded({ figures: parts.figures, protocol: 'cloudevents', signal, modelOf }, reply, async () => {
+    const event = receiveEvent({
+      headers: request.headers,
+      rawHeaders: request.raw.rawHeaders,
+      body: request.body instanceof Uint8Array ? request.body : NO_BYTES,
+    })
+    refuseKey(request)
+    const prefer = readPrefer(request.headers)
+    const { waitMs } = appliedWait(prefer)
+    const answer = await parts
+      .core()
+      .infer(inferenceRequest(request, caller, event, signal), { mode: 'async', waitMs })
+    return send(reply, answer, aboutEvent(caller, event, prefer, answer))
+  })
+}
+
+const NO_BYTES = new Uint8Array()
+
+function inferenceRequest(
+  { params, query, headers }: FastifyRequest<Addressed>,
+  caller: Caller,
+  { data, contentType, inferenceHeaderLength, attributes }: ReceivedEvent,
+  signal: AbortSignal,
+): InferenceRequest {
+  return {
+    caller,
+    model: params.model,
+    modelVersion: params.version,
+    lane: readLane(query),
+    data,
+    contentType,
+    inferenceHeaderLength,
+    timeoutMs: undefined,
+    idempotencyKey: undefined,
+    attributes,
+    ...readTraceContext(headers),
+    signal,
+  }
+}
+
+/** @throws PeltonError `invalid-argument` for a lane there is not, and for anything else in the query */
+function readLane({ lane = 'normal', ...others }: Addressed['Querystring']): Lane {
+  const [unknown] = Object.keys(others)
+  if (unknown !== undefined)
+    throw unusable(
+      'the query has a parameter that is not known',
+      unknown,
+      others[unknown],
+      'Send lane alone.',
+    )
+  if (typeof lane === 'string' && isLane(lane)) return lane
+  throw unusable('there is no such lane', 'lane', lane, `Use one of ${LANES.join(', ')}.`)
+}
+
+function unusable(description: string, field: string, value: unknown, remedy: string): PeltonError {
+  return new PeltonError('invalid-argument', description, { field, value: showValue(value), remedy })
+}
+
+/** The id of a CloudEvent is what makes it the same one: a second word for that could only contradict it. */
+function refuseKey({ headers }: FastifyRequest): void {
+  const key = headers['idempotency-key']
+  if (key === undefined) return
+  throw new Refusal(
+    400,
+    'the idempotency key cannot be used',
+    'a CloudEvent is made idempotent by its own id',
+    {
+      code: 'invalid-argument',
+      field: 'Idempotency-Key',
+      value: showValue(key),
+      remedy: 'Leave it out: an event that is sent again with its id and source is taken once.',
+    },
+  )
+}
+
+/** What is said of an event beside its answer. */
+interface About {
+  readonly headers: Readonly<Record<string, string>>
+  readonly members: Readonly<Record<string, unknown>>
+}
+
+function send(reply: FastifyReply, answer: Answer, { headers, members }: About): Ending {
+  const { accepted } = answer
+  reply.headers(headers)
+  if (answer.kind === 'prediction') sendPrediction(reply, accepted, answer.result)
+  else if (answer.kind === 'failure') sendFailure(reply, accepted, answer.result)
+  else if (answer.kind === 'timeout') sendTimeout(reply, accepted, answer.timeoutMs)
+  else sendAccepted(reply, accepted, members)
+  return endingOf(answer)
+}
+
+/** Who an event is, whether its source is another than it said, and what was preferred and is done. */
+function aboutEvent(caller: Caller, { id, source }: ReceivedEvent, prefer: Prefer, answer: Answer): About {
+  const isReplaced = caller.keyId !== undefined && caller.source !== source
+  const used = isReplaced ? caller.source : source
+  const isAsync = prefer.respondAsync && answer.kind === 'accepted'
+  const applied = [isAsync && 'respond-async', appliedWait(prefer).applied].filter(Boolean).join(', ')
+  return {
+    headers: {
+      ...(applied !== '' && { 'preference-applied': applied }),
+      ...(isReplaced && { 'Pelton-Source': encodeAttribute(used) }),
+    },
+    members: { id, source: used, duplicate: answer.accepted.duplicate },
+  }
+}
+
+/** The name of a model that is served, so that figures have no names that callers made up. */
+function servedName(parts: ProtocolParts, { pool }: Caller, model: string): string | undefined {
+  try {
+    return parts.core().models.find(pool, model) === undefined ? undefined : model
+  } catch {
+    return undefined // no connection yet
+  }
+}

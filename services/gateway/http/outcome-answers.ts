@@ -44,7 +44,7 @@ export function sendAccepted(
     .code(202)
     .headers({ location: where, 'retry-after': retryAfter(accepted) })
     .type('application/json')
-    .send(JSON.stringify({ ...of, ...extra }))
+    .send(bytesOf({ ...of, ...extra }))
 }
 
 /** 200: the prediction as it is stored, an Open Inference Protocol response in JSON or with raw tensors. */
@@ -109,7 +109,7 @@ function sendAbout(
   members: Readonly<Record<string, unknown>>,
 ): FastifyReply {
   const body = { instance: `urn:uuid:${reply.request.id}`, ...problem, ...members }
-  return aboutEvent(reply, accepted).code(problem.status).type(PROBLEM_TYPE).send(JSON.stringify(body))
+  return aboutEvent(reply, accepted).code(problem.status).type(PROBLEM_TYPE).send(bytesOf(body))
 }
 
 /** What every answer about an event says: which one it is, and the lane where it is not the one that was asked for. */
@@ -118,4 +118,9 @@ function aboutEvent(reply: FastifyReply, { token, lane, loweredFrom }: Accepted)
   return loweredFrom === undefined
     ? reply
     : reply.header('Pelton-Lane', `${lane}; lowered-from=${loweredFrom}`)
+}
+
+/** To a text Fastify adds a charset, and there are clients that know one spelling of a content type alone. */
+function bytesOf(body: object): Buffer {
+  return Buffer.from(JSON.stringify(body))
 }

@@ -18,33 +18,27 @@ function retryAfter({ backlogSeconds = 1 }: Accepted): string {
   return String(Math.min(LONGEST_RETRY_S, Math.max(1, Math.ceil(backlogSeconds))))
 }
 
-/**
- * 202: the stream has the event, and it will be answered.
- *
- * @param extra further members of the body
- */
+/** What an answer says beside what all of its kind say. */
+export interface Extra {
+  readonly headers?: Readonly<Record<string, string>> | undefined
+  /** Members of a JSON body. */
+  readonly members?: Readonly<Record<string, unknown>> | undefined
+}
+
+/** 202: the stream has the event, and it will be answered; where, and after about how long, if that is known. */
 export function sendAccepted(
   reply: FastifyReply,
   accepted: Accepted,
-  extra: Readonly<Record<string, unknown>> = {},
+  { headers, members }: Extra = {},
 ): FastifyReply {
   const { token, model, pool, lane, loweredFrom, sequence, backlogSeconds } = accepted
-  const where = resultPath(accepted)
-  const of = {
-    token,
-    model,
-    pool,
-    lane,
-    loweredFrom,
-    sequence,
-    result: where,
-    estimateSeconds: backlogSeconds,
-  }
+  const result = resultPath(accepted)
+  const body = { token, model, pool, lane, loweredFrom, sequence, result, estimateSeconds: backlogSeconds }
   return aboutEvent(reply, accepted)
     .code(202)
-    .headers({ location: where, 'retry-after': retryAfter(accepted) })
+    .headers({ location: result, 'retry-after': retryAfter(accepted), ...headers })
     .type('application/json')
-    .send(bytesOf({ ...of, ...extra }))
+    .send(bytesOf({ ...body, ...members }))
 }
 
 /** 200: the prediction as it is stored, an Open Inference Protocol response in JSON or with raw tensors. */

@@ -113,10 +113,11 @@ describe('an event', () => {
     expect(ended).toMatchObject([{ model: 'm', ended: 'refused', status: 400, reason: 'invalid-argument' }])
   })
 
-  test('has no idempotency key beside its id', async () => {
-    const { post } = answering(accepted)
-    const answer = await post({ ...EVENT, 'idempotency-key': '"k"' })
-    expect(answer.json()).toMatchObject({ status: 400, field: 'Idempotency-Key' })
+  test('hands an idempotency key on, so that the core refuses it beside an id', async () => {
+    const { asked, post } = answering(accepted)
+    await post({ ...EVENT, 'idempotency-key': '"k"' })
+    expect(asked[0]?.request.idempotencyKey).toBe('k')
+    expect((await post({ ...EVENT, 'idempotency-key': '"a", "b"' })).statusCode).toBe(400)
   })
 
   test('that is none is refused, and counted without the name of a model that nobody serves', async () => {

@@ -2,12 +2,17 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import { encodeAttribute } from '../../../../shared/sdk/contract/headers.ts'
 import { isLane, LANES, type Lane } from '../../../../shared/sdk/contract/subjects.ts'
 import { PeltonError, showValue } from '../../../../shared/sdk/errors.ts'
-import { Refusal } from '../../core/refusal.ts'
 import type { Answer, Caller, InferenceRequest } from '../../core/request.ts'
 import { countEnded, type Ending, endingOf } from '../../http/count-ended.ts'
 import { leavingSignal } from '../../http/leaving.ts'
 import { sendAccepted, sendFailure, sendPrediction, sendTimeout } from '../../http/outcome-answers.ts'
-import { appliedWait, type Prefer, readPrefer, readTraceContext } from '../../http/request-headers.ts'
+import {
+  appliedWait,
+  type Prefer,
+  readIdempotencyKey,
+  readPrefer,
+  readTraceContext,
+} from '../../http/request-headers.ts'
 import type { Protocol, ProtocolParts } from '../protocol.ts'
 import { type ReceivedEvent, receiveEvent } from './received-event.ts'
 
@@ -45,7 +50,6 @@ function take(
       rawHeaders: request.raw.rawHeaders,
       body: request.body instanceof Uint8Array ? request.body : NO_BYTES,
     })
-    refuseKey(request)
     const prefer = readPrefer(request.headers)
     const { waitMs } = appliedWait(prefer)
     const answer = await parts
@@ -72,7 +76,8 @@ function inferenceRequest(
     contentType,
     inferenceHeaderLength,
     timeoutMs: undefined,
-    idempotencyKey: undefined,
+    // There should be none: the id of an event does the same, and the core says so.
+    idempotencyKey: readIdempotencyKey(headers),
     attributes,
     ...readTraceContext(headers),
     signal,
@@ -97,23 +102,6 @@ function unusable(description: string, field: string, value: unknown, remedy: st
   return new PeltonError('invalid-argument', description, { field, value: showValue(value), remedy })
 }
 
-/** The id of a CloudEvent is what makes it the same one: a second word for that could only contradict it. */
-function refuseKey({ headers }: FastifyRequest): void {
-  const key = headers['idempotency-key']
-  if (key === undefined) return
-  throw new Refusal(
-    400,
-    'the idempotency key cannot be used',
-    'a CloudEvent is made idempotent by its own id',
-    {
-      code: 'invalid-argument',
-      field: 'Idempotency-Key',
-      value: showValue(key),
-      remedy: 'Leave it out: an event that is sent again with its id and source is taken once.',
-    },
-  )
-}
-
 /** What is said of an event beside its answer. */
 interface About {
   readonly headers: Readonly<Record<string, string>>
@@ -126,7 +114,7 @@ function send(reply: FastifyReply, answer: Answer, { headers, members }: About):
   if (answer.kind === 'prediction') sendPrediction(reply, accepted, answer.result)
   else if (answer.kind === 'failure') sendFailure(reply, accepted, answer.result)
   else if (answer.kind === 'timeout') sendTimeout(reply, accepted, answer.timeoutMs)
-  else sendAccepted(reply, accepted, members)
+  else sendAccepted(reply, accepted, { members })
   return endingOf(answer)
 }
 

@@ -209,6 +209,7 @@ describe('attributes', () => {
     ['ce-expirytime', '2026-02-30T00:00:00Z', 'malformed'],
     ['ce-datacontenttype', 'application/json', 'malformed'],
     ['ce-my.name', 'x', 'malformed'],
+    ['ce-my-name', 'x', 'malformed'],
     [`ce-${'a'.repeat(65)}`, 'x', 'malformed'],
     ['ce-subject', 'Käse', 'malformed'],
   ])('%s: %s is refused by its name', (name, value, code) => {

@@ -191,7 +191,7 @@ function extensionsOf(headers: Headers, attribute: ReadAttributes): HeaderEntry[
   let bytes = 0
   for (const name of headers.keys()) {
     if (!name.startsWith('ce-') || OWN.has(name)) continue
-    if (!/^ce-[a-z0-9_-]{1,64}$/.test(name)) {
+    if (!/^ce-[a-z0-9]{1,64}$/.test(name)) {
       const remedy = 'Name attributes with letters and digits, 64 at most.'
       throw malformed('an attribute of a CloudEvent has a name that cannot be used', name, undefined, remedy)
     }

@@ -6,7 +6,7 @@ import type { Failure, Prediction } from '../../../shared/sdk/result.ts'
 import type { Accepted } from '../core/request.ts'
 
 /** Where the result of an accepted event is asked for. */
-export function resultPath({ handle }: Pick<Accepted, 'handle'>): string {
+function resultPath({ handle }: Pick<Accepted, 'handle'>): string {
   return `/v1/results/${handle}`
 }
 

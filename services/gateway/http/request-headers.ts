@@ -12,7 +12,7 @@ export interface Prefer {
 }
 
 /** The longest time a connection is held for `Prefer: wait`, milliseconds. What is asked beyond is lowered to it. */
-export const LONGEST_WAIT_MS = 30_000
+const LONGEST_WAIT_MS = 30_000
 
 const NO_PREFERENCE: Prefer = { respondAsync: false, waitMs: undefined }
 

@@ -262,6 +262,7 @@ describe('attributes', () => {
 describe('data in binary mode', () => {
   test.each([
     [undefined, undefined, 'application/json', undefined],
+    ['', undefined, 'application/json', undefined],
     ['application/json', undefined, 'application/json', undefined],
     ['application/vnd.acme+json; charset=utf-8', undefined, 'application/json', undefined],
     ['application/octet-stream', '2', 'application/octet-stream', 2],

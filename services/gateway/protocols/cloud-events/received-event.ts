@@ -113,7 +113,7 @@ function inBinaryMode(
       remedy,
     )
   }
-  return { headers: found, body, contentType: headers['content-type'] }
+  return { headers: found, body, contentType: headers['content-type'] || undefined }
 }
 
 /** Reads the attributes of one event. */
@@ -252,6 +252,7 @@ function malformed(
 
 function unsupported(detail: string, value: string, remedy: string): Refusal {
   return new Refusal(415, 'unsupported media type', detail, {
+    code: 'unsupported-media-type',
     field: 'Content-Type',
     value: showValue(value),
     remedy,

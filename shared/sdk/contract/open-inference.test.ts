@@ -332,6 +332,12 @@ describe('structure of a request', () => {
     expect(decode({ features: {}, outputs: [] })).not.toHaveProperty('outputs')
   })
 
+  it('takes what the client of KServe writes around it, and does not look at it', () => {
+    const body = { inputs: [], parameters: { content_type: 'pd' } }
+    expect(decode({ ...body, model_name: 'other', model_version: '7' })).toEqual(decode(body))
+    expect(decode({ ...body, model_name: null })).toEqual(decode(body))
+  })
+
   it('tolerates parameters of tensors that mean something to other servers', () => {
     expect(decodeInput({ parameters: { content_type: 'np' } }).data).toEqual(Float32Array.of(1, 2))
   })

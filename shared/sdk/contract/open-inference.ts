@@ -54,6 +54,8 @@ export interface InferenceResponse {
 }
 
 const REQUEST_KEYS: ReadonlySet<string> = new Set(['id', 'parameters', 'inputs', 'features', 'outputs'])
+/** What KServe's client writes into every request. The subject of an event names its model, and these count for nothing. */
+const IGNORED_KEYS: ReadonlySet<string> = new Set(['model_name', 'model_version'])
 
 /**
  * Reads the data of an event: an Open Inference Protocol V2 request (JSON, or Triton's binary form), or
@@ -71,7 +73,7 @@ export function decodeEventData(
   const root = parseJson(sections.json)
   if (!isJsonObject(root)) throw malformed('data', root, 'the data must be a JSON object')
   for (const key of Object.keys(root)) {
-    if (!REQUEST_KEYS.has(key)) throw unknownKey(root, key)
+    if (!REQUEST_KEYS.has(key) && !IGNORED_KEYS.has(key)) throw unknownKey(root, key)
   }
   const hasInputs = Object.hasOwn(root, 'inputs')
   if (hasInputs === Object.hasOwn(root, 'features')) {

@@ -137,6 +137,12 @@ describe('failureNotice', () => {
     })
   })
 
+  it('names what is wrong apart from the sentence, where there is something to name', () => {
+    const details = { field: 'inputs[0].shape', value: '[2,3]', remedy: 'Mend it.' }
+    const { body } = failureNotice(eventWith(), { ...failure, details }, made)
+    expect(JSON.parse(Buffer.from(body).toString())).toMatchObject({ detail: 'it went wrong', ...details })
+  })
+
   it('stays small whatever its event says of itself', () => {
     const event = eventWith({ 'ce-id': 'é'.repeat(200_000), 'ce-source': 'x'.repeat(200_000) })
     expect(event.problem).toMatchObject({ code: 'malformed' })
@@ -436,6 +442,7 @@ describe('failureOf', () => {
       reason: 'malformed',
       stage: 'decode',
       description: 'no good (a = 1). Mend it.',
+      details: { field: 'a', value: '1', remedy: 'Mend it.' },
     })
   })
 })

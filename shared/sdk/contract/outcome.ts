@@ -1,4 +1,4 @@
-import type { PeltonError, Reason } from '../errors.ts'
+import type { ErrorDetails, PeltonError, Reason } from '../errors.ts'
 import { CONTRACT_VERSION, type FeatureEvent, writeOrigin } from './event.ts'
 import {
   encodeAttribute,
@@ -18,10 +18,12 @@ export interface Failure {
   readonly reason: Reason
   readonly description: string
   readonly stage: Stage
+  /** What it is about, apart from the sentence that says it all. */
+  readonly details?: ErrorDetails
 }
 
 export function failureOf(error: PeltonError, reason: Reason, stage: Stage): Failure {
-  return { reason, description: error.description, stage }
+  return { reason, description: error.description, stage, details: error.details }
 }
 
 /** What made an outcome, and when. */

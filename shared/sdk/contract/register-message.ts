@@ -105,6 +105,7 @@ export function failureNotice(event: FeatureEvent, failure: Failure, made: Prove
     id: bounded(event.id),
     source: bounded(event.source),
     error: failure.description,
+    ...failure.details,
   }
   const form = `${LINE.type}pelton.failure${LINE.dataContentType}application/problem+json`
   const when = `${LINE.time}${new Date(made.at).toISOString()}`

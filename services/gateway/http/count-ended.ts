@@ -4,7 +4,7 @@ import type { Prediction } from '../../../shared/sdk/result.ts'
 import type { EndedRequest, Figures } from '../core/figures.ts'
 import { Refusal } from '../core/refusal.ts'
 import type { Answer } from '../core/request.ts'
-import { statusOf } from './outcome-answers.ts'
+import { statusOf } from './answers.ts'
 
 /** How a request ended, as its protocol knows it once its answer is on its way. */
 export interface Ending extends Pick<EndedRequest, 'ended' | 'status'> {

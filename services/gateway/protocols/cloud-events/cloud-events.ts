@@ -5,7 +5,7 @@ import { PeltonError, showValue } from '../../../../shared/sdk/errors.ts'
 import type { Answer, Caller, InferenceRequest } from '../../core/request.ts'
 import { countEnded, type Ending, endingOf } from '../../http/count-ended.ts'
 import { leavingSignal } from '../../http/leaving.ts'
-import { sendAccepted, sendFailure, sendPrediction, sendTimeout } from '../../http/outcome-answers.ts'
+import { sendAccepted, sendFailure, sendPrediction, sendTimeout } from '../../http/answers.ts'
 import {
   appliedWait,
   type Prefer,

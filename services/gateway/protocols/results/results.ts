@@ -4,7 +4,7 @@ import { Refusal } from '../../core/refusal.ts'
 import type { Looked } from '../../core/request.ts'
 import { countEnded, type Ending, endingOf } from '../../http/count-ended.ts'
 import { leavingSignal } from '../../http/leaving.ts'
-import { sendAccepted, sendFailure, sendPrediction } from '../../http/outcome-answers.ts'
+import { sendAccepted, sendFailure, sendPrediction } from '../../http/answers.ts'
 import { appliedWait, readPrefer } from '../../http/request-headers.ts'
 import type { Protocol, ProtocolParts } from '../protocol.ts'
 

@@ -91,7 +91,11 @@ describe('the codec', () => {
     expect(await refuse(`[${'1,'.repeat(50_000)}1]`)).toMatchObject({
       kind: 'refused',
       stage: 'decode',
-      error: { name: 'PeltonError', code: 'malformed' },
+      error: {
+        name: 'PeltonError',
+        code: 'malformed',
+        details: { field: 'data', remedy: expect.any(String) },
+      },
     })
     expect(await refuse(JSON.stringify({ inputs: [request.inputs[0]] }))).toMatchObject({
       stage: 'validate',

@@ -1,5 +1,5 @@
 import type { Tensor } from '../sdk/contract/tensor.ts'
-import { type ErrorCode, messageOf, PeltonError, toPeltonError } from '../sdk/errors.ts'
+import { type ErrorCode, type ErrorDetails, messageOf, PeltonError, toPeltonError } from '../sdk/errors.ts'
 import type { PackedTensors } from './packed-tensors.ts'
 import type { AnswerBound } from './withheld.ts'
 
@@ -50,7 +50,9 @@ export type ToThread = (SentRequest & { readonly id: number }) | { readonly kind
 /** An error on its way through a message, which keeps only plain values. */
 export interface ErrorMessage {
   readonly code: ErrorCode
+  /** The whole sentence, details included. */
   readonly description: string
+  readonly details: ErrorDetails
 }
 
 export type FromThread =
@@ -72,12 +74,13 @@ export type FromThread =
 /** What is thrown on the far side, made ready for a message; what is no {@link PeltonError} becomes `fallback`. */
 export function toErrorMessage(thrown: unknown, fallback: ErrorCode): ErrorMessage {
   const text = messageOf(thrown)
-  const { code, description } = toPeltonError(thrown, fallback, text)
-  return { code, description }
+  const { code, description, details } = toPeltonError(thrown, fallback, text)
+  return { code, description, details }
 }
 
-export function fromErrorMessage({ code, description }: ErrorMessage): PeltonError {
-  return new PeltonError(code, description)
+export function fromErrorMessage({ code, description, details }: ErrorMessage): PeltonError {
+  // Given to the constructor, they would stand in the sentence twice.
+  return Object.assign(new PeltonError(code, description), { details })
 }
 
 /** The buffers of tensors nobody else holds, each once. */

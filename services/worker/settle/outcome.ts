@@ -1,5 +1,10 @@
 import { DEFAULT_RETRIES, type RetryPolicy } from '../../../shared/models/manifest-schema.ts'
-import type { Failure, PredictionFacts, Stage } from '../../../shared/sdk/contract/outcome.ts'
+import {
+  type Failure,
+  failureOf,
+  type PredictionFacts,
+  type Stage,
+} from '../../../shared/sdk/contract/outcome.ts'
 import { isReason, type PeltonError, REASONS } from '../../../shared/sdk/errors.ts'
 import type { Delivery } from '../intake/delivery.ts'
 
@@ -72,7 +77,7 @@ export function decideFailure(
   random: () => number = Math.random,
 ): Extract<Outcome, { failure: Failure }> {
   const reason = isReason(error.code) ? error.code : 'inference-failed'
-  const failure: Failure = { reason, description: error.description, stage }
+  const failure = failureOf(error, reason, stage)
   if (!REASONS[reason].retryable || facts.attempt >= policy.maxAttempts)
     return { kind: 'dead-lettered', failure }
   const ceiling = Math.min(policy.maxDelayMs, policy.baseDelayMs * 2 ** (facts.attempt - 1))

@@ -1,0 +1,470 @@
+import { once } from 'node:events'
+import { copyFile, mkdir } from 'node:fs/promises'
+import { connect } from 'node:net'
+import { join } from 'node:path'
+import { gzipSync } from 'node:zlib'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { DEMO_MODELS, EXAMPLE_FLIGHT } from '../../services/demo/models.ts'
+import {
+  createOpenInference,
+  openInference,
+} from '../../services/gateway/protocols/open-inference/open-inference.ts'
+import type { ProtocolParts } from '../../services/gateway/protocols/protocol.ts'
+import { decodeResponse, encodeRequest } from '../../shared/sdk/contract/open-inference.ts'
+import { STREAMS } from '../../shared/sdk/contract/topology.ts'
+import { modelsFolder } from '../kit/models-folder.ts'
+import { openPipeline, type Pipeline } from '../kit/pipeline.ts'
+import { ANYBODY, startThinGateway, type ThinGateway } from '../kit/thin-gateway.ts'
+import { eventually } from '../kit/wait.ts'
+
+/** Models of these names and this file: what names may have, but slashes, which no folder has. */
+const ODD_NAMES = ['a.b', '%2F', 'modèle é', 'infer', 'stats', 'two words?#']
+
+let folder: Awaited<ReturnType<typeof modelsFolder>>
+let pipeline: Pipeline
+let gateway: ThinGateway
+
+beforeAll(async () => {
+  folder = await modelsFolder(['several', 'identity-bytes', 'rank-0', 'counts-up'])
+  for (const name of ODD_NAMES) await addModel(name, '1', 'linear')
+  await addModel('linear', '9', 'linear')
+  await addModel('linear', '10', 'linear')
+  for (const file of ['model.onnx', 'pelton.yaml', 'manifest.yaml', 'pelton.json'])
+    await copyDemo(file).catch(() => undefined)
+  pipeline = await openPipeline({ models: folder.path })
+  await pipeline.startWorker()
+  gateway = await startThinGateway(pipeline.connection, openInference)
+  const count = ODD_NAMES.length + 7
+  await eventually('all models to be served', async () => (await indexOf({ ready: true })).length >= count)
+})
+
+afterAll(async () => {
+  await gateway?.close()
+  await pipeline?.close()
+  await folder?.remove()
+})
+
+async function addModel(name: string, version: string, fixture: string): Promise<void> {
+  const path = join(folder.path, name, version)
+  await mkdir(path, { recursive: true })
+  await copyFile(join(import.meta.dirname, '../models', `${fixture}.onnx`), join(path, 'model.onnx'))
+}
+
+async function copyDemo(file: string): Promise<void> {
+  const path = join(folder.path, 'flight-delay', '2')
+  await mkdir(path, { recursive: true })
+  await copyFile(join(DEMO_MODELS, 'flight-delay', '2', file), join(path, file))
+}
+
+interface Got {
+  readonly status: number
+  readonly type: string | null
+  readonly headers: Headers
+  readonly bytes: Buffer
+  readonly body: Readonly<Record<string, unknown>>
+}
+
+async function call(path: string, init: RequestInit = {}, at = gateway): Promise<Got> {
+  const response = await fetch(`${at.url}${path}`, init)
+  const bytes = Buffer.from(await response.arrayBuffer())
+  const isJson = response.headers.get('content-type')?.includes('json') ?? false
+  const { status, headers } = response
+  const body = isJson ? JSON.parse(bytes.toString()) : {}
+  return { status, type: headers.get('content-type'), headers, bytes, body }
+}
+
+function post(
+  path: string,
+  body: object | string | Uint8Array,
+  headers: Readonly<Record<string, string>> = {},
+  at = gateway,
+): Promise<Got> {
+  const bytes = typeof body === 'string' || body instanceof Uint8Array ? body : JSON.stringify(body)
+  // Given bytes, fetch sends no Content-Type, as Triton's client does.
+  return call(path, { method: 'POST', body: new Uint8Array(Buffer.from(bytes)), headers }, at)
+}
+
+async function indexOf(body: object): Promise<readonly Record<string, string>[]> {
+  return (await post('/v2/repository/index', body)).body as unknown as readonly Record<string, string>[]
+}
+
+const ROW = { name: 'x', datatype: 'FP32', shape: [1, 3], data: [1, 2, 3] } as const
+const SCORE = { name: 'score', datatype: 'FP32', shape: [1, 1], data: [14.5] }
+
+describe('the server', () => {
+  test('says what it is, and which extensions it has', async () => {
+    const { status, type, body } = await call('/v2')
+    expect({ status, type }).toEqual({ status: 200, type: 'application/json' })
+    expect(body).toEqual({
+      name: 'pelton',
+      version: '0',
+      extensions: ['binary_tensor_data', 'schedule_policy'],
+    })
+    const own = createOpenInference({ version: '1.2.3', statistics: { statistics: () => [] } })
+    const other = await startThinGateway(pipeline.connection, own)
+    expect((await call('/v2', {}, other)).body).toMatchObject({
+      version: '1.2.3',
+      extensions: ['binary_tensor_data', 'schedule_policy', 'statistics'],
+    })
+    await other.close()
+  })
+
+  test('answers health with bodies, which KServe`s client reads', async () => {
+    expect((await call('/v2/health/live')).body).toEqual({ live: true })
+    expect((await call('/v2/health/ready')).body).toEqual({ ready: true })
+    gateway.isReady = false
+    const { status, type, body } = await call('/v2/health/ready')
+    gateway.isReady = true
+    expect({ status, type }).toEqual({ status: 503, type: 'application/json' })
+    expect(body).toEqual({ ready: false, error: 'the test says so' })
+  })
+
+  test.each([
+    ['POST', '/v2/repository/models/linear/load', 501],
+    ['POST', '/v2/repository/models/linear/unload', 501],
+    ['GET', '/v2/models/linear/config', 501],
+    ['GET', '/v2/models/linear/versions/9/config', 501],
+    ['POST', '/v2/models/linear/generate', 501],
+    ['POST', '/v2/models/linear/generate_stream', 501],
+    ['GET', '/v2/logging', 501],
+    ['POST', '/v2/trace/setting', 501],
+    ['GET', '/v2/models/linear/trace/setting', 501],
+    ['GET', '/v2/systemsharedmemory/status', 501],
+    ['POST', '/v2/cudasharedmemory/region/x/register', 501],
+    ['GET', '/v2/models/linear/infer', 405],
+    ['POST', '/v2/models/linear', 405],
+    ['GET', '/v2/models//infer', 404],
+    ['GET', '/v2/models/', 404],
+    ['GET', '/v2/models/nobody', 404],
+    ['GET', '/v2/models/linear/versions/77', 404],
+    ['GET', '/v2/models/linear/versions/77/ready', 404],
+    ['GET', '/v2/models/linear/versions/__proto__', 404],
+    ['GET', '/v2/models/nobody/stats', 404],
+    ['GET', '/v2/models/..%2F..%2Fetc%2Fpasswd', 404],
+  ])('answers %s %s with an error of its own: %i', async (method, path, expected) => {
+    const { status, type, body } = await call(path, { method })
+    expect({ status, type }).toEqual({ status: expected, type: 'application/json' })
+    expect(body.error).toMatch(/\w+/)
+  })
+})
+
+describe('a model', () => {
+  test('has metadata from its pool`s record', async () => {
+    expect((await call('/v2/models/linear')).body).toEqual({
+      name: 'linear',
+      versions: ['9', '10'],
+      platform: 'onnxruntime_onnx',
+      inputs: [{ name: 'x', datatype: 'FP32', shape: [-1, 3] }],
+      outputs: [{ name: 'score', datatype: 'FP32', shape: [-1, 1] }],
+    })
+    expect((await call('/v2/models/linear/versions/9')).body).toMatchObject({ versions: ['9'] })
+    expect((await call('/v2/models/rank-0')).body).toMatchObject({ inputs: [{ shape: [] }] })
+  })
+
+  test('is ready in the versions that a worker serves', async () => {
+    expect((await call('/v2/models/linear/ready')).body).toEqual({ name: 'linear', ready: true })
+    expect((await call('/v2/models/linear/versions/10/ready')).status).toBe(200)
+  })
+
+  test.each(ODD_NAMES)('is found by any name: %s', async (name) => {
+    const path = `/v2/models/${name === 'stats' ? '%73tats' : encodeURIComponent(name)}`
+    expect((await call(path)).body).toMatchObject({ name })
+    expect((await call(`${path}/versions/1/ready`)).body).toEqual({ name, ready: true })
+    const { body } = await post(`${path}/versions/1/infer`, { inputs: [ROW] })
+    expect(body).toMatchObject({ model_name: name, model_version: '1', outputs: [SCORE] })
+  })
+
+  test('stands in the repository index, by POST without a body or GET', async () => {
+    const entries = (await call('/v2/repository/index', { method: 'POST' })).body
+    expect(entries).toContainEqual({ name: 'linear', version: '9', state: 'READY', reason: '' })
+    expect((await call('/v2/repository/index')).body).toEqual(entries)
+    expect((await post('/v2/repository/index', '{"ready":7}')).status).toBe(400)
+    expect((await post('/v2/repository/index', 'x')).status).toBe(400)
+    const { models } = (await call('/v2/models')).body
+    expect(new Set(models as readonly string[])).toEqual(
+      new Set((await indexOf({ ready: true })).map(({ name }) => name)),
+    )
+  })
+
+  test('that its caller may not use is nowhere', async () => {
+    const other = await startThinGateway(pipeline.connection, openInference, {
+      ...ANYBODY,
+      mayUse: (model) => model === 'linear',
+    })
+    expect((await call('/v2/models', {}, other)).body).toEqual({ models: ['linear'] })
+    expect((await call('/v2/models/several', {}, other)).status).toBe(404)
+    expect((await call('/v2/models/linear', {}, other)).status).toBe(200)
+    await other.close()
+  })
+
+  test('has statistics from where they are kept, and zeros before', async () => {
+    const asked: unknown[] = []
+    const statistics = (...about: readonly unknown[]) => {
+      asked.push(about)
+      return []
+    }
+    const other = await startThinGateway(
+      pipeline.connection,
+      createOpenInference({ statistics: { statistics } }),
+    )
+    const { body } = await call('/v2/models/linear/versions/9/stats', {}, other)
+    expect(body.model_stats).toMatchObject([
+      { name: 'linear', version: '9', inference_count: 0, inference_stats: { success: { count: 0, ns: 0 } } },
+    ])
+    expect((await call('/v2/models/linear/stats', {}, other)).body.model_stats).toHaveLength(2)
+    expect((await call('/v2/models/stats', {}, other)).body).toEqual({ model_stats: [] })
+    expect(asked).toEqual([['linear', '9'], ['linear', undefined], []])
+    await other.close()
+  })
+})
+
+describe('infer', () => {
+  test('answers JSON with JSON of exactly that type, and the id it was given', async () => {
+    const { status, type, body, headers } = await post('/v2/models/linear/infer', {
+      id: 'mine',
+      inputs: [ROW],
+    })
+    expect({ status, type }).toEqual({ status: 200, type: 'application/json' })
+    expect(body).toEqual({ model_name: 'linear', model_version: '10', id: 'mine', outputs: [SCORE] })
+    expect(headers.get('pelton-token')).toMatch(/^[\w-]{22}$/)
+    expect(headers.get('pelton-model-version')).toBe('10')
+    expect(Number(headers.get('pelton-inference-ms'))).toBeGreaterThanOrEqual(0)
+    expect(gateway.ended.at(-1)).toMatchObject({
+      ...{
+        model: 'linear',
+        modelVersion: '10',
+        protocol: 'open-inference',
+        ended: 'prediction',
+        status: 200,
+      },
+      ...{ reason: undefined, batchRows: 1 },
+    })
+  })
+
+  test('answers raw tensors with raw tensors, and each form with the other', async () => {
+    const inputs = [{ ...ROW, data: new Float32Array(ROW.data) }]
+    for (const isIn of [false, true]) {
+      for (const isOut of [false, true]) {
+        const asked = { inputs, id: 'x', parameters: { binary_data_output: isOut } }
+        const { body, inferenceHeaderLength } = encodeRequest(asked, { binary: isIn })
+        const length =
+          inferenceHeaderLength === undefined
+            ? {}
+            : { 'Inference-Header-Content-Length': String(inferenceHeaderLength) }
+        const got = await post('/v2/models/linear/infer', body, length)
+        expect(got.type).toBe(isOut ? 'application/octet-stream' : 'application/json')
+        const answered = got.headers.get('inference-header-content-length')
+        expect(answered !== null).toBe(isOut)
+        const { outputs, id } = decodeResponse(got.type ?? '', answered ?? undefined, got.bytes)
+        expect(id).toBe('x')
+        expect(outputs).toEqual([{ ...SCORE, data: new Float32Array(SCORE.data) }])
+      }
+    }
+  })
+
+  test.each([undefined, 'text/plain', 'application/octet-stream', 'application/json; charset=utf-8', 'a/b'])(
+    'takes the Content-Type %s',
+    async (type) => {
+      const headers = type === undefined ? {} : { 'content-type': type }
+      expect((await post('/v2/models/linear/infer', { inputs: [ROW] }, headers)).body.outputs).toEqual([
+        SCORE,
+      ])
+    },
+  )
+
+  test('reads compressed bodies, of which the header counts the JSON before it was compressed', async () => {
+    const inputs = [{ ...ROW, data: new Float32Array(ROW.data) }]
+    const { body, inferenceHeaderLength } = encodeRequest({ inputs }, { binary: true })
+    const headers = {
+      'content-encoding': 'gzip',
+      'accept-encoding': 'deflate',
+      'Inference-Header-Content-Length': String(inferenceHeaderLength),
+    }
+    const got = await post('/v2/models/linear/infer', gzipSync(body), headers)
+    expect(got.body.outputs).toEqual([SCORE])
+  })
+
+  test('takes the features of one row', async () => {
+    const { status, body } = await post('/v2/models/flight-delay/infer', { features: EXAMPLE_FLIGHT })
+    expect(body).toMatchObject({ model_name: 'flight-delay' })
+    expect(status).toBe(200)
+  })
+
+  test('takes the parameters that Triton`s client sends', async () => {
+    const parameters = {
+      ...{ sequence_id: 7, sequence_start: true, sequence_end: false, priority: 1, timeout: 30_000_000 },
+      ...{ binary_data_output: false, mine: 'x', rate: 0.5 },
+    }
+    const outputs = [{ name: 'score', parameters: { binary_data: false } }]
+    const { body } = await post('/v2/models/linear/infer', { id: '1', inputs: [ROW], outputs, parameters })
+    expect(body.outputs).toEqual([SCORE])
+  })
+
+  test.each([
+    [1, 'features.default.linear.high'],
+    [2, 'features.default.linear.normal'],
+    [0, 'features.default.linear.normal'],
+    [3, 'features.default.linear.low'],
+    [99, 'features.default.linear.low'],
+  ])('sends priority %i to %s', async (priority, subject) => {
+    const seen = pipeline.connection.subscribe('features.default.linear.*', { max: 1 })
+    await pipeline.connection.flush()
+    const got = await post('/v2/models/linear/infer', { inputs: [ROW], parameters: { priority } })
+    expect(got.status).toBe(200)
+    for await (const message of seen) expect(message.subject).toBe(subject)
+  })
+
+  test('says that a lane was lowered', async () => {
+    const caller = { ...ANYBODY, highestLane: 'normal' } as const
+    const other = await startThinGateway(pipeline.connection, openInference, caller)
+    const asked = { inputs: [ROW], parameters: { priority: 1 } }
+    const { headers } = await post('/v2/models/linear/infer', asked, {}, other)
+    expect(headers.get('pelton-lane')).toBe('normal; lowered-from=high')
+    await other.close()
+    expect((await post('/v2/models/linear/infer', asked)).headers.get('pelton-lane')).toBeNull()
+  })
+
+  test('answers a dead letter with its reason, field, value and remedy, and the token of it', async () => {
+    const wrong = { ...ROW, shape: [1, 2], data: [1, 2] }
+    const { status, type, body, headers } = await post('/v2/models/linear/infer', {
+      id: 'w',
+      inputs: [wrong],
+    })
+    expect({ status, type }).toEqual({ status: 422, type: 'application/json' })
+    expect(body).toMatchObject({
+      ...{ reason: 'schema-mismatch', code: 'schema-mismatch', status: 422, stage: 'validate', id: 'w' },
+      ...{ model: 'linear', type: 'https://pelton.dev/problems/schema-mismatch' },
+    })
+    expect(body.error).toBe(body.detail)
+    for (const name of ['field', 'value', 'remedy']) expect(body[name]).toMatch(/\S/)
+    expect(body.token).toBe(headers.get('pelton-token'))
+    const letter = await pipeline.connection.request(
+      `$JS.API.STREAM.MSG.GET.${STREAMS.deadLetters}`,
+      JSON.stringify({ last_by_subj: `deadletters.linear.${body.token}` }),
+    )
+    expect(letter.json()).toMatchObject({ message: { subject: `deadletters.linear.${body.token}` } })
+    expect(gateway.ended.at(-1)).toMatchObject({
+      ...{ model: 'linear', ended: 'failure', status: 422, reason: 'schema-mismatch' },
+    })
+  })
+
+  test('writes errors as problems where Accept asks for them', async () => {
+    const accept = { accept: 'application/problem+json' }
+    expect((await post('/v2/models/linear/infer', { inputs: [] }, accept)).type).toBe(
+      'application/problem+json',
+    )
+    expect((await post('/v2/models/linear/infer', '{', accept)).type).toBe('application/problem+json')
+  })
+
+  test.each([
+    ['classification', { outputs: [{ name: 'score', parameters: { classification: 2 } }] }],
+    ['shared memory', { outputs: [{ name: 'score', parameters: { shared_memory_region: 'r' } }] }],
+    ['an unknown key', { foo: 1 }],
+  ])('refuses what is not offered, by a dead letter that names it: %s', async (_what, more) => {
+    const { status, body } = await post('/v2/models/linear/infer', { inputs: [ROW], ...more })
+    expect({ status, reason: body.reason }).toEqual({ status: 400, reason: 'malformed' })
+    expect(body.remedy).toMatch(/\S/)
+  })
+
+  test('makes no event of what is no request, and says where it ends to be one', async () => {
+    const before = await pipeline.lastIn(STREAMS.features)
+    const path = '/v2/models/linear/infer'
+    const long = { 'Inference-Header-Content-Length': '900' }
+    const refused = [
+      await post(path, '{"inputs":[}'),
+      await post(path, '[]'),
+      await post(path, ''),
+      await call(path, { method: 'POST' }),
+      await post(path, { inputs: [ROW] }, long),
+      await post(path, { inputs: [ROW] }, { 'Inference-Header-Content-Length': '-1' }),
+      await post(path, { inputs: [ROW] }, { 'Inference-Header-Content-Length': '0' }),
+      await post(path, { inputs: [ROW], parameters: { timeout: '5' } }),
+      await post(path, { inputs: [ROW], parameters: { timeout: -1 } }),
+      await post(path, { inputs: [ROW], parameters: { priority: 1.5 } }),
+      await post(path, { inputs: [ROW] }, { 'idempotency-key': '"' }),
+    ]
+    expect(refused.map(({ status }) => status)).toEqual(refused.map(() => 400))
+    expect(refused[0]?.body.error).toContain('byte 11')
+    expect(refused.map(({ type }) => type)).toEqual(refused.map(() => 'application/json'))
+    expect((await post('/v2/models/nobody/infer', { inputs: [ROW] })).status).toBe(404)
+    expect(gateway.ended.at(-1)).toMatchObject({ ended: 'refused', status: 404, model: undefined })
+    expect(await pipeline.lastIn(STREAMS.features)).toBe(before)
+  })
+
+  test('refuses JSON beyond its limits before it becomes an event', async () => {
+    const own = createOpenInference({ limits: { maxElements: 5, maxDepth: 3 } })
+    const other = await startThinGateway(pipeline.connection, own)
+    const path = '/v2/models/linear/infer'
+    expect((await post(path, { inputs: [ROW] }, {}, other)).status).toBe(413)
+    expect((await post(path, { a: [[[]]] }, {}, other)).body.error).toContain('3 levels')
+    await other.close()
+  })
+
+  test('answers 202 where that was asked for, and never else', async () => {
+    const asked = { id: 'later', inputs: [ROW] }
+    const prefer = { prefer: 'respond-async, wait=0' }
+    const { status, type, body, headers } = await post('/v2/models/linear/infer', asked, prefer)
+    expect({ status, type }).toEqual({ status: 202, type: 'application/json' })
+    expect(headers.get('location')).toBe(`/v1/results/${body.token}~1.signed`)
+    expect(headers.get('preference-applied')).toContain('respond-async')
+    expect(Number(headers.get('retry-after'))).toBeGreaterThan(0)
+    expect(body).toMatchObject({ id: 'later', model: 'linear', pool: 'default', lane: 'normal' })
+    expect(gateway.ended.at(-1)).toMatchObject({ ended: 'accepted', status: 202 })
+    expect((await post('/v2/models/linear/infer', asked, { prefer: 'wait=0' })).status).toBe(200)
+  })
+
+  test('answers 504 with token and Location when the time of the caller is over', async () => {
+    const slow = { inputs: [{ name: 'n', datatype: 'INT64', shape: [1], data: [2_000_000] }] }
+    const names = ((await call('/v2/models/counts-up')).body.inputs as { name: string; shape: number[] }[])[0]
+    const input = { ...slow.inputs[0], name: names?.name, shape: names?.shape.map(Math.abs) }
+    const asked = { id: 'slow', inputs: [input], parameters: { timeout: 1 } }
+    const { status, type, body, headers } = await post('/v2/models/counts-up/infer', asked)
+    expect({ status, type }).toEqual({ status: 504, type: 'application/json' })
+    expect(body.token).toBe(headers.get('pelton-token'))
+    // What expired before the caller gave up is a dead letter, and as good an answer.
+    if (body.code === 'timeout') expect(headers.get('location')).toContain(body.token)
+    expect(body).toMatchObject({ id: 'slow', model: 'counts-up' })
+  })
+
+  test('counts a caller that left, and answers the next one', async () => {
+    const body = JSON.stringify({ inputs: [ROW], parameters: { timeout: 60_000_000 } })
+    await pipeline.endWorkers()
+    const { hostname, port } = new URL(gateway.url)
+    const socket = connect(Number(port), hostname)
+    await once(socket, 'connect')
+    const before = await pipeline.lastIn(STREAMS.features)
+    socket.write(
+      `POST /v2/models/linear/infer HTTP/1.1\r\nHost: x\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
+    )
+    await eventually('the event to be stored', async () => (await pipeline.lastIn(STREAMS.features)) > before)
+    socket.destroy()
+    const left = () => gateway.ended.at(-1)?.ended === 'left'
+    await eventually('the caller to be counted as gone', left, { seen: () => gateway.ended.at(-1) })
+    expect(gateway.ended.at(-1)).toMatchObject({ model: 'linear', status: 499 })
+    await pipeline.startWorker()
+    expect((await post('/v2/models/linear/infer', { inputs: [ROW] })).status).toBe(200)
+  })
+})
+
+describe('parts', () => {
+  test('whose records are not read yet answer 503, and none that needs no records', async () => {
+    const reply = await withUnreadModels()
+    expect(reply).toEqual({ metadata: 503, live: 200 })
+  })
+})
+
+async function withUnreadModels(): Promise<{ readonly metadata: number; readonly live: number }> {
+  const unread = (app: Parameters<typeof openInference>[0], parts: ProtocolParts): void =>
+    openInference(app, {
+      ...parts,
+      core: () => {
+        const core = parts.core()
+        return { ...core, models: { ...core.models, isRead: false } }
+      },
+    })
+  const other = await startThinGateway(pipeline.connection, unread)
+  const { status: metadata } = await call('/v2/models/linear', {}, other)
+  const { status: live } = await call('/v2/health/live', {}, other)
+  await other.close()
+  return { metadata, live }
+}

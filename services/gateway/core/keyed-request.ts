@@ -1,0 +1,34 @@
+import type { StoredResult } from '../../../shared/sdk/result.ts'
+
+/** What an idempotency key makes of a request. */
+export type Claim =
+  /** Nobody asked this before, or the answer of before may be tried again: publish it with this id. */
+  | { readonly kind: 'new'; readonly id: string }
+  /** It was asked and runs, perhaps at another gateway: wait for the outcome of this id, publish nothing. */
+  | { readonly kind: 'running'; readonly id: string; readonly sequence: number | undefined }
+  /** It was answered. */
+  | { readonly kind: 'answered'; readonly id: string; readonly result: StoredResult }
+
+/** A request with an idempotency key. */
+export interface KeyedRequest {
+  /** Source of its event: what one caller's key is to another caller is nothing. */
+  readonly source: string
+  readonly model: string
+  /** Value of `Idempotency-Key`. */
+  readonly key: string
+  readonly data: Uint8Array
+  readonly contentType: string
+  /** When its caller gives up, milliseconds since 1970; undefined for an event without a deadline. */
+  readonly deadlineAt: number | undefined
+  readonly mode: 'sync' | 'async'
+}
+
+/** What becomes of requests with an idempotency key: at most one event until an answer that may be tried again. */
+export interface KeyedRequests {
+  /** @throws Refusal 409 (async, still running), 422 (another body), 503 (bucket full), PeltonError broker-unavailable */
+  claim(request: KeyedRequest): Promise<Claim>
+  /** The event of a `new` claim is stored at this position. */
+  stored(request: KeyedRequest, claim: Claim, sequence: number): Promise<void>
+  /** The event of a `new` claim could not be published: the key is free again. */
+  release(request: KeyedRequest, claim: Claim): Promise<void>
+}

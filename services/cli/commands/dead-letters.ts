@@ -6,6 +6,7 @@ import { pageDeadLetters } from '../../../shared/operations/dead-letters/page.ts
 import { deadLetterJson } from '../../../shared/operations/dead-letters/show.ts'
 import { readWhich } from '../../../shared/operations/dead-letters/which.ts'
 import { findDeadLetter } from '../../../shared/operations/records/dead-letter.ts'
+import { superseded } from '../../../shared/operations/records/superseded-mark.ts'
 import { EXIT_CODES } from '../../../shared/runtime/lifecycle.ts'
 import { standardOutput } from '../../../shared/runtime/standard-streams.ts'
 import { withBroker } from '../broker.ts'
@@ -220,9 +221,13 @@ async function show(run: CommandRun, text: string, options: ShowArguments): Prom
       run.terminal.note(`pelton: there is no dead letter ${text}: it was replayed, discarded, or never was`)
       return EXIT_CODES.failed
     }
-    if (options.payload === true) writePayload(run, deadLetter.body)
-    else if (options.json === true) run.terminal.json(deadLetterJson(deadLetter))
-    else printDeadLetter(run.terminal, deadLetter)
+    if (options.payload === true) {
+      writePayload(run, deadLetter.body)
+      return EXIT_CODES.ok
+    }
+    const mark = await superseded(connection, deadLetter)
+    if (options.json === true) run.terminal.json(deadLetterJson(deadLetter, mark))
+    else printDeadLetter(run.terminal, deadLetter, mark)
     return EXIT_CODES.ok
   })
 }

@@ -29,6 +29,7 @@ interface ReplayArguments extends FilterArguments {
   readonly modelVersion?: string
   readonly keepDeadline?: boolean
   readonly dropVersion?: boolean
+  readonly superseded?: boolean
   readonly patch?: string
   readonly all?: boolean
   readonly by?: string
@@ -58,6 +59,7 @@ function addReplayOptions(command: Command): Command {
     .option('--model-version <version>', 'model version that shall answer')
     .option('--drop-version', 'do not ask for the model version their producers asked for')
     .option('--keep-deadline', 'send them with the deadline they had, also where it has passed')
+    .option('--superseded', 'also those whose caller asked again since: it has another event for it')
     .option('--patch <file>', 'JSON Patch (RFC 6902) for each payload: a file, or the JSON itself')
     .option('--json', 'as one JSON object')
 }
@@ -261,6 +263,7 @@ async function readOptions(given: ReplayArguments): Promise<ReplayOptions> {
     modelVersion,
     keepDeadline,
     dropVersion,
+    superseded,
   } = given
   const patch = given.patch === undefined ? undefined : await readPatchOption(given.patch)
   return {
@@ -269,6 +272,7 @@ async function readOptions(given: ReplayArguments): Promise<ReplayOptions> {
     ...(rate !== undefined && { rate, rampSeconds: ramp, inFlight, maxFailureShare }),
     keepDeadline: keepDeadline === true,
     ...(dropVersion === true && { dropVersion }),
+    ...(superseded === true && { superseded }),
     ...(cap !== undefined && { cap }),
     ...(modelVersion !== undefined && { modelVersion }),
     ...(patch !== undefined && { patch }),

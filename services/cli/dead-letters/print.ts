@@ -2,6 +2,7 @@ import { stringify } from 'lossless-json'
 import { describeEntry, historyOf } from '../../../shared/operations/dead-letters/browse.ts'
 import { readPayload, type ShownPayload } from '../../../shared/operations/dead-letters/payload.ts'
 import type { DeadLetterEntry, StoredDeadLetter } from '../../../shared/operations/records/dead-letter.ts'
+import type { SupersededMark } from '../../../shared/operations/records/superseded-mark.ts'
 import { alignColumns } from '../../../shared/runtime/columns.ts'
 import { showBytes } from '../../../shared/runtime/quantities.ts'
 import type { Terminal } from '../terminal.ts'
@@ -15,14 +16,20 @@ export function listRow(entry: DeadLetterEntry): string[] {
   return [String(sequence), failedAt, model, reason, token, showBytes(sizeBytes), description]
 }
 
-/** A dead letter, whole, for people. */
-export function printDeadLetter(terminal: Terminal, letter: StoredDeadLetter): void {
+/** A dead letter, whole, for people. @param superseded that its caller asked again */
+export function printDeadLetter(
+  terminal: Terminal,
+  letter: StoredDeadLetter,
+  superseded: SupersededMark | undefined,
+): void {
   const { reason, description, ...facts } = describeEntry(letter)
   terminal.print(terminal.bad(`${reason}: ${description}`))
   const known = Object.entries(facts).flatMap(([name, value]) =>
     value === undefined ? [] : [[name, String(value)]],
   )
   for (const line of alignColumns(known)) terminal.print(`  ${line}`)
+  if (superseded !== undefined)
+    terminal.print(`  superseded by its caller, who asked again at ${superseded.at}: event ${superseded.by}`)
   const sections: [string, readonly string[]][] = [
     ['History', historyLines(letter)],
     ['Headers', [...letter.headers].map(([name, value]) => `${name}: ${value}`)],

@@ -13,6 +13,7 @@ import { deadLetterJson } from '../../../shared/operations/dead-letters/show.ts'
 import { exportLines, importLines } from '../../../shared/operations/dead-letters/transfer.ts'
 import { readWhich } from '../../../shared/operations/dead-letters/which.ts'
 import { findDeadLetter, type StoredDeadLetter } from '../../../shared/operations/records/dead-letter.ts'
+import { superseded } from '../../../shared/operations/records/superseded-mark.ts'
 import { plainProblem, sendProblem } from '../../../shared/runtime/http.ts'
 import { readLines } from '../../../shared/runtime/lines.ts'
 import { PeltonError, showValue } from '../../../shared/sdk/errors.ts'
@@ -71,9 +72,9 @@ function addReading(app: FastifyInstance, parts: PartsOf): void {
   })
   app.get<{ Params: { which: string } }>('/v1/dead-letters/:which', async (request, reply) => {
     const letter = await find(parts(), request.params.which)
-    return letter === undefined
-      ? missing(reply, request.params.which)
-      : sendJson(reply, deadLetterJson(letter))
+    if (letter === undefined) return missing(reply, request.params.which)
+    const mark = await superseded(parts().store.connection, letter)
+    return sendJson(reply, deadLetterJson(letter, mark))
   })
   app.get<{ Params: { which: string } }>('/v1/dead-letters/:which/payload', async (request, reply) => {
     const letter = await find(parts(), request.params.which)

@@ -88,6 +88,7 @@ const planFields = {
   modelVersion: z.string().min(1).max(128).optional(),
   keepDeadline: z.boolean().optional(),
   dropVersion: z.boolean().optional(),
+  superseded: z.boolean().optional(),
   patch: patch.optional(),
 }
 export const planBody = z.strictObject(planFields)

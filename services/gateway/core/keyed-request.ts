@@ -9,21 +9,19 @@ export type Claim =
   /** It was answered. */
   | { readonly kind: 'answered'; readonly id: string; readonly result: StoredResult }
 
-/** A request with an idempotency key. */
+/** A request with an idempotency key, as its memory sees it. */
 export interface KeyedRequest {
-  /** Source of its event: what one caller's key is to another caller is nothing. */
   readonly source: string
   readonly model: string
-  /** Value of `Idempotency-Key`. */
   readonly key: string
   readonly data: Uint8Array
   readonly contentType: string
-  /** When its caller gives up, milliseconds since 1970; undefined for an event without a deadline. */
+  /** Milliseconds since 1970; undefined for none. */
   readonly deadlineAt: number | undefined
   readonly mode: 'sync' | 'async'
 }
 
-/** What becomes of requests with an idempotency key: at most one event until an answer that may be tried again. */
+/** The memory of requests with an idempotency key. */
 export interface KeyedRequests {
   /** @throws Refusal 409 (async, still running), 422 (another body), 503 (bucket full), PeltonError broker-unavailable */
   claim(request: KeyedRequest): Promise<Claim>

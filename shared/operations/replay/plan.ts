@@ -1,10 +1,12 @@
 import type { NatsConnection } from '@nats-io/transport-node'
 import { HEADERS, readHeader } from '../../sdk/contract/headers.ts'
 import { isReason, REASONS } from '../../sdk/errors.ts'
+import { patiently } from '../broker/patience.ts'
 import { browseDeadLetters, readDeadLetters } from '../dead-letters/browse.ts'
 import type { DeadLetterFilter } from '../dead-letters/filter.ts'
 import { originOf } from '../dead-letters/origin.ts'
 import type { DeadLetterEntry, StoredDeadLetter } from '../records/dead-letter.ts'
+import { superseded } from '../records/superseded-mark.ts'
 import { editPayload } from './edit.ts'
 import { type Patch, readPatch } from './json-patch.ts'
 import type { ReplayOptions } from './task.ts'
@@ -42,7 +44,13 @@ export interface PatchRefusal {
   readonly detail: string
 }
 
-type Wanted = Pick<ReplayOptions, 'modelVersion' | 'dropVersion' | 'keepDeadline' | 'cap' | 'patch'>
+type Wanted = Pick<
+  ReplayOptions,
+  'modelVersion' | 'dropVersion' | 'keepDeadline' | 'cap' | 'patch' | 'superseded'
+>
+
+/** Why a dead letter is passed over whose caller has another event for it. */
+export const SUPERSEDED = 'superseded by its caller, who asked again'
 
 const SAMPLE_LENGTH = 4_000
 
@@ -65,6 +73,42 @@ export function whySkipped(
 }
 
 /**
+ * The same, by what the broker knows as well: whose caller asked again is sent only where that was asked for. Asks only of
+ * events that had an idempotency key.
+ *
+ * @throws PeltonError `broker-unavailable`
+ */
+export async function whyLeft(
+  connection: NatsConnection,
+  entry: DeadLetterEntry,
+  filter: DeadLetterFilter,
+  options: Pick<Wanted, 'modelVersion' | 'keepDeadline' | 'patch' | 'superseded'>,
+): Promise<string | undefined> {
+  const why = whySkipped(entry, filter, options)
+  if (why !== undefined || options.superseded === true) return why
+  const mark = await patiently(() => superseded(connection, entry))
+  return mark && SUPERSEDED
+}
+
+/** Dead letters whose marks are asked for together: with a patch their payloads are in memory as long. */
+const ASKED_TOGETHER = 32
+
+/** Each with why it is passed over, in their order. */
+async function* withWhy<Entry extends DeadLetterEntry>(
+  entries: AsyncIterable<Entry>,
+  ask: (entry: Entry) => Promise<string | undefined>,
+): AsyncGenerator<readonly [Entry, string | undefined]> {
+  let some: Entry[] = []
+  const judged = () => Promise.all(some.map(async (entry) => [entry, await ask(entry)] as const))
+  for await (const entry of entries) {
+    if (some.push(entry) < ASKED_TOGETHER) continue
+    yield* await judged()
+    some = []
+  }
+  yield* await judged()
+}
+
+/**
  * Counts what a replay would do; changes nothing. Reads payloads only where there is a patch to try.
  *
  * @throws PeltonError `invalid-argument` for a patch that is none
@@ -75,17 +119,18 @@ export async function planReplay(
   options: Wanted,
 ): Promise<ReplayPlan> {
   const patch = options.patch === undefined ? undefined : readPatch(options.patch)
-  const tally = new Tally(filter, options)
+  const tally = new Tally(options)
+  const ask = (entry: DeadLetterEntry) => whyLeft(connection, entry, filter, options)
   if (patch === undefined)
-    for await (const entry of browseDeadLetters(connection, { filter })) tally.add(entry)
+    for await (const [entry, why] of withWhy(browseDeadLetters(connection, { filter }), ask))
+      tally.add(entry, why)
   else
-    for await (const letter of readDeadLetters(connection, { filter }))
-      tally.addPatched(letter, patch, connection.info?.max_payload)
+    for await (const [letter, why] of withWhy(readDeadLetters(connection, { filter }), ask))
+      tally.addPatched(letter, why, patch, connection.info?.max_payload)
   return tally.plan
 }
 
 class Tally {
-  readonly #filter: DeadLetterFilter
   readonly #options: Wanted
   readonly #byReason: Record<string, number> = {}
   readonly #skipped: Record<string, number> = {}
@@ -93,8 +138,7 @@ class Tally {
   #applied: PatchSample | undefined
   #refused: PatchRefusal | undefined
 
-  constructor(filter: DeadLetterFilter, options: Wanted) {
-    this.#filter = filter
+  constructor(options: Wanted) {
     this.#options = options
   }
 
@@ -107,7 +151,8 @@ class Tally {
     return this.#options.patch === undefined ? base : { ...base, patch }
   }
 
-  add(entry: DeadLetterEntry, why = whySkipped(entry, this.#filter, this.#options)): void {
+  /** @param why it is passed over; undefined for one that would be sent */
+  add(entry: DeadLetterEntry, why: string | undefined): void {
     const counts = this.#counts
     const { cap = Number.POSITIVE_INFINITY, keepDeadline, modelVersion, dropVersion } = this.#options
     counts.matching++
@@ -125,8 +170,7 @@ class Tally {
     if (isPinned && modelVersion === undefined && dropVersion !== true) counts.versionsAsked++
   }
 
-  addPatched(letter: StoredDeadLetter, patch: Patch, maxPayload?: number): void {
-    const why = whySkipped(letter, this.#filter, this.#options)
+  addPatched(letter: StoredDeadLetter, why: string | undefined, patch: Patch, maxPayload?: number): void {
     if (why !== undefined) {
       this.add(letter, why)
       return

@@ -12,7 +12,7 @@ import { type Halt, strongerHalt, wishedHalt } from './halt.ts'
 import { InFlight } from './in-flight.ts'
 import { letGo } from './left-holds.ts'
 import { createPace } from './pace.ts'
-import { whySkipped } from './plan.ts'
+import { whyLeft } from './plan.ts'
 import { Sender } from './sender.ts'
 import { ended, isOver, type KeptTask, type ReplayTask, type TaskPace, withEvent } from './task.ts'
 import { findOnTheirWay } from './whereabouts.ts'
@@ -164,7 +164,7 @@ class ReplayRun {
     const entries = browseDeadLetters(this.#deps.connection, { filter, toSequence: upTo })
     for await (const entry of entries) {
       if (signal.aborted) return
-      const why = whySkipped(entry, filter, options)
+      const why = await whyLeft(this.#deps.connection, entry, filter, options)
       if (why !== undefined) this.#books.skip(why)
       if (why !== undefined) continue
       await this.#room()

@@ -24,6 +24,8 @@ export interface ReplayOptions {
   readonly keepDeadline: boolean
   /** Do not ask for the model version a producer asked for. @default false */
   readonly dropVersion?: boolean
+  /** Send those, too, whose caller asked again since and has another event for it. @default false */
+  readonly superseded?: boolean
   /** A JSON Patch (RFC 6902) for each payload, as text: numbers keep every digit. */
   readonly patch?: string
 }

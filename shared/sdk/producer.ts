@@ -87,8 +87,10 @@ export async function createProducer(options: ProducerOptions): Promise<Producer
 export interface MessageProducer extends Producer {
   /**
    * Publishes a message of `eventMessage()` as it is, identity and times included. @throws as {@link Producer.publish}
+   *
+   * @param retryForMs how long it is tried again while its fate is unknown, milliseconds, where that is less than for others
    */
-  publishMessage(message: EventMessage, model: string): Promise<Receipt>
+  publishMessage(message: EventMessage, model: string, retryForMs?: number): Promise<Receipt>
   /** @throws PeltonError `too-large` for what this broker does not take */
   checkSize(message: EventMessage): void
 }
@@ -173,12 +175,16 @@ class StreamProducer implements MessageProducer {
     )
   }
 
-  async publishMessage(message: EventMessage, model: string): Promise<Receipt> {
+  async publishMessage(
+    message: EventMessage,
+    model: string,
+    retryForMs = Number.POSITIVE_INFINITY,
+  ): Promise<Receipt> {
     this.#checkOpen()
     this.checkSize(message)
     if (!this.#buffer.tryEnter(message.sizeBytes)) await this.#buffer.enter(message.sizeBytes)
     try {
-      return await this.#send(message, model)
+      return await this.#send(message, model, Math.min(retryForMs, this.#retryForMs))
     } finally {
       this.#buffer.leave(message.sizeBytes)
     }
@@ -208,7 +214,7 @@ class StreamProducer implements MessageProducer {
   }
 
   /** One event until the stream's word, a refusal that stays, or the end of patience. */
-  async #send(message: EventMessage, model: string): Promise<Receipt> {
+  async #send(message: EventMessage, model: string, retryForMs: number): Promise<Receipt> {
     const { id, token, sizeBytes } = message
     const started = performance.now()
     for (let tries = 1; ; tries++) {
@@ -220,7 +226,7 @@ class StreamProducer implements MessageProducer {
           published.publish({ ...receipt, model, sizeBytes, durationMs: performance.now() - started })
         return receipt
       }
-      const patienceMs = isFull(reply) ? this.#settings.fullRetryMs : this.#retryForMs
+      const patienceMs = isFull(reply) ? this.#settings.fullRetryMs : retryForMs
       const pauseMs = Math.min(2_000, 25 * 2 ** tries) * (0.5 + Math.random() / 2)
       if (!canPass(reply) || performance.now() - started + pauseMs >= patienceMs)
         throw this.#refusal(message, reply)

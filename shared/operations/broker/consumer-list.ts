@@ -8,7 +8,6 @@ export interface ListedConsumer extends ConsumerInfo {
   readonly num_waiting: number
   /** Absent while it hands out. */
   readonly paused?: boolean
-  readonly delivered?: { readonly consumer_seq?: number; readonly last_active?: string }
 }
 
 /** The consumers of a stream. */

@@ -134,6 +134,8 @@ export interface ConsumerInfo {
   readonly config: Readonly<Record<string, unknown>>
   readonly num_pending: number
   readonly num_ack_pending: number
+  /** Deliveries so far, and when the last of them was. */
+  readonly delivered?: { readonly consumer_seq?: number; readonly last_active?: string }
   /** The last message before the first that is not acknowledged; when one was acknowledged last. */
   readonly ack_floor?: { readonly stream_seq?: number; readonly last_active?: string }
   readonly cluster?: ClusterInfo

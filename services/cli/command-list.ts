@@ -60,6 +60,11 @@ export const COMMANDS: readonly ListedCommand[] = [
     load: async () => (await import('./commands/control.ts')).controlCommand(),
   },
   {
+    usage: 'gateway',
+    summary: 'run a gateway alone: the Open Inference Protocol over HTTP',
+    load: async () => (await import('./commands/gateway.ts')).gatewayCommand(),
+  },
+  {
     usage: 'models',
     summary: 'look at a models folder, and try its models before they are shipped',
     load: async () => (await import('./commands/models.ts')).modelsCommand(),

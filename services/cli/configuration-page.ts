@@ -2,6 +2,7 @@ import type { z } from 'zod'
 import { OPERATOR_SETTINGS } from '../../shared/operations/broker/operator-settings.ts'
 import { brokerSettings } from '../../shared/runtime/config.ts'
 import { CONTROL_SERVICE_SETTINGS } from '../control/config.ts'
+import { GATEWAY_SETTINGS } from '../gateway/config.ts'
 import { WORKER_SETTINGS } from '../worker/config.ts'
 import { TOPOLOGY_SETTINGS } from './topology-settings.ts'
 
@@ -41,6 +42,11 @@ const SECTIONS: readonly Section[] = [
     title: 'Control service',
     text: 'Read by the control service, of `pelton up` or `pelton control`.',
     shape: CONTROL_SERVICE_SETTINGS,
+  },
+  {
+    title: 'Gateway',
+    text: 'Read by each gateway, of `pelton up` or `pelton gateway`, beside `PELTON_HTTP_HOST` and `PELTON_HTTP_PORT` of the worker.',
+    shape: GATEWAY_SETTINGS,
   },
   { title: 'Command line', text: 'Read by `pelton`.', shape: OPERATOR_SETTINGS },
   {

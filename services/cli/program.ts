@@ -1,6 +1,6 @@
 import { Command, Help } from 'commander'
+import { packageVersion } from '../../shared/runtime/package-version.ts'
 import { COMMANDS, type ListedCommand } from './command-list.ts'
-import { packageVersion } from './version.ts'
 
 /**
  * `pelton`, ready to parse: of its commands only the one that is called is loaded, the others stand by their name for the

@@ -1,8 +1,8 @@
-import { createServer } from 'node:net'
 import { parseLogLine } from '../../shared/runtime/log-line.ts'
 import { siblingEntry } from '../../shared/runtime/source-entry.ts'
 import { Supervisor } from '../../shared/runtime/supervisor.ts'
 import { DEFAULT_CONTROL_PORT } from '../control/config.ts'
+import { isFree } from './free-port.ts'
 import { reportLine } from './workers.ts'
 
 export interface SuperviseControlOptions {
@@ -37,12 +37,4 @@ function showLine(line: string, note: (text: string) => void): void {
   if (entry?.msg === 'serving')
     note(`control: ${entry.address}, token in ${entry.tokenFile ?? 'PELTON_CONTROL_TOKEN'}`)
   else reportLine(line, 'control', note)
-}
-
-async function isFree(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const probe = createServer()
-    probe.once('error', () => resolve(false))
-    probe.listen(port, '127.0.0.1', () => probe.close(() => resolve(true)))
-  })
 }

@@ -20,13 +20,6 @@ const MIB = 1024 ** 2
 export const DEFAULT_GATEWAY_PORT = 8480
 
 const file = z.string().min(1).optional()
-const names = (pattern: RegExp, message: string) =>
-  z
-    .string()
-    .regex(pattern, message)
-    .transform((text): readonly string[] => text.split(',').map((each) => each.trim()))
-    .optional()
-
 /** What bounds a request before anything is allocated for it. */
 const LIMIT_SETTINGS = {
   PELTON_GATEWAY_MAX_BODY_BYTES: bytes(KIB)
@@ -72,9 +65,9 @@ export const GATEWAY_SETTINGS = {
     .describe('Port of the gateway; 0 takes any free port and logs it'),
   PELTON_GATEWAY_POOL: name.default('default').describe('Pool of those that need no key'),
   PELTON_GATEWAY_KEYS: z
-    .enum(['auto', 'required'])
+    .enum(['auto', 'always'])
     .default('auto')
-    .describe('Whether requests need a key of `pelton keys`: `auto` asks for none on loopback'),
+    .describe('Whether requests need a key of `pelton keys`; `auto`: on any other address than loopback'),
   PELTON_GATEWAY_TIMEOUT_MS: milliseconds(1, HOUR_MS)
     .default(10_000)
     .describe('How long an answer is waited for where the request says nothing of it'),
@@ -87,19 +80,25 @@ export const GATEWAY_SETTINGS = {
     ),
   PELTON_GATEWAY_TLS_CERT: file.describe('File with the certificate of the gateway: with it only HTTPS'),
   PELTON_GATEWAY_TLS_KEY: file.describe('File with its key'),
-  PELTON_GATEWAY_TLS_CLIENT_CA: file.describe(
+  PELTON_GATEWAY_TLS_CA: file.describe(
     'File with the authorities that must have signed the certificate of a caller (default: callers need none)',
   ),
-  PELTON_GATEWAY_CORS_ORIGINS: names(
-    /^https?:\/\/[^\s,*/]+(?:,\s*https?:\/\/[^\s,*/]+)*$/,
-    'must be origins such as https://shop.example, separated by commas',
-  ).describe('Origins whose pages may call, separated by commas (default: none)'),
-  PELTON_GATEWAY_ALLOWED_HOSTS: names(
-    /^[0-9A-Za-z.:_[\]-]+(?:,\s*[0-9A-Za-z.:_[\]-]+)*$/,
-    'must be host names separated by commas',
-  ).describe(
-    'Names the gateway may be called by, separated by commas (default: on loopback, the names of loopback; else any)',
-  ),
+  PELTON_GATEWAY_CORS_ORIGINS: z
+    .string()
+    .regex(
+      /^https?:\/\/[^\s,*/]+(?:,\s*https?:\/\/[^\s,*/]+)*$/,
+      'must be origins such as https://shop.example',
+    )
+    .transform((text): readonly string[] => text.split(',').map((each) => each.trim()))
+    .optional()
+    .describe('Origins whose pages may call, separated by commas (default: none)'),
+  PELTON_GATEWAY_ALLOWED_HOSTS: z
+    .string()
+    .regex(/^[0-9A-Za-z.:_[\],-]{1,1000}$/, 'must be host names separated by commas')
+    .optional()
+    .describe(
+      'Names the gateway may be called by, separated by commas (default: on loopback, the names of loopback; else any)',
+    ),
   ...LIMIT_SETTINGS,
   PELTON_GATEWAY_NAME: z
     .string()
@@ -126,17 +125,13 @@ function checkTls(
   settings: Readonly<
     Partial<
       Record<
-        'PELTON_GATEWAY_TLS_CERT' | 'PELTON_GATEWAY_TLS_KEY' | 'PELTON_GATEWAY_TLS_CLIENT_CA',
+        'PELTON_GATEWAY_TLS_CERT' | 'PELTON_GATEWAY_TLS_KEY' | 'PELTON_GATEWAY_TLS_CA',
         string | undefined
       >
     >
   >,
 ): void {
-  const {
-    PELTON_GATEWAY_TLS_CERT: cert,
-    PELTON_GATEWAY_TLS_KEY: key,
-    PELTON_GATEWAY_TLS_CLIENT_CA: ca,
-  } = settings
+  const { PELTON_GATEWAY_TLS_CERT: cert, PELTON_GATEWAY_TLS_KEY: key, PELTON_GATEWAY_TLS_CA: ca } = settings
   if ((cert === undefined) === (key === undefined) && (ca === undefined || cert !== undefined)) return
   const field = cert === undefined ? 'PELTON_GATEWAY_TLS_CERT' : 'PELTON_GATEWAY_TLS_KEY'
   throw new PeltonError('invalid-configuration', 'TLS needs a certificate and its key', {

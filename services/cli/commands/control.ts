@@ -1,13 +1,7 @@
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { fileURLToPath } from 'node:url'
 import { Command } from 'commander'
-import { findRunningBroker } from '../../../shared/operations/broker/running-broker.ts'
 import { EXIT_CODES } from '../../../shared/runtime/lifecycle.ts'
-import { siblingEntry } from '../../../shared/runtime/source-entry.ts'
-import { SERVICE_PATIENCE_MS } from '../../../shared/runtime/start-waiting.ts'
-import { waitingAtTerminal } from '../broker.ts'
-import { type CommandRun, helpTail, runCommand } from '../command-run.ts'
+import { helpTail, runCommand } from '../command-run.ts'
+import { runAlone } from '../run-alone.ts'
 
 export function controlCommand(): Command {
   return new Command('control')
@@ -23,25 +17,11 @@ export function controlCommand(): Command {
         failed: 'the broker does not answer, or a stream of Pelton is missing',
       }),
     )
-    .action(() => runCommand(control, 'stopping: replays are paused; Ctrl-C again to force', EXIT_CODES.ok))
-}
-
-/** A process of its own, as in a cluster; Ctrl-C reaches it only through this one. */
-async function control({ env, terminal, signal, onForced }: CommandRun): Promise<number> {
-  const broker = await findRunningBroker(env, terminal.note, {
-    ...waitingAtTerminal(terminal.note, signal),
-    patienceMs: SERVICE_PATIENCE_MS,
-  })
-  await broker.close()
-  if (signal.aborted) return EXIT_CODES.ok
-  const { url, execArgv } = siblingEntry(import.meta.url, '../../control/main')
-  const child = spawn(process.execPath, [...execArgv, fileURLToPath(url)], {
-    env: broker.env,
-    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
-    detached: true,
-  })
-  signal.addEventListener('abort', () => void child.kill('SIGTERM'), { once: true })
-  onForced(() => void child.kill('SIGKILL'))
-  const [code] = (await once(child, 'exit')) as [number | null]
-  return code ?? EXIT_CODES.failed
+    .action(() =>
+      runCommand(
+        (run) => runAlone(run, 'control'),
+        'stopping: replays are paused; Ctrl-C again to force',
+        EXIT_CODES.ok,
+      ),
+    )
 }

@@ -13,6 +13,7 @@ import { type CommandRun, helpTail, programName, runCommand } from '../command-r
 import { portNumber, wholeNumber } from '../option-values.ts'
 import { addSettingOptions, withOptions } from '../setting-options.ts'
 import { superviseControl } from '../supervise-control.ts'
+import { superviseGateway } from '../supervise-gateway.ts'
 import { readTopology, TOPOLOGY_SETTINGS } from '../topology-settings.ts'
 import { superviseWorkers } from '../workers.ts'
 
@@ -26,6 +27,8 @@ interface UpArguments extends Readonly<Record<string, unknown>> {
   readonly port?: number
   /** False with `--no-control`. */
   readonly control: boolean
+  /** False with `--no-gateway`. */
+  readonly gateway: boolean
 }
 
 export function upCommand(): Command {
@@ -33,8 +36,8 @@ export function upCommand(): Command {
     .summary('run Pelton on this machine: broker, streams and supervised workers')
     .description(
       'Runs until Ctrl-C: an embedded broker unless PELTON_NATS_URL names one, the streams, worker processes and the\n' +
-        'control service, which are started again when they end. What was accepted is kept in the data folder until the\n' +
-        'next start. Other pelton commands on this machine find the broker by themselves.',
+        'control service and the gateway, which are started again when they end. What was accepted is kept in the data\n' +
+        'folder until the next start. Other pelton commands on this machine find the broker by themselves.',
     )
     .option('--workers <n>', 'worker processes', wholeNumber, 1)
     .option(
@@ -44,6 +47,7 @@ export function upCommand(): Command {
     .option('--data <folder>', 'folder of the embedded broker (PELTON_DATA)')
     .option('--port <n>', 'port of the embedded broker (default: 4222 where it is free)', portNumber)
     .option('--no-control', 'without the control service: no watch, no HTTP API')
+    .option('--no-gateway', 'without the gateway: no requests over HTTP')
   return addSettingOptions(command, TOPOLOGY_SETTINGS)
     .addHelpText(
       'after',
@@ -83,7 +87,12 @@ async function up(run: CommandRun, options: UpArguments): Promise<number> {
     await provision(broker.connection, { topology, note: terminal.note, signal: run.signal })
     const fleet = startFleet(run, broker, { count: options.workers, models, onGivenUp: end.fail })
     const control = await startControl(run, broker, { dataDir, isWanted: options.control })
-    const stop = (): Promise<unknown> => Promise.all([fleet.stop(), control.stop()])
+    const gateway = options.gateway ? await startGateway(run, broker, models) : undefined
+    // Requests under way need the workers.
+    const stop = async (): Promise<unknown> => {
+      await gateway?.stop()
+      return Promise.all([fleet.stop(), control.stop()])
+    }
     run.onForced(() => void stop()) // the second call: what still drains is killed
     try {
       await end.reached
@@ -109,6 +118,22 @@ async function startControl(
     ...{ connection: broker.connection, folder, everyMs: MARKS_MS },
     onTrouble: (thrown) => note(`durable marks cannot be written to ${folder}: ${messageOf(thrown)}`),
     onWritten: () => note(`durable marks are written again to ${folder}`),
+  })
+}
+
+/** Says how to ask over HTTP, the first time the gateway serves. */
+function startGateway({ terminal }: CommandRun, broker: UsedBroker, models: string): Promise<Supervisor> {
+  let isTold = false
+  return superviseGateway({
+    env: broker.env,
+    note: terminal.note,
+    onServing: (address, needsKeys) => {
+      terminal.note(`gateway: ${address}${needsKeys ? ', with a key of `pelton keys create`' : ''}`)
+      if (isTold || models !== DEMO_MODELS || needsKeys) return
+      isTold = true
+      terminal.note('or ask it over HTTP:')
+      terminal.note(`  curl ${address}/v2/models/${DEMO_MODEL}/infer -d '${EXAMPLE_BODY}'`)
+    },
   })
 }
 
@@ -150,6 +175,9 @@ function startFleet({ terminal, env }: CommandRun, broker: UsedBroker, fleet: Fl
 
 /** One flight of the demo, as a person would send it. */
 const EXAMPLE_LINE = `echo '${JSON.stringify({ id: 'flight-1', features: EXAMPLE_FLIGHT })}'`
+
+/** The same, as it is asked over HTTP. */
+const EXAMPLE_BODY = JSON.stringify({ features: EXAMPLE_FLIGHT })
 
 /** Settles when the command is to end: at Ctrl-C, or with the error that ends it. */
 function createEnd(signal: AbortSignal): { readonly reached: Promise<void>; fail(error: PeltonError): void } {

@@ -1,7 +1,7 @@
 import bearerAuth from '@fastify/bearer-auth'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
-import { PROBLEM_TYPE, plainProblem, sendProblem } from '../../../shared/runtime/http.ts'
 import { isLoopback } from '../../../shared/runtime/host-names.ts'
+import { PROBLEM_TYPE, plainProblem, sendProblem } from '../../../shared/runtime/http.ts'
 import { PeltonError, showValue } from '../../../shared/sdk/errors.ts'
 import { type Tokens, UNNAMED } from './token.ts'
 

@@ -36,6 +36,7 @@ function someKeys(): Keys {
   return {
     known,
     isFresh: true,
+    count: 0,
     ready: Promise.resolve(),
     find: (text) => known.get(text),
     untilFresh() {

@@ -22,6 +22,8 @@ export interface KeyFollower {
    * may have been revoked without a word reaching this process, and none is to be let in.
    */
   readonly isFresh: boolean
+  /** How many keys are good. */
+  readonly count: number
   /**
    * Waits until it is fresh.
    *
@@ -88,6 +90,12 @@ class Follower implements KeyFollower {
     const known = this.#keys.get(parts.id)
     const isRight = timingSafeEqual(hashSecret(parts.secret), known?.hash ?? NOBODY)
     return isRight && known?.key.revokedAt === undefined ? known?.key : undefined
+  }
+
+  get count(): number {
+    let count = 0
+    for (const { key } of this.#keys.values()) if (key.revokedAt === undefined) count++
+    return count
   }
 
   get isFresh(): boolean {

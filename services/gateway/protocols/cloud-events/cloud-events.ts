@@ -3,9 +3,9 @@ import { encodeAttribute } from '../../../../shared/sdk/contract/headers.ts'
 import { isLane, LANES, type Lane } from '../../../../shared/sdk/contract/subjects.ts'
 import { PeltonError, showValue } from '../../../../shared/sdk/errors.ts'
 import type { Answer, Caller, InferenceRequest } from '../../core/request.ts'
+import { sendAccepted, sendFailure, sendPrediction, sendTimeout } from '../../http/answers.ts'
 import { countEnded, type Ending, endingOf } from '../../http/count-ended.ts'
 import { leavingSignal } from '../../http/leaving.ts'
-import { sendAccepted, sendFailure, sendPrediction, sendTimeout } from '../../http/answers.ts'
 import {
   appliedWait,
   type Prefer,

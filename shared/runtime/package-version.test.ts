@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { afterAll, beforeAll, expect, it } from 'vitest'
-import { packageVersion } from './version.ts'
+import { packageVersion } from './package-version.ts'
 
 let folder: string
 

@@ -1,0 +1,264 @@
+import type { NatsConnection } from '@nats-io/transport-node'
+import type { FastifyRequest } from 'fastify'
+import type { Logger } from 'pino'
+import { followKeys, type KeyFollower } from '../../shared/operations/keys/key-follower.ts'
+import {
+  type BrokerReach,
+  closedForGood,
+  followBroker,
+  noConnection,
+  tellTrouble,
+} from '../../shared/runtime/broker-reach.ts'
+import { brokerOptions, securityOptions } from '../../shared/runtime/config.ts'
+import { addHealthRoutes, type HttpSide, openHttp } from '../../shared/runtime/http.ts'
+import type { Service, State } from '../../shared/runtime/lifecycle.ts'
+import { packageVersion } from '../../shared/runtime/package-version.ts'
+import { measureProcess } from '../../shared/runtime/process-metrics.ts'
+import type { Readiness } from '../../shared/runtime/readiness.ts'
+import { waitingFor } from '../../shared/runtime/start-waiting.ts'
+import type { Telemetry } from '../../shared/runtime/telemetry.ts'
+import { namedError } from '../../shared/sdk/contract/named-error.ts'
+import { createNames } from '../../shared/sdk/contract/names.ts'
+import { STORES, STREAMS } from '../../shared/sdk/contract/topology.ts'
+import { PeltonError } from '../../shared/sdk/errors.ts'
+import { ApiRefusal, patientApi } from '../../shared/sdk/jetstream/api.ts'
+import { connectBroker } from '../../shared/sdk/jetstream/connect.ts'
+import { readExpiries } from '../../shared/sdk/jetstream/expiry.ts'
+import { requireStreams } from '../../shared/sdk/jetstream/provision.ts'
+import { explainRefusal } from '../../shared/sdk/jetstream/provision-refusal.ts'
+import type { GatewaySettings } from './config.ts'
+import { createGatewayCore, type RunningCore } from './core/gateway-core.ts'
+import { openKeyedRequests } from './core/keyed-requests.ts'
+import type { Caller } from './core/request.ts'
+import { addCallers, needsKeys, OPEN_NOTE } from './http/authorisation.ts'
+import { type GatewayListener, openListener } from './http/listener.ts'
+import { createFigures, type GatewayFigures } from './observe/figures.ts'
+import { openGatewayGauges } from './observe/gateway-gauges.ts'
+import { measureRequests } from './observe/http-metrics.ts'
+import { traceRequests } from './observe/http-traces.ts'
+import { cloudEvents } from './protocols/cloud-events/cloud-events.ts'
+import { createOpenInference } from './protocols/open-inference/open-inference.ts'
+import type { ProtocolParts } from './protocols/protocol.ts'
+import { results } from './protocols/results/results.ts'
+
+/** What works once the broker is there. */
+interface Inside {
+  readonly core: RunningCore
+  /** Undefined where no key is needed. */
+  readonly keys: KeyFollower | undefined
+}
+
+/** Both HTTP sides of a gateway, requests and operations: open before the broker is asked, and until all is answered. */
+export interface GatewayDoor {
+  state: State
+  /** From here on requests are taken. */
+  inside: Inside | undefined
+  /** Undefined before there was a connection. */
+  reach: BrokerReach | undefined
+  readonly needsKeys: boolean
+  readonly figures: GatewayFigures
+  readonly listener: GatewayListener
+  address: string
+  close(): Promise<void>
+}
+
+/** @throws PeltonError `invalid-configuration` for a port, certificate or address that cannot be used */
+export async function openDoor(
+  settings: GatewaySettings,
+  log: Logger,
+  telemetry: Telemetry,
+): Promise<GatewayDoor> {
+  const listener = openListener(listenerOptions(settings, log))
+  let operations: HttpSide | undefined
+  const door: GatewayDoor = {
+    state: 'starting',
+    inside: undefined,
+    reach: undefined,
+    needsKeys: needsKeys(settings.PELTON_GATEWAY_HOST, settings.PELTON_GATEWAY_KEYS),
+    figures: createFigures({ hasMetrics: telemetry.hasMetrics }),
+    listener,
+    address: '',
+    close: async () => {
+      await listener.close()
+      await operations?.close()
+    },
+  }
+  const readiness = readinessOf(door)
+  if (telemetry.hasTraces) traceRequests(listener.app)
+  if (telemetry.hasMetrics) measure(door, settings, readiness)
+  addProtocols(door, settings, readiness)
+  operations = await openOperations(settings, log, telemetry, readiness)
+  door.address = await listener.listen()
+  return door
+}
+
+function listenerOptions(settings: GatewaySettings, log: Logger): Parameters<typeof openListener>[0] {
+  const {
+    PELTON_GATEWAY_TLS_CERT: certFile,
+    PELTON_GATEWAY_TLS_KEY: keyFile,
+    PELTON_GATEWAY_TLS_CA: caFile,
+    PELTON_GATEWAY_CORS_ORIGINS: corsOrigins,
+  } = settings
+  const names = createNames(settings.PELTON_PREFIX)
+  return {
+    host: settings.PELTON_GATEWAY_HOST,
+    port: settings.PELTON_GATEWAY_PORT,
+    log,
+    tls: certFile === undefined || keyFile === undefined ? undefined : { certFile, keyFile, caFile },
+    ...(corsOrigins !== undefined && { corsOrigins }),
+    allowedHosts: settings.PELTON_GATEWAY_ALLOWED_HOSTS,
+    limits: {
+      bodyBytes: settings.PELTON_GATEWAY_MAX_BODY_BYTES,
+      compressedBytes: settings.PELTON_GATEWAY_MAX_BODY_BYTES,
+      heldBytes: settings.PELTON_GATEWAY_MAX_IN_FLIGHT_BYTES,
+      headerBytes: settings.PELTON_GATEWAY_MAX_HEADER_BYTES,
+      headerCount: settings.PELTON_GATEWAY_MAX_HEADERS,
+      connections: settings.PELTON_GATEWAY_MAX_CONNECTIONS,
+      requestMs: settings.PELTON_GATEWAY_ARRIVAL_MS,
+      headersMs: Math.min(10_000, settings.PELTON_GATEWAY_ARRIVAL_MS),
+      keepAliveMs: settings.PELTON_GATEWAY_KEEP_ALIVE_MS,
+      takeMs: settings.PELTON_GATEWAY_TAKING_MS,
+    },
+    // What the account or the broker refuses is no defect.
+    explain: (thrown) => namedError(names, thrown instanceof ApiRefusal ? explainRefusal(thrown) : thrown),
+  }
+}
+
+function readinessOf(door: GatewayDoor): Readiness {
+  return {
+    state: () => door.state,
+    reasons: () => {
+      if (door.reach?.isReachable !== true) return [noConnection(door.reach)]
+      if (door.inside?.core.models.isRead !== true) return ['models: their records are being read']
+      return door.inside.keys?.isFresh === false ? ['keys: the broker does not confirm them'] : []
+    },
+  }
+}
+
+function measure(door: GatewayDoor, settings: GatewaySettings, readiness: Readiness): void {
+  const { listener } = door
+  measureRequests(listener.app)
+  measureProcess('gateway', {
+    ...readiness,
+    isBrokerReachable: () => door.reach?.isReachable === true,
+    expiries: () => readExpiries(securityOptions(settings)),
+  })
+  openGatewayGauges({
+    connections: () => ({ count: listener.connections, limit: settings.PELTON_GATEWAY_MAX_CONNECTIONS }),
+    inFlight: () => ({
+      requests: { count: door.inside?.core.inFlight ?? 0, limit: settings.PELTON_GATEWAY_MAX_IN_FLIGHT },
+      bytes: { count: listener.heldBytes, limit: settings.PELTON_GATEWAY_MAX_IN_FLIGHT_BYTES },
+    }),
+    keys: () => door.inside?.keys?.count,
+  })
+}
+
+function addProtocols(door: GatewayDoor, settings: GatewaySettings, { reasons }: Readiness): void {
+  const { app } = door.listener
+  const { PELTON_GATEWAY_POOL: pool, PELTON_GATEWAY_CORS_ORIGINS: origins = [] } = settings
+  const keys = (): KeyFollower => inside(door).keys ?? unreachable()
+  const patienceMs = Math.min(settings.PELTON_GATEWAY_TIMEOUT_MS, settings.PELTON_GATEWAY_ARRIVAL_MS)
+  const callerOf = addCallers(app, { keys: door.needsKeys ? keys : undefined, pool, patienceMs, origins })
+  const parts: ProtocolParts = {
+    core: () => inside(door).core,
+    callerOf: (request: FastifyRequest): Caller => callerOf(request),
+    figures: door.figures,
+    defaultTimeoutMs: settings.PELTON_GATEWAY_TIMEOUT_MS,
+    isReady: () => door.state === 'ready' && reasons().length === 0,
+    reasons,
+  }
+  const limits = {
+    maxDepth: settings.PELTON_GATEWAY_MAX_DEPTH,
+    maxElements: settings.PELTON_GATEWAY_MAX_ELEMENTS,
+  }
+  for (const protocol of [
+    createOpenInference({ version: packageVersion(import.meta.url), limits }),
+    cloudEvents,
+    results,
+  ])
+    protocol(app, parts)
+}
+
+function inside({ inside }: GatewayDoor): Inside {
+  return inside ?? unreachable()
+}
+
+/** Said at once: what asks the broker would wait for it a minute. */
+function unreachable(): never {
+  throw new PeltonError('broker-unavailable', 'the gateway has no connection to the broker', {
+    remedy: 'Ask again in a moment; /v2/health/ready says when it is ready.',
+  })
+}
+
+/** Health and metrics have a port of their own, which callers need not reach. */
+async function openOperations(
+  { PELTON_HTTP_HOST: host, PELTON_HTTP_PORT: port }: GatewaySettings,
+  log: Logger,
+  { scrape }: Telemetry,
+  readiness: Readiness,
+): Promise<HttpSide | undefined> {
+  if (port === undefined) return undefined
+  const http = openHttp({ host, port, log })
+  addHealthRoutes(http.app, { ...readiness, ...(scrape !== undefined && { metrics: scrape }) })
+  await http.listen()
+  return http
+}
+
+/**
+ * Connects, and takes requests until it is stopped.
+ *
+ * @param aborted ends the wait for a broker that elects a leader: its reason is thrown
+ */
+export async function startGateway(
+  settings: GatewaySettings,
+  log: Logger,
+  door: GatewayDoor,
+  aborted: AbortSignal,
+): Promise<Service> {
+  const connection = await openConnection(settings, log, aborted)
+  door.reach = followBroker(connection)
+  const onProblem = (text: string): void => log.warn({ reason: text }, 'the gateway goes on')
+  const keyedRequests = openKeyedRequests(connection, { onProblem })
+  const secret = settings.PELTON_GATEWAY_SECRET
+  const core = await createGatewayCore(connection, {
+    defaultTimeoutMs: settings.PELTON_GATEWAY_TIMEOUT_MS,
+    ...(secret !== undefined && { secret }),
+    maxInFlight: settings.PELTON_GATEWAY_MAX_IN_FLIGHT,
+    maxInFlightBytes: settings.PELTON_GATEWAY_MAX_IN_FLIGHT_BYTES,
+    keyedRequests,
+    onProblem,
+    onAbandoned: () => undefined, // counted where requests end
+  })
+  const keys = door.needsKeys ? followKeys(connection, { onProblem }) : undefined
+  keys?.ready.catch(onProblem)
+  door.inside = { core, keys }
+  log.info({ address: door.address, needsKeys: door.needsKeys }, 'serving')
+  if (!door.needsKeys) log.info(OPEN_NOTE)
+  return {
+    run: () => closedForGood(connection),
+    stop: async () => {
+      await door.listener.drain(settings.PELTON_GATEWAY_GRACE_MS)
+      await core.drained()
+      await core.close()
+      keyedRequests.close()
+      await keys?.close()
+      if (!connection.isClosed()) await connection.drain()
+    },
+    abort: () => void door.listener.close(),
+  }
+}
+
+/** Waits for an election to end, and until every stream is there that a gateway uses. */
+async function openConnection(
+  settings: GatewaySettings,
+  log: Logger,
+  aborted: AbortSignal,
+): Promise<NatsConnection> {
+  const waiting = waitingFor(log, aborted)
+  const onTrouble = tellTrouble(log)
+  const options = brokerOptions(settings, 'pelton gateway')
+  const connection = await connectBroker({ ...options, ...waiting, onTrouble, quorumOf: STREAMS.features })
+  const needed = [STREAMS.features, STREAMS.results, STORES.models, STORES.requests, STORES.keys]
+  await patientApi(() => requireStreams(connection, needed), waiting)
+  return connection
+}

@@ -6,7 +6,7 @@ import { siblingEntry } from '../../shared/runtime/source-entry.ts'
 export const COMPILED = 'PELTON_TEST_COMPILED'
 
 export type ProgramName =
-  | `services/${'worker' | 'control' | 'cli'}/main`
+  | `services/${'worker' | 'control' | 'gateway' | 'cli'}/main`
   | `services/demo/${'send-flights' | 'count-answers'}`
   | `test/integration/${string}-process`
 

@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { Refusal } from '../../core/refusal.ts'
 import type { Looked } from '../../core/request.ts'
@@ -23,16 +22,16 @@ interface Addressed {
  * - 410 where there was one, and it is no longer kept; 404 for what is no handle of this caller
  */
 export const results: Protocol = (app, parts) => {
-  const stopping = new AbortController()
-  app.addHook('preClose', async () => stopping.abort())
-  app.get<Addressed>('/v1/results/:handle', (request, reply) => tell(parts, request, reply, stopping.signal))
+  const pauses = new Pauses()
+  app.addHook('preClose', async () => pauses.end())
+  app.get<Addressed>('/v1/results/:handle', (request, reply) => tell(parts, request, reply, pauses))
 }
 
 function tell(
   parts: ProtocolParts,
   request: FastifyRequest<Addressed>,
   reply: FastifyReply,
-  stopping: AbortSignal,
+  pauses: Pauses,
 ): Promise<FastifyReply> {
   const signal = leavingSignal(request, reply)
   const caller = parts.callerOf(request)
@@ -40,8 +39,8 @@ function tell(
   return countEnded(counted, reply, async () => {
     const { waitMs, applied } = appliedWait(readPrefer(request.headers))
     const look = (): Promise<Looked> => parts.core().lookUp(request.params.handle, caller)
-    const isOver = (): boolean => signal.aborted || stopping.aborted || !parts.isReady()
-    const looked = await lookUntilAnswered(look, waitMs, isOver, AbortSignal.any([signal, stopping]))
+    const isOver = (): boolean => signal.aborted || pauses.areOver || !parts.isReady()
+    const looked = await lookUntilAnswered(look, waitMs, isOver, (ms) => pauses.pause(ms, signal))
     if (applied !== undefined) reply.header('preference-applied', applied)
     return send(reply, looked)
   })
@@ -61,7 +60,7 @@ async function lookUntilAnswered(
   look: () => Promise<Looked>,
   waitMs: number,
   isOver: () => boolean,
-  signal: AbortSignal,
+  pause: (ms: number) => Promise<void>,
 ): Promise<Looked> {
   const end = performance.now() + waitMs
   for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(1.5 * pauseMs, LONGEST_PAUSE_MS)) {
@@ -70,7 +69,33 @@ async function lookUntilAnswered(
     if (!isWaitedFor(looked) || leftMs <= 0 || isOver()) return looked
     // Those that began to wait together do not all ask together.
     const jittered = pauseMs * (0.75 + Math.random() / 2)
-    await sleep(Math.min(jittered, leftMs), undefined, { signal }).catch(() => undefined)
+    await pause(Math.min(jittered, leftMs))
+  }
+}
+
+/** The pauses of all callers that wait, so that one word ends them: a signal of its own for each would outlive them. */
+class Pauses {
+  areOver = false
+  readonly #enders = new Set<() => void>()
+
+  /** Resolves after `ms`, when the signal is aborted, or when all pauses end. */
+  pause(ms: number, signal: AbortSignal): Promise<void> {
+    return new Promise((resolve) => {
+      const end = (): void => {
+        clearTimeout(timer)
+        this.#enders.delete(end)
+        signal.removeEventListener('abort', end)
+        resolve()
+      }
+      const timer = setTimeout(end, ms)
+      this.#enders.add(end)
+      signal.addEventListener('abort', end)
+    })
+  }
+
+  end(): void {
+    this.areOver = true
+    for (const end of [...this.#enders]) end()
   }
 }
 

@@ -35,11 +35,14 @@ server.post<{ Body: { features: Features } }>('/predict', { schema }, async ({ b
 })
 const address = await server.listen({ host: '127.0.0.1', port: 0 })
 
-const { url, execArgv } = siblingEntry(import.meta.url, 'fastify-load-process')
-const load = spawn(process.execPath, [...execArgv, fileURLToPath(url), address], {
+const { url, execArgv } = siblingEntry(import.meta.url, 'http-load-process')
+const load = spawn(process.execPath, [...execArgv, fileURLToPath(url), `${address}/predict`], {
   stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
 })
-load.on('message', (message) => void process.send?.(message))
+// That it is ready is said below.
+load.on('message', (message) => {
+  if (!('kind' in (message as object))) process.send?.(message)
+})
 process.on('SIGTERM', () => load.kill('SIGKILL'))
 process.send?.({ kind: 'state', state: 'ready', generator: load.pid })
 await once(load, 'exit')

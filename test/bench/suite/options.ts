@@ -11,6 +11,7 @@ export const SCENARIO_NAMES = [
   'backlog',
   'sdk',
   'security',
+  'gateway',
   'stages',
 ] as const
 export type ScenarioName = (typeof SCENARIO_NAMES)[number]
@@ -79,6 +80,7 @@ const SCENARIOS: Readonly<Record<ScenarioName, { readonly rounds: string } & Par
     backlog: { rounds: '1', small: '50000', large: '1000000' },
     sdk: { rounds: '3', events: '50000', other: '' },
     security: { rounds: '5', events: '40000', other: '' },
+    gateway: { rounds: '5', events: '20000' },
     stages: { rounds: '3', events: '40000' },
   }
 
@@ -99,11 +101,13 @@ Without a scenario: peers --only pelton,floor,floor-bare.
   backlog   a large backlog beside a small one: rate and memory
   sdk       how fast a producer publishes and a subscriber reads
   security  a worker with TLS, with an nkey and a worker's rights, and with a prefix, beside one without any of it
+  gateway   requests over HTTP beside Fastify with the model in its handler, with keys beside without, and what HTTP adds
+            to one event on an idle pipeline
   stages    a profile: whose time an event takes on the main thread of a worker
 
-  --rounds <n>            runs of each (peers, security 5, backlog 1, others 3)
+  --rounds <n>            runs of each (peers, security, gateway 5, backlog 1, others 3)
   --events <n>            that count in one run, after the warm-up (peers, security, stages 40000, models 60000,
-                          binary 20000, sdk 50000, latency 500, one after the other)
+                          binary, gateway 20000, sdk 50000, latency 500, one after the other)
   --only <names>          peers: these alone
   --profile <p>           peers: process (one server, one copy), power (three servers, three copies, writes synced),
                           or both (default process)

@@ -63,7 +63,7 @@ export async function measureOwn({ program, stores, signal }: OwnRun): Promise<M
 const LONGEST_MS = 600_000
 
 /** @throws Error with the log of a process that ends before */
-async function reached(
+export async function reached(
   { process: worker }: MeteredProcess,
   wanted: Milestone['state'],
   signal: AbortSignal,

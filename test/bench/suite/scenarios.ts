@@ -1,6 +1,7 @@
 import { backlogRatios, measureBacklog } from './backlog.ts'
 import { peerRatios, type Ratio } from './bars.ts'
 import { binaryRatios, measureBinary } from './binary.ts'
+import { gatewayRatios, measureGateway } from './gateway.ts'
 import { heavyRatios, measureHeavy } from './heavy.ts'
 import { latencyRatios, measureLatency } from './latency.ts'
 import { measureModels, modelsRatios } from './models.ts'
@@ -27,5 +28,6 @@ export const SCENARIOS: Readonly<Record<ScenarioName, Scenario>> = {
   backlog: { run: measureBacklog, ratios: backlogRatios },
   sdk: { run: measureSdk, ratios: sdkRatios },
   security: { run: measureSecurity, ratios: securityRatios },
+  gateway: { run: measureGateway, ratios: gatewayRatios },
   stages: { run: measureStages, ratios: () => [] },
 }

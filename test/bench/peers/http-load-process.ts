@@ -6,18 +6,22 @@ import { readTask, reportMilestone } from './peer-task.ts'
 // shares the cores with who answers, and shall cost as little as it can.
 
 const CONNECTIONS = 64
-const [address = ''] = process.argv.slice(2)
+/** Where to, further lines of headers, and whether each request has an idempotency key of its own. */
+const [address = '', more = '', isKeyed = ''] = process.argv.slice(2)
 const task = readTask()
-const { hostname, port } = new URL(address)
+const { hostname, port, pathname } = new URL(address)
+const head = `POST ${pathname} HTTP/1.1\r\nHost: ${hostname}:${port}\r\nContent-Type: application/json\r\n${more}`
 const requests = (JSON.parse(readFileSync(task.flights, 'utf8')) as unknown[]).map((features) => {
   const body = JSON.stringify({ features })
-  return `POST /predict HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`
+  return `Content-Length: ${body.length}\r\n\r\n${body}`
 })
 let sent = 0
 let answered = 0
 
 function ask(socket: Socket): void {
-  if (sent < task.warmUp + task.events) socket.write(requests[sent++ % requests.length] ?? '')
+  if (sent >= task.warmUp + task.events) return
+  const key = isKeyed === '' ? '' : `Idempotency-Key: "bench-${sent}"\r\n`
+  socket.write(head + key + (requests[sent++ % requests.length] ?? ''))
 }
 
 function onAnswer(socket: Socket, text: string): void {
@@ -42,4 +46,5 @@ for (let each = 0; each < CONNECTIONS; each++) {
   })
   socket.once('connect', () => ask(socket))
 }
+process.send?.({ kind: 'state', state: 'ready' })
 process.once('disconnect', () => process.exit(0))

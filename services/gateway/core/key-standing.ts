@@ -3,7 +3,12 @@ import { HEADERS, type Headers, readHeader } from '../../../shared/sdk/contract/
 import { keyedId } from '../../../shared/sdk/contract/keyed-id.ts'
 import { subjects } from '../../../shared/sdk/contract/subjects.ts'
 import { eventToken } from '../../../shared/sdk/contract/token.ts'
-import { type InRegister, lookIntoRegister } from '../../../shared/sdk/jetstream/register.ts'
+import type { PublishWindow } from '../../../shared/sdk/jetstream/publish-window.ts'
+import {
+  type InRegister,
+  lookIntoNewRegister,
+  lookIntoRegister,
+} from '../../../shared/sdk/jetstream/register.ts'
 import { readResult, type StoredResult } from '../../../shared/sdk/result.ts'
 import { otherBody } from './key-refusals.ts'
 import type { KeyedRequest } from './keyed-request.ts'
@@ -32,9 +37,13 @@ export type Standing =
 /** Attempts of one key that are looked at. After so many the last answer holds, whatever it is. */
 export const MOST_ATTEMPTS = 100
 
-/** What the register holds of one attempt. @throws ApiRefusal, PeltonError `broker-unavailable` */
-export function lookAt(connection: NatsConnection, asked: Asked, attempt: number): Promise<InRegister> {
-  return lookIntoRegister(connection, registerOf(asked, attempt))
+/** What the register holds of the first attempt: most likely nothing. @throws ApiRefusal, PeltonError `broker-unavailable` */
+export function lookAtFirst(
+  connection: NatsConnection,
+  window: PublishWindow,
+  asked: Asked,
+): Promise<InRegister> {
+  return lookIntoNewRegister(connection, window, registerOf(asked, 1))
 }
 
 function registerOf({ model, source, digest }: Asked, attempt: number): string {
@@ -55,7 +64,9 @@ export async function standingOf(
 ): Promise<Standing> {
   for (let attempt = from; ; attempt++) {
     const isKnown = first !== undefined && attempt === 1
-    const { outcome, newer } = isKnown ? first : await lookAt(connection, asked, attempt)
+    const { outcome, newer } = isKnown
+      ? first
+      : await lookIntoRegister(connection, registerOf(asked, attempt))
     const result = outcome && readResult(registerOf(asked, attempt), outcome.headers, outcome.body)
     const id = keyedId({ digest: asked.digest, attempt })
     if (result === undefined) return { kind: newer === undefined ? 'open' : 'unreadable', attempt, id }

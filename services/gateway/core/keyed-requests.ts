@@ -9,7 +9,7 @@ import { messageOf } from '../../../shared/sdk/errors.ts'
 import { PublishWindow } from '../../../shared/sdk/jetstream/publish-window.ts'
 import type { InRegister } from '../../../shared/sdk/jetstream/register.ts'
 import { otherBody, stillRunning, tooManyKeyed } from './key-refusals.ts'
-import { type Asked, lookAt, type Standing, standingOf } from './key-standing.ts'
+import { type Asked, lookAtFirst, type Standing, standingOf } from './key-standing.ts'
 import { explainTrouble } from './key-trouble.ts'
 import type { Claim, KeyedRequest, KeyedRequests } from './keyed-request.ts'
 import { Refusal } from './refusal.ts'
@@ -67,6 +67,9 @@ class BucketOfRequests implements KeyedRequests {
   readonly #window: PublishWindow
   readonly #options: Required<KeyedRequestsOptions>
   readonly #held = new WeakMap<Claim, Held>()
+  /** This gateway: a name that no other process has, or had. */
+  readonly #name = randomBytes(9).toString('base64url')
+  #claims = 0
 
   constructor(connection: NatsConnection, options: KeyedRequestsOptions) {
     this.#connection = connection
@@ -89,7 +92,7 @@ class BucketOfRequests implements KeyedRequests {
       ...request,
       digest: keyDigest(model, source, key),
       body: payloadDigest(data),
-      by: randomBytes(9).toString('base64url'),
+      by: `${this.#name}-${++this.#claims}`,
       until: untilOf(deadlineAt, this.#options.withoutDeadlineMs, Date.now()),
     }
     try {
@@ -121,7 +124,7 @@ class BucketOfRequests implements KeyedRequests {
     const fresh = entryOf(asked, 1)
     const [written, first] = await Promise.all([
       writeEntry(this.#window, asked.digest, fresh, 0),
-      lookAt(this.#connection, asked, 1),
+      lookAtFirst(this.#connection, this.#window, asked),
     ])
     if (written === 'full') return this.#answerOfBefore(asked, first)
     const claim = typeof written === 'object' && (await this.#own(asked, { entry: fresh, ...written }, first))

@@ -9,7 +9,10 @@ import { fastify } from 'fastify'
 import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest'
 import { addApi } from '../../services/control/http/api.ts'
 import { EXAMPLE_FLIGHT } from '../../services/demo/models.ts'
+import { markSuperseded } from '../../shared/operations/records/superseded-mark.ts'
+import { SUPERSEDED } from '../../shared/operations/replay/plan.ts'
 import { HEADERS, type HeaderEntry } from '../../shared/sdk/contract/headers.ts'
+import { keyDigest, keyedId } from '../../shared/sdk/contract/keyed-id.ts'
 import { decodeLedgerRecord } from '../../shared/sdk/contract/ledger.ts'
 import { subjects } from '../../shared/sdk/contract/subjects.ts'
 import { eventToken } from '../../shared/sdk/contract/token.ts'
@@ -287,6 +290,18 @@ describe('replays over HTTP', () => {
     })
     const done = await ended(started.json.task.id)
     expect(done, JSON.stringify(done)).toMatchObject({ counts: { predicted: 1 } })
+  })
+
+  test('leave out what its caller asked for again, unless that is asked for', async () => {
+    const id = keyedId({ digest: keyDigest('flight-delay', 'test', 'mine'), attempt: 1 })
+    const [token = ''] = await deadLetters(1, [[HEADERS.id, id]])
+    const mark = { by: eventToken('flight-delay', 'test', 'next'), at: '2026-01-31T12:00:00.000Z' }
+    await markSuperseded(window, token, mark, 10_000)
+    expect((await call('GET', `/v1/dead-letters/${token}`)).json.superseded).toEqual(mark)
+    const plan = await call('POST', '/v1/replays/plan', { body: {} })
+    expect(plan.json).toMatchObject({ matching: 1, sent: 0, skipped: { [SUPERSEDED]: 1 } })
+    const started = await call('POST', '/v1/replays', { body: { all: true, superseded: true, ...FAST } })
+    expect(await ended(started.json.task.id)).toMatchObject({ counts: { predicted: 1 } })
   })
 
   test('say so when there is nothing to send', async () => {

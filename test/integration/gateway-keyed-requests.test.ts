@@ -7,7 +7,7 @@ import { HEADERS, readHeader } from '../../shared/sdk/contract/headers.ts'
 import { subjects } from '../../shared/sdk/contract/subjects.ts'
 import { eventToken } from '../../shared/sdk/contract/token.ts'
 import { STORES } from '../../shared/sdk/contract/topology.ts'
-import { lastOfSubject } from '../../shared/sdk/jetstream/api.ts'
+import { lastOfSubject, requestApi } from '../../shared/sdk/jetstream/api.ts'
 import { parseHeaderBlock } from '../../shared/sdk/jetstream/stored-message.ts'
 import { waitFor } from '../../shared/sdk/wait-for.ts'
 import { SOURCE } from '../kit/pipeline.ts'
@@ -293,6 +293,34 @@ describe.concurrent('what the bucket keeps of a request with an idempotency key'
     await slow.stored(request, late, 4)
     expect(await slow.claim(request)).toEqual({ kind: 'running', id: late.id, sequence: 3 })
     expect(stage.problems).toEqual([])
+  })
+})
+
+describe.concurrent('trouble with the broker', () => {
+  test('is waited out: each key is claimed once, also where the answer to the claim was lost', async ({
+    stage,
+  }) => {
+    const gateway = await stage.openGateway({ patienceMs: 60_000 })
+    await gateway.claim(keyedRequest('before'))
+    const requests = Array.from({ length: 40 }, (_item, index) => keyedRequest(`lost-${index}`))
+    const claims = requests.map((request) => gateway.claim(request))
+    await stage.broker.restart()
+    const all = await Promise.all(claims)
+    expect(new Set(all.map(({ kind }) => kind))).toEqual(new Set(['new']))
+    expect(new Set(all.map(({ id }) => id)).size).toBe(40)
+    await Promise.all(
+      all.map((claim, index) => gateway.stored(requests[index] as (typeof requests)[0], claim, 9)),
+    )
+    const again = await Promise.all(requests.map((request) => gateway.claim(request)))
+    expect(again).toEqual(all.map(({ id }) => ({ kind: 'running', id, sequence: 9 })))
+  })
+
+  test('is told as what it is where the bucket is missing, or the broker', async ({ stage }) => {
+    const gateway = await stage.openGateway({ patienceMs: 200 })
+    await requestApi(stage.connection, `STREAM.DELETE.${STORES.requests}`)
+    await expect(gateway.claim(keyedRequest('nowhere'))).rejects.toMatchObject({ code: 'not-provisioned' })
+    await stage.broker.kill()
+    await expect(gateway.claim(keyedRequest('away'))).rejects.toMatchObject({ code: 'broker-unavailable' })
   })
 })
 

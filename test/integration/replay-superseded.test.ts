@@ -1,5 +1,6 @@
 import { describe, expect } from 'vitest'
 import type { Claim } from '../../services/gateway/core/keyed-request.ts'
+import { SUPERSEDED } from '../../shared/operations/replay/plan.ts'
 import { HEADERS, readHeader } from '../../shared/sdk/contract/headers.ts'
 import { eventToken } from '../../shared/sdk/contract/token.ts'
 import { STREAMS } from '../../shared/sdk/contract/topology.ts'
@@ -13,7 +14,6 @@ import { keyedRequest, MODEL, openKeyedStage } from './keyed-stage.ts'
 
 const LONG_AGO = new Date('2020-01-01')
 const FAST = ['--rate', '1000', '--ramp', '0']
-const WHY = 'superseded by its caller, who asked again'
 
 const test = staged(openStage)
 
@@ -44,12 +44,12 @@ describe.concurrent('a dead letter that was superseded by its caller', () => {
   test('is left out of a replay, and counted', async ({ stage }) => {
     const { env, connection, old } = stage
     const plan = await runCli(['replay', 'plan', '--json'], { env })
-    expect(plan.json()[0], plan.err).toMatchObject({ matching: 3, sent: 2, skipped: { [WHY]: 1 } })
+    expect(plan.json()[0], plan.err).toMatchObject({ matching: 3, sent: 2, skipped: { [SUPERSEDED]: 1 } })
     const patched = ['replay', 'plan', '--patch', '[{"op":"test","path":"/features/hour","value":18}]']
-    expect((await runCli(patched, { env })).out).toContain(`1  left alone: ${WHY}`)
+    expect((await runCli(patched, { env })).out).toContain(`1  left alone: ${SUPERSEDED}`)
     const { err, json } = await runCli(['replay', 'start', '--all', '--json', ...FAST], { env })
-    expect(err).toContain(`1  left alone: ${WHY}`)
-    expect(json()[0]).toMatchObject({ state: 'done', counts: { predicted: 2, skipped: { [WHY]: 1 } } })
+    expect(err).toContain(`1  left alone: ${SUPERSEDED}`)
+    expect(json()[0]).toMatchObject({ state: 'done', counts: { predicted: 2, skipped: { [SUPERSEDED]: 1 } } })
     const { deadLetters } = await readOutcomes(connection, { hasReplays: true })
     expect([...deadLetters.keys()]).toEqual([old])
   })

@@ -71,6 +71,9 @@ export async function writeEntry(
   return readWritten(await window.publish({ subject: subjects.keyedRequest(digest), headers, body }))
 }
 
+/** The account, or the broker's disk, has no room for it. */
+const NO_ROOM: ReadonlySet<number> = new Set([10002, 10023, 10047])
+
 function ttlOf({ until }: RequestEntry): string {
   return `${Math.max(LEAST_TTL_S, Math.ceil((until - Date.now()) / 1_000))}s`
 }
@@ -80,7 +83,7 @@ function readWritten(reply: PublishReply): Written {
   if (reply.kind === 'refused') {
     if (reply.code === API_ERRORS.wrongLastSequence) return 'late'
     if (reply.code === API_ERRORS.inFlight) return 'busy'
-    if (isFull(reply)) return 'full'
+    if (isFull(reply) || NO_ROOM.has(reply.code)) return 'full'
   }
   throw publishError(STORES.requests, reply)
 }

@@ -11,6 +11,9 @@ export type PublishReply =
   | { readonly kind: 'refused'; readonly code: number; readonly status: number; readonly description: string }
   | { readonly kind: 'unknown'; readonly description: string }
 
+/** What is said of a publish that no stream takes: there is none, or nobody leads it now. */
+export const NO_STREAM = 'no stream answers'
+
 /** Error codes of the JetStream API that Pelton acts on. */
 export const API_ERRORS = {
   wrongLastSequence: 10071,
@@ -24,7 +27,7 @@ export const API_ERRORS = {
 export function readReply(message: Frame): PublishReply {
   if (message.data.length === 0) {
     const status = readStatus(message)?.code ?? 0
-    return { kind: 'unknown', description: status === 503 ? 'no stream answers' : `status ${status}` }
+    return { kind: 'unknown', description: status === 503 ? NO_STREAM : `status ${status}` }
   }
   const sequence = readStoredAnswer(message.data)
   if (sequence > 0) return { kind: 'stored', sequence, duplicate: false }

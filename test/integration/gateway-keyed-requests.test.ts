@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { describe, expect } from 'vitest'
+import { MOST_ATTEMPTS } from '../../services/gateway/core/key-standing.ts'
 import type { Claim } from '../../services/gateway/core/keyed-request.ts'
 import { memoryOf } from '../../services/gateway/core/results-memory.ts'
 import { HEADERS, readHeader } from '../../shared/sdk/contract/headers.ts'
@@ -204,6 +205,22 @@ describe.concurrent('the answer to a request with an idempotency key', () => {
     const all = await Promise.all(claims)
     expect(all.filter(({ kind }) => kind === 'new')).toHaveLength(1)
     expect(new Set(all.map(attemptOf))).toEqual(new Set([2]))
+  })
+
+  test('holds after so many attempts, whatever it is', async ({ stage }) => {
+    const gateway = await stage.openGateway()
+    const request = keyedRequest('never-ending')
+    const { id } = await gateway.claim(request)
+    const idOf = (attempt: number): string => id.replace(/:1$/, `:${attempt}`)
+    for (let attempt = 1; attempt < MOST_ATTEMPTS; attempt++)
+      await stage.answer(request, idOf(attempt), 'shed')
+    const last = await gateway.claim(request)
+    expect(last).toEqual({ kind: 'new', id: idOf(MOST_ATTEMPTS) })
+    await stage.answer(request, last.id, 'shed')
+    const answered = { kind: 'answered', id: last.id, result: { reason: 'shed' } }
+    expect(await gateway.claim(request)).toMatchObject(answered)
+    await stage.expire(request)
+    expect(await gateway.claim(request)).toMatchObject(answered)
   })
 
   test('stays that of the last attempt when a later one could not be published', async ({ stage }) => {

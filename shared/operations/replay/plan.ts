@@ -58,7 +58,7 @@ const SAMPLE_LENGTH = 4_000
  * Why a dead letter is passed over, or `undefined` for one that can be sent. What failed because of its own content
  * would fail again: it is sent only with a patch, to another model version, or where the reason was asked for by name.
  */
-export function whySkipped(
+function whySkipped(
   entry: DeadLetterEntry,
   filter: DeadLetterFilter,
   { modelVersion, keepDeadline, patch }: Pick<Wanted, 'modelVersion' | 'keepDeadline' | 'patch'>,

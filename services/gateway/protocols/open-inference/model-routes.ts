@@ -132,7 +132,11 @@ function recordsFor(
 ): ForCaller & { readonly records: readonly ModelRecord[] } {
   const found = directoryFor(tools, request)
   const records = found.models.all(found.caller.pool).filter(({ model }) => found.caller.mayUse(model))
-  return { ...found, records }
+  return { ...found, records: records.toSorted(byName) }
+}
+
+function byName({ model: one }: ModelRecord, { model: other }: ModelRecord): number {
+  return one < other ? -1 : 1
 }
 
 /** Whoever may not use a model does not hear whether it is there. @throws PeltonError `unknown-model` */

@@ -1,0 +1,42 @@
+import { copyFile, mkdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { createOpenInference } from '../../services/gateway/protocols/open-inference/open-inference.ts'
+import { modelsFolder } from '../kit/models-folder.ts'
+import { openPipeline } from '../kit/pipeline.ts'
+import { startThinGateway } from '../kit/thin-gateway.ts'
+import { eventually } from '../kit/wait.ts'
+
+/** A gateway, and all behind it, for the calls that Triton's client was recorded with. */
+export interface TritonStage {
+  /** `http://127.0.0.1:<port>` */
+  readonly url: string
+  close(): Promise<void>
+}
+
+const STATISTICS = { statistics: () => [] }
+
+/** Serves what `triton-calls.py` asks for. */
+export async function openTritonStage(): Promise<TritonStage> {
+  const folder = await modelsFolder(['several', 'identity-bytes'])
+  const linear = join(import.meta.dirname, '../models/linear.onnx')
+  for (const version of ['linear/9', 'linear/10', 'modèle é/1']) {
+    await mkdir(join(folder.path, version), { recursive: true })
+    await copyFile(linear, join(folder.path, version, 'model.onnx'))
+  }
+  const pipeline = await openPipeline({ models: folder.path })
+  await pipeline.startWorker()
+  const protocol = createOpenInference({ version: 'recorded', statistics: STATISTICS })
+  const gateway = await startThinGateway(pipeline.connection, protocol)
+  await eventually('all models to be served', async () => {
+    const response = await fetch(`${gateway.url}/v2/repository/index`)
+    return ((await response.json()) as readonly unknown[]).length === 5
+  })
+  return {
+    url: gateway.url,
+    close: async () => {
+      await gateway.close()
+      await pipeline.close()
+      await folder.remove()
+    },
+  }
+}

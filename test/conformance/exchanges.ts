@@ -1,5 +1,12 @@
 import { once } from 'node:events'
-import { type ClientRequest, createServer, type IncomingMessage, request, type Server } from 'node:http'
+import {
+  type Agent,
+  type ClientRequest,
+  createServer,
+  type IncomingMessage,
+  request,
+  type Server,
+} from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { buffer } from 'node:stream/consumers'
 
@@ -29,10 +36,18 @@ export interface Exchange {
 
 const READ_BY_CLIENTS = ['content-type', 'content-encoding', 'inference-header-content-length', 'allow']
 
-/** Sends a request again exactly as it was, to a server at `url`. */
-export async function send(url: string, { method, path, headers, body }: SentRequest): Promise<GivenAnswer> {
+/**
+ * Sends a request exactly as it is, to a server at `url`.
+ *
+ * @param agent keeps its connections. @default a connection for this request
+ */
+export async function send(
+  url: string,
+  { method, path, headers, body }: SentRequest,
+  agent: Agent | false = false,
+): Promise<GivenAnswer> {
   const { hostname, port } = new URL(url)
-  const asked: ClientRequest = request({ hostname, port, method, path, headers: [...headers], agent: false })
+  const asked: ClientRequest = request({ hostname, port, method, path, headers: [...headers], agent })
   asked.end(Buffer.from(body, 'base64'))
   const [response] = (await once(asked, 'response')) as [IncomingMessage]
   const bytes = await buffer(response)

@@ -10,6 +10,7 @@ import {
   openInference,
 } from '../../services/gateway/protocols/open-inference/open-inference.ts'
 import type { ProtocolParts } from '../../services/gateway/protocols/protocol.ts'
+import { PROBLEM_TYPE } from '../../shared/runtime/http.ts'
 import { decodeResponse, encodeRequest } from '../../shared/sdk/contract/open-inference.ts'
 import { STREAMS } from '../../shared/sdk/contract/topology.ts'
 import { modelsFolder } from '../kit/models-folder.ts'
@@ -350,10 +351,8 @@ describe('infer', () => {
 
   test('writes errors as problems where Accept asks for them', async () => {
     const accept = { accept: 'application/problem+json' }
-    expect((await post('/v2/models/linear/infer', { inputs: [] }, accept)).type).toBe(
-      'application/problem+json',
-    )
-    expect((await post('/v2/models/linear/infer', '{', accept)).type).toBe('application/problem+json')
+    expect((await post('/v2/models/linear/infer', { inputs: [] }, accept)).type).toBe(PROBLEM_TYPE)
+    expect((await post('/v2/models/linear/infer', '{', accept)).type).toBe(PROBLEM_TYPE)
   })
 
   test.each([

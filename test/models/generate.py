@@ -85,6 +85,21 @@ def linear():
                                 [weights, bias]))
 
 
+def kserve():
+    """What the requests in KServe's repository ask for: every output is an input."""
+    def same(name, kinds):
+        outputs = {each: each.replace("input", "output") if "input" in each else each + "_out" for each in kinds}
+        write(name, model([h.make_node("Identity", [each], [outputs[each]]) for each in kinds],
+                          [value(each, *kind) for each, kind in kinds.items()],
+                          [value(outputs[each], *kind) for each, kind in kinds.items()]))
+    same("kserve-iris", {"input-0": (T.FLOAT, ["N", 4])})
+    same("kserve-text", {"input-0": (T.STRING, [])})
+    texts, numbers = (T.STRING, ["N"]), (T.INT32, ["N"])
+    same("kserve-columns", {
+        "MSZoning": texts, "LotArea": numbers, "LotShape": texts, "Utilities": texts, "YrSold": numbers,
+        "Neighborhood": texts, "OverallQual": numbers, "YearBuilt": numbers, "SaleType": texts, "GarageArea": numbers})
+
+
 def open_columns():
     """Column counts the inputs leave open and the first operators settle: 17, 19 and 33, sizes nobody would guess."""
     x, score = value("x", T.FLOAT, ["N", "k"]), value("score", T.FLOAT, ["N", 1])
@@ -307,6 +322,7 @@ if __name__ == "__main__":
     identities()
     several()
     linear()
+    kserve()
     open_columns()
     rows()
     defaults()

@@ -68,8 +68,6 @@ export interface Accepted {
   readonly sequence: number
   /** Whether the stream held this event already, and stored nothing new; undefined where that was not asked. */
   readonly duplicate?: boolean | undefined
-  /** Whether an idempotency key found the event of an earlier request; undefined where that is not known. */
-  readonly isJoined?: boolean | undefined
   /** Signed: by it any gateway finds what became of the event. Characters of base64url, `.` and `~`. */
   readonly handle: string
   /** Backlog ahead of it in its lane, seconds, where that is known. */

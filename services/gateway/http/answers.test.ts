@@ -1,5 +1,6 @@
 import { type FastifyInstance, fastify } from 'fastify'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { PROBLEM_TYPE } from '../../../shared/runtime/http.ts'
 import { HEADERS } from '../../../shared/sdk/contract/headers.ts'
 import { eventToken } from '../../../shared/sdk/contract/token.ts'
 import { type Failure, type Prediction, readResult } from '../../../shared/sdk/result.ts'
@@ -83,7 +84,7 @@ describe('answers about an event', () => {
       ...{ 'pelton-model-version': '3', 'pelton-queue-ms': '1.5', 'pelton-inference-ms': '0.25' },
       ...{ 'pelton-batch-rows': '4', 'content-length': String(bytes.length) },
     })
-    for (const name of ['pelton-lane', 'idempotency-replayed', 'inference-header-content-length'])
+    for (const name of ['pelton-lane', 'inference-header-content-length'])
       expect(got.headers).not.toHaveProperty(name)
   })
 
@@ -165,7 +166,7 @@ describe('answers about an event', () => {
     expect({ status: got.status, type: got.type }).toEqual({ status: 202, type: 'application/json' })
     expect(got.headers).toMatchObject({
       ...{ location: '/v1/results/handle.signed', 'retry-after': '60', 'pelton-token': TOKEN },
-      ...{ 'pelton-lane': 'low; lowered-from=high', 'idempotency-replayed': 'true' },
+      ...{ 'pelton-lane': 'low; lowered-from=high' },
     })
     expect(got.json()).toEqual({
       ...{ token: TOKEN, model: 'linear', pool: 'default', lane: 'low', loweredFrom: 'high', sequence: 7 },
@@ -182,9 +183,9 @@ describe('answers about an event', () => {
     ['/v2', undefined, 'application/json'],
     ['/v2/models/x/infer?a=b', '*/*', 'application/json'],
     ['/v2?x', undefined, 'application/json'],
-    ['/v2/models/x', 'Application/Problem+JSON', 'application/problem+json'],
-    ['/v20', undefined, 'application/problem+json'],
-    ['/v1/results/x', 'application/json', 'application/problem+json'],
+    ['/v2/models/x', 'Application/Problem+JSON', PROBLEM_TYPE],
+    ['/v20', undefined, PROBLEM_TYPE],
+    ['/v1/results/x', 'application/json', PROBLEM_TYPE],
   ])('have errors of %s for Accept %s as %s', (url, accept, expected) => {
     expect(errorTypeOf({ url, headers: { accept } })).toBe(expected)
   })

@@ -1,4 +1,5 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
+import { PROBLEM_TYPE } from '../../../shared/runtime/http.ts'
 import { HEADERS, readHeader } from '../../../shared/sdk/contract/headers.ts'
 import { ERRORS, isReason, REASONS } from '../../../shared/sdk/errors.ts'
 import type { Failure, Prediction } from '../../../shared/sdk/result.ts'
@@ -27,7 +28,7 @@ export function statusOf({ reason }: Pick<Failure, 'reason'>): number {
  */
 export function errorTypeOf({ url, headers }: Pick<FastifyRequest, 'url' | 'headers'>): string {
   const isProblem = headers.accept?.toLowerCase().includes('application/problem+json') ?? false
-  return !isProblem && /^\/v2(?:[/?]|$)/.test(url) ? JSON_TYPE : 'application/problem+json'
+  return !isProblem && /^\/v2(?:[/?]|$)/.test(url) ? JSON_TYPE : PROBLEM_TYPE
 }
 
 /** 200: the prediction as it is stored, an Open Inference Protocol response in JSON or with raw tensors. */
@@ -56,7 +57,7 @@ export function sendFailure(
   failure: Failure,
   { headers, members }: Extra = {},
 ): FastifyReply {
-  const { reason, stage } = failure
+  const { reason, stage, id } = failure
   const status = statusOf(failure)
   const { detail = failure.description, ...details } = noticeOf(failure)
   // A newer worker may know more reasons: those are no codes of ours.
@@ -65,7 +66,7 @@ export function sendFailure(
   if (status === 503) reply.header('retry-after', retryAfter(accepted))
   return sendAbout(aboutEvent(reply, accepted, headers), status, {
     ...{ type: `https://pelton.dev/problems/${reason}`, title, status, detail },
-    ...{ error: detail, ...code, ...details, reason, stage },
+    ...{ error: detail, ...code, ...details, reason, stage, id },
     ...{ token: accepted.token, model: accepted.model, ...members },
   })
 }
@@ -145,12 +146,12 @@ function sendAbout(
 /** What every answer about an event says: which one it is, and its lane where that is not the one that was asked for. */
 function aboutEvent(
   reply: FastifyReply,
-  { token, lane, loweredFrom, isJoined }: Accepted,
+  { token, lane, loweredFrom }: Accepted,
   headers: Extra['headers'] = {},
 ): FastifyReply {
   reply.headers({ [HEADERS.token]: token, 'cache-control': 'no-store', ...headers })
   if (loweredFrom !== undefined) reply.header('Pelton-Lane', `${lane}; lowered-from=${loweredFrom}`)
-  return isJoined === true ? reply.header('Idempotency-Replayed', 'true') : reply
+  return reply
 }
 
 function sendBytes(reply: FastifyReply, status: number, type: string, bytes: Uint8Array): FastifyReply {

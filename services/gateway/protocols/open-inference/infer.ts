@@ -28,7 +28,9 @@ export async function infer(
     const { asked, id } = readInference(request, { caller, model, version, signal, limits })
     const prefer = readPrefer(request.headers)
     const answer = await parts.core().infer(asked, wantedOf(prefer))
-    send(reply, answer, { members: id === undefined ? {} : { id } }, prefer)
+    const isReplayed = asked.idempotencyKey !== undefined && answer.accepted.duplicate === true
+    const headers = isReplayed ? { 'idempotency-replayed': 'true' } : {}
+    send(reply, answer, { headers, members: id === undefined ? {} : { id } }, prefer)
     return endingOf(answer)
   })
 }
@@ -51,13 +53,15 @@ function send(reply: FastifyReply, answer: Answer, extra: Extra, prefer: Prefer)
   const { accepted } = answer
   switch (answer.kind) {
     case 'prediction':
-      return sendPrediction(reply, accepted, answer.result)
+      return sendPrediction(reply, accepted, answer.result, extra)
     case 'failure':
       return sendFailure(reply, accepted, answer.result, extra)
     case 'timeout':
       return sendTimeout(reply, accepted, answer.timeoutMs, extra)
-    case 'accepted':
-      return sendAccepted(reply, accepted, { ...extra, headers: { 'preference-applied': applied(prefer) } })
+    case 'accepted': {
+      const headers = { ...extra.headers, 'preference-applied': applied(prefer) }
+      return sendAccepted(reply, accepted, { ...extra, headers })
+    }
   }
 }
 

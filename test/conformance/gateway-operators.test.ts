@@ -52,10 +52,10 @@ describe.skipIf(python === undefined)('the operator models of the ONNX project o
     pipeline = await openPipeline({ models: join(folder, 'models'), broker: { config: 'max_payload: 8MB' } })
     await pipeline.startWorker()
     gateway = await startThinGateway(pipeline.connection, openInference)
-    await eventually('every model to be looked at', async () => (await lookedAt()) === cases.length, {
-      limitMs: 500_000,
-      seen: lookedAt,
-    })
+    const isLookedAt = (): boolean => lookedAt().served + lookedAt().refused === cases.length
+    await eventually('every model to be looked at', isLookedAt, { limitMs: 500_000, seen: lookedAt })
+    const isKnown = async (): Promise<boolean> => (await ready()) === lookedAt().served
+    await eventually('the gateway to know all that are served', isKnown, { seen: ready })
     const bareRuntime = await startBareRuntime()
     for (const operator of cases) {
       const bare = await bareRuntime.run({ path: operator.path, inputs: inputsOf(operator) })
@@ -71,11 +71,18 @@ describe.skipIf(python === undefined)('the operator models of the ONNX project o
     await rm(folder, { recursive: true, force: true })
   })
 
-  /** How many models are served, or refused for good. */
-  async function lookedAt(): Promise<number> {
-    const response = await fetch(`${gateway.url}/v2/repository/index`)
-    const entries = (await response.json()) as readonly { readonly reason: string }[]
-    return entries.filter(({ reason }) => !reason.includes('is being inspected')).length
+  /** How many models its worker serves, and how many it has refused, as its log has it. */
+  function lookedAt(): { readonly served: number; readonly refused: number } {
+    const { log = [] } = pipeline.workers[0] ?? {}
+    const refused = new Set(log.flatMap(({ level, model }) => (level === 'error' ? (model ?? []) : [])))
+    const serving = log.findLast(({ msg }) => msg === 'serving')
+    return { served: Number(serving?.served ?? 0), refused: refused.size }
+  }
+
+  /** How many models the gateway knows to be served. */
+  async function ready(): Promise<number> {
+    const response = await fetch(`${gateway.url}/v2/models`)
+    return ((await response.json()) as { readonly models: readonly string[] }).models.length
   }
 
   test('are hundreds', () => {

@@ -16,11 +16,10 @@ export interface ClientError extends Error {
  */
 export function answerClientError(error: ClientError, socket: Socket, connections: Connections): void {
   const connection = connections.of(socket)
-  if (connection === undefined || error.code === 'ECONNRESET' || !socket.writable) socket.destroy()
-  else if (connection.isEnding) {
-    // It is told already, and has its time to read that.
-    if (error.code === TIMEOUT) socket.destroy()
-  }
+  if (connection?.isEnding === true) {
+    // It is told already, and has its time to read that: what it sends meanwhile is no news.
+    if (error.code === TIMEOUT || error.code === 'ECONNRESET') socket.destroy()
+  } else if (connection === undefined || error.code === 'ECONNRESET' || !socket.writable) socket.destroy()
   // Answers come in order: those that are owed are the last ones.
   else if (connection.owed > 0) connection.endAfterAnswer()
   else connection.linger(rawAnswer(problemOfClientError(error)))

@@ -16,7 +16,7 @@ export interface ListenerLimits {
   readonly targetBytes: number
   /** Connections at the same time; more are closed unanswered. @default 10,000 */
   readonly connections: number
-  /** Requests of one connection that wait for their answer (pipelining). @default 32 */
+  /** Requests of one connection that wait for their answer (pipelining). @default 64 */
   readonly requestsAtOnce: number
   /** Requests of one connection before it is closed; 0 for no bound. @default 0 */
   readonly requestsPerConnection: number
@@ -41,7 +41,7 @@ export const DEFAULT_LIMITS: ListenerLimits = {
   headerCount: 100,
   targetBytes: 8 * 1024,
   connections: 10_000,
-  requestsAtOnce: 32,
+  requestsAtOnce: 64,
   requestsPerConnection: 0,
   headersMs: 10_000,
   requestMs: 30_000,

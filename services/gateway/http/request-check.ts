@@ -24,7 +24,9 @@ export function refusalOf(request: IncomingMessage, rules: RequestRules): Refusa
 }
 
 function headRefusal(request: IncomingMessage, limits: ListenerLimits): Refusal | undefined {
-  const { method, headers, url = '' } = request
+  const { method, headers, url = '', httpVersionMajor } = request
+  if (httpVersionMajor !== 1)
+    return new Refusal(505, 'version not offered', 'requests are of HTTP/1.1, or of HTTP/1.0')
   if (request.rawHeaders.length > 2 * limits.headerCount)
     return new Refusal(431, 'too many headers', `a request has ${limits.headerCount} headers at most`)
   if (url.length > limits.targetBytes)

@@ -102,13 +102,15 @@ function otherExpectation(): Refusal {
 
 /** Before there is a route: nothing of Fastify is asked. */
 function answerRefusal(request: IncomingMessage, response: ServerResponse, refusal: Refusal): void {
+  const body = bodyOf(problemOfRefusal(refusal), nextRequestId())
   response.writeHead(refusal.status, {
     ...headersOf(refusal),
     'content-type': typeFor(request.url ?? '', request.headers.accept),
     'cache-control': 'no-store',
+    'content-length': body.length,
     connection: 'close',
   })
-  response.end(bodyOf(problemOfRefusal(refusal), nextRequestId()))
+  response.end(body)
 }
 
 /** Node hands the bare socket on: there is no response to answer with. */

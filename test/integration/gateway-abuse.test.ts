@@ -1,0 +1,331 @@
+import { type ChildProcess, execFileSync, fork } from 'node:child_process'
+import { once } from 'node:events'
+import { readFile } from 'node:fs/promises'
+import { connect, type Socket } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { constants, deflateRawSync } from 'node:zlib'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { eventually } from '../kit/wait.ts'
+import { PATHS, type RawCase, REQUESTS, SMUGGLING } from './gateway-abuse-cases.ts'
+
+const MEBIBYTE = 1024 ** 2
+/** Bounds are short, so that what runs into them does so soon. */
+const LIMITS = {
+  ...{ headersMs: 1_000, requestMs: 2_000, keepAliveMs: 3_000, takeMs: 1_500 },
+  ...{ compressedBytes: 16 * MEBIBYTE, connections: 12_000 },
+}
+/** What the process may have more than before, once it is quiet: of memory that Node keeps for next time. */
+const GROWTH_BYTES = 192 * MEBIBYTE
+
+interface Look {
+  readonly rss: number
+  readonly heapUsed: number
+  readonly external: number
+  readonly connections: number
+  readonly heldBytes: number
+  readonly smuggled: number
+}
+
+/** A listener in a process of its own. */
+interface Running {
+  readonly child: ChildProcess
+  readonly port: number
+  /** What it said beside that it listens. */
+  readonly said: readonly string[]
+}
+
+let running: Running
+let before: Look
+/** Rows of the table in docs/http-abuse.md. */
+const rows: string[] = []
+
+async function look({ child } = running): Promise<Look> {
+  const answer = once(child, 'message')
+  child.send('look')
+  return ((await answer) as [Look])[0]
+}
+
+async function start(limits: Readonly<Record<string, number>>): Promise<Running> {
+  const child = fork(new URL('gateway-abuse-process.ts', import.meta.url), {
+    execArgv: ['--import', 'tsx', '--expose-gc'],
+    env: { ...process.env, LIMITS: JSON.stringify(limits) },
+    stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+  })
+  const said: string[] = []
+  for (const stream of [child.stdout, child.stderr])
+    stream?.on('data', (text) => String(text).includes('"msg":"listening"') || said.push(String(text)))
+  const [{ address }] = (await once(child, 'message')) as [{ address: string }]
+  return { child, port: Number(new URL(address).port), said }
+}
+
+async function stop({ child }: Running): Promise<void> {
+  if (child.exitCode !== null) return
+  const ended = once(child, 'exit')
+  child.kill()
+  await ended
+}
+
+beforeAll(async () => {
+  running = await start(LIMITS)
+  await goodRequest()
+  before = await look()
+})
+
+afterAll(() => stop(running))
+
+/** A connection that nobody waits for: whatever ends it is no error of the test. */
+function open(onData?: (piece: Buffer) => void, { port } = running): Socket {
+  const socket = connect(port, '127.0.0.1').on('error', () => undefined)
+  if (onData !== undefined) socket.on('data', onData)
+  return socket
+}
+
+/** Sends bytes, and returns all that came back until the other side closed. */
+async function send(bytes: string | Buffer): Promise<string> {
+  let came = ''
+  const socket = open((piece) => {
+    came += piece.toString('latin1')
+  })
+  socket.write(bytes)
+  await closed(socket)
+  return came
+}
+
+/** Whatever ends it: `once` would have an error be one of the test. */
+async function closed(socket: Socket): Promise<void> {
+  await new Promise((resolve) => socket.once('close', resolve))
+}
+
+function statusesOf(answer: string): readonly number[] {
+  return [...answer.matchAll(/HTTP\/1\.1 (\d{3}) /g)].map(([, status]) => Number(status))
+}
+
+async function goodRequest({ port } = running): Promise<void> {
+  const answer = await fetch(`http://127.0.0.1:${port}/v2/echo`, { method: 'POST', body: 'still here' })
+  expect([answer.status, await answer.text()]).toEqual([200, 'still here'])
+}
+
+/** The listener answers the next good request, holds nothing, and nothing failed. */
+async function stillWell(): Promise<void> {
+  await goodRequest()
+  const now = await eventually('connections to be gone', async () => {
+    const seen = await look()
+    // One is that of the good requests, which is kept.
+    return seen.connections <= 1 && seen.heldBytes === 0 && seen
+  })
+  expect(now.smuggled).toBe(0)
+  expect(now.rss - before.rss).toBeLessThan(GROWTH_BYTES)
+  expect([running.child.exitCode, running.said]).toEqual([null, []])
+}
+
+function note(tried: string, answered: string): void {
+  rows.push(`| ${tried} | ${answered} |`)
+}
+
+/** What is no answer of a defect, and says so in words every client shows. */
+function expectProblem(answer: string): void {
+  const body = JSON.parse(answer.slice(answer.lastIndexOf('\r\n\r\n') + 4))
+  expect(body).toMatchObject({
+    error: expect.any(String),
+    title: expect.any(String),
+    status: expect.any(Number),
+  })
+  expect(answer).toMatch(/connection: close/i)
+}
+
+async function tryRaw({ bytes, statuses }: RawCase): Promise<void> {
+  const answer = await send(bytes)
+  expect(statusesOf(answer)).toEqual(statuses)
+  if ((statuses[0] ?? 0) >= 400 && statuses[0] !== 405) expectProblem(answer)
+}
+
+describe('what is no honest request', () => {
+  test.each(SMUGGLING)('$tried: $answered', async (each) => {
+    note(each.tried, each.answered)
+    await tryRaw(each)
+  })
+
+  test.each(PATHS)('$tried: $answered', async (each) => {
+    note(each.tried, each.answered)
+    await tryRaw(each)
+  })
+
+  test.each(REQUESTS)('$tried: $answered', async (each) => {
+    note(each.tried, each.answered)
+    await tryRaw(each)
+  })
+
+  test('none of them left anything', stillWell)
+})
+
+/** Raw deflate of zeros, cut where bytes end: the same piece may stand in it as often as one likes. */
+function zeros(bytes: number): Buffer {
+  return deflateRawSync(Buffer.alloc(bytes), { level: 9, finishFlush: constants.Z_FULL_FLUSH })
+}
+
+test('10 GB in a gzip of 10 MB', async () => {
+  note('10 GB in a gzip of 10 MB', '413 at the first MiB, closed')
+  const header = Buffer.from('1f8b0800000000000003', 'hex')
+  const piece = zeros(10_000_000)
+  const body = Buffer.concat([header, ...Array.from({ length: 1_000 }, () => piece)])
+  expect(body.length).toBeLessThan(LIMITS.compressedBytes)
+  const head = `POST /v2/echo HTTP/1.1\r\nHost: localhost\r\nContent-Encoding: gzip\r\nContent-Length: ${body.length}\r\n\r\n`
+  const bombs = Array.from({ length: 8 }, () => send(Buffer.concat([Buffer.from(head), body])))
+  for (const answer of await Promise.all(bombs)) expect(statusesOf(answer)).toEqual([413])
+  await stillWell()
+})
+
+/** Sends a start, then a drop again and again until the other side ends it. */
+async function drip(start: string, drop: string): Promise<string> {
+  let came = ''
+  const socket = open((piece) => {
+    came += piece.toString('latin1')
+  })
+  socket.write(start)
+  const dripping = setInterval(() => socket.write(drop), 100)
+  await closed(socket)
+  clearInterval(dripping)
+  return came
+}
+
+test.each([
+  ['a header now and then, for ever', 'GET /v2 HTTP/1.1\r\nHost: localhost\r\n', 'X-A: b\r\n'],
+  [
+    'a byte of a body now and then',
+    'POST /v2/echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n',
+    'a',
+  ],
+  [
+    'a chunk now and then',
+    'POST /v2/echo HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n',
+    '1\r\na\r\n',
+  ],
+])('slowloris, 500 connections: %s', async (name, start, drop) => {
+  note(`slowloris, 500 connections: ${name}`, '408 once headers or the request take too long, closed')
+  const answers = Promise.all(Array.from({ length: 500 }, () => drip(start, drop)))
+  await sleep(200)
+  await goodRequest()
+  for (const answer of await answers) expect(statusesOf(answer)).toEqual([408])
+  await stillWell()
+})
+
+test('half a request, and half-closed', async () => {
+  note('the end of sending within a head or a body', '400, closed')
+  note('the end of sending right after a request', 'answered, or taken as gone; closed')
+  const start = 'POST /v2/echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n'
+  for (const bytes of [start, `${start}\r\nab`]) {
+    let came = ''
+    const socket = connect({ port: running.port, host: '127.0.0.1', allowHalfOpen: true }).on(
+      'data',
+      (piece) => {
+        came += piece
+      },
+    )
+    socket.end(bytes)
+    await once(socket, 'end')
+    expect(statusesOf(came)).toEqual([400])
+    socket.destroy()
+  }
+  const many = Array.from({ length: 200 }, () => {
+    const socket = connect({ port: running.port, host: '127.0.0.1', allowHalfOpen: true })
+      .on('error', () => undefined)
+      .resume()
+    socket.end('GET /v2/wait HTTP/1.1\r\nHost: localhost\r\n\r\n')
+    return closed(socket)
+  })
+  await Promise.all(many)
+  await stillWell()
+})
+
+test('connections that are reset within requests', async () => {
+  note('500 connections reset within their requests', 'nothing; let go')
+  await Promise.all(
+    Array.from({ length: 500 }, async (_, index) => {
+      const socket = open()
+      await once(socket, 'connect')
+      socket.write(
+        'POST /v2/echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\nabc'.slice(
+          0,
+          20 + (index % 60),
+        ),
+      )
+      await sleep(index % 50)
+      socket.resetAndDestroy()
+    }),
+  )
+  await stillWell()
+})
+
+test.each([
+  ['nothing', 0],
+  ['a KiB now and then', 1_024],
+])('answers of 32 MiB of which clients take %s', async (name, bytes) => {
+  note(`50 answers of 32 MiB of which clients take ${name}`, 'closed once they are not taken in time')
+  const sockets = Array.from({ length: 50 }, () => {
+    const socket = open().pause()
+    socket.write('GET /v2/large HTTP/1.1\r\nHost: localhost\r\n\r\n')
+    return socket
+  })
+  const sipping = setInterval(() => {
+    for (const socket of sockets) if (bytes > 0) socket.read(bytes)
+  }, 100)
+  await eventually('all to be asked', async () => (await look()).connections >= 50)
+  await goodRequest()
+  await stillWell()
+  clearInterval(sipping)
+  for (const socket of sockets) socket.destroy()
+})
+
+test('a flood of requests on one connection', async () => {
+  note('100,000 requests on one connection at once', 'the first 64, then 429, closed')
+  note('10,000 requests at once that wait, nothing read', 'the first 64, then 429, closed')
+  const one = (path: string) => `GET ${path} HTTP/1.1\r\nHost: localhost\r\n\r\n`
+  const answers = statusesOf(await send(one('/v2').repeat(100_000)))
+  expect(answers.at(-1)).toBe(429)
+  expect(answers.slice(0, -1).every((status) => status === 200)).toBe(true)
+  const waiting = statusesOf(await send(one('/v2/wait').repeat(10_000)))
+  expect(waiting).toEqual([...Array.from({ length: 64 }, () => 200), 429])
+  const sockets = Array.from({ length: 20 }, () => open().pause())
+  for (const socket of sockets) socket.write(one('/v2/large').repeat(2_000))
+  await stillWell()
+  for (const socket of sockets) socket.destroy()
+})
+
+test('what follows a request that cannot be read is not answered, what came before is', async () => {
+  note('requests, then bytes that are none', 'the answers that are owed, closed')
+  const answer = await send(`${'GET /v2/wait HTTP/1.1\r\nHost: localhost\r\n\r\n'.repeat(3)}NONSENSE\r\n\r\n`)
+  expect(statusesOf(answer)).toEqual([200, 200, 200])
+  await stillWell()
+})
+
+test('10,000 connections that say nothing', async () => {
+  note('10,000 idle connections', 'requests beside them are answered')
+  const patient = await start({ ...LIMITS, headersMs: 200_000, requestMs: 200_000 })
+  try {
+    // Fewer where the machine gives a process fewer files.
+    const files = Number(execFileSync('sh', ['-c', 'ulimit -n']).toString()) || 100_000
+    const count = Math.min(10_000, files - 1_000)
+    const sockets: Socket[] = []
+    // No more at once than the queue of a port takes.
+    while (sockets.length < count) {
+      const some = Array.from({ length: 100 }, () => open(() => undefined, patient))
+      sockets.push(...some)
+      await eventually('them to be taken', async () => (await look(patient)).connections >= sockets.length)
+    }
+    const { rss } = await look(patient)
+    expect(rss).toBeLessThan(600 * MEBIBYTE)
+    await goodRequest(patient)
+    for (const socket of sockets) socket.destroy()
+    await eventually('connections to be gone', async () => (await look(patient)).connections <= 1)
+    await goodRequest(patient)
+    expect(patient.said).toEqual([])
+  } finally {
+    await stop(patient)
+  }
+})
+
+test('every case stands in docs/http-abuse.md', async () => {
+  const page = await readFile(new URL('../../docs/http-abuse.md', import.meta.url), 'utf8')
+  const table = page.split('\n').filter((line) => line.startsWith('| ') && !/^\| (?:tried|---)/.test(line))
+  expect(table).toEqual(rows)
+})

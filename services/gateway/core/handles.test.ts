@@ -51,7 +51,7 @@ describe('handles', () => {
   })
 
   test('are none where any other text stands', () => {
-    fc.assert(fc.property(fc.string(), (text) => expect(handles.read(text)).toBeUndefined()))
+    fc.assert(fc.property(fc.string(), (text) => handles.read(text) === undefined))
     expect(handles.read('A'.repeat(1_000_000))).toBeUndefined()
   })
 })

@@ -1,17 +1,13 @@
 import type { NatsConnection } from '@nats-io/transport-node'
-import { nearestName } from '../../../shared/models/nearest-name.ts'
 import { type AllPools, followAllPools, type SeenPool } from '../../../shared/operations/models/all-pools.ts'
 import type { ModelRecord } from '../../../shared/operations/models/model-record.ts'
-import { messageOf, PeltonError, showValue } from '../../../shared/sdk/errors.ts'
+import { messageOf } from '../../../shared/sdk/errors.ts'
 import type { ModelDirectory } from './core.ts'
-import type { Caller } from './request.ts'
 
 /** How old what is told may be, milliseconds; a name that is not found is looked for again after {@link MISSED_MS}. */
 const FRESH_MS = 250
 const MISSED_MS = 20
 const AGAIN_MS = 1_000
-/** Letters compared for "did you mean", at most. */
-const MAX_STEPS = 20_000
 
 /** A directory that follows the records until it is closed. */
 export interface FollowingDirectory extends ModelDirectory {
@@ -120,49 +116,4 @@ function inOrder({ records, workers }: SeenPool): Pool {
     all: records,
     alive: workers,
   }
-}
-
-/**
- * Whether a caller's pool has a model in this version, or has ever had it: what was never read is not known not to be there.
- *
- * @throws PeltonError `unknown-model`
- */
-export function checkModel(
-  directory: ModelDirectory,
-  caller: Caller,
-  model: string,
-  version: string | undefined,
-): void {
-  if (!directory.isRead) return
-  const record = directory.find(caller.pool, model)
-  if (record === undefined) {
-    const names = directory
-      .all(caller.pool)
-      .flatMap((each) => (caller.mayUse(each.model) ? [each.model] : []))
-    throw unknown('model', model, `pool ${showValue(caller.pool)} has never had this model`, names)
-  }
-  if (version === undefined || isVersionOf(record, version)) return
-  const versions = Object.keys(record.versions)
-  throw unknown('modelVersion', version, `model ${showValue(model)} has never had this version`, versions)
-}
-
-function isVersionOf({ versions, refusing }: ModelRecord, version: string): boolean {
-  if (Object.hasOwn(versions, version)) return true
-  return Object.values(refusing).some((refused) => refused.version === version)
-}
-
-function unknown(field: string, value: string, problem: string, names: readonly string[]): PeltonError {
-  const nearest = nearestName(value, names, MAX_STEPS)
-  const some = [...names]
-    .sort()
-    .slice(0, 10)
-    .map((name) => showValue(name))
-    .join(', ')
-  const remedy =
-    nearest !== undefined
-      ? `Did you mean ${showValue(nearest)}?`
-      : some === ''
-        ? 'There is none yet: start a worker that serves it.'
-        : `There ${names.length > 10 ? 'are, among others,' : names.length === 1 ? 'is' : 'are'} ${some}.`
-  return new PeltonError('unknown-model', problem, { field, value: showValue(value), remedy })
 }

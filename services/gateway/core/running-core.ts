@@ -1,0 +1,327 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { NatsConnection } from '@nats-io/transport-node'
+import { tracePublish } from '../../../shared/sdk/diagnostics.ts'
+import { messageOf, PeltonError, showValue } from '../../../shared/sdk/errors.ts'
+import type { EventOrigin } from '../../../shared/sdk/event-message.ts'
+import { namesOf } from '../../../shared/sdk/jetstream/names-of.ts'
+import { inboxPrefixOf } from '../../../shared/sdk/jetstream/publish-window.ts'
+import type { MessageProducer } from '../../../shared/sdk/producer.ts'
+import type { StoredResult } from '../../../shared/sdk/result.ts'
+import { AcceptedEvent } from './accepted-event.ts'
+import { Answers, closed } from './answers.ts'
+import { Away } from './away.ts'
+import { Backlogs } from './backlog.ts'
+import { checkModel, checkRights } from './check-model.ts'
+import { Claims, type Published, tokenOf } from './claims.ts'
+import type { GatewayCore } from './core.ts'
+import {
+  type Deadline,
+  deadlineOf,
+  eventOf,
+  LONGEST_TIMEOUT_MS,
+  laneOf,
+  messageOfEvent,
+  sourceOf,
+  waitMsOf,
+} from './event-of-request.ts'
+import type { Handle, Handles } from './handles.ts'
+import type { Claim, KeyedRequest } from './keyed-request.ts'
+import { findEvent } from './look-up.ts'
+import { type FollowingDirectory, followModels } from './model-directory.ts'
+import type { GatewayCoreOptions } from './options.ts'
+import { Places } from './places.ts'
+import type { Accepted, Answer, Caller, InferenceRequest, Looked, Wanted } from './request.ts'
+import type { Ending, Expected, Wait } from './wait.ts'
+
+/** How long an event of which the stream says nothing is sent again, milliseconds at most. */
+export const PUBLISH_MS = 30_000
+/** How much longer than its deadline a request waits for the stream's word, milliseconds: most know their event by then. */
+const GRACE_MS = 100
+/** How long an end waits for publishes of which nothing is known, milliseconds. */
+const CLOSING_MS = 1_000
+
+/** What it works with beside its options. */
+export interface CoreParts extends GatewayCoreOptions {
+  readonly producer: MessageProducer
+  readonly handles: Handles
+}
+
+/** A request under way. */
+interface Asked {
+  readonly request: InferenceRequest
+  readonly wanted: Wanted
+  readonly handle: Pick<Handle, 'lane' | 'loweredFrom'>
+  readonly source: string
+  readonly deadline: Deadline
+  readonly startedAt: number
+  readonly wait: Wait
+  /** Its event is being published: its place is taken until the stream has said something, or nothing for long. */
+  isPublishing: boolean
+  isOver: boolean
+}
+
+/** The core of a gateway over a connection that it shares. It runs until it is closed. */
+export class RunningCore implements GatewayCore {
+  readonly models: FollowingDirectory
+  readonly #parts: CoreParts
+  readonly #connection: NatsConnection
+  readonly #answers: Answers
+  readonly #claims: Claims
+  readonly #places: Places
+  readonly #backlogs: Backlogs
+  readonly #away: Away
+  readonly #origin: Omit<EventOrigin, 'now' | 'source' | 'pool'>
+  #inFlight = 0
+  /** What the memory of keyed requests is told of. */
+  #telling = 0
+  #onDrained: (() => void)[] = []
+  #closing: Promise<void> | undefined
+
+  constructor(connection: NatsConnection, parts: CoreParts) {
+    const { onProblem, keyedRequests: memory } = parts
+    this.#parts = parts
+    this.#connection = connection
+    this.#origin = { replyRoots: namesOf(connection).replyRoots, inboxPrefix: inboxPrefixOf(connection) }
+    this.#answers = new Answers(connection, { onProblem })
+    this.#claims = new Claims({ memory, answers: this.#answers, onProblem })
+    this.#places = new Places(parts)
+    this.#backlogs = new Backlogs(connection)
+    this.models = followModels(connection, onProblem)
+    this.#away = new Away(connection, {
+      onAway: () => this.#answers.away(),
+      onBack: () => this.#answers.back(),
+      onLongAway: () => this.#answers.breakThose(isUnsent, this.#away.error()),
+    })
+  }
+
+  /** Requests that are not answered yet. */
+  get inFlight(): number {
+    return this.#inFlight
+  }
+
+  /** Resolves once no request is in flight. */
+  async drained(): Promise<void> {
+    if (this.#isIdle) return
+    await new Promise<void>((resolve) => this.#onDrained.push(resolve))
+  }
+
+  /** Ends what still waits with PeltonError `closed`. The connection stays. May be called again. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+
+  async infer(request: InferenceRequest, wanted: Wanted): Promise<Answer> {
+    const asked = this.#begin(request, wanted)
+    try {
+      const { idempotencyKey: key } = request
+      if (key !== undefined) return await this.#inferKeyed(asked, key)
+      const published = this.#publish(asked, request.attributes?.id ?? crypto.randomUUID(), false)
+      return await this.#answer(asked, published)
+    } finally {
+      this.#end(asked)
+    }
+  }
+
+  async lookUp(text: string, caller: Caller): Promise<Looked> {
+    this.#checkOpen()
+    const handle = this.#parts.handles.read(text)
+    if (handle === undefined || handle.owner !== caller.source) return { kind: 'unknown' }
+    const found = await findEvent(this.#connection, handle)
+    if (found === 'gone') return { kind: 'gone', token: handle.token }
+    const accepted = new AcceptedEvent(handle, this.#parts.handles)
+    return found === 'waiting' ? { kind: 'accepted', accepted } : answered(accepted, found.result)
+  }
+
+  /** @throws what a request is refused with before anything is done for it */
+  #begin(request: InferenceRequest, wanted: Wanted): Asked {
+    this.#checkOpen()
+    const { caller, model, modelVersion, data, signal } = request
+    const [startedAt, now] = [performance.now(), Date.now()]
+    const deadline = deadlineOf(request, wanted, this.#parts.defaultTimeoutMs, now)
+    if (wanted.mode === 'async') waitMsOf(wanted.waitMs)
+    checkRights(caller, model)
+    checkModel(this.models, caller, model, modelVersion)
+    signal.throwIfAborted()
+    if (this.#away.isLong) throw this.#away.error()
+    this.#places.enter(data.length)
+    this.#inFlight++
+    const { leftMs } = deadline
+    const mostMs = wanted.mode === 'sync' ? LONGEST_TIMEOUT_MS : PUBLISH_MS
+    const until = startedAt + Math.min(leftMs ?? mostMs, mostMs)
+    const wait = this.#answers.begin(until, leftMs !== undefined, signal)
+    const [handle, source] = [laneOf(caller, request.lane), sourceOf(request)]
+    return { request, wanted, handle, source, deadline, startedAt, wait, isPublishing: false, isOver: false }
+  }
+
+  #end(asked: Asked): void {
+    asked.isOver = true
+    this.#answers.end(asked.wait)
+    this.#inFlight--
+    this.#leave(asked)
+    this.#tellDrained()
+  }
+
+  #leave({ request, startedAt, isPublishing, isOver }: Asked): void {
+    if (isOver && !isPublishing) this.#places.leave(request.data.length, performance.now() - startedAt)
+  }
+
+  async #inferKeyed(asked: Asked, key: string): Promise<Answer> {
+    const { request, source, wanted, deadline, wait } = asked
+    const { model, data, contentType } = request
+    if (request.attributes?.id !== undefined) throw twoIdentities(request.attributes.id)
+    const deadlineAt = deadline.leftMs === undefined ? undefined : Date.now() + deadline.leftMs
+    const keyed = { source, model, key, data, contentType, deadlineAt, mode: wanted.mode }
+    const claim = await this.#claims.decide(keyed, wait)
+    if (claim.kind === 'answered') return answered(this.#accepted(asked, claim.result), claim.result)
+    if (claim.kind === 'new') {
+      const published = this.#publish(asked, claim.id, true)
+      void this.#tellMemory(keyed, claim, published)
+      return this.#answer(asked, published)
+    }
+    const joined = this.#answers.join(wait, model, tokenOf(keyed, claim))
+    joined.sequence ??= claim.sequence
+    return this.#answer(asked, undefined)
+  }
+
+  async #tellMemory(keyed: KeyedRequest, claim: Claim, published: Promise<Published>): Promise<void> {
+    this.#telling++
+    await this.#claims.tell(keyed, claim, await published)
+    this.#telling--
+    this.#tellDrained()
+  }
+
+  /** Publishes the event of a request. Never rejects: what is in the way breaks the wait of all who wait for it. */
+  async #publish(asked: Asked, id: string, isShared: boolean): Promise<Published> {
+    const { request, wait, handle, source, deadline } = asked
+    const { model, caller } = request
+    const { pool } = caller
+    const replyTo = this.#answers.nextReply()
+    let expected: Expected | undefined
+    asked.isPublishing = true
+    try {
+      const event = eventOf(request, { id, lane: handle.lane, expiresAt: deadline.expiresAt, replyTo })
+      const receipt = await tracePublish({ event, pool, source, by: 'producer' }, async (traced) => {
+        const origin = { ...this.#origin, source, pool, now: Date.now() }
+        const message = messageOfEvent(traced, origin, request.attributes?.extensions)
+        expected = this.#answers.expect(wait, { model, token: message.token, replyTo, isShared })
+        return this.#parts.producer.publishMessage(message, model, wait.until - performance.now())
+      })
+      if (expected !== undefined) this.#answers.published(expected, receipt.sequence, receipt.duplicate)
+      return receipt
+    } catch (thrown) {
+      if (expected === undefined) wait.break(thrown)
+      else this.#answers.failed(expected, thrown)
+      return { thrown }
+    } finally {
+      asked.isPublishing = false
+      this.#leave(asked)
+    }
+  }
+
+  /** What a request is told in the end. @param published resolves once its own event is; undefined where it joined another's */
+  async #answer(asked: Asked, published: Promise<Published> | undefined): Promise<Answer> {
+    const { wanted, wait } = asked
+    if (wanted.mode === 'async') {
+      await Promise.race([published, wait.ended])
+      if (wait.expected?.sequence !== undefined && wanted.waitMs === 0 && !wait.isOver)
+        return this.#later(asked)
+      this.#waitAtMost(asked, wanted.waitMs)
+    }
+    const ending = await wait.ended
+    if (ending.kind === 'time' && asked.isPublishing) await Promise.race([published, sleep(GRACE_MS)])
+    return this.#told(asked, ending)
+  }
+
+  /** From now on, stored as it is, an asynchronous request waits as long as it wants to. */
+  #waitAtMost({ wait, startedAt, deadline }: Asked, waitMs: number): void {
+    const { leftMs } = deadline
+    const forMs = waitMsOf(waitMs)
+    const hasDeadline = leftMs !== undefined && leftMs <= forMs
+    this.#answers.endBy(wait, startedAt + (hasDeadline ? leftMs : forMs), hasDeadline)
+  }
+
+  #told(asked: Asked, ending: Ending): Answer {
+    if (ending.kind === 'outcome') return answered(this.#accepted(asked, ending.result), ending.result)
+    if (ending.kind === 'broken') throw this.#broken(asked, ending)
+    const { expected } = asked.wait
+    if (expected?.sequence === undefined) throw unknownFate(expected)
+    const { leftMs } = asked.deadline
+    if (leftMs === undefined || performance.now() < asked.startedAt + leftMs) return this.#later(asked)
+    return { kind: 'timeout', accepted: this.#accepted(asked), timeoutMs: leftMs }
+  }
+
+  #broken({ request, wait }: Asked, { thrown, hasLeft }: Extract<Ending, { kind: 'broken' }>): unknown {
+    const isForNobody = wait.expected !== undefined && this.#answers.end(wait)
+    if (hasLeft && isForNobody) this.#parts.onAbandoned(request.model)
+    return thrown
+  }
+
+  #later(asked: Asked): Answer {
+    const { pool } = asked.request.caller
+    return {
+      kind: 'accepted',
+      accepted: this.#accepted(asked, undefined, this.#backlogs.seconds(pool, asked.handle.lane)),
+    }
+  }
+
+  #accepted({ request, handle, wait }: Asked, result?: StoredResult, backlogSeconds?: number): Accepted {
+    const { model, caller } = request
+    const sequence = wait.expected?.sequence ?? result?.eventSequence ?? 0
+    const token = result?.token ?? wait.expected?.token ?? ''
+    const { pool, source: owner } = caller
+    return new AcceptedEvent(
+      { ...handle, pool, model, token, sequence, owner },
+      this.#parts.handles,
+      backlogSeconds,
+    )
+  }
+
+  #checkOpen(): void {
+    if (this.#closing !== undefined) throw closed()
+  }
+
+  get #isIdle(): boolean {
+    return this.#inFlight === 0 && this.#telling === 0
+  }
+
+  #tellDrained(): void {
+    if (this.#isIdle) for (const resolve of this.#onDrained.splice(0)) resolve()
+  }
+
+  async #close(): Promise<void> {
+    this.#answers.close()
+    this.#away.close()
+    this.#backlogs.close()
+    const { producer, onProblem } = this.#parts
+    await Promise.all([
+      this.models.close(),
+      producer.close({ timeoutMs: CLOSING_MS }).catch((thrown: unknown) => onProblem(messageOf(thrown))),
+    ])
+  }
+}
+
+/** Whether nothing was sent for a wait that the stream has taken. */
+function isUnsent({ expected }: Wait): boolean {
+  return expected === undefined || (expected.replyTo !== undefined && expected.sequence === undefined)
+}
+
+function answered(accepted: Accepted, result: StoredResult): Answer {
+  return result.kind === 'prediction'
+    ? { kind: 'prediction', accepted, result }
+    : { kind: 'failure', accepted, result }
+}
+
+function twoIdentities(id: string): PeltonError {
+  return new PeltonError('invalid-argument', 'an event with an id of its own takes no idempotency key', {
+    field: 'Idempotency-Key',
+    value: `beside id ${showValue(id)}`,
+    remedy: 'Leave it out: the id does the same for an event.',
+  })
+}
+
+function unknownFate(expected: Expected | undefined): PeltonError {
+  const details = expected === undefined ? {} : { field: 'token', value: expected.token }
+  const problem = 'the stream did not answer in time, so it is unknown whether the event is stored'
+  return new PeltonError('broker-unavailable', problem, { ...details, remedy: 'Ask again later.' })
+}

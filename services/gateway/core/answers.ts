@@ -1,11 +1,12 @@
 import type { NatsConnection } from '@nats-io/transport-node'
 import { subjects } from '../../../shared/sdk/contract/subjects.ts'
-import { messageOf, PeltonError } from '../../../shared/sdk/errors.ts'
+import { messageOf } from '../../../shared/sdk/errors.ts'
 import { type DataSubscription, dataPathOf } from '../../../shared/sdk/jetstream/data-path.ts'
 import { type Frame, readFrameHeaders } from '../../../shared/sdk/jetstream/frame.ts'
 import { uniqueInbox } from '../../../shared/sdk/jetstream/publish-window.ts'
 import { lookIntoRegister } from '../../../shared/sdk/jetstream/register.ts'
 import { readResult, type StoredResult } from '../../../shared/sdk/result.ts'
+import { closed } from './core-errors.ts'
 import { Expected, Wait } from './wait.ts'
 import { TICK_MS, Wheel } from './wheel.ts'
 
@@ -15,11 +16,13 @@ const LONGEST_PAUSE_MS = 2_000
 /** Looks a second, about: they cost the broker what it needs to answer. Where more wait, each is looked for less often. */
 const LOOKS_A_SECOND = 500
 const LOOKS_AT_ONCE = 32
+/** What keeps answers from being looked for is told so often at most, milliseconds. */
+const TOLD_MS = 10_000
 /** How much longer than its deadline a wait takes for its last look, milliseconds at most. */
 const LAST_LOOK_MS = 100
 
 export interface AnswersOptions {
-  /** Told of what keeps answers from being looked for, once until it is over. */
+  /** Told of what keeps answers from being looked for, now and then while it does. */
   readonly onProblem: (text: string) => void
 }
 
@@ -45,6 +48,7 @@ export class Answers {
   readonly #waits = new Set<Wait>()
   readonly #byReply = new Map<string, Expected>()
   readonly #shared = new Map<string, Expected>()
+  /** When each wait is over, and when each event is looked for next. */
   readonly #wheel = new Wheel<Wait | Expected>()
   /** To be looked for, in order; those whose last look it is come first. */
   readonly #toLook = new Set<Expected>()
@@ -53,7 +57,7 @@ export class Answers {
   /** Looks of before a reconnect get no answer any more, and count no more. */
   #round = 0
   #isAway = false
-  #isWell = true
+  #toldAt = Number.NEGATIVE_INFINITY
   #timer: NodeJS.Timeout | undefined
   #nextId = 0
 
@@ -80,7 +84,7 @@ export class Answers {
   begin(until: number, hasLastLook: boolean, signal: AbortSignal): Wait {
     const wait = new Wait(until, hasLastLook, signal)
     this.#waits.add(wait)
-    this.#wheel.add(until, wait)
+    this.#wheel.set(until, wait)
     this.#timer ??= setInterval(() => this.#sweep(performance.now()), TICK_MS).unref()
     return wait
   }
@@ -119,7 +123,7 @@ export class Answers {
   published(expected: Expected, sequence: number, isDuplicate: boolean): void {
     expected.sequence = sequence
     if (isDuplicate) this.#queue(expected)
-    else this.#wheel.add(performance.now() + this.#pauseMs(expected), expected)
+    else this.#lookLater(expected)
   }
 
   /** The event could not be published: whoever joined gets the same error. */
@@ -131,13 +135,14 @@ export class Answers {
   endBy(wait: Wait, until: number, hasLastLook: boolean): void {
     wait.until = until
     wait.hasLastLook = hasLastLook
-    this.#wheel.add(until, wait)
+    this.#wheel.set(until, wait)
   }
 
   /** Nobody waits by it any more. @returns whether nobody at all waits for its event any more */
   end(wait: Wait): boolean {
     wait.close()
     this.#waits.delete(wait)
+    this.#wheel.remove(wait)
     const { expected } = wait
     if (expected === undefined || !expected.leave(wait)) return true
     const { register, replyTo } = expected
@@ -145,6 +150,7 @@ export class Answers {
     if (expected.isShared && this.#shared.get(register) === expected) this.#shared.delete(register)
     this.#toLook.delete(expected)
     this.#lastLooks.delete(expected)
+    this.#wheel.remove(expected)
     return true
   }
 
@@ -172,7 +178,6 @@ export class Answers {
     this.#subscription.unsubscribe()
     this.breakThose(() => true, closed())
     clearInterval(this.#timer)
-    this.#wheel.clear()
   }
 
   #woken(frame: Frame): void {
@@ -193,7 +198,6 @@ export class Answers {
     if (this.#waits.size > 0) return
     clearInterval(this.#timer)
     this.#timer = undefined
-    this.#wheel.clear()
   }
 
   #timeOf(wait: Wait, now: number): void {
@@ -203,7 +207,7 @@ export class Answers {
     else {
       wait.hasLastLook = false
       this.#lastLooks.add(expected)
-      this.#wheel.add(now + LAST_LOOK_MS, wait)
+      this.#wheel.set(now + LAST_LOOK_MS, wait)
     }
   }
 
@@ -231,7 +235,7 @@ export class Answers {
     if (result !== undefined) expected.answer(result)
     else {
       for (const wait of [...expected.waits]) if (wait.until <= startedAt) wait.timeIsOver()
-      this.#wheel.add(performance.now() + this.#pauseMs(expected), expected)
+      this.#lookLater(expected)
     }
     this.#look()
   }
@@ -239,22 +243,24 @@ export class Answers {
   async #read({ register }: Expected): Promise<StoredResult | undefined> {
     try {
       const { outcome } = await lookIntoRegister(this.#connection, register)
-      this.#isWell = true
       return outcome && readResult(register, outcome.headers, outcome.body)
     } catch (thrown) {
-      if (this.#isWell) this.#options.onProblem(`answers cannot be looked for: ${messageOf(thrown)}`)
-      this.#isWell = false
+      this.#tellProblem(thrown)
       return undefined // the deadline decides
     }
   }
 
-  #pauseMs(expected: Expected): number {
-    const pauseMs = Math.min(LONGEST_PAUSE_MS, FIRST_LOOK_MS * 2 ** expected.looks++)
-    return Math.max(pauseMs, (this.#waits.size / LOOKS_A_SECOND) * 1_000)
+  #tellProblem(thrown: unknown): void {
+    const now = performance.now()
+    if (now - this.#toldAt < TOLD_MS) return
+    this.#toldAt = now
+    this.#options.onProblem(`answers cannot be looked for: ${messageOf(thrown)}`)
   }
-}
 
-/** What whoever waits is told when the gateway ends. */
-export function closed(): PeltonError {
-  return new PeltonError('closed', 'the gateway ends', { remedy: 'Ask again: another gateway answers.' })
+  #lookLater(expected: Expected): void {
+    if (!expected.isAwaited) return
+    const pauseMs = Math.min(LONGEST_PAUSE_MS, FIRST_LOOK_MS * 2 ** expected.looks++)
+    const fairMs = (this.#waits.size / LOOKS_A_SECOND) * 1_000
+    this.#wheel.set(performance.now() + Math.max(pauseMs, fairMs), expected)
+  }
 }

@@ -52,16 +52,12 @@ function isVersionOf({ versions, refusing }: ModelRecord, version: string): bool
 
 function unknown(field: string, value: string, problem: string, names: readonly string[]): PeltonError {
   const nearest = nearestName(value, names, MAX_STEPS)
-  const some = [...names]
-    .sort()
-    .slice(0, 10)
-    .map((name) => showValue(name))
-    .join(', ')
-  const remedy =
-    nearest !== undefined
-      ? `Did you mean ${showValue(nearest)}?`
-      : some === ''
-        ? 'There is none yet: start a worker that serves it.'
-        : `There ${names.length > MOST_TOLD ? 'are, among others,' : names.length === 1 ? 'is' : 'are'} ${some}.`
+  const remedy = nearest === undefined ? whatThereIs(names) : `Did you mean ${showValue(nearest)}?`
   return new PeltonError('unknown-model', problem, { field, value: showValue(value), remedy })
+}
+
+function whatThereIs(names: readonly string[]): string {
+  if (names.length === 0) return 'There is none yet: start a worker that serves it.'
+  const some = names.slice(0, MOST_TOLD).map((name) => showValue(name))
+  return `Known ${names.length > MOST_TOLD ? 'are, among others,' : 'here:'} ${some.join(', ')}.`
 }

@@ -1,19 +1,20 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { NatsConnection } from '@nats-io/transport-node'
 import { tracePublish } from '../../../shared/sdk/diagnostics.ts'
-import { messageOf, PeltonError, showValue } from '../../../shared/sdk/errors.ts'
+import { messageOf } from '../../../shared/sdk/errors.ts'
 import type { EventOrigin } from '../../../shared/sdk/event-message.ts'
 import { namesOf } from '../../../shared/sdk/jetstream/names-of.ts'
 import { inboxPrefixOf } from '../../../shared/sdk/jetstream/publish-window.ts'
 import type { MessageProducer } from '../../../shared/sdk/producer.ts'
 import type { StoredResult } from '../../../shared/sdk/result.ts'
 import { AcceptedEvent } from './accepted-event.ts'
-import { Answers, closed } from './answers.ts'
+import { Answers } from './answers.ts'
 import { Away } from './away.ts'
 import { Backlogs } from './backlog.ts'
 import { checkModel, checkRights } from './check-model.ts'
 import { Claims, type Published, tokenOf } from './claims.ts'
 import type { GatewayCore } from './core.ts'
+import { closed, twoIdentities, unknownFate } from './core-errors.ts'
 import {
   type Deadline,
   deadlineOf,
@@ -245,7 +246,7 @@ export class RunningCore implements GatewayCore {
     if (ending.kind === 'outcome') return answered(this.#accepted(asked, ending.result), ending.result)
     if (ending.kind === 'broken') throw this.#broken(asked, ending)
     const { expected } = asked.wait
-    if (expected?.sequence === undefined) throw unknownFate(expected)
+    if (expected?.sequence === undefined) throw unknownFate(expected?.token)
     const { leftMs } = asked.deadline
     if (leftMs === undefined || performance.now() < asked.startedAt + leftMs) return this.#later(asked)
     return { kind: 'timeout', accepted: this.#accepted(asked), timeoutMs: leftMs }
@@ -310,18 +311,4 @@ function answered(accepted: Accepted, result: StoredResult): Answer {
   return result.kind === 'prediction'
     ? { kind: 'prediction', accepted, result }
     : { kind: 'failure', accepted, result }
-}
-
-function twoIdentities(id: string): PeltonError {
-  return new PeltonError('invalid-argument', 'an event with an id of its own takes no idempotency key', {
-    field: 'Idempotency-Key',
-    value: `beside id ${showValue(id)}`,
-    remedy: 'Leave it out: the id does the same for an event.',
-  })
-}
-
-function unknownFate(expected: Expected | undefined): PeltonError {
-  const details = expected === undefined ? {} : { field: 'token', value: expected.token }
-  const problem = 'the stream did not answer in time, so it is unknown whether the event is stored'
-  return new PeltonError('broker-unavailable', problem, { ...details, remedy: 'Ask again later.' })
 }

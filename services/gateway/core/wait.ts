@@ -1,4 +1,5 @@
 import type { StoredResult } from '../../../shared/sdk/result.ts'
+import type { Timed } from './wheel.ts'
 
 /** How a wait ended. */
 export type Ending =
@@ -10,7 +11,8 @@ export type Ending =
 const TIME: Ending = { kind: 'time' }
 
 /** One request that waits. */
-export class Wait {
+export class Wait implements Timed {
+  tick: number | undefined
   /** When it ends, by `performance.now()`. */
   until: number
   hasLastLook: boolean
@@ -59,7 +61,8 @@ export class Wait {
 }
 
 /** One event that requests wait for: mostly one, more where they have the same idempotency key. */
-export class Expected {
+export class Expected implements Timed {
+  tick: number | undefined
   readonly register: string
   readonly token: string
   readonly replyTo: string | undefined

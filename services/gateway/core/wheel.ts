@@ -1,20 +1,37 @@
 /** How exactly times are kept, milliseconds. */
 export const TICK_MS = 10
 
+/** What has a time in a wheel. */
+export interface Timed {
+  /** Where it is in its wheel; undefined where it is in none. Written by the wheel alone. */
+  tick: number | undefined
+}
+
 /**
- * Items by the time at which each shall be looked at, kept to a tick, never early. Adding and taking cost the same however
- * many there are. Nothing is taken out before its time: what is over by then is passed over by whoever takes it.
+ * Items by the time at which each shall be looked at, kept to a tick, never early. Adding, taking and removing cost the same
+ * however many there are; an item has one time, and nothing is kept of one that is removed.
  */
-export class Wheel<Item> {
-  readonly #ticks = new Map<number, Item[]>()
+export class Wheel<Item extends Timed> {
+  readonly #ticks = new Map<number, Set<Item>>()
   #next = 0
 
-  /** @param atMs of a clock that never goes back */
-  add(atMs: number, item: Item): void {
+  /** Gives an item its time, in place of the one it had. @param atMs of a clock that never goes back */
+  set(atMs: number, item: Item): void {
+    this.remove(item)
     const tick = Math.max(Math.ceil(atMs / TICK_MS), this.#next)
+    item.tick = tick
     const items = this.#ticks.get(tick)
-    if (items === undefined) this.#ticks.set(tick, [item])
-    else items.push(item)
+    if (items === undefined) this.#ticks.set(tick, new Set([item]))
+    else items.add(item)
+  }
+
+  remove(item: Item): void {
+    const { tick } = item
+    if (tick === undefined) return
+    item.tick = undefined
+    const items = this.#ticks.get(tick)
+    items?.delete(item)
+    if (items?.size === 0) this.#ticks.delete(tick)
   }
 
   /** Takes out all whose time has come, the earliest first. */
@@ -28,10 +45,6 @@ export class Wheel<Item> {
     return due
   }
 
-  clear(): void {
-    this.#ticks.clear()
-  }
-
   #takeSome(last: number, due: Item[]): void {
     const passed = [...this.#ticks.keys()].filter((tick) => tick <= last).sort((one, other) => one - other)
     for (const tick of passed) this.#takeTick(tick, due)
@@ -41,6 +54,9 @@ export class Wheel<Item> {
     const items = this.#ticks.get(tick)
     if (items === undefined) return
     this.#ticks.delete(tick)
-    for (const item of items) due.push(item)
+    for (const item of items) {
+      item.tick = undefined
+      due.push(item)
+    }
   }
 }

@@ -387,11 +387,14 @@ describe('an asynchronous request', () => {
         const answer = await core.infer(request({ model: 'gather', data: indices(1_000_000) }), LATER)
         if (answer.kind !== 'accepted') throw new Error(answer.kind)
         const seen: string[] = []
-        for (;;) {
-          const { kind } = await core.lookUp(answer.accepted.handle, CALLER)
+        const { handle } = answer.accepted
+        const look = async (): Promise<boolean> => {
+          const { kind } = await core.lookUp(handle, CALLER)
           if (seen.at(-1) !== kind) seen.push(kind)
-          if (kind !== 'accepted') return seen
+          return kind !== 'accepted'
         }
+        await eventually('an answer', look, { everyMs: 1, seen: () => seen })
+        return seen
       }),
     )
     expect(new Set(kinds.map((seen) => seen.join()))).toEqual(new Set(['accepted,failure']))

@@ -3,7 +3,7 @@ import { PeltonError } from '../../../shared/sdk/errors.ts'
 import { whyAway } from '../../../shared/sdk/jetstream/trouble.ts'
 
 /** A broker that restarts is back sooner, milliseconds: so long requests wait for it. */
-export const AWAY_MS = 5_000
+const AWAY_MS = 5_000
 
 export interface AwayOptions {
   readonly onAway: () => void

@@ -326,6 +326,9 @@ describe('a connection that breaks', () => {
 
   test('refuses at the deadline at the latest, at once where it is away for long, and goes on once it is back', async () => {
     const core = await behindProxy()
+    const before = await core.infer(request(), SYNC)
+    if (before.kind !== 'prediction') throw new Error(before.kind)
+    const { handle } = before.accepted
     proxy.cut()
     proxy.reset()
     expect(await refusalOf(core.infer(request({ timeoutMs: 200 }), SYNC))).toMatchObject({
@@ -335,9 +338,9 @@ describe('a connection that breaks', () => {
     const later = refusalOf(core.infer(request(), LATER))
     expect(await waiting).toMatchObject({ code: 'broker-unavailable' })
     expect(await later).toMatchObject({ code: 'broker-unavailable' })
-    expect(await refusalOf(core.infer(request({ timeoutMs: 3_600_000 }), SYNC))).toMatchObject({
-      code: 'broker-unavailable',
-    })
+    for (const act of [core.infer(request({ timeoutMs: 3_600_000 }), SYNC), core.lookUp(handle, CALLER)])
+      expect(await refusalOf(act)).toMatchObject({ code: 'broker-unavailable' })
+    expect(core.inFlight).toBe(0)
     proxy.heal()
     const answer = await eventually('an answer', () => core.infer(request(), SYNC).catch(() => undefined))
     expect(answer.kind).toBe('prediction')
@@ -423,12 +426,17 @@ describe('a handle', () => {
     const other = await openPipeline({ models: folder.path })
     try {
       await other.startWorker()
-      const core = await openCore({}, other.connection)
+      // The first gateways of a broker: one of them makes the secret of both.
+      const [core, beside] = await Promise.all([
+        openCore({}, other.connection),
+        openCore({}, other.connection),
+      ])
       await other.endWorkers()
       const answer = await core.infer(request(), LATER)
       if (answer.kind !== 'accepted') throw new Error(answer.kind)
       const { handle, sequence } = answer.accepted
-      expect(await core.lookUp(handle, CALLER)).toMatchObject({ kind: 'accepted' })
+      for (const each of [core, beside])
+        expect(await each.lookUp(handle, CALLER)).toMatchObject({ kind: 'accepted' })
       await requestApi(other.connection, `STREAM.DELETE.${STREAMS.features}`)
       await other.broker.provision()
       expect(await core.infer(request(), LATER)).toMatchObject({ accepted: { sequence } })

@@ -95,24 +95,30 @@ export interface Decided {
   readonly replyTo: string
 }
 
+/** Written field by field: there is one for each request, and most have few. */
+type Written = { -readonly [Field in keyof EventToPublish]: EventToPublish[Field] }
+
 /** The event of a request, before its attributes beyond those of the contract. */
 export function eventOf(
   request: InferenceRequest,
   { id, lane, expiresAt, replyTo }: Decided,
 ): EventToPublish {
   const { model, modelVersion, data, contentType, inferenceHeaderLength, traceparent, tracestate } = request
-  const { type, time, subject } = request.attributes ?? {}
-  return {
-    ...{ model, id, lane, data, contentType, replyTo },
-    ...(inferenceHeaderLength !== undefined && { inferenceHeaderLength }),
-    ...(expiresAt !== undefined && { expiresAt }),
-    ...(modelVersion !== undefined && { modelVersion }),
-    ...(type !== undefined && { type }),
-    ...(time !== undefined && { time }),
-    ...(subject !== undefined && { subject }),
-    ...(traceparent !== undefined && { traceparent }),
-    ...(tracestate !== undefined && { tracestate }),
-  }
+  const event: Written = { model, id, lane, data, contentType, replyTo }
+  if (inferenceHeaderLength !== undefined) event.inferenceHeaderLength = inferenceHeaderLength
+  if (expiresAt !== undefined) event.expiresAt = expiresAt
+  if (modelVersion !== undefined) event.modelVersion = modelVersion
+  if (traceparent !== undefined) event.traceparent = traceparent
+  if (tracestate !== undefined) event.tracestate = tracestate
+  if (request.attributes !== undefined) describe(event, request.attributes)
+  return event
+}
+
+function describe(event: Written, attributes: NonNullable<InferenceRequest['attributes']>): void {
+  const { type, time, subject } = attributes
+  if (type !== undefined) event.type = type
+  if (time !== undefined) event.time = time
+  if (subject !== undefined) event.subject = subject
 }
 
 /** An event as a message, with the further attributes of its caller. @throws PeltonError `invalid-argument` */

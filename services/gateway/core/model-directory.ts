@@ -11,7 +11,7 @@ const AGAIN_MS = 1_000
 
 /** A directory that follows the records until it is closed. */
 export interface FollowingDirectory extends ModelDirectory {
-  /** Resolves once the records were read. */
+  /** Resolves once the records were read, or will not be because it is closed. */
   readonly ready: Promise<void>
   close(): Promise<void>
 }
@@ -71,6 +71,7 @@ class Following implements FollowingDirectory {
   async close(): Promise<void> {
     this.#isClosed = true
     clearTimeout(this.#again)
+    this.#onRead() // nobody waits for what is closed
     await this.#pools.close()
   }
 
@@ -81,6 +82,7 @@ class Following implements FollowingDirectory {
       () => {
         if (this.#isClosed) return
         this.isRead = true
+        this.#isWell = true
         this.#seenAt = Number.NEGATIVE_INFINITY
         this.#onRead()
       },

@@ -128,6 +128,7 @@ export class RunningCore implements GatewayCore {
     this.#checkOpen()
     const handle = this.#parts.handles.read(text)
     if (handle === undefined || handle.owner !== caller.source) return { kind: 'unknown' }
+    if (this.#away.isLong) throw this.#away.error()
     const found = await findEvent(this.#connection, handle)
     if (found === 'gone') return { kind: 'gone', token: handle.token }
     const accepted = new AcceptedEvent(handle, this.#parts.handles)
@@ -268,11 +269,12 @@ export class RunningCore implements GatewayCore {
 
   #accepted({ request, handle, wait }: Asked, result?: StoredResult, backlogSeconds?: number): Accepted {
     const { model, caller } = request
+    const { lane, loweredFrom } = handle
     const sequence = wait.expected?.sequence ?? result?.eventSequence ?? 0
     const token = result?.token ?? wait.expected?.token ?? ''
     const { pool, source: owner } = caller
     return new AcceptedEvent(
-      { ...handle, pool, model, token, sequence, owner },
+      { pool, model, lane, loweredFrom, token, sequence, owner },
       this.#parts.handles,
       backlogSeconds,
     )

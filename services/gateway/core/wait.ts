@@ -21,7 +21,6 @@ export class Wait implements Timed {
   /** Never rejects. */
   readonly ended: Promise<Ending>
   readonly #signal: AbortSignal
-  readonly #onAbort: () => void
   #resolve!: (ending: Ending) => void
 
   constructor(until: number, hasLastLook: boolean, signal: AbortSignal) {
@@ -31,9 +30,13 @@ export class Wait implements Timed {
       this.#resolve = resolve
     })
     this.#signal = signal
-    this.#onAbort = () => this.#end({ kind: 'broken', thrown: signal.reason, hasLeft: true })
-    if (signal.aborted) this.#onAbort()
-    else signal.addEventListener('abort', this.#onAbort)
+    if (signal.aborted) this.handleEvent()
+    else signal.addEventListener('abort', this)
+  }
+
+  /** Its caller left. */
+  handleEvent(): void {
+    this.#end({ kind: 'broken', thrown: this.#signal.reason, hasLeft: true })
   }
 
   answer(result: StoredResult): void {
@@ -50,7 +53,7 @@ export class Wait implements Timed {
 
   close(): void {
     this.isOver = true
-    this.#signal.removeEventListener('abort', this.#onAbort)
+    this.#signal.removeEventListener('abort', this)
   }
 
   #end(ending: Ending): void {

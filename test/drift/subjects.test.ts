@@ -23,7 +23,7 @@ const SPELT = [
   String.raw`(?:results|deadletters)\.(?:>|${PART}\.\S+)`,
   String.raw`ledger\.\S+`,
   String.raw`\$(?:KV|O|JS\.EVENT)\.\S+`,
-  '(?:(?:KV|OBJ)_)?pelton-(?:models|starts|replays|artifacts)',
+  '(?:(?:KV|OBJ)_)?pelton-(?:models|starts|replays|keys|requests|artifacts)',
   ...Object.values(STREAMS),
 ]
 const speltOut = new RegExp(`^(?:${SPELT.join('|')})$`)

@@ -61,11 +61,11 @@ const CASES: Readonly<Record<string, Case>> = {
   },
   'little of everything': {
     limits:
-      'max_file: 1GiB, max_mem: 1G, max_streams: 10, max_consumers: 3, store_max_stream_bytes: 256MiB, max_ack_pending: 1000, max_bytes_required: true',
+      'max_file: 1GiB, max_mem: 1G, max_streams: 12, max_consumers: 3, store_max_stream_bytes: 256MiB, max_ack_pending: 1000, max_bytes_required: true',
     said: /3 things are in the way, and nothing was made:.*in flight.*one stream.*storage/s,
     setting: { PELTON_FEATURES_MAX_BYTES: String(128 * MIB), PELTON_MAX_ACK_PENDING: '1000' },
   },
-  streams: { limits: `${ROOM}, max_streams: 5`, said: /allows 5 streams.*operator of the account for 10/ },
+  streams: { limits: `${ROOM}, max_streams: 5`, said: /allows 5 streams.*operator of the account for 12/ },
   consumers: { limits: `${ROOM}, max_consumers: 2`, said: /allows 2 consumers.*for 3 or more/ },
 }
 
@@ -89,11 +89,11 @@ describe('an account that limits', () => {
       }
       const planned = await run(['--dry-run'], one.setting)
       expect([planned.code, planned.err]).toEqual([0, ''])
-      expect(planned.out.match(/^would create /gm)).toHaveLength(16)
+      expect(planned.out.match(/^would create /gm)).toHaveLength(18)
       expect(await streamsIn(connection)).toEqual([])
       const made = await run([], one.setting)
       expect([made.code, made.err]).toEqual([0, ''])
-      expect(await streamsIn(connection)).toHaveLength(10)
+      expect(await streamsIn(connection)).toHaveLength(12)
       expect((await run([], one.setting)).out).toBe('nothing to change\n')
       expect((await run(['--dry-run'], one.setting)).out).toBe('nothing to change\n')
     },
@@ -122,7 +122,7 @@ describe('an account that limits', () => {
 
 test('the smallest account runs the whole of Pelton, and its audit is clean', async () => {
   const limits =
-    'max_file: 1GiB, max_mem: 1G, max_streams: 10, store_max_stream_bytes: 256MiB, max_ack_pending: 1000, max_bytes_required: true'
+    'max_file: 1GiB, max_mem: 1G, max_streams: 12, store_max_stream_bytes: 256MiB, max_ack_pending: 1000, max_bytes_required: true'
   const pipeline = await openPipeline({
     broker: { config: configOf(limits) },
     topology: { featuresMaxBytes: 128 * MIB, maxAckPending: 1_000 },

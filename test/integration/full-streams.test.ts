@@ -248,7 +248,7 @@ describe('nothing accepted is lost where a stream is filled to its bound while e
     expect((await deepAudit(stage)).clean).toBe(true)
   })
 
-  test.each([STORES.models, STORES.starts, STORES.replays])(
+  test.each(Object.values(STORES))(
     '%s: workers wait or serve on, and all is answered once there is room',
     async (store) => {
       const stage = await open({ bucketsMaxBytes: 64 * KIB })

@@ -52,7 +52,7 @@ describe.concurrent('provision on a cluster whose account has a limit', () => {
       const connection = await cluster.connect()
       await provision(connection, { topology: { replicas: 3, featuresMaxBytes: GIB } })
       const { bytes, sum, counted } = await reservedOf(cluster)
-      expect(bytes).toHaveLength(10)
+      expect(bytes).toHaveLength(12)
       expect(sum).toBeGreaterThan(4 * GIB)
       expect(counted).toBe(sum)
       expect(3 * sum).toBeLessThanOrEqual(24 * GIB)

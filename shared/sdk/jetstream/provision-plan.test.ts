@@ -51,7 +51,7 @@ describe('what is planned', () => {
   it('is everything where nothing is there, each with a line', () => {
     const { steps, obstacles } = plan()
     expect(obstacles).toEqual([])
-    expect(steps).toHaveLength(10 + 6)
+    expect(steps).toHaveLength(12 + 6)
     expect(steps[0]).toBe(`would create stream FEATURES, max_bytes ${4 * GIB}`)
     expect(steps).toContain('would create stream RETRIES')
     expect(steps.at(-1)).toBe('would create consumer retry-default-low')
@@ -106,7 +106,7 @@ describe('what is in the way', () => {
       'few streams',
       with_({ maxStreams: 5, streams: 1 }),
       {},
-      /allows 5 streams and has 1: Pelton needs 10 more.*max_streams = 5.*for 11 or more/,
+      /allows 5 streams and has 1: Pelton needs 12 more.*max_streams = 5.*for 13 or more/,
     ],
     [
       'few consumers of a stream',
@@ -235,7 +235,7 @@ describe('what is in the way', () => {
   })
 
   it('is nothing where settings fit the account', () => {
-    const tight = { maxStreams: 10, maxConsumers: 3, maxAckPending: 1_000, maxStreamBytes: 256 * MIB }
+    const tight = { maxStreams: 12, maxConsumers: 3, maxAckPending: 1_000, maxStreamBytes: 256 * MIB }
     const found = with_({ ...tight, maxStorage: GIB, needsMaxBytes: true })
     expect(said(plan(found, { featuresMaxBytes: 128 * MIB, maxAckPending: 1_000 }))).toEqual([])
   })

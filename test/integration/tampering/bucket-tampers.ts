@@ -1,5 +1,4 @@
-import { STORES } from '../../../shared/sdk/contract/topology.ts'
-import { erase, put } from './evidence.ts'
+import { AUDITED_STORES, erase, put } from './evidence.ts'
 import type { HistoryStage } from './history-stage.ts'
 import type { Stored } from './stored.ts'
 import { KINDS, type Kind, type Owed, type Tamper } from './tamper.ts'
@@ -29,7 +28,7 @@ const DEEDS: Readonly<Record<Kind, (stage: HistoryStage, two: readonly Stored[])
 }
 
 /** What can be done to the buckets: an audit goes on, whatever it reads there. */
-export const BUCKET_TAMPERS: readonly Tamper[] = Object.values(STORES).flatMap((stream) =>
+export const BUCKET_TAMPERS: readonly Tamper[] = AUDITED_STORES.flatMap((stream) =>
   KINDS.map(
     (kind): Tamper => ({
       ...{ kind, stream, what: 'a key' },

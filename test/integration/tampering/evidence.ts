@@ -24,10 +24,14 @@ export interface Evidence {
   readonly replayed: ReadonlySet<string>
 }
 
+/** Buckets that an audit reads, or that say what became of an event: those of gateways are neither. */
+export const AUDITED_STORES = [STORES.models, STORES.starts, STORES.replays] as const
+
 /** Every stream that holds something of an event. */
-export const ALL_STREAMS = [...Object.values(STREAMS), ...Object.values(STORES)].filter(
-  (stream) => stream !== STREAMS.advisories,
-)
+export const ALL_STREAMS = [
+  ...Object.values(STREAMS).filter((stream) => stream !== STREAMS.advisories),
+  ...AUDITED_STORES,
+]
 
 export async function readEvidence(stage: HistoryStage): Promise<Evidence> {
   const streams = new Map<string, Stored[]>()

@@ -29,6 +29,9 @@ describe('pelton rights', () => {
   test('prints the accounts, and the commands for nsc, byte for byte', async () => {
     expect(await runCli(['rights'])).toMatchObject({ code: 0, out: renderAccountsFile(rightsOf()), err: '' })
     expect((await runCli(['rights', ...OPTIONS])).out).toBe(renderAccountsFile(ASKED))
+    const given = ['--producer', 'orders:normal,low', 'batch:low', '--gateway', 'door', 'edge:low']
+    const lanes = rightsOf({ producers: given.slice(1, 3), gateways: given.slice(4) })
+    expect((await runCli(['rights', ...given])).out).toBe(renderAccountsFile(lanes))
     const nsc = await runCli(['rights', '--form', 'nsc', '--one-account', '--inbox-prefix', 'acme.replies'])
     const asked = rightsOf({ oneAccount: true, inboxPrefix: 'acme.replies' })
     expect(nsc.out).toBe(renderNscCommands(asked))
@@ -38,7 +41,7 @@ describe('pelton rights', () => {
     const { code, out } = await runCli(['rights', '--form', 'claims'])
     expect(code).toBe(0)
     const claims = JSON.parse(out)
-    expect(Object.keys(claims)).toEqual(['PELTON', 'PRODUCERS', 'SUBSCRIBERS', 'SYS'])
+    expect(Object.keys(claims)).toEqual(['PELTON', 'PRODUCERS', 'SUBSCRIBERS', 'GATEWAYS', 'SYS'])
     expect(claims.PRODUCERS.signing_keys[0]).toMatchObject({ key: '<public key that signs producer>' })
     expect(claims.PRODUCERS.imports[0]).toMatchObject({ account: '<public key of PELTON>' })
   })
@@ -81,6 +84,10 @@ describe('pelton rights', () => {
     [
       ['--pool', 'a', 'A'],
       ['NATS_WORKER_A_PASSWORD', 'worker-A', 'other names'],
+    ],
+    [
+      ['--producer', 'orders:urgent'],
+      ['lane', 'orders:urgent', 'orders:normal,low'],
     ],
     [
       ['--domain', 'a.b'],

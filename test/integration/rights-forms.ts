@@ -45,7 +45,7 @@ export function inStaging(subject: string): string {
   return subject
     .replace(/(^|\.)(features|retries|due|results|deadletters|ledger|_pelton|pelton)\./, `$1${PREFIX}.$2.`)
     .replace(/\.(FEATURES|RETRIES|RESULTS|DEADLETTERS|LEDGER)(?=\.|$)/, `.${PREFIX}-$1`)
-    .replaceAll(/pelton-(models|starts|replays|artifacts)/g, `pelton-${PREFIX}-$1`)
+    .replaceAll(/pelton-(models|starts|replays|keys|requests|artifacts)/g, `pelton-${PREFIX}-$1`)
     .replace(/^_INBOX\.(?=\w)/, `_INBOX.${PREFIX}-`)
 }
 

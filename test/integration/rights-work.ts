@@ -6,6 +6,7 @@ import { createSubscriber } from '../../shared/sdk/subscriber.ts'
 import { latestModels } from '../kit/models-folder.ts'
 import { startWorkerProcess } from '../kit/worker-process.ts'
 import { runCli, startCli } from './cli-process.ts'
+import { serveAtDoor } from './rights-gateway-work.ts'
 import type { RightsServer, SdkLogin } from './rights-server.ts'
 
 const GOOD = Buffer.from(JSON.stringify({ features: EXAMPLE_FLIGHT }))
@@ -17,13 +18,14 @@ export interface Logins {
   loginOf(role: Role): SdkLogin
 }
 
-/** Does with each role, under its own user, all that it is for: provisions, predicts, watches, replays, audits. */
+/** Does with each role, under its own user, all that it is for: provisions, predicts, serves, watches, replays, audits. */
 export async function workAsEachRole({ url, monitorUrl }: RightsServer, logins: Logins): Promise<void> {
   const provisioned = await runCli(['provision'], { env: logins.envOf('admin') })
   expect(provisioned, provisioned.err).toMatchObject({ code: 0 })
   const worker = await startWorkerProcess({ url, models: latestModels(), env: logins.envOf('worker') })
   try {
     await sendAndReceive(logins)
+    await serveAtDoor(logins)
     await operate({ ...logins.envOf('control'), PELTON_NATS_MONITOR_URL: monitorUrl })
   } finally {
     worker.kill()

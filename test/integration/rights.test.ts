@@ -6,7 +6,9 @@ import { brokerSettings } from '../../shared/runtime/config.ts'
 import { STREAMS } from '../../shared/sdk/contract/topology.ts'
 import { streamInfo } from '../../shared/sdk/jetstream/api.ts'
 import { provision } from '../../shared/sdk/jetstream/provision.ts'
+import { inboxPrefixOf } from '../../shared/sdk/jetstream/publish-window.ts'
 import { askServer } from '../../shared/sdk/jetstream/quorum-probe.ts'
+import { eventually } from '../kit/wait.ts'
 import { ACTS, DESTRUCTIVE, HEARD, ROLES } from './rights-acts.ts'
 import { FORMS, inStaging } from './rights-forms.ts'
 
@@ -51,14 +53,33 @@ describe.each(FORMS)('rights: $title', (form) => {
       ['admin', STREAMS.results],
       ['control', STREAMS.results],
       ['worker', STREAMS.results],
+      ['gateway', STREAMS.results],
       ['subscriber', STREAMS.results],
       ['producer', STREAMS.features],
+      ['gateway', STREAMS.features],
     ] as const)('the leader %s goes by is told to it: that of %s', async (role, stream) => {
       expect(await askServer(as(role), `$JS.API.STREAM.INFO.${stream}`)).toBe('well')
     })
 
-    test('the leader of the ledger is not told to a producer', async () => {
-      expect(await askServer(as('producer'), `$JS.API.STREAM.INFO.${STREAMS.ledger}`)).toBe('refused')
+    test.each(['producer', 'gateway'] as const)(
+      'the leader of the ledger is not told to a %s',
+      async (role) => {
+        expect(await askServer(as(role), `$JS.API.STREAM.INFO.${STREAMS.ledger}`)).toBe('refused')
+      },
+    )
+
+    test.each(['producer', 'gateway'] as const)('a wake-up of a worker reaches a %s', async (role) => {
+      const inbox = `${inboxPrefixOf(as(role))}.x`
+      let heard = 0
+      const subscription = as(role).subscribe(inbox, {
+        callback: () => {
+          heard++
+        },
+      })
+      await as(role).flush()
+      as('worker').publish(inbox, 'outcome')
+      await eventually('the wake-up', () => heard > 0)
+      subscription.unsubscribe()
     })
 
     test.runIf(form.isWalled)(

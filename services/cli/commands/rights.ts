@@ -10,6 +10,7 @@ interface RightsArguments {
   readonly prefix: readonly string[]
   readonly pool: readonly string[]
   readonly producer: readonly string[]
+  readonly gateway: readonly string[]
   readonly subscriber: readonly string[]
   readonly domain?: string
   readonly inboxPrefix: string
@@ -30,7 +31,10 @@ export function rightsCommand(): Command {
       '',
     ])
     .option('--pool <name...>', 'pools of workers: a user for each', ['default'])
-    .option('--producer <user...>', 'users that publish events', ['producer'])
+    .option('--producer <user...>', 'users that publish events; orders:normal,low has these lanes alone', [
+      'producer',
+    ])
+    .option('--gateway <user...>', 'users of gateways, likewise', ['gateway'])
     .option('--subscriber <user...>', 'users that read results', ['subscriber'])
     .option('--domain <name>', 'JetStream domain of the servers')
     .option('--inbox-prefix <subject>', 'what the inboxes of all users lie below', '_INBOX')
@@ -48,6 +52,7 @@ export function rightsCommand(): Command {
         [
           'pelton rights > accounts.conf',
           'pelton rights --pool default gpu --prefix staging > accounts.conf',
+          'pelton rights --producer orders batch:low > accounts.conf',
           'pelton rights --form nsc | sh',
           'pelton rights --form kubernetes | kubectl create -f -',
         ],
@@ -59,8 +64,9 @@ export function rightsCommand(): Command {
 
 async function printRights(print: (line: string) => void, options: RightsArguments): Promise<number> {
   const { form, creds, domain, inboxPrefix, oneAccount } = options
-  const { prefix: prefixes, pool: pools, producer: producers, subscriber: subscribers } = options
-  const users = { prefixes, pools, producers, subscribers }
+  const { prefix: prefixes, pool: pools } = options
+  const { producer: producers, gateway: gateways, subscriber: subscribers } = options
+  const users = { prefixes, pools, producers, gateways, subscribers }
   const asked: RightsOptions = { ...users, domain, inboxPrefix, oneAccount }
   const text = await renderForm(form, rightsOf(asked), creds)
   for (const line of text.trimEnd().split('\n')) print(line)

@@ -6,10 +6,10 @@ const BEGIN = `\
 # Printed by \`pelton rights\`: do not edit it, give the command other pools or prefixes (docs/deploy.md).
 #`
 
-const THREE_ACCOUNTS = `\
-# Three accounts, because subjects alone do not bound a user: a reply subject is not held against the rights of whoever
+const SEVERAL_ACCOUNTS = `\
+# Four accounts, because subjects alone do not bound a user: a reply subject is not held against the rights of whoever
 # sends it. A producer that publishes an event with the reply subject \`ledger.default\` would have the server's
-# acknowledgement stored in the ledger. Here the answers to a producer or subscriber stay in its own account.
+# acknowledgement stored in the ledger. Here the answers to a producer, subscriber or gateway stay in its own account.
 #`
 
 const ONE_ACCOUNT = `\
@@ -27,7 +27,7 @@ const WIDTH = 118
 export function renderAccountsFile({ accounts }: Rights): string {
   const blocks = accounts.map((account) => indented(renderAccount(account), 2).join('\n'))
   const isOne = accounts.every(({ exports }) => exports.length === 0)
-  const head = [BEGIN, isOne ? ONE_ACCOUNT : THREE_ACCOUNTS, PASSWORDS].join('\n')
+  const head = [BEGIN, isOne ? ONE_ACCOUNT : SEVERAL_ACCOUNTS, PASSWORDS].join('\n')
   return `${head}\n\nsystem_account: SYS\n\naccounts {\n${blocks.join('\n\n')}\n}\n`
 }
 

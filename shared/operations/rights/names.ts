@@ -2,13 +2,20 @@ import { createNames as createContractNames } from '../../sdk/contract/names.ts'
 import { LANES, type Lane } from '../../sdk/contract/subjects.ts'
 import { ARTIFACTS_STREAM, STORES, STREAMS } from '../../sdk/contract/topology.ts'
 
+/** A user that publishes events, into its lanes alone. */
+export interface Publisher {
+  readonly user: string
+  readonly lanes: readonly Lane[]
+}
+
 /** What one Pelton is called at the broker. */
 export interface Pelton {
   /** Names of a Pelton that shares its account; none for one that has it for itself. */
   readonly prefix?: string | undefined
   readonly pools: readonly string[]
-  /** Users that publish, and users that read results: each has an inbox of its own. */
-  readonly producers: readonly string[]
+  /** Users that publish, gateways, and users that read results: each has an inbox of its own. */
+  readonly producers: readonly Publisher[]
+  readonly gateways: readonly Publisher[]
   readonly subscribers: readonly string[]
   /** Domain of JetStream, where the servers have one. */
   readonly domain?: string | undefined
@@ -24,7 +31,8 @@ export interface Names {
   readonly stores: Named<typeof STORES>
   readonly artifacts: string
   /** Who publishes: they may ask workers for wake-ups. */
-  readonly producers: readonly string[]
+  readonly producers: readonly Publisher[]
+  readonly gateways: readonly Publisher[]
   /** Whether it has its account for itself. */
   readonly isAlone: boolean
   /** A subject of the contract, in this Pelton. */
@@ -35,7 +43,7 @@ export interface Names {
   inboxOf(user: string): string
 }
 
-export function createNames({ prefix, producers, domain, inboxPrefix }: Pelton): Names {
+export function createNames({ prefix, producers, gateways, domain, inboxPrefix }: Pelton): Names {
   const { stream, subject } = createContractNames(prefix)
   const named = <Table extends Readonly<Record<string, string>>>(table: Table): Named<Table> =>
     Object.fromEntries(Object.entries(table).map(([key, name]) => [key, stream(name)])) as Named<Table>
@@ -44,6 +52,7 @@ export function createNames({ prefix, producers, domain, inboxPrefix }: Pelton):
     stores: named(STORES),
     artifacts: stream(ARTIFACTS_STREAM),
     producers,
+    gateways,
     isAlone: prefix === undefined,
     subject,
     // A server of the domain takes the second for the first before it looks at the rights; any other passes it on as it is.
@@ -57,6 +66,14 @@ export function createNames({ prefix, producers, domain, inboxPrefix }: Pelton):
 }
 
 /** Something of each lane. */
-export function ofLanes(each: (lane: Lane) => readonly string[]): readonly string[] {
-  return LANES.flatMap(each)
+export function ofLanes(
+  each: (lane: Lane) => readonly string[],
+  lanes: readonly Lane[] = LANES,
+): readonly string[] {
+  return lanes.flatMap(each)
+}
+
+/** The lanes of some of them, in order. */
+export function lanesOf(publishers: readonly Publisher[]): readonly Lane[] {
+  return LANES.filter((lane) => publishers.some(({ lanes }) => lanes.includes(lane)))
 }

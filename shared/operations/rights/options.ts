@@ -1,7 +1,7 @@
 import { isPrefix, RESERVED_PREFIXES } from '../../sdk/contract/names.ts'
-import { encodeSegment } from '../../sdk/contract/subjects.ts'
+import { encodeSegment, isLane, LANES, type Lane } from '../../sdk/contract/subjects.ts'
 import { PeltonError, showValue } from '../../sdk/errors.ts'
-import type { Pelton } from './names.ts'
+import type { Pelton, Publisher } from './names.ts'
 
 /** Whose rights they are. */
 export interface RightsOptions {
@@ -9,8 +9,10 @@ export interface RightsOptions {
   readonly prefixes?: readonly string[] | undefined
   /** @default ['default'] */
   readonly pools?: readonly string[] | undefined
-  /** Users that publish events. @default ['producer'] */
+  /** Users that publish events: `<user>`, or `<user>:<lane>,<lane>` for one that has these lanes alone. @default ['producer'] */
   readonly producers?: readonly string[] | undefined
+  /** Users of gateways, likewise. @default ['gateway'] */
+  readonly gateways?: readonly string[] | undefined
   /** Users that read results. @default ['subscriber'] */
   readonly subscribers?: readonly string[] | undefined
   /** Domain of JetStream. @default none */
@@ -27,17 +29,35 @@ export function resolveOptions(options: RightsOptions): {
   readonly inboxPrefix: string
 } {
   const { prefixes = [''], pools = ['default'], domain, inboxPrefix = '_INBOX' } = options
-  const { producers = ['producer'], subscribers = ['subscriber'] } = options
+  const { subscribers = ['subscriber'] } = options
+  const producers = (options.producers ?? ['producer']).map(readPublisher)
+  const gateways = (options.gateways ?? ['gateway']).map(readPublisher)
   for (const prefix of prefixes) checkPrefix(prefix)
   for (const pool of pools) encodeSegment(pool, 'pool')
-  for (const user of [...producers, ...subscribers]) checkUser(user)
+  for (const user of [...[...producers, ...gateways].map(({ user }) => user), ...subscribers]) checkUser(user)
   if (domain !== undefined) checkDomain(domain)
   checkInboxPrefix(inboxPrefix)
   const peltons = prefixes.map((prefix) => ({
     prefix: prefix === '' ? undefined : prefix,
-    ...{ pools, producers, subscribers, domain, inboxPrefix },
+    ...{ pools, producers, gateways, subscribers, domain, inboxPrefix },
   }))
   return { peltons, inboxPrefix }
+}
+
+function readPublisher(text: string): Publisher {
+  const [user = '', ...rest] = text.split(':')
+  if (rest.length === 0) return { user, lanes: LANES }
+  return { user, lanes: readLanes(text, rest.join(':').split(',')) }
+}
+
+/** In their order, whatever the order they were given in. */
+function readLanes(text: string, given: readonly string[]): readonly Lane[] {
+  if (given.every(isLane)) return LANES.filter((lane) => given.includes(lane))
+  throw new PeltonError('invalid-argument', 'a user has lanes that are none', {
+    field: 'lane',
+    value: showValue(text),
+    remedy: `Name the user, a colon, and ${LANES.join(', ')} with commas between them: orders:normal,low.`,
+  })
 }
 
 function checkPrefix(prefix: string): void {

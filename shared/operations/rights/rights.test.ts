@@ -15,12 +15,13 @@ function userOf(rights: Rights, user: string): UserRights {
 }
 
 describe('rights', () => {
-  test('have a user for each role, in three accounts beside that of the system', () => {
+  test('have a user for each role, in four accounts beside that of the system', () => {
     const users = rightsOf().accounts.map(({ name, users }) => [name, users.map(({ user }) => user)])
     expect(users).toEqual([
       ['PELTON', ['admin', 'control', 'worker']],
       ['PRODUCERS', ['producer']],
       ['SUBSCRIBERS', ['subscriber']],
+      ['GATEWAYS', ['gateway']],
       ['SYS', ['monitor']],
     ])
   })
@@ -77,6 +78,34 @@ describe('rights', () => {
     expect(worker.filter((subject) => subject.includes('producer'))).toEqual([])
   })
 
+  test('have those lanes of a producer or gateway that it is given, and share no others', () => {
+    const rights = rightsOf({ producers: ['orders:low,normal', 'batch:low'], gateways: ['door', 'edge:low'] })
+    const lanesOf = (user: string): string[] =>
+      userOf(rights, user)
+        .publish.flatMap(({ subjects }) => subjects)
+        .filter((subject) => subject.startsWith('features.'))
+        .map((subject) => subject.split('.').at(-1) ?? '')
+    expect(lanesOf('orders')).toEqual(['normal', 'low'])
+    expect(lanesOf('batch')).toEqual(['low'])
+    expect(lanesOf('door')).toEqual(['high', 'normal', 'low'])
+    expect(lanesOf('edge')).toEqual(['low'])
+    expect(userOf(rights, 'batch').publish[0]?.why).toBe('events, in the lane low')
+    const shared = rights.accounts[0]?.exports ?? []
+    expect(shared.find(({ subject }) => subject === 'features.*.*.high')?.to).toEqual(['GATEWAYS'])
+    expect(shared.find(({ subject }) => subject === 'features.*.*.low')?.to).toEqual([
+      'PRODUCERS',
+      'GATEWAYS',
+    ])
+  })
+
+  test('let a gateway ask for nothing that its account is not shared, and its account take nothing it does not use', () => {
+    const rights = rightsOf({ domain: 'hub' })
+    const { publish, subscribe } = userOf(rights, 'gateway')
+    const used = [...publish, ...subscribe].flatMap(({ subjects }) => subjects)
+    const taken = rights.accounts.find(({ name }) => name === 'GATEWAYS')?.imports ?? []
+    expect(taken.map(({ share }) => share.subject).toSorted()).toEqual(used.toSorted())
+  })
+
   test('name by a prefix whatever is of the Pelton alone', () => {
     const rights = rightsOf({ prefixes: ['staging'] })
     const isNamed = (subject: string): boolean =>
@@ -125,6 +154,11 @@ describe('rights', () => {
     [{ producers: ['features'] }, 'user', 'features'],
     [{ subscribers: ['producer'] }, 'user', 'producer'],
     [{ producers: ['monitor'] }, 'user', 'monitor'],
+    [{ gateways: ['a b'] }, 'user', 'a b'],
+    [{ gateways: ['producer'] }, 'user', 'producer'],
+    [{ producers: ['orders:'] }, 'lane', 'orders:'],
+    [{ producers: ['orders:normal:low'] }, 'lane', 'orders:normal:low'],
+    [{ gateways: ['gateway:urgent'] }, 'lane', 'gateway:urgent'],
     [{ domain: 'a.b' }, 'domain', 'a.b'],
     [{ domain: 'API' }, 'domain', 'API'],
     [{ inboxPrefix: 'a..b' }, 'inbox-prefix', 'a..b'],

@@ -3,6 +3,7 @@ import { checkUsers, type RightsOptions, resolveOptions } from './options.ts'
 import {
   adminRights,
   controlRights,
+  gatewayRights,
   monitorRights,
   producerRights,
   subscriberRights,
@@ -22,7 +23,7 @@ export function rightsOf(options: RightsOptions = {}): Rights {
   checkUsers(users.map(({ user }) => user))
   const shares = merged(peltons.flatMap((pelton) => sharesOf(createNames(pelton))))
   const [system, others] = [users.slice(-1), users.slice(0, -1)]
-  const accounts = options.oneAccount === true ? [inOneAccount(others)] : inThreeAccounts(others, shares)
+  const accounts = options.oneAccount === true ? [inOneAccount(others)] : inAccounts(others, shares)
   return { accounts: [...accounts, { ...NOTHING, name: 'SYS', users: system }] }
 }
 
@@ -33,7 +34,7 @@ function inOneAccount(users: readonly UserRights[]): AccountRights {
   return { ...NOTHING, name: 'PELTON', hasJetStream: true, users: moved }
 }
 
-function inThreeAccounts(users: readonly UserRights[], shares: readonly Share[]): readonly AccountRights[] {
+function inAccounts(users: readonly UserRights[], shares: readonly Share[]): readonly AccountRights[] {
   const account = (name: AccountName): AccountRights => ({
     ...NOTHING,
     name,
@@ -44,6 +45,7 @@ function inThreeAccounts(users: readonly UserRights[], shares: readonly Share[])
     { ...account('PELTON'), hasJetStream: true, exports: shares },
     account('PRODUCERS'),
     account('SUBSCRIBERS'),
+    account('GATEWAYS'),
   ]
 }
 
@@ -54,16 +56,23 @@ function usersOf(pelton: Pelton): readonly UserRights[] {
     adminRights(names),
     controlRights(names),
     ...pelton.pools.map((pool) => workerRights(names, pool)),
-    ...pelton.producers.map((name) => producerRights(names, name)),
+    ...pelton.producers.map((publisher) => producerRights(names, publisher)),
     ...pelton.subscribers.map((name) => subscriberRights(names, name)),
+    ...pelton.gateways.map((publisher) => gatewayRights(names, publisher)),
   ]
   const its = { ...(prefix !== undefined && { prefix }), ...(domain !== undefined && { domain }) }
   return users.map((user) => ({ ...user, ...its }))
 }
 
-/** What several share under one subject is shared once. */
+/** What is shared under one subject is shared once, with all who take it. */
 function merged(shares: readonly Share[]): readonly Share[] {
-  return [...new Map(shares.map((share) => [`${share.kind} ${share.subject}`, share])).values()]
+  const once = new Map<string, Share>()
+  for (const share of shares) {
+    const key = `${share.kind} ${share.subject}`
+    const { to = [], ...known } = once.get(key) ?? share
+    once.set(key, { ...known, to: [...new Set([...to, ...share.to])] })
+  }
+  return [...once.values()]
 }
 
 function importsOf(name: AccountName, shares: readonly Share[]): readonly Import[] {

@@ -1,7 +1,7 @@
 import { patterns } from '../../sdk/contract/patterns.ts'
-import { encodeSegment, subjects } from '../../sdk/contract/subjects.ts'
+import { encodeSegment, LANES, subjects } from '../../sdk/contract/subjects.ts'
 import { dueConsumer, featureConsumer } from '../../sdk/contract/topology.ts'
-import { type Names, ofLanes } from './names.ts'
+import { type Names, ofLanes, type Publisher } from './names.ts'
 import type { Right, UserRights } from './table.ts'
 
 function right(why: string, ...groups: readonly (readonly string[])[]): Right {
@@ -137,6 +137,7 @@ function writing({ subject }: Names): readonly Right[] {
       subject(subjects.allLedger()),
     ]),
     right('readmits a model', [subject(patterns.modelRecords())]),
+    right('makes and revokes API keys of gateways', [subject(subjects.apiKeys())]),
     right('keeps its records, the floor of the audit, and what was removed', [
       subject(patterns.replayRecords()),
       subject(subjects.auditFloor()),
@@ -184,8 +185,9 @@ function pulling(names: Names, pool: string): readonly Right[] {
 }
 
 function settling(names: Names, pool: string): readonly Right[] {
-  const { subject, producers } = names
-  const askers = [...producers, 'control'].map((role) => `${names.inboxOf(names.userOf(role))}.>`)
+  const { subject, producers, gateways } = names
+  const publishers = [...producers, ...gateways].map(({ user }) => user)
+  const askers = [...publishers, 'control'].map((role) => `${names.inboxOf(names.userOf(role))}.>`)
   return [
     right('outcomes', [subject(subjects.resultFilter()), subject(subjects.deadLetterFilter())]),
     right('retries, ledger records, start marks', [
@@ -198,13 +200,13 @@ function settling(names: Names, pool: string): readonly Right[] {
   ]
 }
 
-function serving({ stores, subject, api }: Names, pool: string): readonly Right[] {
+function serving(names: Names, pool: string): readonly Right[] {
+  const { stores, subject, api } = names
   return [
     right(
       'reads what its pool serves',
       api(`STREAM.MSG.GET.${stores.models}`),
-      api(`CONSUMER.CREATE.${stores.models}.*.${subject(subjects.poolRecords(pool))}`),
-      api(`CONSUMER.MSG.NEXT.${stores.models}.*`),
+      following(names, stores.models, subjects.poolRecords(pool)),
     ),
     right('says what it serves, and that it is alive', [
       subject(patterns.modelRecords(pool)),
@@ -213,24 +215,69 @@ function serving({ stores, subject, api }: Names, pool: string): readonly Right[
   ]
 }
 
-export function producerRights(names: Names, name: string): UserRights {
-  const { streams, api, subject } = names
-  const me = named(names, name)
+/** Events in the lanes of one that publishes them. */
+function publishing({ subject }: Names, { lanes }: Publisher): Right {
+  const which = lanes.length === LANES.length ? 'the three lanes' : `the lane ${lanes.join(' and ')}`
+  return right(
+    `events, in ${which}`,
+    ofLanes((lane) => [subject(patterns.features(lane))], lanes),
+  )
+}
+
+export function producerRights(names: Names, publisher: Publisher): UserRights {
+  const { streams, api } = names
+  const me = named(names, publisher.user)
   return {
     ...me,
     role: 'producer',
     account: 'PRODUCERS',
     about: ['Publishes events, and asks for their outcomes.'],
     publish: [
-      right(
-        'events, in the three lanes',
-        ofLanes((lane) => [subject(patterns.features(lane))]),
-      ),
+      publishing(names, publisher),
       right('whether its server is cut off', api('INFO'), api(`STREAM.INFO.${streams.features}`)),
       right('reads an outcome whose wake-up got lost', api(`STREAM.MSG.GET.${streams.results}`)),
     ],
     subscribe: listening(me),
   }
+}
+
+export function gatewayRights(names: Names, publisher: Publisher): UserRights {
+  const { streams, stores, api, subject } = names
+  const me = named(names, publisher.user)
+  return {
+    ...me,
+    role: 'gateway',
+    account: 'GATEWAYS',
+    about: ['Gateways: makes events of requests, and finds what became of them.'],
+    publish: [
+      publishing(names, publisher),
+      right(
+        'whether its server is cut off, how long outcomes are kept',
+        api('INFO'),
+        each(names, [streams.features, streams.results], 'STREAM.INFO.{stream}'),
+      ),
+      right(
+        'looks up what became of an event',
+        each(names, [streams.results, streams.features, streams.retries], 'STREAM.MSG.GET.{stream}'),
+      ),
+      right('how much is ahead of an event', each(names, [streams.features], 'CONSUMER.INFO.{stream}.*')),
+      right('follows what the pools serve', following(names, stores.models, subjects.allPoolRecords())),
+      right(
+        'follows API keys, and makes sure that it missed none',
+        following(names, stores.keys, subjects.apiKeys()),
+        api(`STREAM.MSG.GET.${stores.keys}`),
+      ),
+      right('remembers requests with an idempotency key', api(`STREAM.MSG.GET.${stores.requests}`), [
+        subject(patterns.gatewayRecords()),
+      ]),
+    ],
+    subscribe: listening(me),
+  }
+}
+
+/** Keys of a bucket, and no others, through consumers of one's own. */
+export function following({ api, subject }: Names, store: string, keys: string): readonly string[] {
+  return [...api(`CONSUMER.CREATE.${store}.*.${subject(keys)}`), ...api(`CONSUMER.MSG.NEXT.${store}.*`)]
 }
 
 export function subscriberRights(names: Names, name: string): UserRights {

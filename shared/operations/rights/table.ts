@@ -4,10 +4,10 @@ export interface Right {
   readonly why: string
 }
 
-export type Role = 'admin' | 'control' | 'worker' | 'producer' | 'subscriber' | 'monitor'
+export type Role = 'admin' | 'control' | 'worker' | 'producer' | 'gateway' | 'subscriber' | 'monitor'
 
 /** Accounts keep apart what subjects cannot: a reply subject is not held against the rights of whoever sends it. */
-export type AccountName = 'PELTON' | 'PRODUCERS' | 'SUBSCRIBERS' | 'SYS'
+export type AccountName = 'PELTON' | 'PRODUCERS' | 'SUBSCRIBERS' | 'GATEWAYS' | 'SYS'
 
 /** A user at the broker, with the least rights. */
 export interface UserRights {

@@ -23,7 +23,7 @@ it.each([
     } as unknown as NatsConnection // all that a request needs
     const names = claimNames(connection, prefix)
     const findings = (await checkRights(connection)).map((finding) => namedFinding(names, finding))
-    expect(refused).toHaveLength(8)
+    expect(refused).toHaveLength(10)
     expect(refused).toContain(`$JS.API.CONSUMER.LIST.${lead}FEATURES`)
     expect(findings.map(({ level, text }) => `${level}: ${text.split(' ')[0]}`)).toEqual(
       refused.map((subject) => `fail: ${subject}`),

@@ -1,7 +1,7 @@
 import type { NatsConnection } from '@nats-io/transport-node'
 import { type Finding, fail, isRefusedByRights, ok } from '../../../shared/operations/broker/finding.ts'
 import { subjects } from '../../../shared/sdk/contract/subjects.ts'
-import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
+import { STORES, STREAMS } from '../../../shared/sdk/contract/topology.ts'
 import { findApi, NOT_FOUND } from '../../../shared/sdk/jetstream/api.ts'
 import { namedRequest } from '../../../shared/sdk/jetstream/api-names.ts'
 import { apiSubject } from '../../../shared/sdk/jetstream/domain.ts'
@@ -31,6 +31,18 @@ const HARMLESS: readonly {
     notFound: NOT_FOUND.message,
     body: { last_by_subj: subjects.deadLetter('none', 'none') },
     for: 'dead-letters show',
+  },
+  {
+    subject: `STREAM.MSG.GET.${STORES.keys}`,
+    notFound: NOT_FOUND.message,
+    body: { last_by_subj: subjects.apiKeys() },
+    for: 'keys list',
+  },
+  {
+    subject: `STREAM.MSG.GET.${STORES.requests}`,
+    notFound: NOT_FOUND.message,
+    body: { last_by_subj: subjects.supersededMark('none') },
+    for: 'replay',
   },
 ]
 

@@ -90,6 +90,7 @@ describe('rights', () => {
     expect(lanesOf('door')).toEqual(['high', 'normal', 'low'])
     expect(lanesOf('edge')).toEqual(['low'])
     expect(userOf(rights, 'batch').publish[0]?.why).toBe('events, in the lane low')
+    expect(userOf(rights, 'orders').publish[0]?.why).toBe('events, in the lanes normal and low')
     const shared = rights.accounts[0]?.exports ?? []
     expect(shared.find(({ subject }) => subject === 'features.*.*.high')?.to).toEqual(['GATEWAYS'])
     expect(shared.find(({ subject }) => subject === 'features.*.*.low')?.to).toEqual([

@@ -1,14 +1,7 @@
+import { gatewayRights, producerRights, subscriberRights } from './client-roles.ts'
 import { createNames, type Pelton } from './names.ts'
 import { checkUsers, type RightsOptions, resolveOptions } from './options.ts'
-import {
-  adminRights,
-  controlRights,
-  gatewayRights,
-  monitorRights,
-  producerRights,
-  subscriberRights,
-  workerRights,
-} from './roles.ts'
+import { adminRights, controlRights, monitorRights, workerRights } from './roles.ts'
 import { sharesOf } from './shares.ts'
 import type { AccountName, AccountRights, Import, Rights, Share, UserRights } from './table.ts'
 

@@ -1,19 +1,9 @@
 import { patterns } from '../../sdk/contract/patterns.ts'
-import { encodeSegment, LANES, subjects } from '../../sdk/contract/subjects.ts'
+import { encodeSegment, subjects } from '../../sdk/contract/subjects.ts'
 import { dueConsumer, featureConsumer } from '../../sdk/contract/topology.ts'
-import { type Names, ofLanes, type Publisher } from './names.ts'
+import { type Names, ofLanes } from './names.ts'
+import { each, following, listening, named, right } from './role-parts.ts'
 import type { Right, UserRights } from './table.ts'
-
-function right(why: string, ...groups: readonly (readonly string[])[]): Right {
-  return { why, subjects: groups.flat() }
-}
-
-/** Requests for each of some streams. */
-function each(names: Names, streams: Iterable<string>, ...requests: readonly string[]): readonly string[] {
-  return [...streams].flatMap((stream) =>
-    requests.flatMap((request) => names.api(request.replace('{stream}', stream))),
-  )
-}
 
 /** What reading a stream through an own consumer takes. */
 const READING = [
@@ -22,17 +12,6 @@ const READING = [
   'CONSUMER.MSG.NEXT.{stream}.*',
   'CONSUMER.DELETE.{stream}.*',
 ] as const
-
-type Named = Pick<UserRights, 'user' | 'inbox'>
-
-function named(names: Names, role: string): Named {
-  const user = names.userOf(role)
-  return { user, inbox: names.inboxOf(user) }
-}
-
-function listening({ inbox }: Named, ...more: readonly Right[]): readonly Right[] {
-  return [right('its inbox', [`${inbox}.>`]), ...more]
-}
 
 export function adminRights(names: Names): UserRights {
   const me = named(names, 'admin')
@@ -213,94 +192,6 @@ function serving(names: Names, pool: string): readonly Right[] {
       subject(patterns.workerPresences(pool)),
     ]),
   ]
-}
-
-/** Events in the lanes of one that publishes them. */
-function publishing({ subject }: Names, { lanes }: Publisher): Right {
-  const which = lanes.length === LANES.length ? 'the three lanes' : `the lane ${lanes.join(' and ')}`
-  return right(
-    `events, in ${which}`,
-    ofLanes((lane) => [subject(patterns.features(lane))], lanes),
-  )
-}
-
-export function producerRights(names: Names, publisher: Publisher): UserRights {
-  const { streams, api } = names
-  const me = named(names, publisher.user)
-  return {
-    ...me,
-    role: 'producer',
-    account: 'PRODUCERS',
-    about: ['Publishes events, and asks for their outcomes.'],
-    publish: [
-      publishing(names, publisher),
-      right('whether its server is cut off', api('INFO'), api(`STREAM.INFO.${streams.features}`)),
-      right('reads an outcome whose wake-up got lost', api(`STREAM.MSG.GET.${streams.results}`)),
-    ],
-    subscribe: listening(me),
-  }
-}
-
-export function gatewayRights(names: Names, publisher: Publisher): UserRights {
-  const { streams, stores, api, subject } = names
-  const me = named(names, publisher.user)
-  return {
-    ...me,
-    role: 'gateway',
-    account: 'GATEWAYS',
-    about: ['Gateways: makes events of requests, and finds what became of them.'],
-    publish: [
-      publishing(names, publisher),
-      right(
-        'whether its server is cut off, how long outcomes are kept',
-        api('INFO'),
-        each(names, [streams.features, streams.results], 'STREAM.INFO.{stream}'),
-      ),
-      right(
-        'looks up what became of an event',
-        each(names, [streams.results, streams.features, streams.retries], 'STREAM.MSG.GET.{stream}'),
-      ),
-      right('how much is ahead of an event', each(names, [streams.features], 'CONSUMER.INFO.{stream}.*')),
-      right('follows what the pools serve', following(names, stores.models, subjects.allPoolRecords())),
-      right(
-        'follows API keys, and makes sure that it missed none',
-        following(names, stores.keys, subjects.apiKeys()),
-        api(`STREAM.MSG.GET.${stores.keys}`),
-      ),
-      right('remembers requests with an idempotency key', api(`STREAM.MSG.GET.${stores.requests}`), [
-        subject(patterns.gatewayRecords()),
-      ]),
-    ],
-    subscribe: listening(me),
-  }
-}
-
-/** Keys of a bucket, and no others, through consumers of one's own. */
-export function following({ api, subject }: Names, store: string, keys: string): readonly string[] {
-  return [...api(`CONSUMER.CREATE.${store}.*.${subject(keys)}`), ...api(`CONSUMER.MSG.NEXT.${store}.*`)]
-}
-
-export function subscriberRights(names: Names, name: string): UserRights {
-  const { streams, api } = names
-  const me = named(names, name)
-  const results = [streams.results]
-  return {
-    ...me,
-    role: 'subscriber',
-    account: 'SUBSCRIBERS',
-    about: ['Reads results, through consumers of its own.'],
-    publish: [
-      right('how RESULTS stands', api('INFO'), each(names, results, 'STREAM.INFO.{stream}')),
-      right('single results', each(names, results, 'STREAM.MSG.GET.{stream}')),
-      right(
-        'its consumers',
-        each(names, results, 'CONSUMER.CREATE.{stream}.>', 'CONSUMER.INFO.{stream}.*'),
-        each(names, results, 'CONSUMER.DELETE.{stream}.*', 'CONSUMER.MSG.NEXT.{stream}.*'),
-      ),
-      right('acknowledges', [`$JS.ACK.${streams.results}.>`]),
-    ],
-    subscribe: listening(me),
-  }
 }
 
 export function monitorRights(inboxPrefix: string): UserRights {

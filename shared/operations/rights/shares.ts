@@ -1,7 +1,7 @@
 import { patterns } from '../../sdk/contract/patterns.ts'
 import { subjects } from '../../sdk/contract/subjects.ts'
 import { lanesOf, type Names, ofLanes, type Publisher } from './names.ts'
-import { following } from './roles.ts'
+import { following } from './role-parts.ts'
 import type { AccountName, Share } from './table.ts'
 
 const CLIENTS: readonly AccountName[] = ['PRODUCERS', 'SUBSCRIBERS', 'GATEWAYS']

@@ -15,6 +15,7 @@ import type { Service, State } from '../../shared/runtime/lifecycle.ts'
 import { packageVersion } from '../../shared/runtime/package-version.ts'
 import { measureProcess } from '../../shared/runtime/process-metrics.ts'
 import type { Readiness } from '../../shared/runtime/readiness.ts'
+import { traceSdk } from '../../shared/runtime/sdk-spans.ts'
 import { waitingFor } from '../../shared/runtime/start-waiting.ts'
 import type { Telemetry } from '../../shared/runtime/telemetry.ts'
 import { namedError } from '../../shared/sdk/contract/named-error.ts'
@@ -27,9 +28,10 @@ import { readExpiries } from '../../shared/sdk/jetstream/expiry.ts'
 import { requireStreams } from '../../shared/sdk/jetstream/provision.ts'
 import { explainRefusal } from '../../shared/sdk/jetstream/provision-refusal.ts'
 import type { GatewaySettings } from './config.ts'
-import { createGatewayCore, type RunningCore } from './core/gateway-core.ts'
+import { createGatewayCore } from './core/gateway-core.ts'
 import { openKeyedRequests } from './core/keyed-requests.ts'
 import type { Caller } from './core/request.ts'
+import type { RunningCore } from './core/running-core.ts'
 import { addCallers, needsKeys, OPEN_NOTE } from './http/authorisation.ts'
 import { type GatewayListener, openListener } from './http/listener.ts'
 import { createFigures, type GatewayFigures } from './observe/figures.ts'
@@ -84,7 +86,10 @@ export async function openDoor(
     },
   }
   const readiness = readinessOf(door)
-  if (telemetry.hasTraces) traceRequests(listener.app)
+  if (telemetry.hasTraces) {
+    traceRequests(listener.app)
+    traceSdk()
+  }
   if (telemetry.hasMetrics) measure(door, settings, readiness)
   addProtocols(door, settings, readiness)
   operations = await openOperations(settings, log, telemetry, readiness)

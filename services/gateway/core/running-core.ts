@@ -59,7 +59,12 @@ interface Asked {
   /** Its event is being published: its place is taken until the stream has said something, or nothing for long. */
   isPublishing: boolean
   isOver: boolean
+  /** Whether its event was there before: an earlier request had the same id or key. */
+  isDuplicate: boolean
 }
+
+/** Of a request that has just begun. */
+const NEW = { isPublishing: false, isOver: false, isDuplicate: false }
 
 /** The core of a gateway over a connection that it shares. It runs until it is closed. */
 export class RunningCore implements GatewayCore {
@@ -153,7 +158,7 @@ export class RunningCore implements GatewayCore {
     const until = startedAt + Math.min(leftMs ?? mostMs, mostMs)
     const wait = this.#answers.begin(until, leftMs !== undefined, signal)
     const [handle, source] = [laneOf(caller, request.lane), sourceOf(request)]
-    return { request, wanted, handle, source, deadline, startedAt, wait, isPublishing: false, isOver: false }
+    return { request, wanted, handle, source, deadline, startedAt, wait, ...NEW }
   }
 
   #end(asked: Asked): void {
@@ -175,6 +180,7 @@ export class RunningCore implements GatewayCore {
     const deadlineAt = deadline.leftMs === undefined ? undefined : Date.now() + deadline.leftMs
     const keyed = { source, model, key, data, contentType, deadlineAt, mode: wanted.mode }
     const claim = await this.#claims.decide(keyed, wait)
+    asked.isDuplicate = claim.kind !== 'new'
     if (claim.kind === 'answered') return answered(this.#accepted(asked, claim.result), claim.result)
     if (claim.kind === 'new') {
       const published = this.#publish(asked, claim.id, true)
@@ -209,6 +215,8 @@ export class RunningCore implements GatewayCore {
         expected = this.#answers.expect(wait, { model, token: message.token, replyTo, isShared })
         return this.#parts.producer.publishMessage(message, model, wait.until - performance.now())
       })
+      // After several tries an earlier one of this very request may be what the stream has.
+      asked.isDuplicate ||= receipt.duplicate && receipt.tries === 1
       if (expected !== undefined) this.#answers.published(expected, receipt.sequence, receipt.duplicate)
       return receipt
     } catch (thrown) {
@@ -267,7 +275,8 @@ export class RunningCore implements GatewayCore {
     }
   }
 
-  #accepted({ request, handle, wait }: Asked, result?: StoredResult, backlogSeconds?: number): Accepted {
+  #accepted(asked: Asked, result?: StoredResult, backlogSeconds?: number): Accepted {
+    const { request, handle, wait, isDuplicate: duplicate } = asked
     const { model, caller } = request
     const { lane, loweredFrom } = handle
     const sequence = wait.expected?.sequence ?? result?.eventSequence ?? 0
@@ -276,7 +285,7 @@ export class RunningCore implements GatewayCore {
     return new AcceptedEvent(
       { pool, model, lane, loweredFrom, token, sequence, owner },
       this.#parts.handles,
-      backlogSeconds,
+      { duplicate, backlogSeconds },
     )
   }
 

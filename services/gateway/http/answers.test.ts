@@ -160,7 +160,7 @@ describe('answers about an event', () => {
       backlogSeconds: 900,
       lane: 'low',
       loweredFrom: 'high',
-      isJoined: true,
+      duplicate: true,
     } as const
     const got = await answered((reply) => sendAccepted(reply, accepted, { members: { id: 'mine' } }))
     expect({ status: got.status, type: got.type }).toEqual({ status: 202, type: 'application/json' })

@@ -137,6 +137,7 @@ async function tryRaw({ bytes, statuses }: RawCase): Promise<void> {
   const answer = await send(bytes)
   expect(statusesOf(answer)).toEqual(statuses)
   if ((statuses[0] ?? 0) >= 400 && statuses[0] !== 405) expectProblem(answer)
+  await goodRequest()
 }
 
 describe('what is no honest request', () => {

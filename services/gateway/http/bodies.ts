@@ -4,6 +4,10 @@ import { Refusal } from '../core/refusal.ts'
 import type { Connections } from './connections.ts'
 import { decompress, type Encoding, encodingOf, tooLarge } from './encodings.ts'
 import type { ListenerLimits } from './limits.ts'
+import { Queue } from './queue.ts'
+
+/** Bodies that are decompressed at the same time: a few for each thread that does it. */
+const UNPACKED_AT_ONCE = 32
 
 /** What is told of a body that was read, or why it was not. */
 type Done = (error: Error | null, body?: Buffer) => void
@@ -12,6 +16,8 @@ interface Reading {
   readonly request: IncomingMessage
   readonly limits: ListenerLimits
   readonly connections: Connections
+  /** What is decompressed is held by nobody until it is whole. */
+  readonly unpacking: Queue
 }
 
 /**
@@ -19,11 +25,12 @@ interface Reading {
  * Whoever waits to be told to go on (`Expect: 100-continue`) is told so once its request is to be read.
  */
 export function takeBodies(app: FastifyInstance, limits: ListenerLimits, connections: Connections): void {
+  const unpacking = new Queue(UNPACKED_AT_ONCE)
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('*', (request, payload, done) => {
     // There is no route: nobody wants the body.
     if (request.is404) done(null)
-    else takeBody({ request: payload, limits, connections }, done)
+    else takeBody({ request: payload, limits, connections, unpacking }, done)
   })
 }
 
@@ -59,15 +66,17 @@ function refuseDeclared(
 }
 
 function unpack(
-  { request, limits, connections }: Reading,
+  { request, limits, connections, unpacking }: Reading,
   body: Buffer,
   encoding: Encoding,
   done: Done,
 ): void {
-  decompress(body, encoding, limits.bodyBytes).then((bytes) => {
-    if (connections.hold(request, bytes.length)) done(null, bytes)
-    else done(noRoom())
-  }, done)
+  unpacking
+    .run(() => decompress(body, encoding, limits.bodyBytes))
+    .then((bytes) => {
+      if (connections.hold(request, bytes.length)) done(null, bytes)
+      else done(noRoom())
+    }, done)
 }
 
 /** Reads a body whole. It takes twice the memory of what came at most, whatever was announced, and in however many pieces. */

@@ -34,7 +34,7 @@ function noOrigin(origin: string): PeltonError {
   return new PeltonError('invalid-configuration', 'this is no origin', {
     field: 'PELTON_GATEWAY_CORS_ORIGINS',
     value: showValue(origin),
-    remedy: 'Give each as a browser sends it, `https://console.example`: no path, no pattern.',
+    remedy: 'Give each as a browser sends it, `https://pages.example`: no path, no pattern.',
   })
 }
 

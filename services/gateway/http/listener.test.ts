@@ -1,5 +1,5 @@
 import { Agent, get, request as send } from 'node:http'
-import { connect } from 'node:net'
+import { type AddressInfo, connect } from 'node:net'
 import { gunzipSync, gzipSync } from 'node:zlib'
 import { pino } from 'pino'
 import { afterEach, describe, expect, test } from 'vitest'
@@ -48,6 +48,7 @@ describe('bodies', () => {
     ['text/plain'],
     ['application/octet-stream; charset=none'],
     ['application/x-www-form-urlencoded'],
+    ['json'],
     [undefined],
   ])('reach routes as bytes whatever their type is: %s', async (type) => {
     const { address } = await open()
@@ -185,24 +186,24 @@ describe('names and origins', () => {
   })
 
   test('pages of other origins send nothing, and see nothing', async () => {
-    const { address } = await open({ corsOrigins: ['https://console.example'] })
+    const { address } = await open({ corsOrigins: ['https://pages.example'] })
     const from = (origin: string, method = 'POST') =>
       fetch(`${address}/v2/echo`, { method, ...(method === 'POST' && { body: 'x' }), headers: { origin } })
     expect((await from('https://evil.example')).status).toBe(403)
     expect((await from('null')).status).toBe(403)
     expect((await from(address)).status).toBe(200)
-    const allowed = await from('https://console.example')
+    const allowed = await from('https://pages.example')
     expect([
       allowed.status,
       allowed.headers.get('access-control-allow-origin'),
       allowed.headers.get('vary'),
-    ]).toEqual([200, 'https://console.example', 'Origin'])
+    ]).toEqual([200, 'https://pages.example', 'Origin'])
     const other = await from('https://evil.example', 'GET')
     expect([other.status, other.headers.get('access-control-allow-origin')]).toEqual([405, null])
   })
 
   test('a browser is told what a page of an allowed origin may send', async () => {
-    const { address } = await open({ corsOrigins: ['https://console.example'] })
+    const { address } = await open({ corsOrigins: ['https://pages.example'] })
     const ask = (origin: string) =>
       fetch(`${address}/v2/echo`, {
         method: 'OPTIONS',
@@ -212,7 +213,7 @@ describe('names and origins', () => {
           'access-control-request-headers': 'authorization, content-type',
         },
       })
-    const allowed = await ask('https://console.example')
+    const allowed = await ask('https://pages.example')
     expect([allowed.status, allowed.headers.get('access-control-allow-headers')]).toEqual([
       204,
       'authorization, content-type',
@@ -220,7 +221,7 @@ describe('names and origins', () => {
     expect([(await ask('https://evil.example')).status]).toEqual([405])
   })
 
-  test.each(['*', 'https://*.example', 'https://console.example/', 'console.example', 'file:///x'])(
+  test.each(['*', 'https://*.example', 'https://pages.example/', 'pages.example', 'file:///x'])(
     '%s is no origin',
     (origin) => {
       expect(() => openListener({ host: '127.0.0.1', port: 0, log, corsOrigins: [origin] })).toThrow(
@@ -260,6 +261,26 @@ describe('answers', () => {
         }).on('error', reject)
       })
     expect([await call(), await call(), await call()]).toEqual(['keep-alive', 'close', 'keep-alive'])
+  })
+
+  test('a tunnel that is refused and reset is no trouble', async () => {
+    const { port, listener, address } = await open()
+    const socket = connect(port, '127.0.0.1', () => socket.write('CONNECT a.example:1 HTTP/1.1\r\n\r\n'))
+    await new Promise((resolve) => socket.once('data', resolve))
+    socket.resetAndDestroy()
+    await eventually('it to be gone', () => listener.connections === 0)
+    expect((await fetch(`${address}/livez`)).status).toBe(200)
+  })
+
+  test('come from both addresses of localhost, malformed requests included', async () => {
+    const { port, listener } = await open({ host: 'localhost' })
+    for (const { address } of listener.app.addresses() as AddressInfo[]) {
+      const answer = await new Promise<string>((resolve) => {
+        const socket = connect(port, address, () => socket.write('NONSENSE\r\n\r\n'))
+        socket.once('data', (piece) => resolve(String(piece)))
+      })
+      expect(answer).toMatch(/^HTTP\/1\.1 400 .*"error":/s)
+    }
   })
 
   test('a close while a client waits cuts it, and ends', async () => {

@@ -7,7 +7,6 @@ import type { Logger } from 'pino'
 import { hostCheck } from '../../../shared/runtime/host-names.ts'
 import { answerUnknown, cannotListen } from '../../../shared/runtime/http.ts'
 import { takeBodies } from './bodies.ts'
-import { answerClientError, type ClientError } from './client-errors.ts'
 import { Connections } from './connections.ts'
 import { allowOrigin, readOrigins } from './cors.ts'
 import { DEFAULT_LIMITS, type ListenerLimits } from './limits.ts'
@@ -15,7 +14,7 @@ import { createErrorRenderer, nextRequestId, type RenderError, sendTyped } from 
 import type { RequestRules } from './request-check.ts'
 import { Compressor } from './responses.ts'
 import { makeServer } from './server.ts'
-import { type ListenerTls, useCertificates } from './tls.ts'
+import { type Certificates, type ListenerTls, useCertificates } from './tls.ts'
 
 /** Of a path parameter, characters: handles are long. */
 const LONGEST_PARAMETER = 2_048
@@ -29,7 +28,7 @@ export interface ListenerOptions {
   readonly log: Logger
   /** @default none: plain HTTP */
   readonly tls?: ListenerTls | undefined
-  /** Origins whose pages may call, each as `https://console.example`. @default none */
+  /** Origins whose pages may call, each as `https://pages.example`. @default none */
   readonly corsOrigins?: readonly string[]
   /** Names it may be called by, separated by commas. @default loopback names on loopback, any name elsewhere */
   readonly allowedHosts?: string | undefined
@@ -75,16 +74,18 @@ export function openListener(options: ListenerOptions): GatewayListener {
   const origins = readOrigins(options.corsOrigins ?? [])
   const rules: RequestRules = { limits, isOurs: hostCheck(host, options.allowedHosts), origins }
   const servers: Server[] = []
+  let certificates: Certificates | undefined
   const render = createErrorRenderer(log, options.explain)
   const app = openApp(connections, render, (handle) => {
     const parts = { rules, connections, tls: tls && { isMutual: tls.caFile !== undefined } }
     const server = makeServer(handle, parts)
     servers.push(server)
+    // `localhost` may be two addresses: the server of the second is made while the first listens.
+    certificates?.give(server as unknown as TlsServer)
     return server
   })
   takeBodies(app, limits, connections)
   finishAnswers(app, connections, origins)
-  let certificates: { stop(): void } | undefined
   let closing: Promise<void> | undefined
   return {
     app,
@@ -127,7 +128,8 @@ function openApp(
     return503OnClosing: false,
     routerOptions: { ignoreTrailingSlash: true, maxParamLength: LONGEST_PARAMETER },
     serverFactory,
-    clientErrorHandler: (error, socket) => answerClientError(error as ClientError, socket, connections),
+    // Fastify has one for the first of its servers alone: each has its own.
+    clientErrorHandler: () => undefined,
     // A path that is no URL reaches no route and no hook.
     frameworkErrors: (error, request, reply) => {
       connections.settle(request.raw, reply)

@@ -9,6 +9,7 @@ import {
 import { createServer as createTlsServer } from 'node:https'
 import type { Socket } from 'node:net'
 import { Refusal } from '../core/refusal.ts'
+import { answerClientError, type ClientError } from './client-errors.ts'
 import type { Connections } from './connections.ts'
 import { answerPreflight } from './cors.ts'
 import type { ListenerLimits } from './limits.ts'
@@ -51,6 +52,7 @@ export function makeServer(handle: RequestListener, { rules, connections, tls }:
       answerRefusal(request, response, refusal)
     } else if (!answerPreflight(request, response, rules.origins)) {
       if (isExpecting) connections.expectContinue(request)
+      dropNoType(request)
       handle(request, response)
     }
   }
@@ -61,8 +63,19 @@ export function makeServer(handle: RequestListener, { rules, connections, tls }:
     connection?.endAfterAnswer()
     if (connection !== undefined) answerRefusal(request, response, otherExpectation())
   })
+  server.on('clientError', (error: ClientError, socket) =>
+    answerClientError(error, socket as Socket, connections),
+  )
   server.on('connect', (_request, socket) => endTunnel(socket as Socket, connections))
   return server
+}
+
+const TYPE = /^[\w!#$%&'*+.^`|~-]+\/[\w!#$%&'*+.^`|~-]+\s*(?:;|$)/
+
+/** What is no type counts as none: Fastify would refuse the request for it. */
+function dropNoType({ headers }: IncomingMessage): void {
+  const type = headers['content-type']
+  if (type !== undefined && !TYPE.test(type)) delete headers['content-type']
 }
 
 function optionsOf({ headerBytes, headersMs, requestMs, keepAliveMs }: ListenerLimits): ServerOptions {
@@ -115,6 +128,8 @@ function answerRefusal(request: IncomingMessage, response: ServerResponse, refus
 
 /** Node hands the bare socket on: there is no response to answer with. */
 function endTunnel(socket: Socket, connections: Connections): void {
+  // Node no longer listens: a reset would be a defect of the process.
+  socket.on('error', () => socket.destroy())
   const connection = connections.of(socket)
   if (connection === undefined || connection.owed > 0) socket.destroy()
   else

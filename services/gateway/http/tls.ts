@@ -18,14 +18,20 @@ export interface ListenerTls {
 
 const RELOAD_MS = 10_000
 
+/** Certificates as they are now. */
+export interface Certificates {
+  give(server: Server): void
+  stop(): void
+}
+
 /** What was read of the files, and by what it is known again. */
-interface Certificates {
+interface ReadCertificates {
   readonly context: SecureContextOptions
   readonly digest: string
 }
 
 /** @throws PeltonError `invalid-configuration` for what cannot be read or does not belong together */
-async function readCertificates({ certFile, keyFile, caFile }: ListenerTls): Promise<Certificates> {
+async function readCertificates({ certFile, keyFile, caFile }: ListenerTls): Promise<ReadCertificates> {
   const cert = await readNamed('PELTON_GATEWAY_TLS_CERT', certFile)
   const key = await readNamed('PELTON_GATEWAY_TLS_KEY', keyFile)
   const ca = caFile === undefined ? undefined : await readNamed('PELTON_GATEWAY_TLS_CA', caFile)
@@ -65,7 +71,7 @@ export async function useCertificates(
   servers: () => readonly Server[],
   files: ListenerTls,
   log: Logger,
-): Promise<{ stop(): void }> {
+): Promise<Certificates> {
   let { context, digest } = await readCertificates(files)
   for (const server of servers()) server.setSecureContext(context)
   const look = async (): Promise<void> => {
@@ -88,5 +94,5 @@ export async function useCertificates(
       },
     )
   }, files.reloadMs ?? RELOAD_MS).unref()
-  return { stop: () => clearInterval(timer) }
+  return { give: (server) => server.setSecureContext(context), stop: () => clearInterval(timer) }
 }

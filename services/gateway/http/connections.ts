@@ -50,10 +50,6 @@ export class Connections {
     return this.#heldBytes
   }
 
-  get isDraining(): boolean {
-    return this.#isDraining
-  }
-
   of(socket: Socket): Connection | undefined {
     return this.#bySocket.get(socket)
   }

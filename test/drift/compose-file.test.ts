@@ -6,6 +6,7 @@ import { describe, expect, onTestFinished, test } from 'vitest'
 import { parse } from 'yaml'
 import { TOPOLOGY_SETTINGS } from '../../services/cli/topology-settings.ts'
 import { CONTROL_SERVICE_SETTINGS } from '../../services/control/config.ts'
+import { GATEWAY_SETTINGS } from '../../services/gateway/config.ts'
 import { WORKER_SETTINGS } from '../../services/worker/config.ts'
 import { OPERATOR_SETTINGS } from '../../shared/operations/broker/operator-settings.ts'
 import { renderAccountsFile } from '../../shared/operations/rights/accounts-file.ts'
@@ -55,6 +56,7 @@ describe('docker-compose.yml', () => {
       ...WORKER_SETTINGS,
       ...OPERATOR_SETTINGS,
       ...CONTROL_SERVICE_SETTINGS,
+      ...GATEWAY_SETTINGS,
       ...TOPOLOGY_SETTINGS,
     }
     const set = Object.values(services).flatMap(({ environment }) => Object.keys(environment ?? {}))

@@ -35,6 +35,7 @@ const ROOMS: readonly string[] = [
   'services/cli/',
   'services/control/',
   'services/demo/',
+  'services/gateway/',
   'services/worker/',
   'shared/operations/',
 ]

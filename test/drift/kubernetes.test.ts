@@ -6,9 +6,10 @@ import { afterAll, describe, expect, test } from 'vitest'
 import { parseDocument, type Scalar } from 'yaml'
 import { readTopology, TOPOLOGY_SETTINGS } from '../../services/cli/topology-settings.ts'
 import { CONTROL_SERVICE_SETTINGS, readControlServiceSettings } from '../../services/control/config.ts'
+import { GATEWAY_SETTINGS, readGatewaySettings } from '../../services/gateway/config.ts'
 import { readWorkerSettings, WORKER_SETTINGS } from '../../services/worker/config.ts'
 import { OPERATOR_SETTINGS, readOperatorSettings } from '../../shared/operations/broker/operator-settings.ts'
-import { brokerSettings } from '../../shared/runtime/config.ts'
+import { brokerSettings, httpSettings } from '../../shared/runtime/config.ts'
 import { ensureBroker } from '../../shared/sdk/broker/obtain.ts'
 import {
   envOf,
@@ -69,6 +70,7 @@ describe('infra/kubernetes/pelton.yaml', () => {
     ['pelton-provision', { ...brokerSettings, ...TOPOLOGY_SETTINGS }],
     ['pelton-worker', WORKER_SETTINGS],
     ['pelton-control', { ...brokerSettings, ...OPERATOR_SETTINGS, ...CONTROL_SERVICE_SETTINGS }],
+    ['pelton-gateway', { ...brokerSettings, ...httpSettings, ...GATEWAY_SETTINGS }],
   ])('%s sets what the code reads', (name, settings) => {
     const unknown = Object.keys(pod(name).env).filter((variable) => !Object.hasOwn(settings, variable))
     expect(unknown).toEqual([])
@@ -110,7 +112,7 @@ describe('infra/kubernetes/pelton.yaml', () => {
     const [sleep, seconds] = container.lifecycle?.preStop.exec.command ?? []
     expect([sleep, Number(seconds)]).toEqual(['sleep', expect.any(Number)])
     expect((Number(terminationGracePeriodSeconds) - Number(seconds)) * 1_000).toBeGreaterThan(
-      Number(env.PELTON_GATEWAY_GRACE_MS),
+      readGatewaySettings(env).PELTON_GATEWAY_GRACE_MS,
     )
   })
 

@@ -85,12 +85,13 @@ async function up(run: CommandRun, options: UpArguments): Promise<number> {
   })
   try {
     await provision(broker.connection, { topology, note: terminal.note, signal: run.signal })
-    const fleet = startFleet(run, broker, { count: options.workers, models, onGivenUp: end.fail })
+    const gateway = options.gateway ? await startGateway(run, broker) : undefined
+    const door = (): string | undefined => gateway?.open()
+    const fleet = startFleet(run, broker, { count: options.workers, models, door, onGivenUp: end.fail })
     const control = await startControl(run, broker, { dataDir, isWanted: options.control })
-    const gateway = options.gateway ? await startGateway(run, broker, models) : undefined
     // Requests under way need the workers.
     const stop = async (): Promise<unknown> => {
-      await gateway?.stop()
+      await gateway?.supervisor.stop()
       return Promise.all([fleet.stop(), control.stop()])
     }
     run.onForced(() => void stop()) // the second call: what still drains is killed
@@ -121,25 +122,31 @@ async function startControl(
   })
 }
 
-/** Says how to ask over HTTP, the first time the gateway serves. */
-function startGateway({ terminal }: CommandRun, broker: UsedBroker, models: string): Promise<Supervisor> {
-  let isTold = false
-  return superviseGateway({
+/** Where the gateway listens, once it does. */
+interface Door {
+  readonly supervisor: Supervisor
+  /** Undefined before, and where requests need a key. */
+  readonly open: () => string | undefined
+}
+
+async function startGateway({ terminal }: CommandRun, broker: UsedBroker): Promise<Door> {
+  let open: string | undefined
+  const supervisor = await superviseGateway({
     env: broker.env,
     note: terminal.note,
     onServing: (address, needsKeys) => {
       terminal.note(`gateway: ${address}${needsKeys ? ', with a key of `pelton keys create`' : ''}`)
-      if (isTold || models !== DEMO_MODELS || needsKeys) return
-      isTold = true
-      terminal.note('or ask it over HTTP:')
-      terminal.note(`  curl ${address}/v2/models/${DEMO_MODEL}/infer -d '${EXAMPLE_BODY}'`)
+      open = needsKeys ? undefined : address
     },
   })
+  return { supervisor, open: () => open }
 }
 
 interface FleetArguments {
   readonly count: number
   readonly models: string
+  /** Where anybody may ask over HTTP. */
+  readonly door: () => string | undefined
   readonly onGivenUp: (error: PeltonError) => void
 }
 
@@ -163,6 +170,9 @@ function startFleet({ terminal, env }: CommandRun, broker: UsedBroker, fleet: Fl
       if (fleet.models !== DEMO_MODELS) return
       terminal.note('try it from another terminal:')
       terminal.note(`  ${EXAMPLE_LINE} | ${programName(env)} publish ${DEMO_MODEL}`)
+      const address = fleet.door()
+      if (address !== undefined)
+        terminal.note(`  curl ${address}/v2/models/${DEMO_MODEL}/infer -d '${EXAMPLE_BODY}'`)
     },
     onGivenUp: () =>
       fleet.onGivenUp(

@@ -25,6 +25,9 @@ const LIMIT_SETTINGS = {
   PELTON_GATEWAY_MAX_BODY_BYTES: bytes(KIB)
     .default(MIB)
     .describe('Bytes of a body, decompressed; what the broker takes of an event may be less, and holds too'),
+  PELTON_GATEWAY_MAX_BODY_PIECES: count(16, 1_000_000)
+    .default(16_384)
+    .describe('Chunks, or what single packets bring, that a body may come in'),
   PELTON_GATEWAY_MAX_DEPTH: count(1, 64).default(64).describe('How deep JSON may be nested'),
   PELTON_GATEWAY_MAX_ELEMENTS: count(1, 100_000_000)
     .default(1_000_000)
@@ -33,9 +36,17 @@ const LIMIT_SETTINGS = {
     .default(16 * KIB)
     .describe('Bytes of all headers of a request, its path among them'),
   PELTON_GATEWAY_MAX_HEADERS: count(16, 2_000).default(100).describe('Headers of a request'),
+  PELTON_GATEWAY_MAX_TARGET_BYTES: count(256, MIB)
+    .default(8 * KIB)
+    .describe('Bytes of the path of a request, and of what stands behind its `?`'),
   PELTON_GATEWAY_MAX_CONNECTIONS: count(1, 1_000_000)
     .default(10_000)
     .describe('Connections at the same time; one more is closed at once'),
+  PELTON_GATEWAY_MAX_PIPELINED: count(1, 1_000)
+    .default(64)
+    .describe(
+      'Requests of one connection that wait for their answer at the same time; no more is read of it',
+    ),
   PELTON_GATEWAY_MAX_IN_FLIGHT: count(1, 1_000_000)
     .default(5_000)
     .describe('Requests that wait for their answer at the same time; one more is refused with 503'),

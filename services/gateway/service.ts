@@ -115,9 +115,12 @@ function listenerOptions(settings: GatewaySettings, log: Logger): Parameters<typ
     limits: {
       bodyBytes: settings.PELTON_GATEWAY_MAX_BODY_BYTES,
       compressedBytes: settings.PELTON_GATEWAY_MAX_BODY_BYTES,
+      bodyPieces: settings.PELTON_GATEWAY_MAX_BODY_PIECES,
       heldBytes: settings.PELTON_GATEWAY_MAX_IN_FLIGHT_BYTES,
       headerBytes: settings.PELTON_GATEWAY_MAX_HEADER_BYTES,
       headerCount: settings.PELTON_GATEWAY_MAX_HEADERS,
+      targetBytes: settings.PELTON_GATEWAY_MAX_TARGET_BYTES,
+      requestsAtOnce: settings.PELTON_GATEWAY_MAX_PIPELINED,
       connections: settings.PELTON_GATEWAY_MAX_CONNECTIONS,
       requestMs: settings.PELTON_GATEWAY_ARRIVAL_MS,
       headersMs: Math.min(10_000, settings.PELTON_GATEWAY_ARRIVAL_MS),

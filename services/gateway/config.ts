@@ -78,7 +78,9 @@ export const GATEWAY_SETTINGS = {
   PELTON_GATEWAY_KEYS: z
     .enum(['auto', 'always'])
     .default('auto')
-    .describe('Whether requests need a key of `pelton keys`; `auto` asks for one on any other address than loopback'),
+    .describe(
+      'Whether requests need a key of `pelton keys`; `auto` asks for one on any other address than loopback',
+    ),
   PELTON_GATEWAY_TIMEOUT_MS: milliseconds(1, HOUR_MS)
     .default(10_000)
     .describe('How long an answer is waited for where the request says nothing of it'),

@@ -15,6 +15,8 @@ import { brokerOptions, securityOptions } from '../../shared/runtime/config.ts'
 import { hostCheck } from '../../shared/runtime/host-names.ts'
 import { addHealthRoutes, openHttp } from '../../shared/runtime/http.ts'
 import type { Service, State } from '../../shared/runtime/lifecycle.ts'
+import { addOpenApi } from '../../shared/runtime/openapi-routes.ts'
+import { packageVersion } from '../../shared/runtime/package-version.ts'
 import { measureProcess } from '../../shared/runtime/process-metrics.ts'
 import type { Readiness } from '../../shared/runtime/readiness.ts'
 import { waitingFor } from '../../shared/runtime/start-waiting.ts'
@@ -82,6 +84,10 @@ export async function openDoor(
   addHealthRoutes(http.app, {
     ...readiness,
     ...(telemetry.scrape !== undefined && { metrics: telemetry.scrape }),
+  })
+  addOpenApi(http.app, async () => {
+    const { describeControl } = await import('./openapi/document.ts')
+    return describeControl(packageVersion(import.meta.url))
   })
   addApi(http.app, tokens, () => (isBrokerReachable() && door.parts) || unreachable())
   door.address = await http.listen().catch((cause: unknown) => {

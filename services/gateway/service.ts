@@ -12,6 +12,7 @@ import {
 import { brokerOptions, securityOptions } from '../../shared/runtime/config.ts'
 import { addHealthRoutes, type HttpSide, openHttp } from '../../shared/runtime/http.ts'
 import type { Service, State } from '../../shared/runtime/lifecycle.ts'
+import { addOpenApi, OPENAPI_PATHS } from '../../shared/runtime/openapi-routes.ts'
 import { packageVersion } from '../../shared/runtime/package-version.ts'
 import { measureProcess } from '../../shared/runtime/process-metrics.ts'
 import type { Readiness } from '../../shared/runtime/readiness.ts'
@@ -166,7 +167,10 @@ function addProtocols(door: GatewayDoor, settings: GatewaySettings, { reasons }:
   const { PELTON_GATEWAY_POOL: pool, PELTON_GATEWAY_CORS_ORIGINS: origins = [] } = settings
   const keys = (): KeyFollower => inside(door).keys ?? unreachable()
   const patienceMs = Math.min(settings.PELTON_GATEWAY_TIMEOUT_MS, settings.PELTON_GATEWAY_ARRIVAL_MS)
-  const callerOf = addCallers(app, { keys: door.needsKeys ? keys : undefined, pool, patienceMs, origins })
+  const callerOf = addCallers(app, {
+    keys: door.needsKeys ? keys : undefined,
+    ...{ pool, patienceMs, origins, openBelow: OPENAPI_PATHS },
+  })
   const parts: ProtocolParts = {
     core: () => inside(door).core,
     callerOf: (request: FastifyRequest): Caller => callerOf(request),
@@ -179,11 +183,12 @@ function addProtocols(door: GatewayDoor, settings: GatewaySettings, { reasons }:
     maxDepth: settings.PELTON_GATEWAY_MAX_DEPTH,
     maxElements: settings.PELTON_GATEWAY_MAX_ELEMENTS,
   }
-  for (const protocol of [
-    createOpenInference({ version: packageVersion(import.meta.url), limits }),
-    cloudEvents,
-    results,
-  ])
+  const version = packageVersion(import.meta.url)
+  addOpenApi(app, async () => {
+    const { describeGateway } = await import('./openapi/document.ts')
+    return describeGateway(version, door.needsKeys)
+  })
+  for (const protocol of [createOpenInference({ version, limits }), cloudEvents, results])
     protocol(app, parts)
 }
 

@@ -1,0 +1,84 @@
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { plainProblem, sendProblem } from './http.ts'
+import type { OpenApiDocument } from './openapi.ts'
+
+/** Paths below which {@link addOpenApi} answers: they hold nothing but what the program is. */
+export const OPENAPI_PATHS: readonly string[] = ['/openapi.json', '/docs']
+
+/**
+ * Serves the description of an API, and a page to try it: `/openapi.json` and `/docs`. The page comes from the packages
+ * that are installed and asks nobody else. Both are answered by an app of their own that listens nowhere, and is made at
+ * the first request: the routes of `app` know nothing of it, and a start does not wait for it.
+ *
+ * @param load makes the document, at that first request; where it fails, the next request has it tried again
+ */
+export function addOpenApi(app: FastifyInstance, load: () => Promise<OpenApiDocument>): void {
+  let made: Promise<FastifyInstance> | undefined
+  const pages = (): Promise<FastifyInstance> => {
+    made ??= makePages(load).catch((thrown: unknown) => {
+      made = undefined
+      throw thrown
+    })
+    return made
+  }
+  app.get('/openapi.json', async (request, reply) => passOn(await pages(), request, reply))
+  app.get('/docs', async (request, reply) => {
+    // The page names what it consists of by relative paths: they begin at its slash.
+    const [path = ''] = request.url.split('?', 1)
+    if (!path.endsWith('/')) return reply.header('location', 'docs/').code(302).send()
+    return passOn(await pages(), request, reply)
+  })
+  app.get('/docs/*', async (request, reply) => passOn(await pages(), request, reply))
+}
+
+async function makePages(load: () => Promise<OpenApiDocument>): Promise<FastifyInstance> {
+  const [document, { fastify }, { default: swagger }, { default: swaggerUi }] = await Promise.all([
+    load(),
+    import('fastify'),
+    import('@fastify/swagger'),
+    import('@fastify/swagger-ui'),
+  ])
+  const pages = fastify()
+  const text = JSON.stringify(document)
+  pages.get('/openapi.json', (_request, reply) => reply.type('application/json').send(text))
+  await pages.register(swagger, { mode: 'static', specification: { document: document as never } })
+  await pages.register(swaggerUi, {
+    routePrefix: '/docs',
+    theme: { title: String(document.info.title) },
+    uiConfig: { deepLinking: true, tryItOutEnabled: true, defaultModelsExpandDepth: 0 },
+  })
+  await pages.ready()
+  return pages
+}
+
+/** Of the pages' answers. */
+const PASSED_ON = ['content-type', 'etag', 'last-modified', 'cache-control', 'location'] as const
+/** Nothing from elsewhere, nothing inline, in no frame. Pictures of the style sheet are data. */
+const POLICY = [
+  ...["default-src 'none'", "script-src 'self'", "style-src 'self'", "img-src 'self' data:"],
+  ...["connect-src 'self'", "base-uri 'none'", "form-action 'none'", "frame-ancestors 'none'"],
+].join('; ')
+
+async function passOn(
+  pages: FastifyInstance,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): Promise<FastifyReply> {
+  const { 'if-none-match': ifNoneMatch } = request.headers
+  const { statusCode, headers, rawPayload } = await pages.inject({
+    method: 'GET',
+    url: request.url,
+    headers: ifNoneMatch === undefined ? {} : { 'if-none-match': ifNoneMatch },
+  })
+  if (statusCode >= 500) throw new Error(`the page answered ${statusCode}`)
+  if (statusCode >= 400)
+    return sendProblem(reply, plainProblem(404, 'not found', 'the page has no such file'))
+  for (const name of PASSED_ON) if (headers[name] !== undefined) reply.header(name, headers[name])
+  if (headers['cache-control'] === undefined) reply.header('cache-control', 'no-cache')
+  return reply
+    .code(statusCode)
+    .header('content-security-policy', POLICY)
+    .header('x-content-type-options', 'nosniff')
+    .header('referrer-policy', 'no-referrer')
+    .send(rawPayload)
+}

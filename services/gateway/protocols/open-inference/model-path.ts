@@ -7,7 +7,8 @@ export type ModelAct = 'metadata' | 'ready' | 'infer' | 'stats' | NotOffered
 const NOT_OFFERED = ['config', 'generate', 'generate_stream', 'infer_stream', 'trace/setting'] as const
 type NotOffered = (typeof NOT_OFFERED)[number]
 
-const ACTS: readonly Exclude<ModelAct, 'metadata'>[] = ['ready', 'infer', 'stats', ...NOT_OFFERED]
+/** The words that a path may end with. */
+export const ACTS: readonly Exclude<ModelAct, 'metadata'>[] = ['ready', 'infer', 'stats', ...NOT_OFFERED]
 
 /** A path below `/v2/models/`. */
 export type ModelPath =

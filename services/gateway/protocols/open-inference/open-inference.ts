@@ -99,7 +99,7 @@ function pathOf({ url }: FastifyRequest): ModelPath {
 }
 
 /** What Triton has, and is not here: its clients get an answer that says so. */
-const NOT_OFFERED = [
+export const NOT_OFFERED: readonly string[] = [
   '/v2/repository/models/*',
   '/v2/logging',
   '/v2/trace/setting',

@@ -32,7 +32,6 @@ beforeAll(async () => {
   ])
   await vi.waitFor(async () => {
     expect((await gateway.call('GET', '/v2/models/flight-delay/ready')).status).toBe(200)
-    expect((await locked.call('GET', '/v2/health/ready')).status).toBe(200)
   }, PATIENT)
 })
 
@@ -66,10 +65,20 @@ function expectDescribed(document: OpenApiDocument, [method, path]: [string, str
   expect(error?.issues ?? [], `${method} ${path}: ${answer.text}`).toEqual([])
 }
 
-/** Reads by a schema of a document, with the components that it names. */
+/**
+ * Reads by a schema of a document, with the components that it names. What an object of the document does not have is
+ * refused, unless the document says that there may be more.
+ */
 function readerOf({ components }: OpenApiDocument, schema: object): z.ZodType {
   const text = JSON.stringify({ ...schema, $defs: components.schemas })
-  return z.fromJSONSchema(JSON.parse(text.replaceAll('#/components/schemas/', '#/$defs/')))
+  const closed: unknown = JSON.parse(
+    text.replaceAll('#/components/schemas/', '#/$defs/'),
+    (_key, value: { readonly type?: unknown; readonly properties?: unknown } | undefined) =>
+      value?.type === 'object' && value.properties !== undefined
+        ? { additionalProperties: false, ...value }
+        : value,
+  )
+  return z.fromJSONSchema(closed as Parameters<typeof z.fromJSONSchema>[0])
 }
 
 interface Call {
@@ -274,7 +283,10 @@ describe('control answers as its document says', () => {
     ])
     expectDescribed(document, ['GET', `${LETTERS}/{which}`], one)
     expectDescribed(document, ['GET', `${LETTERS}/{which}/payload`], payload)
-    const started = await control.call('POST', '/v1/replays', { body: { filter: { model: 'flight-delay' } } })
+    const patch = [{ op: 'replace', path: '/features', value: EXAMPLE_FLIGHT }]
+    const started = await control.call('POST', '/v1/replays', {
+      body: { filter: { model: 'flight-delay' }, patch },
+    })
     expect([started.status, started.text]).toEqual([202, expect.any(String)])
     expectDescribed(document, ['POST', '/v1/replays'], started)
     const read = await control.call('GET', started.headers.get('location') ?? '')

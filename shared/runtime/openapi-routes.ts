@@ -7,21 +7,21 @@ export const OPENAPI_PATHS: readonly string[] = ['/openapi.json', '/docs']
 
 /**
  * Serves the description of an API, and a page to try it: `/openapi.json` and `/docs`. The page comes from the packages
- * that are installed and asks nobody else. Both are answered by an app of their own that listens nowhere, and is made at
- * the first request: the routes of `app` know nothing of it, and a start does not wait for it.
+ * that are installed and asks nobody else. It is answered by an app of its own, which listens nowhere. All of it is made at
+ * the first request: the other routes of `app` know nothing of it, and no start waits for it.
  *
  * @param load makes the document, at that first request; where it fails, the next request has it tried again
  */
 export function addOpenApi(app: FastifyInstance, load: () => Promise<OpenApiDocument>): void {
-  let made: Promise<FastifyInstance> | undefined
-  const pages = (): Promise<FastifyInstance> => {
-    made ??= makePages(load).catch((thrown: unknown) => {
-      made = undefined
-      throw thrown
-    })
-    return made
-  }
-  app.get('/openapi.json', async (request, reply) => passOn(await pages(), request, reply))
+  const document = onceMade(load)
+  const text = onceMade(async () => JSON.stringify(await document()))
+  const pages = onceMade(async () => makePages(await document()))
+  app.get('/openapi.json', async (_request, reply) =>
+    secured(reply)
+      .type('application/json')
+      .header('cache-control', 'no-cache')
+      .send(await text()),
+  )
   app.get('/docs', async (request, reply) => {
     // The page names what it consists of by relative paths: they begin at its slash.
     const [path = ''] = request.url.split('?', 1)
@@ -31,16 +31,25 @@ export function addOpenApi(app: FastifyInstance, load: () => Promise<OpenApiDocu
   app.get('/docs/*', async (request, reply) => passOn(await pages(), request, reply))
 }
 
-async function makePages(load: () => Promise<OpenApiDocument>): Promise<FastifyInstance> {
-  const [document, { fastify }, { default: swagger }, { default: swaggerUi }] = await Promise.all([
-    load(),
+/** Makes something when it is first asked for; where that fails, it is made at the next time. */
+function onceMade<Made>(make: () => Promise<Made>): () => Promise<Made> {
+  let made: Promise<Made> | undefined
+  return () => {
+    made ??= make().catch((thrown: unknown) => {
+      made = undefined
+      throw thrown
+    })
+    return made
+  }
+}
+
+async function makePages(document: OpenApiDocument): Promise<FastifyInstance> {
+  const [{ fastify }, { default: swagger }, { default: swaggerUi }] = await Promise.all([
     import('fastify'),
     import('@fastify/swagger'),
     import('@fastify/swagger-ui'),
   ])
   const pages = fastify()
-  const text = JSON.stringify(document)
-  pages.get('/openapi.json', (_request, reply) => reply.type('application/json').send(text))
   await pages.register(swagger, { mode: 'static', specification: { document: document as never } })
   await pages.register(swaggerUi, {
     routePrefix: '/docs',
@@ -75,10 +84,12 @@ async function passOn(
     return sendProblem(reply, plainProblem(404, 'not found', 'the page has no such file'))
   for (const name of PASSED_ON) if (headers[name] !== undefined) reply.header(name, headers[name])
   if (headers['cache-control'] === undefined) reply.header('cache-control', 'no-cache')
+  return secured(reply).code(statusCode).send(rawPayload)
+}
+
+function secured(reply: FastifyReply): FastifyReply {
   return reply
-    .code(statusCode)
     .header('content-security-policy', POLICY)
     .header('x-content-type-options', 'nosniff')
     .header('referrer-policy', 'no-referrer')
-    .send(rawPayload)
 }

@@ -66,7 +66,7 @@ export interface OpenApiDocument {
  * @throws Error for two operations of one path and method or one id, two schemas of one id, a parameter that is not described
  */
 export function describeApi(api: DescribedApi): OpenApiDocument {
-  const schemas = new Map<string, unknown>()
+  const schemas: Schemas = { components: new Map(), made: new Map() }
   const paths: Record<string, Record<string, Json>> = {}
   const ids = new Set<string>()
   for (const operation of api.operations) {
@@ -86,7 +86,7 @@ export function describeApi(api: DescribedApi): OpenApiDocument {
     tags: Object.entries(api.tags).map(([name, description]) => ({ name, description })),
     paths,
     components: {
-      schemas: Object.fromEntries([...schemas].sort(([left], [right]) => (left < right ? -1 : 1))),
+      schemas: Object.fromEntries([...schemas.components].sort(([left], [right]) => (left < right ? -1 : 1))),
       securitySchemes: api.security,
     },
   }
@@ -94,7 +94,12 @@ export function describeApi(api: DescribedApi): OpenApiDocument {
 
 const LICENSE = { name: 'Apache-2.0', identifier: 'Apache-2.0' }
 
-type Schemas = Map<string, unknown>
+/** What was made of schemas so far. */
+interface Schemas {
+  readonly components: Map<string, unknown>
+  /** One that is used twice is made once: refusals are, by every operation. */
+  readonly made: Map<z.ZodType, Json>
+}
 
 function describeOperation(operation: Operation, api: DescribedApi, schemas: Schemas): Json {
   const { id, tag, summary, description, body, answers, isOpen = false } = operation
@@ -171,20 +176,26 @@ function contentOf(content: Contents, schemas: Schemas): Json {
 const DEFINITIONS = '#/$defs/'
 const COMPONENTS = '#/components/schemas/'
 
-/** The JSON schema of a schema; those with an id go to `schemas`, and are named where they are used. */
+/** The JSON schema of a schema; those with an id become components, and are named where they are used. */
 function jsonSchema(schema: z.ZodType, schemas: Schemas): Json {
+  const known = schemas.made.get(schema)
+  if (known !== undefined) return known
   // Inside another one it is named as any other is, also where it names itself.
   const { $defs = {}, properties } = z.toJSONSchema(z.object({ schema }), {
     io: 'input',
     unrepresentable: 'any',
   })
-  for (const [id, definition] of Object.entries($defs)) {
-    const { id: _id, ...rest } = asComponent(definition)
-    if (schemas.has(id) && JSON.stringify(schemas.get(id)) !== JSON.stringify(rest))
-      throw new Error(`two schemas are called ${id}`)
-    schemas.set(id, rest)
-  }
-  return asComponent(properties?.schema ?? {})
+  for (const [id, definition] of Object.entries($defs)) addComponent(id, asComponent(definition), schemas)
+  const made = asComponent(properties?.schema ?? {})
+  schemas.made.set(schema, made)
+  return made
+}
+
+function addComponent(id: string, { id: _id, ...definition }: Json, { components }: Schemas): void {
+  const present = components.get(id)
+  if (present !== undefined && JSON.stringify(present) !== JSON.stringify(definition))
+    throw new Error(`two schemas are called ${id}`)
+  components.set(id, definition)
 }
 
 function asComponent(definition: unknown): Json {

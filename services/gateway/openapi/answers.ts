@@ -65,7 +65,7 @@ function contentOf(path: string): Contents {
 }
 
 /** What every answer about an event says. */
-export const EVENT_HEADERS: Readonly<Record<string, string>> = {
+const EVENT_HEADERS: Readonly<Record<string, string>> = {
   'Pelton-Token': 'Names the event everywhere in Pelton',
   'Pelton-Lane': 'Its lane, where that is lower than the one asked for',
   'Idempotency-Replayed': '`true` where an earlier request with the key had this event',

@@ -1,3 +1,4 @@
+import { gunzipSync } from 'node:zlib'
 import { type FastifyInstance, fastify } from 'fastify'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { describeApi } from './openapi.ts'
@@ -85,6 +86,18 @@ describe('the page', () => {
       headers: { 'if-none-match': String(headers.etag) },
     })
     expect([again.statusCode, again.body]).toEqual([304, ''])
+  })
+
+  test('is sent packed to who takes that', async () => {
+    const url = '/docs/static/swagger-ui.css'
+    const [plain, packed, weighed] = await Promise.all(
+      ['', 'gzip, deflate, br', 'gzip;q=0'].map((encodings) =>
+        open().inject({ url, headers: { 'accept-encoding': encodings } }),
+      ),
+    )
+    expect(packed?.headers).toMatchObject({ 'content-encoding': 'gzip', vary: 'Accept-Encoding' })
+    expect(gunzipSync(packed?.rawPayload ?? '')).toEqual(plain?.rawPayload)
+    expect([plain, weighed].map((each) => each?.headers['content-encoding'])).toEqual([undefined, undefined])
   })
 
   test.each(['/docs/static/none.js', '/docs/..%2f..%2fpackage.json', '/docs/static/..%2f..%2fpackage.json'])(

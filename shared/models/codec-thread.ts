@@ -51,10 +51,12 @@ function serve(request: CodecRequest, binders: Map<string, Binder>): Served {
 
 function read({ message }: CodecRequest & { kind: 'read' }): Served {
   const { problem, ...event } = readEvent(message)
-  const plain = { ...event, problem: problem && toErrorMessage(problem, 'malformed') }
   const { body } = message
-  const answer = { kind: 'read', event: plain, body, digest: payloadDigest(event.body) } as const
-  return { answer, transfer: ownBuffers(body, event.body) }
+  // That of a structured event is a part of the message's, which goes another way.
+  const own = event.body === body ? body : inOwnBuffer(event.body)
+  const plain = { ...event, body: own, problem: problem && toErrorMessage(problem, 'malformed') }
+  const answer = { kind: 'read', event: plain, body, digest: payloadDigest(own) } as const
+  return { answer, transfer: ownBuffers(body, own) }
 }
 
 function bind({ key, model, data }: CodecRequest & { kind: 'bind' }, binders: Map<string, Binder>): Served {

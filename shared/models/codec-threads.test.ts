@@ -69,6 +69,16 @@ describe('the codec', () => {
     expect(broken.event.problem).toMatchObject({ name: 'PeltonError', code: 'malformed' })
   })
 
+  it('reads a structured event that is large for its attributes: the little data it has stays whole', async () => {
+    const headers = { 'content-type': 'application/cloudevents+json' }
+    for (const data of ['"data":{"a":1}', '"data_base64":"eyJhIjoxfQ=="']) {
+      const envelope = `{"id":"c","source":"s","subject":"${'x'.repeat(100_000)}",${data}}`
+      const { event, body } = await codec.read(message(bytes(envelope), headers))
+      expect(new TextDecoder().decode(event.body)).toBe('{"a":1}')
+      expect(new TextDecoder().decode(body)).toBe(envelope)
+    }
+  })
+
   it('fits its data to the model, texts packed, and tells of its request only what an answer heeds', async () => {
     const text = JSON.stringify(request)
     for (let times = 0; times < 2; times++) {

@@ -67,7 +67,7 @@ test('a subject that grows beyond its limit when it is encoded makes a dead lett
   expect(await worker.ended).toBe(0)
 })
 
-test('a structured event that is longer once it is read becomes a dead letter as it was stored', async () => {
+test('a structured event becomes a dead letter with its data as it was written', async () => {
   const pipeline = await open()
   await pipeline.startWorker()
   const data = `{"inputs":[${Array(180_000).fill('1e20').join(',')}]}`
@@ -82,8 +82,8 @@ test('a structured event that is longer once it is read becomes a dead letter as
   const outcomes = await pipeline.settled(2)
   expect(outcomes.predictions.size).toBe(1)
   const [letter] = outcomes.deadLetters.values()
-  expect(Buffer.from(letter?.body ?? []).toString()).toBe(envelope)
-  expect(readHeader(letter?.headers ?? new Map(), 'content-type')).toBe('application/cloudevents+json')
+  expect(Buffer.from(letter?.body ?? []).toString()).toBe(data)
+  expect(readHeader(letter?.headers ?? new Map(), 'content-type')).toBeUndefined()
   expect(readHeader(letter?.headers ?? new Map(), HEADERS.id)).toBe('s')
 })
 

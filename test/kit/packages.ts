@@ -56,7 +56,7 @@ async function npmSetting(key: string): Promise<string> {
 /** Why npm cannot reach a registry; undefined where it can. */
 export async function missingRegistry(env: NodeJS.ProcessEnv): Promise<string | undefined> {
   try {
-    await run('npm', ['view', 'lossless-json', 'name', '--fetch-retries=0'], { cwd: env.HOME, env })
+    await run('npm', ['view', '@nats-io/jetstream', 'name', '--fetch-retries=0'], { cwd: env.HOME, env })
     return undefined
   } catch (thrown) {
     return /npm (?:ERR!|error) (?:code )?(.*)/.exec(String(thrown))?.[1] ?? 'npm finds no registry'

@@ -1,9 +1,7 @@
 import { TURN_BYTES } from '../../../shared/runtime/turns.ts'
 import { type DeliveryInfo, readDeliverySubject } from '../../../shared/sdk/contract/delivery-subject.ts'
 import { type FeatureEvent, readEvent } from '../../../shared/sdk/contract/event.ts'
-import { HEADERS } from '../../../shared/sdk/contract/headers.ts'
 import { readParking } from '../../../shared/sdk/contract/parked.ts'
-import { STRUCTURED_MODE } from '../../../shared/sdk/contract/structured.ts'
 import { payloadDigest } from '../../../shared/sdk/contract/token.ts'
 import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
 import { type Frame, frameBytes, readFrameHeaders } from '../../../shared/sdk/jetstream/frame.ts'
@@ -17,7 +15,7 @@ export interface Delivery {
   /** Where its acknowledgement goes. */
   readonly ackSubject: string
   readonly info: DeliveryInfo
-  /** The body as it was stored: longer or shorter than the event's own where that came in structured mode. */
+  /** The body as it was stored: longer than the event's own where that came in structured mode. */
   readonly body: Uint8Array
   readonly sizeBytes: number
   /** Whether only its headers have been read: its body is too large for the loop. */
@@ -131,13 +129,6 @@ export function returnsBefore({ event, info }: Pick<Delivery, 'event' | 'info'>)
 /** Whether it is a copy that was parked, and has come due. */
 export function wasParked({ event, info }: Pick<Delivery, 'event' | 'info'>): boolean {
   return info.stream === STREAMS.retries && readParking(event).since !== undefined
-}
-
-/** The event in the very bytes it was stored in, which its copies fit wherever it did. */
-export function asStored({ event, body }: Delivery): FeatureEvent {
-  if (body === event.body) return event
-  const headers = new Map(event.headers).set(HEADERS.contentType.toLowerCase(), STRUCTURED_MODE)
-  return { ...event, headers, body }
 }
 
 /** What a message is charged against the room: its body, and a flat share for subject, headers and bookkeeping. */

@@ -11,7 +11,7 @@ import { subjects } from '../../../shared/sdk/contract/subjects.ts'
 import { STORES, STREAMS } from '../../../shared/sdk/contract/topology.ts'
 import { isReason } from '../../../shared/sdk/errors.ts'
 import type { EncodedMessage } from '../../../shared/sdk/jetstream/publish-window.ts'
-import { asStored, type Delivery } from '../intake/delivery.ts'
+import type { Delivery } from '../intake/delivery.ts'
 import type { StoredOutcome } from './outcome-store.ts'
 import type { PatientStorage } from './storage.ts'
 import { storedDigest } from './stored-digest.ts'
@@ -59,19 +59,17 @@ export class DeadLetters {
   }
 
   /**
-   * A structured event can be longer once it is read than it was: as it was stored it fits. Where not even that does (the
-   * broker's limit was lowered since), the broker keeps the event, and hands it out again, until the limit is raised.
+   * It fits where the event did. Where it does not (the broker's limit was lowered since), the broker keeps the event, and
+   * hands it out again, until the limit is raised.
    *
    * @returns its digest; undefined where it cannot be stored
    */
   async store(delivery: Delivery, failure: Failure, made: Provenance): Promise<number | undefined> {
     const { event, subject } = delivery
-    for (const form of [event, asStored(delivery)]) {
-      const message = encoded(deadLetterMessage(form, subject, failure, made))
-      const storing = this.#deps.storage.store(STREAMS.deadLetters, message)
-      const digest = storedDigest(message, this.#deps.turns)
-      if ((await storing) === 'stored') return digest
-    }
+    const message = encoded(deadLetterMessage(event, subject, failure, made))
+    const storing = this.#deps.storage.store(STREAMS.deadLetters, message)
+    const digest = storedDigest(message, this.#deps.turns)
+    if ((await storing) === 'stored') return digest
     this.#deps.onUnstorable(delivery)
     return undefined
   }

@@ -132,8 +132,12 @@ function countColonsInStrings(value: JsonValue): number {
 }
 
 function checkDepth(depth: number): void {
-  if (depth < MAX_JSON_DEPTH) return
-  throw new PeltonError('malformed', 'the JSON is nested too deep', {
+  if (depth >= MAX_JSON_DEPTH) throw nestedTooDeep()
+}
+
+/** Why JSON with more than {@link MAX_JSON_DEPTH} levels is refused. */
+export function nestedTooDeep(): PeltonError {
+  return new PeltonError('malformed', 'the JSON is nested too deep', {
     field: 'data',
     value: `more than ${MAX_JSON_DEPTH} levels`,
     remedy: 'Send tensors flat or nested by their shape, and features as scalars.',

@@ -1,6 +1,8 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import { PeltonError } from '../errors.ts'
 import { decodeAttribute } from './headers.ts'
+import { type JsonValue, parseJson } from './json.ts'
 import { unwrapStructured } from './structured.ts'
 
 const mode = new Map([['content-type', 'application/cloudevents+json']])
@@ -46,6 +48,80 @@ describe('unwrapStructured', () => {
     )
   })
 
+  it('takes data for the body in the very bytes it was written in, wherever it stands and however its name is written', () => {
+    const name = fc.constantFrom('"data"', '"d\\u0061ta"', '"\\u0064\\u0061\\u0074\\u0061"')
+    const space = fc.constantFrom('', ' ', '\n\t')
+    const nested = fc.constantFrom('{"data":1}', '{"x":{"data":[":"]}}', '"\\"data\\":1"')
+    const value = fc.oneof(fc.json({ stringUnit: 'binary' }), nested)
+    fc.assert(
+      fc.property(name, value, space, fc.boolean(), (key, json, between, isFirst) => {
+        const data = `${key}${between}:${between}${json}${between}`
+        const members = isFirst ? [data, '"id":"1"'] : ['"id":"1"', '"subject":"\\"data\\":2"', data]
+        const { headers, body, problem } = unwrapText(`{${members.join(`${between},${between}`)}}`)
+        expect(problem).toBeUndefined()
+        expect(headers.get('ce-id')).toBe('1')
+        expect(Buffer.from(body).toString()).toBe(json)
+      }),
+    )
+  })
+
+  it('refuses, here or where its body is decoded, whatever strict JSON refuses; all else has the value it had', () => {
+    fc.assert(
+      fc.property(disturbed, (text) => {
+        const whole = attempt(() => parseJson(Buffer.from(text)))
+        const { body, problem } = unwrapText(text)
+        const decoded = attempt(() => parseJson(body))
+        if (whole === undefined) expect(problem !== undefined || decoded === undefined).toBe(true)
+        else if (problem === undefined) expect(decoded).toEqual({ value: dataOf(whole.value) })
+      }),
+      { numRuns: 3_000 },
+    )
+  })
+
+  it.each([
+    ['a key twice in its data', '{"id":"1","data":{"a":1,"\\u0061":2}}', 'twice'],
+    ['a key of the prototype in its data', '{"id":"1","data":[{"__proto__":1}]}', 'not allowed'],
+    ['a number no double holds', '{"id":"1","data":[1e999]}', 'too large'],
+  ])('leaves %s to the decoding, and knows who the event is', (_what, text, expected) => {
+    const { headers, body, problem } = unwrapText(text)
+    expect(problem).toBeUndefined()
+    expect(headers.get('ce-id')).toBe('1')
+    expect(() => parseJson(body)).toThrow(expected)
+  })
+
+  it.each([
+    ['data twice', '{"id":"1","data":1,"d\\u0061ta":2}', 'twice'],
+    ['data three times', '{"data":[1],"data":[1],"data":[1]}', 'twice'],
+    ['an attribute twice', '{"id":"1","id":"1","data":1}', 'twice'],
+    ['an attribute of the prototype', '{"__proto__":{"id":"1"},"data":1}', 'not allowed'],
+    ['an attribute no double holds', '{"x":1e999,"data":1}', 'too large'],
+    ['data nested too deep', `{"data":${'['.repeat(64)}${']'.repeat(64)}}`, 'nested too deep'],
+    ['a byte order mark', '\ufeff{"id":"1"}', 'byte order mark'],
+    ['data that breaks off', '{"id":"1","data":[1,', 'not valid JSON'],
+    ['a bare NaN in its data', '{"id":"1","data":[NaN]}', 'it has NaN'],
+    ['an array', '[{"id":"1"}]', 'must be a JSON object'],
+    ['something behind it', '{"id":"1"}{', 'not valid JSON'],
+  ])('refuses %s', (_what, text, expected) => {
+    const { headers, problem } = unwrapText(text)
+    expect(problem).toMatchObject({ code: 'malformed', message: expect.stringContaining(expected) })
+    expect(headers).toBe(mode)
+  })
+
+  it('refuses what is no UTF-8, in its data too, and says what UTF-16 is', () => {
+    const broken = Buffer.concat([Buffer.from('{"data":"'), Buffer.of(0xff), Buffer.from('"}')])
+    expect(unwrapStructured(mode, broken).problem?.message).toContain('not valid UTF-8')
+    expect(unwrapStructured(mode, Buffer.from('\ufeff{"data":1}', 'utf16le')).problem?.message).toContain(
+      'UTF-16',
+    )
+  })
+
+  it('reads no long value of an attribute that can have none, and keeps who the event is', () => {
+    const list = `[${'{"a":1,"a":2},'.repeat(10_000)}1]`
+    const { headers, problem } = unwrapText(`{"id":"1","x":${list},"y":{"z":${list}},"data":${list}}`)
+    expect(problem).toMatchObject({ details: { field: 'x', value: 'an array' } })
+    expect(headers.get('ce-id')).toBe('1')
+  })
+
   it('takes the bytes of data_base64 for the body', () => {
     fc.assert(
       fc.property(fc.uint8Array(), (bytes) => {
@@ -73,6 +149,51 @@ describe('unwrapStructured', () => {
     expect(unwrap({ id: '1', [name]: 'x' }).problem).toMatchObject({ code: 'malformed' })
   })
 })
+
+function unwrapText(envelope: string) {
+  return unwrapStructured(mode, Buffer.from(envelope))
+}
+
+function attempt(read: () => JsonValue): { readonly value: JsonValue } | undefined {
+  try {
+    return { value: read() }
+  } catch (thrown) {
+    if (thrown instanceof PeltonError) return undefined
+    throw thrown
+  }
+}
+
+function dataOf(envelope: JsonValue): JsonValue | undefined {
+  return (envelope as { readonly data?: JsonValue }).data ?? null
+}
+
+/** Envelopes in which a few characters were put in, or put in place of others. */
+const disturbed = fc
+  .tuple(
+    fc.json({ maxDepth: 3 }),
+    fc.array(
+      fc.tuple(
+        fc.nat(),
+        fc.constantFrom(
+          ...'{}[]",:\\u061eE+-. \ntfn'.split(''),
+          '"data":',
+          ',"a":1',
+          '9007199254740993',
+          '1e999',
+        ),
+        fc.boolean(),
+      ),
+      { maxLength: 3 },
+    ),
+  )
+  .map(([data, changes]) => {
+    let text = `{"id":"1","data":${data},"a":"\\u003a"}`
+    for (const [at, put, isInstead] of changes) {
+      const place = at % (text.length + 1)
+      text = text.slice(0, place) + put + text.slice(place + Number(isInstead))
+    }
+    return text
+  })
 
 /** `__proto__` as a key is refused, wherever it stands. */
 function isCarried(data: unknown): boolean {

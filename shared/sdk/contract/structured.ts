@@ -1,7 +1,7 @@
-import { stringify } from 'lossless-json'
 import { PeltonError, showValue } from '../errors.ts'
 import { encodeAttribute, HEADERS, type Headers, readHeader } from './headers.ts'
-import { isJsonObject, type JsonObject, type JsonValue, numberToJson, parseJson, showJson } from './json.ts'
+import { type JsonValue, showJson } from './json.ts'
+import { type Envelope, openEnvelope } from './structured-envelope.ts'
 
 /** A message in binary mode, whatever mode it was sent in. */
 export interface Unwrapped {
@@ -20,13 +20,12 @@ export const STRUCTURED_MODE = 'application/cloudevents+json'
  */
 export function unwrapStructured(headers: Headers, body: Uint8Array): Unwrapped {
   const mode = readHeader(headers, HEADERS.contentType)?.toLowerCase()
-  const isStructured =
-    mode === undefined ? isBareEvent(headers, body) : mode.startsWith('application/cloudevents')
-  if (!isStructured) return { headers, body, problem: undefined }
+  const bare = mode === undefined ? openBareEvent(headers, body) : undefined
+  if (bare !== undefined) return fromEnvelope(headers, body, bare)
+  if (!mode?.startsWith('application/cloudevents')) return { headers, body, problem: undefined }
   try {
-    if (mode !== undefined && !/^application\/cloudevents(?:\+json)?\s*(?:;|$)/.test(mode))
-      throw unsupportedMode(mode)
-    return fromJson(headers, body, parseJson(body))
+    if (!/^application\/cloudevents(?:\+json)?\s*(?:;|$)/.test(mode)) throw unsupportedMode(mode)
+    return fromEnvelope(headers, body, openEnvelope(body))
   } catch (thrown) {
     if (!(thrown instanceof PeltonError)) throw thrown
     return { headers, body, problem: thrown }
@@ -43,23 +42,23 @@ const OF_OTHER_MODES = [
   HEADERS.inferenceHeaderLength,
 ]
 
-/** Whether a body without a content type is a structured event. Few bodies are looked into: the word has to be there. */
-function isBareEvent(headers: Headers, body: Uint8Array): boolean {
-  if (OF_OTHER_MODES.some((name) => readHeader(headers, name) !== undefined)) return false
-  if (!Buffer.from(body.buffer, body.byteOffset, body.length).includes(SPEC_VERSION)) return false
-  const envelope = readObject(body)
+/** A body without a content type, where it is a structured event. Few bodies are looked into: the word has to be there. */
+function openBareEvent(headers: Headers, body: Uint8Array): Envelope | undefined {
+  if (OF_OTHER_MODES.some((name) => readHeader(headers, name) !== undefined)) return undefined
+  if (!Buffer.from(body.buffer, body.byteOffset, body.length).includes(SPEC_VERSION)) return undefined
+  const envelope = openIfPossible(body)
+  if (envelope === undefined) return undefined
   const isText = (name: string): boolean =>
-    Object.hasOwn(envelope, name) && typeof envelope[name] === 'string'
-  return isText('specversion') && (isText('id') || isText('source') || isText('type'))
+    Object.hasOwn(envelope.members, name) && typeof envelope.members[name] === 'string'
+  return isText('specversion') && (isText('id') || isText('source') || isText('type')) ? envelope : undefined
 }
 
-/** The members of a body; none where it is no JSON object, which its decoding refuses with a reason. */
-function readObject(body: Uint8Array): JsonObject {
+/** Undefined for a body that is no JSON object, which its decoding refuses with a reason. */
+function openIfPossible(body: Uint8Array): Envelope | undefined {
   try {
-    const value = parseJson(body)
-    return isJsonObject(value) ? value : {}
+    return openEnvelope(body)
   } catch {
-    return {}
+    return undefined
   }
 }
 
@@ -67,10 +66,8 @@ function readObject(body: Uint8Array): JsonObject {
  * An envelope that cannot be used keeps what can be read of it, its id and source before all: who waits for the event
  * hears of it, and who sends it again is recognised. Its body stays the envelope, and is marked as one.
  */
-function fromJson(headers: Headers, body: Uint8Array, envelope: JsonValue): Unwrapped {
-  if (!isJsonObject(envelope))
-    throw new PeltonError('malformed', 'a structured CloudEvent must be a JSON object', { field: 'data' })
-  const { data, data_base64: base64, ...attributes } = envelope
+function fromEnvelope(headers: Headers, body: Uint8Array, { members, data }: Envelope): Unwrapped {
+  const { data: _notRead, data_base64: base64, ...attributes } = members
   const merged = new Map(headers)
   const problems: PeltonError[] = []
   const attempt = <Result>(act: () => Result): Result | undefined => {
@@ -117,22 +114,22 @@ function attributeText(name: string, value: JsonValue): string | undefined {
     'a CloudEvents attribute must be well-formed text, a number or a boolean',
     {
       field: name,
-      value: showJson(value),
+      value: typeof value === 'object' ? showKind(value) : showJson(value),
       remedy: 'Send objects and lists in data.',
     },
   )
 }
 
-/** Numbers keep their sign and their kind: `-0.0` and `1e300` are read as they were meant. */
-const NUMBERS = [
-  {
-    test: (value: unknown) => typeof value === 'number',
-    stringify: (value: unknown) => numberToJson(Number(value)),
-  },
-]
+/** Long ones were not read: how much is in them is not known. */
+function showKind(value: object): string {
+  return Array.isArray(value) ? 'an array' : 'an object'
+}
 
-function bodyOf(data: JsonValue | undefined, base64: JsonValue | undefined): Uint8Array {
-  if (base64 === undefined) return Buffer.from(stringify(data ?? null, null, undefined, NUMBERS) ?? 'null')
+const NULL = Buffer.from('null')
+
+/** @param data as it was written, and so it goes on */
+function bodyOf(data: Uint8Array | undefined, base64: JsonValue | undefined): Uint8Array {
+  if (base64 === undefined) return data ?? NULL
   if (data !== undefined) {
     throw new PeltonError('malformed', 'a CloudEvent has either data or data_base64', {
       field: 'data_base64',

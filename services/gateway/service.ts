@@ -39,7 +39,7 @@ import { createFigures, type GatewayFigures } from './observe/figures.ts'
 import { openGatewayGauges } from './observe/gateway-gauges.ts'
 import { measureRequests } from './observe/http-metrics.ts'
 import { traceRequests } from './observe/http-traces.ts'
-import { cloudEvents } from './protocols/cloud-events/cloud-events.ts'
+import { createCloudEvents } from './protocols/cloud-events/cloud-events.ts'
 import { createOpenInference } from './protocols/open-inference/open-inference.ts'
 import type { ProtocolParts } from './protocols/protocol.ts'
 import { results } from './protocols/results/results.ts'
@@ -164,12 +164,12 @@ function measure(door: GatewayDoor, settings: GatewaySettings, readiness: Readin
 
 function addProtocols(door: GatewayDoor, settings: GatewaySettings, { reasons }: Readiness): void {
   const { app } = door.listener
-  const { PELTON_GATEWAY_POOL: pool, PELTON_GATEWAY_CORS_ORIGINS: origins = [] } = settings
+  const { PELTON_GATEWAY_POOL: pool } = settings
   const keys = (): KeyFollower => inside(door).keys ?? unreachable()
   const patienceMs = Math.min(settings.PELTON_GATEWAY_TIMEOUT_MS, settings.PELTON_GATEWAY_ARRIVAL_MS)
   const callerOf = addCallers(app, {
     keys: door.needsKeys ? keys : undefined,
-    ...{ pool, patienceMs, origins, openBelow: OPENAPI_PATHS },
+    ...{ pool, patienceMs, openBelow: OPENAPI_PATHS },
   })
   const parts: ProtocolParts = {
     core: () => inside(door).core,
@@ -188,7 +188,7 @@ function addProtocols(door: GatewayDoor, settings: GatewaySettings, { reasons }:
     const { describeGateway } = await import('./openapi/document.ts')
     return describeGateway(version, door.needsKeys)
   })
-  for (const protocol of [createOpenInference({ version, limits }), cloudEvents, results])
+  for (const protocol of [createOpenInference({ version, limits }), createCloudEvents(limits), results])
     protocol(app, parts)
 }
 

@@ -3,11 +3,10 @@ import { Agent } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { openInference } from '../../services/gateway/protocols/open-inference/open-inference.ts'
 import { decodeResponse, encodeRequest } from '../../shared/sdk/contract/open-inference.ts'
 import type { Tensor } from '../../shared/sdk/contract/tensor.ts'
+import { type GatewayProcess, startGateway } from '../kit/gateway-process.ts'
 import { openPipeline, type Pipeline } from '../kit/pipeline.ts'
-import { startThinGateway, type ThinGateway } from '../kit/thin-gateway.ts'
 import { eventually } from '../kit/wait.ts'
 import { type BareAnswer, startBareRuntime } from './bare-runtime.ts'
 import { type GivenAnswer, send } from './exchanges.ts'
@@ -21,6 +20,9 @@ const MODES = [
   { isRawIn: true, isRawOut: false },
   { isRawIn: true, isRawOut: true },
 ] as const
+
+/** One case has two megabytes of inputs as JSON, and slow models have their time. */
+const ROOM = { PELTON_GATEWAY_MAX_BODY_BYTES: String(8 * 1024 ** 2), PELTON_GATEWAY_TIMEOUT_MS: '60000' }
 
 /** Requests at the same time. */
 const AT_ONCE = 16
@@ -41,7 +43,7 @@ type Ran = Extract<BareAnswer, { kind: 'ran' }>
 describe.skipIf(python === undefined)('the operator models of the ONNX project over HTTP', () => {
   let folder: string
   let pipeline: Pipeline
-  let gateway: ThinGateway
+  let gateway: GatewayProcess
   const agent = new Agent({ keepAlive: true })
   const trials: { readonly operator: OperatorCase; readonly bare: Ran }[] = []
 
@@ -51,7 +53,7 @@ describe.skipIf(python === undefined)('the operator models of the ONNX project o
     // One case has two megabytes of inputs as JSON; the default of the server is one.
     pipeline = await openPipeline({ models: join(folder, 'models'), broker: { config: 'max_payload: 8MB' } })
     await pipeline.startWorker()
-    gateway = await startThinGateway(pipeline.connection, openInference)
+    gateway = await startGateway({ url: pipeline.broker.url, env: ROOM })
     const isLookedAt = (): boolean => lookedAt().served + lookedAt().refused === cases.length
     await eventually('every model to be looked at', isLookedAt, { limitMs: 500_000, seen: lookedAt })
     const isKnown = async (): Promise<boolean> => (await ready()) === lookedAt().served
@@ -66,7 +68,7 @@ describe.skipIf(python === undefined)('the operator models of the ONNX project o
 
   afterAll(async () => {
     agent.destroy()
-    await gateway?.close()
+    await gateway?.end()
     await pipeline?.close()
     await rm(folder, { recursive: true, force: true })
   })
@@ -81,7 +83,7 @@ describe.skipIf(python === undefined)('the operator models of the ONNX project o
 
   /** How many models the gateway knows to be served. */
   async function ready(): Promise<number> {
-    const response = await fetch(`${gateway.url}/v2/models`)
+    const response = await fetch(`${gateway.address}/v2/models`)
     return ((await response.json()) as { readonly models: readonly string[] }).models.length
   }
 
@@ -92,7 +94,7 @@ describe.skipIf(python === undefined)('the operator models of the ONNX project o
   test('have the metadata of what they take', async () => {
     const wrong: unknown[] = []
     for (const { operator } of trials) {
-      const response = await fetch(`${gateway.url}/v2/models/${operator.name}`)
+      const response = await fetch(`${gateway.address}/v2/models/${operator.name}`)
       const { inputs, error } = (await response.json()) as Metadata
       const names = new Set(inputs?.map(({ name }) => name))
       if (inputsOf(operator).some(({ name }) => !names.has(name))) wrong.push([operator.name, inputs, error])
@@ -126,10 +128,10 @@ describe.skipIf(python === undefined)('the operator models of the ONNX project o
         ? []
         : ['Inference-Header-Content-Length', String(inferenceHeaderLength)]
     const answer = await send(
-      gateway.url,
+      gateway.address,
       {
         ...{ method: 'POST', path: `/v2/models/${operator.name}/infer` },
-        headers: ['Host', 'pelton', 'Content-Length', String(body.length), ...length],
+        headers: ['Host', 'localhost', 'Content-Length', String(body.length), ...length],
         body: Buffer.from(body).toString('base64'),
       },
       agent,

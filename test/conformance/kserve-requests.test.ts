@@ -1,12 +1,11 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { openInference } from '../../services/gateway/protocols/open-inference/open-inference.ts'
 import { decodeEventData, decodeResponse } from '../../shared/sdk/contract/open-inference.ts'
 import type { Tensor } from '../../shared/sdk/contract/tensor.ts'
+import { type GatewayProcess, startGateway } from '../kit/gateway-process.ts'
 import { modelsFolder } from '../kit/models-folder.ts'
 import { openPipeline, type Pipeline } from '../kit/pipeline.ts'
-import { startThinGateway, type ThinGateway } from '../kit/thin-gateway.ts'
 import { eventually } from '../kit/wait.ts'
 
 interface KServeRequest {
@@ -22,27 +21,27 @@ const { requests } = JSON.parse(
 describe('KServe`s requests', () => {
   let folder: Awaited<ReturnType<typeof modelsFolder>>
   let pipeline: Pipeline
-  let gateway: ThinGateway
+  let gateway: GatewayProcess
 
   beforeAll(async () => {
     folder = await modelsFolder(['kserve-iris', 'kserve-text', 'kserve-columns'])
     pipeline = await openPipeline({ models: folder.path })
     await pipeline.startWorker()
-    gateway = await startThinGateway(pipeline.connection, openInference)
+    gateway = await startGateway({ url: pipeline.broker.url })
     await eventually('all models to be served', async () => {
-      const response = await fetch(`${gateway.url}/v2/models`)
+      const response = await fetch(`${gateway.address}/v2/models`)
       return ((await response.json()) as { readonly models: readonly string[] }).models.length === 3
     })
   })
 
   afterAll(async () => {
-    await gateway?.close()
+    await gateway?.end()
     await pipeline?.close()
     await folder?.remove()
   })
 
   async function infer(model: string, body: object, type: string): Promise<readonly Tensor[]> {
-    const response = await fetch(`${gateway.url}/v2/models/${model}/infer`, {
+    const response = await fetch(`${gateway.address}/v2/models/${model}/infer`, {
       ...{ method: 'POST', headers: { 'content-type': type }, body: JSON.stringify(body) },
     })
     expect(response.status).toBe(200)

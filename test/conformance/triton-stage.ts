@@ -1,9 +1,8 @@
 import { copyFile, mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import { createOpenInference } from '../../services/gateway/protocols/open-inference/open-inference.ts'
+import { startGateway } from '../kit/gateway-process.ts'
 import { modelsFolder } from '../kit/models-folder.ts'
 import { openPipeline } from '../kit/pipeline.ts'
-import { startThinGateway } from '../kit/thin-gateway.ts'
 import { eventually } from '../kit/wait.ts'
 
 /** A gateway, and all behind it, for the calls that Triton's client was recorded with. */
@@ -12,8 +11,6 @@ export interface TritonStage {
   readonly url: string
   close(): Promise<void>
 }
-
-const STATISTICS = { statistics: () => [] }
 
 /** Serves what `triton-calls.py` asks for. */
 export async function openTritonStage(): Promise<TritonStage> {
@@ -25,16 +22,15 @@ export async function openTritonStage(): Promise<TritonStage> {
   }
   const pipeline = await openPipeline({ models: folder.path })
   await pipeline.startWorker()
-  const protocol = createOpenInference({ version: 'recorded', statistics: STATISTICS })
-  const gateway = await startThinGateway(pipeline.connection, protocol)
+  const gateway = await startGateway({ url: pipeline.broker.url })
   await eventually('all models to be served', async () => {
-    const response = await fetch(`${gateway.url}/v2/repository/index`)
+    const response = await fetch(`${gateway.address}/v2/repository/index`)
     return ((await response.json()) as readonly unknown[]).length === 5
   })
   return {
-    url: gateway.url,
+    url: gateway.address,
     close: async () => {
-      await gateway.close()
+      await gateway.end()
       await pipeline.close()
       await folder.remove()
     },

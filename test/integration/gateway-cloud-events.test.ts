@@ -1,129 +1,43 @@
-import type { NatsConnection } from '@nats-io/transport-node'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import type { GatewayCore } from '../../services/gateway/core/core.ts'
-import type {
-  Accepted,
-  Answer,
-  Caller,
-  InferenceRequest,
-  Looked,
-} from '../../services/gateway/core/request.ts'
-import { cloudEvents } from '../../services/gateway/protocols/cloud-events/cloud-events.ts'
-import { results } from '../../services/gateway/protocols/results/results.ts'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { createKey } from '../../shared/operations/keys/keys.ts'
 import { HEADERS, readHeader } from '../../shared/sdk/contract/headers.ts'
 import { decodeResponse, encodeRequest } from '../../shared/sdk/contract/open-inference.ts'
-import { subjects } from '../../shared/sdk/contract/subjects.ts'
 import { eventToken } from '../../shared/sdk/contract/token.ts'
 import { STREAMS } from '../../shared/sdk/contract/topology.ts'
-import { PeltonError } from '../../shared/sdk/errors.ts'
-import { eventMessage } from '../../shared/sdk/event-message.ts'
-import { lookIntoRegister } from '../../shared/sdk/jetstream/register.ts'
-import { createMessageProducer, type MessageProducer } from '../../shared/sdk/producer.ts'
-import { readResult } from '../../shared/sdk/result.ts'
-import { waitFor } from '../../shared/sdk/wait-for.ts'
+import { PublishWindow } from '../../shared/sdk/jetstream/publish-window.ts'
+import { type GatewayProcess, startGateway } from '../kit/gateway-process.ts'
 import { modelsFolder } from '../kit/models-folder.ts'
 import { readStream } from '../kit/outcomes.ts'
 import { openPipeline, type Pipeline } from '../kit/pipeline.ts'
-import { OPEN_CALLER, type ProtocolApp, protocolApp } from '../kit/protocol-app.ts'
 import { eventually } from '../kit/wait.ts'
 
 const MODEL = 'identity-fp32'
 
 let models: Awaited<ReturnType<typeof modelsFolder>>
 let pipeline: Pipeline
-let producer: MessageProducer
-let gateway: ProtocolApp
+const gateways: GatewayProcess[] = []
 let url: string
 
 beforeAll(async () => {
   models = await modelsFolder([MODEL])
   pipeline = await openPipeline({ models: models.path })
-  producer = await createMessageProducer({ connection: pipeline.connection, source: 'gateway' })
   await pipeline.startWorker()
+  url = await start()
 })
 
 afterAll(async () => {
-  await producer?.close()
+  await Promise.all(gateways.map((each) => each.end()))
   await pipeline?.close()
   await models?.remove()
 })
 
-beforeEach(() => listen(OPEN_CALLER))
-afterEach(() => gateway.app.close())
-
-async function listen(caller: Caller): Promise<void> {
-  gateway = protocolApp([cloudEvents, results], { core: thinCore(pipeline.connection, producer), caller })
-  url = await gateway.app.listen({ host: '127.0.0.1', port: 0 })
-}
-
-/** The least there is of a core: the SDK's own producer, `waitFor` and register, and handles that nobody signed. */
-function thinCore(connection: NatsConnection, from: MessageProducer): GatewayCore {
-  return {
-    models: { isRead: true, find: () => undefined, all: () => [], servedVersions: () => [] },
-    infer: async (request, wanted) => {
-      const message = messageOf(request)
-      const receipt = await from.publishMessage(message, request.model)
-      const accepted = acceptedOf(request, receipt)
-      const waitMs = wanted.mode === 'async' ? wanted.waitMs : 60_000
-      if (waitMs === 0) return { kind: 'accepted', accepted }
-      try {
-        return answerOf(
-          accepted,
-          await waitFor(connection, { model: request.model, token: receipt.token }, { timeoutMs: waitMs }),
-        )
-      } catch (thrown) {
-        if (thrown instanceof PeltonError && thrown.code === 'timeout') return { kind: 'accepted', accepted }
-        throw thrown
-      }
-    },
-    lookUp: async (handle) => lookUp(connection, handle),
-  }
-}
-
-function messageOf({ caller, attributes = {}, ...request }: InferenceRequest) {
-  const { id = 'none', source = caller.source, type, time, subject, expiresAt, extensions = [] } = attributes
-  const { model, lane, data, contentType, modelVersion, inferenceHeaderLength, traceparent } = request
-  const event = {
-    ...{ id, model, lane, data, contentType },
-    ...(type !== undefined && { type }),
-    ...(time !== undefined && { time }),
-    ...(subject !== undefined && { subject }),
-    ...(expiresAt !== undefined && { expiresAt }),
-    ...(modelVersion !== undefined && { modelVersion }),
-    ...(inferenceHeaderLength !== undefined && { inferenceHeaderLength }),
-    ...(traceparent !== undefined && { traceparent }),
-  }
-  const own = caller.keyId === undefined ? source : caller.source
-  const message = eventMessage(event, { source: own, pool: caller.pool, now: Date.now() })
-  return { ...message, headers: [...message.headers, ...extensions] }
-}
-
-function acceptedOf(
-  { model, lane, caller }: Pick<InferenceRequest, 'model' | 'lane' | 'caller'>,
-  stored: { readonly token: string; readonly sequence: number; readonly duplicate?: boolean },
-): Accepted {
-  const handle = [model, stored.token, stored.sequence].join('~')
-  const { pool } = caller
-  return { ...stored, model, lane, pool, loweredFrom: undefined, handle, backlogSeconds: undefined }
-}
-
-function answerOf(accepted: Accepted, result: NonNullable<ReturnType<typeof readResult>>): Answer {
-  return result.kind === 'prediction'
-    ? { kind: 'prediction', accepted, result }
-    : { kind: 'failure', accepted, result }
-}
-
-async function lookUp(connection: NatsConnection, handle: string): Promise<Looked> {
-  const [model = '', token = '', sequence = '0'] = handle.split('~')
-  if (token === '') return { kind: 'unknown' }
-  const accepted = acceptedOf(
-    { model, lane: 'normal', caller: OPEN_CALLER },
-    { token, sequence: Number(sequence) },
-  )
-  const register = subjects.result(model, token)
-  const { outcome } = await lookIntoRegister(connection, register)
-  const result = outcome && readResult(register, outcome.headers, outcome.body)
-  return result === undefined ? { kind: 'accepted', accepted } : answerOf(accepted, result)
+/** Starts a gateway, and waits until it knows the models. */
+async function start(env: NodeJS.ProcessEnv = {}): Promise<string> {
+  const gateway = await startGateway({ url: pipeline.broker.url, env })
+  gateways.push(gateway)
+  const isReady = async () => (await fetch(`${gateway.address}/v2/health/ready`)).status === 200
+  await eventually('the gateway to be ready', isReady)
+  return gateway.address
 }
 
 const tensor = (...data: number[]) => ({ inputs: [{ name: 'x', datatype: 'FP32', shape: [1, 2], data }] })
@@ -136,8 +50,12 @@ const attributes = (id: string) => ({
   'ce-id': id,
 })
 
-function post(body: string | Uint8Array, headers: Record<string, string>, query = ''): Promise<Response> {
-  return fetch(`${url}/v1/models/${MODEL}/events${query}`, {
+function post(
+  body: string | Uint8Array,
+  headers: Record<string, string>,
+  { query = '', at = url } = {},
+): Promise<Response> {
+  return fetch(`${at}/v1/models/${MODEL}/events${query}`, {
     method: 'POST',
     body: Buffer.from(body),
     headers,
@@ -145,11 +63,11 @@ function post(body: string | Uint8Array, headers: Record<string, string>, query 
 }
 
 /** What became of an accepted event, by its Location; waits as callers do. */
-async function later(accepted: Response): Promise<Response> {
+async function later(accepted: Response, headers: Record<string, string> = {}, at = url): Promise<Response> {
   expect(accepted.status).toBe(202)
   const location = accepted.headers.get('location')
   return eventually('the result', async () => {
-    const answer = await fetch(`${url}${location}`, { headers: { prefer: 'wait=10' } })
+    const answer = await fetch(`${at}${location}`, { headers: { prefer: 'wait=10', ...headers } })
     return answer.status !== 202 && answer
   })
 }
@@ -177,10 +95,6 @@ describe('a CloudEvent over HTTP', () => {
     })
     expect([answer.status, answer.headers.get('pelton-token')]).toEqual([200, token])
     expect(outputOf((await answer.json()) as object)).toEqual([1, 2])
-    expect(gateway.ended.map(({ protocol, ended }) => [protocol, ended]).at(-1)).toEqual([
-      'results',
-      'prediction',
-    ])
   })
 
   test('in structured mode is the same event: the second of the two is taken once', async () => {
@@ -268,19 +182,25 @@ describe('a CloudEvent over HTTP', () => {
   })
 
   test('goes to the lane that its address names', async () => {
-    const accepted = await post(JSON.stringify(tensor(1, 2)), attributes('low'), '?lane=low')
+    const accepted = await post(JSON.stringify(tensor(1, 2)), attributes('low'), { query: '?lane=low' })
     expect(await accepted.clone().json()).toMatchObject({ lane: 'low' })
     expect((await later(accepted)).status).toBe(200)
   })
 
   test('of a caller with a key has the source of the key', async () => {
-    await gateway.app.close()
-    await listen({ ...OPEN_CALLER, keyId: 'k1', source: 'key/k1' })
-    const accepted = await post(JSON.stringify(tensor(1, 2)), attributes('keyed'))
-    expect(accepted.headers.get('pelton-source')).toBe('key/k1')
-    const token = eventToken(MODEL, 'key/k1', 'keyed')
-    expect(await accepted.clone().json()).toMatchObject({ token, source: 'key/k1' })
-    expect((await later(accepted)).status).toBe(200)
+    const at = await start({ PELTON_GATEWAY_KEYS: 'always' })
+    const [one, other] = [await newKey(), await newKey()]
+    const body = JSON.stringify(tensor(1, 2))
+    const accepted = await post(body, { ...attributes('keyed'), 'x-api-key': one.text }, { at })
+    const source = `key/${one.id}`
+    expect(accepted.headers.get('pelton-source')).toBe(source)
+    const token = eventToken(MODEL, source, 'keyed')
+    expect(await accepted.clone().json()).toMatchObject({ token, source })
+    expect((await later(accepted, { 'x-api-key': one.text }, at)).status).toBe(200)
+    expect((await later(accepted, { 'x-api-key': other.text }, at)).status).toBe(404)
+    // Its own source, of two callers, is not the same event.
+    const second = await post(body, { ...attributes('keyed'), 'x-api-key': other.text }, { at })
+    expect(await second.json()).toMatchObject({ duplicate: false, source: `key/${other.id}` })
   })
 
   test('that is refused leaves nothing in the stream', async () => {
@@ -298,8 +218,29 @@ describe('a CloudEvent over HTTP', () => {
         { field, remedy: expect.any(String) },
       ])
     expect(await pipeline.lastIn(STREAMS.features)).toBe(before)
-    expect(gateway.ended.map(({ ended, status }) => [ended, status])).toEqual(
-      refused.map(([, status]) => ['refused', status]),
-    )
+  })
+
+  test('with more values than are taken is refused, in either mode', async () => {
+    const at = await start({ PELTON_GATEWAY_MAX_ELEMENTS: '20', PELTON_GATEWAY_MAX_DEPTH: '5' })
+    const json = 'application/cloudevents+json'
+    const envelope = { specversion: '1.0', type: 't', source: '/mycontext', id: 'large' }
+    const large = tensor(...Array.from({ length: 20 }, () => 1))
+    const deep = { inputs: [[[[[1]]]]] }
+    for (const [data, status] of [
+      [large, 413],
+      [deep, 400],
+    ] as const) {
+      const binary = await post(JSON.stringify(data), attributes('large'), { at })
+      const structured = await post(JSON.stringify({ ...envelope, data }), { 'content-type': json }, { at })
+      expect([binary.status, structured.status]).toEqual([status, status])
+    }
   })
 })
+
+async function newKey(): Promise<{ readonly id: string; readonly text: string }> {
+  const window = new PublishWindow(pipeline.connection)
+  const wish = { name: 'test', models: 'all', pool: 'default', highestLane: 'high', by: 'test' } as const
+  const { text, key } = await createKey({ connection: pipeline.connection, window }, wish)
+  window.close()
+  return { id: key.id, text }
+}

@@ -5,25 +5,24 @@ import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { DEMO_MODELS, EXAMPLE_FLIGHT } from '../../services/demo/models.ts'
-import {
-  createOpenInference,
-  openInference,
-} from '../../services/gateway/protocols/open-inference/open-inference.ts'
-import type { ProtocolParts } from '../../services/gateway/protocols/protocol.ts'
+import { createKey, type NewKey } from '../../shared/operations/keys/keys.ts'
 import { PROBLEM_TYPE } from '../../shared/runtime/http.ts'
 import { decodeResponse, encodeRequest } from '../../shared/sdk/contract/open-inference.ts'
 import { STREAMS } from '../../shared/sdk/contract/topology.ts'
+import { PublishWindow } from '../../shared/sdk/jetstream/publish-window.ts'
+import { type GatewayProcess, startGateway } from '../kit/gateway-process.ts'
 import { modelsFolder } from '../kit/models-folder.ts'
 import { openPipeline, type Pipeline } from '../kit/pipeline.ts'
-import { ANYBODY, startThinGateway, type ThinGateway } from '../kit/thin-gateway.ts'
+import { readPrometheus } from '../kit/prometheus-text.ts'
 import { eventually } from '../kit/wait.ts'
 
 /** Models of these names and this file: what names may have, but slashes, which no folder has. */
-const ODD_NAMES = ['a.b', '%2F', 'modèle é', 'infer', 'stats', 'two words?#']
+const ODD_NAMES = ['a.b', '%41', 'modèle é', 'infer', 'stats', 'two words?#']
 
 let folder: Awaited<ReturnType<typeof modelsFolder>>
 let pipeline: Pipeline
-let gateway: ThinGateway
+let gateway: GatewayProcess
+const others: GatewayProcess[] = []
 
 beforeAll(async () => {
   folder = await modelsFolder(['several', 'identity-bytes', 'rank-0', 'counts-up'])
@@ -34,13 +33,13 @@ beforeAll(async () => {
     await copyDemo(file).catch(() => undefined)
   pipeline = await openPipeline({ models: folder.path })
   await pipeline.startWorker()
-  gateway = await startThinGateway(pipeline.connection, openInference)
+  gateway = await startGateway({ url: pipeline.broker.url, env: { PELTON_HTTP_PORT: '0' } })
   const count = ODD_NAMES.length + 7
   await eventually('all models to be served', async () => (await indexOf({ ready: true })).length >= count)
 })
 
 afterAll(async () => {
-  await gateway?.close()
+  await Promise.all([gateway, ...others].map((each) => each?.end()))
   await pipeline?.close()
   await folder?.remove()
 })
@@ -57,6 +56,40 @@ async function copyDemo(file: string): Promise<void> {
   await copyFile(join(DEMO_MODELS, 'flight-delay', '2', file), join(path, file))
 }
 
+/** One more gateway, in a way of its own. */
+async function another(env: NodeJS.ProcessEnv): Promise<GatewayProcess> {
+  const started = await startGateway({ url: pipeline.broker.url, env })
+  others.push(started)
+  await eventually(
+    'models to be known',
+    async () => (await call('/v2/health/ready', {}, started)).status === 200,
+  )
+  return started
+}
+
+/** A gateway that wants keys, and the headers of a caller with such a key. */
+async function keyed(wish: Partial<NewKey>) {
+  const window = new PublishWindow(pipeline.connection)
+  const key = {
+    name: 'test',
+    models: 'all',
+    pool: 'default',
+    highestLane: 'high',
+    by: 'test',
+    ...wish,
+  } as const
+  const { text } = await createKey({ connection: pipeline.connection, window }, key)
+  window.close()
+  return { at: await another({ PELTON_GATEWAY_KEYS: 'always' }), headers: { 'x-api-key': text } }
+}
+
+/** Requests for a model that were counted so. */
+async function counted(labels: Readonly<Record<string, string>>): Promise<number> {
+  const { address } = gateway.log.find(({ msg }) => msg === 'listening') ?? {}
+  const scrape = readPrometheus(await (await fetch(`${address}/metrics`)).text())
+  return scrape.value('pelton_gateway_requests_total', { protocol: 'open-inference', ...labels }) ?? 0
+}
+
 interface Got {
   readonly status: number
   readonly type: string | null
@@ -66,7 +99,7 @@ interface Got {
 }
 
 async function call(path: string, init: RequestInit = {}, at = gateway): Promise<Got> {
-  const response = await fetch(`${at.url}${path}`, init)
+  const response = await fetch(`${at.address}${path}`, init)
   const bytes = Buffer.from(await response.arrayBuffer())
   const isJson = response.headers.get('content-type')?.includes('json') ?? false
   const { status, headers } = response
@@ -98,26 +131,14 @@ describe('the server', () => {
     expect({ status, type }).toEqual({ status: 200, type: 'application/json' })
     expect(body).toEqual({
       name: 'pelton',
-      version: '0',
-      extensions: ['binary_tensor_data', 'schedule_policy'],
-    })
-    const own = createOpenInference({ version: '1.2.3', statistics: { statistics: () => [] } })
-    const other = await startThinGateway(pipeline.connection, own)
-    expect((await call('/v2', {}, other)).body).toMatchObject({
-      version: '1.2.3',
+      version: expect.stringMatching(/^\d+\.\d+\.\d+/),
       extensions: ['binary_tensor_data', 'schedule_policy', 'statistics'],
     })
-    await other.close()
   })
 
   test('answers health with bodies, which KServe`s client reads', async () => {
     expect((await call('/v2/health/live')).body).toEqual({ live: true })
     expect((await call('/v2/health/ready')).body).toEqual({ ready: true })
-    gateway.isReady = false
-    const { status, type, body } = await call('/v2/health/ready')
-    gateway.isReady = true
-    expect({ status, type }).toEqual({ status: 503, type: 'application/json' })
-    expect(body).toEqual({ ready: false, error: 'the test says so' })
   })
 
   test.each([
@@ -135,13 +156,13 @@ describe('the server', () => {
     ['GET', '/v2/models/linear/infer', 405],
     ['POST', '/v2/models/linear', 405],
     ['GET', '/v2/models//infer', 404],
-    ['GET', '/v2/models/', 404],
     ['GET', '/v2/models/nobody', 404],
     ['GET', '/v2/models/linear/versions/77', 404],
     ['GET', '/v2/models/linear/versions/77/ready', 404],
     ['GET', '/v2/models/linear/versions/__proto__', 404],
     ['GET', '/v2/models/nobody/stats', 404],
     ['GET', '/v2/models/..%2F..%2Fetc%2Fpasswd', 404],
+    ['GET', '/v2/models/a%252Fb', 400],
   ])('answers %s %s with an error of its own: %i', async (method, path, expected) => {
     const { status, type, body } = await call(path, { method })
     expect({ status, type }).toEqual({ status: expected, type: 'application/json' })
@@ -188,34 +209,33 @@ describe('a model', () => {
   })
 
   test('that its caller may not use is nowhere', async () => {
-    const other = await startThinGateway(pipeline.connection, openInference, {
-      ...ANYBODY,
-      mayUse: (model) => model === 'linear',
-    })
-    expect((await call('/v2/models', {}, other)).body).toEqual({ models: ['linear'] })
-    expect((await call('/v2/models/several', {}, other)).status).toBe(404)
-    expect((await call('/v2/models/linear', {}, other)).status).toBe(200)
-    await other.close()
+    const { at, headers } = await keyed({ models: ['linear'] })
+    expect((await call('/v2/models', { headers }, at)).body).toEqual({ models: ['linear'] })
+    expect((await call('/v2/models/several', { headers }, at)).status).toBe(404)
+    expect((await call('/v2/models/linear', { headers }, at)).status).toBe(200)
+    expect((await call('/v2/models/linear', {}, at)).status).toBe(401)
+    expect((await call('/v2/health/live', {}, at)).status).toBe(200)
   })
 
-  test('has statistics from where they are kept, and zeros before', async () => {
-    const asked: unknown[] = []
-    const statistics = (...about: readonly unknown[]) => {
-      asked.push(about)
-      return []
-    }
-    const other = await startThinGateway(
-      pipeline.connection,
-      createOpenInference({ statistics: { statistics } }),
-    )
-    const { body } = await call('/v2/models/linear/versions/9/stats', {}, other)
-    expect(body.model_stats).toMatchObject([
-      { name: 'linear', version: '9', inference_count: 0, inference_stats: { success: { count: 0, ns: 0 } } },
+  test('has statistics of this gateway, and zeros before', async () => {
+    const other = await another({})
+    const statsOf = async (path: string) => (await call(path, {}, other)).body.model_stats
+    const zero = { inference_count: 0, inference_stats: { success: { count: 0, ns: 0 } } }
+    expect(await statsOf('/v2/models/linear/versions/9/stats')).toMatchObject([
+      { name: 'linear', version: '9', ...zero },
     ])
-    expect((await call('/v2/models/linear/stats', {}, other)).body.model_stats).toHaveLength(2)
-    expect((await call('/v2/models/stats', {}, other)).body).toEqual({ model_stats: [] })
-    expect(asked).toEqual([['linear', '9'], ['linear', undefined], []])
-    await other.close()
+    expect(await statsOf('/v2/models/linear/stats')).toHaveLength(2)
+    expect(await statsOf('/v2/models/stats')).toEqual([])
+    await post('/v2/models/linear/versions/9/infer', { inputs: [ROW] }, {}, other)
+    expect(await statsOf('/v2/models/stats')).toMatchObject([
+      {
+        name: 'linear',
+        version: '9',
+        inference_count: 1,
+        execution_count: 1,
+        inference_stats: { success: { count: 1 } },
+      },
+    ])
   })
 })
 
@@ -230,16 +250,9 @@ describe('infer', () => {
     expect(headers.get('pelton-token')).toMatch(/^[\w-]{22}$/)
     expect(headers.get('pelton-model-version')).toBe('10')
     expect(Number(headers.get('pelton-inference-ms'))).toBeGreaterThanOrEqual(0)
-    expect(gateway.ended.at(-1)).toMatchObject({
-      ...{
-        model: 'linear',
-        modelVersion: '10',
-        protocol: 'open-inference',
-        ended: 'prediction',
-        status: 200,
-      },
-      ...{ reason: undefined, batchRows: 1 },
-    })
+    expect(
+      await counted({ model: 'linear', ended: 'prediction', http_response_status_code: '200' }),
+    ).toBeGreaterThan(0)
   })
 
   test('answers raw tensors with raw tensors, and each form with the other', async () => {
@@ -316,12 +329,10 @@ describe('infer', () => {
   })
 
   test('says that a lane was lowered', async () => {
-    const caller = { ...ANYBODY, highestLane: 'normal' } as const
-    const other = await startThinGateway(pipeline.connection, openInference, caller)
+    const { at, headers: key } = await keyed({ highestLane: 'normal' })
     const asked = { inputs: [ROW], parameters: { priority: 1 } }
-    const { headers } = await post('/v2/models/linear/infer', asked, {}, other)
+    const { headers } = await post('/v2/models/linear/infer', asked, key, at)
     expect(headers.get('pelton-lane')).toBe('normal; lowered-from=high')
-    await other.close()
     expect((await post('/v2/models/linear/infer', asked)).headers.get('pelton-lane')).toBeNull()
   })
 
@@ -344,9 +355,8 @@ describe('infer', () => {
       JSON.stringify({ last_by_subj: `deadletters.linear.${body.token}` }),
     )
     expect(letter.json()).toMatchObject({ message: { subject: `deadletters.linear.${body.token}` } })
-    expect(gateway.ended.at(-1)).toMatchObject({
-      ...{ model: 'linear', ended: 'failure', status: 422, reason: 'schema-mismatch' },
-    })
+    const failure = { ended: 'failure', http_response_status_code: '422', reason: 'schema-mismatch' }
+    expect(await counted({ model: 'linear', ...failure })).toBe(1)
   })
 
   test('writes errors as problems where Accept asks for them', async () => {
@@ -386,17 +396,17 @@ describe('infer', () => {
     expect(refused[0]?.body.error).toContain('byte 11')
     expect(refused.map(({ type }) => type)).toEqual(refused.map(() => 'application/json'))
     expect((await post('/v2/models/nobody/infer', { inputs: [ROW] })).status).toBe(404)
-    expect(gateway.ended.at(-1)).toMatchObject({ ended: 'refused', status: 404, model: undefined })
+    expect(
+      await counted({ ended: 'refused', http_response_status_code: '404', reason: 'unknown-model' }),
+    ).toBe(1)
     expect(await pipeline.lastIn(STREAMS.features)).toBe(before)
   })
 
   test('refuses JSON beyond its limits before it becomes an event', async () => {
-    const own = createOpenInference({ limits: { maxElements: 5, maxDepth: 3 } })
-    const other = await startThinGateway(pipeline.connection, own)
+    const other = await another({ PELTON_GATEWAY_MAX_ELEMENTS: '5', PELTON_GATEWAY_MAX_DEPTH: '3' })
     const path = '/v2/models/linear/infer'
     expect((await post(path, { inputs: [ROW] }, {}, other)).status).toBe(413)
     expect((await post(path, { a: [[[]]] }, {}, other)).body.error).toContain('3 levels')
-    await other.close()
   })
 
   test('answers 202 where that was asked for, and never else', async () => {
@@ -404,11 +414,13 @@ describe('infer', () => {
     const prefer = { prefer: 'respond-async, wait=0' }
     const { status, type, body, headers } = await post('/v2/models/linear/infer', asked, prefer)
     expect({ status, type }).toEqual({ status: 202, type: 'application/json' })
-    expect(headers.get('location')).toBe(`/v1/results/${body.token}~1.signed`)
+    expect(headers.get('location')).toBe(body.result)
     expect(headers.get('preference-applied')).toContain('respond-async')
     expect(Number(headers.get('retry-after'))).toBeGreaterThan(0)
     expect(body).toMatchObject({ id: 'later', model: 'linear', pool: 'default', lane: 'normal' })
-    expect(gateway.ended.at(-1)).toMatchObject({ ended: 'accepted', status: 202 })
+    const later = await call(`${headers.get('location')}`, { headers: { prefer: 'wait=30' } })
+    expect(later.body).toMatchObject({ id: 'later', outputs: [SCORE] })
+    expect(await counted({ ended: 'accepted', http_response_status_code: '202' })).toBe(1)
     expect((await post('/v2/models/linear/infer', asked, { prefer: 'wait=0' })).status).toBe(200)
   })
 
@@ -428,42 +440,18 @@ describe('infer', () => {
   test('counts a caller that left, and answers the next one', async () => {
     const body = JSON.stringify({ inputs: [ROW], parameters: { timeout: 60_000_000 } })
     await pipeline.endWorkers()
-    const { hostname, port } = new URL(gateway.url)
+    const { hostname, port } = new URL(gateway.address)
     const socket = connect(Number(port), hostname)
     await once(socket, 'connect')
     const before = await pipeline.lastIn(STREAMS.features)
     socket.write(
-      `POST /v2/models/linear/infer HTTP/1.1\r\nHost: x\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
+      `POST /v2/models/linear/infer HTTP/1.1\r\nHost: localhost\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
     )
     await eventually('the event to be stored', async () => (await pipeline.lastIn(STREAMS.features)) > before)
     socket.destroy()
-    const left = () => gateway.ended.at(-1)?.ended === 'left'
-    await eventually('the caller to be counted as gone', left, { seen: () => gateway.ended.at(-1) })
-    expect(gateway.ended.at(-1)).toMatchObject({ model: 'linear', status: 499 })
+    const left = { model: 'linear', ended: 'left', http_response_status_code: '499' }
+    await eventually('the caller to be counted as gone', async () => (await counted(left)) === 1)
     await pipeline.startWorker()
     expect((await post('/v2/models/linear/infer', { inputs: [ROW] })).status).toBe(200)
   })
 })
-
-describe('parts', () => {
-  test('whose records are not read yet answer 503, and none that needs no records', async () => {
-    const reply = await withUnreadModels()
-    expect(reply).toEqual({ metadata: 503, live: 200 })
-  })
-})
-
-async function withUnreadModels(): Promise<{ readonly metadata: number; readonly live: number }> {
-  const unread = (app: Parameters<typeof openInference>[0], parts: ProtocolParts): void =>
-    openInference(app, {
-      ...parts,
-      core: () => {
-        const core = parts.core()
-        return { ...core, models: { ...core.models, isRead: false } }
-      },
-    })
-  const other = await startThinGateway(pipeline.connection, unread)
-  const { status: metadata } = await call('/v2/models/linear', {}, other)
-  const { status: live } = await call('/v2/health/live', {}, other)
-  await other.close()
-  return { metadata, live }
-}

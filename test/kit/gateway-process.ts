@@ -14,6 +14,8 @@ export interface GatewayProcess {
   /** Exit code, or the signal that ended it, once its log is read to the end. */
   readonly ended: Promise<number | NodeJS.Signals>
   kill(signal?: NodeJS.Signals): void
+  /** Ends it, and waits until it is gone. */
+  end(signal?: NodeJS.Signals): Promise<void>
 }
 
 export interface GatewayProcessOptions {
@@ -63,7 +65,12 @@ export function spawnGateway({ url, env }: GatewayProcessOptions): Omit<GatewayP
     await read
     return how
   })
-  return { pid: child.pid ?? 0, log, ended, kill: (signal = 'SIGTERM') => void child.kill(signal) }
+  const kill = (signal: NodeJS.Signals = 'SIGTERM'): void => void child.kill(signal)
+  const end = async (signal: NodeJS.Signals = 'SIGKILL'): Promise<void> => {
+    kill(signal)
+    await ended
+  }
+  return { pid: child.pid ?? 0, log, ended, kill, end }
 }
 
 function parseLine(line: string): Record<string, unknown> {

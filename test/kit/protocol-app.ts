@@ -1,11 +1,10 @@
-import { type FastifyInstance, fastify } from 'fastify'
+import type { FastifyInstance } from 'fastify'
+import { pino } from 'pino'
 import type { GatewayCore } from '../../services/gateway/core/core.ts'
 import type { EndedRequest } from '../../services/gateway/core/figures.ts'
-import { Refusal } from '../../services/gateway/core/refusal.ts'
 import type { Caller } from '../../services/gateway/core/request.ts'
+import { openListener } from '../../services/gateway/http/listener.ts'
 import type { Protocol } from '../../services/gateway/protocols/protocol.ts'
-import { plainProblem, problemOf, sendProblem } from '../../shared/runtime/http.ts'
-import { PeltonError } from '../../shared/sdk/errors.ts'
 
 /** A caller where no key is needed. */
 export const OPEN_CALLER: Caller = {
@@ -31,26 +30,12 @@ export interface ProtocolAppOptions {
   readonly isReady?: () => boolean
 }
 
-/** Protocols over a core, in an app that treats bodies and errors as the gateway's listener does. */
+/** Protocols over a core, in the gateway's own listener: for `inject`, or to listen with. */
 export function protocolApp(
   protocols: readonly Protocol[],
   { core, caller = OPEN_CALLER, isReady = () => true }: ProtocolAppOptions,
 ): ProtocolApp {
-  const app = fastify({ routerOptions: { maxParamLength: 4_096 }, forceCloseConnections: true })
-  app.removeAllContentTypeParsers()
-  app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body))
-  app.setErrorHandler((thrown, _request, reply) => {
-    if (thrown instanceof PeltonError) return sendProblem(reply, problemOf(thrown))
-    if (!(thrown instanceof Refusal)) throw thrown
-    const { status, title, message, details } = thrown
-    const { field, value, remedy, headers = {} } = details
-    return sendProblem(reply.headers(headers), {
-      ...plainProblem(status, title, message),
-      ...(field !== undefined && { field }),
-      ...(value !== undefined && { value }),
-      ...(remedy !== undefined && { remedy }),
-    })
-  })
+  const { app } = openListener({ host: '127.0.0.1', port: 0, log: pino({ level: 'silent' }) })
   const ended: EndedRequest[] = []
   const parts = {
     core: () => core,

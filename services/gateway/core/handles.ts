@@ -15,8 +15,8 @@ export interface Handle {
   readonly owner: string
 }
 
-/** Longer ones are none: no name in a handle is longer than a subject or an attribute may be. */
-const MAX_LENGTH = 8_192
+/** Longer ones are none, characters: what is in a handle is names of 255 bytes at most. */
+export const LONGEST_HANDLE = 2_048
 /** Bytes of the signature that are kept. */
 const KEPT = 18
 const SIGNED = /^([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]{24})$/
@@ -38,7 +38,7 @@ export class Handles {
 
   /** @returns undefined for what was not signed with this secret, to the letter */
   read(text: string): Handle | undefined {
-    const [, said = '', signature = ''] = (text.length <= MAX_LENGTH && SIGNED.exec(text)) || []
+    const [, said = '', signature = ''] = (text.length <= LONGEST_HANDLE && SIGNED.exec(text)) || []
     // Texts are compared, not what they stand for: several texts of base64url can stand for the same bytes.
     if (said === '' || !isSame(signature, this.#signatureOf(said))) return undefined
     return parse(Buffer.from(said, 'base64url').toString())

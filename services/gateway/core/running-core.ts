@@ -240,6 +240,9 @@ export class RunningCore implements GatewayCore {
     }
     const ending = await wait.ended
     if (ending.kind === 'time' && asked.isPublishing) await Promise.race([published, sleep(GRACE_MS)])
+    // Who wants the result later is told so of its own event, also where the outcome is as fast as the acknowledgement.
+    const isForLater = wanted.mode === 'async' && wanted.waitMs === 0 && published !== undefined
+    if (isForLater && ending.kind === 'outcome') return this.#later(asked, ending.result)
     return this.#told(asked, ending)
   }
 
@@ -267,11 +270,11 @@ export class RunningCore implements GatewayCore {
     return thrown
   }
 
-  #later(asked: Asked): Answer {
+  #later(asked: Asked, result?: StoredResult): Answer {
     const { pool } = asked.request.caller
     return {
       kind: 'accepted',
-      accepted: this.#accepted(asked, undefined, this.#backlogs.seconds(pool, asked.handle.lane)),
+      accepted: this.#accepted(asked, result, this.#backlogs.seconds(pool, asked.handle.lane)),
     }
   }
 

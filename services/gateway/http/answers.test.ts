@@ -1,11 +1,10 @@
 import { type FastifyInstance, fastify } from 'fastify'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { PROBLEM_TYPE } from '../../../shared/runtime/http.ts'
 import { HEADERS } from '../../../shared/sdk/contract/headers.ts'
 import { eventToken } from '../../../shared/sdk/contract/token.ts'
 import { type Failure, type Prediction, readResult } from '../../../shared/sdk/result.ts'
 import type { Accepted } from '../core/request.ts'
-import { errorTypeOf, sendAccepted, sendFailure, sendPrediction, sendTimeout, statusOf } from './answers.ts'
+import { sendAccepted, sendFailure, sendPrediction, sendTimeout, statusOf } from './answers.ts'
 
 const TOKEN = eventToken('linear', 'http', '1')
 const ACCEPTED: Accepted = {
@@ -177,16 +176,5 @@ describe('answers about an event', () => {
     const unknown = await answered((reply) => sendAccepted(reply, ACCEPTED))
     expect(unknown.headers['retry-after']).toBe('1')
     expect(unknown.json()).not.toHaveProperty('estimateSeconds')
-  })
-
-  test.each([
-    ['/v2', undefined, 'application/json'],
-    ['/v2/models/x/infer?a=b', '*/*', 'application/json'],
-    ['/v2?x', undefined, 'application/json'],
-    ['/v2/models/x', 'Application/Problem+JSON', PROBLEM_TYPE],
-    ['/v20', undefined, PROBLEM_TYPE],
-    ['/v1/results/x', 'application/json', PROBLEM_TYPE],
-  ])('have errors of %s for Accept %s as %s', (url, accept, expected) => {
-    expect(errorTypeOf({ url, headers: { accept } })).toBe(expected)
   })
 })

@@ -1,9 +1,10 @@
-import type { FastifyReply, FastifyRequest } from 'fastify'
-import { PROBLEM_TYPE } from '../../../shared/runtime/http.ts'
+import type { FastifyReply } from 'fastify'
+import { type Problem, problemOf, problemType } from '../../../shared/runtime/http.ts'
 import { HEADERS, readHeader } from '../../../shared/sdk/contract/headers.ts'
-import { ERRORS, isReason, REASONS } from '../../../shared/sdk/errors.ts'
+import { isReason, PeltonError, REASONS } from '../../../shared/sdk/errors.ts'
 import type { Failure, Prediction } from '../../../shared/sdk/result.ts'
 import type { Accepted } from '../core/request.ts'
+import { sendTyped } from './problems.ts'
 
 /** What an answer says beside what all of its kind say. */
 export interface Extra {
@@ -20,15 +21,6 @@ export function resultPath({ handle }: Pick<Accepted, 'handle'>): string {
 /** HTTP status of a failure: 500 for a reason that only a newer worker knows. */
 export function statusOf({ reason }: Pick<Failure, 'reason'>): number {
   return isReason(reason) ? REASONS[reason].status : 500
-}
-
-/**
- * Content type of an error: RFC 9457's where `Accept` names it. Otherwise below `/v2` exactly `application/json`: clients of
- * the Open Inference Protocol show the words of no other type.
- */
-export function errorTypeOf({ url, headers }: Pick<FastifyRequest, 'url' | 'headers'>): string {
-  const isProblem = headers.accept?.toLowerCase().includes('application/problem+json') ?? false
-  return !isProblem && /^\/v2(?:[/?]|$)/.test(url) ? JSON_TYPE : PROBLEM_TYPE
 }
 
 /** 200: the prediction as it is stored, an Open Inference Protocol response in JSON or with raw tensors. */
@@ -64,11 +56,11 @@ export function sendFailure(
   const title = isReason(reason) ? REASONS[reason].summary : reason
   const code = isReason(reason) ? { code: reason } : {}
   if (status === 503) reply.header('retry-after', retryAfter(accepted))
-  return sendAbout(aboutEvent(reply, accepted, headers), status, {
-    ...{ type: `https://pelton.dev/problems/${reason}`, title, status, detail },
-    ...{ error: detail, ...code, ...details, reason, stage, id },
-    ...{ token: accepted.token, model: accepted.model, ...members },
-  })
+  const problem: Problem = {
+    ...{ type: problemType(reason), title, status, detail, error: detail, ...code, ...details },
+    ...{ reason, stage, id, token: accepted.token, model: accepted.model, ...members },
+  }
+  return sendTyped(aboutEvent(reply, accepted, headers), problem)
 }
 
 /** What a failure notice says of what is wrong. */
@@ -94,14 +86,14 @@ export function sendTimeout(
   timeoutMs: number,
   { headers, members }: Extra = {},
 ): FastifyReply {
-  const { status, summary } = ERRORS.timeout
   const { token, model } = accepted
+  const location = resultPath(accepted)
   const detail = `no answer within ${timeoutMs} ms: the event is stored under token ${token}, and will be answered`
-  const remedy = `Ask GET ${resultPath(accepted)} for what became of it.`
-  reply.header('location', resultPath(accepted))
-  return sendAbout(aboutEvent(reply, accepted, headers), status, {
-    ...{ type: 'https://pelton.dev/problems/timeout', title: summary, status, detail },
-    ...{ error: `${detail}. ${remedy}`, code: 'timeout', remedy, token, model, ...members },
+  const remedy = `Ask GET ${location} for what became of it.`
+  const problem = problemOf(new PeltonError('timeout', detail, { remedy }))
+  const error = `${detail}. ${remedy}`
+  return sendTyped(aboutEvent(reply, accepted, { location, ...headers }), {
+    ...{ ...problem, error, token, model, ...members },
   })
 }
 
@@ -132,15 +124,6 @@ const LONGEST_RETRY_SECONDS = 60
 /** When it is worth asking again, seconds: the backlog ahead, where it is known. */
 function retryAfter({ backlogSeconds = 1 }: Accepted): string {
   return String(Math.min(LONGEST_RETRY_SECONDS, Math.max(1, Math.ceil(backlogSeconds))))
-}
-
-function sendAbout(
-  reply: FastifyReply,
-  status: number,
-  body: Readonly<Record<string, unknown>>,
-): FastifyReply {
-  const text = JSON.stringify({ ...body, instance: `urn:uuid:${reply.request.id}` })
-  return sendBytes(reply, status, errorTypeOf(reply.request), Buffer.from(text))
 }
 
 /** What every answer about an event says: which one it is, and its lane where that is not the one that was asked for. */

@@ -254,24 +254,6 @@ describe('where no key is needed', () => {
     expect(seen[0]).toMatchObject({ keyId: undefined, source: 'http', pool: 'cpu', highestLane: 'high' })
     expect(seen[0]?.mayUse('anything')).toBe(true)
   })
-
-  test.each<[string, Record<string, string>, number]>([
-    ['by its name', { host: 'localhost:8080' }, 200],
-    ['by an address', { host: '[::1]:8080' }, 200],
-    ['from its own page', { host: '127.0.0.1:8080', origin: 'http://127.0.0.1:8080' }, 200],
-    ['from a page that may', { host: 'localhost', origin: 'https://app.example' }, 200],
-    ['from a page of another site', { host: 'localhost', origin: 'https://evil.example' }, 403],
-    ['from another port', { host: 'localhost:8080', origin: 'http://localhost:9090' }, 403],
-    ['from a page without an origin', { host: 'localhost', origin: 'null' }, 403],
-    ['by a name that was made to mean this machine', { host: 'evil.example:8080' }, 421],
-    ['likewise, from its page', { host: 'evil.example', origin: 'http://evil.example' }, 421],
-  ])('a request %s (%j) is answered %i', async (_what, headers, expected) => {
-    const { get } = stage({ isOpen: true, origins: ['https://app.example'] })
-    const { status, body } = await get(headers)
-    expect(status).toBe(expected)
-    if (expected !== 200) expect(body.remedy).toBeTruthy()
-    expect((await get(headers, '/health')).status).toBe(200)
-  })
 })
 
 describe('needsKeys', () => {

@@ -6,7 +6,6 @@ import { isLoopback } from '../../../shared/runtime/host-names.ts'
 import { PeltonError } from '../../../shared/sdk/errors.ts'
 import { Refusal } from '../core/refusal.ts'
 import type { Caller } from '../core/request.ts'
-import { refuseOtherSites } from './other-sites.ts'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -53,8 +52,6 @@ export interface CallerOptions {
   readonly patienceMs?: number
   /** Paths below which routes need no key, beside those that say so: of plugins whose routes cannot. @default none */
   readonly openBelow?: readonly string[]
-  /** Pages of which origins may ask without a key, as CORS has them: `https://app.example`. @default that of the gateway */
-  readonly origins?: readonly string[]
 }
 
 const PATIENCE_MS = 10_000
@@ -62,7 +59,8 @@ const PATIENCE_MS = 10_000
 const NAMED_IN_ADDRESS = /[?&](?:(?:x-)?api[-_]?key|access[-_]?token)=/i
 
 /**
- * Finds who sends each request before any of its body is read, and refuses who has no key where one is needed. To be
+ * Finds who sends each request before any of its body is read, and refuses who has no key where one is needed; pages of
+ * other sites the listener refuses. To be
  * called before the routes are added, and after whatever answers CORS preflights, which carry no key.
  *
  * @returns who sent a request, on a route that needs a key
@@ -71,10 +69,9 @@ export function addCallers(
   app: FastifyInstance,
   options: CallerOptions,
 ): (request: FastifyRequest) => Caller {
-  const { keys, pool, patienceMs = PATIENCE_MS, openBelow = [], origins = [] } = options
+  const { keys, pool, patienceMs = PATIENCE_MS, openBelow = [] } = options
   openRoutes(app, openBelow)
   if (keys === undefined) {
-    addGuard(app, (request) => refuseOtherSites(request.headers, origins))
     const anybody = callerWithoutKey(pool)
     return () => anybody
   }

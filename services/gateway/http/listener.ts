@@ -6,18 +6,16 @@ import { type FastifyInstance, type FastifyRequest, fastify } from 'fastify'
 import type { Logger } from 'pino'
 import { hostCheck } from '../../../shared/runtime/host-names.ts'
 import { answerUnknown, cannotListen } from '../../../shared/runtime/http.ts'
+import { LONGEST_HANDLE } from '../core/handles.ts'
 import { takeBodies } from './bodies.ts'
 import { Connections } from './connections.ts'
 import { allowOrigin, readOrigins } from './cors.ts'
 import { DEFAULT_LIMITS, type ListenerLimits } from './limits.ts'
-import { createErrorRenderer, nextRequestId, type RenderError, sendTyped } from './problems.ts'
+import { createErrorRenderer, nextRequestId, type RenderError, sendUnknown } from './problems.ts'
 import type { RequestRules } from './request-check.ts'
 import { Compressor } from './responses.ts'
 import { makeServer } from './server.ts'
 import { type Certificates, type ListenerTls, useCertificates } from './tls.ts'
-
-/** Of a path parameter, characters: handles are long. */
-const LONGEST_PARAMETER = 2_048
 
 /** Where a listener of the gateway listens, for whom, and what bounds it. */
 export interface ListenerOptions {
@@ -126,7 +124,7 @@ function openApp(
     logger: false,
     genReqId: nextRequestId,
     return503OnClosing: false,
-    routerOptions: { ignoreTrailingSlash: true, maxParamLength: LONGEST_PARAMETER },
+    routerOptions: { ignoreTrailingSlash: true, maxParamLength: LONGEST_HANDLE },
     serverFactory,
     // Fastify has one for the first of its servers alone: each has its own.
     clientErrorHandler: () => undefined,
@@ -136,7 +134,7 @@ function openApp(
       render(error, request, reply)
     },
   })
-  answerUnknown(app, sendTyped)
+  answerUnknown(app, sendUnknown)
   app.setErrorHandler(render)
   return app
 }

@@ -1,6 +1,7 @@
 import { pino } from 'pino'
 import { afterEach, describe, expect, test } from 'vitest'
 import { PeltonError } from '../../../shared/sdk/errors.ts'
+import { LONGEST_HANDLE } from '../core/handles.ts'
 import { Refusal } from '../core/refusal.ts'
 import { type GatewayListener, openListener } from './listener.ts'
 import { nextRequestId, typeFor } from './problems.ts'
@@ -91,7 +92,7 @@ describe('what is thrown is answered', () => {
 
   test.each([
     ['/%zz', 400],
-    [`/v2/models/${'m'.repeat(2_100)}`, 414],
+    [`/v2/models/${'m'.repeat(LONGEST_HANDLE + 1)}`, 414],
     ['/v2/nowhere', 404],
   ])('what Fastify refuses has its status: %s', async (url, status) => {
     const answer = await throwing(0).app.inject(url)
@@ -110,6 +111,8 @@ describe('the type of a problem', () => {
     ['/v2/a', 'application/problem+json;q=0', 'application/json'],
     ['/v2/a', 'application/problem+json; q=0.000, */*', 'application/json'],
     ['/v2/a', 'application/problem+json; q=0.001', 'application/problem+json; charset=utf-8'],
+    ['/v2/models/x/infer?a=b', '*/*', 'application/json'],
+    ['/v1/results/x', 'application/json', 'application/problem+json; charset=utf-8'],
     ['/v2beta', undefined, 'application/problem+json; charset=utf-8'],
     ['/events', 'application/json', 'application/problem+json; charset=utf-8'],
   ])('%s, Accept %s: %s', (target, accept, type) => {

@@ -82,6 +82,15 @@ export function sendTyped(reply: FastifyReply, problem: Problem): FastifyReply {
   )
 }
 
+/** Answers that there is no such path, or not with this method: with a code, as everything else does. */
+export function sendUnknown(reply: FastifyReply, problem: Problem): FastifyReply {
+  const code = problem.status === 405 ? 'method-not-allowed' : 'not-found'
+  return sendTyped(reply, { ...problem, code, field: 'path', remedy: UNKNOWN_REMEDY })
+}
+
+const UNKNOWN_REMEDY =
+  'GET /v2/models lists the models, GET /v2 what there is of the Open Inference Protocol.'
+
 /** A problem as bytes. */
 export function bodyOf(problem: Problem, requestId: string): Buffer {
   return Buffer.from(JSON.stringify({ instance: `urn:uuid:${requestId}`, ...problem }))

@@ -81,6 +81,7 @@ function hostRefusal({ httpVersion, headers, url = '' }: IncomingMessage, rules:
     })
   if (rules.isOurs(host) || PROBES.has(url.split('?', 1)[0] ?? '')) return undefined
   return new Refusal(421, 'misdirected request', 'this gateway is not called so', {
+    code: 'misdirected',
     field: 'Host',
     value: showValue(host ?? ''),
     remedy: 'Use its address, or name the host in PELTON_GATEWAY_ALLOWED_HOSTS.',

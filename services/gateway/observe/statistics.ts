@@ -81,6 +81,11 @@ export function createStatistics(most = MOST_VERSIONS): Statistics {
   }
 }
 
+/** The statistics of a version that nobody has asked for yet. */
+export function noStatistics(name: string, version: string): ModelStatistics {
+  return show(noSums(name, version))
+}
+
 function noSums(name: string, version: string | undefined): Sums {
   const stats = Object.fromEntries(NAMES.map((each) => [each, { count: 0, ns: 0 }])) as Sums['stats']
   return { name, version, rows: 0, runs: 0, lastAt: 0, stats }

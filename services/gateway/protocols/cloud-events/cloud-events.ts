@@ -14,6 +14,8 @@ import {
   readTraceContext,
 } from '../../http/request-headers.ts'
 import type { Protocol, ProtocolParts } from '../protocol.ts'
+import { bytesOf, servedName } from '../request-parts.ts'
+import { type ScanLimits, scanRequest } from '../scan-request.ts'
 import { type ReceivedEvent, receiveEvent } from './received-event.ts'
 
 interface Addressed {
@@ -31,13 +33,23 @@ interface Addressed {
  *
  * The query `lane` says how urgent it is: `high`, `normal` (where nothing is said) or `low`.
  */
-export const cloudEvents: Protocol = (app, parts) => {
-  for (const path of ['/v1/models/:model/events', '/v1/models/:model/versions/:version/events'])
-    app.post<Addressed>(path, (request, reply) => take(parts, request, reply))
+export const cloudEvents: Protocol = createCloudEvents()
+
+/** The same with bounds of its own on the JSON of events. */
+export function createCloudEvents(limits: ScanLimits = {}): Protocol {
+  return (app, parts) => {
+    for (const path of ['/v1/models/:model/events', '/v1/models/:model/versions/:version/events'])
+      app.post<Addressed>(path, (request, reply) => take({ parts, limits }, request, reply))
+  }
+}
+
+interface Tools {
+  readonly parts: ProtocolParts
+  readonly limits: ScanLimits
 }
 
 function take(
-  parts: ProtocolParts,
+  { parts, limits }: Tools,
   request: FastifyRequest<Addressed>,
   reply: FastifyReply,
 ): Promise<FastifyReply> {
@@ -45,11 +57,10 @@ function take(
   const caller = parts.callerOf(request)
   const modelOf = (): string | undefined => servedName(parts, caller, request.params.model)
   return countEnded({ figures: parts.figures, protocol: 'cloudevents', signal, modelOf }, reply, async () => {
-    const event = receiveEvent({
-      headers: request.headers,
-      rawHeaders: request.raw.rawHeaders,
-      body: request.body instanceof Uint8Array ? request.body : NO_BYTES,
-    })
+    const { headers, raw } = request
+    const { rawHeaders } = raw
+    const event = receiveEvent({ headers, rawHeaders, body: bytesOf(request) })
+    scanRequest(event.data.subarray(0, event.inferenceHeaderLength), limits)
     const prefer = readPrefer(request.headers)
     const { waitMs } = appliedWait(prefer)
     const answer = await parts
@@ -58,8 +69,6 @@ function take(
     return send(reply, answer, aboutEvent(caller, event, prefer, answer))
   })
 }
-
-const NO_BYTES = new Uint8Array()
 
 function inferenceRequest(
   { params, query, headers }: FastifyRequest<Addressed>,
@@ -130,14 +139,5 @@ function aboutEvent(caller: Caller, { id, source }: ReceivedEvent, prefer: Prefe
       ...(isReplaced && { 'Pelton-Source': encodeAttribute(used) }),
     },
     members: { id, source: used, duplicate: answer.accepted.duplicate },
-  }
-}
-
-/** The name of a model that is served, so that figures have no names that callers made up. */
-function servedName(parts: ProtocolParts, { pool }: Caller, model: string): string | undefined {
-  try {
-    return parts.core().models.find(pool, model) === undefined ? undefined : model
-  } catch {
-    return undefined // no connection yet
   }
 }

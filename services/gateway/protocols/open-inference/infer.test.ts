@@ -1,18 +1,15 @@
-import { type FastifyInstance, fastify } from 'fastify'
+import type { FastifyInstance } from 'fastify'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { HEADERS } from '../../../../shared/sdk/contract/headers.ts'
 import { eventToken } from '../../../../shared/sdk/contract/token.ts'
 import { PeltonError } from '../../../../shared/sdk/errors.ts'
 import { type Prediction, readResult } from '../../../../shared/sdk/result.ts'
+import { OPEN_CALLER, protocolApp } from '../../../../test/kit/protocol-app.ts'
 import type { EndedRequest } from '../../core/figures.ts'
-import type { Accepted, Answer, Caller, InferenceRequest, Wanted } from '../../core/request.ts'
+import type { Accepted, Answer, InferenceRequest, Wanted } from '../../core/request.ts'
 import { openInference } from './open-inference.ts'
 
 const TOKEN = eventToken('m', 'http', '1')
-const CALLER: Caller = {
-  ...{ keyId: undefined, source: 'http', pool: 'default', highestLane: 'high', quotaClass: undefined },
-  mayUse: () => true,
-}
 const ACCEPTED: Accepted = {
   ...{ token: TOKEN, model: 'm', pool: 'default', lane: 'normal', loweredFrom: undefined },
   ...{ sequence: 7, handle: 'handle', backlogSeconds: undefined },
@@ -34,25 +31,18 @@ describe('a request of the protocol', () => {
   let answer: () => Answer
 
   beforeEach(() => {
-    app = fastify()
     asked = []
-    ended = []
     answer = () => ({ kind: 'prediction', accepted: ACCEPTED, result: RESULT })
-    app.removeAllContentTypeParsers()
-    app.addContentTypeParser('*', { parseAs: 'buffer' }, async (_request: unknown, body: Buffer) => body)
-    openInference(app, {
-      core: () => ({
+    ;({ app, ended } = protocolApp([openInference], {
+      core: {
         models: { isRead: true, find: () => undefined, all: () => [], servedVersions: () => [] },
         infer: async (request, wanted) => {
           asked.push({ request, wanted })
           return answer()
         },
         lookUp: async () => ({ kind: 'unknown' }),
-      }),
-      callerOf: () => CALLER,
-      figures: { ended: (request) => void ended.push(request) },
-      ...{ defaultTimeoutMs: 10_000, isReady: () => true, reasons: () => [] },
-    })
+      },
+    }))
   })
   afterEach(() => app.close())
 
@@ -73,7 +63,7 @@ describe('a request of the protocol', () => {
     expect(wanted).toEqual({ mode: 'sync' })
     expect(request).toMatchObject({
       ...{ model: 'm', modelVersion: '3', lane: 'low', timeoutMs: 2, idempotencyKey: 'k', traceparent },
-      ...{ contentType: 'application/json', inferenceHeaderLength: undefined, caller: CALLER },
+      ...{ contentType: 'application/json', inferenceHeaderLength: undefined, caller: OPEN_CALLER },
     })
     expect(Buffer.from(request?.data ?? []).toString()).toBe(body)
   })

@@ -1,10 +1,10 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import type { Answer, Caller, Wanted } from '../../core/request.ts'
+import type { Answer, Wanted } from '../../core/request.ts'
 import { type Extra, sendAccepted, sendFailure, sendPrediction, sendTimeout } from '../../http/answers.ts'
 import { countEnded, endingOf } from '../../http/count-ended.ts'
 import { leavingSignal } from '../../http/leaving.ts'
 import { appliedWait, type Prefer, readPrefer } from '../../http/request-headers.ts'
-import type { ProtocolParts } from '../protocol.ts'
+import { servedName } from '../request-parts.ts'
 import type { ModelPath } from './model-path.ts'
 import type { Tools } from './model-routes.ts'
 import { readInference } from './read-request.ts'
@@ -22,7 +22,7 @@ export async function infer(
 ): Promise<FastifyReply> {
   const caller = parts.callerOf(request)
   const signal = leavingSignal(request, reply)
-  const modelOf = (): string | undefined => knownModel(parts, caller, model)
+  const modelOf = (): string | undefined => servedName(parts, caller, model)
   const counted = { figures: parts.figures, protocol: 'open-inference', signal, modelOf } as const
   return countEnded(counted, reply, async () => {
     const { asked, id } = readInference(request, { caller, model, version, signal, limits })
@@ -33,15 +33,6 @@ export async function infer(
     send(reply, answer, { headers, members: id === undefined ? {} : { id } }, prefer)
     return endingOf(answer)
   })
-}
-
-/** Names that callers make up are none of a model. */
-function knownModel(parts: ProtocolParts, { pool }: Caller, model: string): string | undefined {
-  try {
-    return parts.core().models.find(pool, model)?.model
-  } catch {
-    return undefined // there is no connection
-  }
 }
 
 function wantedOf(prefer: Prefer): Wanted {

@@ -4,12 +4,13 @@ import { PeltonError, showValue } from '../../../../shared/sdk/errors.ts'
 import type { ModelDirectory } from '../../core/core.ts'
 import type { Caller } from '../../core/request.ts'
 import { sendJson } from '../../http/answers.ts'
+import { type ModelStatistics, noStatistics } from '../../observe/statistics.ts'
 import type { ProtocolParts } from '../protocol.ts'
+import { bytesOf } from '../request-parts.ts'
+import type { ScanLimits } from '../scan-request.ts'
 import { indexEntries, metadataOf, recordedVersion } from './metadata.ts'
 import type { ModelPath } from './model-path.ts'
-import { bodyOf } from './read-request.ts'
-import type { ScanLimits } from './scan-request.ts'
-import { type ModelStatistics, noStatistics, type StatisticsSource } from './statistics.ts'
+import type { StatisticsSource } from './statistics.ts'
 
 /** What the routes work with. */
 export interface Tools {
@@ -55,7 +56,7 @@ export function answerReadiness(
 
 /** All that the pool knows; those that are served alone where the body asks for `{"ready": true}`. */
 export function answerIndex(tools: Tools, request: FastifyRequest, reply: FastifyReply): FastifyReply {
-  const isReadyWanted = readIndexBody(bodyOf(request))
+  const isReadyWanted = readIndexBody(bytesOf(request))
   const { models, records } = recordsFor(tools, request)
   const entries = records.flatMap((record) => indexEntries(record, models.servedVersions(record)))
   return sendJson(reply, isReadyWanted ? entries.filter(({ state }) => state === 'READY') : entries)

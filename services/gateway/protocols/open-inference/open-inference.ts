@@ -2,6 +2,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { Refusal } from '../../core/refusal.ts'
 import { sendJson } from '../../http/answers.ts'
 import type { Protocol, ProtocolParts } from '../protocol.ts'
+import type { ScanLimits } from '../scan-request.ts'
 import { infer } from './infer.ts'
 import { isNotOffered, type ModelPath, readModelPath } from './model-path.ts'
 import {
@@ -12,7 +13,6 @@ import {
   answerStatistics,
   type Tools,
 } from './model-routes.ts'
-import type { ScanLimits } from './scan-request.ts'
 import { isStatisticsSource, type StatisticsSource } from './statistics.ts'
 
 /** What the protocol may be given. */
@@ -49,10 +49,13 @@ function extensionsOf(statistics: StatisticsSource | undefined): readonly string
   return ['binary_tensor_data', 'schedule_policy', ...(statistics === undefined ? [] : ['statistics'])]
 }
 
+/** Who looks whether a gateway is well has no key. */
+const PROBE = { config: { needsNoKey: true } } as const
+
 function addServerRoutes(app: FastifyInstance, parts: ProtocolParts, metadata: object): void {
   app.get('/v2', (_request, reply) => sendJson(reply, metadata))
-  app.get('/v2/health/live', (_request, reply) => sendJson(reply, { live: true }))
-  app.get('/v2/health/ready', (_request, reply) => {
+  app.get('/v2/health/live', PROBE, (_request, reply) => sendJson(reply, { live: true }))
+  app.get('/v2/health/ready', PROBE, (_request, reply) => {
     if (parts.isReady()) return sendJson(reply, { ready: true })
     const error = parts.reasons().join('; ') || 'the service is not ready'
     return sendJson(reply, { ready: false, error }, 503)

@@ -4,7 +4,8 @@ import type { Lane } from '../../../../shared/sdk/contract/subjects.ts'
 import { PeltonError, showValue } from '../../../../shared/sdk/errors.ts'
 import type { Caller, InferenceRequest } from '../../core/request.ts'
 import { readIdempotencyKey, readTraceContext } from '../../http/request-headers.ts'
-import { type ScanLimits, type ScannedRequest, scanRequest } from './scan-request.ts'
+import { bytesOf } from '../request-parts.ts'
+import { type ScanLimits, type ScannedRequest, scanRequest } from '../scan-request.ts'
 
 /** What is known of a request before its body is looked at. */
 export interface Arrival {
@@ -30,7 +31,7 @@ export interface ReadInference {
  */
 export function readInference(request: FastifyRequest, arrival: Arrival): ReadInference {
   const { caller, model, version, signal, limits } = arrival
-  const data = bodyOf(request)
+  const data = bytesOf(request)
   const length = readHeaderLength(request.headers[LENGTH], data.length)
   const scanned = scanRequest(length === undefined ? data : data.subarray(0, length), limits)
   const asked: InferenceRequest = {
@@ -49,12 +50,6 @@ export function readInference(request: FastifyRequest, arrival: Arrival): ReadIn
 }
 
 const LENGTH = HEADERS.inferenceHeaderLength.toLowerCase()
-const NOTHING = new Uint8Array(0)
-
-/** Bodies come as bytes; undefined is none. */
-export function bodyOf({ body }: Pick<FastifyRequest, 'body'>): Uint8Array {
-  return body instanceof Uint8Array ? body : NOTHING
-}
 
 function readHeaderLength(text: string | string[] | undefined, bodyLength: number): number | undefined {
   if (text === undefined) return undefined

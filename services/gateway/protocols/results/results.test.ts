@@ -150,7 +150,7 @@ describe('waiting for a result', () => {
     await app.listen({ host: '127.0.0.1', port: 0 })
     const client = connect((app.server.address() as AddressInfo).port, '127.0.0.1')
     await once(client, 'connect')
-    client.write('GET /v1/results/handle.1~x HTTP/1.1\r\nHost: x\r\nPrefer: wait=30\r\n\r\n')
+    client.write('GET /v1/results/handle.1~x HTTP/1.1\r\nHost: localhost\r\nPrefer: wait=30\r\n\r\n')
     await eventually('a first look', () => asked.length > 0)
     client.destroy()
     await eventually('the count', () => ended.length > 0)

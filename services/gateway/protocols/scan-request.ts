@@ -1,13 +1,13 @@
-import { findStrangeToken, recogniseBytes } from '../../../../shared/sdk/contract/foreign-data.ts'
-import { MAX_JSON_DEPTH } from '../../../../shared/sdk/contract/json.ts'
+import { findStrangeToken, recogniseBytes } from '../../../shared/sdk/contract/foreign-data.ts'
+import { MAX_JSON_DEPTH } from '../../../shared/sdk/contract/json.ts'
 import {
   isNamed,
   type ScanFault,
   type ScannedMember,
   scanObject,
   textOf,
-} from '../../../../shared/sdk/contract/json-scan.ts'
-import { PeltonError, showValue } from '../../../../shared/sdk/errors.ts'
+} from '../../../shared/sdk/contract/json-scan.ts'
+import { PeltonError, showValue } from '../../../shared/sdk/errors.ts'
 
 /** What the JSON of a request may have, looked at before anything of it is built. */
 export interface ScanLimits {

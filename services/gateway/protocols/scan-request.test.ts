@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { PeltonError } from '../../../../shared/sdk/errors.ts'
+import { PeltonError } from '../../../shared/sdk/errors.ts'
 import { type ScanLimits, scanRequest } from './scan-request.ts'
 
 function scan(text: string | Uint8Array, limits?: ScanLimits) {

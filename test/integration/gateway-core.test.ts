@@ -368,6 +368,19 @@ describe('an asynchronous request', () => {
     expect(await core.lookUp(handle, CALLER)).toMatchObject({ kind: 'gone' })
   })
 
+  test('is accepted where it waits for nothing, also when its answer is read together with the word of the stream', async () => {
+    const core = await openCore()
+    // What comes while the process is busy is read at once.
+    const busy = setInterval(() => {
+      const end = performance.now() + 25
+      while (performance.now() < end);
+    }, 1)
+    const kinds: string[] = []
+    for (let asked = 0; asked < 30; asked++) kinds.push((await core.infer(request(), LATER)).kind)
+    clearInterval(busy)
+    expect(new Set(kinds)).toEqual(new Set(['accepted']))
+  })
+
   test('waits as long as it wants to, and no longer', async () => {
     const core = await openCore()
     expect(await core.infer(request(), { mode: 'async', waitMs: 60_000 })).toMatchObject({

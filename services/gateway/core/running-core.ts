@@ -270,6 +270,7 @@ export class RunningCore implements GatewayCore {
     return thrown
   }
 
+  /** @param result where there is one already */
   #later(asked: Asked, result?: StoredResult): Answer {
     const { pool } = asked.request.caller
     return {

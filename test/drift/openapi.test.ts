@@ -172,7 +172,7 @@ function differences(
 }
 
 describe("the gateway's document beside the Open Inference Protocol's own", async () => {
-  const theirs = parse(await readFile(`${ROOT}test/drift/open-inference-rest.yaml`, 'utf8'))
+  const theirs = parse(await readFile(`${ROOT}test/drift/open-inference-rest.fixture.yaml`, 'utf8'))
   const documents = [GATEWAY as unknown as Described, theirs] as const
   const ourName = (path: string): string =>
     path.replace('{MODEL_NAME}', '{model_name}').replace('{MODEL_VERSION}', '{model_version}')

@@ -18,7 +18,7 @@ const REFUSALS: Readonly<Record<number, string>> = {
   500: 'The model failed on it, or a defect, whose id the log has',
   501: 'This server does not have that part of the protocol, or the transfer encoding',
   503: 'Not now: the broker is away, a limit is reached, or no worker serves the model; `Retry-After` says when to ask again',
-  504: 'No answer within the time the caller gave: the event is stored, and `Location` says where its result will be',
+  504: 'No answer within the time the caller gave: the event is stored, and `Location` says where its result will be; or the event became a dead letter because of time',
 }
 const OTHERS = 'Any other refusal: 405 another method, 414 and 431 what is too long, 421 another host'
 
@@ -34,7 +34,7 @@ const ELSEWHERE = { 'application/problem+json': problem }
 const HEADERS: Readonly<Record<number, Readonly<Record<string, string>>>> = {
   401: { 'WWW-Authenticate': 'How to say who calls' },
   503: { 'Retry-After': 'Seconds' },
-  504: { Location: 'Path of the result' },
+  504: { Location: 'Path of the result, where it is yet to come' },
 }
 
 /** The refusals of a path: those that any request may meet, and some of its own. */

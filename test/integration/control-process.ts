@@ -1,6 +1,6 @@
-import { type ServiceProcess, serving, spawnService } from './service-process.ts'
+import { type ServiceProcess, serving, spawnService } from '../kit/service-process.ts'
 
-export type { Answer, CallOptions } from './service-process.ts'
+export type { Answer, CallOptions } from '../kit/service-process.ts'
 
 export const TOKEN = 'token-of-the-integration-tests'
 

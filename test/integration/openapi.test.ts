@@ -7,11 +7,11 @@ import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { z } from 'zod'
 import { EXAMPLE_FLIGHT } from '../../services/demo/models.ts'
 import type { OpenApiDocument } from '../../shared/runtime/openapi.ts'
+import { type GatewayProcess, startGateway } from '../kit/gateway-process.ts'
 import { openPipeline, type Pipeline } from '../kit/pipeline.ts'
+import type { Answer, CallOptions, ServiceProcess } from '../kit/service-process.ts'
 import { PATIENT } from '../kit/wait.ts'
 import { type ControlProcess, startControl } from './control-process.ts'
-import { type GatewayProcess, startGateway } from './gateway-process.ts'
-import type { Answer, CallOptions, ServiceProcess } from './service-process.ts'
 
 let stage: Pipeline
 let dataDir: string

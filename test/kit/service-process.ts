@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { createInterface } from 'node:readline'
-import { type ProgramName, programArgs } from '../kit/program.ts'
+import { type ProgramName, programArgs } from './program.ts'
 
 /** What an answer is made of. */
 export interface Answer {

@@ -26,6 +26,8 @@ export interface ServiceProcess {
   /** Exit code, or the signal that ended it. */
   readonly ended: Promise<number | NodeJS.Signals>
   kill(signal?: NodeJS.Signals): void
+  /** Ends it with a signal, SIGTERM unless told, and resolves with how it ended. */
+  end(signal?: NodeJS.Signals): Promise<number | NodeJS.Signals>
   call(method: string, path: string, options?: CallOptions): Promise<Answer>
 }
 
@@ -76,6 +78,10 @@ export async function serving(
     log,
     ended,
     kill: (signal = 'SIGTERM') => void child.kill(signal),
+    end(signal = 'SIGTERM') {
+      child.kill(signal)
+      return ended
+    },
     call: (method, path, given = {}) =>
       call(`${address}${path}`, method, { ...given, headers: { ...headers, ...given.headers } }),
   }

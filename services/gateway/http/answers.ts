@@ -14,7 +14,7 @@ export interface Extra {
 }
 
 /** Where the result of an accepted event is asked for. */
-export function resultPath({ handle }: Pick<Accepted, 'handle'>): string {
+function resultPath({ handle }: Pick<Accepted, 'handle'>): string {
   return `/v1/results/${handle}`
 }
 

@@ -37,9 +37,11 @@ function serverOperations(): readonly Operation[] {
       200: json('They are these', schemas.serverMetadata),
     }),
     get('/v2/health/live', 'check-server-liveness', 'Whether the process lives', {
+    isOpen: true,
       200: json('It does', schemas.live),
     }),
     get('/v2/health/ready', 'check-server-readiness', 'Whether requests are taken', {
+    isOpen: true,
       200: json('They are', schemas.ready),
       503: json('They are not, and why', schemas.ready),
     }),

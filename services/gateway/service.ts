@@ -21,12 +21,14 @@ import { waitingFor } from '../../shared/runtime/start-waiting.ts'
 import type { Telemetry } from '../../shared/runtime/telemetry.ts'
 import { namedError } from '../../shared/sdk/contract/named-error.ts'
 import { createNames } from '../../shared/sdk/contract/names.ts'
+import { subjects } from '../../shared/sdk/contract/subjects.ts'
 import { STORES, STREAMS } from '../../shared/sdk/contract/topology.ts'
-import { PeltonError } from '../../shared/sdk/errors.ts'
+import { messageOf, PeltonError } from '../../shared/sdk/errors.ts'
 import { ApiRefusal, patientApi } from '../../shared/sdk/jetstream/api.ts'
 import { connectBroker } from '../../shared/sdk/jetstream/connect.ts'
+import { orAborted } from '../../shared/sdk/jetstream/election.ts'
 import { readExpiries } from '../../shared/sdk/jetstream/expiry.ts'
-import { requireStreams } from '../../shared/sdk/jetstream/provision.ts'
+import { requireBuckets, requireStreams } from '../../shared/sdk/jetstream/provision.ts'
 import { explainRefusal } from '../../shared/sdk/jetstream/provision-refusal.ts'
 import type { GatewaySettings } from './config.ts'
 import { createGatewayCore } from './core/gateway-core.ts'
@@ -220,7 +222,7 @@ async function openOperations(
 /**
  * Connects, and takes requests until it is stopped.
  *
- * @param aborted ends the wait for a broker that elects a leader: its reason is thrown
+ * @param aborted ends each wait for the broker: its reason is thrown
  */
 export async function startGateway(
   settings: GatewaySettings,
@@ -233,7 +235,7 @@ export async function startGateway(
   const onProblem = (text: string): void => log.warn({ reason: text }, 'the gateway goes on')
   const keyedRequests = openKeyedRequests(connection, { onProblem })
   const secret = settings.PELTON_GATEWAY_SECRET
-  const core = await createGatewayCore(connection, {
+  const opening = createGatewayCore(connection, {
     defaultTimeoutMs: settings.PELTON_GATEWAY_TIMEOUT_MS,
     ...(secret !== undefined && { secret }),
     maxInFlight: settings.PELTON_GATEWAY_MAX_IN_FLIGHT,
@@ -242,8 +244,9 @@ export async function startGateway(
     onProblem,
     onAbandoned: () => undefined, // counted where requests end
   })
+  const core = await orAborted(opening, aborted)
   const keys = door.needsKeys ? followKeys(connection, { onProblem }) : undefined
-  keys?.ready.catch(onProblem)
+  keys?.ready.catch((thrown: unknown) => onProblem(messageOf(thrown)))
   door.inside = { core, keys }
   log.info({ address: door.address, needsKeys: door.needsKeys }, 'serving')
   if (!door.needsKeys) log.info(OPEN_NOTE)
@@ -261,7 +264,13 @@ export async function startGateway(
   }
 }
 
-/** Waits for an election to end, and until every stream is there that a gateway uses. */
+/** Buckets that came with gateways: a Pelton of before has none of them. A subject of each. */
+const BUCKETS_NEEDED = [
+  [STORES.requests, subjects.gatewaySecret()],
+  [STORES.keys, subjects.apiKeys()],
+] as const
+
+/** Waits for an election to end. @throws PeltonError `not-provisioned` naming a stream that is missing */
 async function openConnection(
   settings: GatewaySettings,
   log: Logger,
@@ -271,7 +280,7 @@ async function openConnection(
   const onTrouble = tellTrouble(log)
   const options = brokerOptions(settings, 'pelton gateway')
   const connection = await connectBroker({ ...options, ...waiting, onTrouble, quorumOf: STREAMS.features })
-  const needed = [STREAMS.features, STREAMS.results, STORES.models, STORES.requests, STORES.keys]
-  await patientApi(() => requireStreams(connection, needed), waiting)
+  await patientApi(() => requireStreams(connection, [STREAMS.features, STREAMS.results]), waiting)
+  await patientApi(() => requireBuckets(connection, BUCKETS_NEEDED), waiting)
   return connection
 }

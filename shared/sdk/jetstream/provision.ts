@@ -13,6 +13,8 @@ import {
   ApiRefusal,
   consumerAtBroker,
   consumerInfo,
+  lastOfSubject,
+  NOT_FOUND,
   patientApi,
   requestApi,
   type StreamInfo,
@@ -205,6 +207,24 @@ export async function requireStreams(
     found.set(name, info)
   }
   return found
+}
+
+/**
+ * The same for buckets of which a user may only ask for a message.
+ *
+ * @param subjects one of each bucket, by the stream behind it
+ * @throws PeltonError `not-provisioned` naming the first one that is missing
+ */
+export async function requireBuckets(
+  connection: NatsConnection,
+  subjects: Iterable<readonly [stream: string, subject: string]>,
+): Promise<void> {
+  for (const [stream, subject] of subjects) {
+    await lastOfSubject(connection, stream, subject).catch((thrown: unknown) => {
+      const isMissing = thrown instanceof ApiRefusal && thrown.code === NOT_FOUND.stream
+      throw isMissing ? missing(`stream ${namesOf(connection).stream(stream)}`) : thrown
+    })
+  }
 }
 
 /** @throws PeltonError `not-provisioned` when the consumer is missing or the server would count attempts for us */

@@ -8,6 +8,7 @@ import {
   type BrokerReach,
   closedForGood,
   followBroker,
+  leaveBroker,
   noConnection,
   tellTrouble,
 } from '../../shared/runtime/broker-reach.ts'
@@ -164,7 +165,7 @@ export async function startControl(
       auditor.stop()
       await Promise.all([replays.drain(), watch.stop(), marks?.stop()])
       store.close()
-      if (!connection.isClosed()) await connection.drain()
+      await leaveBroker(connection)
     },
     abort: () => undefined,
   }

@@ -6,6 +6,7 @@ import {
   type BrokerReach,
   closedForGood,
   followBroker,
+  leaveBroker,
   noConnection,
   tellTrouble,
 } from '../../shared/runtime/broker-reach.ts'
@@ -258,7 +259,7 @@ export async function startGateway(
       await core.close()
       keyedRequests.close()
       await keys?.close()
-      if (!connection.isClosed()) await connection.drain()
+      await leaveBroker(connection)
     },
     abort: () => void door.listener.close(),
   }

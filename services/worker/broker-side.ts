@@ -1,6 +1,6 @@
 import type { NatsConnection } from '@nats-io/transport-node'
 import type { Logger } from 'pino'
-import { closedForGood, tellTrouble } from '../../shared/runtime/broker-reach.ts'
+import { closedForGood, leaveBroker, tellTrouble } from '../../shared/runtime/broker-reach.ts'
 import { brokerOptions } from '../../shared/runtime/config.ts'
 import { LANES } from '../../shared/sdk/contract/subjects.ts'
 import { dueConsumer, featureConsumer, STREAMS } from '../../shared/sdk/contract/topology.ts'
@@ -104,7 +104,7 @@ export async function openBrokerSide(
       window.close()
       clock.close()
       watch.close()
-      if (!connection.isClosed()) await connection.drain()
+      await leaveBroker(connection)
     },
   }
 }

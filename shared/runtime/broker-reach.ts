@@ -63,3 +63,8 @@ export async function closedForGood(connection: NatsConnection): Promise<void> {
   if (cause === undefined) return
   throw new PeltonError('broker-unavailable', 'the connection to the broker is closed for good', {}, cause)
 }
+
+/** Ends a connection once the broker has what was sent. One that is away is given up: nothing would be told to it. */
+export async function leaveBroker(connection: NatsConnection): Promise<void> {
+  if (!connection.isClosed()) await connection.drain().catch(() => connection.close())
+}

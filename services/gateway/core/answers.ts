@@ -144,7 +144,8 @@ export class Answers {
     this.#waits.delete(wait)
     this.#wheel.remove(wait)
     const { expected } = wait
-    if (expected === undefined || !expected.leave(wait)) return true
+    if (expected === undefined) return true
+    if (!expected.leave(wait)) return false
     const { register, replyTo } = expected
     if (replyTo !== undefined) this.#byReply.delete(replyTo)
     if (expected.isShared && this.#shared.get(register) === expected) this.#shared.delete(register)

@@ -35,7 +35,7 @@ export interface Deadline {
  * The deadline of a request: the earlier of its timeout and the time it gives itself. One that nobody waits for has none
  * unless it asks for one.
  *
- * @param now milliseconds since 1970
+ * @param now milliseconds since 1970, by the clock that deadlines go by: that of the broker
  * @throws PeltonError `invalid-argument`
  */
 export function deadlineOf(

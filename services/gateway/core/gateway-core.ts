@@ -1,5 +1,8 @@
 import type { NatsConnection } from '@nats-io/transport-node'
+import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
 import { PeltonError, showValue } from '../../../shared/sdk/errors.ts'
+import { patientApi } from '../../../shared/sdk/jetstream/api.ts'
+import { createBrokerClock } from '../../../shared/sdk/jetstream/broker-clock.ts'
 import { createMessageProducer } from '../../../shared/sdk/producer.ts'
 import { LONGEST_TIMEOUT_MS } from './event-of-request.ts'
 import { Handles } from './handles.ts'
@@ -37,7 +40,9 @@ export async function createGatewayCore(
     maxBuffered: options.maxInFlight,
     maxBufferedBytes: Number.MAX_SAFE_INTEGER,
   })
-  return new RunningCore(connection, { ...options, producer, handles: new Handles(secret) })
+  // A gateway whose clock is behind would have its events over before they are there.
+  const clock = await patientApi(() => createBrokerClock(connection, STREAMS.features))
+  return new RunningCore(connection, { ...options, producer, clock, handles: new Handles(secret) })
 }
 
 function checkOption(field: string, value: number, most = Number.MAX_SAFE_INTEGER): void {

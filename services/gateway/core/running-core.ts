@@ -3,6 +3,7 @@ import type { NatsConnection } from '@nats-io/transport-node'
 import { tracePublish } from '../../../shared/sdk/diagnostics.ts'
 import { messageOf } from '../../../shared/sdk/errors.ts'
 import type { EventOrigin } from '../../../shared/sdk/event-message.ts'
+import type { BrokerClock } from '../../../shared/sdk/jetstream/broker-clock.ts'
 import { namesOf } from '../../../shared/sdk/jetstream/names-of.ts'
 import { inboxPrefixOf } from '../../../shared/sdk/jetstream/publish-window.ts'
 import type { MessageProducer } from '../../../shared/sdk/producer.ts'
@@ -44,6 +45,8 @@ const CLOSING_MS = 1_000
 /** What it works with beside its options. */
 export interface CoreParts extends GatewayCoreOptions {
   readonly producer: MessageProducer
+  /** Deadlines of events go by the broker's clock. The core closes it. */
+  readonly clock: BrokerClock
   readonly handles: Handles
 }
 
@@ -144,8 +147,9 @@ export class RunningCore implements GatewayCore {
   #begin(request: InferenceRequest, wanted: Wanted): Asked {
     this.#checkOpen()
     const { caller, model, modelVersion, data, signal } = request
-    const [startedAt, now] = [performance.now(), Date.now()]
-    const deadline = deadlineOf(request, wanted, this.#parts.defaultTimeoutMs, now)
+    const { clock, defaultTimeoutMs } = this.#parts
+    const startedAt = performance.now()
+    const deadline = deadlineOf(request, wanted, defaultTimeoutMs, clock.now())
     if (wanted.mode === 'async') waitMsOf(wanted.waitMs)
     checkRights(caller, model)
     checkModel(this.models, caller, model, modelVersion)
@@ -175,10 +179,10 @@ export class RunningCore implements GatewayCore {
 
   async #inferKeyed(asked: Asked, key: string): Promise<Answer> {
     const { request, source, wanted, deadline, wait } = asked
-    const { model, data, contentType } = request
+    const { model, modelVersion, data, contentType } = request
     if (request.attributes?.id !== undefined) throw twoIdentities(request.attributes.id)
     const deadlineAt = deadline.leftMs === undefined ? undefined : Date.now() + deadline.leftMs
-    const keyed = { source, model, key, data, contentType, deadlineAt, mode: wanted.mode }
+    const keyed = { source, model, modelVersion, key, data, contentType, deadlineAt, mode: wanted.mode }
     const claim = await this.#claims.decide(keyed, wait)
     asked.isDuplicate = claim.kind !== 'new'
     if (claim.kind === 'answered') return answered(this.#accepted(asked, claim.result), claim.result)
@@ -234,7 +238,10 @@ export class RunningCore implements GatewayCore {
     const { wanted, wait } = asked
     if (wanted.mode === 'async') {
       await Promise.race([published, wait.ended])
-      if (wait.expected?.sequence !== undefined && wanted.waitMs === 0 && !wait.isOver)
+      const soonest = wait.isOver ? await wait.ended : undefined
+      // Whether its outcome is faster than the word of the stream is chance, and decides nothing.
+      if (wanted.waitMs === 0 && soonest?.kind === 'outcome') return this.#later(asked, soonest.result)
+      if (wanted.waitMs === 0 && soonest === undefined && wait.expected?.sequence !== undefined)
         return this.#later(asked)
       this.#waitAtMost(asked, wanted.waitMs)
     }
@@ -309,7 +316,8 @@ export class RunningCore implements GatewayCore {
     this.#answers.close()
     this.#away.close()
     this.#backlogs.close()
-    const { producer, onProblem } = this.#parts
+    const { producer, clock, onProblem } = this.#parts
+    clock.close()
     await Promise.all([
       this.models.close(),
       producer.close({ timeoutMs: CLOSING_MS }).catch((thrown: unknown) => onProblem(messageOf(thrown))),

@@ -27,6 +27,11 @@ function get(path: string, id: string, summary: string, answers: Operation['answ
   }
 }
 
+/** One that needs no key. */
+function open(...about: Parameters<typeof get>): Operation {
+  return { ...get(...about), isOpen: true }
+}
+
 function json(description: string, schema: z.ZodType): DescribedAnswer {
   return { description, content: { 'application/json': schema } }
 }
@@ -36,12 +41,10 @@ function serverOperations(): readonly Operation[] {
     get('/v2', 'read-server-metadata', 'Name, version and extensions of this server', {
       200: json('They are these', schemas.serverMetadata),
     }),
-    get('/v2/health/live', 'check-server-liveness', 'Whether the process lives', {
-    isOpen: true,
+    open('/v2/health/live', 'check-server-liveness', 'Whether the process lives', {
       200: json('It does', schemas.live),
     }),
-    get('/v2/health/ready', 'check-server-readiness', 'Whether requests are taken', {
-    isOpen: true,
+    open('/v2/health/ready', 'check-server-readiness', 'Whether requests are taken', {
       200: json('They are', schemas.ready),
       503: json('They are not, and why', schemas.ready),
     }),

@@ -293,7 +293,10 @@ describe('replays over HTTP', () => {
   })
 
   test('leave out what its caller asked for again, unless that is asked for', async () => {
-    const id = keyedId({ digest: keyDigest('flight-delay', 'test', 'mine'), attempt: 1 })
+    const id = keyedId({
+      digest: keyDigest({ model: 'flight-delay', source: 'test', key: 'mine' }),
+      attempt: 1,
+    })
     await deadLetters(1, [[HEADERS.id, id]])
     const token = eventToken('flight-delay', 'test', id)
     const mark = { by: eventToken('flight-delay', 'test', 'next'), at: '2026-01-31T12:00:00.000Z' }

@@ -55,14 +55,14 @@ export async function openKeyedStage(options: PipelineOptions = {}) {
       return (await producer.publish(event)).sequence
     },
     /** The entry of a key as it lies in the bucket; undefined without one. */
-    async entryOf({ model, source, key }: KeyedRequest) {
-      const subject = subjects.keyedRequest(keyDigest(model, source, key))
+    async entryOf(scope: KeyedRequest) {
+      const subject = subjects.keyedRequest(keyDigest(scope))
       const copy = await lastOfSubject(connection, STORES.requests, subject)
       return copy && { ...copy, headers: parseHeaderBlock(copy.headerBlock) }
     },
     /** Takes away the entry of a key, as its time does. */
-    async expire({ model, source, key }: KeyedRequest): Promise<void> {
-      const filter = subjects.keyedRequest(keyDigest(model, source, key))
+    async expire(scope: KeyedRequest): Promise<void> {
+      const filter = subjects.keyedRequest(keyDigest(scope))
       await requestApi(connection, `STREAM.PURGE.${STORES.requests}`, { filter })
     },
     /** What a worker stores: a prediction, or the notice of a failure. */

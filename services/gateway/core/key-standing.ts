@@ -16,7 +16,7 @@ import { mayBeTriedAgain } from './may-be-tried-again.ts'
 
 /** A keyed request, and what its claim is known by. */
 export interface Asked extends Omit<KeyedRequest, 'data'> {
-  /** Of key, model and source. */
+  /** Of the key and what it counts within. */
   readonly digest: string
   /** Digest of its data: what outcomes have as `Pelton-Input-Digest`. */
   readonly body: string

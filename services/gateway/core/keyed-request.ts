@@ -1,3 +1,4 @@
+import type { KeyScope } from '../../../shared/sdk/contract/keyed-id.ts'
 import type { StoredResult } from '../../../shared/sdk/result.ts'
 
 /** What an idempotency key makes of a request. */
@@ -10,10 +11,7 @@ export type Claim =
   | { readonly kind: 'answered'; readonly id: string; readonly result: StoredResult }
 
 /** A request with an idempotency key, as its memory sees it. */
-export interface KeyedRequest {
-  readonly source: string
-  readonly model: string
-  readonly key: string
+export interface KeyedRequest extends KeyScope {
   readonly data: Uint8Array
   readonly contentType: string
   /** Milliseconds since 1970; undefined for none. */

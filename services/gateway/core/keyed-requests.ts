@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { NatsConnection } from '@nats-io/transport-node'
 import { patiently } from '../../../shared/operations/broker/patience.ts'
 import { markSuperseded } from '../../../shared/operations/records/superseded-mark.ts'
-import { keyDigest, keyedId, readKeyedId } from '../../../shared/sdk/contract/keyed-id.ts'
+import { type KeyScope, keyDigest, keyedId, readKeyedId } from '../../../shared/sdk/contract/keyed-id.ts'
 import { eventToken, payloadDigest } from '../../../shared/sdk/contract/token.ts'
 import { messageOf } from '../../../shared/sdk/errors.ts'
 import { PublishWindow } from '../../../shared/sdk/jetstream/publish-window.ts'
@@ -38,9 +38,6 @@ interface Watched {
   readonly revision: number
   readonly since: number
 }
-
-/** What a key is told from all others by. */
-type Identity = Pick<KeyedRequest, 'model' | 'source' | 'key'>
 
 /** Clocks of gateways and broker differ by less, milliseconds. */
 const CLOCKS_DIFFER_MS = 5_000
@@ -87,10 +84,10 @@ class BucketOfRequests implements KeyedRequests {
   }
 
   async claim(request: KeyedRequest): Promise<Claim> {
-    const { model, source, key, data, deadlineAt } = request
+    const { data, deadlineAt } = request
     const asked: Asked = {
       ...request,
-      digest: keyDigest(model, source, key),
+      digest: keyDigest(request),
       body: payloadDigest(data),
       by: `${this.#name}-${++this.#claims}`,
       until: untilOf(deadlineAt, this.#options.withoutDeadlineMs, Date.now()),
@@ -236,7 +233,7 @@ class BucketOfRequests implements KeyedRequests {
   }
 
   /** The dead letter of the attempt before: its caller has another event now. */
-  async #supersede({ model, source }: Identity, id: string): Promise<void> {
+  async #supersede({ model, source }: KeyScope, id: string): Promise<void> {
     const { digest, attempt } = readKeyedId(id) ?? { digest: '', attempt: 1 }
     if (attempt === 1) return
     const before = eventToken(model, source, keyedId({ digest, attempt: attempt - 1 }))
@@ -247,15 +244,15 @@ class BucketOfRequests implements KeyedRequests {
   }
 
   /** An attempt after the first leaves what was known before it. */
-  #giveBack(request: Identity, { entry, revision }: Held): Promise<void> {
+  #giveBack(request: KeyScope, { entry, revision }: Held): Promise<void> {
     const { sequence: _none, ...rest } = entry
     const before = entry.attempt === 1 ? undefined : { ...rest, attempt: entry.attempt - 1 }
     return this.#rewrite(request, before, revision)
   }
 
   /** Of an entry that is ours, as long as it is. */
-  async #rewrite(request: Identity, entry: RequestEntry | undefined, revision: number): Promise<void> {
-    const digest = keyDigest(request.model, request.source, request.key)
+  async #rewrite(request: KeyScope, entry: RequestEntry | undefined, revision: number): Promise<void> {
+    const digest = keyDigest(request)
     const write = () => writeEntry(this.#window, digest, entry, revision)
     const trouble = await patiently(write, this.#options.patienceMs).catch(messageOf)
     const isKnown = typeof trouble === 'object' || trouble === 'late'

@@ -12,7 +12,7 @@ describe('the id of an event with an idempotency key', () => {
         fc.string(),
         fc.integer({ min: 1, max: 999_999 }),
         (model, source, key, attempt) => {
-          const keyed = { digest: keyDigest(model, source, key), attempt }
+          const keyed = { digest: keyDigest({ model, source, key }), attempt }
           expect(readKeyedId(keyedId(keyed))).toEqual(keyed)
           expect(keyedId(keyed).length).toBeLessThan(MAX_IDENTITY_LENGTH)
         },
@@ -20,13 +20,15 @@ describe('the id of an event with an idempotency key', () => {
     )
   })
 
-  test('tells model, source and key apart, wherever one ends and the other begins', () => {
+  test('tells model, version, source and key apart, wherever one ends and the other begins', () => {
     const digests = [
-      keyDigest('m', 's', 'k'),
-      keyDigest('m\ns', '', 'k'),
-      keyDigest('m', 's\nk', ''),
-      keyDigest('m","s', 'k', ''),
-      keyDigest('m', '', 'sk'),
+      keyDigest({ model: 'm', source: 's', key: 'k' }),
+      keyDigest({ model: 'm\ns', source: '', key: 'k' }),
+      keyDigest({ model: 'm', source: 's\nk', key: '' }),
+      keyDigest({ model: 'm","s', source: 'k', key: '' }),
+      keyDigest({ model: 'm', source: '', key: 'sk' }),
+      keyDigest({ model: 'm', modelVersion: '1', source: 's', key: 'k' }),
+      keyDigest({ model: 'm', modelVersion: '2', source: 's', key: 'k' }),
     ]
     expect(new Set(digests).size).toBe(digests.length)
   })

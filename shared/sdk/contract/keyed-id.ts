@@ -2,7 +2,7 @@ import { payloadDigest } from './token.ts'
 
 /** What the id of an event with an idempotency key says. */
 export interface KeyedId {
-  /** Of key, model and source: 22 characters, base64url. */
+  /** Of key, model, version where one is named, and source: 22 characters, base64url. */
   readonly digest: string
   /** From 1. The next one is made after an answer that may be tried again. */
   readonly attempt: number
@@ -12,9 +12,20 @@ const FORM = /^idempotency:([A-Za-z0-9_-]{22}):([1-9]\d{0,5})$/
 
 const utf8 = new TextEncoder()
 
-/** What an idempotency key is for one model and one source: two sources may use the same key. */
-export function keyDigest(model: string, source: string, key: string): string {
-  return payloadDigest(utf8.encode(JSON.stringify([model, source, key])))
+/** What an idempotency key counts within, and the key. */
+export interface KeyScope {
+  readonly model: string
+  /** Version that is asked for; undefined for the one that workers serve as stable. */
+  readonly modelVersion?: string | undefined
+  /** Two sources may use the same key. */
+  readonly source: string
+  readonly key: string
+}
+
+/** What an idempotency key is for one model, or one version of it that is named, and one source. */
+export function keyDigest({ model, modelVersion, source, key }: KeyScope): string {
+  const version = modelVersion === undefined ? [] : [modelVersion]
+  return payloadDigest(utf8.encode(JSON.stringify([model, source, key, ...version])))
 }
 
 /** The id of an event with an idempotency key: the same for the same request, at whichever gateway. */

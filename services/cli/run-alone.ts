@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import { findRunningBroker } from '../../shared/operations/broker/running-broker.ts'
+import { eventHeapFlags } from '../../shared/runtime/heap-flags.ts'
 import { EXIT_CODES } from '../../shared/runtime/lifecycle.ts'
 import { siblingEntry } from '../../shared/runtime/source-entry.ts'
 import { SERVICE_PATIENCE_MS } from '../../shared/runtime/start-waiting.ts'
@@ -25,7 +26,8 @@ export async function runAlone(
   await broker.close()
   if (signal.aborted) return EXIT_CODES.ok
   const { url, execArgv } = siblingEntry(import.meta.url, `../${service}/main`)
-  const child = spawn(process.execPath, [...execArgv, fileURLToPath(url)], {
+  const heap = service === 'gateway' ? eventHeapFlags(env) : []
+  const child = spawn(process.execPath, [...heap, ...execArgv, fileURLToPath(url)], {
     env: broker.env,
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
     detached: true,

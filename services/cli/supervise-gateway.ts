@@ -1,3 +1,4 @@
+import { eventHeapFlags } from '../../shared/runtime/heap-flags.ts'
 import { parseLogLine } from '../../shared/runtime/log-line.ts'
 import { siblingEntry } from '../../shared/runtime/source-entry.ts'
 import { Supervisor } from '../../shared/runtime/supervisor.ts'
@@ -17,8 +18,9 @@ export interface SuperviseGatewayOptions {
 export async function superviseGateway(options: SuperviseGatewayOptions): Promise<Supervisor> {
   const { env, note, onServing } = options
   const isTaken = !env.PELTON_GATEWAY_PORT && !(await isFree(DEFAULT_GATEWAY_PORT))
+  const { url, execArgv } = siblingEntry(import.meta.url, '../gateway/main')
   return new Supervisor({
-    entry: siblingEntry(import.meta.url, '../gateway/main'),
+    entry: { url, execArgv: [...eventHeapFlags(env), ...execArgv] },
     count: 1,
     // The port of health and metrics is the first worker's.
     env: () => ({ ...env, PELTON_HTTP_PORT: '', ...(isTaken && { PELTON_GATEWAY_PORT: '0' }) }),

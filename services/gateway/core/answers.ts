@@ -7,6 +7,7 @@ import { uniqueInbox } from '../../../shared/sdk/jetstream/publish-window.ts'
 import { lookIntoRegister } from '../../../shared/sdk/jetstream/register.ts'
 import { readResult, type StoredResult } from '../../../shared/sdk/result.ts'
 import { closed } from './core-errors.ts'
+import type { CallerSignal } from './request.ts'
 import { Expected, Wait } from './wait.ts'
 import { TICK_MS, Wheel } from './wheel.ts'
 
@@ -81,7 +82,7 @@ export class Answers {
    *
    * @param hasLastLook whether the register is looked at once more when its time is over
    */
-  begin(until: number, hasLastLook: boolean, signal: AbortSignal): Wait {
+  begin(until: number, hasLastLook: boolean, signal: CallerSignal): Wait {
     const wait = new Wait(until, hasLastLook, signal)
     this.#waits.add(wait)
     this.#wheel.set(until, wait)

@@ -48,8 +48,18 @@ export interface InferenceRequest {
   }
   readonly traceparent?: string | undefined
   readonly tracestate?: string | undefined
-  /** Aborted when the caller left. */
-  readonly signal: AbortSignal
+  readonly signal: CallerSignal
+}
+
+/** Aborted when the caller left. What is used of an `AbortSignal`, which is one: most requests end without. */
+export interface CallerSignal extends Pick<AbortSignal, 'aborted' | 'reason' | 'throwIfAborted'> {
+  addEventListener(type: 'abort', listener: LeavingListener): void
+  removeEventListener(type: 'abort', listener: LeavingListener): void
+}
+
+/** Told once. */
+export interface LeavingListener {
+  handleEvent(): void
 }
 
 /** How an answer is wanted: on this connection, or later where it is not there within `waitMs`. */

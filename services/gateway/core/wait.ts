@@ -1,4 +1,5 @@
 import type { StoredResult } from '../../../shared/sdk/result.ts'
+import type { CallerSignal } from './request.ts'
 import type { Timed } from './wheel.ts'
 
 /** How a wait ended. */
@@ -20,10 +21,10 @@ export class Wait implements Timed {
   expected: Expected | undefined
   /** Never rejects. */
   readonly ended: Promise<Ending>
-  readonly #signal: AbortSignal
+  readonly #signal: CallerSignal
   #resolve!: (ending: Ending) => void
 
-  constructor(until: number, hasLastLook: boolean, signal: AbortSignal) {
+  constructor(until: number, hasLastLook: boolean, signal: CallerSignal) {
     this.until = until
     this.hasLastLook = hasLastLook
     this.ended = new Promise((resolve) => {

@@ -3,7 +3,7 @@ import { ERRORS, PeltonError } from '../../../shared/sdk/errors.ts'
 import type { Prediction } from '../../../shared/sdk/result.ts'
 import type { EndedRequest, Figures } from '../core/figures.ts'
 import { Refusal } from '../core/refusal.ts'
-import type { Answer } from '../core/request.ts'
+import type { Answer, CallerSignal } from '../core/request.ts'
 import { statusOf } from './answers.ts'
 
 /** How a request ended, as its protocol knows it once its answer is on its way. */
@@ -19,7 +19,7 @@ export interface Counted {
   readonly figures: Figures
   readonly protocol: EndedRequest['protocol']
   /** Aborted when the caller left. */
-  readonly signal: AbortSignal
+  readonly signal: CallerSignal
   /** The served model that the request names, where it names one: asked where the request is refused or its caller gone. */
   modelOf(): string | undefined
 }

@@ -3,11 +3,12 @@ import { type AddressInfo, connect, type Socket } from 'node:net'
 import { type FastifyInstance, type FastifyReply, fastify } from 'fastify'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { eventually } from '../../../test/kit/wait.ts'
+import type { CallerSignal } from '../core/request.ts'
 import { leavingSignal } from './leaving.ts'
 
 let app: FastifyInstance
 let clients: Socket[]
-let signals: AbortSignal[]
+let signals: CallerSignal[]
 let held: FastifyReply[]
 let sockets: Set<Socket>
 

@@ -2,6 +2,7 @@ import { connect } from 'node:net'
 import { cpus } from 'node:os'
 import { DEMO_MODEL, DEMO_MODELS } from '../../../services/demo/models.ts'
 import { createKey } from '../../../shared/operations/keys/keys.ts'
+import { eventHeapFlags } from '../../../shared/runtime/heap-flags.ts'
 import { PublishWindow } from '../../../shared/sdk/jetstream/publish-window.ts'
 import { eventually } from '../../kit/wait.ts'
 import { openStage, peakOf, type Stage } from '../../scale/stage.ts'
@@ -148,7 +149,11 @@ async function withGateway<Result>(
   const stage = await openStage()
   const started: MeteredProcess[] = []
   const start = async (program: string, its: NodeJS.ProcessEnv): Promise<MeteredProcess> => {
-    const process = await startMetered({ args: [entry(program)], env: its }, stage.url, signal)
+    const process = await startMetered(
+      { args: [...eventHeapFlags(), entry(program)], env: its },
+      stage.url,
+      signal,
+    )
     started.push(process)
     return process
   }

@@ -2,7 +2,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import { encodeAttribute } from '../../../../shared/sdk/contract/headers.ts'
 import { isLane, LANES, type Lane } from '../../../../shared/sdk/contract/subjects.ts'
 import { PeltonError, showValue } from '../../../../shared/sdk/errors.ts'
-import type { Answer, Caller, InferenceRequest } from '../../core/request.ts'
+import type { Answer, Caller, CallerSignal, InferenceRequest } from '../../core/request.ts'
 import { sendAccepted, sendFailure, sendPrediction, sendTimeout } from '../../http/answers.ts'
 import { countEnded, type Ending, endingOf } from '../../http/count-ended.ts'
 import { leavingSignal } from '../../http/leaving.ts'
@@ -74,7 +74,7 @@ function inferenceRequest(
   { params, query, headers }: FastifyRequest<Addressed>,
   caller: Caller,
   { data, contentType, inferenceHeaderLength, attributes }: ReceivedEvent,
-  signal: AbortSignal,
+  signal: CallerSignal,
 ): InferenceRequest {
   return {
     caller,

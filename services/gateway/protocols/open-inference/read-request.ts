@@ -2,7 +2,7 @@ import type { FastifyRequest } from 'fastify'
 import { HEADERS } from '../../../../shared/sdk/contract/headers.ts'
 import type { Lane } from '../../../../shared/sdk/contract/subjects.ts'
 import { PeltonError, showValue } from '../../../../shared/sdk/errors.ts'
-import type { Caller, InferenceRequest } from '../../core/request.ts'
+import type { Caller, CallerSignal, InferenceRequest } from '../../core/request.ts'
 import { readIdempotencyKey, readTraceContext } from '../../http/request-headers.ts'
 import { bytesOf } from '../request-parts.ts'
 import { type ScanLimits, type ScannedRequest, scanRequest } from '../scan-request.ts'
@@ -12,7 +12,7 @@ export interface Arrival {
   readonly caller: Caller
   readonly model: string
   readonly version: string | undefined
-  readonly signal: AbortSignal
+  readonly signal: CallerSignal
   readonly limits: ScanLimits
 }
 

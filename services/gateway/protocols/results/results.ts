@@ -1,6 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { Refusal } from '../../core/refusal.ts'
-import type { Looked } from '../../core/request.ts'
+import type { CallerSignal, Looked } from '../../core/request.ts'
 import { sendAccepted, sendFailure, sendPrediction } from '../../http/answers.ts'
 import { countEnded, type Ending, endingOf } from '../../http/count-ended.ts'
 import { leavingSignal } from '../../http/leaving.ts'
@@ -79,17 +79,18 @@ class Pauses {
   readonly #enders = new Set<() => void>()
 
   /** Resolves after `ms`, when the signal is aborted, or when all pauses end. */
-  pause(ms: number, signal: AbortSignal): Promise<void> {
+  pause(ms: number, signal: CallerSignal): Promise<void> {
     return new Promise((resolve) => {
       const end = (): void => {
         clearTimeout(timer)
         this.#enders.delete(end)
-        signal.removeEventListener('abort', end)
+        signal.removeEventListener('abort', left)
         resolve()
       }
+      const left = { handleEvent: end }
       const timer = setTimeout(end, ms)
       this.#enders.add(end)
-      signal.addEventListener('abort', end)
+      signal.addEventListener('abort', left)
     })
   }
 

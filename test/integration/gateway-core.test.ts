@@ -66,8 +66,14 @@ class Memory implements KeyedRequests {
     if (claim === undefined) throw new Error('nothing is asked with a key here')
     return claim
   }
-  async stored(_request: KeyedRequest, { id }: Claim, sequence: number): Promise<void> {
+  async stored(
+    _request: KeyedRequest,
+    { id }: Claim,
+    sequence: number,
+    answered: Promise<boolean>,
+  ): Promise<void> {
     this.told.push(`stored ${id} ${sequence > 0}`)
+    if (await answered) this.told.push(`answered ${id}`)
   }
   async release(_request: KeyedRequest, { id }: Claim): Promise<void> {
     this.told.push(`released ${id}`)
@@ -601,7 +607,7 @@ describe('a request with an idempotency key', () => {
     const answer = await core.infer(request({ idempotencyKey: 'one' }), SYNC)
     expect(answer).toMatchObject({ kind: 'prediction', result: { id: 'k-1' } })
     await core.drained()
-    expect(memory.told).toEqual(['stored k-1 true'])
+    expect(memory.told).toEqual(['stored k-1 true', 'answered k-1'])
   })
 
   test('gets the answer of before', async () => {
@@ -675,7 +681,20 @@ describe('a request with an idempotency key', () => {
       result: { id: 'k-4' },
     })
     await core.drained()
-    expect(memory.told).toEqual(['stored k-4 true'])
+    expect(memory.told).toEqual(['stored k-4 true', 'answered k-4'])
+  })
+
+  test('is not called answered where it is to be asked for later', async () => {
+    const memory = new Memory({ kind: 'new', id: 'k-8' })
+    const core = await openCore({ keyedRequests: memory })
+    await withoutWorkers(async () => {
+      const wanted = { mode: 'async', waitMs: 0 } as const
+      expect(await core.infer(request({ idempotencyKey: 'eight' }), wanted)).toMatchObject({
+        kind: 'accepted',
+      })
+      await core.drained()
+      expect(memory.told).toEqual(['stored k-8 true'])
+    })
   })
 
   test('gives its key back where its event is certainly not stored', async () => {

@@ -3,8 +3,10 @@ import { once } from 'node:events'
 import { describe, expect } from 'vitest'
 import { MOST_ATTEMPTS } from '../../services/gateway/core/key-standing.ts'
 import type { Claim } from '../../services/gateway/core/keyed-request.ts'
+import { readEntry } from '../../services/gateway/core/request-entry.ts'
 import { memoryOf } from '../../services/gateway/core/results-memory.ts'
 import { HEADERS, readHeader } from '../../shared/sdk/contract/headers.ts'
+import { keyDigest } from '../../shared/sdk/contract/keyed-id.ts'
 import { subjects } from '../../shared/sdk/contract/subjects.ts'
 import { eventToken } from '../../shared/sdk/contract/token.ts'
 import { STORES } from '../../shared/sdk/contract/topology.ts'
@@ -67,6 +69,19 @@ describe.concurrent('a request with an idempotency key', () => {
     const claim = await gateway.claim(request)
     await gateway.stored(request, claim, 17)
     expect(await gateway.claim(request)).toEqual({ kind: 'running', id: claim.id, sequence: 17 })
+  })
+
+  test('keeps its position unless its outcome comes soon', async ({ stage }) => {
+    const gateway = await stage.openGateway()
+    const sequenceAfter = async (key: string, answered: Promise<boolean>): Promise<number | undefined> => {
+      const request = keyedRequest(key)
+      await gateway.stored(request, await gateway.claim(request), 17, answered)
+      const kept = await readEntry(stage.connection, keyDigest(MODEL, SOURCE, key))
+      return kept?.entry?.sequence
+    }
+    expect(await sequenceAfter('soon', Promise.resolve(true))).toBeUndefined()
+    expect(await sequenceAfter('left', Promise.resolve(false))).toBe(17)
+    expect(await sequenceAfter('late', new Promise(() => undefined))).toBe(17)
   })
 
   test('is another one for another model, source or key', async ({ stage }) => {

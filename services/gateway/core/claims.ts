@@ -48,11 +48,20 @@ export class Claims {
     }
   }
 
-  /** Tells the memory what became of the event of a `new` claim. Never rejects. */
-  async tell(request: KeyedRequest, claim: Claim, published: Published): Promise<void> {
+  /**
+   * Tells the memory what became of the event of a `new` claim. Never rejects.
+   *
+   * @param answered resolves once its request has ended: with true where the outcome is known
+   */
+  async tell(
+    request: KeyedRequest,
+    claim: Claim,
+    published: Published,
+    answered: Promise<boolean>,
+  ): Promise<void> {
     const { memory, onProblem } = this.#deps
     try {
-      if ('sequence' in published) await memory.stored(request, claim, published.sequence)
+      if ('sequence' in published) await memory.stored(request, claim, published.sequence, answered)
       // An event of which nobody knows whether it is stored keeps its key: who asks again publishes it with the same id.
       else if (isNotStored(published.thrown)) await memory.release(request, claim)
     } catch (thrown) {

@@ -23,8 +23,13 @@ export interface KeyedRequest extends KeyScope {
 export interface KeyedRequests {
   /** @throws Refusal 409 (async, still running), 422 (another body), 503 (bucket full), PeltonError broker-unavailable */
   claim(request: KeyedRequest): Promise<Claim>
-  /** The event of a `new` claim is stored at this position. */
-  stored(request: KeyedRequest, claim: Claim, sequence: number): Promise<void>
+  /**
+   * The event of a `new` claim is stored at this position.
+   *
+   * @param answered resolves once its request has ended: with true where the outcome is known. Where that is soon, the position
+   *   is of no use to anybody, and is not kept. Never rejects. @default it is kept at once
+   */
+  stored(request: KeyedRequest, claim: Claim, sequence: number, answered?: Promise<boolean>): Promise<void>
   /** The event of a `new` claim could not be published: the key is free again. */
   release(request: KeyedRequest, claim: Claim): Promise<void>
 }

@@ -43,6 +43,8 @@ interface Watched {
 const CLOCKS_DIFFER_MS = 5_000
 /** An entry after a failed attempt is kept as long as RESULTS keeps answers, and for no longer than this. */
 const LONGEST_MS = 30 * 24 * 3_600_000
+/** How long the position of an event may be known to its gateway alone, milliseconds. */
+const LONGEST_UNKEPT_MS = 100
 const FIRST_PAUSE_MS = 20
 const LONGEST_PAUSE_MS = 250
 
@@ -100,14 +102,29 @@ class BucketOfRequests implements KeyedRequests {
     }
   }
 
-  async stored(request: KeyedRequest, claim: Claim, sequence: number): Promise<void> {
+  async stored(
+    request: KeyedRequest,
+    claim: Claim,
+    sequence: number,
+    answered?: Promise<boolean>,
+  ): Promise<void> {
     if (claim.kind !== 'new') return
     const held = this.#held.get(claim)
     this.#held.delete(claim)
     await Promise.all([
       this.#supersede(request, claim.id),
-      held && this.#rewrite(request, { ...held.entry, sequence }, held.revision),
+      held && this.#keep(request, { ...held, entry: { ...held.entry, sequence } }, answered),
     ])
+  }
+
+  /**
+   * Keeps where an event is, unless its outcome comes first: the register, which is asked before an entry is believed, says
+   * more then. Long before the claim would be taken for left.
+   */
+  async #keep(request: Identity, { entry, revision }: Held, answered?: Promise<boolean>): Promise<void> {
+    const forMs = Math.min(LONGEST_UNKEPT_MS, this.#options.adoptAfterMs / 8)
+    if (answered !== undefined && (await within(forMs, answered))) return
+    await this.#rewrite(request, entry, revision)
   }
 
   async release(request: KeyedRequest, claim: Claim): Promise<void> {
@@ -262,6 +279,17 @@ class BucketOfRequests implements KeyedRequests {
   #patienceMs({ deadlineAt = Number.POSITIVE_INFINITY }: KeyedRequest): number {
     return Math.max(0, Math.min(this.#options.patienceMs, deadlineAt - Date.now()))
   }
+}
+
+/** Whether it is so by then. */
+function within(forMs: number, isSo: Promise<boolean>): Promise<boolean> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, forMs, false)
+    void isSo.then((is) => {
+      clearTimeout(timer)
+      resolve(is)
+    })
+  })
 }
 
 function entryOf({ body, by, until }: Asked, attempt: number): RequestEntry {

@@ -188,17 +188,24 @@ export class RunningCore implements GatewayCore {
     if (claim.kind === 'answered') return answered(this.#accepted(asked, claim.result), claim.result)
     if (claim.kind === 'new') {
       const published = this.#publish(asked, claim.id, true)
-      void this.#tellMemory(keyed, claim, published)
-      return this.#answer(asked, published)
+      const answer = this.#answer(asked, published)
+      void this.#tellMemory(keyed, claim, published, answer)
+      return answer
     }
     const joined = this.#answers.join(wait, model, tokenOf(keyed, claim))
     joined.sequence ??= claim.sequence
     return this.#answer(asked, undefined)
   }
 
-  async #tellMemory(keyed: KeyedRequest, claim: Claim, published: Promise<Published>): Promise<void> {
+  async #tellMemory(
+    keyed: KeyedRequest,
+    claim: Claim,
+    published: Promise<Published>,
+    answer: Promise<Answer>,
+  ): Promise<void> {
     this.#telling++
-    await this.#claims.tell(keyed, claim, await published)
+    const answered = answer.then(isOutcome, () => false)
+    await this.#claims.tell(keyed, claim, await published, answered)
     this.#telling--
     this.#tellDrained()
   }
@@ -323,6 +330,10 @@ export class RunningCore implements GatewayCore {
       producer.close({ timeoutMs: CLOSING_MS }).catch((thrown: unknown) => onProblem(messageOf(thrown))),
     ])
   }
+}
+
+function isOutcome({ kind }: Answer): boolean {
+  return kind === 'prediction' || kind === 'failure'
 }
 
 /** Whether nothing was sent for a wait that the stream has taken. */

@@ -204,7 +204,8 @@ function deadlineOf({ expiresAt, deadlineMs }: EventToPublish, now: number): str
 
 function timeText(field: string, time: Date | string): string {
   const text = time instanceof Date && !Number.isNaN(time.getTime()) ? time.toISOString() : String(time)
-  if (readRfc3339(text) !== undefined) return text
+  // A Date of year 0 to 9999 is written in 24 characters, all as they should be.
+  if ((time instanceof Date && text.length === 24) || readRfc3339(text) !== undefined) return text
   throw unusable(field, text, 'Send a Date of year 0 to 9999, or RFC 3339 text such as 2026-01-31T12:00:00Z.')
 }
 

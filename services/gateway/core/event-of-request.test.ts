@@ -6,7 +6,8 @@ import type { Caller, InferenceRequest } from './request.ts'
 const NOW = Date.parse('2026-01-31T12:00:00.000Z')
 const SYNC = { mode: 'sync' } as const
 const ASYNC = { mode: 'async', waitMs: 0 } as const
-const at = (ms: number): string => new Date(NOW + ms).toISOString()
+const dateAt = (ms: number): Date => new Date(NOW + ms)
+const at = (ms: number): string => dateAt(ms).toISOString()
 
 function fieldOf(act: () => unknown): string | undefined {
   try {
@@ -19,22 +20,25 @@ function fieldOf(act: () => unknown): string | undefined {
 
 describe('the deadline of a request', () => {
   test('is its timeout, else that of the gateway where it is waited for, else none', () => {
-    expect(deadlineOf({ timeoutMs: 500 }, SYNC, 10_000, NOW)).toEqual({ leftMs: 500, expiresAt: at(500) })
+    expect(deadlineOf({ timeoutMs: 500 }, SYNC, 10_000, NOW)).toEqual({ leftMs: 500, expiresAt: dateAt(500) })
     expect(deadlineOf({ timeoutMs: undefined }, SYNC, 10_000, NOW)).toEqual({
       leftMs: 10_000,
-      expiresAt: at(10_000),
+      expiresAt: dateAt(10_000),
     })
     expect(deadlineOf({ timeoutMs: undefined }, ASYNC, 10_000, NOW)).toEqual({
       leftMs: undefined,
       expiresAt: undefined,
     })
-    expect(deadlineOf({ timeoutMs: 500 }, ASYNC, 10_000, NOW)).toEqual({ leftMs: 500, expiresAt: at(500) })
+    expect(deadlineOf({ timeoutMs: 500 }, ASYNC, 10_000, NOW)).toEqual({
+      leftMs: 500,
+      expiresAt: dateAt(500),
+    })
   })
 
   test('is the time it gives itself where that is earlier, as it was written', () => {
     const given = (ms: number) => ({ timeoutMs: 1_000, attributes: { expiresAt: at(ms) } })
     expect(deadlineOf(given(300), SYNC, 10_000, NOW)).toEqual({ leftMs: 300, expiresAt: at(300) })
-    expect(deadlineOf(given(3_000), SYNC, 10_000, NOW)).toEqual({ leftMs: 1_000, expiresAt: at(1_000) })
+    expect(deadlineOf(given(3_000), SYNC, 10_000, NOW)).toEqual({ leftMs: 1_000, expiresAt: dateAt(1_000) })
     expect(deadlineOf(given(-50), SYNC, 10_000, NOW)).toEqual({ leftMs: 0, expiresAt: at(-50) })
     const later = { timeoutMs: undefined, attributes: { expiresAt: at(9e7) } }
     expect(deadlineOf(later, ASYNC, 10_000, NOW)).toEqual({ leftMs: 9e7, expiresAt: at(9e7) })

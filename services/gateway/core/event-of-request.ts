@@ -28,7 +28,7 @@ export interface Deadline {
   /** How long from now, milliseconds; 0 for what is over. Undefined for none. */
   readonly leftMs: number | undefined
   /** As its event carries it. */
-  readonly expiresAt: string | undefined
+  readonly expiresAt: Date | string | undefined
 }
 
 /**
@@ -50,7 +50,7 @@ export function deadlineOf(
   const givenMs = given === undefined ? undefined : timeOf(given) - now
   if (givenMs !== undefined && (ownMs === undefined || givenMs <= ownMs))
     return { leftMs: Math.max(0, givenMs), expiresAt: given }
-  return { leftMs: ownMs, expiresAt: ownMs === undefined ? undefined : new Date(now + ownMs).toISOString() }
+  return { leftMs: ownMs, expiresAt: ownMs === undefined ? undefined : new Date(now + ownMs) }
 }
 
 /** How long an asynchronous request waits at most. @throws PeltonError `invalid-argument` */
@@ -91,7 +91,7 @@ export function sourceOf({ caller, attributes }: InferenceRequest): string {
 export interface Decided {
   readonly id: string
   readonly lane: Lane
-  readonly expiresAt: string | undefined
+  readonly expiresAt: Date | string | undefined
   readonly replyTo: string
 }
 

@@ -76,7 +76,7 @@ describe.concurrent('a request with an idempotency key', () => {
     const sequenceAfter = async (key: string, answered: Promise<boolean>): Promise<number | undefined> => {
       const request = keyedRequest(key)
       await gateway.stored(request, await gateway.claim(request), 17, answered)
-      const kept = await readEntry(stage.connection, keyDigest(MODEL, SOURCE, key))
+      const kept = await readEntry(stage.connection, keyDigest({ model: MODEL, source: SOURCE, key }))
       return kept?.entry?.sequence
     }
     expect(await sequenceAfter('soon', Promise.resolve(true))).toBeUndefined()

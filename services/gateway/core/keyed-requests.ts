@@ -121,7 +121,7 @@ class BucketOfRequests implements KeyedRequests {
    * Keeps where an event is, unless its outcome comes first: the register, which is asked before an entry is believed, says
    * more then. Long before the claim would be taken for left.
    */
-  async #keep(request: Identity, { entry, revision }: Held, answered?: Promise<boolean>): Promise<void> {
+  async #keep(request: KeyScope, { entry, revision }: Held, answered?: Promise<boolean>): Promise<void> {
     const forMs = Math.min(LONGEST_UNKEPT_MS, this.#options.adoptAfterMs / 8)
     if (answered !== undefined && (await within(forMs, answered))) return
     await this.#rewrite(request, entry, revision)

@@ -10,11 +10,13 @@ function block(page: string, name: string): string | undefined {
 }
 
 // test/packaging/sdk.test.ts compiles and runs those of the SDK's README, test/integration/sdk-protocol.test.ts that of
-// the protocol.
+// the protocol, test/integration/http-page.test.ts those over HTTP.
 test.each([
   ['ts producer', 'shared/sdk/README.md'],
   ['ts subscriber', 'shared/sdk/README.md'],
   ['sh nats', 'docs/protocol.md'],
+  ['sh curl', 'docs/http.md'],
+  ['json answer', 'docs/http.md'],
 ])('the README has `%s` as it is run from %s', async (name, tested) => {
   const code = block(await read(tested), name)
   expect(code).toMatch(/\S/)

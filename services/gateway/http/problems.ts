@@ -84,11 +84,17 @@ export function sendTyped(reply: FastifyReply, problem: Problem): FastifyReply {
 
 /** Answers that there is no such path, or not with this method: with a code, as everything else does. */
 export function sendUnknown(reply: FastifyReply, problem: Problem): FastifyReply {
-  const code = problem.status === 405 ? 'method-not-allowed' : 'not-found'
-  return sendTyped(reply, { ...problem, code, field: 'path', remedy: UNKNOWN_REMEDY })
+  const why =
+    problem.status === 405
+      ? { code: 'method-not-allowed', field: 'method', remedy: METHOD_REMEDY }
+      : { code: 'not-found', field: 'path', remedy: PATH_REMEDY }
+  return sendTyped(reply, { ...problem, ...why })
 }
 
-const UNKNOWN_REMEDY =
+/** What to do about a method that a path does not take. */
+export const METHOD_REMEDY = 'Send one of those that Allow names.'
+/** What to do about a path that there is not. */
+export const PATH_REMEDY =
   'GET /v2/models lists the models, GET /v2 what there is of the Open Inference Protocol.'
 
 /** A problem as bytes. */

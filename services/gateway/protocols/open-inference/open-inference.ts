@@ -1,6 +1,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { Refusal } from '../../core/refusal.ts'
 import { sendJson } from '../../http/answers.ts'
+import { METHOD_REMEDY, PATH_REMEDY } from '../../http/problems.ts'
 import type { Protocol, ProtocolParts } from '../protocol.ts'
 import type { ScanLimits } from '../scan-request.ts'
 import { infer } from './infer.ts'
@@ -98,7 +99,11 @@ function pathOf({ url }: FastifyRequest): ModelPath {
   const [whole = ''] = url.split(/[?#]/, 1)
   const path = whole.startsWith(BEGIN) ? readModelPath(whole.slice(BEGIN.length)) : undefined
   if (path !== undefined) return path
-  throw new Refusal(404, 'not found', 'the path names no model', { field: 'path', code: 'not-found' })
+  throw new Refusal(404, 'not found', 'the path names no model', {
+    field: 'path',
+    code: 'not-found',
+    remedy: PATH_REMEDY,
+  })
 }
 
 /** What Triton has, and is not here: its clients get an answer that says so. */
@@ -137,6 +142,8 @@ function notOffered({ url }: FastifyRequest): Refusal {
 function wrongMethod({ method }: FastifyRequest, allow: string): Refusal {
   return new Refusal(405, 'method not allowed', `this path takes ${allow}, not ${method}`, {
     code: 'method-not-allowed',
+    field: 'method',
+    remedy: METHOD_REMEDY,
     headers: { allow },
   })
 }

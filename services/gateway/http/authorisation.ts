@@ -60,8 +60,8 @@ const NAMED_IN_ADDRESS = /[?&](?:(?:x-)?api[-_]?key|access[-_]?token)=/i
 
 /**
  * Finds who sends each request before any of its body is read, and refuses who has no key where one is needed; pages of
- * other sites the listener refuses. To be
- * called before the routes are added, and after whatever answers CORS preflights, which carry no key.
+ * other sites the listener refuses. To be called before the routes are added, and after whatever answers CORS preflights,
+ * which carry no key.
  *
  * @returns who sent a request, on a route that needs a key
  */

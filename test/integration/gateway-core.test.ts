@@ -446,6 +446,26 @@ describe('an asynchronous request', () => {
     expect(new Set(kinds.map((seen) => seen.join()))).toEqual(new Set(['accepted,failure']))
   })
 
+  test('is never told to be gone to who sent it again for another lane', async () => {
+    const core = await openCore()
+    const own = {
+      model: 'gather',
+      data: indices(1_000_000),
+      attributes: { id: `lanes-${crypto.randomUUID()}` },
+    }
+    const first = await core.infer(request(own), LATER)
+    const again = await core.infer(request({ ...own, lane: 'low' }), LATER)
+    expect(again.accepted).toMatchObject({ duplicate: true, token: first.accepted.token })
+    const seen = new Set<string>()
+    const look = async (): Promise<boolean> => {
+      const { kind } = await core.lookUp(again.accepted.handle, CALLER)
+      seen.add(kind)
+      return kind !== 'accepted'
+    }
+    await eventually('an answer', look, { everyMs: 1, seen: () => [...seen] })
+    expect([...seen]).toEqual(['accepted', 'failure'])
+  })
+
   test('knows the backlog ahead of it once its lane was looked at', async () => {
     const core = await openCore()
     await eventually('the backlog', async () => {

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { NatsConnection } from '@nats-io/transport-node'
 import { HEADERS, readHeader } from '../../../shared/sdk/contract/headers.ts'
-import { subjects } from '../../../shared/sdk/contract/subjects.ts'
+import { encodeSegment, subjects } from '../../../shared/sdk/contract/subjects.ts'
 import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
 import { PeltonError } from '../../../shared/sdk/errors.ts'
 import { ApiRefusal, findApi, lastOfSubject, NOT_FOUND } from '../../../shared/sdk/jetstream/api.ts'
@@ -73,13 +73,12 @@ async function isInFeatures(connection: NatsConnection, { sequence, token }: Han
   return readHeader(headers, HEADERS.messageId) === token
 }
 
-/** One question for both places, or an event could go from one to the other and back between two. */
-async function isInRetries(
-  connection: NatsConnection,
-  { pool, model, lane, token }: Handle,
-): Promise<boolean> {
-  const scheduled = subjects.retry({ pool, model, lane }, token)
-  const wherever = `*${scheduled.slice(scheduled.indexOf('.'))}`
+/**
+ * One question for both places, or an event could go from one to the other and back between two; and for every pool and
+ * lane, as who sent an event again, perhaps for others, has a handle with those that it asked for.
+ */
+async function isInRetries(connection: NatsConnection, { model, token }: Handle): Promise<boolean> {
+  const wherever = `*.*.${encodeSegment(model, 'model')}.*.${token}`
   return (await lastOfSubject(connection, STREAMS.retries, wherever)) !== undefined
 }
 

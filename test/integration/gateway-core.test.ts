@@ -549,6 +549,7 @@ describe('what is refused', () => {
       { expiresAt: 'tomorrow' },
       { id: '' },
       { source: 'a\nb' },
+      { source: 'key/abcdefghij' },
       { extensions: [['Nats-Msg-Id', 'x']] as const },
       { extensions: [['ce-id', 'x']] as const },
       { extensions: [['ce-a', 'x\r\nNats-Msg-Id: y']] as const },

@@ -69,6 +69,8 @@ test('a source of its own counts only where no key is needed', () => {
   expect(asked(undefined, 'sensor')).toBe('sensor')
   expect(asked(undefined)).toBe('own')
   expect(asked('k', 'sensor')).toBe('own')
+  expect(asked('k', 'key/k')).toBe('own')
+  expect(fieldOf(() => asked(undefined, 'key/k'))).toBe('source')
 })
 
 describe('an event with further attributes', () => {

@@ -82,9 +82,19 @@ function unusable(field: string, value: unknown, remedy: string): PeltonError {
   })
 }
 
-/** Source of the event of a request: the caller's; its own only where no key is needed. */
-export function sourceOf({ caller, attributes }: InferenceRequest): string {
-  return caller.keyId === undefined ? (attributes?.source ?? caller.source) : caller.source
+/** What the source of a caller with a key begins with. */
+const OF_KEYS = 'key/'
+
+/**
+ * Source of the event of a request: the caller's; its own only where no key is needed.
+ *
+ * @throws PeltonError `invalid-argument` for the source of a key without the key: its answers would be those of another
+ */
+export function sourceOf({ caller, attributes }: Pick<InferenceRequest, 'caller' | 'attributes'>): string {
+  if (caller.keyId !== undefined) return caller.source
+  const source = attributes?.source ?? caller.source
+  if (!source.startsWith(OF_KEYS)) return source
+  throw unusable('source', source, `Use one that does not begin with ${OF_KEYS}: those are of API keys.`)
 }
 
 /** What the gateway decides of an event. */

@@ -151,6 +151,7 @@ export class RunningCore implements GatewayCore {
     const startedAt = performance.now()
     const deadline = deadlineOf(request, wanted, defaultTimeoutMs, clock.now())
     if (wanted.mode === 'async') waitMsOf(wanted.waitMs)
+    const [handle, source] = [laneOf(caller, request.lane), sourceOf(request)]
     checkRights(caller, model)
     checkModel(this.models, caller, model, modelVersion)
     signal.throwIfAborted()
@@ -161,7 +162,6 @@ export class RunningCore implements GatewayCore {
     const mostMs = wanted.mode === 'sync' ? LONGEST_TIMEOUT_MS : PUBLISH_MS
     const until = startedAt + Math.min(leftMs ?? mostMs, mostMs)
     const wait = this.#answers.begin(until, leftMs !== undefined, signal)
-    const [handle, source] = [laneOf(caller, request.lane), sourceOf(request)]
     return { request, wanted, handle, source, deadline, startedAt, wait, ...NEW }
   }
 

@@ -52,6 +52,13 @@ const CHILDREN: Readonly<Record<Message, Readonly<Record<number, Message>>>> = {
   tensor: {},
   other: {},
 }
+/** Fields that are looked at, by message: trees have their numbers one by one, tens of thousands of them. */
+const WANTED: ReadonlyMap<string, ReadonlySet<number>> = new Map(
+  Object.entries(CHILDREN).map(([message, children]) => [
+    message,
+    new Set([...Object.keys(children).map(Number), ...(message === 'graph' ? [11, 12] : [])]),
+  ]),
+)
 const TYPE_KINDS: Readonly<Record<number, string>> = {
   4: 'sequence',
   5: 'map',
@@ -108,7 +115,7 @@ function walk(
 ): void {
   if (depth > MAX_DEPTH) throw notOnnx('the file is nested too deep')
   const isMainGraph = message === 'graph' && depth === 1
-  for (const field of fieldsOf(source, start, end)) {
+  for (const field of fieldsOf(source, start, end, WANTED.get(message))) {
     if (field.wire !== 2) continue
     const child = CHILDREN[message][field.number]
     if (child === 'tensor') readTensor(source, field, isMainGraph, found)
@@ -168,13 +175,24 @@ function readType(source: ByteSource, { start, end }: Field): string {
   return 'undefined'
 }
 
-/** The fields of a message of an ONNX file, one after the other. Throws `model-refused` where they break off. */
-export function* fieldsOf(source: ByteSource, start: number, end: number): Generator<Field> {
+/**
+ * The fields of a message of an ONNX file, one after the other. Throws `model-refused` where they break off.
+ *
+ * @param only numbers of the fields that are asked for; all others are gone over, and nothing is made of them. @default all
+ */
+export function* fieldsOf(
+  source: ByteSource,
+  start: number,
+  end: number,
+  only?: ReadonlySet<number>,
+): Generator<Field> {
   let at = start
   const varint = (): number => {
-    let value = 0
-    for (let shift = 0; shift < 10; shift++) {
-      const byte = source.byteAt(at++)
+    let byte = source.byteAt(at++)
+    if (byte < 0x80) return byte
+    let value = byte & 0x7f
+    for (let shift = 1; shift < 10; shift++) {
+      byte = source.byteAt(at++)
       value += (byte & 0x7f) * 2 ** (7 * shift)
       if (byte < 0x80) return value
     }
@@ -188,7 +206,7 @@ export function* fieldsOf(source: ByteSource, start: number, end: number): Gener
     const isKnown = wire === 0 || wire === 1 || wire === 2 || wire === 5
     const number = Math.floor(key / 8)
     if (!isKnown || number === 0 || at + length > end) throw notOnnx('the file breaks off or is damaged')
-    yield { number, wire, value, start: at, end: at + length }
+    if (only === undefined || only.has(number)) yield { number, wire, value, start: at, end: at + length }
     at += length
   }
 }

@@ -43,7 +43,7 @@ export class RunQueue {
   readonly #onRan: RunQueueOptions['onRan']
   readonly #waiting: Job[] = []
   /** In the order they were sent. */
-  readonly #sent = new WeakMap<ThreadHandle, Set<SentJob>>()
+  readonly #sent = new WeakMap<ThreadHandle, SentJob[]>()
   /** Threads with a run that is only measured, each with the key of the model where it was opened for that alone. */
   readonly #measuring = new Set<ThreadHandle>()
   readonly #borrowed = new Map<ThreadHandle, string>()
@@ -176,7 +176,7 @@ export class RunQueue {
   #slotOf(thread: ThreadHandle, key: string): Slot {
     const { inFlight, current } = thread
     const isPatient =
-      this.#measuring.has(thread) || [...(this.#sent.get(thread) ?? [])].some(({ job }) => !job.isUrgent)
+      this.#measuring.has(thread) || (this.#sent.get(thread) ?? []).some(({ job }) => !job.isUrgent)
     const isLong = current !== undefined && this.#nowMs() - current.sinceMs > LONG_RUN_MS
     const open = this.#crew.threads.get(thread)
     return {
@@ -194,10 +194,11 @@ export class RunQueue {
     // Behind another run it may have to be sent again: then its inputs must still be here.
     const { packed: inputs, transfer } = packTensors(job.request.inputs, thread.inFlight > 0)
     const one = { job, sent: { ...job.request, inputs } }
-    const jobs = this.#sent.get(thread) ?? new Set()
-    this.#sent.set(thread, jobs.add(one))
+    const jobs = this.#sent.get(thread) ?? []
+    this.#sent.set(thread, jobs)
+    jobs.push(one)
     const answered = (tell: () => void): void => {
-      jobs.delete(one)
+      jobs.splice(jobs.indexOf(one), 1)
       // A thread that was forsaken may answer yet: its runs have been seen to.
       if (this.#sent.get(thread) !== jobs) return
       tell()

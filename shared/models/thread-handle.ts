@@ -37,6 +37,7 @@ export interface ThreadHandleOptions {
 }
 
 interface Pending {
+  readonly id: number
   readonly request: SentRequest
   readonly resolve: (answered: Answered) => void
   readonly reject: (error: PeltonError) => void
@@ -49,7 +50,8 @@ interface Pending {
 export function startThread(options: ThreadHandleOptions): ThreadHandle {
   const { nowMs, onExit } = options
   const worker = startWorker(options.limits)
-  const pending = new Map<number, Pending>()
+  // In the order they were sent; a few. No Map, which V8 would keep batches by after they are answered.
+  const pending: Pending[] = []
   const exited = new Promise<void>((resolve) => worker.once('exit', () => resolve()))
   let since = { sinceMs: 0, isOpening: false }
   let [nextId, isReady] = [0, false]
@@ -59,15 +61,14 @@ export function startThread(options: ThreadHandleOptions): ThreadHandle {
     since = { sinceMs: nowMs(), isOpening }
   }
   function settle(id: number): Pending | undefined {
-    const settled = pending.get(id)
-    pending.delete(id)
+    const at = pending.findIndex((one) => one.id === id)
     begin() // the next in line starts now
-    return settled
+    return at < 0 ? undefined : pending.splice(at, 1)[0]
   }
   worker.on('message', (message: FromThread) => {
-    if (message.kind === 'opened') tellOpened(nowMs() - since.sinceMs, pending.values(), options)
+    if (message.kind === 'opened') tellOpened(nowMs() - since.sinceMs, pending, options)
     if (message.kind === 'ready') isReady = true
-    else if (message.kind === 'closed') tellClosed(message.key, pending.values(), options)
+    else if (message.kind === 'closed') tellClosed(message.key, pending, options)
     else if ('id' in message) answer(settle(message.id), message)
     else begin(message.kind === 'opening')
   })
@@ -83,16 +84,16 @@ export function startThread(options: ThreadHandleOptions): ThreadHandle {
     send(request, transfer) {
       return new Promise((resolve, reject) => {
         const id = nextId++
-        if (pending.size === 0) begin()
+        if (pending.length === 0) begin()
         worker.postMessage({ ...request, id }, transfer) // throws for what cannot be sent: then nothing is pending
-        pending.set(id, { request, resolve, reject })
+        pending.push({ id, request, resolve, reject })
       })
     },
     get inFlight() {
-      return pending.size
+      return pending.length
     },
     get current() {
-      const [head] = pending.values()
+      const [head] = pending
       return head && { request: head.request, ...since }
     },
     stop() {
@@ -111,9 +112,8 @@ function startWorker(limits: SessionLimits): Worker {
   return new Worker(url, { execArgv, workerData: limits, name: 'inference', resourceLimits })
 }
 
-function rejectAll(pending: Map<number, Pending>, error: PeltonError): void {
-  for (const { reject } of pending.values()) reject(error)
-  pending.clear()
+function rejectAll(pending: Pending[], error: PeltonError): void {
+  for (const { reject } of pending.splice(0)) reject(error)
 }
 
 function tellOpened(

@@ -46,7 +46,8 @@ export class Dispatcher {
   readonly #batcher: Batcher<Prepared>
   readonly #alone: Prepared[] = []
   readonly #apart: ApartQueue
-  readonly #running = new Set<Batch>()
+  /** In the order they began; a few. No Set, which would keep events longer than they live: see `HeldDeliveries`. */
+  readonly #running: Batch[] = []
   /** How fast rows come of each model whose cost is known, as long as it is served. */
   readonly #rates = new WeakMap<Prepared['model'], ArrivalRate>()
   #flush = false
@@ -62,7 +63,7 @@ export class Dispatcher {
   }
 
   /** Batches that have a place now. */
-  get running(): ReadonlySet<Batch> {
+  get running(): readonly Batch[] {
     return this.#running
   }
 
@@ -117,7 +118,7 @@ export class Dispatcher {
       rows,
       maxRows,
       rowsPerMs: rate.came(came, now),
-      isThreadFree: this.#running.size < slots,
+      isThreadFree: this.#running.length < slots,
       isBehind: (waiting?.() ?? 0) >= maxRows,
       loopShare: loopShare?.() ?? 0,
     }
@@ -126,7 +127,9 @@ export class Dispatcher {
 
   /** The run of a batch is over: its place goes to the next one. */
   free(batch: Batch): void {
-    if (this.#running.delete(batch)) {
+    const place = this.#running.indexOf(batch)
+    if (place >= 0) {
+      this.#running.splice(place, 1)
       // How long it ran may have made its model slow, or quick again, and says how many rows a run may have.
       const [first] = batch
       if (first !== undefined) {
@@ -184,13 +187,13 @@ export class Dispatcher {
   }
 
   #start(batch: Batch): void {
-    this.#running.add(batch)
+    this.#running.push(batch)
     this.#options.start(batch)
   }
 
   #next(now: number): Batch | undefined {
     if (this.#isShut()) return undefined
-    if (this.#alone.length > 0) return this.#running.size === 0 ? this.#alone.splice(0, 1) : undefined
+    if (this.#alone.length > 0) return this.#running.length === 0 ? this.#alone.splice(0, 1) : undefined
     return this.#batcher.size === 0 ? undefined : this.#batcher.take(now, this.#flush, this.#open())
   }
 
@@ -205,7 +208,7 @@ export class Dispatcher {
     const { slots, isUrgent } = this.#options
     let urgent = 0
     for (const [runs] of this.#running) if (runs !== undefined && isUrgent(runs)) urgent++
-    const places = { slots, urgent, patient: this.#running.size - urgent }
+    const places = { slots, urgent, patient: this.#running.length - urgent }
     return { urgent: hasPlace(places, true), patient: hasPlace(places, false) }
   }
 }

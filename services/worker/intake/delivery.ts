@@ -36,6 +36,8 @@ export interface Delivery {
 
 /** What is known of a delivery in a worker's hands. */
 export interface Hold {
+  /** Where it stands among those that are held. */
+  place: number
   /** Since then at least the broker waits for a word of it. */
   keptAt: number
   /** When it was first said to be in progress: from then on each time. */

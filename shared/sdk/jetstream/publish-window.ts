@@ -28,7 +28,15 @@ interface Sending {
   readonly first: number
   readonly deadline: number
   readonly onReply: OnReply
+  /** Of each by its place. */
+  readonly states: number[]
+  /** Those of which nothing was told yet. */
+  left: number
 }
+
+const UNSENT = 0
+const WAITING = 1
+const TOLD = 2
 
 /** Told what became of one of the messages of a batch, by its place: once for each. */
 export type OnReply = (index: number, reply: PublishReply) => void
@@ -49,7 +57,7 @@ interface Queued {
 const MOST_AT_ONCE = 128
 
 /**
- * Our own publisher: one wildcard inbox, a map of what waits, one sweep timer instead of a timer per message, one promise
+ * Our own publisher: one wildcard inbox, a list of what waits, one sweep timer instead of a timer per message, one promise
  * for all messages of a batch. Several times the throughput of the client's `publish()`.
  */
 export class PublishWindow {
@@ -63,8 +71,13 @@ export class PublishWindow {
   readonly #maxInFlight: number
   readonly #timeoutMs: number
   readonly #connection: NatsConnection
-  /** By id, in the order of publishing, hence of deadline. */
-  readonly #waiting = new Map<number, Sending>()
+  /**
+   * In the order of publishing, hence of ids and of deadline; few, and mostly the first is answered next. No Map by id: one that
+   * messages pass through leaves behind tables that lead from each to the next, and V8 keeps all that ever stood in them from
+   * the first on that has grown old, until it collects the whole heap; and so on from there.
+   */
+  readonly #sendings: Sending[] = []
+  #waiting = 0
   readonly #queue: Queued[] = []
   /** Places taken: they pass from the publishes that end to the one that waits longest. */
   #taken = 0
@@ -90,7 +103,7 @@ export class PublishWindow {
 
   /** Publishes waiting for an answer or for room. */
   get pending(): number {
-    return this.#waiting.size + this.#queued
+    return this.#waiting + this.#queued
   }
 
   /**
@@ -145,42 +158,72 @@ export class PublishWindow {
 
   /** What cannot be sent is told at once; the answers to the rest come later. */
   #send(messages: readonly Publishable[], { onReply, mayGo = () => true }: BatchOptions): void {
-    const sending = { first: this.#nextId, deadline: performance.now() + this.#timeoutMs, onReply }
-    this.#nextId += messages.length
+    const deadline = performance.now() + this.#timeoutMs
+    const left = messages.length
+    const states = new Array<number>(left).fill(UNSENT)
+    const sending: Sending = { first: this.#nextId, deadline, onReply, states, left }
+    this.#sendings.push(sending)
+    this.#nextId += left
     for (let index = 0; index < messages.length; index++) {
       const message = messages[index] as Publishable // within the array
       const { body } = message
       const subject = this.#names.subject(message.subject)
-      const id = sending.first + index
       try {
         if (this.#closed) throw new Error(CLOSED.description)
         if (!mayGo(index)) throw new Error('it was not sent any more')
         refuseLongLine(subject)
         const headerBlock = writtenHeaders(message, this.#names)
-        this.#path.publish(subject, { body, headerBlock, reply: this.#prefix + id })
-        this.#waiting.set(id, sending)
+        this.#path.publish(subject, { body, headerBlock, reply: this.#prefix + (sending.first + index) })
+        sending.states[index] = WAITING
+        this.#waiting++
         this.#sweeper ??= setInterval(() => this.#sweep(), Math.min(250, this.#timeoutMs / 4)).unref()
       } catch (thrown) {
-        onReply(index, unsent(thrown))
-        this.#leave()
+        this.#tell(sending, index, unsent(thrown))
       }
     }
   }
 
   #giveUp(description: string): void {
-    for (const id of [...this.#waiting.keys()]) this.#tell(id, { kind: 'unknown', description })
+    for (const sending of [...this.#sendings]) this.#tellAll(sending, description)
   }
 
   #settle(id: number, frame: Frame): void {
-    if (this.#waiting.has(id)) this.#tell(id, readReply(frame))
+    const sending = this.#sendings[this.#placeOf(id)]
+    const index = id - (sending?.first ?? 0)
+    if (sending?.states[index] === WAITING) this.#tell(sending, index, readReply(frame))
   }
 
-  #tell(id: number, reply: PublishReply): void {
-    const sending = this.#waiting.get(id)
-    if (sending === undefined) return
-    this.#waiting.delete(id)
+  /** Where the last of those stands that begin with this id or an earlier one; -1 where all begin later. */
+  #placeOf(id: number): number {
+    const sendings = this.#sendings
+    let from = 0
+    let to = sendings.length
+    // The first two are looked at first: answers come in the order of publishing.
+    if (to > 1 && (sendings[1] as Sending).first > id) to = 1
+    while (from < to) {
+      const middle = (from + to) >> 1
+      if ((sendings[middle] as Sending).first > id) to = middle
+      else from = middle + 1
+    }
+    return from - 1
+  }
+
+  #tellAll(sending: Sending, description: string): void {
+    for (let index = 0; index < sending.states.length; index++)
+      if (sending.states[index] === WAITING) this.#tell(sending, index, { kind: 'unknown', description })
+  }
+
+  #tell(sending: Sending, index: number, reply: PublishReply): void {
+    if (sending.states[index] === WAITING) this.#waiting--
+    sending.states[index] = TOLD
+    if (--sending.left === 0) this.#remove(sending)
     this.#leave()
-    sending.onReply(id - sending.first, reply)
+    sending.onReply(index, reply)
+  }
+
+  #remove(sending: Sending): void {
+    if (this.#sendings[0] === sending) this.#sendings.shift()
+    else this.#sendings.splice(this.#placeOf(sending.first), 1)
   }
 
   #leave(): void {
@@ -195,11 +238,11 @@ export class PublishWindow {
 
   #sweep(): void {
     const now = performance.now()
-    for (const [id, { deadline }] of this.#waiting) {
-      if (deadline > now) break
-      this.#tell(id, { kind: 'unknown', description: unanswered(this.#connection, this.#timeoutMs) })
+    for (const sending of [...this.#sendings]) {
+      if (sending.deadline > now) break
+      this.#tellAll(sending, unanswered(this.#connection, this.#timeoutMs))
     }
-    if (this.#waiting.size > 0) return
+    if (this.#waiting > 0) return
     clearInterval(this.#sweeper)
     this.#sweeper = undefined
   }

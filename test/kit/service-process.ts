@@ -63,12 +63,13 @@ export function spawnService(program: ProgramName, env: NodeJS.ProcessEnv) {
         reject(new Error(`it ended (${how}) before ${msg}:\n${JSON.stringify(log, null, 1)}`)),
       )
     })
-  return { child, log, ended, until }
+  const kill = (signal: NodeJS.Signals = 'SIGTERM'): void => void child.kill(signal)
+  return { child, log, ended, until, kill }
 }
 
 /** Waits until a service says that it serves. @param headers of every call */
 export async function serving(
-  { child, log, ended, until }: ReturnType<typeof spawnService>,
+  { child, log, ended, until, kill }: ReturnType<typeof spawnService>,
   headers: Readonly<Record<string, string>> = {},
 ): Promise<ServiceProcess> {
   const address = String((await until('serving')).address)
@@ -77,9 +78,9 @@ export async function serving(
     address,
     log,
     ended,
-    kill: (signal = 'SIGTERM') => void child.kill(signal),
+    kill,
     end(signal = 'SIGTERM') {
-      child.kill(signal)
+      kill(signal)
       return ended
     },
     call: (method, path, given = {}) =>

@@ -94,6 +94,15 @@ describe.concurrent('a worker with a run that never ends', () => {
     expect(await endOf(worker)).toEqual({ ended: 'SIGKILL', code: 3 })
   })
 
+  test('ends in peace when its broker is gone and it holds nothing', async ({ stage }) => {
+    const worker = await stage.startWorker()
+    await stage.broker.kill()
+    const isSeen = (): boolean => worker.log.some(({ msg }) => msg === 'no connection to the broker')
+    await eventually('the loss to be seen', isSeen)
+    worker.kill('SIGTERM')
+    expect(await worker.ended).toBe(0)
+  })
+
   test('ends when its supervisor is killed', async ({ stage }) => {
     const { pid, supervisor } = await startUnderSupervisor(stage.broker.url, stage.models)
     await stage.hang()

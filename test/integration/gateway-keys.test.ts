@@ -247,6 +247,24 @@ describe('a follower of the keys', () => {
     await refused(keys, text)
   })
 
+  test('takes no key of a bucket that is gone, also where the new one has as many changes', async () => {
+    const own = await startTestBroker()
+    onTestFinished(() => own.stop())
+    await own.provision()
+    const over = await own.connect()
+    const window = new PublishWindow(over)
+    onTestFinished(() => window.close())
+    const before = await createKey({ connection: over, window }, WISH)
+    const keys = await follow({}, await own.connect())
+    expect(keys.find(before.text)).toEqual(before.key)
+    await requestApi(over, `STREAM.DELETE.${STORES.keys}`)
+    await own.provision()
+    const after = await createKey({ connection: over, window }, WISH)
+    await taken(keys, after.text)
+    expect(keys.find(before.text)).toBeUndefined()
+    await fresh(keys)
+  })
+
   test('that is cut off takes no key that was revoked meanwhile', async () => {
     const { text, key } = await createKey(store, WISH)
     const wire = await openTcpProxy(broker.port)

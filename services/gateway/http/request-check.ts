@@ -49,7 +49,7 @@ function noProxy(detail: string, status = 400): Refusal {
 }
 
 /** Ways up a tree that is not there, and characters that no name has: what somebody else may read in another way. */
-const CROOKED = /(?:^|\/)(?:\.|%2e){1,2}(?:\/|$)|\\|%5c|%[01][0-9a-f]|%7f|%25(?:2e|2f|5c|00)/i
+const CROOKED = /(?:^|\/|%2f)(?:\.|%2e){1,2}(?:\/|%2f|$)|\\|%5c|%[01][0-9a-f]|%7f|%25(?:2e|2f|5c|00)/i
 
 function isCrooked(url: string): boolean {
   // Most paths have none of these, and are looked at once.

@@ -220,6 +220,9 @@ async function openOperations(
   return http
 }
 
+/** How long before the end of a drain nobody waits for answers any more, milliseconds. */
+const LAST_WORD_MS = 2_000
+
 /**
  * Connects, and takes requests until it is stopped.
  *
@@ -254,7 +257,10 @@ export async function startGateway(
   return {
     run: () => closedForGood(connection),
     stop: async () => {
-      await door.listener.drain(settings.PELTON_GATEWAY_GRACE_MS)
+      const graceMs = settings.PELTON_GATEWAY_GRACE_MS
+      // Better told where the answer will be than cut.
+      setTimeout(() => core.endWaits(), graceMs - Math.min(LAST_WORD_MS, graceMs / 4)).unref()
+      await door.listener.drain(graceMs)
       await core.drained()
       await core.close()
       keyedRequests.close()

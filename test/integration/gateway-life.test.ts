@@ -56,6 +56,26 @@ describe('a gateway that is to end', () => {
     },
   )
 
+  test('tells those whose answers do not come in time where they will be, and leaves with 0', async () => {
+    const gateway = await opened(undefined, { PELTON_GATEWAY_GRACE_MS: '4000' })
+    const asked = ask(gateway)
+    await stored()
+    gateway.kill()
+    const late = await asked
+    expect([late.status, late.headers.get('location')]).toEqual([
+      504,
+      expect.stringContaining('/v1/results/'),
+    ])
+    expect(await gateway.ended).toBe(0)
+    const next = await opened()
+    await pipeline.startWorker()
+    const location = `${next.address}${late.headers.get('location')}`
+    await eventually('the result', async () => (await fetch(location)).status === 200)
+    await pipeline.endWorkers()
+    next.kill()
+    expect(await next.ended).toBe(0)
+  })
+
   test('is forced by a second signal, and what it took is answered all the same', async () => {
     const gateway = await opened()
     const later = await ask(gateway, { prefer: 'respond-async' })

@@ -170,6 +170,11 @@ export class Answers {
     this.#look()
   }
 
+  /** The time of every wait is over. */
+  endWaits(): void {
+    for (const wait of [...this.#waits]) wait.timeIsOver()
+  }
+
   /** Breaks the waits of which `isMeant` is true. */
   breakThose(isMeant: (wait: Wait) => boolean, thrown: unknown): void {
     for (const wait of [...this.#waits]) if (isMeant(wait)) wait.break(thrown)

@@ -90,7 +90,7 @@ export type Answer =
   | { readonly kind: 'failure'; readonly accepted: Accepted; readonly result: Failure }
   /** Not answered yet: asked for later, or `waitMs` is over. */
   | { readonly kind: 'accepted'; readonly accepted: Accepted }
-  /** The deadline is over, and the event will be answered `deadline-exceeded`, or was answered too late to be seen. */
+  /** The deadline is over, and the event will be answered `deadline-exceeded`, or was answered too late to be seen; or the gateway ends. */
   | { readonly kind: 'timeout'; readonly accepted: Accepted; readonly timeoutMs: number }
 
 /** What is known behind a handle. `gone`: stored once, answered, and no longer kept. `unknown`: no handle of this caller. */

@@ -114,6 +114,11 @@ export class RunningCore implements GatewayCore {
     await new Promise<void>((resolve) => this.#onDrained.push(resolve))
   }
 
+  /** Waits no longer for answers: who asked is told where its answer will be. */
+  endWaits(): void {
+    this.#answers.endWaits()
+  }
+
   /** Ends what still waits with PeltonError `closed`. The connection stays. May be called again. */
   close(): Promise<void> {
     this.#closing ??= this.#close()
@@ -273,9 +278,11 @@ export class RunningCore implements GatewayCore {
     if (ending.kind === 'broken') throw this.#broken(asked, ending)
     const { expected } = asked.wait
     if (expected?.sequence === undefined) throw unknownFate(expected?.token)
-    const { leftMs } = asked.deadline
-    if (leftMs === undefined || performance.now() < asked.startedAt + leftMs) return this.#later(asked)
-    return { kind: 'timeout', accepted: this.#accepted(asked), timeoutMs: leftMs }
+    const { leftMs = Number.POSITIVE_INFINITY } = asked.deadline
+    const passedMs = performance.now() - asked.startedAt
+    if (passedMs < leftMs && asked.wanted.mode === 'async') return this.#later(asked)
+    const timeoutMs = Math.ceil(Math.min(leftMs, passedMs))
+    return { kind: 'timeout', accepted: this.#accepted(asked), timeoutMs }
   }
 
   #broken({ request, wait }: Asked, { thrown, hasLeft }: Extract<Ending, { kind: 'broken' }>): unknown {

@@ -30,7 +30,14 @@ function headRefusal(request: IncomingMessage, limits: ListenerLimits): Refusal 
   if (request.rawHeaders.length > 2 * limits.headerCount)
     return new Refusal(431, 'too many headers', `a request has ${limits.headerCount} headers at most`)
   if (url.length > limits.targetBytes)
-    return new Refusal(414, 'path too long', `a path and its query have ${limits.targetBytes} bytes at most`)
+    return new Refusal(
+      414,
+      'path too long',
+      `a path and its query have ${limits.targetBytes} bytes at most`,
+      {
+        ...{ code: 'path-too-long', field: 'path', value: `${url.length} bytes` },
+      },
+    )
   if (method === 'TRACE' || method === 'CONNECT') return noProxy(`${method} is not offered`, 405)
   if (!url.startsWith('/')) return noProxy('the target of a request is a path here')
   if (isCrooked(url)) return crooked(url)

@@ -25,7 +25,7 @@ export default defineConfig({
           name: 'unit',
           retry,
           isolate,
-          include: ['{services,shared,test/kit,test/bench}/**/*.test.ts'],
+          include: ['{services,shared,test/kit,test/bench,test/scenarios}/**/*.test.ts'],
           hookTimeout: 300_000,
           testTimeout: 60_000,
           setupFiles,

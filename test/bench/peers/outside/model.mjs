@@ -4,11 +4,11 @@ import { InferenceSession, Tensor } from 'onnxruntime-node'
 
 // The model in the bare runtime for programs beside Pelton, as bare-model.ts has it: they import nothing of ours.
 
-/** What the bench tells: `warmUp`, `events`, `flights` (JSON file), `models` (folder). */
+/** What the bench tells: `warmUp`, `events`, `flights` (JSON file), `models` (folder); `path` where it is another model. */
 export const task = JSON.parse(process.env.PELTON_BENCH_TASK ?? '{}')
 export const flights = JSON.parse(readFileSync(task.flights, 'utf8'))
 
-const path = join(task.models, 'flight-delay', '2', 'model.onnx')
+const path = task.path ?? join(task.models, 'flight-delay', '2', 'model.onnx')
 
 /** Resolves to a function that predicts one flight. */
 export async function openModel() {

@@ -1,0 +1,50 @@
+import type { Workplace } from '../../bench/suite/workplace.ts'
+import type { Drive, Driven, Generator } from '../load/generator.ts'
+import type { Fates, Stored } from '../measure/account.ts'
+import type { Roles } from '../measure/cpu.ts'
+
+/** The model that everybody runs. */
+export interface ScenarioModel {
+  readonly name: string
+  /** Folder of models, as a worker takes it. */
+  readonly folder: string
+  /** Of the model itself. */
+  readonly path: string
+}
+
+/** Somebody who answers flights. */
+export interface Contestant {
+  readonly name: string
+  /** Who it is, for people. */
+  readonly title: string
+  /** What one could take instead of Pelton. */
+  readonly isPeer: boolean
+  /**
+   * Obtains what it needs.
+   *
+   * @returns its settings, to choose the best of
+   * @throws Error that says why it cannot take part
+   */
+  prepare(workplace: Workplace, model: ScenarioModel): Promise<readonly Candidate[]>
+}
+
+/** One way to set a contestant. */
+export interface Candidate {
+  readonly settings: string
+  /** Starts everything of it anew. @param carries events a second, where that is known: for those whose limits are set by it */
+  open(carries?: number): Promise<Opened>
+}
+
+/** A contestant that takes events. */
+export interface Opened {
+  readonly generator: Generator
+  /** Processes to be metered. */
+  readonly roles: Roles
+  /** Where its threads say which they are. */
+  readonly threadNames?: string
+  /** Waits until what was sent is over and done, at most so long, milliseconds. */
+  settle(limitMs: number): Promise<void>
+  /** What became of a drive in the end, after {@link settle}; and what is stored of it. */
+  outcomesOf(drive: Drive, driven: Driven): Promise<{ readonly fates: Fates; readonly stored?: Stored }>
+  close(): Promise<void>
+}

@@ -1,0 +1,36 @@
+import { describe, expect, test } from 'vitest'
+import { FULL, QUICK } from './measure/timing.ts'
+import { readScenarioOptions } from './options.ts'
+
+describe('options of scenarios', () => {
+  test('everything, in full, with the deep model, where nothing is said', () => {
+    expect(readScenarioOptions([])).toEqual({
+      ...{ timing: FULL, isQuick: false, model: 'deep', isJson: false, isMarkdown: false },
+      contestants: ['pelton-gateway', 'pelton-sdk', 'naive', 'bullmq'],
+      scenarios: ['build-up', 'overload'],
+    })
+  })
+
+  test('what is named alone', () => {
+    const options = readScenarioOptions([
+      'overload',
+      '--quick',
+      '--only',
+      'naive,pelton-sdk',
+      '--model',
+      'light',
+    ])
+    expect(options).toMatchObject({
+      ...{ timing: QUICK, isQuick: true, model: 'light' },
+      contestants: ['pelton-sdk', 'naive'],
+      scenarios: ['overload'],
+    })
+  })
+
+  test('what nobody is called is refused with what there is', () => {
+    expect(() => readScenarioOptions(['--only', 'kafka'])).toThrow('kafka is none of pelton-gateway')
+    expect(() => readScenarioOptions(['flood'])).toThrow('flood is none of build-up, overload')
+    expect(() => readScenarioOptions(['--model', 'huge'])).toThrow('huge is none of deep, light')
+    expect(() => readScenarioOptions(['--fast'])).toThrow(/--fast/)
+  })
+})

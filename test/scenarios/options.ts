@@ -35,7 +35,7 @@ the same load for all, three times the most that anybody carries.
   --model <m>       deep: 2 ms of processor time a row and more, at any size of a batch (default)
                     light: the model of the demo
   --json            prints all that was measured as JSON, second by second
-  --markdown        writes the tables into docs/overload.md
+  --markdown        writes the tables into docs/overload.md, where no run is void
   --help
 
 Exit: 0 done; 1 a run is void: the generator was late, an account does not close, others had the machine, or a contestant did

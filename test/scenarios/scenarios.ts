@@ -64,7 +64,8 @@ async function chooseAll(
 async function run(options: ScenarioOptions, signal: AbortSignal): Promise<number> {
   const report = await measure(options, signal)
   console.log(options.isJson ? JSON.stringify(report) : reportLines(report).join('\n'))
-  if (options.isMarkdown)
+  if (isVoid(report) && options.isMarkdown) note('scenarios: a run is void, docs/overload.md stays as it is')
+  else if (options.isMarkdown)
     await writeFile(PAGE, withTables(await readFile(PAGE, 'utf8'), 'before', reportMarkdown(report)))
   return isVoid(report) ? EXIT.void : EXIT.ok
 }

@@ -94,7 +94,7 @@ function check(
   // What of a dead letter can be mended stands in its notice, where there is something.
   if (code !== undefined && problem.reason === undefined) expect(problem.remedy, text).toMatch(/\w/)
   // Nothing of how it is made, and nobody's key.
-  expect(text).not.toMatch(/node_modules|\.ts:\d|\bat \S+ \(|[\\/](?:tmp|root|home)[\\/]/)
+  expect(text).not.toMatch(/node_modules|\.ts:\d|\\n\s+at |[\\/](?:tmp|root|home)[\\/]/)
   expect(text).not.toContain(key)
   if (status === 503) expect(Number(answer.headers['retry-after'])).toBeGreaterThan(0)
   tried.push({ status, code })

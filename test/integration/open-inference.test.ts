@@ -161,7 +161,7 @@ describe('the server', () => {
     ['GET', '/v2/models/linear/versions/77/ready', 404],
     ['GET', '/v2/models/linear/versions/__proto__', 404],
     ['GET', '/v2/models/nobody/stats', 404],
-    ['GET', '/v2/models/..%2F..%2Fetc%2Fpasswd', 404],
+    ['GET', '/v2/models/..%2F..%2Fetc%2Fpasswd', 400],
     ['GET', '/v2/models/a%252Fb', 400],
   ])('answers %s %s with an error of its own: %i', async (method, path, expected) => {
     const { status, type, body } = await call(path, { method })

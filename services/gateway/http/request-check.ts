@@ -35,7 +35,10 @@ function headRefusal(request: IncomingMessage, limits: ListenerLimits): Refusal 
       'path too long',
       `a path and its query have ${limits.targetBytes} bytes at most`,
       {
-        ...{ code: 'path-too-long', field: 'path', value: `${url.length} bytes` },
+        code: 'path-too-long',
+        field: 'path',
+        value: `${url.length} bytes`,
+        remedy: 'Send a shorter one.',
       },
     )
   if (method === 'TRACE' || method === 'CONNECT') return noProxy(`${method} is not offered`, 405)

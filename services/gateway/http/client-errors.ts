@@ -17,11 +17,13 @@ export interface ClientError extends Error {
 export function answerClientError(error: ClientError, socket: Socket, connections: Connections): void {
   const connection = connections.of(socket)
   if (connection?.isEnding === true) {
-    // It is told already, and has its time to read that: what it sends meanwhile is no news.
-    if (error.code === TIMEOUT || error.code === 'ECONNRESET') socket.destroy()
+    // It is told already, and has its time to read that: what it sends meanwhile is no news. Answers that are owed still come.
+    if (error.code === 'ECONNRESET') socket.destroy()
+    else if (error.code === TIMEOUT && connection.owed > 0) connection.giveUpReading()
+    else if (error.code === TIMEOUT) socket.destroy()
   } else if (connection === undefined || error.code === 'ECONNRESET' || !socket.writable) socket.destroy()
   // Answers come in order: those that are owed are the last ones.
-  else if (connection.owed > 0) connection.endAfterAnswer()
+  else if (connection.owed > 0) connection.giveUpReading()
   else connection.linger(rawAnswer(problemOfClientError(error)))
 }
 

@@ -1,9 +1,7 @@
 import type { IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
 
-/** How long a client may take to read the last answer before the connection is cut, milliseconds. */
-const LINGER_MS = 2_000
-/** What it may send meanwhile: it is thrown away, bytes. */
+/** What a client may send while it has time to read the last answer: it is thrown away, bytes. */
 const LINGER_BYTES = 16 * 1024 ** 2
 
 /** Whether a request has a body of which something is still to come. */
@@ -29,9 +27,14 @@ export class Connection {
   /** What has to be taken, and since when it waits. */
   #waiting: { readonly since: number; readonly until: number } | undefined
   #lingers: { readonly until: number; readonly mostBytes: number } | undefined
+  readonly #lingerMs: number
+  #isUnread = false
+  #isGivenUp = false
 
-  constructor(socket: Socket, now: number) {
+  /** @param lingerMs how long a client may take to read the last answer */
+  constructor(socket: Socket, now: number, lingerMs: number) {
     this.socket = socket
+    this.#lingerMs = lingerMs
     this.#quietSince = now
   }
 
@@ -60,12 +63,31 @@ export class Connection {
     this.socket.destroySoon = () => this.linger()
   }
 
+  /**
+   * Nothing that comes in is read anymore, not even to see where a request ends: Node keeps every request that it reads
+   * until the connection is gone.
+   */
+  stopReading(): void {
+    if (this.#isUnread) return
+    this.#isUnread = true
+    // Takes the socket from the parser, too.
+    this.socket.on('data', () => undefined)
+    for (const listener of this.socket.listeners('data').slice(0, -1))
+      this.socket.removeListener('data', listener as () => void)
+  }
+
+  /** Ends it once the answers that are owed are given: what is still arriving gets none. */
+  giveUpReading(): void {
+    this.endAfterAnswer()
+    this.#isGivenUp = true
+  }
+
   /** Says the last word, and leaves the client a while to hear it. */
   linger(lastWords?: string): void {
     if (this.#lingers !== undefined) return
     this.isEnding = true
     this.#lingers = {
-      until: performance.now() + LINGER_MS,
+      until: performance.now() + this.#lingerMs,
       mostBytes: this.socket.bytesRead + LINGER_BYTES,
     }
     if (lastWords === undefined) this.socket.end()
@@ -84,7 +106,11 @@ export class Connection {
     if (this.inFlight > 0 || socket.bytesRead !== this.#seenBytes) this.#quietSince = now
     this.#seenBytes = socket.bytesRead
     if (this.isOverdue(now) || this.isTakenTooSlowly(now, takeMs)) socket.destroy()
-    else if (this.isEnding && this.inFlight === 0) this.linger()
+    else if (this.isEnding && this.#isAllSaid) this.linger()
+  }
+
+  get #isAllSaid(): boolean {
+    return this.inFlight === 0 || (this.#isGivenUp && this.owed === 0)
   }
 
   private isOverdue(now: number): boolean {

@@ -65,7 +65,7 @@ export class Connections {
   }
 
   #add(socket: Socket): void {
-    this.#bySocket.set(socket, new Connection(socket, performance.now()))
+    this.#bySocket.set(socket, new Connection(socket, performance.now(), this.#limits.lingerMs))
     socket.once('close', () => this.#remove(socket))
   }
 
@@ -79,6 +79,7 @@ export class Connections {
   /** Counts a request until it is answered, or until its connection is gone. Undefined where nothing is taken anymore. */
   begin(request: Kept, response: ServerResponse): Connection | undefined {
     const connection = this.#bySocket.get(request.socket)
+    if (connection?.isEnding === true) connection.stopReading()
     if (connection === undefined || connection.isEnding) return undefined
     connection.begin(request)
     const kept: KeptRequest = { connection, response, heldBytes: 0, expectsContinue: false }

@@ -28,6 +28,8 @@ export interface ListenerLimits {
   readonly keepAliveMs: number
   /** How long a client may take over what it is sent, milliseconds. @default 30 s */
   readonly takeMs: number
+  /** How long a client may take to read the last answer before the connection is cut, milliseconds. @default 2 s */
+  readonly lingerMs: number
 }
 
 const MEBIBYTE = 1024 ** 2
@@ -47,4 +49,5 @@ export const DEFAULT_LIMITS: ListenerLimits = {
   requestMs: 30_000,
   keepAliveMs: 72_000,
   takeMs: 30_000,
+  lingerMs: 2_000,
 }

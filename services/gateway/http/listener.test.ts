@@ -1,5 +1,6 @@
 import { Agent, get, request as send } from 'node:http'
 import { type AddressInfo, connect } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { gunzipSync, gzipSync } from 'node:zlib'
 import { pino } from 'pino'
 import { afterEach, describe, expect, test } from 'vitest'
@@ -261,6 +262,26 @@ describe('answers', () => {
         }).on('error', reject)
       })
     expect([await call(), await call(), await call()]).toEqual(['keep-alive', 'close', 'keep-alive'])
+  })
+
+  test.each([
+    ['more requests than it may, and half of another', 3, '', ['200', '200', '429']],
+    ['two requests, and half of a head', 2, '', ['200', '200']],
+    ['a request, and half of a body', 1, 'Content-Length: 9\r\n\r\nab', ['200']],
+    ['a request, and a body that is none', 1, 'Transfer-Encoding: chunked\r\n\r\n1\r\na\r\nz\r\n', ['200']],
+  ])('who sends %s gets the answers that are owed, and is let go', async (_what, count, rest, statuses) => {
+    let answer = (): void => undefined
+    const waiting = new Promise<void>((resolve) => {
+      answer = resolve
+    })
+    const limits = { headersMs: 100, requestMs: 200, requestsAtOnce: 2 }
+    const { port } = await open({ limits }, ({ app }) => app.get('/v2/wait', () => waiting.then(() => ({}))))
+    const one = 'GET /v2/wait HTTP/1.1\r\nHost: localhost\r\n\r\n'
+    const came = raw(port, `${one.repeat(count)}POST /v2/echo HTTP/1.1\r\nHost: localhost\r\n${rest}`)
+    // What is overdue is looked for meanwhile.
+    await sleep(1_500)
+    answer()
+    expect([...(await came).matchAll(/HTTP\/1\.1 (\d{3})/g)].map(([, status]) => status)).toEqual(statuses)
   })
 
   test('a tunnel that is refused and reset is no trouble', async () => {

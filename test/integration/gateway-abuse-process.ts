@@ -12,9 +12,13 @@ const listener = openListener({
 /** More than a socket takes that nobody reads. */
 const LARGE = Buffer.alloc(32 * 1024 ** 2, 'large ')
 let smuggled = 0
+let askedLarge = 0
 
 listener.app.post('/v2/echo', ({ body }, reply) => reply.send(body as Buffer))
-listener.app.get('/v2/large', (_request, reply) => reply.type('image/x').send(LARGE))
+listener.app.get('/v2/large', (_request, reply) => {
+  askedLarge += 1
+  return reply.type('image/x').send(LARGE)
+})
 listener.app.get('/v2/models/:model', ({ params }) => params)
 listener.app.get('/v2/wait', () => sleep(300, { isOver: true }))
 listener.app.get('/v2/smuggled', () => {
@@ -27,7 +31,7 @@ process.on('message', () => {
   globalThis.gc?.()
   const { rss, heapUsed, external } = process.memoryUsage()
   const { connections, heldBytes } = listener
-  process.send?.({ rss, heapUsed, external, connections, heldBytes, smuggled })
+  process.send?.({ rss, heapUsed, external, connections, heldBytes, smuggled, askedLarge })
 })
 process.on('disconnect', () => process.exit(0))
 

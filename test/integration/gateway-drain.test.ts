@@ -19,6 +19,8 @@ const log = pino({ level: 'silent' })
 const opened: GatewayListener[] = []
 const agents: Agent[] = []
 const folders: string[] = []
+/** Of requests that are answered at the end of a test. */
+const ends: (() => void)[] = []
 
 async function open(options: Partial<ListenerOptions> = {}) {
   const listener = openListener({ host: '127.0.0.1', port: 0, log, ...options })
@@ -27,8 +29,15 @@ async function open(options: Partial<ListenerOptions> = {}) {
     await sleep(Math.random() * 20)
     return reply.send(body as Buffer)
   })
-  listener.app.get('/v2/slow', () => sleep(500, { isDone: true }))
-  return { listener, port: Number(new URL(await listener.listen()).port) }
+  let asked = 0
+  listener.app.get('/v2/slow', () => {
+    asked += 1
+    return sleep(500, { isDone: true })
+  })
+  // Until the test is over.
+  listener.app.get('/v2/never', () => new Promise<void>((resolve) => ends.push(resolve)))
+  const untilAsked = () => eventually('the request', () => asked > 0)
+  return { listener, untilAsked, port: Number(new URL(await listener.listen()).port) }
 }
 
 function openAgent(maxSockets: number): Agent {
@@ -38,6 +47,7 @@ function openAgent(maxSockets: number): Agent {
 }
 
 afterEach(async () => {
+  for (const end of ends.splice(0)) end()
   for (const agent of agents.splice(0)) agent.destroy()
   await Promise.all(opened.splice(0).map((each) => each.close()))
   await Promise.all(folders.splice(0).map((each) => rm(each, { recursive: true })))
@@ -70,11 +80,10 @@ function call(port: number, agent: Agent, body?: string, path = '/v2/echo'): Pro
 
 describe('a listener that drains', () => {
   test('answers what is under way, says that it was the last, and takes no new connection', async () => {
-    const { listener, port } = await open()
+    const { listener, port, untilAsked } = await open()
     const agent = openAgent(1)
     const slow = call(port, agent, undefined, '/v2/slow')
-    await eventually('the request', () => listener.connections === 1)
-    await sleep(50)
+    await untilAsked()
     const drained = listener.drain(60_000)
     expect(await slow).toEqual({ status: 200, body: '{"isDone":true}', connection: 'close' })
     await drained
@@ -84,9 +93,9 @@ describe('a listener that drains', () => {
 
   test('cuts what is not over in time', async () => {
     const { listener, port } = await open()
-    const slow = call(port, openAgent(1), undefined, '/v2/slow')
-    await eventually('the request', () => listener.connections === 1)
-    await Promise.all([listener.drain(50), expect(slow).rejects.toThrow('socket hang up')])
+    const never = call(port, openAgent(1), undefined, '/v2/never')
+    await eventually('the request', () => ends.length === 1)
+    await Promise.all([listener.drain(50), expect(never).rejects.toThrow('socket hang up')])
   })
 
   test('closes what is idle', async () => {
@@ -212,10 +221,9 @@ describe('TLS', () => {
 
   test('drains as without', async () => {
     const { certFile, keyFile, ca } = await prepare()
-    const { port, listener } = await open({ tls: { certFile, keyFile } })
+    const { port, listener, untilAsked } = await open({ tls: { certFile, keyFile } })
     const answer = ask(port, { ca })
-    await eventually('the request', () => listener.connections === 1)
-    await sleep(100)
+    await untilAsked()
     await listener.drain(60_000)
     expect(await answer).toBe('200 first')
   })

@@ -104,6 +104,13 @@ function check(
 const infer = (body: string, headers: Record<string, string> = {}, path = INFER): Promise<HttpAnswer> =>
   open.send('POST', path, body, headers)
 
+/** What a result is, once it is there. */
+const outcomeAt = (location: string): Promise<HttpAnswer> =>
+  eventually('an outcome', async () => {
+    const answer = await open.send('GET', location, undefined, { prefer: 'wait=30' })
+    return answer.status !== 202 && answer
+  })
+
 test('what cannot be read is 400, 413, 415', async () => {
   check(await infer('{"inputs":[}'), { status: 400, code: 'malformed', field: 'body' })
   const odd = { inputs: [ROW], parameters: { priority: 1.5 } }
@@ -195,7 +202,7 @@ test('what a model cannot take is 422, also later; what is no longer kept is 410
   expect(token).toMatch(/^[\w-]{22}$/)
   const accepted = await infer(short, { prefer: 'respond-async' })
   const location = String(accepted.headers.location)
-  const later = () => open.send('GET', location, undefined, { prefer: 'wait=30' })
+  const later = () => outcomeAt(location)
   check(await later(), { status: 422, code: 'schema-mismatch' }, false)
   await requestApi(pipeline.connection, `STREAM.PURGE.${STREAMS.results}`)
   check(await later(), { status: 410, code: 'gone', field: 'handle' }, false)
@@ -212,17 +219,17 @@ test('what has no answer yet is 409, 422, 503, 504', async () => {
     code: 'idempotency-key-reused',
     field: 'Idempotency-Key',
   })
-  const slow = await infer(JSON.stringify({ inputs: [ROW], parameters: { timeout: 200_000 } }))
+  const slow = await infer(JSON.stringify({ inputs: [ROW], parameters: { timeout: 5_000_000 } }))
   const { token } = check(slow, { status: 504, code: 'timeout' })
   const last = await pipeline.lastIn(STREAMS.features)
   const waiting = [1, 2, 3].map(() =>
-    infer(JSON.stringify({ inputs: [ROW], parameters: { timeout: 60_000_000 } })),
+    infer(JSON.stringify({ inputs: [ROW], parameters: { timeout: 600_000_000 } })),
   )
   await eventually('three to wait', async () => (await pipeline.lastIn(STREAMS.features)) === last + 3)
   check(await infer(BODY), { status: 503, code: 'overloaded' })
   pause(false)
   expect((await Promise.all(waiting)).map(({ status }) => status)).toEqual([200, 200, 200])
-  const later = await open.send('GET', String(slow.headers.location), undefined, { prefer: 'wait=30' })
+  const later = await outcomeAt(String(slow.headers.location))
   expect(check(later, { status: 504, code: 'deadline-exceeded' }, false)).toMatchObject({ token })
 })
 

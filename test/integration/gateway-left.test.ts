@@ -9,7 +9,7 @@ import { readPrometheus, type Scrape } from '../kit/prometheus-text.ts'
 import { eventually } from '../kit/wait.ts'
 
 const CALLERS = 200
-const BODY = JSON.stringify({ features: EXAMPLE_FLIGHT, parameters: { timeout: 60_000_000 } })
+const BODY = JSON.stringify({ features: EXAMPLE_FLIGHT, parameters: { timeout: 600_000_000 } })
 const HEAD = `Host: localhost\r\nContent-Length: ${BODY.length}\r\n`
 
 describe('callers that leave', () => {

@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { LANES, type Lane } from '../../sdk/contract/subjects.ts'
+import { readVersioned, type Versioned } from '../records/versioned-record.ts'
 
 /** An API key of the gateway as it is kept: whose it is and what it may, never the key itself. */
 export interface ApiKey {
@@ -49,29 +50,15 @@ export function encodeApiKey({ id: _id, ...record }: ApiKey): Uint8Array {
   return new TextEncoder().encode(JSON.stringify({ v: VERSION, ...record }))
 }
 
-/** What lies under the id of a key. */
+/** What lies under the id of a key; one of a newer Pelton is not to be let in by, either. */
 export type DecodedKey =
   | { readonly kind: 'key'; readonly key: ApiKey }
-  /** Of a newer Pelton: not to be written over, and not to be let in by. */
-  | { readonly kind: 'newer'; readonly problem: string }
-  | { readonly kind: 'junk'; readonly problem: string }
+  | Exclude<Versioned<never>, { readonly kind: 'read' }>
 
 /** Reads a key. Throws nothing: what cannot be read says why. */
 export function decodeApiKey(bytes: Uint8Array, id: string): DecodedKey {
-  let value: unknown
-  try {
-    value = JSON.parse(new TextDecoder().decode(bytes))
-  } catch {
-    return { kind: 'junk', problem: 'it is no JSON' }
-  }
-  const version = Object(value).v
-  if (Number.isSafeInteger(version) && version > VERSION)
-    return { kind: 'newer', problem: `it has version ${version}, this Pelton reads ${VERSION}` }
-  const { success, data, error } = schema.safeParse(value)
-  if (success) {
-    const { v: _v, ...record } = data
-    return { kind: 'key', key: { ...record, id } }
-  }
-  const [issue] = error.issues
-  return { kind: 'junk', problem: `${issue?.path.join('.') || 'it'}: ${issue?.message}` }
+  const read = readVersioned(bytes, VERSION, schema)
+  if (read.kind !== 'read') return read
+  const { v: _v, ...record } = read.value
+  return { kind: 'key', key: { ...record, id } }
 }

@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { type Datatype, isDatatype } from '../../sdk/contract/tensor.ts'
+import { readVersioned, type Versioned } from '../records/versioned-record.ts'
 
 /** One input or output of a recorded version; `null` is a dimension of any size. */
 export interface RecordedTensor {
@@ -161,26 +162,12 @@ export function encodeModelRecord({ pool: _pool, model: _model, ...record }: Mod
 /** What lies under the key of a record. */
 export type DecodedRecord =
   | { readonly kind: 'record'; readonly record: ModelRecord }
-  /** Of a newer Pelton: not to be written over. */
-  | { readonly kind: 'newer'; readonly problem: string }
-  | { readonly kind: 'junk'; readonly problem: string }
+  | Exclude<Versioned<never>, { readonly kind: 'read' }>
 
 /** Reads a record. Throws nothing: what cannot be read says why. */
 export function decodeModelRecord(bytes: Uint8Array, pool: string, model: string): DecodedRecord {
-  let value: unknown
-  try {
-    value = JSON.parse(new TextDecoder().decode(bytes))
-  } catch {
-    return { kind: 'junk', problem: 'it is no JSON' }
-  }
-  const version = Object(value).v
-  if (Number.isSafeInteger(version) && version > VERSION)
-    return { kind: 'newer', problem: `it has version ${version}, this Pelton reads ${VERSION}` }
-  const { success, data, error } = schema.safeParse(value)
-  if (success) {
-    const { v: _v, ...record } = data
-    return { kind: 'record', record: { ...(record as Omit<ModelRecord, 'pool' | 'model'>), pool, model } }
-  }
-  const [issue] = error.issues
-  return { kind: 'junk', problem: `${issue?.path.join('.') || 'it'}: ${issue?.message}` }
+  const read = readVersioned(bytes, VERSION, schema)
+  if (read.kind !== 'read') return read
+  const { v: _v, ...record } = read.value
+  return { kind: 'record', record: { ...(record as Omit<ModelRecord, 'pool' | 'model'>), pool, model } }
 }

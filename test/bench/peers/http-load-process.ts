@@ -1,16 +1,16 @@
 import { readFileSync } from 'node:fs'
-import { connect, type Socket } from 'node:net'
+import type { Socket } from 'node:net'
+import { openHttpConnection } from './http-connection.ts'
 import { readTask, reportMilestone } from './peer-task.ts'
 
-// Requests over a few connections that stay, the next as soon as one is answered. Written by hand onto bare sockets: it
-// shares the cores with who answers, and shall cost as little as it can.
+// Requests over a few connections that stay, the next as soon as one is answered.
 
 const CONNECTIONS = 64
 /** Where to, further lines of headers, and whether each request has an idempotency key of its own. */
 const [address = '', more = '', isKeyed = ''] = process.argv.slice(2)
 const task = readTask()
-const { hostname, port, pathname } = new URL(address)
-const head = `POST ${pathname} HTTP/1.1\r\nHost: ${hostname}:${port}\r\nContent-Type: application/json\r\n${more}`
+const url = new URL(address)
+const head = `POST ${url.pathname} HTTP/1.1\r\nHost: ${url.host}\r\nContent-Type: application/json\r\n${more}`
 const requests = (JSON.parse(readFileSync(task.flights, 'utf8')) as unknown[]).map((features) => {
   const body = JSON.stringify({ features })
   return `Content-Length: ${body.length}\r\n\r\n${body}`
@@ -33,17 +33,7 @@ function onAnswer(socket: Socket, text: string): void {
 }
 
 for (let each = 0; each < CONNECTIONS; each++) {
-  const socket = connect(Number(port), hostname).setNoDelay(true)
-  let rest = ''
-  socket.on('data', (chunk) => {
-    rest += chunk.toString('latin1')
-    const head = rest.indexOf('\r\n\r\n')
-    const length = Number(/content-length: (\d+)/i.exec(rest)?.[1])
-    if (head < 0 || rest.length < head + 4 + length) return
-    const text = rest
-    rest = ''
-    onAnswer(socket, text)
-  })
+  const socket = openHttpConnection(url, (text) => onAnswer(socket, text))
   socket.once('connect', () => ask(socket))
 }
 process.send?.({ kind: 'state', state: 'ready' })

@@ -1,4 +1,3 @@
-import { connect } from 'node:net'
 import { cpus } from 'node:os'
 import { DEMO_MODEL, DEMO_MODELS } from '../../../services/demo/models.ts'
 import { createKey } from '../../../shared/operations/keys/keys.ts'
@@ -16,6 +15,7 @@ import {
   WORKER_CPU,
 } from '../compare/figures.ts'
 import { type MeteredProcess, startMetered } from '../compare/worker-under-test.ts'
+import { openHttpConnection } from '../peers/http-connection.ts'
 import type { PeerTask } from '../peers/peer-task.ts'
 import { limit, type Ratio, ratio } from './bars.ts'
 import type { BenchOptions } from './options.ts'
@@ -243,23 +243,13 @@ async function oneByOneDirect({ flights }: Workplace, { producer }: Stage): Prom
 }
 
 async function oneByOneHttp({ flights }: Workplace, address: string): Promise<Measured> {
-  const { hostname, port } = new URL(address)
-  const socket = connect(Number(port), hostname).setNoDelay(true)
+  const url = new URL(address)
   let onAnswer: (text: string) => void = () => undefined
-  let rest = ''
-  socket.on('data', (chunk) => {
-    rest += chunk.toString('latin1')
-    const head = rest.indexOf('\r\n\r\n')
-    const length = Number(/content-length: (\d+)/i.exec(rest)?.[1])
-    if (head < 0 || rest.length < head + 4 + length) return
-    const text = rest
-    rest = ''
-    onAnswer(text)
-  })
+  const socket = openHttpConnection(url, (text) => onAnswer(text))
   try {
     return await oneByOne(async (index) => {
       const body = JSON.stringify({ features: flights[index % flights.length]?.features })
-      const lines = [`POST ${PATH} HTTP/1.1`, `Host: ${hostname}:${port}`, `Content-Length: ${body.length}`]
+      const lines = [`POST ${PATH} HTTP/1.1`, `Host: ${url.host}`, `Content-Length: ${body.length}`]
       const text = await new Promise<string>((resolve) => {
         onAnswer = resolve
         socket.write(`${lines.join('\r\n')}\r\n\r\n${body}`)

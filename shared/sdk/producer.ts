@@ -10,6 +10,7 @@ import { type EventMessage, type EventOrigin, type EventToPublish, eventMessage 
 import { patientApi, streamInfo } from './jetstream/api.ts'
 import type { Waiting } from './jetstream/election.ts'
 import { namesOf } from './jetstream/names-of.ts'
+import { notOnBroker } from './jetstream/not-on-broker.ts'
 import { API_ERRORS, isFull, type PublishReply, publishError } from './jetstream/publish-reply.ts'
 import { inboxPrefixOf, PublishWindow } from './jetstream/publish-window.ts'
 import { type Link, openLink } from './link.ts'
@@ -121,9 +122,7 @@ async function readLimits({ connection, waiting }: Link): Promise<Limits> {
   if (info === 'unknown') return {}
   if (info !== undefined) return info.config
   const name = namesOf(connection).stream(STREAMS.features)
-  throw new PeltonError('not-provisioned', `stream ${name} does not exist on this broker`, {
-    remedy: 'Run `pelton provision`, or `pelton up`, once.',
-  })
+  throw notOnBroker(`stream ${name}`)
 }
 
 const published = channel('pelton:publish')

@@ -13,6 +13,7 @@ import {
 } from './jetstream/api.ts'
 import type { Waiting } from './jetstream/election.ts'
 import { namesOf } from './jetstream/names-of.ts'
+import { notOnBroker } from './jetstream/not-on-broker.ts'
 import { explainRefusal } from './jetstream/provision-refusal.ts'
 
 /** Which results, from where, and how they are handed out. */
@@ -68,9 +69,7 @@ export class ResultsConsumer {
     const stream = await patientApi(() => streamInfo(this.#connection, STREAMS.results), waiting)
     if (stream === undefined) {
       const name = namesOf(this.#connection).stream(STREAMS.results)
-      throw new PeltonError('not-provisioned', `stream ${name} does not exist on this broker`, {
-        remedy: 'Run `pelton provision`, or `pelton up`, once.',
-      })
+      throw notOnBroker(`stream ${name}`)
     }
     this.#epoch = stream.created
     const present = await patientApi(() => this.#find(), waiting)

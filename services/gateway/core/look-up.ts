@@ -5,6 +5,7 @@ import { encodeSegment, subjects } from '../../../shared/sdk/contract/subjects.t
 import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
 import { PeltonError } from '../../../shared/sdk/errors.ts'
 import { ApiRefusal, findApi, lastOfSubject, NOT_FOUND } from '../../../shared/sdk/jetstream/api.ts'
+import { notOnBroker } from '../../../shared/sdk/jetstream/not-on-broker.ts'
 import { lookIntoRegister } from '../../../shared/sdk/jetstream/register.ts'
 import { parseHeaderBlock } from '../../../shared/sdk/jetstream/stored-message.ts'
 import { readResult, type StoredResult } from '../../../shared/sdk/result.ts'
@@ -84,14 +85,6 @@ async function isInRetries(connection: NatsConnection, { model, token }: Handle)
 
 function lookError(thrown: unknown): unknown {
   if (!(thrown instanceof ApiRefusal)) return thrown
-  if (thrown.code === NOT_FOUND.stream) {
-    const remedy = 'Run `pelton provision`, or `pelton up`, once.'
-    return new PeltonError(
-      'not-provisioned',
-      'a stream of Pelton does not exist on this broker',
-      { remedy },
-      thrown,
-    )
-  }
+  if (thrown.code === NOT_FOUND.stream) return notOnBroker('a stream of Pelton', thrown)
   return new PeltonError('broker-unavailable', `the broker cannot tell now: ${thrown.message}`, {}, thrown)
 }

@@ -1,8 +1,8 @@
 import type { NatsConnection } from '@nats-io/transport-node'
 import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
-import { PeltonError } from '../../../shared/sdk/errors.ts'
 import { streamInfo } from '../../../shared/sdk/jetstream/api.ts'
 import { namesOf } from '../../../shared/sdk/jetstream/names-of.ts'
+import { notOnBroker } from '../../../shared/sdk/jetstream/not-on-broker.ts'
 
 const NANOS_PER_MS = 1e6
 
@@ -14,12 +14,7 @@ const NANOS_PER_MS = 1e6
  */
 export async function memoryOf(connection: NatsConnection): Promise<number | undefined> {
   const info = await streamInfo(connection, STREAMS.results)
-  if (info === undefined) {
-    const name = namesOf(connection).stream(STREAMS.results)
-    throw new PeltonError('not-provisioned', `stream ${name} does not exist on this broker`, {
-      remedy: 'Run `pelton provision`, or `pelton up`, once.',
-    })
-  }
+  if (info === undefined) throw notOnBroker(`stream ${namesOf(connection).stream(STREAMS.results)}`)
   const maxAge = Number(info.config.max_age ?? 0)
   return maxAge > 0 ? maxAge / NANOS_PER_MS : undefined
 }

@@ -7,6 +7,7 @@ import { STORES } from '../../../shared/sdk/contract/topology.ts'
 import { PeltonError } from '../../../shared/sdk/errors.ts'
 import { ApiRefusal, lastOfSubject, NOT_FOUND } from '../../../shared/sdk/jetstream/api.ts'
 import { namesOf } from '../../../shared/sdk/jetstream/names-of.ts'
+import { notOnBroker } from '../../../shared/sdk/jetstream/not-on-broker.ts'
 import { PublishWindow } from '../../../shared/sdk/jetstream/publish-window.ts'
 
 const BYTES = 32
@@ -55,13 +56,6 @@ async function readSecret(
     return { secret: Buffer.from(copy?.body ?? []).toString(), revision: copy?.sequence ?? 0 }
   } catch (thrown) {
     if (!(thrown instanceof ApiRefusal) || thrown.code !== NOT_FOUND.stream) throw thrown
-    const name = namesOf(connection).stream(STREAM)
-    const remedy = 'Run `pelton provision`, or `pelton up`, once.'
-    throw new PeltonError(
-      'not-provisioned',
-      `stream ${name} does not exist on this broker`,
-      { remedy },
-      thrown,
-    )
+    throw notOnBroker(`stream ${namesOf(connection).stream(STREAM)}`, thrown)
   }
 }

@@ -3,6 +3,7 @@ import { encodeSegment, type Lane, subjects, tokenOfSubject } from '../../sdk/co
 import { STORES } from '../../sdk/contract/topology.ts'
 import { PeltonError, showValue } from '../../sdk/errors.ts'
 import { ApiRefusal, lastOfSubject, messagesOf, NOT_FOUND, type StoredCopy } from '../../sdk/jetstream/api.ts'
+import { notOnBroker } from '../../sdk/jetstream/not-on-broker.ts'
 import type { PublishWindow } from '../../sdk/jetstream/publish-window.ts'
 import { patiently } from '../broker/patience.ts'
 import { compareAndSet } from '../records/compare-and-set.ts'
@@ -122,13 +123,7 @@ function readLast({ connection }: KeyStore, id: string): Promise<StoredCopy | un
 function asked<Answer>(ask: () => Promise<Answer>): Promise<Answer> {
   return patiently(ask).catch((thrown: unknown) => {
     if (!(thrown instanceof ApiRefusal) || thrown.code !== NOT_FOUND.stream) throw thrown
-    const remedy = 'Run `pelton provision`, or `pelton up`, once.'
-    throw new PeltonError(
-      'not-provisioned',
-      `stream ${STREAM} does not exist on this broker`,
-      { remedy },
-      thrown,
-    )
+    throw notOnBroker(`stream ${STREAM}`, thrown)
   })
 }
 

@@ -1,9 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { NatsConnection } from '@nats-io/transport-node'
 import { readDeliverySubject } from '../../sdk/contract/delivery-subject.ts'
-import { messageOf, PeltonError } from '../../sdk/errors.ts'
+import { messageOf, type PeltonError } from '../../sdk/errors.ts'
 import { findApi, NOT_FOUND } from '../../sdk/jetstream/api.ts'
 import { type Frame, readFrameHeaders } from '../../sdk/jetstream/frame.ts'
+import { notOnBroker } from '../../sdk/jetstream/not-on-broker.ts'
 import { uniqueInbox } from '../../sdk/jetstream/publish-window.ts'
 import { type PullEnd, PullLane } from '../../sdk/jetstream/pull-lane.ts'
 
@@ -165,10 +166,7 @@ class Follower {
       asked,
     )
     if (created !== undefined) return { name, num_pending: created.num_pending }
-    const remedy = 'Run `pelton provision`, or `pelton up`, once.'
-    const error = new PeltonError('not-provisioned', `stream ${stream} does not exist on this broker`, {
-      remedy,
-    })
+    const error = notOnBroker(`stream ${stream}`)
     this.#onMissing(error)
     throw error
   }

@@ -24,6 +24,7 @@ import {
 import { namedConfig } from './api-names.ts'
 import { isForeign, nameTaken } from './foreign-stream.ts'
 import { namesOf } from './names-of.ts'
+import { notOnBroker } from './not-on-broker.ts'
 import { differs, fitted, planChange, planConsumerChange } from './plan-change.ts'
 import { readFound } from './provision-found.ts'
 import { type PlannedStream, planProvision } from './provision-plan.ts'
@@ -203,7 +204,7 @@ export async function requireStreams(
   const found = new Map<string, StreamInfo>()
   for (const name of names) {
     const info = await streamInfo(connection, name)
-    if (info === undefined) throw missing(`stream ${namesOf(connection).stream(name)}`)
+    if (info === undefined) throw notOnBroker(`stream ${namesOf(connection).stream(name)}`)
     found.set(name, info)
   }
   return found
@@ -222,7 +223,7 @@ export async function requireBuckets(
   for (const [stream, subject] of subjects) {
     await lastOfSubject(connection, stream, subject).catch((thrown: unknown) => {
       const isMissing = thrown instanceof ApiRefusal && thrown.code === NOT_FOUND.stream
-      throw isMissing ? missing(`stream ${namesOf(connection).stream(stream)}`) : thrown
+      throw isMissing ? notOnBroker(`stream ${namesOf(connection).stream(stream)}`) : thrown
     })
   }
 }
@@ -234,7 +235,7 @@ export async function requireConsumer(
   name: string,
 ): Promise<ConsumerInfoChecked> {
   const info = await consumerInfo(connection, stream, name)
-  if (info === undefined) throw missing(`consumer ${name}`)
+  if (info === undefined) throw notOnBroker(`consumer ${name}`)
   if (info.config.max_deliver !== -1)
     throw differs(`consumer ${name}`, 'max_deliver', info.config.max_deliver, -1)
   const { ack_wait: ackWait, max_ack_pending: maxAckPending } = info.config
@@ -250,10 +251,4 @@ export interface ConsumerInfoChecked {
   readonly ackWaitMs: number
   /** Deliveries that may be in flight at once, over all who pull. */
   readonly maxAckPending: number
-}
-
-function missing(what: string): PeltonError {
-  return new PeltonError('not-provisioned', `${what} does not exist on this broker`, {
-    remedy: 'Run `pelton provision`, or `pelton up`, once.',
-  })
 }

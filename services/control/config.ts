@@ -1,10 +1,13 @@
 import { hostname } from 'node:os'
 import { z } from 'zod'
 import {
+  allowedHosts,
   brokerSettings,
   checkBrokerSettings,
   count,
+  host,
   milliseconds,
+  processName,
   readSettings,
 } from '../../shared/runtime/config.ts'
 
@@ -15,9 +18,7 @@ export const DEFAULT_CONTROL_PORT = 8470
 
 /** Settings of the control service beside those of the broker and of the command line. */
 export const CONTROL_SERVICE_SETTINGS = {
-  PELTON_CONTROL_HOST: z
-    .string()
-    .regex(/^[0-9A-Za-z.:_-]{1,255}$/, 'must be an address or a host name')
+  PELTON_CONTROL_HOST: host
     .default('127.0.0.1')
     .describe('Address the control service listens on; another than loopback needs PELTON_CONTROL_TOKEN'),
   PELTON_CONTROL_PORT: count(0, 65_535)
@@ -29,16 +30,10 @@ export const CONTROL_SERVICE_SETTINGS = {
     .describe(
       'Token clients send, or several as `name:token` separated by commas (default: one is generated and kept in the data folder)',
     ),
-  PELTON_CONTROL_ALLOWED_HOSTS: z
-    .string()
-    .regex(/^[0-9A-Za-z.:_[\],-]{1,1000}$/, 'must be host names separated by commas')
-    .optional()
-    .describe(
-      'Names the control service may be called by (default: on loopback, the names of loopback; else any)',
-    ),
-  PELTON_CONTROL_NAME: z
-    .string()
-    .regex(/^[!-~]{1,64}$/, 'must be 1 to 64 printable characters without spaces')
+  PELTON_CONTROL_ALLOWED_HOSTS: allowedHosts.describe(
+    'Names the control service may be called by (default: on loopback, the names of loopback; else any)',
+  ),
+  PELTON_CONTROL_NAME: processName
     .default(`control-${hostname()}-${process.pid}`)
     .describe('Name of this control service in records and logs (default: host name and process id)'),
   PELTON_CONTROL_GRACE_MS: milliseconds(0, 3_600_000)

@@ -1,13 +1,16 @@
 import { hostname } from 'node:os'
 import { z } from 'zod'
 import {
+  allowedHosts,
   brokerSettings,
   bytes,
   checkBrokerSettings,
   count,
+  host,
   httpSettings,
   milliseconds,
   name,
+  processName,
   readSettings,
 } from '../../shared/runtime/config.ts'
 import { PeltonError } from '../../shared/sdk/errors.ts'
@@ -66,9 +69,7 @@ const LIMIT_SETTINGS = {
 
 /** Settings of the gateway beside those of the broker and of health and metrics. */
 export const GATEWAY_SETTINGS = {
-  PELTON_GATEWAY_HOST: z
-    .string()
-    .regex(/^[0-9A-Za-z.:_-]{1,255}$/, 'must be an address or a host name')
+  PELTON_GATEWAY_HOST: host
     .default('127.0.0.1')
     .describe('Address the gateway listens on; on another than loopback every request needs a key'),
   PELTON_GATEWAY_PORT: count(0, 65_535)
@@ -105,17 +106,11 @@ export const GATEWAY_SETTINGS = {
     .transform((text): readonly string[] => text.split(',').map((each) => each.trim()))
     .optional()
     .describe('Origins whose pages may call, separated by commas (default: none)'),
-  PELTON_GATEWAY_ALLOWED_HOSTS: z
-    .string()
-    .regex(/^[0-9A-Za-z.:_[\],-]{1,1000}$/, 'must be host names separated by commas')
-    .optional()
-    .describe(
-      'Names the gateway may be called by, separated by commas (default: on loopback, the names of loopback; else any)',
-    ),
+  PELTON_GATEWAY_ALLOWED_HOSTS: allowedHosts.describe(
+    'Names the gateway may be called by, separated by commas (default: on loopback, the names of loopback; else any)',
+  ),
   ...LIMIT_SETTINGS,
-  PELTON_GATEWAY_NAME: z
-    .string()
-    .regex(/^[!-~]{1,64}$/, 'must be 1 to 64 printable characters without spaces')
+  PELTON_GATEWAY_NAME: processName
     .default(`gateway-${hostname()}-${process.pid}`)
     .describe('Name of this gateway in logs and metrics (default: host name and process id)'),
   PELTON_GATEWAY_GRACE_MS: milliseconds(0, HOUR_MS)

@@ -9,6 +9,7 @@ import {
   httpSettings,
   milliseconds,
   name,
+  processName,
   readSettings,
 } from '../../shared/runtime/config.ts'
 import { REPLY_ROOTS } from '../../shared/sdk/contract/subjects.ts'
@@ -42,9 +43,7 @@ export const WORKER_SETTINGS = {
   PELTON_INSPECTORS: count(1, 64)
     .optional()
     .describe('Models inspected at the same time (default: processors, 4 at most)'),
-  PELTON_WORKER: z
-    .string()
-    .regex(/^[!-~]{1,64}$/, 'must be 1 to 64 printable characters without spaces')
+  PELTON_WORKER: processName
     .default(`${hostname()}-${process.pid}`)
     .describe('Name of this worker in headers, ledger and logs (default: host name and process id)'),
   PELTON_THREADS: count(1, 256)

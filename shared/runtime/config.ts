@@ -25,6 +25,20 @@ export function bytes(least: number) {
 /** A name that can stand in a subject. */
 export const name = z.string().min(1, 'must not be empty').max(128, 'must have at most 128 characters')
 
+/** Where a service listens. */
+export const host = z.string().regex(/^[0-9A-Za-z.:_-]{1,255}$/, 'must be an address or a host name')
+
+/** What a process is called in records, headers and logs. */
+export const processName = z
+  .string()
+  .regex(/^[!-~]{1,64}$/, 'must be 1 to 64 printable characters without spaces')
+
+/** Names that an HTTP service may be called by. */
+export const allowedHosts = z
+  .string()
+  .regex(/^[0-9A-Za-z.:_[\],-]{1,1000}$/, 'must be host names separated by commas')
+  .optional()
+
 const file = z.string().min(1).optional()
 
 /** Who a process is to the broker, and how the two keep others out. */
@@ -91,11 +105,7 @@ export const brokerSettings = {
 
 /** Where a service listens for HTTP: health, metrics, and whatever else it offers. */
 export const httpSettings = {
-  PELTON_HTTP_HOST: z
-    .string()
-    .regex(/^[0-9A-Za-z.:_-]{1,255}$/, 'must be an address or a host name')
-    .default('127.0.0.1')
-    .describe('Address to listen on for HTTP'),
+  PELTON_HTTP_HOST: host.default('127.0.0.1').describe('Address to listen on for HTTP'),
   PELTON_HTTP_PORT: count(0, 65_535)
     .optional()
     .describe('Port for HTTP: /livez, /readyz, /metrics; 0 takes any free port and logs it (default: none)'),

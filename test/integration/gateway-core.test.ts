@@ -19,6 +19,7 @@ import { createProducer } from '../../shared/sdk/producer.ts'
 import { readResult } from '../../shared/sdk/result.ts'
 import { latestModels, modelsFolder } from '../kit/models-folder.ts'
 import { openPipeline, type Pipeline } from '../kit/pipeline.ts'
+import { OPEN_CALLER as CALLER } from '../kit/protocol-app.ts'
 import { openTcpProxy, type TcpProxy } from '../kit/tcp-proxy.ts'
 import { eventually } from '../kit/wait.ts'
 
@@ -96,15 +97,6 @@ async function openCore(
   cores.push(core)
   await eventually('the models to be read', () => core.models.isRead)
   return core
-}
-
-const CALLER: Caller = {
-  keyId: undefined,
-  source: 'http',
-  pool: 'default',
-  highestLane: 'high',
-  quotaClass: undefined,
-  mayUse: () => true,
 }
 
 const utf8 = new TextEncoder()

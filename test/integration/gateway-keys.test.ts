@@ -70,6 +70,17 @@ async function storedOf(id: string): Promise<Record<string, unknown>> {
   return JSON.parse(Buffer.from(copy?.body ?? '').toString())
 }
 
+/** A broker of a test's own, which it may end. */
+async function ownBroker() {
+  const own = await startTestBroker()
+  onTestFinished(() => own.stop())
+  await own.provision()
+  const over = await own.connect()
+  const window = new PublishWindow(over)
+  onTestFinished(() => window.close())
+  return { own, over, window }
+}
+
 async function follow(given: FollowKeysOptions = {}, over?: NatsConnection): Promise<KeyFollower> {
   const keys = followKeys(over ?? (await broker.connect()), { everyMs: 100, ...given })
   onTestFinished(() => keys.close())
@@ -227,12 +238,7 @@ describe('a follower of the keys', () => {
   })
 
   test('goes on after its broker was away, and takes nothing meanwhile', async () => {
-    const own = await startTestBroker()
-    onTestFinished(() => own.stop())
-    await own.provision()
-    const over = await own.connect()
-    const window = new PublishWindow(over)
-    onTestFinished(() => window.close())
+    const { own, over, window } = await ownBroker()
     const { text, key } = await createKey({ connection: over, window }, WISH)
     const keys = await follow({}, await own.connect())
     expect(keys.find(text)).toEqual(key)
@@ -248,12 +254,7 @@ describe('a follower of the keys', () => {
   })
 
   test('takes no key of a bucket that is gone, also where the new one has as many changes', async () => {
-    const own = await startTestBroker()
-    onTestFinished(() => own.stop())
-    await own.provision()
-    const over = await own.connect()
-    const window = new PublishWindow(over)
-    onTestFinished(() => window.close())
+    const { own, over, window } = await ownBroker()
     const before = await createKey({ connection: over, window }, WISH)
     const keys = await follow({}, await own.connect())
     expect(keys.find(before.text)).toEqual(before.key)

@@ -1,6 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { EXAMPLE_FLIGHT } from '../../services/demo/models.ts'
-import { rightsOf } from '../../shared/operations/rights/rights.ts'
 import type { Role } from '../../shared/operations/rights/table.ts'
 import { type GatewayProcess, startGateway } from '../kit/gateway-process.ts'
 import { latestModels } from '../kit/models-folder.ts'
@@ -8,7 +7,7 @@ import { eventually } from '../kit/wait.ts'
 import { startWorkerProcess, type WorkerProcess } from '../kit/worker-process.ts'
 import { runCli } from './cli-process.ts'
 import { FORMS } from './rights-forms.ts'
-import { type RightsServer, startRightsServer } from './rights-server.ts'
+import { type RightsServer, startServerOf } from './rights-server.ts'
 
 const FLIGHT = JSON.stringify({ features: EXAMPLE_FLIGHT })
 const EVENT = {
@@ -30,13 +29,7 @@ describe.each(SOME)('a gateway under its own user: $title', (form) => {
   const envOf = (role: Role): NodeJS.ProcessEnv => ({ ...server.envOf(form.userOf(role)), ...form.env })
 
   beforeAll(async () => {
-    const { options, mode, accounts } = form
-    server = await startRightsServer({
-      rights: rightsOf(options),
-      mode,
-      ...(accounts !== undefined && { accounts }),
-      ...(options.domain !== undefined && { domain: options.domain }),
-    })
+    server = await startServerOf(form)
     expect(await runCli(['provision'], { env: envOf('admin') })).toMatchObject({ code: 0 })
     const { url } = server
     worker = await startWorkerProcess({ url, models: latestModels(), env: envOf('worker') })

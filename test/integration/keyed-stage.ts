@@ -14,6 +14,7 @@ import { PublishWindow } from '../../shared/sdk/jetstream/publish-window.ts'
 import { parseHeaderBlock } from '../../shared/sdk/jetstream/stored-message.ts'
 import { createProducer } from '../../shared/sdk/producer.ts'
 import { openPipeline, type PipelineOptions, SOURCE } from '../kit/pipeline.ts'
+import { FACTS } from './tampering/history-stage.ts'
 
 export const MODEL = 'flight-delay'
 export const GOOD = JSON.stringify({ features: EXAMPLE_FLIGHT })
@@ -85,17 +86,9 @@ export async function openKeyedStage(options: PipelineOptions = {}) {
         storedAt: 0,
         inputDigest: payloadDigest(data),
       }
-      const facts = {
-        modelVersion: '1',
-        contentType: 'application/json',
-        inferenceHeaderLength: undefined,
-        queueMs: 1,
-        inferenceMs: 1,
-        batchRows: 1,
-      }
       const message =
         reason === undefined
-          ? predictionMessage(event, facts, made, Buffer.from('{"outputs":[]}'))
+          ? predictionMessage(event, FACTS, made, Buffer.from('{"outputs":[]}'))
           : failureNotice(event, { reason, description: 'as the test says', stage: 'guard' }, made)
       const reply = await window.publish(message)
       if (reply.kind !== 'stored') throw new Error(`not stored: ${JSON.stringify(reply)}`)

@@ -8,13 +8,14 @@ import { connect } from '@nats-io/transport-node'
 import { vi } from 'vitest'
 import { renderAccountsFile } from '../../shared/operations/rights/accounts-file.ts'
 import { passwordVariable } from '../../shared/operations/rights/options.ts'
-import { allUsers } from '../../shared/operations/rights/rights.ts'
+import { allUsers, rightsOf } from '../../shared/operations/rights/rights.ts'
 import type { Rights } from '../../shared/operations/rights/table.ts'
 import { spawnGuard } from '../../shared/sdk/broker/guard.ts'
 import { ensureBroker } from '../../shared/sdk/broker/obtain.ts'
 import { waitUntilReady } from '../../shared/sdk/broker/readiness.ts'
 import { freePorts } from '../kit/ports.ts'
 import { createOperatorMode } from './operator-mode.ts'
+import type { Form } from './rights-forms.ts'
 
 const INFRA = fileURLToPath(new URL('../../infra/nats', import.meta.url))
 
@@ -51,6 +52,16 @@ export interface RightsServerOptions {
 }
 
 const passwordOf = (user: string): string => `of-${user} #1`
+
+/** Starts the server of a form of rights. */
+export function startServerOf({ options, mode, accounts }: Form): Promise<RightsServer> {
+  return startRightsServer({
+    rights: rightsOf(options),
+    mode,
+    ...(accounts !== undefined && { accounts }),
+    ...(options.domain !== undefined && { domain: options.domain }),
+  })
+}
 
 /** Starts a server with `infra/nats/server.conf`; only addresses, folder, accounts and passwords are ours. */
 export async function startRightsServer(options: RightsServerOptions): Promise<RightsServer> {

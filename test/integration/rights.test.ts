@@ -1,6 +1,5 @@
 import { connect, type NatsConnection, PermissionViolationError } from '@nats-io/transport-node'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
-import { rightsOf } from '../../shared/operations/rights/rights.ts'
 import type { Role } from '../../shared/operations/rights/table.ts'
 import { brokerSettings } from '../../shared/runtime/config.ts'
 import { STREAMS } from '../../shared/sdk/contract/topology.ts'
@@ -12,7 +11,7 @@ import { eventually } from '../kit/wait.ts'
 import { ACTS, DESTRUCTIVE, HEARD, ROLES } from './rights-acts.ts'
 import { FORMS, inStaging } from './rights-forms.ts'
 
-import { type RightsServer, startRightsServer } from './rights-server.ts'
+import { type RightsServer, startServerOf } from './rights-server.ts'
 import { workAsEachRole } from './rights-work.ts'
 
 describe.each(FORMS)('rights: $title', (form) => {
@@ -21,13 +20,7 @@ describe.each(FORMS)('rights: $title', (form) => {
   const refusals = new Map<Role, PermissionViolationError[]>()
 
   beforeAll(async () => {
-    const { options, mode, accounts } = form
-    server = await startRightsServer({
-      rights: rightsOf(options),
-      mode,
-      ...(accounts !== undefined && { accounts }),
-      ...(options.domain !== undefined && { domain: options.domain }),
-    })
+    server = await startServerOf(form)
     for (const role of ROLES) {
       connections.set(role, await server.connect(form.userOf(role)))
       void collectRefusals(role)

@@ -26,11 +26,11 @@ import { namedError } from '../../shared/sdk/contract/named-error.ts'
 import { createNames } from '../../shared/sdk/contract/names.ts'
 import { STREAMS } from '../../shared/sdk/contract/topology.ts'
 import { PeltonError } from '../../shared/sdk/errors.ts'
-import { ApiRefusal, patientApi } from '../../shared/sdk/jetstream/api.ts'
+import { patientApi } from '../../shared/sdk/jetstream/api.ts'
 import { connectBroker } from '../../shared/sdk/jetstream/connect.ts'
 import { readExpiries } from '../../shared/sdk/jetstream/expiry.ts'
 import { requireStreams } from '../../shared/sdk/jetstream/provision.ts'
-import { explainRefusal } from '../../shared/sdk/jetstream/provision-refusal.ts'
+import { explained } from '../../shared/sdk/jetstream/provision-refusal.ts'
 import type { ControlServiceSettings } from './config.ts'
 import { openControlGauges } from './figures/control-gauges.ts'
 import { auditRegularly } from './hosting/audit-schedule.ts'
@@ -67,7 +67,7 @@ export async function openDoor(
   refuseOpenDoor(host, token)
   const tokens = await openTokens(token, brokerDataDir(env))
   const names = createNames(settings.PELTON_PREFIX)
-  const http = openHttp({ host, port, log, explain: (thrown) => namedError(names, explain(thrown)) })
+  const http = openHttp({ host, port, log, explain: (thrown) => namedError(names, explained(thrown)) })
   const door = {
     state: 'starting' as State,
     parts: undefined as ApiParts | undefined,
@@ -224,9 +224,4 @@ function adoptRegularly(replays: HostedReplays, everyMs: number, log: Logger): N
   }
   adopt()
   return setInterval(adopt, everyMs)
-}
-
-/** What the account or the broker refuses is no defect. */
-function explain(thrown: unknown): unknown {
-  return thrown instanceof ApiRefusal ? explainRefusal(thrown) : thrown
 }

@@ -25,12 +25,12 @@ import { createNames } from '../../shared/sdk/contract/names.ts'
 import { subjects } from '../../shared/sdk/contract/subjects.ts'
 import { STORES, STREAMS } from '../../shared/sdk/contract/topology.ts'
 import { messageOf, PeltonError } from '../../shared/sdk/errors.ts'
-import { ApiRefusal, patientApi } from '../../shared/sdk/jetstream/api.ts'
+import { patientApi } from '../../shared/sdk/jetstream/api.ts'
 import { connectBroker } from '../../shared/sdk/jetstream/connect.ts'
 import { orAborted } from '../../shared/sdk/jetstream/election.ts'
 import { readExpiries } from '../../shared/sdk/jetstream/expiry.ts'
 import { requireBuckets, requireStreams } from '../../shared/sdk/jetstream/provision.ts'
-import { explainRefusal } from '../../shared/sdk/jetstream/provision-refusal.ts'
+import { explained } from '../../shared/sdk/jetstream/provision-refusal.ts'
 import type { GatewaySettings } from './config.ts'
 import { createGatewayCore } from './core/gateway-core.ts'
 import { openKeyedRequests } from './core/keyed-requests.ts'
@@ -131,8 +131,7 @@ function listenerOptions(settings: GatewaySettings, log: Logger): Parameters<typ
       keepAliveMs: settings.PELTON_GATEWAY_KEEP_ALIVE_MS,
       takeMs: settings.PELTON_GATEWAY_TAKING_MS,
     },
-    // What the account or the broker refuses is no defect.
-    explain: (thrown) => namedError(names, thrown instanceof ApiRefusal ? explainRefusal(thrown) : thrown),
+    explain: (thrown) => namedError(names, explained(thrown)),
   }
 }
 

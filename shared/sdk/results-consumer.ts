@@ -14,7 +14,7 @@ import {
 import type { Waiting } from './jetstream/election.ts'
 import { namesOf } from './jetstream/names-of.ts'
 import { notOnBroker } from './jetstream/not-on-broker.ts'
-import { explainRefusal } from './jetstream/provision-refusal.ts'
+import { explained } from './jetstream/provision-refusal.ts'
 
 /** Which results, from where, and how they are handed out. */
 export interface ConsumerWish {
@@ -141,7 +141,7 @@ export class ResultsConsumer {
     } catch (thrown) {
       // Another process may have created the same durable in between, with a start of its own.
       const present = thrown instanceof ApiRefusal ? await this.#find() : undefined
-      if (present === undefined) throw thrown instanceof ApiRefusal ? explainRefusal(thrown) : thrown
+      if (present === undefined) throw explained(thrown)
       this.#adopt(present)
     }
   }

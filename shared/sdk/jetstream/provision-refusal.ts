@@ -1,7 +1,7 @@
 import { boundSetting } from '../contract/bounds.ts'
 import type { ConsumerSpec, StreamSpec } from '../contract/topology.ts'
 import { PeltonError } from '../errors.ts'
-import type { ApiRefusal } from './api.ts'
+import { ApiRefusal } from './api.ts'
 
 /** What a refusal is about, and the way out. */
 interface Help<Spec> {
@@ -112,6 +112,11 @@ export function explainRefusal(refusal: ApiRefusal): PeltonError {
     { remedy: OF_REQUESTS[refusal.code] ?? ACCOUNT },
     refusal,
   )
+}
+
+/** What the account or the broker refused is no defect; anything else that was thrown stays what it is. */
+export function explained(thrown: unknown): unknown {
+  return thrown instanceof ApiRefusal ? explainRefusal(thrown) : thrown
 }
 
 /** Everything that is in the way of a plan, at once; one alone stands for itself. */

@@ -28,7 +28,7 @@ import { notOnBroker } from './not-on-broker.ts'
 import { differs, fitted, planChange, planConsumerChange } from './plan-change.ts'
 import { readFound } from './provision-found.ts'
 import { type PlannedStream, planProvision } from './provision-plan.ts'
-import { explainRefusal, refusedConsumer, refusedPlan, refusedStream } from './provision-refusal.ts'
+import { explained, refusedConsumer, refusedPlan, refusedStream } from './provision-refusal.ts'
 
 export interface ProvisionOptions {
   readonly topology?: Partial<TopologyOptions>
@@ -71,7 +71,7 @@ async function provisionAll(connection: NatsConnection, options: ProvisionOption
   const specs = streamSpecs(topology, maxPayload)
   const consumers = pools.flatMap((pool) => consumerSpecs(pool, topology))
   const found = await patiently(() => readFound(connection, specs, consumers, topology.replicas)).catch(
-    explained,
+    throwExplained,
   )
   const plan = planProvision({ specs, consumers, maxPayload, names: namesOf(connection) }, found)
   if (plan.obstacles.length > 0) throw refusedPlan(plan.obstacles)
@@ -84,8 +84,8 @@ async function provisionAll(connection: NatsConnection, options: ProvisionOption
 }
 
 /** Nothing that an account says is a defect. */
-function explained(thrown: unknown): never {
-  throw thrown instanceof ApiRefusal ? explainRefusal(thrown) : thrown
+function throwExplained(thrown: unknown): never {
+  throw explained(thrown)
 }
 
 async function provisionStream(

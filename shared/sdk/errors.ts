@@ -131,6 +131,18 @@ export const ERRORS = {
     replay: 'never',
     summary: 'a stream is at its limit and refuses new messages',
   },
+  overloaded: {
+    status: 503,
+    retryable: true,
+    replay: 'never',
+    summary: 'more waits than can be predicted in time, so the event was not let in',
+  },
+  'rate-limited': {
+    status: 429,
+    retryable: true,
+    replay: 'never',
+    summary: 'its source sends more than its share or its quota, so the event was not let in',
+  },
   'outbox-full': {
     status: 503,
     retryable: true,
@@ -181,6 +193,8 @@ export interface ErrorDetails {
   readonly value?: string
   /** What to do about it, as an instruction. */
   readonly remedy?: string
+  /** When to try again, milliseconds, where somebody computed that. */
+  readonly retryAfterMs?: number
 }
 
 /**

@@ -20,8 +20,8 @@ export const patterns = {
   workerPresences: (pool: string): string => `$KV.${BUCKETS.models}.worker.${poolOf(pool)}.*`,
   /** Wake-ups of producers that answer many callers. */
   replies: (): string => '_pelton.reply.>',
-  /** Reserved for what workers will say of how busy they are. */
-  flow: (): string => 'pelton.flow.>',
+  /** What a pool, or every pool, says of how busy it is with each of its models. */
+  flow: (pool?: string): string => `pelton.flow.${poolOf(pool)}.*`,
 } as const
 
 function poolOf(pool: string | undefined): string {

@@ -149,6 +149,9 @@ export const subjects = {
   /** The same of all pools. */
   allPoolRecords: (): string => `$KV.${BUCKETS.models}.*.*.*`,
   ledger: (pool: string): string => `ledger.${encodeSegment(pool)}`,
+  /** Where the processes of a pool say how busy they are with a model: core NATS, no stream. */
+  flow: (pool: string, model: string): string =>
+    `pelton.flow.${encodeSegment(pool, 'pool')}.${encodeSegment(model, 'model')}`,
   /** What the consumers of a pool's lane select. Never changes for the life of a consumer. */
   featureFilter: (pool: string, lane: Lane): string => `features.${encodeSegment(pool)}.*.${lane}`,
   dueFilter: (pool: string, lane: Lane): string => `due.${encodeSegment(pool)}.*.${lane}.*`,

@@ -1,0 +1,177 @@
+import type { NatsConnection, Subscription } from '@nats-io/transport-node'
+import { type AdmissionMode, decodeFlow, sourceDigest } from '../contract/flow.ts'
+import { LANES, type Lane, subjects } from '../contract/subjects.ts'
+import { namesOf } from '../jetstream/names-of.ts'
+import { ModelDoor } from './model-door.ts'
+import type { Refused } from './refused.ts'
+
+/** An event that asks to be let in at a door. */
+export interface AskingEvent {
+  readonly pool: string
+  readonly model: string
+  readonly lane: Lane
+  readonly source: string
+  /** How long it may take yet, milliseconds; undefined where it has no deadline. */
+  readonly deadlineMs: number | undefined
+}
+
+/** What a door decided on an event. */
+export interface Decided {
+  readonly pool: string
+  readonly model: string
+  readonly lane: Lane
+  /** Why it is refused, or would be where the model's admission is only observed; undefined where it is let in. */
+  readonly refused: Refused | undefined
+  readonly isEnforced: boolean
+}
+
+/** What a gate reads, and from where on it refuses. */
+export interface GateReading {
+  readonly pool: string
+  readonly model: string
+  /** `backlog <lane>` in seconds, `credit` in backlog seconds a second. */
+  readonly gate: 'backlog high' | 'backlog normal' | 'backlog low' | 'credit'
+  readonly value: number
+}
+
+export interface AdmissionOptions {
+  /** Told of each decision. */
+  readonly onDecided?: (decided: Decided) => void
+  /** Told once for a model whose flow cannot be heard: its events go by what the stream takes. */
+  readonly onUnheard?: (text: string) => void
+}
+
+/** Lets events in, or refuses them before they are events: the one function of all doors. */
+export interface Admission {
+  /**
+   * Decides at once.
+   *
+   * @returns why it is refused; undefined where it is let in. One that is has to be told of
+   */
+  decide(event: AskingEvent): Refused | undefined
+  /** Whether the stream has stored what was let in: `false` where it was refused, or nothing was heard. */
+  told(event: Pick<AskingEvent, 'pool' | 'model'>, isStored: boolean): void
+  /** What the gates of the models read that events were sent to lately. */
+  readonly gates: readonly GateReading[]
+  close(): void
+}
+
+/** Models whose flow is heard at the same time; beyond it, that of the one that was not asked for longest is not any more. */
+const MOST_MODELS = 1_000
+/** A model nobody asks for is not listened to any more after this long, milliseconds. */
+const FORGOTTEN_MS = 600_000
+
+interface Heard {
+  readonly pool: string
+  readonly model: string
+  readonly door: ModelDoor
+  readonly subscription: Subscription
+  askedAtMs: number
+}
+
+/** Opens the admission of a door. It hears the flow of each model from its first event on. */
+export function openAdmission(connection: NatsConnection, options: AdmissionOptions = {}): Admission {
+  return new DoorAdmission(connection, options)
+}
+
+class DoorAdmission implements Admission {
+  readonly #connection: NatsConnection
+  readonly #options: AdmissionOptions
+  /** By pool and model, the one that was asked for longest ago first. */
+  readonly #heard = new Map<string, Heard>()
+  readonly #forgetting: NodeJS.Timeout
+  #isUnheard = false
+
+  constructor(connection: NatsConnection, options: AdmissionOptions) {
+    this.#connection = connection
+    this.#options = options
+    this.#forgetting = setInterval(() => this.#forget(performance.now() - FORGOTTEN_MS), FORGOTTEN_MS / 4)
+    this.#forgetting.unref()
+  }
+
+  decide({ pool, model, lane, source, deadlineMs }: AskingEvent): Refused | undefined {
+    const nowMs = performance.now()
+    const { door } = this.#of(pool, model, nowMs)
+    const refused = door.decide({ lane, source: sourceDigest(source), deadlineMs }, nowMs)
+    const mode: AdmissionMode = door.flow(nowMs)?.mode ?? 'enforce'
+    const isEnforced = mode === 'enforce'
+    this.#options.onDecided?.({ pool, model, lane, refused, isEnforced })
+    return isEnforced ? refused : undefined
+  }
+
+  told({ pool, model }: Pick<AskingEvent, 'pool' | 'model'>, isStored: boolean): void {
+    this.#heard.get(keyOf(pool, model))?.door.told(isStored, performance.now())
+  }
+
+  get gates(): readonly GateReading[] {
+    const nowMs = performance.now()
+    return [...this.#heard.values()].flatMap(({ pool, model, door }) => {
+      if (door.flow(nowMs) === undefined) return []
+      const credit = { pool, model, gate: 'credit', value: door.credit } as const
+      const backlogs = LANES.map((lane) => {
+        const value = (door.waitMs(lane, nowMs) ?? 0) / 1_000
+        return { pool, model, gate: `backlog ${lane}`, value } as const
+      })
+      return [credit, ...backlogs]
+    })
+  }
+
+  close(): void {
+    clearInterval(this.#forgetting)
+    this.#forget(Number.POSITIVE_INFINITY)
+  }
+
+  #of(pool: string, model: string, nowMs: number): Heard {
+    const key = keyOf(pool, model)
+    const known = this.#heard.get(key)
+    if (known !== undefined) {
+      // Moved behind all others now and then, not for each event.
+      if (nowMs - known.askedAtMs > 1_000) {
+        known.askedAtMs = nowMs
+        this.#heard.delete(key)
+        this.#heard.set(key, known)
+      }
+      return known
+    }
+    for (const [oldest, heard] of this.#heard) {
+      if (this.#heard.size < MOST_MODELS) break
+      this.#end(oldest, heard)
+    }
+    const door = new ModelDoor()
+    const subscription = this.#hear(pool, model, door)
+    const heard = { pool, model, door, subscription, askedAtMs: nowMs }
+    this.#heard.set(key, heard)
+    return heard
+  }
+
+  #hear(pool: string, model: string, door: ModelDoor): Subscription {
+    const subject = namesOf(this.#connection).subject(subjects.flow(pool, model))
+    return this.#connection.subscribe(subject, {
+      callback: (error, message) => {
+        if (error !== null) return this.#unheard(error)
+        const flow = decodeFlow(message.data)
+        if (flow !== undefined) door.hear(flow, performance.now())
+      },
+    })
+  }
+
+  #unheard(error: Error): void {
+    if (this.#isUnheard) return
+    this.#isUnheard = true
+    this.#options.onUnheard?.(`how busy models are cannot be heard: ${error.message}`)
+  }
+
+  #forget(askedBeforeMs: number): void {
+    for (const [key, heard] of this.#heard) if (heard.askedAtMs < askedBeforeMs) this.#end(key, heard)
+  }
+
+  #end(key: string, { subscription }: Heard): void {
+    this.#heard.delete(key)
+    if (!subscription.isClosed()) subscription.unsubscribe()
+  }
+}
+
+/** Names hold no control characters, so a pool and a model never run together. */
+function keyOf(pool: string, model: string): string {
+  return `${pool}\n${model}`
+}

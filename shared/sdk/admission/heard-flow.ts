@@ -1,0 +1,96 @@
+import type { AdmissionMode, Flow, FlowGate, OfLanes } from '../contract/flow.ts'
+import { LANES, type Lane } from '../contract/subjects.ts'
+
+/** A flow is heard so many times its own interval, and a second at least: one word may get lost. */
+const HEARD_TIMES = 3
+const HEARD_MS = 1_000
+
+interface Heard {
+  readonly flow: Flow
+  /** By a clock that never goes back, milliseconds. */
+  readonly atMs: number
+}
+
+/** What the pool says of a model, all its processes together. */
+export interface PoolFlow {
+  /** Rows a second, of all workers; 0 where nobody knows. */
+  readonly drainRows: number
+  readonly rowsPerEvent: number
+  /** Rows of a lane and of those above it that are ahead of one more, as of when it was heard. */
+  readonly aheadRows: OfLanes<number>
+  readonly deadlineMs: OfLanes<number>
+  readonly maxBacklogSeconds: OfLanes<number>
+  readonly heavy: ReadonlySet<string>
+  readonly mode: AdmissionMode
+  readonly gates: readonly FlowGate[]
+  /** When the last word was heard. */
+  readonly atMs: number
+}
+
+/** What was heard of one model. */
+export class HeardFlow {
+  readonly #heard = new Map<string, Heard>()
+  #pool: PoolFlow | undefined
+  /** Until then what was put together stays so. */
+  #until = Number.NEGATIVE_INFINITY
+
+  /** @param nowMs of a clock that never goes back */
+  hear(flow: Flow, nowMs: number): void {
+    this.#heard.set(`${flow.by} ${flow.name}`, { flow, atMs: nowMs })
+    this.#until = Number.NEGATIVE_INFINITY
+  }
+
+  /** What the pool says now; undefined where nobody was heard lately. */
+  at(nowMs: number): PoolFlow | undefined {
+    if (nowMs < this.#until) return this.#pool
+    let until = Number.POSITIVE_INFINITY
+    for (const [key, { flow, atMs }] of this.#heard) {
+      const end = atMs + Math.max(HEARD_MS, HEARD_TIMES * flow.everyMs)
+      if (end <= nowMs) this.#heard.delete(key)
+      else until = Math.min(until, end)
+    }
+    this.#until = until
+    this.#pool = poolFlow([...this.#heard.values()])
+    return this.#pool
+  }
+}
+
+/** All that was heard, put together. Pure. @returns `undefined` of nothing */
+function poolFlow(heard: readonly Heard[]): PoolFlow | undefined {
+  const [first, ...others] = heard
+  if (first === undefined) return undefined
+  // Each worker knows what waits for all of them; the last one knows best.
+  const { flow: last, atMs } = others.reduce((best, each) => (each.atMs >= best.atMs ? each : best), first)
+  const flows = heard.map(({ flow }) => flow)
+  const workers = flows.filter(({ by }) => by === 'worker')
+  const held = (lane: Lane): number => sumOf(workers, (flow) => flow.held[lane])
+  const { rowsPerEvent } = workers.at(-1) ?? last
+  let rows = 0
+  const aheadRows = ofLanes((lane) => (rows += last.waiting[lane] * rowsPerEvent + held(lane)))
+  return {
+    drainRows: sumOf(workers, ({ drainRows }) => drainRows),
+    rowsPerEvent,
+    aheadRows,
+    deadlineMs: ofLanes((lane) => leastOf(flows.map(({ deadlineMs }) => deadlineMs[lane]))),
+    maxBacklogSeconds: last.maxBacklogSeconds,
+    heavy: new Set(workers.flatMap(({ heavy }) => heavy)),
+    mode: last.mode,
+    gates: flows.flatMap(({ gates }) => gates),
+    atMs,
+  }
+}
+
+function sumOf(flows: readonly Flow[], read: (flow: Flow) => number): number {
+  return flows.reduce((sum, flow) => sum + read(flow), 0)
+}
+
+/** The least of those that are not 0; 0 of none. */
+function leastOf(numbers: readonly number[]): number {
+  return numbers.reduce((least, each) => (each > 0 && (least === 0 || each < least) ? each : least), 0)
+}
+
+/** A number for each lane, from the highest on. */
+export function ofLanes(read: (lane: Lane) => number): OfLanes<number> {
+  const [high, normal, low] = LANES.map(read) as [number, number, number]
+  return { high, normal, low }
+}

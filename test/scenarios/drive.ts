@@ -6,7 +6,9 @@ import { boundsOf, type Phase, steady } from './load/schedule.ts'
 import {
   type Account,
   accountOf,
+  accountOfSource,
   type Fates,
+  type LaneAccount,
   notClosed,
   recoveredAfter,
   type Second,
@@ -32,6 +34,11 @@ export interface Run {
   /** Of the whole load, which is what has to close. */
   readonly whole: Account
   readonly timeline: readonly Second[]
+  /** Seconds of the timeline that the phase has. */
+  readonly fromSecond: number
+  readonly toSecond: number
+  /** Of the events of the source that is not hot: before the phase, and in it; undefined where no source is. */
+  readonly other: { readonly alone: LaneAccount; readonly beside: LaneAccount } | undefined
   /** Seconds after the phase until all is carried again; undefined where it never was, or nothing follows. */
   readonly recoveredAfterSeconds: number | undefined
   readonly punctuality: Punctuality
@@ -86,17 +93,33 @@ export async function driveRun(opened: Opened, wish: RunWish): Promise<Run> {
   }
 }
 
-function shownOf(
-  { phases, shown }: RunWish,
-  load: Parameters<typeof accountOf>[0],
-  fates: Fates,
-): Pick<Run, 'offeredPerSecond' | 'goodputPerSecond' | 'account' | 'timeline' | 'recoveredAfterSeconds'> {
+type ShownRun = Pick<
+  Run,
+  | 'offeredPerSecond'
+  | 'goodputPerSecond'
+  | 'account'
+  | 'timeline'
+  | 'fromSecond'
+  | 'toSecond'
+  | 'other'
+  | 'recoveredAfterSeconds'
+>
+
+function shownOf({ phases, shown }: RunWish, load: Parameters<typeof accountOf>[0], fates: Fates): ShownRun {
   const bounds = boundsOf(phases).find(({ name }) => name === shown)
   if (bounds === undefined) throw new Error(`no phase is called ${shown}`)
   const seconds = (bounds.toMs - bounds.fromMs) / 1_000
   const account = accountOf(load, fates, bounds)
   const timeline = timelineOf(load, fates)
+  const isHot = phases.some(({ hotShare = 0 }) => hotShare > 0)
   return {
+    ...{ fromSecond: Math.ceil(bounds.fromMs / 1_000), toSecond: Math.floor(bounds.toMs / 1_000) },
+    other: isHot
+      ? {
+          alone: accountOfSource(load, fates, 'other', { fromMs: 0, toMs: bounds.fromMs }),
+          beside: accountOfSource(load, fates, 'other', bounds),
+        }
+      : undefined,
     offeredPerSecond: account.all.offered / seconds,
     goodputPerSecond: account.all.inTime / seconds,
     account,

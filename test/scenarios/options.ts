@@ -3,8 +3,18 @@ import { UsageError } from '../bench/compare/options.ts'
 import type { Timing } from './measure/timing.ts'
 import { FULL, QUICK } from './measure/timing.ts'
 
-export const CONTESTANT_NAMES = ['pelton-gateway', 'pelton-sdk', 'naive', 'bullmq'] as const
-export const SCENARIO_NAMES = ['build-up', 'overload'] as const
+export const CONTESTANT_NAMES = [
+  ...([
+    'pelton-gateway-off',
+    'pelton-sdk-off',
+    'pelton-gateway',
+    'pelton-sdk',
+    'pelton-nats',
+    'pelton-both',
+  ] as const),
+  ...(['naive', 'bullmq'] as const),
+] as const
+export const SCENARIO_NAMES = ['build-up', 'fivefold', 'overload', 'shapes', 'throttling'] as const
 export type ScenarioName = (typeof SCENARIO_NAMES)[number]
 export type ModelName = 'deep' | 'light'
 
@@ -14,6 +24,8 @@ export interface ScenarioOptions {
   readonly contestants: readonly string[]
   readonly scenarios: readonly ScenarioName[]
   readonly model: ModelName
+  /** Of the shapes that are drawn at random. */
+  readonly seed: number
   readonly isJson: boolean
   readonly isMarkdown: boolean
 }
@@ -24,27 +36,35 @@ npm run scenarios -- [scenario …] [options]
 
 Without a scenario: all.
 
-  build-up   latency builds up: twice the load that is carried, for a minute
-  overload   ten times the load that is carried, for a short while: memory and descriptors
+  build-up     latency builds up: twice the load that is carried, for a minute
+  fivefold     five times the load that is carried, for a minute
+  overload     ten times the load that is carried, for a short while: memory and descriptors
+  shapes       two loads whose form is drawn at random
+  throttling   three times the load that is carried, nine tenths of it from one source: what becomes of the other one
+               (contestants that tell sources apart)
 
 Before them, for each contestant: its capacity, the highest step of a staircase; then that load, three times that load, and
 the same load for all, three times the most that anybody carries.
 
   --quick           short steps and loads, ratios as before: for CI
-  --only <names>    these contestants alone, separated by commas: ${CONTESTANT_NAMES.join(', ')}
+  --only <names>    these contestants alone, separated by commas:
+                    ${CONTESTANT_NAMES.join(', ')}
   --model <m>       deep: 2 ms of processor time a row and more, at any size of a batch (default)
                     light: the model of the demo
+  --seed <n>        of the shapes (default: one that is drawn, and printed)
   --json            prints all that was measured as JSON, second by second
   --markdown        writes the tables into docs/overload.md, where no run is void
   --help
 
 Exit: 0 done; 1 a run is void: the generator was late, an account does not close, others had the machine, or a contestant did
-not reach its own capacity; 2 wrong arguments, or it could not measure. docs/overload.md says how to read it.`
+not reach its own capacity; 2 wrong arguments, or it could not measure; 3 no run is void, and Pelton missed a bar.
+docs/overload.md says how to read it.`
 
 const FLAGS = {
   quick: { type: 'boolean', default: false },
   only: { type: 'string' },
   model: { type: 'string', default: 'deep' },
+  seed: { type: 'string' },
   json: { type: 'boolean', default: false },
   markdown: { type: 'boolean', default: false },
   help: { type: 'boolean', default: false },
@@ -63,9 +83,17 @@ export function readScenarioOptions(args: readonly string[]): ScenarioOptions | 
     contestants: namesOf('--only', values.only?.split(','), CONTESTANT_NAMES),
     scenarios: namesOf('scenario', positionals.length === 0 ? undefined : positionals, SCENARIO_NAMES),
     model: namesOf('--model', [values.model], ['deep', 'light'] as const)[0] ?? 'deep',
+    seed: seedOf(values.seed),
     isJson: values.json,
     isMarkdown: values.markdown,
   }
+}
+
+function seedOf(text: string | undefined): number {
+  if (text === undefined) return Date.now() % 2 ** 31
+  const seed = Number(text)
+  if (text !== '' && Number.isSafeInteger(seed) && seed >= 0) return seed
+  throw new UsageError(`--seed: ${text} is no whole number of 0 or more`)
 }
 
 function namesOf<Name extends string>(

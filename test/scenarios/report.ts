@@ -2,6 +2,7 @@ import type { Machine } from '../bench/compare/machine.ts'
 import { machineLines } from '../bench/compare/report.ts'
 import { markdownLines, numberText, plainLines, type Table } from '../bench/suite/table.ts'
 import { DEADLINE_MS, HIGH_SHARE, type Run } from './drive.ts'
+import { type Bar, barsOf, isMet } from './measure/bars.ts'
 import type { Measured } from './measure-contestant.ts'
 
 /** All that `--json` prints. */
@@ -12,6 +13,8 @@ export interface ScenarioReport {
   readonly at: string
   readonly isQuick: boolean
   readonly model: string
+  /** Of the shapes that were drawn at random. */
+  readonly seed: number
   /** Milliseconds of a row on one thread, by the size of the batch. */
   readonly rowMs: Readonly<Record<string, number>>
   /** What everybody got alike, events a second. */
@@ -47,7 +50,7 @@ export function reportMarkdown(report: ScenarioReport): string[] {
   ]
 }
 
-function factsOf({ isQuick, model, rowMs, sharedPerSecond, contestants }: ScenarioReport): string[] {
+function factsOf({ isQuick, model, seed, rowMs, sharedPerSecond, contestants }: ScenarioReport): string[] {
   const costs = Object.entries(rowMs).map(([rows, ms]) => `${ms.toFixed(2)} ms a row in batches of ${rows}`)
   const isSound = !isVoid({ contestants })
   return [
@@ -55,6 +58,7 @@ function factsOf({ isQuick, model, rowMs, sharedPerSecond, contestants }: Scenar
     `model \`${model}\`: ${costs.join(', ')}`,
     `deadline ${DEADLINE_MS} ms, ${100 * HIGH_SHARE} % of the events in lane \`high\``,
     `the same load for all: ${numberText(sharedPerSecond)} a second`,
+    `shapes drawn with \`--seed ${seed}\``,
     isSound ? 'every run counts' : '**some runs are void**, and their figures say nothing: see below',
   ]
 }
@@ -62,11 +66,72 @@ function factsOf({ isQuick, model, rowMs, sharedPerSecond, contestants }: Scenar
 function tablesOf({
   contestants,
 }: ScenarioReport): readonly { readonly title: string; readonly table: Table }[] {
-  const names = contestants[0]?.runs.map(({ name }) => name) ?? []
+  const names = [...new Set(contestants.flatMap(({ runs }) => runs.map(({ name }) => name)))]
   return [
     { title: 'What each carries', table: capacityTable(contestants) },
-    ...names.map((name, at) => ({ title: `Load: ${name}`, table: runTable(contestants, at) })),
+    ...names.map((name) => ({ title: `Load: ${name}`, table: runTable(contestants, name) })),
+    { title: 'What is promised beyond what is carried', table: barTable(contestants) },
+    ...sourceTables(contestants),
   ]
+}
+
+/** Whether Pelton kept what it promises, wherever it protects itself. */
+export function isEveryBarMet({ contestants }: Pick<ScenarioReport, 'contestants'>): boolean {
+  return heldRuns(contestants).every(({ bars }) => bars.every(isMet))
+}
+
+interface HeldRun {
+  readonly name: string
+  readonly run: Run
+  readonly bars: readonly Bar[]
+}
+
+/** Producers that ask nobody before they publish have their refused work done in the worker: less is promised to them. */
+const LEAST_PLAIN_GOODPUT = 0.6
+
+/** Overloads of Pelton where it protects itself, with what is promised of them. */
+function heldRuns(contestants: readonly Measured[]): readonly HeldRun[] {
+  return contestants
+    .filter(({ promises }) => promises !== undefined)
+    .flatMap(({ name, promises, capacity, runs }) =>
+      runs.slice(1).map((run) => {
+        const overload = { ...run, capacity: capacity.perSecond }
+        if (promises !== 'plain') return { name, run, bars: barsOf(overload) }
+        return { name, run, bars: barsOf(overload, LEAST_PLAIN_GOODPUT).slice(0, 1) }
+      }),
+    )
+}
+
+function barTable(contestants: readonly Measured[]): Table {
+  const head = ['', 'load', 'goodput', '`high` in time', 'run too late', 'normal after s']
+  return [head, ...heldRuns(contestants).map(({ name, run, bars }) => [name, run.name, ...bars.map(barText)])]
+}
+
+function barText(bar: Bar): string {
+  const { value, kind, bar: wanted } = bar
+  const shown = Number.isFinite(value) ? String(Number(value.toPrecision(4))) : '–'
+  return isMet(bar) ? shown : `**${shown}** (${kind === 'least' ? '≥' : '≤'} ${wanted})`
+}
+
+/** What a source meets that does not change what it sends, when another one becomes hot. */
+function sourceTables(
+  contestants: readonly Measured[],
+): readonly { readonly title: string; readonly table: Table }[] {
+  const rows = contestants.flatMap(({ name, runs }) =>
+    runs.flatMap(({ other }) => {
+      if (other === undefined) return []
+      const cells = [other.alone, other.beside].map((each) => [
+        ...[each.p50Ms, each.p99Ms].map(numberText),
+        percent(each.inTime, each.offered),
+        percent(each.refusals, each.offered),
+      ])
+      return [[name, ...cells.flat()]]
+    }),
+  )
+  if (rows.length === 0) return []
+  const head = ['p50 ms', 'p99 ms', 'in time', 'refused']
+  const both = ['alone', 'beside'].flatMap((when) => head.map((each) => `${each}, ${when}`))
+  return [{ title: 'The other source, alone and beside a hot one', table: [['', ...both], ...rows] }]
 }
 
 function capacityTable(contestants: readonly Measured[]): Table {
@@ -111,13 +176,12 @@ const HEAD = [
   'void',
 ]
 
-function runTable(contestants: readonly Measured[], at: number): Table {
+function runTable(contestants: readonly Measured[], load: string): Table {
   return [
     HEAD,
-    ...contestants.map(({ name, capacity, runs }) => {
-      const run = runs[at]
-      return run === undefined ? [name] : [name, ...cellsOf(run, capacity.perSecond)]
-    }),
+    ...contestants.flatMap(({ name, capacity, runs }) =>
+      runs.filter((run) => run.name === load).map((run) => [name, ...cellsOf(run, capacity.perSecond)]),
+    ),
   ]
 }
 

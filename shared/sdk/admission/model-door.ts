@@ -157,7 +157,11 @@ export class ModelDoor {
       const facts = { value: mostMs, measured: waitMs, unit: 'ms', retryAfterMs: waitMs - mostMs }
       const isOfSource = isHeavy && waitMs <= targetMs
       return isOfSource
-        ? refused('share', { ...facts, isOfSource, because: 'this source has more than its share of what is carried' })
+        ? refused('share', {
+            ...facts,
+            isOfSource,
+            because: 'this source has more than its share of what is carried',
+          })
         : refused('backlog', { ...facts, because: `lane ${lane} has as much backlog as its deadlines allow` })
     }
     if (lane === 'high' || waitMs <= mostMs / 2 || this.#hasCredit(targetMs, nowMs)) return undefined
@@ -180,7 +184,11 @@ export class ModelDoor {
   }
 
   /** @param deadlineMs of an event; undefined for those that the lane's events bring */
-  #targetMs({ deadlineMs: ofLane }: PoolFlow, lane: Lane, deadlineMs: number | undefined): number | undefined {
+  #targetMs(
+    { deadlineMs: ofLane }: PoolFlow,
+    lane: Lane,
+    deadlineMs: number | undefined,
+  ): number | undefined {
     const shortest = ofLane[lane]
     const most = deadlineMs ?? Number.POSITIVE_INFINITY
     const leastMs = shortest > 0 ? Math.min(shortest, most) : most
@@ -222,4 +230,3 @@ function byBacklogSeconds(waitMs: number, mostSeconds: number): Refused | undefi
     because: 'more waits in its lane than the model allows',
   })
 }
-

@@ -20,6 +20,11 @@ export interface Contestant {
   /** What one could take instead of Pelton. */
   readonly isPeer: boolean
   /**
+   * What is promised of it beyond what it carries: everything a door promises; what is promised to producers that ask
+   * nobody; or that a hot source leaves another one alone. @default nothing
+   */
+  readonly promises?: 'doors' | 'plain' | 'sources'
+  /**
    * Obtains what it needs.
    *
    * @returns its settings, to choose the best of

@@ -1,35 +1,77 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { readKey } from '../../../shared/operations/keys/key-text.ts'
+import { createKey } from '../../../shared/operations/keys/keys.ts'
+import { PublishWindow } from '../../../shared/sdk/jetstream/publish-window.ts'
 import { type MeteredProcess, startMetered } from '../../bench/compare/worker-under-test.ts'
 import type { Workplace } from '../../bench/suite/workplace.ts'
 import { countWaiting } from '../../kit/outcomes.ts'
 import { eventually } from '../../kit/wait.ts'
 import { openStage, type Stage } from '../../scale/stage.ts'
 import { type DoorSettings, startGenerator } from '../load/generator.ts'
+import { SOURCES, type Source } from '../load/schedule.ts'
+import { unprotected } from '../model/unprotected.ts'
 import type { Contestant, Opened, ScenarioModel } from './contestant.ts'
 import { lastOutcome, outcomesAfter } from './register.ts'
 import { resolve } from './resolve.ts'
 
-type Way = 'gateway' | 'sdk'
+/** A way in: through a gateway, by producers of the SDK, or by producers that ask nobody before they publish. */
+type Way = 'gateway' | 'sdk' | 'nats'
 
-const pelton = (way: Way, title: string): Contestant => ({
-  name: `pelton-${way}`,
-  title,
+interface Form {
+  readonly name: string
+  readonly title: string
+  readonly ways: readonly Way[]
+  /** Undefined where nothing protects it: its model's admission is off. */
+  readonly promises: Contestant['promises']
+}
+
+const FORMS: readonly Form[] = [
+  {
+    name: 'pelton-gateway-off',
+    title: 'Pelton without protection, events over HTTP through one gateway, answers back',
+    ...{ ways: ['gateway'], promises: undefined },
+  },
+  {
+    name: 'pelton-sdk-off',
+    title: 'Pelton without protection, events by one producer of the SDK, until their outcome is stored',
+    ...{ ways: ['sdk'], promises: undefined },
+  },
+  {
+    name: 'pelton-gateway',
+    title: 'Pelton, events over HTTP through one gateway, answers back',
+    ...{ ways: ['gateway'], promises: 'doors' },
+  },
+  {
+    name: 'pelton-sdk',
+    title: 'Pelton, events by one producer of the SDK, until their outcome is stored',
+    ...{ ways: ['sdk'], promises: 'doors' },
+  },
+  {
+    name: 'pelton-nats',
+    title: 'Pelton, events by plain producers of NATS, which ask nobody before they publish',
+    ...{ ways: ['nats'], promises: 'plain' },
+  },
+  {
+    name: 'pelton-both',
+    title: 'Pelton, half of the events over HTTP and half by the SDK, from two sources with a key each',
+    ...{ ways: ['gateway', 'sdk'], promises: 'sources' },
+  },
+]
+
+/** Pelton in all its forms. */
+export const PELTON: readonly Contestant[] = FORMS.map((form) => ({
+  name: form.name,
+  title: form.title,
   isPeer: false,
-  prepare: async (workplace, model) => [
-    {
-      settings: 'one worker with one inference thread, defaults otherwise',
-      open: () => open(workplace, model, way),
-    },
-  ],
-})
+  ...(form.promises !== undefined && { promises: form.promises }),
+  prepare: async (workplace, model) => {
+    const served = form.promises !== undefined ? model : await unprotected(model, workplace.folder)
+    const settings = 'one worker with one inference thread, defaults otherwise'
+    return [{ settings, open: () => open(workplace, served, form) }]
+  },
+}))
 
-export const PELTON_GATEWAY = pelton('gateway', 'Pelton, events over HTTP through one gateway, answers back')
-export const PELTON_SDK = pelton(
-  'sdk',
-  'Pelton, events by one producer of the SDK, until their outcome is stored',
-)
-
-async function open(workplace: Workplace, model: ScenarioModel, way: Way): Promise<Opened> {
+async function open(workplace: Workplace, model: ScenarioModel, { ways }: Form): Promise<Opened> {
   const { entry, flightsFile, signal } = workplace
   const stage = await openStage()
   const started: MeteredProcess[] = []
@@ -45,10 +87,12 @@ async function open(workplace: Workplace, model: ScenarioModel, way: Way): Promi
   try {
     // What waits when a run is over is not worked off before the worker ends.
     const worker = await start('services/worker/main', { PELTON_THREADS: '1', PELTON_GRACE_MS: '1000' })
-    const gateway =
-      way === 'sdk' ? undefined : await start('services/gateway/main', { PELTON_GATEWAY_PORT: '0' })
-    const door = await doorOf(stage, model, gateway)
+    const keys = ways.length > 1 ? await keysIn(stage, model) : undefined
+    const env = { PELTON_GATEWAY_PORT: '0', ...(keys !== undefined && { PELTON_GATEWAY_KEYS: 'always' }) }
+    const gateway = ways.includes('gateway') ? await start('services/gateway/main', env) : undefined
+    const doors = await Promise.all(ways.map((way) => doorOf(way, { stage, model, gateway, keys })))
     const program = entry('test/scenarios/load/generator-process')
+    const door: DoorSettings = doors.length === 1 ? (doors[0] as DoorSettings) : { kind: 'in-turn', doors }
     const generator = await startGenerator(program, { door, flights: flightsFile }, signal)
     let before = await lastOutcome(stage.connection)
     return {
@@ -64,7 +108,12 @@ async function open(workplace: Workplace, model: ScenarioModel, way: Way): Promi
       async outcomesOf(drive, driven) {
         const outcomes = await outcomesAfter(stage.connection, before)
         before = await lastOutcome(stage.connection)
-        return resolve(drive, driven, outcomes, way === 'sdk')
+        return resolve(
+          drive,
+          driven,
+          outcomes,
+          ways.some((way) => way !== 'gateway'),
+        )
       },
       async close() {
         await generator.stop()
@@ -77,20 +126,59 @@ async function open(workplace: Workplace, model: ScenarioModel, way: Way): Promi
   }
 }
 
-async function doorOf(
-  { url }: Stage,
+/** An API key for each source. */
+async function keysIn(
+  { connection }: Stage,
   { name }: ScenarioModel,
-  gateway: MeteredProcess | undefined,
+): Promise<Readonly<Record<Source, string>>> {
+  const window = new PublishWindow(connection)
+  const make = async (source: Source): Promise<string> => {
+    const wish = {
+      name: source,
+      models: [name],
+      pool: 'default',
+      highestLane: 'high',
+      by: 'scenarios',
+    } as const
+    return (await createKey({ connection, window }, wish)).text
+  }
+  const [other, hot] = (await Promise.all(SOURCES.map(make))) as [string, string]
+  window.close()
+  return { other, hot }
+}
+
+interface Behind {
+  readonly stage: Stage
+  readonly model: ScenarioModel
+  readonly gateway: MeteredProcess | undefined
+  readonly keys: Readonly<Record<Source, string>> | undefined
+}
+
+async function doorOf(
+  way: Way,
+  { stage: { url }, model: { name }, gateway, keys }: Behind,
 ): Promise<DoorSettings> {
-  if (gateway === undefined) return { kind: 'sdk', url, model: name }
-  const serving = (): unknown => gateway.process.log.find(({ msg }) => msg === 'serving')?.address
+  if (way !== 'gateway') {
+    // Whoever has a key and publishes by itself as well is one source.
+    const sources = keys === undefined ? { other: 'scenarios', hot: 'hot' } : sourcesOf(keys)
+    return { kind: 'sdk', url, model: name, isPlain: way === 'nats', sources }
+  }
+  const serving = (): unknown => gateway?.process.log.find(({ msg }) => msg === 'serving')?.address
   const address = String(await eventually('the gateway to serve', serving))
+  await eventually('the gateway to be ready', async () => (await fetch(`${address}/v2/health/ready`)).ok)
   return {
     kind: 'http',
     address: `${address}/v2/models/${name}/infer`,
     hasParameters: true,
     keepsAlive: true,
+    ...(keys !== undefined && { keys }),
   }
+}
+
+/** What events of a key's holder are of, as the gateway says it. */
+function sourcesOf({ other, hot }: Readonly<Record<Source, string>>): Readonly<Record<Source, string>> {
+  const ofKey = (key: string): string => `key/${readKey(key)?.id}`
+  return { other: ofKey(other), hot: ofKey(hot) }
 }
 
 /** Until no event waits any more. */

@@ -1,4 +1,5 @@
 import { FATE } from '../measure/account.ts'
+import type { Source } from './schedule.ts'
 
 export type Features = Readonly<Record<string, string | number>>
 
@@ -9,6 +10,7 @@ export interface Sending {
   readonly id: string
   readonly features: Features
   readonly isHigh: boolean
+  readonly source: Source
   /** When it was to be sent, by the monotonic clock of this process, milliseconds. */
   readonly intended: number
 }
@@ -79,5 +81,15 @@ export class Answers {
 
   #count(reason: string): void {
     this.said.set(reason, (this.said.get(reason) ?? 0) + 1)
+  }
+}
+
+/** Several ways into one contestant: each event takes the next one. */
+export function inTurn(doors: readonly Door[]): Door {
+  const of = (index: number): Door => doors[index % doors.length] as Door
+  return {
+    send: (sending, answers) => of(sending.index).send(sending, answers),
+    giveUp: (index) => of(index).giveUp(index),
+    close: async () => void (await Promise.all(doors.map((door) => door.close()))),
   }
 }

@@ -5,10 +5,10 @@ import { wallClockOffset } from '../../bench/compare/pacing.ts'
 import { quantile } from '../../scale/stage.ts'
 import { FATE } from '../measure/account.ts'
 import { openBullMqDoor } from './bullmq-door.ts'
-import { Answers, type Door, type Features } from './door.ts'
+import { Answers, type Door, type Features, inTurn } from './door.ts'
 import type { DoorSettings, Drive, Driven, FromGenerator, GeneratorSettings } from './generator.ts'
 import { HttpDoor } from './http-door.ts'
-import { intendedTimes, isHigh } from './schedule.ts'
+import { intendedTimes, isHigh, sourceOf } from './schedule.ts'
 import { openSdkDoor } from './sdk-door.ts'
 
 // Sends loads at intended times, whatever becomes of what was sent before: an open loop. A process of its own, which does
@@ -23,11 +23,11 @@ const { door: settings, flights: file } = JSON.parse(process.argv[2] ?? '{}') as
 const flights = JSON.parse(readFileSync(file, 'utf8')) as readonly Features[]
 let deadlineMs = 0
 
-function openDoor(door: DoorSettings): Promise<Door> | Door {
+async function openDoor(door: DoorSettings): Promise<Door> {
   if (door.kind === 'sdk') return openSdkDoor({ ...door, deadlineMs: () => deadlineMs })
   if (door.kind === 'bullmq') return openBullMqDoor(door)
-  const { address, hasParameters, keepsAlive } = door
-  return new HttpDoor({ address, hasParameters, keepsAlive, deadlineMs })
+  if (door.kind === 'http') return new HttpDoor({ ...door, deadlineMs })
+  return inTurn(await Promise.all(door.doors.map(openDoor)))
 }
 
 /** It stands for those who send, who have machines of their own: before the others on this one, where that is allowed. */
@@ -64,7 +64,16 @@ async function drive(door: Door, { phases, highShare, patienceMs, run }: Drive):
     if (index % SENT_IN_A_ROW === 0) await turn()
     lateMs.push(performance.now() - intended)
     const features = flights[index % flights.length] ?? {}
-    door.send({ index, id: `${run}-${index}`, features, isHigh: isHigh(index, highShare), intended }, answers)
+    const source = sourceOf(phases, index, times[index] ?? 0)
+    const sending = {
+      index,
+      id: `${run}-${index}`,
+      features,
+      isHigh: isHigh(index, highShare),
+      source,
+      intended,
+    }
+    door.send(sending, answers)
   }
   while (answers.settled < times.length) {
     await sleep(5)

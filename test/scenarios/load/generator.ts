@@ -2,6 +2,7 @@ import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import type { Punctuality } from '../../bench/compare/pacing.ts'
 import type { Fates, Load } from '../measure/account.ts'
+import type { Source } from './schedule.ts'
 
 /** How events get to a contestant. */
 export type DoorSettings =
@@ -11,9 +12,20 @@ export type DoorSettings =
       readonly address: string
       readonly hasParameters: boolean
       readonly keepsAlive: boolean
+      /** API key of each source. @default none is sent */
+      readonly keys?: Readonly<Record<Source, string>>
     }
-  /** Events by a producer of the SDK. */
-  | { readonly kind: 'sdk'; readonly url: string; readonly model: string }
+  /** Events by producers of the SDK, one for each source; `isPlain`: as any client of NATS would, asking nobody before. */
+  | {
+      readonly kind: 'sdk'
+      readonly url: string
+      readonly model: string
+      readonly isPlain: boolean
+      /** What sources are called. */
+      readonly sources: Readonly<Record<Source, string>>
+    }
+  /** Several of these, in turn. */
+  | { readonly kind: 'in-turn'; readonly doors: readonly DoorSettings[] }
   /** Jobs; `packages` is a file beside whose packages BullMQ is. */
   | { readonly kind: 'bullmq'; readonly port: number; readonly packages: string; readonly queue: string }
 

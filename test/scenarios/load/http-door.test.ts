@@ -31,7 +31,7 @@ async function openTo(
 }
 
 const sending = (index: number, isHigh = false) => ({
-  ...{ index, id: `event-${index}`, isHigh, intended: 0 },
+  ...{ index, id: `event-${index}`, isHigh, intended: 0, source: 'other' as const },
   features: { origin: 'DTW', hour: 3 },
 })
 

@@ -1,6 +1,7 @@
 import { connect, type Socket } from 'node:net'
 import type { Answers, Door, Sending } from './door.ts'
 import { readAnswer } from './http-answer.ts'
+import type { Source } from './schedule.ts'
 
 export interface HttpDoorOptions {
   /** URL that events are posted to. */
@@ -9,6 +10,8 @@ export interface HttpDoorOptions {
   readonly hasParameters: boolean
   /** Whether a connection is used again. */
   readonly keepsAlive: boolean
+  /** API key of each source. @default none is sent */
+  readonly keys?: Readonly<Record<Source, string>>
   readonly deadlineMs: number
 }
 
@@ -49,7 +52,9 @@ export class HttpDoor implements Door {
     this.#asked.set(socket, { index, answers })
     this.#busy.set(index, socket)
     const body = this.#bodyOf(sending)
-    socket.write(`${this.#head}Content-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`)
+    const key = this.#options.keys?.[sending.source]
+    const head = key === undefined ? this.#head : `${this.#head}X-Api-Key: ${key}\r\n`
+    socket.write(`${head}Content-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`)
   }
 
   giveUp(index: number): undefined {

@@ -4,6 +4,22 @@ export interface Phase {
   readonly fromPerSecond: number
   readonly toPerSecond: number
   readonly seconds: number
+  /** Part of its events that is of source `hot`, 0 to 1; the rest is of `other`. @default none */
+  readonly hotShare?: number
+}
+
+/** Whose events a load has. */
+export const SOURCES = ['other', 'hot'] as const
+export type Source = (typeof SOURCES)[number]
+
+/** Whose the nth event is, that is to be sent at `atMs` of a load. */
+export function sourceOf(phases: readonly Phase[], index: number, atMs: number): Source {
+  let endMs = 0
+  for (const { seconds, hotShare = 0 } of phases) {
+    endMs += 1_000 * seconds
+    if (atMs < endMs) return isOneOf(index, hotShare) ? 'hot' : 'other'
+  }
+  return 'other'
 }
 
 /** A piece of a load at one rate. */
@@ -42,17 +58,26 @@ function secondsUntil({ fromPerSecond, toPerSecond, seconds }: Phase, events: nu
 
 /** Whether the nth event is one of the important ones: so large a share of them, spread evenly. */
 export function isHigh(index: number, share: number): boolean {
+  return isOneOf(index, share)
+}
+
+/** Whether the nth is one of those that a share of all are, spread evenly. */
+function isOneOf(index: number, share: number): boolean {
   return Math.floor((index + 1) * share + 1e-9) > Math.floor(index * share + 1e-9)
 }
 
-/** When each phase begins and ends, milliseconds after the load begins. */
+/** When each phase begins and ends, milliseconds after the load begins. Pieces of one name in a row are one phase. */
 export function boundsOf(
   phases: readonly Phase[],
 ): readonly { readonly name: string; readonly fromMs: number; readonly toMs: number }[] {
+  const bounds: { readonly name: string; readonly fromMs: number; toMs: number }[] = []
   let at = 0
-  return phases.map(({ name, seconds }) => {
+  for (const { name, seconds } of phases) {
+    const last = bounds.at(-1)
     const fromMs = at
     at += 1_000 * seconds
-    return { name, fromMs, toMs: at }
-  })
+    if (last?.name === name) last.toMs = at
+    else bounds.push({ name, fromMs, toMs: at })
+  }
+  return bounds
 }

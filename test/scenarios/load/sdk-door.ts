@@ -1,28 +1,36 @@
 import { eventToken } from '../../../shared/sdk/contract/token.ts'
-import { createProducer } from '../../../shared/sdk/producer.ts'
+import { createProducer, type Producer } from '../../../shared/sdk/producer.ts'
 import type { Answers, Door, Sending } from './door.ts'
+import type { DoorSettings } from './generator.ts'
+import { SOURCES, type Source } from './schedule.ts'
 
-const SOURCE = 'scenarios'
-
-/** Events by one producer with its defaults. What the stream took is `accepted`: its outcome is read from the register. */
-export async function openSdkDoor(options: {
-  readonly url: string
-  readonly model: string
+/** How a producer is made. */
+export interface SdkDoorOptions extends Omit<Extract<DoorSettings, { readonly kind: 'sdk' }>, 'kind'> {
   readonly deadlineMs: () => number
-}): Promise<Door> {
-  const producer = await createProducer({ url: options.url, source: SOURCE })
+}
+
+/**
+ * Events by a producer for each source, with its defaults: none waits to be let in, who sends is told at once. What the
+ * stream took is `accepted`: its outcome is read from the register.
+ */
+export async function openSdkDoor(options: SdkDoorOptions): Promise<Door> {
+  const { url, model, isPlain, sources } = options
+  const open = (source: Source) =>
+    createProducer({ url, source: sources[source], ...(isPlain && { admission: false }) })
+  const [other, hot] = await Promise.all(SOURCES.map(open))
+  const producers = { other, hot } as Readonly<Record<Source, Producer>>
   const ids = new Map<number, string>()
-  const tokenOf = (id: string): string => eventToken(options.model, SOURCE, id)
   async function publish(
-    { index, id, features, isHigh, intended }: Sending,
+    { index, id, features, isHigh, intended, source }: Sending,
     answers: Answers,
   ): Promise<void> {
+    const tokenOf = (of: string): string => eventToken(model, sources[source], of)
+    const producer = producers[source]
     const expiresAt = new Date(Date.now() + intended + options.deadlineMs() - performance.now())
-    const { model } = options
-    ids.set(index, id)
+    ids.set(index, tokenOf(id))
     try {
       const lane = isHigh ? 'high' : 'normal'
-      const { token } = await producer.publish({ model, id, features, lane, expiresAt })
+      const { token } = await producer.tryPublish({ model, id, features, lane, expiresAt })
       answers.accepted(index, token)
     } catch (thrown) {
       const code = (thrown as { readonly code?: string }).code ?? String(thrown)
@@ -34,10 +42,7 @@ export async function openSdkDoor(options: {
   }
   return {
     send: (sending, answers) => void publish(sending, answers),
-    giveUp: (index) => {
-      const id = ids.get(index)
-      return id === undefined ? undefined : tokenOf(id)
-    },
-    close: () => producer.close(),
+    giveUp: (index) => ids.get(index),
+    close: async () => void (await Promise.all(Object.values(producers).map((producer) => producer.close()))),
   }
 }

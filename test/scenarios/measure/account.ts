@@ -1,5 +1,5 @@
 import { quantile } from '../../scale/stage.ts'
-import { intendedTimes, isHigh, type Phase } from '../load/schedule.ts'
+import { intendedTimes, isHigh, type Phase, type Source, sourceOf } from '../load/schedule.ts'
 
 /** What became of an event, as its sender knows it in the end. Bytes, so that a run of many events is small. */
 export const FATE = {
@@ -51,20 +51,37 @@ export interface Account {
   readonly normal: LaneAccount
 }
 
+/** A time of a load, milliseconds after it begins. */
+export interface Within {
+  readonly fromMs: number
+  readonly toMs: number
+}
+
+const WHOLE: Within = { fromMs: 0, toMs: Number.POSITIVE_INFINITY }
+
+function* eventsOf(
+  { phases }: Load,
+  { fromMs, toMs }: Within,
+): Generator<{ readonly index: number; readonly atMs: number }> {
+  for (const [index, atMs] of intendedTimes(phases).entries())
+    if (atMs >= fromMs && atMs < toMs) yield { index, atMs }
+}
+
+/** The account of the events of one source that were to be sent within a time of a load. */
+export function accountOfSource(load: Load, run: Fates, source: Source, within = WHOLE): LaneAccount {
+  const its = [...eventsOf(load, within)].filter(
+    ({ index, atMs }) => sourceOf(load.phases, index, atMs) === source,
+  )
+  return laneAccount(
+    load,
+    run,
+    its.map(({ index }) => index),
+  )
+}
+
 /** The account of the events of a load that were to be sent within a time of it. */
-export function accountOf(
-  load: Load,
-  run: Fates,
-  within: { readonly fromMs: number; readonly toMs: number } = {
-    fromMs: 0,
-    toMs: Number.POSITIVE_INFINITY,
-  },
-): Account {
-  const times = intendedTimes(load.phases)
-  const chosen = [...times.keys()].filter((index) => {
-    const at = times[index] ?? 0
-    return at >= within.fromMs && at < within.toMs
-  })
+export function accountOf(load: Load, run: Fates, within: Within = WHOLE): Account {
+  const chosen = [...eventsOf(load, within)].map(({ index }) => index)
   const ofLane = (high: boolean): readonly number[] =>
     chosen.filter((index) => isHigh(index, load.highShare) === high)
   return {

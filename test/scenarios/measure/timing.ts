@@ -16,6 +16,8 @@ export interface Timing {
   /** What is carried, and three times as much. */
   readonly capacitySeconds: number
   readonly tripleSeconds: number
+  /** Other loads beyond what is carried. */
+  readonly furtherSeconds: number
   readonly buildUpSeconds: number
   readonly spikeSeconds: number
   /** What is carried half of, before and after an overload. */
@@ -34,6 +36,7 @@ export const FULL: Timing = {
   warmUpSeconds: 5,
   capacitySeconds: 20,
   tripleSeconds: 60,
+  furtherSeconds: 30,
   buildUpSeconds: 60,
   spikeSeconds: 20,
   calmSeconds: 15,
@@ -48,7 +51,8 @@ export const QUICK: Timing = {
   settingsTried: 1,
   warmUpSeconds: 1,
   capacitySeconds: 3,
-  tripleSeconds: 3,
+  tripleSeconds: 5,
+  furtherSeconds: 3,
   buildUpSeconds: 3,
   spikeSeconds: 2,
   calmSeconds: 2,

@@ -12,7 +12,7 @@ export interface Judged {
 }
 
 /** Of its capacity, what a contestant has to reach when it is offered just that: else the capacity is not its own. */
-const REACHED_SHARE = 0.95
+export const REACHED_SHARE = 0.95
 /** With more, what is measured is the machine's other work. */
 const MOST_OTHERS = 0.1
 

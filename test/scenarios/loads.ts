@@ -1,0 +1,60 @@
+import { createRandom } from '../faults/kit/form.ts'
+import type { Contestant } from './contestants/contestant.ts'
+import type { RunWish } from './drive.ts'
+import { type Phase, steady } from './load/schedule.ts'
+import { drawShapes } from './load/shapes.ts'
+import type { Timing } from './measure/timing.ts'
+import type { ScenarioName } from './options.ts'
+
+/** What the loads of a contestant go by. */
+export interface LoadFacts {
+  /** What it carries, events a second. */
+  readonly capacity: number
+  /** What everybody gets alike. */
+  readonly shared: number
+  readonly scenarios: readonly ScenarioName[]
+  readonly timing: Timing
+  /** Of the shapes that are drawn at random. */
+  readonly seed: number
+  readonly promises: Contestant['promises']
+}
+
+/** The part of a threefold load that is of the hot source. */
+const HOT_SHARE = 0.9
+
+/** The loads beyond what is carried, in their order. */
+export function loadsOf({ capacity, shared, promises, ...facts }: LoadFacts): readonly RunWish[] {
+  const { scenarios, timing, seed } = facts
+  const { tripleSeconds, furtherSeconds, calmSeconds, settleSeconds, buildUpSeconds, spikeSeconds } = timing
+  const calm = (name: string): Phase => steady(name, capacity / 2, calmSeconds)
+  const over = (name: string, perSecond: number, seconds: number): RunWish => ({
+    ...{ name, shown: 'overload', settleSeconds },
+    phases: [calm('before'), steady('overload', perSecond, seconds), calm('after')],
+  })
+  const triple = over('3 ×', 3 * capacity, tripleSeconds)
+  const has = (name: ScenarioName): boolean => scenarios.includes(name)
+  if (promises === 'sources') return [triple, ...(has('throttling') ? [hotLoad(capacity, timing)] : [])]
+  const drawn = { capacity, seconds: furtherSeconds, calmSeconds }
+  const shapes = promises === 'doors' && has('shapes') ? drawShapes(createRandom(seed), drawn) : []
+  return [
+    triple,
+    over('the same for all', shared, furtherSeconds),
+    ...(has('build-up') ? [over('build-up, 2 ×', 2 * capacity, buildUpSeconds)] : []),
+    ...(has('fivefold') ? [over('5 ×', 5 * capacity, furtherSeconds)] : []),
+    ...(has('overload') ? [over('spike, 10 ×', 10 * capacity, spikeSeconds)] : []),
+    ...shapes.map((shape): RunWish => ({ ...shape, shown: 'overload', settleSeconds })),
+  ]
+}
+
+/** The other source alone at first, then beside a hot one, at the same rate of its own. */
+function hotLoad(capacity: number, { tripleSeconds, calmSeconds, settleSeconds }: Timing): RunWish {
+  const own = 3 * (1 - HOT_SHARE) * capacity
+  return {
+    ...{ name: 'throttling, a hot source', shown: 'overload', settleSeconds },
+    phases: [
+      steady('before', own, tripleSeconds / 2),
+      { ...steady('overload', 3 * capacity, tripleSeconds), hotShare: HOT_SHARE },
+      steady('after', own, calmSeconds),
+    ],
+  }
+}

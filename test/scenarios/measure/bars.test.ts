@@ -1,0 +1,36 @@
+import { expect, test } from 'vitest'
+import { steady } from '../load/schedule.ts'
+import { accountOf, FATE, timelineOf } from './account.ts'
+import { barsOf, isMet } from './bars.ts'
+
+const load = { phases: [steady('overload', 10, 2)], highShare: 0.5, deadlineMs: 250 }
+const LATE = 300
+
+/** Twenty events in two seconds, every other one important; the first `inTime` of each second are predicted in time, the next one late. */
+function overloadWith(inTime: number, recoveredAfterSeconds?: number) {
+  const fates = Uint8Array.from({ length: 20 }, (_, index) =>
+    index % 10 <= inTime ? FATE.prediction : FATE.refusal,
+  )
+  const latencyMs = Float64Array.from({ length: 20 }, (_, index) => (index % 10 < inTime ? 10 : LATE))
+  const run = { fates, latencyMs }
+  return {
+    ...{ account: accountOf(load, run), timeline: timelineOf(load, run), recoveredAfterSeconds },
+    ...{ fromSecond: 0, toSecond: 2, capacity: 5 },
+  }
+}
+
+test('goodput is held against what could have been carried, lateness against what was offered', () => {
+  const bars = barsOf(overloadWith(4, 1))
+  expect(bars.map(({ name, value }) => [name, value])).toEqual([
+    ['goodput', 0.8],
+    ['high', 0.4],
+    ['late', 0.1],
+    ['recovery', 1],
+  ])
+  expect(bars.map(isMet)).toEqual([false, false, false, true])
+})
+
+test('what was never carried again has not recovered', () => {
+  const recovery = barsOf(overloadWith(4)).find(({ name }) => name === 'recovery')
+  expect(recovery && isMet(recovery)).toBe(false)
+})

@@ -18,6 +18,8 @@ export interface Ground {
   readonly used: string | undefined
   /** Monitoring of a server alone; undefined in a cluster. */
   readonly monitorUrl: string | undefined
+  /** Kills a server that stands alone, and starts it again on what it has stored. Undefined in a cluster. */
+  readonly restart: (() => Promise<void>) | undefined
   close(): Promise<void>
 }
 
@@ -33,8 +35,16 @@ export interface GroundOptions {
 export async function openGround(options: GroundOptions = {}): Promise<Ground> {
   const { profile = 'process', servers = profile === 'power' ? 3 : 1, config = '' } = options
   if (servers === 1) {
-    const { url, pid, monitorUrl, stop } = await startBroker({ durability: profile, config })
-    return { url, pids: [pid], replicas: 1, used: undefined, monitorUrl, close: stop }
+    const broker = await startBroker({ durability: profile, config })
+    const { url, monitorUrl } = broker
+    return {
+      ...{ url, replicas: 1, used: undefined, monitorUrl },
+      get pids() {
+        return [broker.pid]
+      },
+      restart: () => broker.restart(),
+      close: () => broker.stop(),
+    }
   }
   const syncInterval = profile === 'power' ? 'always' : '2m'
   const { nodes, stop } = await startTestCluster({ network: 'direct', syncInterval, config })
@@ -46,6 +56,7 @@ export async function openGround(options: GroundOptions = {}): Promise<Ground> {
     replicas: nodes.length,
     used: first.name,
     monitorUrl: undefined,
+    restart: undefined,
     close: stop,
   }
 }

@@ -19,6 +19,8 @@ export interface Stage {
   readonly brokerPids: readonly number[]
   /** Monitoring of a server alone. */
   readonly monitorUrl: string | undefined
+  /** Kills a server that stands alone, and starts it again on what it has stored. Undefined in a cluster. */
+  readonly restart: Ground['restart']
   readonly connection: NatsConnection
   readonly producer: Producer
   /**
@@ -93,8 +95,11 @@ export async function openStage(options: StageOptions = {}): Promise<Stage> {
 
   return {
     url: ground.url,
-    brokerPids: ground.pids,
+    get brokerPids() {
+      return ground.pids
+    },
     monitorUrl: ground.monitorUrl,
+    restart: ground.restart,
     connection,
     producer,
     async publishFlights(flights, count, models, traceparentOf) {

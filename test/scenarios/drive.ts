@@ -1,4 +1,5 @@
 import { readdir } from 'node:fs/promises'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Punctuality } from '../bench/compare/pacing.ts'
 import { peakOf } from '../scale/stage.ts'
 import type { Opened } from './contestants/contestant.ts'
@@ -49,6 +50,8 @@ export interface Run {
   readonly descriptors: number
   /** What refusals and failures said, and how often. */
   readonly said: Readonly<Record<string, number>>
+  /** What the audit found that followed; undefined where it was clean, and where there is none. */
+  readonly alarm: string | undefined
   /** Why it does not count; empty where it does. */
   readonly void: readonly string[]
 }
@@ -61,6 +64,12 @@ export interface RunWish {
   readonly settleSeconds: number
   /** What the contestant carries, where the phase that is shown offers just that. */
   readonly capacity?: number
+  /** When its broker is killed and started again, milliseconds after the load begins. @default it is not */
+  readonly restartsAtMs?: number
+  /** Events that its stream takes. @default as many as it does */
+  readonly streamEvents?: number
+  /** Whether it has to account for everything afterwards. @default it does not */
+  readonly isAudited?: boolean
 }
 
 let runs = 0
@@ -69,13 +78,19 @@ let runs = 0
 export async function driveRun(opened: Opened, wish: RunWish): Promise<Run> {
   const load = { phases: wish.phases, highShare: HIGH_SHARE, deadlineMs: DEADLINE_MS }
   const drive = { ...load, run: `run-${runs++}`, patienceMs: PATIENCE_MS }
-  const since = await startMeter(opened.roles, opened.threadNames)
+  const since = await startMeter(() => opened.roles, opened.threadNames)
   const watch = watchDescriptors(serversOf(opened))
-  const driven = await opened.generator.drive(drive)
+  const driving = opened.generator.drive(drive)
+  if (wish.restartsAtMs !== undefined) {
+    await sleep(wish.restartsAtMs)
+    await opened.restartBroker?.()
+  }
+  const driven = await driving
   const cpu = await since()
   await opened.settle(1_000 * wish.settleSeconds)
   const descriptors = await watch.stop()
   const { fates, stored } = await opened.outcomesOf(drive, driven)
+  const alarm = wish.isAudited === true ? await opened.audit?.() : undefined
   const { lateMs, clockMovedMs, said } = driven
   const punctuality = { lateMs, clockMovedMs }
   const whole = accountOf(load, fates)
@@ -86,7 +101,7 @@ export async function driveRun(opened: Opened, wish: RunWish): Promise<Run> {
       ? {}
       : { atCapacity: { goodput: shown.goodputPerSecond, capacity: wish.capacity } }
   return {
-    ...{ name: wish.name, whole, punctuality, cpu, descriptors, said: Object.fromEntries(said) },
+    ...{ name: wish.name, whole, punctuality, cpu, descriptors, alarm, said: Object.fromEntries(said) },
     ...shown,
     peakMiB: await peakOf(serversOf(opened)),
     void: voidReasons({ punctuality, notClosed: open, others: cpu.others, ...atCapacity }),

@@ -1,4 +1,4 @@
-import type { Candidate, Contestant, Opened } from './contestants/contestant.ts'
+import type { Candidate, Contestant, Opened, OpenWish } from './contestants/contestant.ts'
 import { driveRun, type Run, type RunWish, warmUp } from './drive.ts'
 import { steady } from './load/schedule.ts'
 import { capacityOf, nextStep, type Step } from './measure/staircase.ts'
@@ -89,7 +89,7 @@ async function confirm(
         await warmUp(opened, rate / 2, timing.warmUpSeconds)
         return driveRun(opened, ownLoad(rate, timing))
       },
-      rate,
+      { carries: rate },
     )
     const isCarriedAgain = own.goodputPerSecond >= REACHED_SHARE * rate
     if (isCarriedAgain || down === MOST_STEPS_DOWN)
@@ -144,13 +144,13 @@ async function holdStep(
   }
 }
 
-/** Opens a contestant anew, and closes it whatever happens. @param carries what it carries, where that is known */
+/** Opens a contestant anew, and closes it whatever happens. */
 export async function withOpened<Result>(
   candidate: Candidate,
   measure: (opened: Opened) => Promise<Result>,
-  carries?: number,
+  wish?: OpenWish,
 ): Promise<Result> {
-  const opened = await candidate.open(carries)
+  const opened = await candidate.open(wish)
   try {
     return await measure(opened)
   } finally {

@@ -17,13 +17,19 @@ export interface LoadFacts {
   /** Of the shapes that are drawn at random. */
   readonly seed: number
   readonly promises: Contestant['promises']
+  /** Whether it has a stream that can be full, and a broker that can be killed. */
+  readonly isPelton: boolean
 }
 
 /** The part of a threefold load that is of the hot source. */
 const HOT_SHARE = 0.9
 
-/** The loads beyond what is carried, in their order. */
-export function loadsOf({ capacity, shared, promises, ...facts }: LoadFacts): readonly RunWish[] {
+/** The loads beyond what is carried, in their order: after each everything is accounted for. */
+export function loadsOf(facts: LoadFacts): readonly RunWish[] {
+  return wishesOf(facts).map((wish) => ({ ...wish, isAudited: true }))
+}
+
+function wishesOf({ capacity, shared, promises, isPelton, ...facts }: LoadFacts): readonly RunWish[] {
   const { scenarios, timing, seed } = facts
   const { tripleSeconds, furtherSeconds, calmSeconds, settleSeconds, buildUpSeconds, spikeSeconds } = timing
   const calm = (name: string): Phase => steady(name, capacity / 2, calmSeconds)
@@ -42,6 +48,7 @@ export function loadsOf({ capacity, shared, promises, ...facts }: LoadFacts): re
     ...(has('build-up') ? [over('build-up, 2 ×', 2 * capacity, buildUpSeconds)] : []),
     ...(has('fivefold') ? [over('5 ×', 5 * capacity, furtherSeconds)] : []),
     ...(has('overload') ? [over('spike, 10 ×', 10 * capacity, spikeSeconds)] : []),
+    ...(has('dropped') && isPelton ? [droppedLoad(capacity, timing)] : []),
     ...shapes.map((shape): RunWish => ({ ...shape, shown: 'overload', settleSeconds })),
   ]
 }
@@ -56,5 +63,19 @@ function hotLoad(capacity: number, { tripleSeconds, calmSeconds, settleSeconds }
       { ...steady('overload', 3 * capacity, tripleSeconds), hotShare: HOT_SHARE },
       steady('after', own, calmSeconds),
     ],
+  }
+}
+
+/** Seconds of what is carried that the stream takes where it is to be full. */
+const FULL_SECONDS = 1
+
+/** A spike in which the broker is killed, with a stream that takes one second of what is carried. */
+function droppedLoad(capacity: number, { spikeSeconds, calmSeconds, settleSeconds }: Timing): RunWish {
+  const calm = (name: string): Phase => steady(name, capacity / 2, calmSeconds)
+  return {
+    ...{ name: 'dropped, 10 × and the broker killed', shown: 'overload', settleSeconds },
+    phases: [calm('before'), steady('overload', 10 * capacity, spikeSeconds), calm('after')],
+    restartsAtMs: 1_000 * (calmSeconds + spikeSeconds / 2),
+    streamEvents: Math.ceil(FULL_SECONDS * capacity),
   }
 }

@@ -17,20 +17,20 @@ export interface Measured {
 /** What is carried, and every load beyond it: everything started anew for each. */
 export async function measureChosen(
   { contestant, candidate, capacity, tried, own }: Chosen,
-  facts: Omit<LoadFacts, 'capacity' | 'promises'>,
+  facts: Omit<LoadFacts, 'capacity' | 'promises' | 'isPelton'>,
   note: Note,
 ): Promise<Measured> {
   const { perSecond } = capacity
   const { name, title, isPeer, promises } = contestant
   const runs = [own]
-  for (const wish of loadsOf({ ...facts, capacity: perSecond, promises })) {
+  for (const wish of loadsOf({ ...facts, capacity: perSecond, promises, isPelton: !isPeer })) {
     const run = await withOpened(
       candidate,
       async (opened) => {
         await warmUp(opened, perSecond / 2, facts.timing.warmUpSeconds)
         return driveRun(opened, wish)
       },
-      perSecond,
+      { carries: perSecond, streamEvents: wish.streamEvents },
     )
     const [reached, offered] = [run.goodputPerSecond.toFixed(0), run.offeredPerSecond.toFixed(0)]
     note(`${name}, ${run.name}: ${reached} of ${offered} a second in time`)

@@ -14,7 +14,7 @@ export const CONTESTANT_NAMES = [
   ] as const),
   ...(['naive', 'bullmq'] as const),
 ] as const
-export const SCENARIO_NAMES = ['build-up', 'fivefold', 'overload', 'shapes', 'throttling'] as const
+export const SCENARIO_NAMES = ['build-up', 'fivefold', 'overload', 'dropped', 'shapes', 'throttling'] as const
 export type ScenarioName = (typeof SCENARIO_NAMES)[number]
 export type ModelName = 'deep' | 'light'
 
@@ -39,6 +39,7 @@ Without a scenario: all.
   build-up     latency builds up: twice the load that is carried, for a minute
   fivefold     five times the load that is carried, for a minute
   overload     ten times the load that is carried, for a short while: memory and descriptors
+  dropped      the same with a stream that is soon full, and the broker killed in between (Pelton alone)
   shapes       two loads whose form is drawn at random
   throttling   three times the load that is carried, nine tenths of it from one source: what becomes of the other one
                (contestants that tell sources apart)

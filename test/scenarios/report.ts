@@ -77,7 +77,8 @@ function tablesOf({
 
 /** Whether Pelton kept what it promises, wherever it protects itself. */
 export function isEveryBarMet({ contestants }: Pick<ScenarioReport, 'contestants'>): boolean {
-  return heldRuns(contestants).every(({ bars }) => bars.every(isMet))
+  const isWhole = contestants.every(({ runs }) => runs.every(({ alarm }) => alarm === undefined))
+  return isWhole && heldRuns(contestants).every(({ bars }) => bars.every(isMet))
 }
 
 interface HeldRun {
@@ -217,6 +218,11 @@ function remarks({ contestants, absent }: ScenarioReport): string[] {
     ...absent.map(({ name, reason }) => `${name} did not take part: ${reason}`),
     ...contestants.flatMap(({ name, runs }) =>
       runs.flatMap((run) => run.void.map((reason) => `void: ${name}, ${run.name}: ${reason}`)),
+    ),
+    ...contestants.flatMap(({ name, runs }) =>
+      runs.flatMap(({ name: load, alarm }) =>
+        alarm === undefined ? [] : [`not all is accounted for: ${name}, ${load}: ${alarm}`],
+      ),
     ),
     ...contestants.flatMap(({ name, runs }) => runs.flatMap((run) => saidText(name, run))),
   ]

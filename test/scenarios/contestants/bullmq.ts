@@ -37,7 +37,7 @@ export const BULLMQ: Contestant = {
     return SETTINGS.map(
       (settings): Candidate => ({
         settings: `${version}, ${settings.processes} workers, ${settings.concurrency} jobs at the same time in each`,
-        open: (carries) => open(workplace, model, { peers, redis, settings, carries }),
+        open: ({ carries } = {}) => open(workplace, model, { peers, redis, settings, carries }),
       }),
     )
   },

@@ -33,11 +33,19 @@ export interface Contestant {
   prepare(workplace: Workplace, model: ScenarioModel): Promise<readonly Candidate[]>
 }
 
+/** What is known of the load to come. */
+export interface OpenWish {
+  /** Events a second that are carried, where that is known: for those whose limits are set by it. */
+  readonly carries?: number
+  /** Events that its stream takes. @default as many as it does */
+  readonly streamEvents?: number | undefined
+}
+
 /** One way to set a contestant. */
 export interface Candidate {
   readonly settings: string
-  /** Starts everything of it anew. @param carries events a second, where that is known: for those whose limits are set by it */
-  open(carries?: number): Promise<Opened>
+  /** Starts everything of it anew. */
+  open(wish?: OpenWish): Promise<Opened>
 }
 
 /** A contestant that takes events. */
@@ -51,5 +59,9 @@ export interface Opened {
   settle(limitMs: number): Promise<void>
   /** What became of a drive in the end, after {@link settle}; and what is stored of it. */
   outcomesOf(drive: Drive, driven: Driven): Promise<{ readonly fates: Fates; readonly stored?: Stored }>
+  /** Kills its broker and starts it again; undefined where it has none. */
+  restartBroker?(): Promise<void>
+  /** Accounts for every event it ever took. @returns what is not as it should be; undefined where all is */
+  audit?(): Promise<string | undefined>
   close(): Promise<void>
 }

@@ -1,4 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { audit } from '../../../shared/operations/audit/audit.ts'
+import { isSignable } from '../../../shared/operations/audit/report.ts'
+import { reportLines } from '../../../shared/operations/audit/report-lines.ts'
 import { readKey } from '../../../shared/operations/keys/key-text.ts'
 import { createKey } from '../../../shared/operations/keys/keys.ts'
 import { PublishWindow } from '../../../shared/sdk/jetstream/publish-window.ts'
@@ -10,7 +13,7 @@ import { openStage, type Stage } from '../../scale/stage.ts'
 import { type DoorSettings, startGenerator } from '../load/generator.ts'
 import { SOURCES, type Source } from '../load/schedule.ts'
 import { unprotected } from '../model/unprotected.ts'
-import type { Contestant, Opened, ScenarioModel } from './contestant.ts'
+import type { Contestant, Opened, OpenWish, ScenarioModel } from './contestant.ts'
 import { lastOutcome, outcomesAfter } from './register.ts'
 import { resolve } from './resolve.ts'
 
@@ -67,13 +70,19 @@ export const PELTON: readonly Contestant[] = FORMS.map((form) => ({
   prepare: async (workplace, model) => {
     const served = form.promises !== undefined ? model : await unprotected(model, workplace.folder)
     const settings = 'one worker with one inference thread, defaults otherwise'
-    return [{ settings, open: () => open(workplace, served, form) }]
+    return [{ settings, open: (wish) => open(workplace, served, form, wish) }]
   },
 }))
 
-async function open(workplace: Workplace, model: ScenarioModel, { ways }: Form): Promise<Opened> {
+async function open(
+  workplace: Workplace,
+  model: ScenarioModel,
+  { ways }: Form,
+  { streamEvents }: OpenWish = {},
+): Promise<Opened> {
   const { entry, flightsFile, signal } = workplace
-  const stage = await openStage()
+  const topology = streamEvents === undefined ? undefined : { featuresMaxMessages: streamEvents }
+  const stage = await openStage({ topology })
   const started: MeteredProcess[] = []
   const start = async (program: string, env: NodeJS.ProcessEnv): Promise<MeteredProcess> => {
     const each = await startMetered({ args: [entry(program)], env, models: model.folder }, stage.url, signal)
@@ -97,11 +106,13 @@ async function open(workplace: Workplace, model: ScenarioModel, { ways }: Form):
     let before = await lastOutcome(stage.connection)
     return {
       generator,
-      roles: {
-        worker: [worker.process.pid],
-        broker: stage.brokerPids,
-        ...(gateway !== undefined && { gateway: [gateway.process.pid] }),
-        generator: [generator.pid],
+      get roles() {
+        return {
+          worker: [worker.process.pid],
+          broker: stage.brokerPids,
+          ...(gateway !== undefined && { gateway: [gateway.process.pid] }),
+          generator: [generator.pid],
+        }
       },
       threadNames: worker.threadNames,
       settle: (limitMs) => settle(stage, limitMs),
@@ -115,6 +126,8 @@ async function open(workplace: Workplace, model: ScenarioModel, { ways }: Form):
           ways.some((way) => way !== 'gateway'),
         )
       },
+      restartBroker: async () => stage.restart?.(),
+      audit: () => auditOf(stage, signal),
       async close() {
         await generator.stop()
         await close()
@@ -179,6 +192,15 @@ async function doorOf(
 function sourcesOf({ other, hot }: Readonly<Record<Source, string>>): Readonly<Record<Source, string>> {
   const ofKey = (key: string): string => `key/${readKey(key)?.id}`
   return { other: ofKey(other), hot: ofKey(hot) }
+}
+
+/** Every event, from the first on, against every outcome that is stored. */
+async function auditOf({ connection }: Stage, signal: AbortSignal): Promise<string | undefined> {
+  const { report } = await audit(connection, { deep: true, full: true, signal })
+  if (isSignable(report) && report.lost.length === 0) return undefined
+  return reportLines(report)
+    .map(({ text }) => text)
+    .join('; ')
 }
 
 /** Until no event waits any more. */

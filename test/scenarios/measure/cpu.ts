@@ -31,11 +31,16 @@ const INFERENCE_THREADS = /^inference-thread/
 /**
  * Meters processes from now on; the returned function tells where processor time went since.
  *
+ * @param rolesNow asked at both moments: a process may be replaced in between
  * @param threadNames file in which the worker's threads say which they are (test/bench/compare/thread-name.cjs)
  */
-export async function startMeter(roles: Roles, threadNames?: string): Promise<() => Promise<CpuShares>> {
-  const before = await snapshot(roles)
+export async function startMeter(
+  rolesNow: () => Roles,
+  threadNames?: string,
+): Promise<() => Promise<CpuShares>> {
+  const before = await snapshot(rolesNow())
   return async () => {
+    const roles = rolesNow()
     const after = await snapshot(roles)
     const wallUs = 1_000 * (after.atMs - before.atMs)
     const us = Object.fromEntries(

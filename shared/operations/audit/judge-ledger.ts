@@ -53,9 +53,19 @@ function letterLack(event: ExpectedEvent, { register, letters }: Evidence, reach
   const isExpected = last === undefined ? event.outcomes.has('dead-lettered') : last.kind === 'notice'
   const isThere = letters.some(({ isElsewhere }) => !isElsewhere)
   if (!isExpected || event.ended !== undefined || isThere) return undefined
+  if (last !== undefined && isCutOff(last, event, reach)) return undefined
   // The record of its end may have expired with that of its notice, where a later one of its event is left.
   if (last !== undefined && last.storedAt < reach.ledger) return 'expired'
   return event.since < reach.letters ? 'expired' : 'no-dead-letter'
+}
+
+/**
+ * Its worker was killed behind the notice, before the dead letter, and nobody made up for it: its event was removed, and
+ * signed for. Who found the notice since, by another event of that id, had not its payload.
+ */
+function isCutOff({ digest, origin }: StoredOutcome, { named }: ExpectedEvent, reach: Reach): boolean {
+  const isTold = named.some((one) => one.outcome === 'dead-lettered' && one.digest === digest)
+  return !isTold && origin !== undefined && reach.isSignedFor(origin)
 }
 
 function isOutcome({ kind }: StoredOutcome): boolean {

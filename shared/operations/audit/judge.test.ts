@@ -234,6 +234,11 @@ describe('what is lawful raises no problem', () => {
       { isSignedFor: () => true },
     ],
     [
+      'a notice of such an event, its worker killed before the dead letter, which another event of that id found',
+      { event: event([['already-answered', NOTICE]]), register: [notice()] },
+      { isSignedFor: () => true },
+    ],
+    [
       'the end of a retry of such an event',
       {
         event: event([['predicted', PREDICTION, undefined, true]], { isOfFeatures: false }),
@@ -252,6 +257,12 @@ describe('what contradicts the ledger is named', () => {
     ['a prediction that is gone', ['no-result'], { event: event([['predicted', PREDICTION]]) }],
     ['a notice that is gone', ['no-result'], { event: GIVEN_UP, letters: [letter()] }],
     ['a dead letter that is gone', ['no-dead-letter'], { event: GIVEN_UP, register: [notice()] }],
+    [
+      'a dead letter that was told and is gone, though its event was signed for as removed',
+      ['no-dead-letter'],
+      { event: GIVEN_UP, register: [notice()] },
+      { isSignedFor: () => true },
+    ],
     ['both', ['no-result', 'no-dead-letter'], { event: GIVEN_UP }],
     [
       'a notice that a replay superseded and that is gone',

@@ -35,6 +35,8 @@ const SECTIONS: Readonly<Record<string, ModelsSection>> = {
   retries: 'limits-and-retries',
   limits: 'limits-and-retries',
   checks: 'checks',
+  admission: 'admission',
+  slo: 'admission',
   golden: 'golden-samples',
 }
 

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { ADMISSION_MODES } from '../sdk/contract/flow.ts'
 
 /** How often an event is tried, and how long is waited in between. */
 export interface RetryPolicy {
@@ -18,6 +19,12 @@ export const MANIFEST_DEFAULTS = {
   retries: DEFAULT_RETRIES,
   limits: { timeoutMs: 30_000, maxRowsPerEvent: 4096 },
   checks: { finiteInputs: false, finiteOutputs: false },
+  admission: {
+    mode: 'enforce',
+    maxBacklogSecondsHigh: 3_600,
+    maxBacklogSecondsNormal: 3_600,
+    maxBacklogSecondsLow: 0,
+  },
   unknownFeatures: 'refuse',
   golden: { tolerance: 1e-4 },
 } as const
@@ -44,6 +51,16 @@ const columns = z.strictObject({
     .max(100_000)
     .describe('One feature for each column, in the order of the columns'),
 })
+
+const maxBacklogSeconds = (lane: string) =>
+  z
+    .int()
+    .min(0)
+    .max(31_536_000)
+    .exactOptional()
+    .describe(
+      `Behind how many seconds of work events of lane \`${lane}\` are let in that have no deadline; 0: any`,
+    )
 
 /** The groups: a version's manifest is laid over its model's setting by setting. */
 export const manifestGroups = {
@@ -96,6 +113,31 @@ export const manifestGroups = {
         .describe('Whether a prediction with NaN or an infinity becomes a dead letter'),
     })
     .describe('Which numbers are refused'),
+  admission: z
+    .strictObject({
+      mode: z
+        .enum(ADMISSION_MODES)
+        .exactOptional()
+        .describe(
+          'Whether doors refuse events that cannot be answered in time, count what they would refuse, or look at nothing; what an operator says goes before it',
+        ),
+      maxBacklogSecondsHigh: maxBacklogSeconds('high'),
+      maxBacklogSecondsNormal: maxBacklogSeconds('normal'),
+      maxBacklogSecondsLow: maxBacklogSeconds('low'),
+    })
+    .describe('Which events are let in'),
+  slo: z
+    .strictObject({
+      deadlineMs: z
+        .int()
+        .min(1)
+        .max(86_400_000)
+        .exactOptional()
+        .describe(
+          'How soon predictions are wanted, in milliseconds, where the events of a lane do not say (default: none)',
+        ),
+    })
+    .describe('What is promised of its predictions'),
 }
 
 /** An event and what the model must answer. */
@@ -149,6 +191,8 @@ export const manifestSchema = z.strictObject({
   retries: manifestGroups.retries.exactOptional(),
   limits: manifestGroups.limits.exactOptional(),
   checks: manifestGroups.checks.exactOptional(),
+  admission: manifestGroups.admission.exactOptional(),
+  slo: manifestGroups.slo.exactOptional(),
   golden: z
     .array(goldenSchema)
     .max(100)

@@ -82,6 +82,8 @@ golden:
     ['batching: { maxRows: 0 }', 'batching'],
     ['retries: { attempts: 1 }\nlimits: { timeoutMs: 0 }', 'limits-and-retries'],
     ['checks: { finite: true }', 'checks'],
+    ['admission: { mode: on }', 'admission'],
+    ['slo: { deadlineMs: 0 }', 'admission'],
     ['golden: [{ outputs: { y: 1 } }]', 'golden-samples'],
     ['inputs: { x: [] }', 'feature-mapping'],
     ['inputs: { x: [] }\nchecks: yes', 'manifest'],
@@ -121,6 +123,8 @@ describe('completeManifest', () => {
       retries: { maxAttempts: 3, baseDelayMs: 500, maxDelayMs: 30_000 },
       limits: { timeoutMs: 30_000, maxRowsPerEvent: 4096 },
       checks: { finiteInputs: false, finiteOutputs: false },
+      admission: { mode: 'enforce', maxBacklogSeconds: { high: 3_600, normal: 3_600, low: 0 } },
+      slo: { deadlineMs: undefined },
       unknownFeatures: 'refuse',
       golden: [],
     })
@@ -154,6 +158,21 @@ describe('a complete manifest', () => {
   it('carries the delays of retries beside the attempts its author gave', () => {
     const { retries } = completeManifest({ retries: { maxAttempts: 7 } }, signature, 'm')
     expect(retries).toEqual({ ...DEFAULT_RETRIES, maxAttempts: 7 })
+  })
+})
+
+describe('admission', () => {
+  it.each(['off', 'observe', 'enforce'] as const)('may be %s, in YAML as it is written', (mode) => {
+    const source = parseManifest(`admission: { mode: ${mode} }`, 'manifest.yaml')
+    expect(completeManifest(source, signature, 'm').admission.mode).toBe(mode)
+  })
+
+  it('has a bound for each lane, and a deadline for events that bring none', () => {
+    const model = parseManifest('admission: { maxBacklogSecondsLow: 60 }\nslo: { deadlineMs: 250 }', 'm')
+    const version = parseManifest('admission: { maxBacklogSecondsHigh: 0 }', 'm')
+    const { admission, slo } = completeManifest(mergeManifests(model, version), signature, 'm')
+    expect(admission).toEqual({ mode: 'enforce', maxBacklogSeconds: { high: 0, normal: 3_600, low: 60 } })
+    expect(slo).toEqual({ deadlineMs: 250 })
   })
 })
 

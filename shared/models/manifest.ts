@@ -1,4 +1,5 @@
 import type { z } from 'zod'
+import type { AdmissionMode, OfLanes } from '../sdk/contract/flow.ts'
 import { type InputMapping, mapInputs } from './feature-mapping.ts'
 import { invalidManifest, type ManifestProblem, problem, unknownName } from './manifest-problems.ts'
 import {
@@ -37,6 +38,13 @@ export interface Manifest {
   readonly limits: { readonly timeoutMs: number; readonly maxRowsPerEvent: number }
   /** Whether NaN and infinities are refused. @default false: trees take NaN as a missing value */
   readonly checks: { readonly finiteInputs: boolean; readonly finiteOutputs: boolean }
+  /**
+   * What doors do with events that cannot be answered in time, and how much backlog those without a deadline may find, seconds;
+   * 0 for any. @default 'enforce', an hour, any for lane `low`
+   */
+  readonly admission: { readonly mode: AdmissionMode; readonly maxBacklogSeconds: OfLanes<number> }
+  /** How soon predictions are wanted where events do not say, milliseconds. @default undefined: nobody waits for them */
+  readonly slo: { readonly deadlineMs: number | undefined }
   /** Whether an event with a feature that no input takes is refused, or the feature ignored. @default 'refuse' */
   readonly unknownFeatures: 'refuse' | 'ignore'
   readonly golden: readonly GoldenSample[]
@@ -56,11 +64,11 @@ export function parseManifest(text: string, file: string): ManifestSource {
   )
 }
 
-const GROUPS = ['batching', 'retries', 'limits', 'checks'] as const
+const GROUPS = Object.keys(manifestGroups) as readonly (keyof typeof manifestGroups)[]
 
 /**
- * The manifest of a version laid over that of its model. `batching`, `retries`, `limits` and `checks` are laid over
- * each other setting by setting; everything else is replaced whole.
+ * The manifest of a version laid over that of its model. Groups, such as `batching` and `limits`, are laid over each other
+ * setting by setting; everything else is replaced whole.
  */
 export function mergeManifests(model: ManifestSource, version: ManifestSource): ManifestSource {
   const merged = { ...model, ...version }
@@ -93,6 +101,8 @@ export function completeManifest(source: ManifestSource, signature: Signature, f
     retries: { ...MANIFEST_DEFAULTS.retries, ...source.retries },
     limits: { ...MANIFEST_DEFAULTS.limits, ...source.limits },
     checks: { ...MANIFEST_DEFAULTS.checks, ...source.checks },
+    admission: admissionOf(source.admission),
+    slo: { deadlineMs: source.slo?.deadlineMs },
     unknownFeatures: source.unknownFeatures ?? MANIFEST_DEFAULTS.unknownFeatures,
     golden: (source.golden ?? []).map((sample, index) => {
       return { name: `golden[${index}]`, ...MANIFEST_DEFAULTS.golden, ...sample }
@@ -100,6 +110,18 @@ export function completeManifest(source: ManifestSource, signature: Signature, f
   }
   if (problems.length > 0) throw invalidManifest(file, problems)
   return deepFreeze(manifest)
+}
+
+function admissionOf(source: ManifestSource['admission']): Manifest['admission'] {
+  const given = { ...MANIFEST_DEFAULTS.admission, ...source }
+  return {
+    mode: given.mode,
+    maxBacklogSeconds: {
+      high: given.maxBacklogSecondsHigh,
+      normal: given.maxBacklogSecondsNormal,
+      low: given.maxBacklogSecondsLow,
+    },
+  }
 }
 
 function toProblems(issue: z.core.$ZodIssue, root: unknown): ManifestProblem[] {

@@ -7,6 +7,7 @@ export const MODELS_SECTIONS = [
   'signals',
   'limits-and-retries',
   'checks',
+  'admission',
   'golden-samples',
   'exporting',
   'what-is-refused',

@@ -19,6 +19,7 @@ const RECORD: ModelRecord = {
     three: { code: 'model-refused', reason: 'no version', since: 8 },
   },
   apart: { since: 9, inARow: 2 },
+  admission: { mode: 'observe', by: 'ops', at: 10 },
 }
 
 const read = (value: unknown) =>
@@ -90,6 +91,7 @@ describe('the record of a model', () => {
         },
       },
     ],
+    ['a mode that is none', { ...wireOf(RECORD), admission: { mode: 'on', by: 'ops', at: 1 } }],
     ['a time that is none', { ...wireOf(RECORD), apart: { since: 'now', inARow: 1 } }],
   ])('tells %s from a record, with the place', (_what, value) => {
     expect(read(value)).toEqual({ kind: 'junk', problem: expect.stringMatching(/\S/) })

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { ADMISSION_MODES, type AdmissionMode } from '../../sdk/contract/flow.ts'
 import { type Datatype, isDatatype } from '../../sdk/contract/tensor.ts'
 import { readVersioned, type Versioned } from '../records/versioned-record.ts'
 
@@ -79,6 +80,15 @@ export interface RecordedCalibration {
   readonly begun?: { readonly by: string; readonly times: number } | undefined
 }
 
+/** What an operator said doors are to do with events of a model. */
+export interface RecordedAdmission {
+  readonly mode: AdmissionMode
+  /** Name of the operator. */
+  readonly by: string
+  /** When, milliseconds since 1970. */
+  readonly at: number
+}
+
 /** What a pool knows of one model: one record, changed by compare-and-set alone. */
 export interface ModelRecord {
   readonly pool: string
@@ -93,6 +103,8 @@ export interface ModelRecord {
   readonly apart?: Apart | undefined
   /** What its versions cost, on each kind of machine that has measured it. */
   readonly calibrations?: readonly RecordedCalibration[] | undefined
+  /** Set by an operator: goes before what the manifest says. */
+  readonly admission?: RecordedAdmission | undefined
 }
 
 /** The version of the codec. A record of another is reported, and never written over. */
@@ -147,6 +159,7 @@ const schema = z.looseObject({
     .catch([])
     .transform((all) => all.filter((one) => calibration.safeParse(one).success))
     .optional(),
+  admission: z.looseObject({ mode: z.enum(ADMISSION_MODES), by: z.string(), at: time }).optional(),
 })
 
 /** The record of a model that nobody of the pool has served or refused yet. */

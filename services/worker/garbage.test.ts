@@ -13,7 +13,7 @@ async function collectionsOf(part: string): Promise<{ readonly whole: number; re
 }
 
 describe('events that have gone are garbage at once, in a heap that is old', () => {
-  test.each(['held', 'dispatcher'])('where they went through: %s', async (part) => {
+  test.each(['held', 'dispatcher', 'flows'])('where they went through: %s', async (part) => {
     const { whole, young } = await collectionsOf(part)
     expect(young).toBeGreaterThan(10)
     // A Set there made it three and six.

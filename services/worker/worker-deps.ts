@@ -4,6 +4,7 @@ import type { Calibration } from '../../shared/models/calibration.ts'
 import type { InferenceThreads } from '../../shared/models/inference-threads.ts'
 import type { PoolModels } from '../../shared/operations/models/pool-models.ts'
 import type { Turns } from '../../shared/runtime/turns.ts'
+import type { FlowGate } from '../../shared/sdk/contract/flow.ts'
 import type { BrokerSide } from './broker-side.ts'
 import type { Capacity } from './intake/room.ts'
 import type { Amount } from './intake/timed-tally.ts'
@@ -22,6 +23,8 @@ export interface WorkerDeps {
   readonly calibrations?: { of(key: string): Calibration | undefined }
   /** What the pool remembers of its models. */
   readonly pool: Pick<PoolModels, 'find' | 'update' | 'onChange' | 'workers' | 'isPresent'>
+  /** Why doors let in no events of a model, whatever its backlog is. @default for no reason */
+  readonly gatesOf?: (model: string) => readonly FlowGate[]
   readonly log: Logger
   /** Has this process replaced: a run in it does not end, and cannot be cancelled. May be called again. */
   readonly leave: (because: string) => void

@@ -2,10 +2,11 @@ import { createCodec } from '../../shared/models/codec-threads.ts'
 import type { ServedModel } from '../../shared/models/repository.ts'
 import { LargeGarbage } from '../../shared/runtime/large-garbage.ts'
 import { LoopBusy } from '../../shared/runtime/loop-busy.ts'
-import { TURN_BYTES, Turns } from '../../shared/runtime/turns.ts'
+import { Turns } from '../../shared/runtime/turns.ts'
 import { namesOf } from '../../shared/sdk/jetstream/names-of.ts'
 import { Dispatcher } from './batch/dispatcher.ts'
-import { costByRuns } from './batch/learned.ts'
+import { knownCostOf } from './batch/learned.ts'
+import { openWorkerFlow, type WorkerFlow } from './flow/worker-flow.ts'
 import { answerWith } from './infer/answer-with.ts'
 import { ApartModels } from './infer/apart-models.ts'
 import { seeToHungRuns } from './infer/hung-runs.ts'
@@ -23,8 +24,9 @@ import { prepare } from './prepare/prepare.ts'
 import { prepareLarge } from './prepare/prepare-large.ts'
 import { type Batch, isConcluded, type Passed, type Prepared, rowsOf } from './prepare/prepared.ts'
 import { isSuspect, StartMarks } from './prepare/start-marks.ts'
+import { inTurn } from './settle/in-turn.ts'
 import { LedgerReserve } from './settle/ledger-reserve.ts'
-import { type Concluded, sendingWork } from './settle/outcome.ts'
+import type { Concluded } from './settle/outcome.ts'
 import { OutcomeStore } from './settle/outcome-store.ts'
 import { isOftenHandedOn, WAITS_APART } from './settle/parking.ts'
 import { RetryBudgets } from './settle/retry-budget.ts'
@@ -53,6 +55,7 @@ export class Worker {
   readonly #arrivals: Arrivals
   readonly #room: Room
   readonly #held: HeldDeliveries
+  readonly #flow: WorkerFlow
   readonly #intake: Intake
   readonly #dispatcher: Dispatcher
   readonly #apart: ApartModels
@@ -84,31 +87,28 @@ export class Worker {
     this.#turns = deps.turns ?? new Turns()
     this.#answering = answerWith(broker, this.#turns, this.#codec)
     const { maxBytes } = this.#answering
-    const run = runOn({ threads, apart: deps.apart, isApart, maxBytes }, this.#turns)
-    this.#run = this.#observe.run(noting(deps.models.unavailable, run))
     // Nothing may escape into the client: it would end its reader.
     this.#arrivals = new Arrivals(this.#turns, (slice) => this.#own(async () => this.#receive(slice)))
-    const room = new Room(options.capacity)
-    this.#room = room
+    this.#room = new Room(options.capacity)
     const { connection, ackWaitMs } = broker
-    this.#held = new HeldDeliveries(connection, room, {
+    this.#held = new HeldDeliveries(connection, this.#room, {
       ackWaitMs,
       onKeptAway: (...kept) => this.#waiting.keptAway(...kept),
       onLate: (count) => this.#reporter.late(count, ackWaitMs),
     })
+    this.#flow = openWorkerFlow(deps, options, { backlog: this.#backlog, held: this.#held, isApart })
+    const run = runOn({ threads, apart: this.#flow.timed(deps.apart), isApart, maxBytes }, this.#turns)
+    this.#run = this.#observe.run(noting(deps.models.unavailable, run))
     const onChange = (refusing: ReadonlyMap<string, string>): void => this.#onStorage(refusing)
     this.#ledger = new LedgerReserve(broker.ledgerUsed, (because) => this.#onLedger(because))
-    const storage = new PatientStorage(broker, { signal: this.#force.signal, onChange })
-    this.#storage = storage
-    this.#startMarks = new StartMarks(storage, broker.window)
+    this.#storage = new PatientStorage(broker, { signal: this.#force.signal, onChange })
+    this.#startMarks = new StartMarks(this.#storage, broker.window)
     this.#intake = this.#createIntake(options)
     this.#dispatcher = this.#createDispatcher(options)
     this.#waiting = new WaitingForModels({
       ...deps,
       ...options,
-      pool: deps.pool,
-      room,
-      held: this.#held,
+      ...{ pool: deps.pool, room: this.#room, held: this.#held },
       look: (delivery) => this.#startMarks.look(delivery),
     })
     this.#settlement = this.#createSettlement(options)
@@ -119,7 +119,7 @@ export class Worker {
       // Another worker of the pool has seen a run that does not end: what waits here is not to show it again.
       this.#add(this.#dispatcher.removeApart())
       // What others serve may change what this one is to take.
-      room.wake()
+      this.#room.wake()
     })
   }
 
@@ -174,6 +174,7 @@ export class Worker {
     const deliveries = this.#held.add(readDeliveries(arrivals, broker.epochs))
     this.#lastReceivedMs = performance.now()
     this.#backlog.received(deliveries, this.#lastReceivedMs)
+    this.#flow.received(deliveries)
     this.#reporter.received(deliveries)
     if (this.#draining) {
       for (const delivery of deliveries) this.#held.giveBack(delivery)
@@ -200,6 +201,7 @@ export class Worker {
   /** What can be run waits for its batch, a suspect only after a look at its past; the rest is concluded. */
   #admit(passed: Passed): void {
     const prepared = this.#goOn(passed)
+    this.#flow.read(prepared)
     for (const { delivery, rows, model, ignored } of prepared) {
       this.#held.countRows(delivery, rows)
       if (ignored !== undefined) this.#reporter.ignored(model, ignored)
@@ -249,6 +251,7 @@ export class Worker {
     const process = this.#observe.process(async (events) => {
       const concluded = await this.#predict(events).finally(() => this.#dispatcher.free(batch))
       this.#backlog.ran(events.length, rowsOf(events))
+      this.#held.ran(events)
       this.#reporter.ran(events)
       // The run is over: whatever ends the process now, it was not this batch.
       this.#startMarks.clear(batch)
@@ -291,6 +294,7 @@ export class Worker {
     this.#handOn(this.#dispatcher.removeApart())
     await this.#held.empty()
     this.#held.close()
+    this.#flow.close()
     await this.#codec.close()
     this.#waiting.close()
     this.#deps.models.unavailable.close()
@@ -338,14 +342,14 @@ export class Worker {
   }
 
   #createDispatcher({ lingerMs }: WorkerOptions): Dispatcher {
-    const { threads, calibrations } = this.#deps
+    const { threads } = this.#deps
     const busy = new LoopBusy()
     return new Dispatcher({
       lingerMs,
       slots: threads.size,
       isUrgent: (event) => isUrgent(event, threads),
       isApart: ({ model }) => this.#apart.isApart(model.name),
-      costOf: ({ model }) => calibrations?.of(model.key) ?? costByRuns(threads.costOf(model.key)),
+      costOf: ({ model }) => knownCostOf(model.key, this.#deps),
       loopShare: () => busy.share(),
       waiting: () => this.#backlog.waiting,
       isMoreHere: () => !this.#arrivals.isEmpty,
@@ -424,12 +428,7 @@ export class Worker {
       onUnstorable: (delivery) => this.#reporter.unstorable(delivery),
     })
     return {
-      store: this.#observe.store((concluded) => {
-        const work = sendingWork(concluded)
-        if (work > TURN_BYTES) this.#garbage.passed(work)
-        if (this.#turns.take(work)) return store.store(concluded)
-        return this.#turns.spend(work).then(() => store.store(concluded))
-      }),
+      store: this.#observe.store(inTurn((one) => store.store(one), this.#turns, this.#garbage)),
       storeAll: this.#observe.storeAll((group, onStored) => store.storeAll(group, onStored)),
       isWatched: this.#observe.isWatched,
       record: (record) => store.record(record),

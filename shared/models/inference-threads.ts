@@ -65,7 +65,7 @@ export interface InferenceThreads {
   ): Promise<RunCost | undefined>
   /** Closes models that were opened to be measured, where no run has used them since. */
   endMeasuring(): Promise<void>
-  /** @param listener told what each run has cost that was not only measured; one there is */
+  /** @param listener told what each run has cost that was not only measured, as long as there are threads */
   onRan(listener: (run: Ran) => void): void
   /** Opens the model in every thread, ahead of its first run. Rejects like `run`. */
   load(model: ModelFile): Promise<void>
@@ -131,7 +131,7 @@ class Threads implements InferenceThreads {
   readonly #openings = new Openings()
   readonly #crew: ThreadCrew
   readonly #queue: RunQueue
-  #onRan: (run: Ran) => void = () => undefined
+  readonly #onRan: ((run: Ran) => void)[] = []
   #closing: Promise<void> | undefined
 
   constructor({
@@ -156,7 +156,7 @@ class Threads implements InferenceThreads {
       onRan: ({ model: { key }, inputs: [first] }, runMs) => {
         const rows = first?.shape[0] ?? 1
         this.#paces.ran(key, rows, runMs)
-        this.#onRan({ key, rows, runMs })
+        for (const listener of this.#onRan) listener({ key, rows, runMs })
       },
     })
   }
@@ -202,7 +202,7 @@ class Threads implements InferenceThreads {
   }
 
   onRan(listener: (run: Ran) => void): void {
-    this.#onRan = listener
+    this.#onRan.push(listener)
   }
 
   async load(model: ModelFile): Promise<void> {

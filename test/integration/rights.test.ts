@@ -2,6 +2,8 @@ import { connect, type NatsConnection, PermissionViolationError } from '@nats-io
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import type { Role } from '../../shared/operations/rights/table.ts'
 import { brokerSettings } from '../../shared/runtime/config.ts'
+import { decodeFlow, encodeFlow, type Flow } from '../../shared/sdk/contract/flow.ts'
+import { subjects } from '../../shared/sdk/contract/subjects.ts'
 import { STREAMS } from '../../shared/sdk/contract/topology.ts'
 import { streamInfo } from '../../shared/sdk/jetstream/api.ts'
 import { provision } from '../../shared/sdk/jetstream/provision.ts'
@@ -13,6 +15,12 @@ import { FORMS, inStaging } from './rights-forms.ts'
 
 import { type RightsServer, startServerOf } from './rights-server.ts'
 import { workAsEachRole } from './rights-work.ts'
+
+const NONE = { high: 0, normal: 0, low: 0 }
+const FLOW: Flow = {
+  ...{ by: 'worker', name: 'w', at: 1, everyMs: 100, drainRows: 1, rowsPerEvent: 1, mode: 'enforce' },
+  ...{ waiting: NONE, held: NONE, deadlineMs: NONE, maxBacklogSeconds: NONE, heavy: [], gates: [] },
+}
 
 describe.each(FORMS)('rights: $title', (form) => {
   let server: RightsServer
@@ -74,6 +82,25 @@ describe.each(FORMS)('rights: $title', (form) => {
       await eventually('the wake-up', () => heard > 0)
       subscription.unsubscribe()
     })
+
+    test.each(['producer', 'gateway'] as const)(
+      'how busy a pool is reaches a %s, and what a reply subject brings there is none of it',
+      async (role) => {
+        const subject = subjects.flow('default', 'm')
+        const heard: (Flow | undefined)[] = []
+        const subscription = as(role).subscribe(subject, {
+          callback: (_error, { data }) => void heard.push(decodeFlow(data)),
+        })
+        await as(role).flush()
+        as(role).publish('features.default.m.low', '{}', { reply: subject })
+        await as(role).flush()
+        as('worker').publish(subject, encodeFlow(FLOW))
+        await eventually('the flow', () => heard.some((flow) => flow !== undefined))
+        await settled()
+        expect(heard.filter((flow) => flow !== undefined)).toEqual([{ ...FLOW, v: 1 }])
+        subscription.unsubscribe()
+      },
+    )
 
     test.runIf(form.isWalled)(
       'a reply subject does not let a producer write a ledger record or an outcome',

@@ -75,7 +75,7 @@ export const FORMS: Readonly<Record<string, (folder: string) => Promise<Form>>> 
   'JetStream domain': inDomain,
   'inbox prefix, and no right to any other inbox': async () => ({
     config: `authorization { users: [{ user: app, password: ${PASSWORD}, permissions: {
-      publish: ">", subscribe: ["${INBOX}.>", "pelton.flow.>", "$JS.EVENT.ADVISORY.CONSUMER.>"] } }] }`,
+      publish: ">", subscribe: ["${INBOX}.>", "pelton.flow.*.*", "$JS.EVENT.ADVISORY.CONSUMER.>"] } }] }`,
     env: {
       ...{ PELTON_NATS_USER: 'app', PELTON_NATS_PASSWORD: PASSWORD },
       ...{ PELTON_NATS_INBOX_PREFIX: INBOX, PELTON_REPLY_PREFIXES: INBOX },

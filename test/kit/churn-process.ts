@@ -2,10 +2,12 @@ import { GCProfiler, setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import type { NatsConnection } from '@nats-io/transport-node'
 import { Dispatcher } from '../../services/worker/batch/dispatcher.ts'
+import { type FlowFacts, Flows } from '../../services/worker/flow/flows.ts'
 import type { Delivery } from '../../services/worker/intake/delivery.ts'
 import { HeldDeliveries } from '../../services/worker/intake/held.ts'
 import { Room } from '../../services/worker/intake/room.ts'
 import type { Batch, Prepared } from '../../services/worker/prepare/prepared.ts'
+import type { ServedModel } from '../../shared/models/repository.ts'
 import { deliveryOf } from './deliveries.ts'
 
 /**
@@ -47,6 +49,15 @@ const PARTS: Readonly<Record<string, () => (sequence: number) => void>> = {
       }))
       dispatcher.add(batch as unknown as Batch)
       if (started.length > 1) dispatcher.free(started.shift() ?? [])
+    }
+  },
+  flows: () => {
+    const model = { name: 'm', key: 'm' } as unknown as ServedModel
+    const flows = new Flows({ models: { find: () => model }, random: () => 0 } as unknown as FlowFacts)
+    return (first) => {
+      const deliveries = Array.from({ length: AT_ONCE }, (_, index) => newDelivery(first + index))
+      flows.received(deliveries, first)
+      flows.read(deliveries.map((delivery) => ({ delivery, model, rows: 1 })) as unknown as Batch, first)
     }
   },
 }

@@ -1,3 +1,5 @@
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import type { NatsConnection } from '@nats-io/transport-node'
 import pino from 'pino'
 import { expect, onTestFinished } from 'vitest'
@@ -34,12 +36,12 @@ export async function openBacklog(
   return { broker, connection }
 }
 
-type Own = Partial<Pick<WorkerDeps, 'threads' | 'turns'>>
+type Own = Partial<Pick<WorkerDeps, 'threads' | 'turns' | 'gatesOf'>>
 
 /**
  * A worker of one model in this very process, which nobody looks at, and in which nothing hangs.
  *
- * @param own parts of it that differ, made of its threads
+ * @param own parts of it that differ, made of its threads; `manifest` of the model, in YAML
  */
 export async function openWorkerHere(
   { url }: Pick<TestBroker, 'url'>,
@@ -47,13 +49,16 @@ export async function openWorkerHere(
   {
     capacityOf,
     own = () => ({}),
+    manifest = '',
   }: {
     readonly capacityOf: (maxMessageBytes: number) => WorkerOptions['capacity']
     readonly own?: (threads: WorkerDeps['threads']) => Own
+    readonly manifest?: string
   },
 ): Promise<{ readonly worker: Worker; close(): Promise<void> }> {
   const folder = await modelsFolder([model])
   onTestFinished(() => folder.remove())
+  await writeFile(join(folder.path, model, 'manifest.yaml'), manifest)
   const log = pino({ level: 'silent' })
   const broker = await openBrokerSide(readWorkerSettings({ PELTON_NATS_URL: url }), log)
   broker.failed.catch(() => undefined) // that it is closed at the end

@@ -18,6 +18,24 @@ export function costByRuns(line: CostLine | undefined): KnownCost {
   return { ...line, handOverMs: 0, batchRows: Number.POSITIVE_INFINITY }
 }
 
+/**
+ * What is known of what a model costs: as it was measured, or else by its last runs.
+ *
+ * @param key of the model
+ */
+export function knownCostOf(
+  key: string,
+  {
+    calibrations,
+    threads,
+  }: {
+    readonly calibrations?: { of(key: string): KnownCost | undefined }
+    readonly threads: { costOf(key: string): CostLine | undefined }
+  },
+): KnownCost {
+  return calibrations?.of(key) ?? costByRuns(threads.costOf(key))
+}
+
 /** A batch runs half as long as makes others wait at most: its cost is known roughly, and the machine may be busy. */
 const LONGEST_BATCH_MS = LONG_RUN_MS / 2
 

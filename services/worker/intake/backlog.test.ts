@@ -56,6 +56,15 @@ describe('Backlog', () => {
     expect(backlog.read(2_000)).toEqual([{ lane: 'high', rows: 350 * 4, seconds: 3.5 }])
   })
 
+  it('knows what waits in each lane', () => {
+    const backlog = new Backlog()
+    backlog.seen('high', 'features', 500, 1, 0)
+    backlog.seen('high', 'due', 50, 1, 0)
+    backlog.seen('low', 'features', 7, 1, 0)
+    expect(['high', 'normal', 'low'].map((lane) => backlog.waitingIn(lane))).toEqual([550, 0, 7])
+    expect(backlog.waiting).toBe(557)
+  })
+
   it('sees of deliveries that came together the last of each consumer', () => {
     const delivery = (lane: string, consumer: string, consumerSequence: number, pending: number): Delivery =>
       ({ event: { route: { lane } }, info: { consumer, consumerSequence, pending } }) as unknown as Delivery

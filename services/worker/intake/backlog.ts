@@ -91,8 +91,14 @@ export class Backlog {
   /** Events that no worker was handed yet, as far as was seen. */
   get waiting(): number {
     let waiting = 0
-    for (const consumers of this.#lanes.values())
-      for (const consumer of consumers.values()) waiting += consumer.waiting
+    for (const lane of this.#lanes.keys()) waiting += this.waitingIn(lane)
+    return waiting
+  }
+
+  /** The same of one lane. */
+  waitingIn(lane: string): number {
+    let waiting = 0
+    for (const consumer of this.#lanes.get(lane)?.values() ?? []) waiting += consumer.waiting
     return waiting
   }
 

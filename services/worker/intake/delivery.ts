@@ -44,6 +44,8 @@ export interface Hold {
   saidFrom: number
   /** Whether the broker was silent of it for too long: from then on it stays so. */
   isLate: boolean
+  /** Rows of it that are still to be run: 0 before they are known, and once its run is over. */
+  rowsToRun: number
 }
 
 /**

@@ -97,6 +97,22 @@ describe('rows', () => {
     held.countRows(first as Delivery, 7)
     expect([first?.rows, room.rows]).toEqual([7, 7])
   })
+
+  it('are to be run from when they are known, all of them, until they ran or the event is let go of', () => {
+    const [low, normal, high, unread] = hold('low', 'normal', 'high', 'high') as Delivery[]
+    const toRun = (): readonly (readonly [Delivery, number])[] => {
+      const found: [Delivery, number][] = []
+      held.toRun((...one) => found.push(one))
+      return found
+    }
+    expect(toRun()).toEqual([])
+    for (const delivery of [low, normal, high]) held.countRows(delivery as Delivery, 500)
+    expect(toRun()).toEqual([low, normal, high].map((delivery) => [delivery, 500]))
+    held.ran([{ delivery: low as Delivery }])
+    held.giveBack(normal as Delivery)
+    expect(toRun()).toEqual([[high, 500]])
+    expect([held.size, unread?.hold?.rowsToRun]).toEqual([3, 0])
+  })
 })
 
 describe('a delivery', () => {

@@ -72,7 +72,13 @@ export class HeldDeliveries {
   add(deliveries: readonly Delivery[]): readonly Delivery[] {
     for (const delivery of deliveries) {
       const place = this.#held.push(delivery) - 1
-      delivery.hold = { place, keptAt: delivery.sentSince, saidFrom: Number.POSITIVE_INFINITY, isLate: false }
+      delivery.hold = {
+        place,
+        keptAt: delivery.sentSince,
+        saidFrom: Number.POSITIVE_INFINITY,
+        isLate: false,
+        rowsToRun: 0,
+      }
       this.#count(delivery, 1)
     }
     const now = this.now()
@@ -118,6 +124,20 @@ export class HeldDeliveries {
     const taken = Math.min(rows, most)
     this.#room.take(taken - delivery.rows, 0)
     delivery.rows = taken
+    if (delivery.hold !== undefined) delivery.hold.rowsToRun = rows
+  }
+
+  /** Their run is over: they are held until they are settled. */
+  ran(batch: readonly { readonly delivery: Delivery }[]): void {
+    for (const { delivery } of batch) if (delivery.hold !== undefined) delivery.hold.rowsToRun = 0
+  }
+
+  /** @param each told of every delivery that has rows yet to be run */
+  toRun(each: (delivery: Delivery, rows: number) => void): void {
+    for (const delivery of this.#held) {
+      const rows = delivery.hold?.rowsToRun ?? 0
+      if (rows > 0) each(delivery, rows)
+    }
   }
 
   /** Their outcomes are stored and in the ledger: the events may leave their stream. */

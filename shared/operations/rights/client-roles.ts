@@ -17,7 +17,7 @@ export function producerRights(names: Names, publisher: Publisher): UserRights {
       right('whether its server is cut off', api('INFO'), api(`STREAM.INFO.${streams.features}`)),
       right('reads an outcome whose wake-up got lost', api(`STREAM.MSG.GET.${streams.results}`)),
     ],
-    subscribe: listening(me),
+    subscribe: listening(me, hearingFlows(names)),
   }
 }
 
@@ -51,7 +51,7 @@ export function gatewayRights(names: Names, publisher: Publisher): UserRights {
         subject(patterns.gatewayRecords()),
       ]),
     ],
-    subscribe: listening(me),
+    subscribe: listening(me, hearingFlows(names)),
   }
 }
 
@@ -76,6 +76,11 @@ export function subscriberRights(names: Names, name: string): UserRights {
     ],
     subscribe: listening(me),
   }
+}
+
+/** Of every pool: whoever publishes may name any. */
+function hearingFlows({ subject }: Names): Right {
+  return right('how busy the pools are', [subject(patterns.flow())])
 }
 
 /** Events in the lanes of one that publishes them. */

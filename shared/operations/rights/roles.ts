@@ -64,7 +64,7 @@ export function controlRights(names: Names): UserRights {
     publish: [...looking(names), ...mending(names), ...writing(names)],
     subscribe: listening(
       me,
-      right('what workers will say of how busy they are: reserved', [subject(patterns.flow())]),
+      right('how busy the pools are', [subject(patterns.flow())]),
       right('what the broker gave up on', [streams.features, streams.retries].flatMap(subjects.advisories)),
     ),
   }
@@ -175,7 +175,7 @@ function settling(names: Names, pool: string): readonly Right[] {
       subject(patterns.startMarks()),
     ]),
     right('wake-ups, to those who may ask for them', [...askers, subject(patterns.replies())]),
-    right('reserved: no worker says yet how busy it is', [subject(patterns.flow())]),
+    right('how busy its pool is', [subject(patterns.flow(pool))]),
   ]
 }
 

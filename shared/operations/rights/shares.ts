@@ -40,7 +40,7 @@ function forProducers(names: Names): readonly Share[] {
       'PRODUCERS',
       subject(patterns.replies()),
     ),
-    hearing('reserved, see the worker', 'PRODUCERS', subject(patterns.flow())),
+    flows(names, 'PRODUCERS'),
   ]
 }
 
@@ -70,6 +70,7 @@ function forGateways(names: Names): readonly Share[] {
   return [
     ...services('whether its server is cut off', to, api(`STREAM.INFO.${streams.results}`)),
     ...wakeUps(names, 'GATEWAYS', names.gateways),
+    flows(names, 'GATEWAYS'),
     ...services(
       'to be asked for single events',
       to,
@@ -101,6 +102,10 @@ function services(
 
 function wakeUps(names: Names, account: AccountName, publishers: readonly Publisher[]): readonly Share[] {
   return publishers.map(({ user }) => hearing('wake-ups', account, `${names.inboxOf(names.userOf(user))}.>`))
+}
+
+function flows({ subject }: Names, account: AccountName): Share {
+  return hearing('how busy the pools are', account, subject(patterns.flow()))
 }
 
 function hearing(why: string, to: AccountName, subject: string): Share {

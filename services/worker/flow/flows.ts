@@ -1,0 +1,264 @@
+import type { Ran } from '../../../shared/models/inference-threads.ts'
+import type { ServedModel } from '../../../shared/models/repository.ts'
+import { admissionModeOf } from '../../../shared/operations/models/admission-mode.ts'
+import type { ModelRecord } from '../../../shared/operations/models/model-record.ts'
+import { ofLanes } from '../../../shared/sdk/admission/heard-flow.ts'
+import { type Flow, type FlowGate, type OfLanes, sourceDigest } from '../../../shared/sdk/contract/flow.ts'
+import { LANES, type Lane } from '../../../shared/sdk/contract/subjects.ts'
+import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
+import type { KnownCost } from '../batch/learned.ts'
+import type { Backlog } from '../intake/backlog.ts'
+import type { Delivery } from '../intake/delivery.ts'
+import type { HeldDeliveries } from '../intake/held.ts'
+import type { Batch } from '../prepare/prepared.ts'
+import { drainRows, fullBatchRows } from './drain.ts'
+import { count, fadeCounts, LANE_AT, ModelFlow, newCounts } from './model-flow.ts'
+
+/** What was so long ago counts for a third of what is now, milliseconds. */
+const LATELY_MS = 2_000
+/** A model is spoken of for so long after it ran or waited, milliseconds. */
+const SPOKEN_OF_MS = 10_000
+/** Of events that come together so many are looked at for deadline and source, and stand for the others. */
+const LOOKED_AT = 16
+/** Sources that are named at most: a flow is one small message. */
+const MOST_HEAVY = 256
+
+/** What a worker knows beside what passes through it. */
+export interface FlowFacts {
+  /** Name of the worker. */
+  readonly name: string
+  /** What is served here. */
+  readonly models: { find(name: string): ServedModel | undefined }
+  /** What the pool knows of a model. */
+  readonly recordOf: (model: string) => ModelRecord | undefined
+  readonly isApart: (model: string) => boolean
+  /** Inference threads. */
+  readonly threads: number
+  /** What a model costs, by its key. */
+  readonly costOf: (key: string) => KnownCost
+  /** Which part of its time the main thread is busy, 0 to 1. */
+  readonly loopShare: () => number
+  readonly backlog: Pick<Backlog, 'waitingIn'>
+  readonly held: Pick<HeldDeliveries, 'toRun'>
+  readonly gatesOf: (model: string) => readonly FlowGate[]
+  /** A number in [0, 1). */
+  readonly random: () => number
+}
+
+/** When something is said. */
+export interface Saying {
+  /** Of a clock that never goes back, milliseconds. */
+  readonly nowMs: number
+  /** Broker time, milliseconds since 1970. */
+  readonly at: number
+  readonly everyMs: number
+}
+
+/** What is said of a model. */
+export interface Said {
+  readonly model: string
+  readonly flow: Flow
+}
+
+const NONE = ofLanes(() => 0)
+
+/**
+ * What there is to say of each model that runs here, or waits. Events are counted as they pass, at next to no cost each; all
+ * else is looked up when something is said.
+ */
+export class Flows {
+  readonly #facts: FlowFacts
+  readonly #models = new Map<string, ModelFlow>()
+  /** By key of a version. */
+  readonly #versions = new Map<string, ModelFlow>()
+  /** Events of all models, by lane. */
+  readonly #delivered = newCounts()
+  /** The one that was asked for last: mostly the next event is of the same model. */
+  #last: ModelFlow | undefined
+  #busyMs = 0
+  #threadMs = 0
+  #loopMs = 0
+  #fadedAtMs = 0
+
+  constructor(facts: FlowFacts) {
+    this.#facts = facts
+  }
+
+  /** How many models there is something to say of. */
+  get size(): number {
+    return this.#models.size
+  }
+
+  /** Deliveries that came together. @param nowMs of a clock that never goes back, as everywhere below */
+  received(deliveries: readonly Delivery[], nowMs: number): void {
+    const stride = Math.ceil(deliveries.length / LOOKED_AT)
+    let skip = this.#firstOf(stride)
+    for (const delivery of deliveries) {
+      const { model, lane } = delivery.event.route
+      const flow = this.#of(model, nowMs)
+      count(this.#delivered, LANE_AT[lane])
+      flow?.came(LANE_AT[lane])
+      if (skip-- > 0) continue
+      skip = stride - 1
+      const deadlineMs = deadlineOf(delivery)
+      if (deadlineMs > 0) flow?.brought(LANE_AT[lane], deadlineMs, stride)
+    }
+  }
+
+  /** Of these what they have to be run is known now. */
+  read(events: Batch, nowMs: number): void {
+    const stride = Math.ceil(events.length / LOOKED_AT)
+    let skip = this.#firstOf(stride)
+    for (const { delivery, model, rows } of events) {
+      const flow = this.#of(model.name, nowMs)
+      if (flow?.read(model.key, rows) === true) this.#versions.set(model.key, flow)
+      if (skip-- > 0) continue
+      skip = stride - 1
+      flow?.sources.came(sourceDigest(delivery.event.source), rows * stride, nowMs)
+    }
+  }
+
+  /** A run on a thread is over. */
+  ran({ key, rows, runMs }: Ran): void {
+    this.#busyMs += runMs
+    const flow = this.#versions.get(key)
+    if (flow === undefined) return
+    flow.ran.add(rows, runMs)
+    flow.isFresh = true
+  }
+
+  /** A run in a process of its own is over. */
+  ranApart({ key, rows, runMs }: Ran): void {
+    const flow = this.#versions.get(key)
+    if (flow === undefined) return
+    flow.ranApart.add(rows, runMs)
+    flow.isFresh = true
+  }
+
+  /** What is said now: of each model that ran or waited lately; of one that has not any more, for the last time. */
+  say(saying: Saying): readonly Said[] {
+    const { nowMs } = saying
+    this.#fade(nowMs)
+    this.#countHeld()
+    return [...this.#models.values()].map((model) => {
+      const flow = this.#flowOf(model, saying)
+      if (model.isFresh || isBusy(flow)) model.activeAtMs = nowMs
+      model.isFresh = false
+      const isLast = nowMs - model.activeAtMs >= SPOKEN_OF_MS
+      if (isLast) this.#forget(model)
+      return { model: model.name, flow: isLast ? { ...flow, waiting: NONE, held: NONE } : flow }
+    })
+  }
+
+  /** Where the first of some events lies that are looked at. */
+  #firstOf(stride: number): number {
+    return Math.floor(this.#facts.random() * stride)
+  }
+
+  /** Only of what is served here: names come from outside. */
+  #of(model: string, nowMs: number): ModelFlow | undefined {
+    if (this.#last?.name === model) return this.#last
+    const flow = this.#models.get(model) ?? this.#begin(this.#facts.models.find(model), nowMs)
+    if (flow !== undefined) this.#last = flow
+    return flow
+  }
+
+  #begin(served: ServedModel | undefined, nowMs: number): ModelFlow | undefined {
+    if (served === undefined) return undefined
+    if (this.#models.size === 0) this.#reset(nowMs)
+    const flow = new ModelFlow(served, nowMs)
+    this.#models.set(flow.name, flow)
+    return flow
+  }
+
+  /** Nobody looked at the time that passed meanwhile. */
+  #reset(nowMs: number): void {
+    this.#delivered.fill(0)
+    this.#busyMs = 0
+    this.#threadMs = 0
+    this.#loopMs = 0
+    this.#fadedAtMs = nowMs
+  }
+
+  #forget(flow: ModelFlow): void {
+    this.#models.delete(flow.name)
+    for (const key of flow.keys) this.#versions.delete(key)
+    if (this.#last === flow) this.#last = undefined
+  }
+
+  #fade(nowMs: number): void {
+    const { threads, loopShare } = this.#facts
+    const passedMs = nowMs - this.#fadedAtMs
+    const by = Math.exp(-passedMs / LATELY_MS)
+    this.#fadedAtMs = nowMs
+    this.#busyMs *= by
+    this.#threadMs = (this.#threadMs + threads * passedMs) * by
+    this.#loopMs = (this.#loopMs + loopShare() * passedMs) * by
+    fadeCounts(this.#delivered, by)
+    for (const flow of this.#models.values()) flow.fade(by)
+  }
+
+  #countHeld(): void {
+    for (const flow of this.#models.values()) flow.held.fill(0)
+    this.#facts.held.toRun(({ event: { route } }, rows) => {
+      const flow = this.#models.get(route.model)
+      if (flow !== undefined) count(flow.held, LANE_AT[route.lane], rows)
+    })
+  }
+
+  #flowOf(flow: ModelFlow, { nowMs, at, everyMs }: Saying): Flow {
+    const { name, models, recordOf, gatesOf } = this.#facts
+    flow.served = models.find(flow.name) ?? flow.served
+    const { deadlineMs, served } = flow
+    const { slo, admission } = served.manifest
+    const drain = this.#drainOf(flow)
+    return {
+      ...{ by: 'worker', name, at: Math.round(at), everyMs },
+      drainRows: rounded(drain, 10),
+      rowsPerEvent: rounded(flow.rowsPerEvent, 1_000),
+      waiting: ofLanes((lane) => Math.round(this.#waitingOf(flow, lane))),
+      held: ofLanes((lane) => flow.held[LANE_AT[lane]] ?? 0),
+      deadlineMs: ofLanes((lane) => deadlineMs[lane] || (slo.deadlineMs ?? 0)),
+      heavy: drain > 0 ? [...flow.sources.heavy(drain, nowMs)].slice(0, MOST_HEAVY) : [],
+      mode: admissionModeOf(recordOf(flow.name), served.manifest),
+      maxBacklogSeconds: admission.maxBacklogSeconds,
+      gates: gatesOf(flow.name),
+    }
+  }
+
+  /** Events of a lane that no worker was handed yet: of all that the share that the model had of the last ones. */
+  #waitingOf(flow: ModelFlow, lane: Lane): number {
+    const all = this.#delivered[LANE_AT[lane]] ?? 0
+    if (all === 0) return 0
+    return (this.#facts.backlog.waitingIn(lane) * (flow.delivered[LANE_AT[lane]] ?? 0)) / all
+  }
+
+  #drainOf({ name, served, ran, ranApart }: ModelFlow): number {
+    const { isApart, threads, costOf } = this.#facts
+    // In its process it has all time for itself.
+    if (isApart(name)) return ranApart.busyMs > 0 ? (1_000 * ranApart.rows) / ranApart.busyMs : 0
+    const passedMs = this.#threadMs / threads
+    return drainRows({
+      ...{ rows: ran.rows, busyMs: ran.busyMs, allBusyMs: this.#busyMs },
+      ...{ threadMs: this.#threadMs, threads },
+      loopShare: passedMs > 0 ? Math.min(1, this.#loopMs / passedMs) : 0,
+      fullRows: fullBatchRows(costOf(served.key), served.maxBatchRows),
+    })
+  }
+}
+
+/** How long after it was stored the event is of no use any more, milliseconds; 0 for one without a deadline, and for a copy. */
+function deadlineOf({ event: { expiresAt, attempt }, info }: Delivery): number {
+  if (expiresAt === undefined || attempt > 1 || info.stream !== STREAMS.features) return 0
+  return expiresAt - info.storedAt
+}
+
+/** Whether something waits, is held, or closed. */
+function isBusy({ waiting, held, gates }: Pick<Flow, 'waiting' | 'held' | 'gates'>): boolean {
+  const isSome = (counts: OfLanes<number>): boolean => LANES.some((lane) => counts[lane] > 0)
+  return gates.length > 0 || isSome(waiting) || isSome(held)
+}
+
+function rounded(value: number, parts: number): number {
+  return Math.round(value * parts) / parts
+}

@@ -1,4 +1,4 @@
-import { writeFile } from 'node:fs/promises'
+import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { NatsConnection } from '@nats-io/transport-node'
@@ -36,6 +36,15 @@ function hear(
     },
   })
   return heard
+}
+
+/** The flow that docs/protocol.md shows. */
+async function exampleOfPage(): Promise<Flow> {
+  const page = await readFile(new URL('../../docs/protocol.md', import.meta.url), 'utf8')
+  const [, text = ''] = /^```json flow\n(.*?)^```$/ms.exec(page) ?? []
+  const flow = decodeFlow(Buffer.from(text))
+  if (flow === undefined) throw new Error(`no flow is shown: ${text}`)
+  return flow
 }
 
 async function openSlowPipeline(): Promise<Pipeline & { readonly models: string }> {
@@ -91,6 +100,7 @@ describe('the flow of a model', () => {
       deadlineMs: { high: 700, normal: 700, low: 700 },
       ...{ mode: 'observe', maxBacklogSeconds: { high: 3_600, normal: 3_600, low: 9 }, gates },
     })
+    expect(Object.keys(full)).toEqual(Object.keys(await exampleOfPage()))
     open()
     await eventually('nothing to wait', () => {
       const last = heard.at(-1)

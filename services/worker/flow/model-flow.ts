@@ -12,7 +12,7 @@ export const LANE_AT: Readonly<Record<Lane, number>> = { high: 0, normal: 1, low
 export const newCounts = (): Float64Array => new Float64Array(LANES.length)
 
 /** Rows that ran, and how long that took, milliseconds. */
-export class RanRows {
+class RanRows {
   rows = 0
   busyMs = 0
 

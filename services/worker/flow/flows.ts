@@ -19,7 +19,7 @@ const LATELY_MS = 2_000
 /** A model is spoken of for so long after it ran or waited, milliseconds. */
 const SPOKEN_OF_MS = 10_000
 /** Of events that come together so many are looked at for deadline and source, and stand for the others. */
-const LOOKED_AT = 16
+const LOOKED_AT = 4
 /** Sources that are named at most: a flow is one small message. */
 const MOST_HEAVY = 256
 

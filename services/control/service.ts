@@ -11,6 +11,7 @@ import {
   leaveBroker,
   noConnection,
   tellTrouble,
+  unlessAway,
 } from '../../shared/runtime/broker-reach.ts'
 import { brokerOptions, securityOptions } from '../../shared/runtime/config.ts'
 import { hostCheck } from '../../shared/runtime/host-names.ts'
@@ -163,7 +164,7 @@ export async function startControl(
       stopping.abort()
       clearInterval(adopter)
       auditor.stop()
-      await Promise.all([replays.drain(), watch.stop(), marks?.stop()])
+      await unlessAway(reach, Promise.all([replays.drain(), watch.stop(), marks?.stop()]))
       store.close()
       await leaveBroker(connection)
     },

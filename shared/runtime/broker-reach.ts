@@ -64,6 +64,28 @@ export async function closedForGood(connection: NatsConnection): Promise<void> {
   throw new PeltonError('broker-unavailable', 'the connection to the broker is closed for good', {}, cause)
 }
 
+/** A broker that restarts is back sooner, milliseconds. */
+const AWAY_MS = 2_000
+
+/**
+ * Waits for the last words to a broker, and no longer once it has been away for two seconds: they would wait for it as
+ * patiently as everything else does.
+ */
+export async function unlessAway(
+  reach: Pick<BrokerReach, 'isReachable'>,
+  lastWords: Promise<unknown>,
+): Promise<void> {
+  let reachedAt = performance.now()
+  let timer: NodeJS.Timeout | undefined
+  const away = new Promise<void>((resolve) => {
+    timer = setInterval(() => {
+      if (reach.isReachable) reachedAt = performance.now()
+      else if (performance.now() - reachedAt >= AWAY_MS) resolve()
+    }, AWAY_MS / 20)
+  })
+  await Promise.race([lastWords, away]).finally(() => clearInterval(timer))
+}
+
 /** Ends a connection once the broker has what was sent. One that is away is given up: nothing would be told to it. */
 export async function leaveBroker(connection: NatsConnection): Promise<void> {
   if (!connection.isClosed()) await connection.drain().catch(() => connection.close())

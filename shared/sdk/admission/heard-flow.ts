@@ -23,7 +23,7 @@ export interface PoolFlow {
   readonly heavy: ReadonlySet<string>
   readonly mode: AdmissionMode
   readonly gates: readonly FlowGate[]
-  /** When the last word was heard. */
+  /** When the word was heard that says what waits. */
   readonly atMs: number
 }
 
@@ -57,10 +57,10 @@ export class HeardFlow {
 
 /** All that was heard, put together. Pure. @returns `undefined` of nothing */
 function poolFlow(heard: readonly Heard[]): PoolFlow | undefined {
-  const [first, ...others] = heard
-  if (first === undefined) return undefined
-  // Each worker knows what waits for all of them; the last one knows best.
-  const { flow: last, atMs } = others.reduce((best, each) => (each.atMs >= best.atMs ? each : best), first)
+  // Each worker knows what waits for all of them; the last one knows best. What control says is older, and for a pool without one.
+  const latest = lastOf(heard.filter(({ flow }) => flow.by === 'worker')) ?? lastOf(heard)
+  if (latest === undefined) return undefined
+  const { flow: last, atMs } = latest
   const flows = heard.map(({ flow }) => flow)
   const workers = flows.filter(({ by }) => by === 'worker')
   const held = (lane: Lane): number => sumOf(workers, (flow) => flow.held[lane])
@@ -78,6 +78,13 @@ function poolFlow(heard: readonly Heard[]): PoolFlow | undefined {
     gates: flows.flatMap(({ gates }) => gates),
     atMs,
   }
+}
+
+function lastOf(heard: readonly Heard[]): Heard | undefined {
+  return heard.reduce<Heard | undefined>(
+    (last, each) => (each.atMs >= (last?.atMs ?? Number.NEGATIVE_INFINITY) ? each : last),
+    undefined,
+  )
 }
 
 function sumOf(flows: readonly Flow[], read: (flow: Flow) => number): number {

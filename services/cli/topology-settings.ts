@@ -19,8 +19,10 @@ export const TOPOLOGY_SETTINGS = {
     .default(D.featuresMaxBytes)
     .describe('Bytes of events that may wait'),
   PELTON_FEATURES_MAX_PER_SUBJECT: count(1, MOST)
-    .default(D.featuresMaxPerSubject)
-    .describe('Events of one model and lane that may wait'),
+    .optional()
+    .describe(
+      'Events of one model and lane that may wait: below 60 % of PELTON_FEATURES_MAX_MESSAGES (default: half of it, 500000 at most)',
+    ),
   PELTON_RETRIES_MAX_BYTES: bytes(1024 ** 2)
     .optional()
     .describe(`Bytes RETRIES may have, of which workers fill a quarter at most (default: ${WHERE_REQUIRED})`),

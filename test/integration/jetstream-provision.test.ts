@@ -166,9 +166,9 @@ describe('provision', () => {
     expect(await window.publish(event)).toMatchObject({ kind: 'stored' })
     window.close()
     const notes = await broker.provision({ topology: { featuresMaxMessages: 20 } })
-    expect(notes).toEqual(['changed stream FEATURES: max_msgs 10 → 20'])
+    expect(notes).toEqual(['changed stream FEATURES: max_msgs 10 → 20, max_msgs_per_subject 5 → 10'])
     expect(await streamInfo(connection, 'FEATURES')).toMatchObject({
-      config: { max_msgs: 20 },
+      config: { max_msgs: 20, max_msgs_per_subject: 10 },
       state: { messages: 1 },
     })
   })

@@ -164,7 +164,8 @@ test('what one worker of three cannot serve is handed on: nothing is parked, and
 
 test('beyond what may be parked and held back the lane stands and producers are refused; all is answered once the model is back', async () => {
   const [parked, inFlight, inFeatures] = [20, 40, 60]
-  const stage = await open({ topology: { maxAckPending: inFlight, featuresMaxMessages: inFeatures } })
+  const bounds = { featuresMaxMessages: 2 * inFeatures, featuresMaxPerSubject: inFeatures }
+  const stage = await open({ topology: { maxAckPending: inFlight, ...bounds } })
   const { pipeline, publish, takeAway, bringBack } = stage
   await servedBefore(stage)
   await takeAway()

@@ -33,12 +33,39 @@ describe('streamSpecs', () => {
       discard: 'new',
       max_msgs: 10,
       max_bytes: DEFAULT_TOPOLOGY.featuresMaxBytes,
-      max_msgs_per_subject: DEFAULT_TOPOLOGY.featuresMaxPerSubject,
+      max_msgs_per_subject: 5,
       discard_new_per_subject: true,
       max_msg_size: MAX_PAYLOAD - COPY_HEADROOM_BYTES,
       duplicate_window: 30_000_000_000,
     })
     expect(spec('FEATURES').max_age).toBeUndefined()
+  })
+
+  it.each([
+    [1, 1],
+    [2, 1],
+    [5, 2],
+    [100_000, 50_000],
+    [1_000_000, 500_000],
+    [50_000_000, 500_000],
+  ])('of %i events leaves one model and lane %i, where nobody said how many', (featuresMaxMessages, most) => {
+    const [features] = streamSpecs({ ...DEFAULT_TOPOLOGY, featuresMaxMessages }, MAX_PAYLOAD)
+    expect(features).toMatchObject({ max_msgs: featuresMaxMessages, max_msgs_per_subject: most })
+  })
+
+  it('takes a bound for each model that is below 60 % of all, and no other', () => {
+    const bound = (featuresMaxPerSubject: number) =>
+      streamSpecs({ ...options, featuresMaxMessages: 100, featuresMaxPerSubject }, MAX_PAYLOAD)[0]
+    expect(bound(59)).toMatchObject({ max_msgs_per_subject: 59 })
+    expect(() => bound(60)).toThrow(
+      expect.objectContaining({
+        code: 'invalid-configuration',
+        details: {
+          ...{ field: 'PELTON_FEATURES_MAX_PER_SUBJECT', value: '60' },
+          remedy: expect.stringContaining('Set it to 59 or less'),
+        },
+      }),
+    )
   })
 
   it('lets schedules live in a stream of their own, because they exclude discarding the new', () => {

@@ -31,6 +31,15 @@ export const STORES = {
 /** The stream behind the object store. */
 export const ARTIFACTS_STREAM = `OBJ_${ARTIFACTS}`
 
+/**
+ * The part of each bound of FEATURES from which on doors refuse a lane; what is above is left to those before it, and all of it
+ * to `high`: there the stream itself is the wall.
+ */
+export const STOPS_AT: Readonly<Record<'normal' | 'low', number>> = { normal: 0.85, low: 0.6 }
+
+/** Events of one model and lane that may wait, where nobody said how many. */
+const MOST_PER_SUBJECT = 500_000
+
 /** Limits an operator may set. Sizes in bytes, times in milliseconds. */
 export interface TopologyOptions {
   /** Copies of each stream in a cluster. @default 1 */
@@ -39,8 +48,11 @@ export interface TopologyOptions {
   readonly featuresMaxMessages: number
   /** Bytes of events that may wait. @default 4 GiB */
   readonly featuresMaxBytes: number
-  /** Events of one model and lane that may wait. @default 500_000 */
-  readonly featuresMaxPerSubject: number
+  /**
+   * Events of one model and lane that may wait: less than {@link STOPS_AT} `low` of all.
+   * @default half of `featuresMaxMessages`, 500_000 at most
+   */
+  readonly featuresMaxPerSubject: number | undefined
   /**
    * Bytes RETRIES may have, of which workers keep a quarter filled at most. @default none; where the account wants a bound,
    * as for the four below: docs/provisioning.md
@@ -75,7 +87,7 @@ export const DEFAULT_TOPOLOGY: TopologyOptions = {
   replicas: 1,
   featuresMaxMessages: 1_000_000,
   featuresMaxBytes: 4 * 1024 ** 3,
-  featuresMaxPerSubject: 500_000,
+  featuresMaxPerSubject: undefined,
   retriesMaxBytes: undefined,
   resultsMaxAgeMs: 24 * 3_600_000,
   resultsMaxMessages: 5_000_000,
@@ -176,11 +188,32 @@ function featuresSpec(common: Common, options: TopologyOptions, maxPayloadBytes:
     discard: 'new',
     max_msgs: options.featuresMaxMessages,
     max_bytes: options.featuresMaxBytes,
-    max_msgs_per_subject: options.featuresMaxPerSubject,
+    max_msgs_per_subject: perSubject(options),
     discard_new_per_subject: true,
     max_msg_size: maxPayloadBytes - COPY_HEADROOM_BYTES,
     duplicate_window: 30_000 * NANOS_PER_MS,
   }
+}
+
+/**
+ * Events of one model and lane that may wait: so few that one model's `low` alone does not shut all doors to that lane. One at
+ * least, also in a stream of one.
+ *
+ * @throws PeltonError `invalid-configuration` where more was asked for
+ */
+function perSubject({ featuresMaxMessages: all, featuresMaxPerSubject: asked }: TopologyOptions): number {
+  if (asked === undefined) return Math.max(1, Math.min(MOST_PER_SUBJECT, Math.floor(all / 2)))
+  const most = Math.ceil(all * STOPS_AT.low) - 1
+  if (asked <= most) return asked
+  throw new PeltonError(
+    'invalid-configuration',
+    'events of one model alone would stop lane low of all models',
+    {
+      field: 'PELTON_FEATURES_MAX_PER_SUBJECT',
+      value: String(asked),
+      remedy: `Set it to ${Math.max(1, most)} or less (below ${100 * STOPS_AT.low} % of PELTON_FEATURES_MAX_MESSAGES, now ${all}), or leave it out.`,
+    },
+  )
 }
 
 function outcomeSpecs(common: Common, options: TopologyOptions): readonly StreamSpec[] {

@@ -15,7 +15,7 @@ export async function measureBacklog(
 ): Promise<ScenarioResult[]> {
   const truth = await workplace.truth()
   // All of one model and lane.
-  const topology = { featuresMaxPerSubject: large, featuresMaxMessages: Math.max(1_000_000, large) }
+  const topology = { featuresMaxPerSubject: large, featuresMaxMessages: 2 * large }
   const subjects = { small, large }
   const measurables = Object.entries(subjects).map(([name, waiting]) => {
     const warmUp = Math.min(WARM_UP, Math.ceil(waiting / 4))

@@ -34,6 +34,7 @@ import { requireStreams } from '../../shared/sdk/jetstream/provision.ts'
 import { explained } from '../../shared/sdk/jetstream/provision-refusal.ts'
 import type { ControlServiceSettings } from './config.ts'
 import { openControlGauges } from './figures/control-gauges.ts'
+import { speakOfFlow } from './flow/voice.ts'
 import { auditRegularly } from './hosting/audit-schedule.ts'
 import { createAudits, createSnapshots } from './hosting/audits.ts'
 import { createHostedReplays, type HostedReplays } from './hosting/hosted-replays.ts'
@@ -140,6 +141,10 @@ export async function startControl(
   const name = settings.PELTON_CONTROL_NAME
   const operator = readOperatorSettings(env)
   const watch = startWatch({ store, log }, watchOptions(settings, operator.PELTON_RESEND_HORIZON_MS))
+  const voice = speakOfFlow(
+    { connection, watch, reach, log },
+    { name, resendMs: operator.PELTON_RESEND_HORIZON_MS },
+  )
   const replays = createHostedReplays(store, log, name)
   const adopter = adoptRegularly(replays, settings.PELTON_WATCH_MS, log)
   const { PELTON_DURABILITY: durability, PELTON_MARKS_FOLDER: marksFolder } = operator
@@ -153,7 +158,7 @@ export async function startControl(
   const counts = new KeptCounts(connection)
   door.parts = { store, counts, watch, replays, audits, snapshots, log, signal: stopping.signal }
   const isReachable = (): boolean => reach.isReachable
-  openControlGauges({ store, isReachable, watch, replays, audits, durability, monitorUrls })
+  openControlGauges({ store, isReachable, watch, voice, replays, audits, durability, monitorUrls })
   log.info(
     { address: door.address, ...(door.tokenFile !== undefined && { tokenFile: door.tokenFile }) },
     'serving',
@@ -164,7 +169,7 @@ export async function startControl(
       stopping.abort()
       clearInterval(adopter)
       auditor.stop()
-      await unlessAway(reach, Promise.all([replays.drain(), watch.stop(), marks?.stop()]))
+      await unlessAway(reach, Promise.all([replays.drain(), voice.stop(), watch.stop(), marks?.stop()]))
       store.close()
       await leaveBroker(connection)
     },

@@ -379,6 +379,20 @@ export const METRICS = {
     ['stream_name', 'limit'],
     CONTROL,
   ),
+  flowGateValue: gauge(
+    'pelton.flow.gate.value',
+    '1',
+    'Share of a limit that is used, as the doors go by it: of a limit for each model, by the fullest; of RESULTS, what outcomes need for as long as they are promised',
+    ['limit', 'lane'],
+    CONTROL,
+  ),
+  flowGateThreshold: gauge(
+    'pelton.flow.gate.threshold',
+    '1',
+    'Share of a limit from which on doors refuse events of a lane; a little less while they do',
+    ['limit', 'lane'],
+    CONTROL,
+  ),
   consumerPending: gauge(
     'jetstream.consumer.num_pending',
     '{message}',

@@ -1,5 +1,7 @@
-import { Command } from 'commander'
+import { Argument, Command } from 'commander'
+import { ADMISSION_MODES, type AdmissionMode } from '../../../shared/sdk/contract/flow.ts'
 import { helpTail, runCommand } from '../command-run.ts'
+import type { AdmissionArguments } from '../models/admission.ts'
 import type { ListArguments, ModelsArguments } from '../models/folder.ts'
 import type { ReadmitArguments } from '../models/readmit.ts'
 import type { RetireArguments } from '../models/retire.ts'
@@ -11,6 +13,7 @@ export function modelsCommand(): Command {
     .addCommand(checkCommand())
     .addCommand(readmitCommand())
     .addCommand(retireCommand())
+    .addCommand(admissionCommand())
     .addHelpText('after', '\nFolder, manifest, exporting, and what is refused: docs/models.md')
 }
 
@@ -86,6 +89,31 @@ function retireCommand(): Command {
     )
     .action((model: string, options: RetireArguments) =>
       runCommand(async (run) => (await import('../models/retire.ts')).retireModel(run, model, options)),
+    )
+}
+
+function admissionCommand(): Command {
+  return new Command('admission')
+    .summary('set whether doors refuse events of a model that would come too late')
+    .description(
+      'enforce: gateways and producers refuse, before it is stored, what would come too late or finds no room. observe: they let\n' +
+        'it in, and count it. off: they look at nothing. It holds within seconds, everywhere, and goes before what the manifest\n' +
+        'of the model says. Prints what held before, and who set that.',
+    )
+    .argument('<model>', 'its name')
+    .addArgument(new Argument('<mode>', 'what doors do').choices(ADMISSION_MODES))
+    .option('--pool <name>', 'pool that serves it', 'default')
+    .option('--by <name>', 'who sets it, for the record')
+    .addHelpText(
+      'after',
+      helpTail(['pelton models admission flight-delay observe'], {
+        failed: 'the broker does not answer, or refuses it',
+      }),
+    )
+    .action((model: string, mode: AdmissionMode, options: AdmissionArguments) =>
+      runCommand(async (run) =>
+        (await import('../models/admission.ts')).setAdmission(run, model, mode, options),
+      ),
     )
 }
 

@@ -19,7 +19,7 @@ import {
   showCalibrated,
   unmeasuredJson,
 } from './checked.ts'
-import { type ReadCosts, readCosts } from './costs.ts'
+import { type KnownOfPool, readKnown } from './costs.ts'
 import { measureModel } from './measure.ts'
 import { sampleInput, type Unmeasured } from './sample-row.ts'
 
@@ -42,7 +42,7 @@ export async function listModels(
   options: ListArguments,
 ): Promise<number> {
   return withRepository(run, folder, async (repository) => {
-    printModels(run, repository, await readCosts(run, options.pool), options)
+    printModels(run, repository, await readKnown(run, options.pool), options)
     return reportRefused(run, repository, options)
   })
 }
@@ -50,20 +50,25 @@ export async function listModels(
 function printModels(
   { terminal }: CommandRun,
   { models }: ModelRepository,
-  costs: ReadCosts,
+  known: KnownOfPool,
   options: ModelsArguments,
 ): void {
-  const facts = models.map((model) => ({ ...describeModel(model), calibrations: costs(model) }))
+  const facts = models.map((model) => {
+    const admission = known.admission(model)
+    const set = admission && { ...admission, at: new Date(admission.at).toISOString() }
+    return { ...describeModel(model), calibrations: known.costs(model), ...(set && { admission: set }) }
+  })
   if (options.json === true) for (const one of facts) terminal.json(one)
   else if (facts.length > 0) {
     terminal.table([
-      ['MODEL', 'VERSION', 'SIZE', 'BATCH', 'CALIBRATED', 'INPUTS', 'OUTPUTS', 'SHA-256'],
+      ['MODEL', 'VERSION', 'SIZE', 'BATCH', 'CALIBRATED', 'ADMISSION', 'INPUTS', 'OUTPUTS', 'SHA-256'],
       ...facts.map((one) => [
         one.model,
         one.version,
         showBytes(one.sizeBytes),
         one.batchable ? `up to ${one.maxBatchRows}` : 'no',
         showCalibrated(one.calibrations),
+        one.admission === undefined ? '-' : `${one.admission.mode}, by ${one.admission.by}`,
         String(one.inputs.length),
         one.outputs.join(' '),
         one.sha256.slice(0, 16),

@@ -1,5 +1,6 @@
 import { countForgotten, countLost } from '../../../shared/operations/audit/report.ts'
 import { lags, silences } from '../../../shared/operations/broker/replicas.ts'
+import type { Gate } from '../../../shared/operations/gates/gates.ts'
 import type { OpsStore } from '../../../shared/operations/records/store.ts'
 import { ended } from '../../../shared/operations/replay/task.ts'
 import { ALERT_KINDS } from '../../../shared/operations/watch-record/alert.ts'
@@ -7,6 +8,7 @@ import { type Meters, openMeters, type Report } from '../../../shared/runtime/me
 import type { Durability } from '../../../shared/sdk/broker/server.ts'
 import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
 import { PeltonError } from '../../../shared/sdk/errors.ts'
+import type { Voice } from '../flow/voice.ts'
 import type { Audits } from '../hosting/audits.ts'
 import type { HostedReplays } from '../hosting/hosted-replays.ts'
 import type { Watch } from '../watch/watch.ts'
@@ -25,6 +27,7 @@ export interface GaugesDeps {
   /** False while there is no connection: no scrape is to wait for an answer then. */
   readonly isReachable: () => boolean
   readonly watch: Watch
+  readonly voice: Pick<Voice, 'gates'>
   readonly replays: HostedReplays
   readonly audits: Audits
   readonly durability: Durability
@@ -44,6 +47,7 @@ export function openControlGauges(deps: GaugesDeps): void {
   openConsumerGauges(meters, figures)
   openReplicaGauges(meters, deps)
   openWatchGauges(meters, deps)
+  openDoorGauges(meters, deps)
   openWorkGauges(meters, deps)
   openReplayGauges(meters, deps)
 }
@@ -156,6 +160,17 @@ function openWatchGauges(meters: Meters, { watch }: GaugesDeps): void {
   meters.gauge('oldestEventAge', (report) => {
     if (watch.looked !== undefined) report(watch.looked.oldestEventMs / 1_000)
   })
+}
+
+/** Only of the control service that speaks to the doors. */
+function openDoorGauges(meters: Meters, { voice }: GaugesDeps): void {
+  const each = (key: Key, value: (gate: Gate) => number): void =>
+    meters.gauge(key, (report) => {
+      for (const gate of voice.gates)
+        for (const lane of gate.lanes) report(value(gate) / gate.bound, { limit: gate.limit, lane })
+    })
+  each('flowGateValue', ({ measured }) => measured)
+  each('flowGateThreshold', ({ from }) => from)
 }
 
 function openWorkGauges(meters: Meters, deps: GaugesDeps): void {

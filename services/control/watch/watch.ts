@@ -40,6 +40,8 @@ export interface Watch {
   readonly isLeader: boolean
   /** What this one saw in its last look; undefined for one that does not watch, or has not looked yet. */
   readonly looked: Looked | undefined
+  /** What the pools have, watching or not. */
+  readonly pools: Pick<AllPools, 'read'>
   /** Ends the watch after the look under way, and lets another begin at once. */
   stop(): Promise<void>
 }
@@ -98,6 +100,10 @@ class Watching implements Watch {
 
   get looked(): Looked | undefined {
     return this.#looked
+  }
+
+  get pools(): Pick<AllPools, 'read'> {
+    return this.#pools
   }
 
   async stop(): Promise<void> {

@@ -115,7 +115,8 @@ function writing({ subject }: Names): readonly Right[] {
       subject(subjects.deadLetterFilter()),
       subject(subjects.allLedger()),
     ]),
-    right('readmits a model', [subject(patterns.modelRecords())]),
+    right('readmits a model, and says what doors do with its events', [subject(patterns.modelRecords())]),
+    right('what waits for a model, and what doors have to refuse', [subject(patterns.flow())]),
     right('makes and revokes API keys of gateways', [subject(subjects.apiKeys())]),
     right('keeps its records, the floor of the audit, and what was removed', [
       subject(patterns.replayRecords()),

@@ -1,0 +1,86 @@
+import type { NatsConnection } from '@nats-io/transport-node'
+import { subjects } from '../../sdk/contract/subjects.ts'
+import { STREAMS } from '../../sdk/contract/topology.ts'
+import type { StreamInfo } from '../../sdk/jetstream/api.ts'
+import { requireStreams } from '../../sdk/jetstream/provision.ts'
+import { type ListedConsumer, listConsumers } from '../broker/consumer-list.ts'
+import { latestWriter, mustLiveMs, type RegisterState, registerState } from '../broker/register-life.ts'
+import { countSubjects } from '../broker/snapshot.ts'
+
+/** What a stream holds, and may hold; Infinity without a bound. */
+export interface StreamUse {
+  readonly messages: number
+  readonly bytes: number
+  readonly maxMessages: number
+  readonly maxBytes: number
+}
+
+/** What the streams say to the doors, at one look. */
+export interface DoorFacts {
+  /** Broker time, milliseconds since 1970. */
+  readonly at: number
+  /** Creation time of FEATURES, and the last sequence it gave out. */
+  readonly epoch: string
+  readonly lastSequence: number
+  readonly features: StreamUse
+  /** Events of one subject of FEATURES that may be there; Infinity without a bound. */
+  readonly maxPerSubject: number
+  /** Events of FEATURES by subject: those that wait, and those that workers hold. */
+  readonly counts: ReadonlyMap<string, number>
+  /** The part of a consumer's events that was not handed out, by its name; of FEATURES. */
+  readonly waitingShare: ReadonlyMap<string, number>
+  readonly deadLetters: StreamUse
+  readonly results: RegisterState & StreamUse
+  /** For how long RESULTS promises to remember an outcome, milliseconds. */
+  readonly promisedMs: number
+}
+
+/** 100,000 subjects each: a model has three. */
+const PAGES = 1
+
+/**
+ * Looks at FEATURES, DEADLETTERS and RESULTS.
+ *
+ * @param resendMs the resend horizon of producers: with it begins what RESULTS promises
+ * @throws PeltonError `not-provisioned`, `broker-unavailable`
+ */
+export async function readDoorFacts(connection: NatsConnection, resendMs: number): Promise<DoorFacts> {
+  const streams = [STREAMS.features, STREAMS.deadLetters, STREAMS.results]
+  const consumers = await listConsumers(connection, STREAMS.features)
+  const infos = await requireStreams(connection, streams)
+  const [features, deadLetters, results] = streams.map((name) => infos.get(name)) as [Info, Info, Info]
+  const isEmpty = features.state.messages === 0
+  const counted = isEmpty
+    ? { counts: new Map<string, number>() }
+    : await countSubjects(connection, STREAMS.features, subjects.allFeatures(), PAGES)
+  const register = registerState(results)
+  return {
+    at: Date.parse(features.ts),
+    epoch: features.created,
+    lastSequence: features.state.last_seq,
+    features: useOf(features),
+    maxPerSubject: boundOf(features, 'max_msgs_per_subject'),
+    counts: counted.counts,
+    waitingShare: new Map(consumers.map((one) => [one.name, shareOf(one)])),
+    deadLetters: useOf(deadLetters),
+    results: { ...register, ...useOf(results) },
+    promisedMs: Math.min(register.maxAgeMs, mustLiveMs(latestWriter(consumers, resendMs))),
+  }
+}
+
+type Info = StreamInfo
+
+function useOf(info: StreamInfo): StreamUse {
+  const { messages, bytes } = info.state
+  return { messages, bytes, maxMessages: boundOf(info, 'max_msgs'), maxBytes: boundOf(info, 'max_bytes') }
+}
+
+function boundOf({ config }: StreamInfo, limit: string): number {
+  const most = Number(config[limit] ?? -1)
+  return most > 0 ? most : Number.POSITIVE_INFINITY
+}
+
+function shareOf({ num_pending, num_ack_pending }: ListedConsumer): number {
+  const all = num_pending + num_ack_pending
+  return all === 0 ? 1 : num_pending / all
+}

@@ -1,6 +1,7 @@
 import type { NatsConnection } from '@nats-io/transport-node'
 import { Command } from 'commander'
 import { paceBetween } from '../../../shared/operations/broker/drain-pace.ts'
+import { readOperatorSettings } from '../../../shared/operations/broker/operator-settings.ts'
 import { judgeReplicas } from '../../../shared/operations/broker/replicas.ts'
 import { type StatusSnapshot, takeSnapshot } from '../../../shared/operations/broker/snapshot.ts'
 import type { UnservedModel } from '../../../shared/operations/models/unserved-models.ts'
@@ -12,6 +13,7 @@ import { pause } from '../../../shared/runtime/pause.ts'
 import { withBroker } from '../broker.ts'
 import { type CommandRun, helpTail, runCommand } from '../command-run.ts'
 import { type ControlWatch, controlWatchLines, readControlWatch } from '../status/control-watch.ts'
+import { gateLines, readShutGates, type ShutGate } from '../status/gates.ts'
 import { loopLines, readLoops, type WorkerLoop } from '../status/loops.ts'
 import { readModels, unservedTable } from '../status/models.ts'
 import { pausedLines, statusTables, troubleLines } from '../status/report.ts'
@@ -45,6 +47,7 @@ async function status(
   connection: NatsConnection,
   options: StatusArguments,
 ): Promise<number> {
+  const { PELTON_RESEND_HORIZON_MS: resendMs } = readOperatorSettings(run.env)
   let earlier = await takeSnapshot(connection)
   do {
     await pause(SAMPLE_MS, run.signal)
@@ -52,7 +55,8 @@ async function status(
     const controlWatch = await readControlWatch(connection, snapshot.at)
     const loops = await readLoops(connection, snapshot.at)
     const models = await readModels(connection)
-    show(run, { earlier, snapshot, controlWatch, loops, models }, options)
+    const gates = await readShutGates(connection, resendMs)
+    show(run, { earlier, snapshot, controlWatch, loops, models, gates }, options)
     earlier = snapshot
   } while (options.watch === true && !run.signal.aborted)
   const isMissing = earlier.streams.some((stream) => stream.isMissing)
@@ -67,11 +71,12 @@ interface Shown {
   readonly controlWatch: ControlWatch | undefined
   readonly loops: readonly WorkerLoop[] | undefined
   readonly models: readonly UnservedModel[] | undefined
+  readonly gates: readonly ShutGate[] | undefined
 }
 
 function show(
   { terminal, env }: CommandRun,
-  { earlier, snapshot, controlWatch, loops, models }: Shown,
+  { earlier, snapshot, controlWatch, loops, models, gates }: Shown,
   { json = false, watch = false }: StatusArguments,
 ): void {
   const names = namesOfEnv(env)
@@ -86,6 +91,7 @@ function show(
       ...pace,
       troubles: troubles.map((trouble) => namedAlert(names, trouble)),
       models,
+      gates,
       watch: controlWatch && {
         ...controlWatch,
         alerts: controlWatch.alerts.map((alert) => namedAlert(names, alert)),
@@ -99,7 +105,12 @@ function show(
   )
   const paused = snapshot.consumers.filter(({ pausedUntil }) => pausedUntil !== undefined)
   const told = [...troubles, ...paused.map(({ name }) => ({ kind: 'paused-consumer', about: name }) as const)]
-  const sentences = [...troubleLines(troubles), ...pausedLines(snapshot), ...loopLines(loops)]
+  const sentences = [
+    ...troubleLines(troubles),
+    ...gateLines(gates),
+    ...pausedLines(snapshot),
+    ...loopLines(loops),
+  ]
   lines.push('', ...[...sentences, ...controlWatchLines(controlWatch, told)].map(names.text))
   if (watch && terminal.isInteractive) {
     terminal.view(lines)

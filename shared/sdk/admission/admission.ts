@@ -1,5 +1,5 @@
 import type { NatsConnection, Subscription } from '@nats-io/transport-node'
-import { type AdmissionMode, decodeFlow, sourceDigest } from '../contract/flow.ts'
+import { decodeFlow, sourceDigest } from '../contract/flow.ts'
 import { LANES, type Lane, subjects } from '../contract/subjects.ts'
 import { namesOf } from '../jetstream/names-of.ts'
 import { ModelDoor } from './model-door.ts'
@@ -13,6 +13,8 @@ export interface AskingEvent {
   readonly source: string
   /** How long it may take yet, milliseconds; undefined where it has no deadline. */
   readonly deadlineMs: number | undefined
+  /** It was refused before, and waited. @default false */
+  readonly isAgain?: boolean
 }
 
 /** What a door decided on an event. */
@@ -49,7 +51,7 @@ export interface Admission {
    * @returns why it is refused; undefined where it is let in. One that is has to be told of
    */
   decide(event: AskingEvent): Refused | undefined
-  /** Whether the stream has stored what was let in: `false` where it was refused, or nothing was heard. */
+  /** What became of an event that was let in: it is stored, or the stream is full. Of any other end nothing is told. */
   told(event: Pick<AskingEvent, 'pool' | 'model'>, isStored: boolean): void
   /** What the gates of the models read that events were sent to lately. */
   readonly gates: readonly GateReading[]
@@ -89,12 +91,12 @@ class DoorAdmission implements Admission {
     this.#forgetting.unref()
   }
 
-  decide({ pool, model, lane, source, deadlineMs }: AskingEvent): Refused | undefined {
+  decide({ pool, model, source, ...asking }: AskingEvent): Refused | undefined {
+    const { lane } = asking
     const nowMs = performance.now()
     const { door } = this.#of(pool, model, nowMs)
-    const refused = door.decide({ lane, source: sourceDigest(source), deadlineMs }, nowMs)
-    const mode: AdmissionMode = door.flow(nowMs)?.mode ?? 'enforce'
-    const isEnforced = mode === 'enforce'
+    const refused = door.decide({ ...asking, source: sourceDigest(source) }, nowMs)
+    const isEnforced = door.mode === 'enforce'
     this.#options.onDecided?.({ pool, model, lane, refused, isEnforced })
     return isEnforced ? refused : undefined
   }

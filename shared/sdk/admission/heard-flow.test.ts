@@ -4,47 +4,98 @@ import { HeardFlow } from './heard-flow.ts'
 
 const NONE = { high: 0, normal: 0, low: 0 }
 
-function flow(changes: Partial<Flow>): Flow {
+function flowOf(name: string, given: Partial<Flow> = {}): Flow {
   return {
     ...{
       by: 'worker',
-      name: 'w',
+      name,
       at: 0,
       everyMs: 100,
       drainRows: 100,
-      rowsPerEvent: 2,
-      heavy: [],
-      gates: [],
+      rowsPerEvent: 1,
+      waiting: NONE,
+      held: NONE,
     },
-    ...{ waiting: NONE, held: NONE, deadlineMs: NONE, maxBacklogSeconds: NONE, mode: 'enforce' },
-    ...changes,
+    ...{ deadlineMs: NONE, heavy: [], mode: 'enforce', maxBacklogSeconds: NONE, gates: [] },
+    ...given,
   }
 }
 
-const GATE = { limit: 'FEATURES.max_msgs', lanes: ['low'], value: 60, measured: 61, retryAfterMs: 0 } as const
-const CONTROL = flow({
-  ...{ by: 'control', name: 'c', everyMs: 2_000, drainRows: 0, rowsPerEvent: 1, gates: [GATE] },
-  ...{ waiting: { ...NONE, normal: 900 }, mode: 'observe' },
-})
+function heard(...flows: readonly Flow[]): HeardFlow {
+  const all = new HeardFlow()
+  for (const [at, flow] of flows.entries()) all.hear(flow, at)
+  return all
+}
+
+const gate = { limit: 'breaker', lanes: ['low'], value: 1, measured: 2, retryAfterMs: 500 } as const
 
 describe('HeardFlow', () => {
-  it('goes by what a worker says waits, also where control was heard after it, and keeps the gates of both', () => {
-    const heard = new HeardFlow()
-    heard.hear(flow({ waiting: { ...NONE, normal: 10 }, held: { ...NONE, high: 3 } }), 1_000)
-    heard.hear(CONTROL, 1_050)
-    expect(heard.at(1_060)).toMatchObject({
-      ...{ atMs: 1_000, drainRows: 100, rowsPerEvent: 2, mode: 'enforce', gates: [GATE] },
-      aheadRows: { high: 3, normal: 23, low: 23 },
+  it('knows nothing before a word', () => {
+    expect(new HeardFlow().at(0)).toBeUndefined()
+  })
+
+  it('adds up what workers do and hold, and takes what waits from the one that spoke last', () => {
+    const one = flowOf('one', {
+      held: { high: 1, normal: 2, low: 3 },
+      waiting: { high: 90, normal: 90, low: 90 },
+    })
+    const other = flowOf('other', {
+      ...{ rowsPerEvent: 2, drainRows: 50, waiting: { high: 10, normal: 20, low: 30 } },
+      held: { high: 1, normal: 1, low: 1 },
+    })
+    const pool = heard(one, other).at(2)
+    expect(pool?.drainRows).toBe(150)
+    expect(pool?.rowsPerEvent).toBe(2)
+    expect(pool?.aheadRows).toEqual({ high: 22, normal: 65, low: 129 })
+    expect(pool?.atMs).toBe(1)
+  })
+
+  it('takes the last word of each, not all of them', () => {
+    const pool = heard(flowOf('one', { drainRows: 5 }), flowOf('one', { drainRows: 7 })).at(2)
+    expect(pool?.drainRows).toBe(7)
+  })
+
+  it('believes workers what waits while there are any, and control its gates in any case', () => {
+    const control = flowOf('c', {
+      by: 'control',
+      drainRows: 0,
+      waiting: { high: 0, normal: 500, low: 0 },
+      gates: [gate],
+    })
+    const both = heard(flowOf('w', { waiting: { high: 0, normal: 3, low: 0 } }), control).at(2)
+    expect(both?.aheadRows.normal).toBe(3)
+    expect(both?.gates).toEqual([gate])
+    const alone = heard(control).at(1)
+    expect(alone).toMatchObject({
+      drainRows: 0,
+      aheadRows: { high: 0, normal: 500, low: 500 },
+      gates: [gate],
     })
   })
 
-  it('goes by control where no worker was heard lately', () => {
-    const heard = new HeardFlow()
-    heard.hear(flow({ waiting: { ...NONE, normal: 10 } }), 1_000)
-    heard.hear(CONTROL, 1_050)
-    expect(heard.at(3_000)).toMatchObject({
-      ...{ drainRows: 0, mode: 'observe', gates: [GATE] },
-      aheadRows: { high: 0, normal: 900, low: 900 },
-    })
+  it('takes the shortest deadline of a lane that anybody saw, and every heavy source', () => {
+    const pool = heard(
+      flowOf('one', { deadlineMs: { high: 0, normal: 300, low: 0 }, heavy: ['a'] }),
+      flowOf('other', { deadlineMs: { high: 50, normal: 200, low: 0 }, heavy: ['b', 'a'] }),
+    ).at(2)
+    expect(pool?.deadlineMs).toEqual({ high: 50, normal: 200, low: 0 })
+    expect(pool?.heavy).toEqual(new Set(['a', 'b']))
+  })
+
+  it('believes a word for a second, or three of its own intervals where those are longer', () => {
+    const quick = heard(flowOf('w', { everyMs: 50 }))
+    expect(quick.at(999)).toBeDefined()
+    expect(quick.at(1_000)).toBeUndefined()
+    const slow = heard(flowOf('w', { everyMs: 2_000 }))
+    expect(slow.at(5_999)).toBeDefined()
+    expect(slow.at(6_000)).toBeUndefined()
+  })
+
+  it('goes on with the others when one is not heard any more', () => {
+    const flow = heard(flowOf('gone', { drainRows: 1_000, held: { high: 9, normal: 0, low: 0 } }))
+    flow.hear(flowOf('there'), 900)
+    expect(flow.at(999)?.drainRows).toBe(1_100)
+    expect(flow.at(1_001)).toMatchObject({ drainRows: 100, aheadRows: NONE })
+    expect(flow.at(1_900)).toBeUndefined()
   })
 })

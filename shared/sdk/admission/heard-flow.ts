@@ -57,14 +57,14 @@ export class HeardFlow {
 
 /** All that was heard, put together. Pure. @returns `undefined` of nothing */
 function poolFlow(heard: readonly Heard[]): PoolFlow | undefined {
-  // Each worker knows what waits for all of them; the last one knows best. What control says is older, and for a pool without one.
-  const latest = lastOf(heard.filter(({ flow }) => flow.by === 'worker')) ?? lastOf(heard)
-  if (latest === undefined) return undefined
-  const { flow: last, atMs } = latest
+  // Each worker knows what waits for all of them, and the last one knows best; whoever else speaks may count what is held as well.
+  const newest = latest(heard.filter(({ flow }) => flow.by === 'worker')) ?? latest(heard)
+  if (newest === undefined) return undefined
+  const { flow: last, atMs } = newest
   const flows = heard.map(({ flow }) => flow)
   const workers = flows.filter(({ by }) => by === 'worker')
   const held = (lane: Lane): number => sumOf(workers, (flow) => flow.held[lane])
-  const { rowsPerEvent } = workers.at(-1) ?? last
+  const { rowsPerEvent, maxBacklogSeconds, mode } = last
   let rows = 0
   const aheadRows = ofLanes((lane) => (rows += last.waiting[lane] * rowsPerEvent + held(lane)))
   return {
@@ -72,19 +72,17 @@ function poolFlow(heard: readonly Heard[]): PoolFlow | undefined {
     rowsPerEvent,
     aheadRows,
     deadlineMs: ofLanes((lane) => leastOf(flows.map(({ deadlineMs }) => deadlineMs[lane]))),
-    maxBacklogSeconds: last.maxBacklogSeconds,
+    maxBacklogSeconds,
     heavy: new Set(workers.flatMap(({ heavy }) => heavy)),
-    mode: last.mode,
+    mode,
     gates: flows.flatMap(({ gates }) => gates),
     atMs,
   }
 }
 
-function lastOf(heard: readonly Heard[]): Heard | undefined {
-  return heard.reduce<Heard | undefined>(
-    (last, each) => (each.atMs >= (last?.atMs ?? Number.NEGATIVE_INFINITY) ? each : last),
-    undefined,
-  )
+function latest(heard: readonly Heard[]): Heard | undefined {
+  const [first, ...others] = heard
+  return first && others.reduce((best, each) => (each.atMs >= best.atMs ? each : best), first)
 }
 
 function sumOf(flows: readonly Flow[], read: (flow: Flow) => number): number {

@@ -1,9 +1,10 @@
-import type { Flow, FlowGate } from '../contract/flow.ts'
-import { LANES, type Lane } from '../contract/subjects.ts'
+import type { AdmissionMode, Flow, FlowGate } from '../contract/flow.ts'
+import type { Lane } from '../contract/subjects.ts'
 import { CREDIT, type CreditLaw, nextCredit } from './credit.ts'
 import { HeardFlow, type PoolFlow } from './heard-flow.ts'
+import { Inflow } from './inflow.ts'
 import type { DoorLimit, Refused } from './refused.ts'
-import { SourceRates } from './source-rates.ts'
+import { heavySources, SourceRates } from './source-rates.ts'
 import { Throttle } from './throttle.ts'
 
 /** An event that asks to be let in. */
@@ -13,6 +14,8 @@ export interface Asking {
   readonly source: string
   /** How long it may take yet, milliseconds; undefined where it has no deadline: such events are never refused for being late. */
   readonly deadlineMs: number | undefined
+  /** It was refused before, and waited: its source does not ask for more than before. @default false */
+  readonly isAgain?: boolean
 }
 
 /** The constants of admission; `docs/overload.md` shows how they were chosen. */
@@ -26,7 +29,7 @@ export interface AdmissionLaw {
 
 export const ADMISSION: AdmissionLaw = {
   waitShare: { high: 0.6, normal: 0.4, low: 0.2 },
-  heavyShare: 0.7,
+  heavyShare: 0.5,
   credit: CREDIT,
 }
 
@@ -34,6 +37,22 @@ export const ADMISSION: AdmissionLaw = {
 const MOST_AHEAD_MS = 1_000
 /** Sooner nobody is asked to come back, milliseconds. */
 const SOONEST_MS = 25
+/** How long what was found out about sources holds, milliseconds. */
+const WEIGHED_MS = 100
+
+/** Sources of this door against what it may carry. */
+interface Weighed {
+  readonly heavy: ReadonlySet<string>
+  /** Whether others have no more than their share. */
+  readonly areOthers: boolean
+  readonly atMs: number
+}
+
+/** An event with a deadline, and what it would find. */
+interface Late extends Asking {
+  readonly waitMs: number
+  readonly targetMs: number
+}
 
 /**
  * One model at one door. It knows what waits from the flow, and between two words of that from what it let in itself; so it
@@ -45,14 +64,15 @@ export class ModelDoor {
   readonly #heard = new HeardFlow()
   readonly #rates = new SourceRates()
   readonly #throttle = new Throttle()
-  /** Rows let in since the last word, by lane. */
-  #since: Record<Lane, number> = { high: 0, normal: 0, low: 0 }
+  readonly #inflow = new Inflow()
+  #mode: AdmissionMode = 'enforce'
   #credit: number
   /** What is left of it, seconds of backlog. */
   #left = 0
   #filledAtMs = Number.NEGATIVE_INFINITY
-  #heavy: ReadonlySet<string> = new Set()
-  #heavyAtMs = Number.NEGATIVE_INFINITY
+  /** No more than this of it is kept, seconds of backlog: what the lane it binds may wait. */
+  #mostLeft = 0.1
+  #weighed: Weighed = { heavy: new Set(), areOthers: false, atMs: Number.NEGATIVE_INFINITY }
 
   /** @param random a number in [0, 1) */
   constructor(law: AdmissionLaw = ADMISSION, random: () => number = Math.random) {
@@ -65,17 +85,27 @@ export class ModelDoor {
   hear(flow: Flow, nowMs: number): void {
     this.#heard.hear(flow, nowMs)
     const pool = this.#heard.at(nowMs)
-    if (pool === undefined || flow.by !== 'worker') return
-    this.#since = { high: 0, normal: 0, low: 0 }
-    const targetMs = this.#targetMs(pool, 'normal', undefined)
-    const waitMs = this.waitMs('normal', nowMs)
+    if (pool === undefined) return
+    this.#mode = pool.mode
+    if (flow.by !== 'worker') return
+    this.#inflow.heard(pool, nowMs)
+    // The highest lane that the credit binds.
+    const lane = pool.deadlineMs.normal > 0 ? 'normal' : 'low'
+    const targetMs = this.#targetMs(pool, lane, undefined)
+    const waitMs = this.waitMs(lane, nowMs)
     if (targetMs === undefined || waitMs === undefined) return
+    this.#mostLeft = targetMs / 1_000
     this.#credit = nextCredit(this.#credit, { waitMs, targetMs }, this.#law.credit)
   }
 
   /** What the pool says of the model; undefined where nobody was heard lately. */
   flow(nowMs: number): PoolFlow | undefined {
     return this.#heard.at(nowMs)
+  }
+
+  /** As it was heard last, however long ago; `enforce` before that. */
+  get mode(): AdmissionMode {
+    return this.#mode
   }
 
   /** Backlog seconds a second that this door may add. */
@@ -87,100 +117,101 @@ export class ModelDoor {
   waitMs(lane: Lane, nowMs: number): number | undefined {
     const pool = this.#heard.at(nowMs)
     if (pool === undefined || pool.drainRows === 0) return undefined
-    let rows = pool.aheadRows[lane]
-    for (const each of LANES) {
-      rows += this.#since[each]
-      if (each === lane) break
-    }
-    const passedMs = Math.min(MOST_AHEAD_MS, nowMs - pool.atMs)
-    return Math.max(0, (1_000 * rows) / pool.drainRows - passedMs)
+    const { drainRows } = pool
+    const passedS = Math.min(MOST_AHEAD_MS, nowMs - pool.atMs) / 1_000
+    const rows = pool.aheadRows[lane] + this.#inflow.sinceRows(lane) - passedS * drainRows
+    return (1_000 * Math.max(0, rows)) / (drainRows * this.#inflow.partOf(lane, drainRows))
   }
 
   /**
    * Whether an event is let in. One that is counts from now on; {@link ModelDoor.told} says what the stream made of it.
    *
-   * @returns why not; undefined where it is
+   * @returns why not; undefined where it is. While the mode is `observe` it is let in all the same
    */
   decide(asking: Asking, nowMs: number): Refused | undefined {
+    if (this.#mode === 'off') return undefined
     const pool = this.#heard.at(nowMs)
-    if (pool?.mode === 'off') return undefined
     const rows = pool?.rowsPerEvent ?? 1
-    this.#rates.came(asking.source, rows, nowMs)
-    const refused = pool === undefined ? this.#throttled(nowMs) : this.#refusal(asking, pool, nowMs)
-    if (refused === undefined || pool?.mode === 'observe') this.#letIn(asking, rows, pool)
+    if (asking.deadlineMs !== undefined && asking.isAgain !== true)
+      this.#rates.came(asking.source, rows, nowMs)
+    const refused = this.#refusal(asking, pool, nowMs)
+    if (refused === undefined || this.#mode === 'observe') this.#letIn(asking, rows, nowMs)
+    else if (refused.limit === THROTTLED) this.#throttle.ended(false, nowMs)
     return refused
   }
 
   /** What the stream said of an event that was let in: stored, or refused because of its load. */
   told(isStored: boolean, nowMs: number): void {
-    if (isStored) this.#throttle.took(nowMs)
+    this.#throttle.ended(isStored, nowMs)
   }
 
-  #letIn({ lane }: Asking, rows: number, pool: PoolFlow | undefined): void {
-    this.#since[lane] += rows
-    if (pool !== undefined && pool.drainRows > 0) this.#left -= rows / pool.drainRows
+  #letIn({ lane }: Asking, rows: number, nowMs: number): void {
+    const drainRows = this.#heard.at(nowMs)?.drainRows ?? 0
+    this.#inflow.letIn(lane, rows)
+    if (drainRows > 0) this.#left = this.#creditLeft(nowMs) - rows / drainRows
+    this.#throttle.letBy(nowMs)
   }
 
-  /** Without a word of the flow: by what the stream took of the last ones. */
-  #throttled(nowMs: number): Refused | undefined {
-    const share = this.#throttle.ask(nowMs)
-    if (share === 0 || this.#random() >= share) return undefined
-    return refused('throttle', {
-      value: 0,
-      measured: 100 * share,
-      unit: '%',
-      retryAfterMs: 1_000,
-      because: 'the stream takes few of the events that were sent last, and nobody says how much waits',
-    })
-  }
-
-  #refusal(asking: Asking, pool: PoolFlow, nowMs: number): Refused | undefined {
+  #refusal(asking: Asking, pool: PoolFlow | undefined, nowMs: number): Refused | undefined {
     const { lane, deadlineMs } = asking
-    this.#throttle.ask(nowMs)
-    const gate = pool.gates.find(({ lanes }) => lanes.includes(lane))
+    const gate = pool?.gates.find(({ lanes }) => lanes.includes(lane))
     if (gate !== undefined) return refusedByGate(gate)
     const waitMs = this.waitMs(lane, nowMs)
-    if (waitMs === undefined) return undefined
+    if (pool === undefined || waitMs === undefined) return this.#throttled(nowMs)
     const targetMs = deadlineMs === undefined ? undefined : this.#targetMs(pool, lane, deadlineMs)
     if (targetMs === undefined) return byBacklogSeconds(waitMs, pool.maxBacklogSeconds[lane])
     return this.#late({ ...asking, waitMs, targetMs }, pool, nowMs)
   }
 
-  #late(
-    { lane, source, waitMs, targetMs }: Asking & { readonly waitMs: number; readonly targetMs: number },
-    pool: PoolFlow,
-    nowMs: number,
-  ): Refused | undefined {
+  /** Where nobody says how long it would wait: by what the stream took of the last ones. */
+  #throttled(nowMs: number): Refused | undefined {
+    const share = this.#throttle.share(nowMs)
+    if (share === 0 || this.#random() >= share) return undefined
+    return refused(THROTTLED, {
+      value: 0,
+      measured: 100 * share,
+      unit: '%',
+      retryAfterMs: 1_000,
+      because:
+        'the stream takes few of the events that were sent last, and nobody says how long one would wait',
+    })
+  }
+
+  #late(late: Late, pool: PoolFlow, nowMs: number): Refused | undefined {
+    const { lane, source, waitMs, targetMs } = late
     const isHeavy = this.#isHeavy(source, pool, nowMs)
     const mostMs = isHeavy ? targetMs * this.#law.heavyShare : targetMs
-    if (waitMs > mostMs) {
-      const facts = { value: mostMs, measured: waitMs, unit: 'ms', retryAfterMs: waitMs - mostMs }
-      const isOfSource = isHeavy && waitMs <= targetMs
-      return isOfSource
-        ? refused('share', {
-            ...facts,
-            isOfSource,
-            because: 'this source has more than its share of what is carried',
-          })
-        : refused('backlog', { ...facts, because: `lane ${lane} has as much backlog as its deadlines allow` })
-    }
-    if (lane === 'high' || waitMs <= mostMs / 2 || this.#hasCredit(targetMs, nowMs)) return undefined
+    if (waitMs > mostMs) return this.#tooLate(late, pool, mostMs)
+    // Who has no more than its share has it whatever the others ask for, and a short queue is nobody's.
+    if (lane === 'high' || !isHeavy || waitMs <= mostMs / 2 || this.#creditLeft(nowMs) > 0) return undefined
     return refused('credit', {
       value: this.#credit,
-      measured: this.#credit - this.#left / (targetMs / 1_000),
+      measured: this.#credit - this.#left / this.#mostLeft,
       unit: 's/s',
       retryAfterMs: Math.min(1_000, (-1_000 * this.#left) / this.#credit),
       because: 'this door has let in as much as its part of what is carried',
     })
   }
 
-  /** Fills the bucket of the credit up to now: no more than one target of it is kept. */
-  #hasCredit(targetMs: number, nowMs: number): boolean {
-    const mostS = targetMs / 1_000
-    const passedS = Math.min(mostS, (nowMs - this.#filledAtMs) / 1_000)
-    this.#left = Math.min(mostS, Math.max(-mostS, this.#left) + passedS * this.#credit)
+  #tooLate({ lane, source, waitMs, targetMs }: Late, { heavy }: PoolFlow, mostMs: number): Refused {
+    const facts = { value: mostMs, measured: waitMs, unit: 'ms', retryAfterMs: waitMs - mostMs }
+    const isOfSource = waitMs <= targetMs && (heavy.has(source) || this.#weighed.areOthers)
+    return isOfSource
+      ? refused('share', {
+          ...facts,
+          isOfSource,
+          because: 'its source has more than its share of what is carried',
+        })
+      : refused('backlog', { ...facts, because: `lane ${lane} has as much backlog as its deadlines allow` })
+  }
+
+  /** What is left of the credit, filled up to now. */
+  #creditLeft(nowMs: number): number {
+    const most = this.#mostLeft
+    const gained = Math.min(most, ((nowMs - this.#filledAtMs) / 1_000) * this.#credit)
+    this.#left = Math.min(most, Math.max(-most, this.#left) + gained)
     this.#filledAtMs = nowMs
-    return this.#left > 0
+    return this.#left
   }
 
   /** @param deadlineMs of an event; undefined for those that the lane's events bring */
@@ -195,18 +226,25 @@ export class ModelDoor {
     return leastMs === Number.POSITIVE_INFINITY ? undefined : Math.max(1, leastMs * this.#law.waitShare[lane])
   }
 
-  /** Known to the workers, who see the events of all doors, or to this door, which sees what it refuses, too. */
+  /**
+   * Whether a source asks for more than its max-min share: known to the workers, who see the events of all doors, or to this
+   * door, which sees what it refuses, too. Its part of what is carried is at least what it lets in of all.
+   */
   #isHeavy(source: string, { heavy, drainRows }: PoolFlow, nowMs: number): boolean {
     if (heavy.has(source)) return true
-    if (nowMs - this.#heavyAtMs >= 100) {
-      this.#heavy = this.#rates.heavy(drainRows, nowMs)
-      this.#heavyAtMs = nowMs
+    if (nowMs - this.#weighed.atMs >= WEIGHED_MS) {
+      const rates = this.#rates.rates(nowMs)
+      const part = Math.min(1, Math.max(this.#credit, this.#inflow.share))
+      const ofDoor = heavySources(rates, part * drainRows)
+      this.#weighed = { heavy: ofDoor, areOthers: ofDoor.size < rates.size, atMs: nowMs }
     }
-    return this.#heavy.has(source)
+    return this.#weighed.heavy.has(this.#rates.countedAs(source))
   }
 }
 
 type Facts = Pick<Refused, 'value' | 'measured' | 'unit' | 'retryAfterMs' | 'because'>
+
+const THROTTLED = 'throttle' satisfies DoorLimit
 
 function refused(limit: DoorLimit, facts: Facts & { readonly isOfSource?: boolean }): Refused {
   return { limit, isOfSource: false, ...facts, retryAfterMs: Math.max(SOONEST_MS, facts.retryAfterMs) }

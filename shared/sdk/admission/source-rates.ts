@@ -4,6 +4,11 @@ import { maxMinShare } from './shares.ts'
 const HALF_MS = 500
 /** Sources that are told apart at the same time: those beyond share one count. */
 const MOST_SOURCES = 1_024
+/** Of a half that nothing came before, so much counts as gone at least. */
+const LEAST_GONE = 0.2
+/** What is let in is hardly ever more than a capacity: who has more than its share of nearly all of it is heavy. */
+const NEARLY = 0.9
+/** A digest is never empty. */
 const OTHERS = ''
 
 /** How many rows came of each source lately. */
@@ -12,11 +17,20 @@ export class SourceRates {
   #before: ReadonlyMap<string, number> = new Map()
   #since = Number.NEGATIVE_INFINITY
 
-  /** @param source its digest; `nowMs` of a clock that never goes back */
+  /**
+   * Rows of a source came.
+   *
+   * @param source its digest; `nowMs` of a clock that never goes back
+   */
   came(source: string, rows: number, nowMs: number): void {
     this.#turn(nowMs)
-    const known = this.#now.has(source) || this.#now.size < MOST_SOURCES ? source : OTHERS
-    this.#now.set(known, (this.#now.get(known) ?? 0) + rows)
+    const counted = this.#now.has(source) || this.#now.size < MOST_SOURCES ? source : OTHERS
+    this.#now.set(counted, (this.#now.get(counted) ?? 0) + rows)
+  }
+
+  /** What a source that came is called in {@link SourceRates.rates}: itself, or one of those beyond. */
+  countedAs(source: string): string {
+    return this.#now.has(source) || this.#before.has(source) ? source : OTHERS
   }
 
   /** Rows a second of each source. */
@@ -29,20 +43,17 @@ export class SourceRates {
       for (const [source, rows] of counts)
         rates.set(source, (rates.get(source) ?? 0) + rows * weight * perSecond)
     }
-    // A half that has just begun says little: what it has not seen yet stands in the one before.
-    add(this.#now, 1)
+    // A half that has just begun says little: what it has not seen yet stands in the one before, if there was one.
+    add(this.#now, this.#before.size > 0 ? 1 : 1 / Math.max(LEAST_GONE, gone))
     add(this.#before, 1 - gone)
     return rates
   }
 
-  /** Sources that have more than their max-min share of a capacity; none where there is enough for all. */
+  /** Sources that have more than their max-min share of a capacity; none where all have, or there is enough for all. */
   heavy(capacityRows: number, nowMs: number): ReadonlySet<string> {
     const rates = this.rates(nowMs)
-    if (rates.size < 2) return NONE
-    const share = maxMinShare([...rates.values()], capacityRows)
-    const heavy = new Set<string>()
-    for (const [source, rate] of rates) if (rate > share) heavy.add(source)
-    return heavy
+    const heavy = heavySources(rates, NEARLY * capacityRows)
+    return heavy.size < rates.size ? heavy : NONE
   }
 
   #turn(nowMs: number): void {
@@ -55,3 +66,11 @@ export class SourceRates {
 }
 
 const NONE: ReadonlySet<string> = new Set()
+
+/** Sources whose rate is above their max-min share of a capacity in the same unit. Pure. */
+export function heavySources(rates: ReadonlyMap<string, number>, capacity: number): ReadonlySet<string> {
+  const share = maxMinShare([...rates.values()], capacity)
+  const heavy = new Set<string>()
+  for (const [source, rate] of rates) if (rate > share) heavy.add(source)
+  return heavy
+}

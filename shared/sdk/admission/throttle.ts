@@ -1,54 +1,72 @@
-/** What is looked back on, milliseconds. */
-const WINDOW_MS = 10_000
+/** What is looked back on, milliseconds: long enough to see few events, short enough to be over soon after the trouble is. */
+const WINDOW_MS = 4_000
 const SLICES = 10
 const SLICE_MS = WINDOW_MS / SLICES
+/** So long after the last one that was let by, one more is, whatever became of the others: or nobody would see that it is over. */
+const PROBE_MS = 1_000
+
+/** The constants of the throttle. */
+export interface ThrottleLaw {
+  /** How many may be sent for each that is taken. */
+  readonly k: number
+  /** So many may fail before any is refused. */
+  readonly free: number
+}
+
+export const THROTTLE: ThrottleLaw = { k: 2, free: 5 }
 
 /**
  * How likely a request is refused by whoever sends it, because few of the last ones were taken: Google's client-side
- * throttling (Beyer et al., Site Reliability Engineering, 2016, chapter 21). Pure.
+ * throttling (Beyer et al., Site Reliability Engineering, 2016, chapter 21), with the free ones of go-zero
+ * (core/breaker/googlebreaker.go). Pure.
  *
- * @param asked requests of the last while, those refused here among them
+ * @param ended requests of the last while of which is known what became, those refused here among them
  * @param taken of these, what was accepted
- * @param k how many may be asked for each that is taken
+ * @returns 0 to 1
  */
-export function throttleShare(asked: number, taken: number, k = 1.5): number {
-  return Math.max(0, (asked - k * taken) / (asked + 1))
+export function throttleShare(ended: number, taken: number, { k, free }: ThrottleLaw = THROTTLE): number {
+  return Math.max(0, (ended - free - k * taken) / (ended + 1))
 }
 
-/** What of the last ten seconds was asked, and taken. */
+/** What of the last seconds was taken. What is under way counts for nothing: its fate is not known. */
 export class Throttle {
-  readonly #asked = new Float64Array(SLICES)
+  readonly #ended = new Float64Array(SLICES)
   readonly #taken = new Float64Array(SLICES)
   #slice = 0
+  #letByAtMs = Number.NEGATIVE_INFINITY
 
-  /** Something is asked for. @returns how likely it is to be refused, 0 to 1 */
-  ask(nowMs: number): number {
+  /** How likely one more is to be refused, 0 to 1. @param nowMs of a clock that never goes back */
+  share(nowMs: number): number {
     this.#turn(nowMs)
-    const share = throttleShare(sum(this.#asked), sum(this.#taken))
-    this.#add(this.#asked)
-    return share
+    return nowMs - this.#letByAtMs >= PROBE_MS ? 0 : throttleShare(sum(this.#ended), sum(this.#taken))
   }
 
-  /** Something that was asked for was taken. */
-  took(nowMs: number): void {
-    this.#turn(nowMs)
-    this.#add(this.#taken)
+  /** One more was let by. */
+  letBy(nowMs: number): void {
+    this.#letByAtMs = nowMs
   }
 
-  #add(counts: Float64Array): void {
-    const at = this.#slice % SLICES
-    counts[at] = (counts[at] ?? 0) + 1
+  /** One was taken, or was not: by whom it was sent to, or here already. */
+  ended(isTaken: boolean, nowMs: number): void {
+    this.#turn(nowMs)
+    add(this.#ended, this.#slice)
+    if (isTaken) add(this.#taken, this.#slice)
   }
 
   #turn(nowMs: number): void {
     const slice = Math.floor(nowMs / SLICE_MS)
     const first = Math.max(this.#slice + 1, slice - SLICES + 1)
     for (let each = first; each <= slice; each++) {
-      this.#asked[each % SLICES] = 0
+      this.#ended[each % SLICES] = 0
       this.#taken[each % SLICES] = 0
     }
     this.#slice = Math.max(this.#slice, slice)
   }
+}
+
+function add(counts: Float64Array, slice: number): void {
+  const at = slice % SLICES
+  counts[at] = (counts[at] ?? 0) + 1
 }
 
 function sum(counts: Float64Array): number {

@@ -1,0 +1,95 @@
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { LANES, type Lane } from '../contract/subjects.ts'
+import type { PoolFlow } from './heard-flow.ts'
+import { Inflow } from './inflow.ts'
+
+const EVERY_MS = 100
+const DRAIN = 500
+
+function poolOf(aheadRows: number): PoolFlow {
+  const ofLanes = { high: 0, normal: aheadRows, low: aheadRows }
+  const none = { high: 0, normal: 0, low: 0 }
+  return {
+    ...{ drainRows: DRAIN, rowsPerEvent: 1, aheadRows: ofLanes, deadlineMs: none, maxBacklogSeconds: none },
+    ...{ heavy: new Set<string>(), mode: 'enforce', gates: [], atMs: 0 },
+  }
+}
+
+/** A door that lets in rows between words while so many wait at each. */
+function letIn(rows: Partial<Record<Lane, number>>, waiting: (word: number) => number, words = 30): Inflow {
+  const inflow = new Inflow()
+  for (let word = 0; word < words; word++) {
+    for (const lane of LANES) inflow.letIn(lane, rows[lane] ?? 0)
+    inflow.heard(poolOf(waiting(word)), word * EVERY_MS)
+  }
+  return inflow
+}
+
+describe('Inflow', () => {
+  it('of the only door is what it lets in', () => {
+    const inflow = letIn({ normal: 50 }, () => 100)
+    expect(inflow.share).toBeCloseTo(1)
+    inflow.letIn('normal', 3)
+    expect(inflow.sinceRows('normal')).toBeCloseTo(3)
+    expect(inflow.sinceRows('high')).toBe(0)
+  })
+
+  it('of one of five doors alike is five times what it lets in', () => {
+    const inflow = letIn({ normal: 10 }, () => 100)
+    expect(inflow.share).toBeCloseTo(0.2, 1)
+    inflow.letIn('normal', 3)
+    expect(inflow.sinceRows('low')).toBeCloseTo(15, 0)
+  })
+
+  it('sees what others let in by how what waits grows', () => {
+    const inflow = letIn({ normal: 50 }, (word) => 100 + 50 * word)
+    expect(inflow.share).toBeCloseTo(0.5, 1)
+  })
+
+  it('takes a door for the only one while workers have time', () => {
+    expect(letIn({ normal: 1 }, () => 2).share).toBe(1)
+  })
+
+  it('forgets what came before a word of the workers', () => {
+    const inflow = new Inflow()
+    inflow.letIn('low', 9)
+    inflow.heard(poolOf(9), 10)
+    expect(inflow.sinceRows('low')).toBe(0)
+  })
+
+  it('leaves a lane what comes in above it does not take, and its part of the round robin at least', () => {
+    const half = letIn({ high: 25, normal: 25 }, () => 100)
+    expect(half.partOf('high', DRAIN)).toBe(1)
+    expect(half.partOf('normal', DRAIN)).toBeCloseTo(0.5, 1)
+    expect(half.partOf('low', DRAIN)).toBeCloseTo(1 / 12)
+    expect(letIn({ high: 500 }, () => 100).partOf('normal', DRAIN)).toBe(0.25)
+  })
+
+  it('is a share, and leaves parts, whatever is said and when', () => {
+    const steps = fc.array(
+      fc.tuple(
+        fc.constantFrom(...LANES),
+        fc.nat({ max: 1_000 }),
+        fc.nat({ max: 10_000 }),
+        fc.nat({ max: 3_000 }),
+      ),
+    )
+    fc.assert(
+      fc.property(steps, (all) => {
+        const inflow = new Inflow()
+        let at = 0
+        for (const [lane, rows, waiting, laterMs] of all) {
+          inflow.letIn(lane, rows)
+          at += laterMs
+          inflow.heard(poolOf(waiting), at)
+          expect(inflow.share).toBeGreaterThan(0)
+          expect(inflow.share).toBeLessThanOrEqual(1)
+          const parts = LANES.map((each) => inflow.partOf(each, DRAIN))
+          expect(parts).toEqual([...parts].sort((one, other) => other - one))
+          for (const part of parts) expect(part > 0 && part <= 1).toBe(true)
+        }
+      }),
+    )
+  })
+})

@@ -1,0 +1,80 @@
+import type { OfLanes } from '../contract/flow.ts'
+import { LANES, type Lane } from '../contract/subjects.ts'
+import { ofLanes, type PoolFlow } from './heard-flow.ts'
+
+/** How long what was learned stays, milliseconds: an average that forgets exponentially. */
+const REMEMBERED_MS = 300
+/** A longer silence between two words tells no more than one of this length, milliseconds. */
+const MOST_BETWEEN_MS = 1_000
+/** Workers had something to do all the time between two words where this part of what they can do lay there at both, together. */
+const BUSY_SHARE = 0.5
+/** No door is smaller: a single event would stand for too many. */
+const LEAST_SHARE = 0.01
+/** What a lane gets of the workers however much comes in above it: their round robin of 8 : 3 : 1. */
+const LEAST_PART: OfLanes<number> = { high: 1, normal: 3 / 12, low: 1 / 12 }
+
+/**
+ * What comes in at all doors, as one of them can tell: what it lets in itself, and which part of all that is, by how what
+ * waits grows between two words of the flow. Doors alike so count each other in without a word between them.
+ */
+export class Inflow {
+  /** Rows this door let in since the last word, by lane. */
+  #since: Record<Lane, number> = { high: 0, normal: 0, low: 0 }
+  /** Rows that waited at the last word, and when that was. */
+  #aheadRows = 0
+  #wordAtMs: number | undefined
+  /** Averages of the rows between two words: of this door, and of all. */
+  #own = 0
+  #all = 0
+  /** Rows a second that come in at all doors, by lane. */
+  #rates: OfLanes<number> = ofLanes(() => 0)
+
+  letIn(lane: Lane, rows: number): void {
+    this.#since[lane] += rows
+  }
+
+  /** A worker said what waits: that knows what was let in before. */
+  heard({ aheadRows: { low: aheadRows }, drainRows }: PoolFlow, nowMs: number): void {
+    const betweenMs = Math.min(MOST_BETWEEN_MS, nowMs - (this.#wordAtMs ?? nowMs))
+    if (betweenMs > 0) this.#learn(aheadRows, (drainRows * betweenMs) / 1_000, betweenMs)
+    this.#wordAtMs = nowMs
+    this.#aheadRows = aheadRows
+    this.#since = { high: 0, normal: 0, low: 0 }
+  }
+
+  /** Which part of all that comes in this door lets in, above 0 and up to 1. */
+  get share(): number {
+    return this.#all > 0 ? Math.max(LEAST_SHARE, this.#own / this.#all) : 1
+  }
+
+  /** Rows that came in at all doors since the last word and are ahead of one more of a lane. */
+  sinceRows(lane: Lane): number {
+    // One event would stand for many: what other doors let in of the highest lane is seen at the next word, and refused last.
+    if (lane === 'high') return this.#since.high
+    const { high, normal, low } = this.#since
+    return (high + normal + (lane === 'low' ? low : 0)) / this.share
+  }
+
+  /** Which part of the workers is left to a lane by what comes in above it. */
+  partOf(lane: Lane, drainRows: number): number {
+    let aboveRows = 0
+    for (const each of LANES) {
+      if (each === lane) break
+      aboveRows += this.#rates[each]
+    }
+    return Math.max(LEAST_PART[lane], 1 - aboveRows / drainRows)
+  }
+
+  #learn(aheadRows: number, doneRows: number, betweenMs: number): void {
+    const own = this.#since.high + this.#since.normal + this.#since.low
+    const isBusy = aheadRows + this.#aheadRows >= BUSY_SHARE * doneRows
+    // Of workers that have time nobody knows what they did: then this door counts for all, and what it lets in for little.
+    const all = isBusy ? Math.max(own, aheadRows - this.#aheadRows + doneRows) : own
+    const weight = 1 - Math.exp(-betweenMs / REMEMBERED_MS)
+    const mix = (before: number, now: number): number => before + weight * (now - before)
+    this.#own = mix(this.#own, own)
+    this.#all = mix(this.#all, all)
+    const share = this.share
+    this.#rates = ofLanes((lane) => mix(this.#rates[lane], (1_000 * this.#since[lane]) / betweenMs / share))
+  }
+}

@@ -1,0 +1,248 @@
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { ADMISSION_MODES, type Flow } from '../contract/flow.ts'
+import { LANES, type Lane } from '../contract/subjects.ts'
+import { type Asking, ModelDoor } from './model-door.ts'
+
+const NONE = { high: 0, normal: 0, low: 0 }
+const DEADLINES = { high: 1_000, normal: 1_000, low: 1_000 }
+
+/** A worker that runs a hundred rows a second. */
+function flowOf(given: Partial<Flow> = {}): Flow {
+  return {
+    ...{
+      by: 'worker',
+      name: 'w',
+      at: 0,
+      everyMs: 100,
+      drainRows: 100,
+      rowsPerEvent: 1,
+      waiting: NONE,
+      held: NONE,
+    },
+    ...{ deadlineMs: DEADLINES, heavy: [], mode: 'enforce', maxBacklogSeconds: NONE, gates: [] },
+    ...given,
+  }
+}
+
+/** A door that heard of so many rows in the lane `normal`. */
+function doorBehind(rows: number, given: Partial<Flow> = {}): ModelDoor {
+  const door = new ModelDoor()
+  door.hear(flowOf({ waiting: { high: 0, normal: rows, low: 0 }, ...given }), 0)
+  return door
+}
+
+function askingOf(given: Partial<Asking> = {}): Asking {
+  return { lane: 'normal', source: 's', deadlineMs: 1_000, ...given }
+}
+
+const gate = {
+  limit: 'FEATURES.max_msgs',
+  lanes: ['low'],
+  value: 600,
+  measured: 700,
+  retryAfterMs: 3_000,
+} as const
+
+describe('a door that hears the flow', () => {
+  it('lets in while the wait is below the part of the deadline that the lane has', () => {
+    expect(doorBehind(0).decide(askingOf(), 0)).toBeUndefined()
+    expect(doorBehind(39).decide(askingOf(), 0)).toBeUndefined()
+  })
+
+  it('refuses beyond it, with the wait, the limit, and when the backlog is worked off', () => {
+    expect(doorBehind(90).decide(askingOf(), 0)).toEqual({
+      ...{ limit: 'backlog', value: 400, measured: 900, unit: 'ms', retryAfterMs: 500, isOfSource: false },
+      because: 'lane normal has as much backlog as its deadlines allow',
+    })
+  })
+
+  it('goes by the shorter of an event`s own deadline and those of its lane', () => {
+    expect(doorBehind(30).decide(askingOf({ deadlineMs: 500 }), 0)).toMatchObject({
+      limit: 'backlog',
+      value: 200,
+    })
+    expect(doorBehind(90).decide(askingOf({ deadlineMs: 60_000 }), 0)).toMatchObject({ value: 400 })
+  })
+
+  it('knows between two words what it let in, and what was done', () => {
+    const door = doorBehind(0)
+    for (let row = 0; row < 40; row++) expect(door.decide(askingOf(), 0)).toBeUndefined()
+    expect(door.waitMs('normal', 0)).toBeCloseTo(400)
+    expect(door.waitMs('normal', 150)).toBeCloseTo(250)
+    expect(door.waitMs('high', 0)).toBe(0)
+  })
+
+  it('counts the rows that events have on average', () => {
+    const door = doorBehind(0, { rowsPerEvent: 8 })
+    door.decide(askingOf(), 0)
+    expect(door.waitMs('normal', 0)).toBeCloseTo(80)
+  })
+
+  it('counts what waits in the lanes above, and not in those below', () => {
+    const door = doorBehind(0, { waiting: { high: 5, normal: 10, low: 20 } })
+    expect(LANES.map((lane) => door.waitMs(lane, 0))).toEqual([50, 150, 350])
+  })
+
+  it('never refuses a lane that it would let a lower one in for', () => {
+    const rows = fc.nat({ max: 200 })
+    fc.assert(
+      fc.property(rows, rows, rows, fc.integer({ min: 1, max: 5_000 }), (high, normal, low, deadlineMs) => {
+        const refused = LANES.map((lane) => {
+          const door = doorBehind(0, { waiting: { high, normal, low } })
+          return door.decide(askingOf({ lane, deadlineMs }), 0) !== undefined
+        })
+        expect(refused).toEqual([...refused].sort())
+      }),
+    )
+  })
+
+  it('refuses no event without a deadline for waiting, but for the seconds the model allows', () => {
+    const without = askingOf({ deadlineMs: undefined })
+    expect(doorBehind(1e6).decide(without, 0)).toBeUndefined()
+    const most = doorBehind(1_000, { maxBacklogSeconds: { high: 0, normal: 5, low: 0 } })
+    expect(most.decide({ ...without, lane: 'low' }, 0)).toBeUndefined()
+    expect(most.decide(without, 0)).toMatchObject({
+      ...{ limit: 'maxBacklogSeconds', value: 5, measured: 10, unit: 's', retryAfterMs: 5_000 },
+    })
+  })
+
+  it('refuses the lanes of a gate whatever they bring, with the gate`s own words', () => {
+    const door = doorBehind(0, { gates: [{ ...gate, because: 'the stream is nearly full' }] })
+    const refused = { limit: 'FEATURES.max_msgs', value: 600, measured: 700, unit: '', retryAfterMs: 3_000 }
+    const because = 'the stream is nearly full'
+    for (const deadlineMs of [undefined, 1_000])
+      expect(door.decide(askingOf({ lane: 'low', deadlineMs }), 0)).toEqual({
+        ...refused,
+        isOfSource: false,
+        because,
+      })
+    expect(door.decide(askingOf(), 0)).toBeUndefined()
+  })
+
+  it('asks nobody back sooner than after 25 ms', () => {
+    const { retryAfterMs } = doorBehind(41).decide(askingOf(), 0) ?? {}
+    expect(retryAfterMs).toBe(25)
+  })
+
+  it('refuses for its source where only that has more than its share', () => {
+    const door = doorBehind(30, { heavy: ['hot'] })
+    expect(door.decide(askingOf({ source: 'hot' }), 0)).toMatchObject({
+      limit: 'share',
+      isOfSource: true,
+      value: 200,
+    })
+    expect(door.decide(askingOf({ source: 'other' }), 0)).toBeUndefined()
+    const full = doorBehind(90, { heavy: ['hot'] }).decide(askingOf({ source: 'hot' }), 0)
+    expect(full).toMatchObject({ limit: 'backlog', isOfSource: false })
+  })
+
+  it.each([
+    ['asked again', true, undefined],
+    ['asks for more', false, 'share'],
+  ])('a source that waited and %s is weighed by what it asks for', (_what, isAgain, limit) => {
+    const closed = { drainRows: 60, everyMs: 500, gates: [{ ...gate, lanes: LANES }] }
+    const door = doorBehind(0, closed)
+    for (let at = 1; at <= 1_000; at += 2) {
+      door.decide(askingOf({ source: 'patient', isAgain }), at)
+      if (at % 100 === 1) door.decide(askingOf({ source: 'other' }), at)
+    }
+    door.hear(flowOf({ waiting: { high: 0, normal: 18, low: 0 }, drainRows: 60 }), 1_000)
+    expect(door.decide(askingOf({ source: 'patient', isAgain }), 1_000)?.limit).toBe(limit)
+  })
+})
+
+describe('a door that hears nothing', () => {
+  it('lets in, however much is under way', () => {
+    const door = new ModelDoor()
+    for (let each = 0; each < 1_000; each++) expect(door.decide(askingOf(), 0)).toBeUndefined()
+  })
+
+  it('refuses most of what the stream would refuse', () => {
+    const door = new ModelDoor()
+    let refused = 0
+    for (let at = 0; at < 2_000; at++) {
+      const refusal = door.decide(askingOf(), at)
+      if (refusal === undefined) door.told(false, at)
+      else refused++
+      if (refusal !== undefined)
+        expect(refusal).toMatchObject({ limit: 'throttle', unit: '%', retryAfterMs: 1_000 })
+    }
+    expect(refused).toBeGreaterThan(1_800)
+  })
+
+  it('does so as well where what workers do is not known', () => {
+    const door = new ModelDoor(undefined, () => 0)
+    door.hear(flowOf({ by: 'control', drainRows: 0, everyMs: 60_000 }), 0)
+    for (let each = 0; each < 20; each++) door.told(false, 0)
+    door.decide(askingOf(), 0)
+    expect(door.decide(askingOf(), 1)).toMatchObject({ limit: 'throttle' })
+  })
+
+  it('takes the word of the flow as soon as there is one', () => {
+    const door = new ModelDoor(undefined, () => 0)
+    for (let each = 0; each < 20; each++) door.told(false, 0)
+    door.decide(askingOf(), 0)
+    door.hear(flowOf(), 1)
+    expect(door.decide(askingOf(), 1)).toBeUndefined()
+  })
+})
+
+describe('the mode', () => {
+  it('`off` looks at nothing, and stays when nobody is heard any more', () => {
+    const door = doorBehind(1e6, { mode: 'off', gates: [gate] })
+    for (const at of [0, 60_000])
+      for (let each = 0; each < 20; each++) {
+        expect(door.decide(askingOf({ lane: 'low' }), at)).toBeUndefined()
+        door.told(false, at)
+      }
+  })
+
+  it('`observe` says what would be refused, and counts it in as it is let in', () => {
+    const door = doorBehind(100, { mode: 'observe' })
+    expect(door.decide(askingOf(), 0)).toMatchObject({ limit: 'backlog', measured: 1_000 })
+    expect(door.decide(askingOf(), 0)).toMatchObject({ limit: 'backlog', measured: 1_010 })
+    expect(door.mode).toBe('observe')
+  })
+
+  it('may change with each word', () => {
+    const door = doorBehind(1e6, { mode: 'off' })
+    for (const [at, mode] of ADMISSION_MODES.entries()) {
+      door.hear(flowOf({ mode }), at)
+      expect(door.mode).toBe(mode)
+    }
+  })
+})
+
+describe('whatever is heard and asked', () => {
+  it('a refusal has a limit, numbers and a time, and the credit stays within its bounds', () => {
+    const step = fc.record({
+      ...{ laterMs: fc.nat({ max: 2_000 }), rows: fc.nat({ max: 5_000 }), drainRows: fc.nat({ max: 1_000 }) },
+      ...{ lane: fc.constantFrom<Lane>(...LANES), source: fc.constantFrom('a', 'b', 'c') },
+      deadlineMs: fc.option(fc.integer({ min: -1_000, max: 10_000 }), { nil: undefined }),
+      ...{ isHeard: fc.boolean(), isStored: fc.boolean(), asks: fc.nat({ max: 50 }) },
+    })
+    fc.assert(
+      fc.property(fc.array(step), (steps) => {
+        const door = new ModelDoor()
+        let at = 0
+        for (const { laterMs, rows, drainRows, lane, source, deadlineMs, isHeard, isStored, asks } of steps) {
+          at += laterMs
+          if (isHeard) door.hear(flowOf({ waiting: { high: rows, normal: rows, low: rows }, drainRows }), at)
+          for (let ask = 0; ask < asks; ask++) {
+            const refused = door.decide({ lane, source, deadlineMs }, at)
+            if (refused === undefined) door.told(isStored, at)
+            else {
+              for (const number of [refused.value, refused.measured]) expect(number).not.toBeNaN()
+              expect(refused.retryAfterMs).toBeGreaterThanOrEqual(25)
+              expect(Number.isFinite(refused.retryAfterMs)).toBe(true)
+              expect(refused.because).not.toBe('')
+            }
+          }
+          expect(door.credit).toBeGreaterThanOrEqual(0.02)
+          expect(door.credit).toBeLessThanOrEqual(2)
+        }
+      }),
+    )
+  })
+})

@@ -1,0 +1,102 @@
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { heavySources, SourceRates } from './source-rates.ts'
+
+/** A source that sends rows evenly, up to a moment. */
+function send(rates: SourceRates, source: string, perSecond: number, untilMs: number): void {
+  for (let at = 0; at <= untilMs; at += 1_000 / perSecond) rates.came(source, 1, at)
+}
+
+/** Several sources as one would see them: in order of time. */
+function sendAll(rates: SourceRates, perSecond: Readonly<Record<string, number>>, untilMs: number): void {
+  const all = Object.entries(perSecond).flatMap(([source, rate]) =>
+    Array.from({ length: Math.floor((rate * untilMs) / 1_000) }, (_, at) => ({
+      source,
+      at: (1_000 * at) / rate,
+    })),
+  )
+  for (const { source, at } of all.sort((one, other) => one.at - other.at)) rates.came(source, 1, at)
+}
+
+describe('rates', () => {
+  it('are what came a second, whenever one looks', () => {
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 100, max: 2_000 }),
+        fc.integer({ min: 1_000, max: 5_000 }),
+        (rate, untilMs) => {
+          const rates = new SourceRates()
+          send(rates, 's', rate, untilMs)
+          const measured = rates.rates(untilMs).get('s') ?? 0
+          expect(measured).toBeGreaterThan(0.9 * rate - 5)
+          expect(measured).toBeLessThan(1.1 * rate + 5)
+        },
+      ),
+      { numRuns: 50 },
+    )
+  })
+
+  it('of a source that just began are about right after a moment', () => {
+    const rates = new SourceRates()
+    send(rates, 's', 1_000, 100)
+    expect(rates.rates(100).get('s')).toBeGreaterThan(800)
+    expect(rates.rates(100).get('s')).toBeLessThan(1_200)
+  })
+
+  it('are forgotten after a second of silence', () => {
+    const rates = new SourceRates()
+    send(rates, 's', 1_000, 2_000)
+    expect(rates.rates(4_000)).toEqual(new Map())
+  })
+
+  it('count rows, not events', () => {
+    const rates = new SourceRates()
+    for (let at = 0; at < 1_000; at += 10) rates.came('s', 8, at)
+    expect(rates.rates(1_000).get('s')).toBeCloseTo(800, -1)
+  })
+
+  it('tell no more than 1,024 sources apart, and count the others as one', () => {
+    const rates = new SourceRates()
+    for (let source = 0; source < 3_000; source++) rates.came(`s${source}`, 1, 0)
+    expect(rates.rates(0).size).toBe(1_025)
+    expect(rates.countedAs('s0')).toBe('s0')
+    expect(rates.countedAs('s2999')).toBe(rates.countedAs('s2998'))
+  })
+})
+
+describe('heavy', () => {
+  it('are sources above their share while more is asked for than there is', () => {
+    const rates = new SourceRates()
+    sendAll(rates, { hot: 900, warm: 200, cold: 50 }, 2_000)
+    expect(rates.heavy(500, 2_000)).toEqual(new Set(['hot']))
+    expect(rates.heavy(2_000, 2_000)).toEqual(new Set())
+  })
+
+  it('is the one that has most of what is carried, although no more comes than that', () => {
+    const rates = new SourceRates()
+    sendAll(rates, { hot: 400, other: 100 }, 2_000)
+    expect(rates.heavy(500, 2_000)).toEqual(new Set(['hot']))
+  })
+
+  it('is nobody where all have too much, or there is one alone: nobody is to be spared', () => {
+    const rates = new SourceRates()
+    send(rates, 'one', 900, 2_000)
+    expect(rates.heavy(100, 2_000)).toEqual(new Set())
+    rates.came('other', 2_000, 2_000)
+    expect(rates.heavy(100, 2_000)).toEqual(new Set())
+  })
+
+  it('never has a source with no more than an equal part', () => {
+    const some = fc.dictionary(fc.string({ minLength: 1 }), fc.integer({ min: 1, max: 1_000 }), {
+      minKeys: 1,
+    })
+    fc.assert(
+      fc.property(some, fc.integer({ min: 1, max: 5_000 }), (asked, capacity) => {
+        const rates = new Map(Object.entries(asked))
+        const heavy = heavySources(rates, capacity)
+        for (const [source, rate] of rates)
+          if (rate <= capacity / rates.size) expect(heavy).not.toContain(source)
+      }),
+    )
+  })
+})

@@ -32,7 +32,8 @@ async function send(
   events: readonly DemoEvent[],
   source: string,
 ): Promise<number> {
-  const producer = await createProducer({ connection, source, fullRetryMs: FULL_RETRY_MS })
+  const patience = { fullRetryMs: FULL_RETRY_MS, admissionWaitMs: FULL_RETRY_MS }
+  const producer = await createProducer({ connection, source, ...patience })
   let duplicates = 0
   let failure: unknown
   for (const { flight, body, expiresAt } of events) {

@@ -1,4 +1,5 @@
 import { channel, tracingChannel } from 'node:diagnostics_channel'
+import type { Route } from './contract/subjects.ts'
 import type { EventToPublish } from './event-message.ts'
 import type { Receipt } from './producer.ts'
 import type { StoredResult } from './result.ts'
@@ -42,19 +43,38 @@ export interface ResultDiagnostics {
 }
 
 /**
+ * What is told on `pelton:refused` of an event that a producer did not let in: once, when `publish()` or `tryPublish()` throws
+ * for it. Where the model's admission is only observed, of each event that would not have been.
+ *
+ * @experimental
+ */
+export interface RefusedDiagnostics extends Route {
+  /** CloudEvents source of the producer. */
+  readonly source: string
+  /** What refused it: `backlog`, `share`, `credit`, `maxBacklogSeconds`, `throttle`, or the name of a bound at the broker. */
+  readonly limit: string
+  /** How long it waited to be let in. */
+  readonly waitedMs: number
+  /** Whether it was refused; `false` where that was only observed. */
+  readonly isEnforced: boolean
+}
+
+/**
  * Names of the channels on `node:diagnostics_channel`. `publish` is a tracing channel ({@link PublishTrace}); the
- * others are plain ones ({@link ResultDiagnostics}).
+ * others are plain ones ({@link RefusedDiagnostics}, {@link ResultDiagnostics}).
  *
  * @experimental
  */
 export const CHANNELS = {
   publish: 'pelton:publish',
+  refused: 'pelton:refused',
   result: 'pelton:result',
   settled: 'pelton:result:settled',
 } as const
 
 const publishing = tracingChannel<unknown, PublishTrace>(CHANNELS.publish)
 const start = channel(`tracing:${CHANNELS.publish}:start`)
+const notLetIn = channel(CHANNELS.refused)
 const handedOver = channel(CHANNELS.result)
 const settled = channel(CHANNELS.settled)
 
@@ -75,6 +95,10 @@ export function tracePublish<Result extends Receipt | Kept>(
     })
   }
   return publishing.tracePromise(publishTraced, trace)
+}
+
+export function tellRefused(refused: RefusedDiagnostics): void {
+  if (notLetIn.hasSubscribers) notLetIn.publish(refused)
 }
 
 export function tellHandedOver(result: StoredResult): void {

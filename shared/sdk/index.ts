@@ -8,7 +8,12 @@ export type {
 export type { Lane } from './contract/subjects.ts'
 export type { Datatype, Tensor, TensorData } from './contract/tensor.ts'
 export { eventToken } from './contract/token.ts'
-export { CHANNELS, type PublishTrace, type ResultDiagnostics } from './diagnostics.ts'
+export {
+  CHANNELS,
+  type PublishTrace,
+  type RefusedDiagnostics,
+  type ResultDiagnostics,
+} from './diagnostics.ts'
 export { ERRORS, type ErrorCode, type ErrorDetails, PeltonError, REASONS, type Reason } from './errors.ts'
 export type { EventToPublish, TensorInput, TensorValues } from './event-message.ts'
 export type { ConnectionCause } from './jetstream/connection-cause.ts'

@@ -22,6 +22,16 @@ export interface ProducerOptions extends ConnectionOptions {
   readonly retryForMs?: number
   /** How long a publish that a full stream refuses is tried again, milliseconds. @default 0, the caller is told at once */
   readonly fullRetryMs?: number
+  /**
+   * Whether events are let in only while they can be predicted in time, by what the workers say of how busy they are.
+   * Without, everything is sent, and the full stream is the first to refuse. @default true
+   */
+  readonly admission?: boolean
+  /**
+   * How long `publish()` waits to be let in before it throws `overloaded` or `rate-limited`, milliseconds, and no longer than
+   * half of what is left until the event's deadline. @default 5_000
+   */
+  readonly admissionWaitMs?: number
 }
 
 const DEFAULTS = {
@@ -31,24 +41,43 @@ const DEFAULTS = {
   ackTimeoutMs: 5_000,
   retryForMs: 30_000,
   fullRetryMs: 0,
+  admissionWaitMs: 5_000,
 } as const
+
+/** Of these, what may be 0: no patience at all. */
+const FROM_ZERO: readonly string[] = ['fullRetryMs', 'admissionWaitMs']
 
 export type ProducerSettings = Readonly<Record<keyof typeof DEFAULTS, number>> & {
   readonly source: string
   readonly pool: string
+  readonly isAdmitting: boolean
 }
 
 /** Completes and checks what a producer is made with. @throws PeltonError `invalid-argument` */
 export function readProducerSettings(options: ProducerOptions): ProducerSettings {
-  const { source, pool = 'default' } = options
+  const { source, pool = 'default', admission = true } = options
   checkIdentity('source', source)
   checkIdentity('pool', pool)
   const numbers = Object.entries(DEFAULTS).map(([field, fallback]) => {
     const value = options[field as keyof typeof DEFAULTS] ?? fallback
-    const least = field === 'fullRetryMs' ? 0 : 1
+    const least = FROM_ZERO.includes(field) ? 0 : 1
     if (Number.isSafeInteger(value) && value >= least) return [field, value] as const
-    const details = { field, value: showValue(value), remedy: `Give a whole number of ${least} or more.` }
-    throw new PeltonError('invalid-argument', 'this setting cannot be used', details)
+    throw unusable(field, value, `Give a whole number of ${least} or more.`)
   })
-  return { source, pool, ...(Object.fromEntries(numbers) as Record<keyof typeof DEFAULTS, number>) }
+  if (typeof admission !== 'boolean') throw unusable('admission', admission, 'Give true or false.')
+  return {
+    source,
+    pool,
+    isAdmitting: admission,
+    ...(Object.fromEntries(numbers) as Record<keyof typeof DEFAULTS, number>),
+  }
+}
+
+/** A setting that cannot be used, as an error. */
+export function unusable(field: string, value: unknown, remedy: string): PeltonError {
+  return new PeltonError('invalid-argument', 'this setting cannot be used', {
+    field,
+    value: showValue(value),
+    remedy,
+  })
 }

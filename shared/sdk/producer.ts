@@ -2,20 +2,23 @@ import { channel } from 'node:diagnostics_channel'
 import { setMaxListeners } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { NatsConnection } from '@nats-io/transport-node'
+import { refusalError } from './admission/refused.ts'
 import { subjects } from './contract/subjects.ts'
 import { COPY_HEADROOM_BYTES, REPLAY_HEADROOM_BYTES, STREAMS } from './contract/topology.ts'
 import { tracePublish } from './diagnostics.ts'
-import { PeltonError, showValue } from './errors.ts'
+import { PeltonError } from './errors.ts'
 import { type EventMessage, type EventOrigin, type EventToPublish, eventMessage } from './event-message.ts'
 import { patientApi, streamInfo } from './jetstream/api.ts'
 import type { Waiting } from './jetstream/election.ts'
 import { namesOf } from './jetstream/names-of.ts'
 import { notOnBroker } from './jetstream/not-on-broker.ts'
-import { API_ERRORS, isFull, type PublishReply, publishError } from './jetstream/publish-reply.ts'
+import { isFull } from './jetstream/publish-reply.ts'
 import { inboxPrefixOf, PublishWindow } from './jetstream/publish-window.ts'
 import { type Link, openLink } from './link.ts'
 import { PendingBuffer } from './pending-buffer.ts'
+import { createProducerDoor, notLetIn, type ProducerDoor } from './producer-door.ts'
 import { type ProducerOptions, type ProducerSettings, readProducerSettings } from './producer-settings.ts'
+import { canPass, publishRefusal, tooLarge, unknownFate } from './publish-refusal.ts'
 import { ReplyInbox } from './reply-inbox.ts'
 import type { StoredResult } from './result.ts'
 import { readWhenStored, type WaitOptions } from './wait-for.ts'
@@ -40,18 +43,21 @@ export interface Producer {
   /** Publishes accepted and not settled. */
   readonly pending: number
   /**
-   * Publishes one event; resolves once it is stored. Waits while the buffer is full, so a caller that awaits is slowed
-   * down to what the broker takes. Safe to repeat with the same id.
+   * Publishes one event; resolves once it is stored. Waits to be let in, and while the buffer is full, so a caller that awaits
+   * is slowed down to what workers and broker take. Safe to repeat with the same id.
    *
    * @throws PeltonError
    *   - `invalid-argument`, `schema-mismatch`: the event cannot be sent like this
    *   - `too-large`: larger than the broker takes; nothing was sent
+   *   - `overloaded`, `rate-limited`: not let in within `admissionWaitMs`; nothing was sent. `details.retryAfterMs` says when to come back
    *   - `stream-full`: not stored, workers are behind
    *   - `broker-unavailable`: no word in time, so it is unknown whether it is stored; repeat it with the same id
    *   - `undeliverable`: the stream refuses it for another reason
    *   - `closed`
    */
   publish(event: EventToPublish): Promise<Receipt>
+  /** As {@link Producer.publish}, but does not wait to be let in: throws `overloaded` or `rate-limited` at once. */
+  tryPublish(event: EventToPublish): Promise<Receipt>
   /**
    * Publishes one event and waits for its outcome: a prediction, or a failure notice, which is a result and no error.
    * `options.timeoutMs` counts from when the event is stored. @throws as {@link Producer.publish}; `timeout`
@@ -84,14 +90,17 @@ export async function createProducer(options: ProducerOptions): Promise<Producer
   return createMessageProducer(options)
 }
 
-/** A producer that also takes events encoded earlier: what an outbox kept. Internal: `index.ts` does not export it. */
+/** A producer that also takes events encoded earlier. Internal: `index.ts` does not export it. */
 export interface MessageProducer extends Producer {
   /**
-   * Publishes a message of `eventMessage()` as it is, identity and times included. @throws as {@link Producer.publish}
+   * Publishes a message of `eventMessage()` as it is, identity and times included, and does not ask whether it is let in.
+   * @throws as {@link Producer.publish}
    *
    * @param retryForMs how long it is tried again while its fate is unknown, milliseconds, where that is less than for others
    */
   publishMessage(message: EventMessage, model: string, retryForMs?: number): Promise<Receipt>
+  /** The same for what an outbox kept, where it is let in just now. @throws as {@link Producer.tryPublish} */
+  publishKept(message: EventMessage, model: string): Promise<Receipt>
   /** @throws PeltonError `too-large` for what this broker does not take */
   checkSize(message: EventMessage): void
 }
@@ -137,6 +146,7 @@ class StreamProducer implements MessageProducer {
   readonly #stream: string
   readonly #window: PublishWindow
   readonly #buffer: PendingBuffer
+  readonly #door: ProducerDoor
   readonly #retryForMs: number
   readonly #giveUp = new AbortController()
   #replies: ReplyInbox | undefined
@@ -154,6 +164,7 @@ class StreamProducer implements MessageProducer {
     const { maxInFlight, ackTimeoutMs, maxBuffered, maxBufferedBytes, retryForMs } = settings
     this.#window = new PublishWindow(link.connection, { maxInFlight, timeoutMs: ackTimeoutMs })
     this.#buffer = new PendingBuffer(maxBuffered, maxBufferedBytes)
+    this.#door = createProducerDoor(link.connection, settings)
     const duplicateWindowMs = Number(limits.duplicate_window ?? Number.NaN) / 1e6
     this.#retryForMs = duplicateWindowMs > 0 ? Math.min(retryForMs, duplicateWindowMs) : retryForMs
   }
@@ -163,23 +174,47 @@ class StreamProducer implements MessageProducer {
   }
 
   get pending(): number {
-    return this.#buffer.size
+    return this.#buffer.size + this.#door.waiting
   }
 
-  async publish(event: EventToPublish): Promise<Receipt> {
+  publish(event: EventToPublish): Promise<Receipt> {
+    return this.#publish(event, true)
+  }
+
+  tryPublish(event: EventToPublish): Promise<Receipt> {
+    return this.#publish(event, false)
+  }
+
+  async #publish(event: EventToPublish, isPatient: boolean): Promise<Receipt> {
     this.#checkOpen()
     const { source, pool } = this.#origin
-    return tracePublish({ event, pool, source, by: 'producer' }, (traced) =>
-      this.publishMessage(eventMessage(traced, { ...this.#origin, now: Date.now() }), traced.model),
-    )
+    return tracePublish({ event, pool, source, by: 'producer' }, async (traced) => {
+      const now = Date.now()
+      const asked = this.#door.ask(traced, now)
+      if (!isPatient && asked?.refused !== undefined) throw notLetIn(asked, asked.refused)
+      // Encoded before it waits: it is sent as it was given.
+      const message = eventMessage(traced, { ...this.#origin, now })
+      return this.#door.through(asked, () => this.#accept(message, traced.model))
+    })
   }
 
-  async publishMessage(
+  async publishKept(message: EventMessage, model: string): Promise<Receipt> {
+    this.#checkOpen()
+    const asked = this.#door.askKept(message, Date.now())
+    if (asked?.refused !== undefined) throw refusalError(asked.refused)
+    return this.#door.through(asked, () => this.#accept(message, model))
+  }
+
+  async publishMessage(message: EventMessage, model: string, retryForMs?: number): Promise<Receipt> {
+    this.#checkOpen()
+    return this.#accept(message, model, retryForMs)
+  }
+
+  async #accept(
     message: EventMessage,
     model: string,
     retryForMs = Number.POSITIVE_INFINITY,
   ): Promise<Receipt> {
-    this.#checkOpen()
     this.checkSize(message)
     if (!this.#buffer.tryEnter(message.sizeBytes)) await this.#buffer.enter(message.sizeBytes)
     try {
@@ -228,7 +263,7 @@ class StreamProducer implements MessageProducer {
       const patienceMs = isFull(reply) ? this.#settings.fullRetryMs : retryForMs
       const pauseMs = Math.min(2_000, 25 * 2 ** tries) * (0.5 + Math.random() / 2)
       if (!canPass(reply) || performance.now() - started + pauseMs >= patienceMs)
-        throw this.#refusal(message, reply)
+        throw publishRefusal(message, reply, { stream: this.#stream, limits: this.#limits })
       await sleep(pauseMs, undefined, { signal: this.#giveUp.signal }).catch(() => undefined)
     }
   }
@@ -236,12 +271,13 @@ class StreamProducer implements MessageProducer {
   async #flushAndClose(timeoutMs: number): Promise<void> {
     const patience = new AbortController()
     const flushed = await Promise.race([
-      this.#buffer.idle().then(() => true),
+      this.#door.idle().then(() => this.#buffer.idle().then(() => true)),
       sleep(timeoutMs, false, { signal: patience.signal }).catch(() => false),
     ])
     patience.abort()
-    const left = this.#buffer.size
+    const left = this.pending
     this.#giveUp.abort()
+    this.#door.close()
     this.#window.close()
     this.#replies?.close()
     await this.#link.close()
@@ -257,61 +293,11 @@ class StreamProducer implements MessageProducer {
     if (this.#closing !== undefined) throw new PeltonError('closed', 'this producer is closed')
   }
 
-  checkSize({ sizeBytes, headers, body }: EventMessage): void {
+  checkSize(message: EventMessage): void {
     const maxPayload = this.connection.info?.max_payload ?? 1024 ** 2
     // Its headers name the stream.
     const prefixBytes = this.#stream.length - STREAMS.features.length
     const most = maxPayload - COPY_HEADROOM_BYTES - REPLAY_HEADROOM_BYTES - prefixBytes
-    if (sizeBytes <= most) return
-    const parts = `${body.length} of body and ${sizeBytes - body.length} of ${headers.length} headers`
-    throw new PeltonError(
-      'too-large',
-      `the event has ${sizeBytes} bytes (${parts}), at most ${most} are taken`,
-      {
-        field: 'event',
-        value: `${sizeBytes} bytes`,
-        remedy: `Send fewer rows, or raise the broker's max_payload (${maxPayload}) and run \`pelton provision\`.`,
-      },
-    )
+    if (message.sizeBytes > most) throw tooLarge(message, most, maxPayload)
   }
-
-  #refusal(message: EventMessage, reply: Exclude<PublishReply, { kind: 'stored' }>): PeltonError {
-    if (isFull(reply)) return this.#streamFull(reply)
-    if (reply.kind === 'unknown' || canPass(reply)) return unknownFate(message, reply.description)
-    if (reply.code === API_ERRORS.tooLarge) {
-      const remedy = 'Send fewer rows, or run `pelton provision` after raising max_payload.'
-      const details = { field: 'max_msg_size', value: `${message.sizeBytes} bytes`, remedy }
-      return new PeltonError('too-large', `${this.#stream} refuses the event: ${reply.description}`, details)
-    }
-    return publishError(this.#stream, reply)
-  }
-
-  #streamFull(reply: PublishReply): PeltonError {
-    const description = 'description' in reply ? reply.description : ''
-    const field = /per subject/.test(description)
-      ? 'max_msgs_per_subject'
-      : /bytes/.test(description)
-        ? 'max_bytes'
-        : 'max_msgs'
-    return new PeltonError('stream-full', `${this.#stream} is full and refuses the event: ${description}`, {
-      field,
-      value: showValue(this.#limits[field]),
-      remedy: 'Nothing was stored. Slow down and publish again later, or add workers.',
-    })
-  }
-}
-
-/** Whether the same publish may succeed later: no word, an election, an earlier try in flight, a full stream. */
-function canPass(reply: Exclude<PublishReply, { kind: 'stored' }>): boolean {
-  if (reply.kind === 'unknown') return true
-  if (reply.code === API_ERRORS.inFlight || reply.code === API_ERRORS.duplicateInFlight) return true
-  return reply.status === 503 || reply.status === 429
-}
-
-function unknownFate({ id, token }: EventMessage, why: string): PeltonError {
-  return new PeltonError('broker-unavailable', `it is unknown whether the event is stored: ${why}`, {
-    field: 'id',
-    value: `${showValue(id)}, token ${token}`,
-    remedy: 'Publish it again with the same id: what is stored is absorbed.',
-  })
 }

@@ -76,6 +76,7 @@ async function publish(
       connection,
       source,
       fullRetryMs: FULL_PATIENCE_MS,
+      admissionWaitMs: FULL_PATIENCE_MS,
       ...(pool !== undefined && { pool }),
     })
     try {

@@ -31,3 +31,11 @@ export function refusalError({ limit, value, measured, unit, ...refused }: Refus
     retryAfterMs: Math.ceil(retryAfterMs),
   })
 }
+
+/** When whoever was refused asks again, milliseconds: not before it was told, and not all at the same time. */
+export function comeBackMs(
+  { retryAfterMs }: Pick<Refused, 'retryAfterMs'>,
+  random: () => number = Math.random,
+): number {
+  return retryAfterMs * (1 + random() / 2)
+}

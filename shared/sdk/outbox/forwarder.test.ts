@@ -20,7 +20,7 @@ it.each([
     const cause = new PeltonError('broker-unavailable', 'no answer')
     const forwarder = new Forwarder({
       store: { read: async () => [entry] } as unknown as Store, // all that a send without an answer asks for
-      producer: () => ({ publishMessage: () => Promise.reject(cause) }) as unknown as MessageProducer,
+      producer: () => ({ publishKept: () => Promise.reject(cause) }) as unknown as MessageProducer,
       ...{ queue, names, maxInFlight: 1 },
       onSent: () => expect.unreachable('nobody takes it'),
       onRejected: () => expect.unreachable('nobody refuses it'),

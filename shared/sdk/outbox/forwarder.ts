@@ -135,7 +135,7 @@ export class Forwarder {
     const { position, message, model } = entry
     const { store, queue, onSent } = this.#options
     const word = await producer
-      .publishMessage(message, model)
+      .publishKept(message, model)
       .catch((thrown: unknown) => toPeltonError(thrown, 'internal', 'sending from the outbox failed'))
     if (word instanceof PeltonError) return this.#failed(entry, word)
     this.#pace.succeeded()
@@ -161,7 +161,7 @@ export class Forwarder {
     }
     if (isOfSubject(error)) {
       this.#problems.set(message.subject, error)
-      queue.pause(message.subject, now)
+      queue.pause(message.subject, now, error.details.retryAfterMs)
     } else if (error.code === 'broker-unavailable') {
       this.#doubt(message.subject, error, now)
     } else {
@@ -198,5 +198,6 @@ export class Forwarder {
 
 /** Whether a refusal concerns one model and lane only, so that the others can go on. */
 function isOfSubject({ code, details }: PeltonError): boolean {
+  if (code === 'overloaded' || code === 'rate-limited') return true
   return code === 'undeliverable' || (code === 'stream-full' && details.field === 'max_msgs_per_subject')
 }

@@ -1,3 +1,5 @@
+import { comeBackMs } from '../admission/refused.ts'
+
 /**
  * How many sends may be under way, by what became of the last ones: one after a failure, and only after a pause that
  * doubles up to ten seconds; one more after each success.
@@ -31,11 +33,12 @@ export class Pace {
     this.#allowed = Math.min(this.#most, this.#allowed + 1)
   }
 
-  /** What fails while paused began before, and says nothing new. */
-  failed(now: number): void {
+  /** What fails while paused began before, and says nothing new. @param forMs how long to pause, where somebody said it */
+  failed(now: number, forMs?: number): void {
     if (now < this.#pausedUntil) return
-    const pauseMs = Math.min(10_000, 100 * 2 ** Math.min(this.#failures, 10)) * (0.5 + this.#random() / 2)
-    this.#failures++
+    const doubled = Math.min(10_000, 100 * 2 ** Math.min(this.#failures, 10)) * (0.5 + this.#random() / 2)
+    const pauseMs = forMs === undefined ? doubled : comeBackMs({ retryAfterMs: forMs }, this.#random)
+    if (forMs === undefined) this.#failures++
     this.#allowed = 1
     this.#pausedUntil = now + pauseMs
   }

@@ -90,9 +90,9 @@ export class SendQueue {
     insert(line.returned, position)
   }
 
-  /** The stream refuses this subject for itself. */
-  pause(subject: string, now: number): void {
-    this.#line(subject).pace.failed(now)
+  /** This subject is refused for itself. @param forMs how long it pauses, milliseconds, where that was said */
+  pause(subject: string, now: number, forMs?: number): void {
+    this.#line(subject).pace.failed(now, forMs)
   }
 
   /** The broker does not tell what became of a send to this subject: it pauses, and the others come first. */

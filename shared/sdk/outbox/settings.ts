@@ -1,13 +1,15 @@
 import { createNames, type Names } from '../contract/names.ts'
-import { PeltonError, showValue } from '../errors.ts'
 import { claimNames } from '../jetstream/names-of.ts'
 import { inboxPrefixOf } from '../jetstream/publish-window.ts'
 import { checkConnectionOptions } from '../link.ts'
-import { type ProducerOptions, readProducerSettings } from '../producer-settings.ts'
+import { type ProducerOptions, readProducerSettings, unusable } from '../producer-settings.ts'
 import type { RejectedEvent } from './rejected-event.ts'
 
 export interface OutboxOptions
-  extends Omit<ProducerOptions, 'maxBuffered' | 'maxBufferedBytes' | 'retryForMs' | 'fullRetryMs'> {
+  extends Omit<
+    ProducerOptions,
+    'maxBuffered' | 'maxBufferedBytes' | 'retryForMs' | 'fullRetryMs' | 'admissionWaitMs'
+  > {
   /**
    * Folder of the outbox, made where it is missing. It holds nothing else, and one outbox at a time has it open. What waits
    * there goes to the Pelton that it is opened for: `url` and `prefix`.
@@ -78,9 +80,4 @@ export function readOutboxSettings(options: OutboxOptions): OutboxSettings {
     ...{ path, source, pool, names, inboxPrefix, maxEvents, maxBytes, maxInFlight, producer },
     ...{ isSynced: sync, isRepair: repair, isWaiting: whenFull === 'wait' },
   }
-}
-
-function unusable(field: string, value: unknown, remedy: string): PeltonError {
-  const details = { field, value: showValue(value), remedy }
-  return new PeltonError('invalid-argument', 'this setting cannot be used', details)
 }

@@ -42,6 +42,8 @@ export interface BrokerSide {
   readonly lookAgain: () => void
   /** Share of the ledger's bound that was used at the last look. */
   readonly ledgerUsed: () => number
+  /** Share of the bound of DEADLETTERS that was used at the last look. */
+  readonly deadLettersUsed: () => number
   /** Calls after each look at the streams. */
   readonly onLook: (told: () => void) => void
   /**
@@ -98,6 +100,7 @@ export async function openBrokerSide(
     inRetries: () => watch.retries,
     lookAgain: watch.lookAgain,
     ledgerUsed: () => watch.ledgerUsed,
+    deadLettersUsed: () => watch.deadLettersUsed,
     onLook: watch.onLook,
     failed: Promise.race([watch.failed, closedForGood(connection)]),
     async close() {

@@ -13,6 +13,8 @@ export interface StreamWatch {
   readonly retries: RetriesLook
   /** Share of the ledger's bound that is used; 0 without a bound. */
   readonly ledgerUsed: number
+  /** The same of DEADLETTERS. */
+  readonly deadLettersUsed: number
   /** Looks again soon: what others have done since is not known. */
   lookAgain(): void
   /** Calls after each look. */
@@ -26,12 +28,12 @@ const LOOK_MS = 5_000
 /** Between two looks at the least: workers that see nothing else ask for them again and again. */
 const LOOK_AGAIN_MS = 100
 
-/** Streams looked at: those that deliver, and the one without which nothing is settled. */
-const WATCHED = [STREAMS.features, STREAMS.retries, STREAMS.ledger]
+/** Streams looked at: those that deliver, and those that stop a worker when they are full and drop nothing. */
+const WATCHED = [STREAMS.features, STREAMS.retries, STREAMS.ledger, STREAMS.deadLetters]
 
 /**
- * Looks at the streams of a worker now and then: what waits in RETRIES, how full the LEDGER is, and whether those that
- * deliver are still what they were.
+ * Looks at the streams of a worker now and then: what waits in RETRIES, how full LEDGER and DEADLETTERS are, and whether
+ * those that deliver are still what they were.
  *
  * @param streams as they were at the start
  * @throws PeltonError `not-provisioned` where RETRIES has a limit that would drop accepted events
@@ -46,7 +48,9 @@ export function watchStreams(
   const read = (info: StreamInfo | undefined): RetriesLook =>
     retriesIn(info, maxPayload, stream(STREAMS.retries))
   let retries = read(streams.get(STREAMS.retries))
-  let ledgerUsed = usedOf(streams.get(STREAMS.ledger))
+  const used = new Map<string, number>(
+    [STREAMS.ledger, STREAMS.deadLetters].map((name) => [name, usedOf(streams.get(name))]),
+  )
   let fail: (thrown: unknown) => void = () => undefined
   const failed = new Promise<never>((_resolve, reject) => {
     fail = reject
@@ -54,7 +58,7 @@ export function watchStreams(
   const look = async (name: string): Promise<void> => {
     const info = await streamInfo(connection, name).catch(() => undefined)
     if (info === undefined) return // no answer now: the next look tells
-    if (name === STREAMS.ledger) ledgerUsed = usedOf(info)
+    if (used.has(name)) used.set(name, usedOf(info))
     else if (info.created !== streams.get(name)?.created) throw madeAnew(stream(name))
     if (name === STREAMS.retries) retries = read(info)
   }
@@ -70,7 +74,10 @@ export function watchStreams(
       return retries
     },
     get ledgerUsed() {
-      return ledgerUsed
+      return used.get(STREAMS.ledger) ?? 0
+    },
+    get deadLettersUsed() {
+      return used.get(STREAMS.deadLetters) ?? 0
     },
     lookAgain() {
       again ??= setTimeout(() => {

@@ -3,9 +3,10 @@ import type { ServedModel } from '../../shared/models/repository.ts'
 import { LargeGarbage } from '../../shared/runtime/large-garbage.ts'
 import { LoopBusy } from '../../shared/runtime/loop-busy.ts'
 import { Turns } from '../../shared/runtime/turns.ts'
+import { SHEDDING_STOPS_AT } from '../../shared/sdk/contract/bounds.ts'
 import { namesOf } from '../../shared/sdk/jetstream/names-of.ts'
 import { Dispatcher } from './batch/dispatcher.ts'
-import { knownCostOf } from './batch/learned.ts'
+import { knownCostOf, recentCost } from './batch/learned.ts'
 import { openWorkerFlow, type WorkerFlow } from './flow/worker-flow.ts'
 import { answerWith } from './infer/answer-with.ts'
 import { ApartModels } from './infer/apart-models.ts'
@@ -32,6 +33,7 @@ import { isOftenHandedOn, WAITS_APART } from './settle/parking.ts'
 import { RetryBudgets } from './settle/retry-budget.ts'
 import { type SettlementDeps, settle } from './settle/settlement.ts'
 import { PatientStorage } from './settle/storage.ts'
+import { Shedding } from './shed/shedding.ts'
 import { type Unserved, WaitingForModels } from './waiting.ts'
 import type { WorkerDeps, WorkerOptions } from './worker-deps.ts'
 
@@ -58,6 +60,7 @@ export class Worker {
   readonly #flow: WorkerFlow
   readonly #intake: Intake
   readonly #dispatcher: Dispatcher
+  readonly #shedding: Shedding
   readonly #apart: ApartModels
   readonly #startMarks: StartMarks
   readonly #stopWatching: () => void
@@ -105,6 +108,7 @@ export class Worker {
     this.#startMarks = new StartMarks(this.#storage, broker.window)
     this.#intake = this.#createIntake(options)
     this.#dispatcher = this.#createDispatcher(options)
+    this.#shedding = this.#createShedding()
     this.#waiting = new WaitingForModels({
       ...deps,
       ...options,
@@ -115,12 +119,7 @@ export class Worker {
     this.#stopWatching = this.#watchRuns()
     broker.onLook(() => this.#ledger.look())
     this.#ledger.look()
-    deps.pool.onChange(() => {
-      // Another worker of the pool has seen a run that does not end: what waits here is not to show it again.
-      this.#add(this.#dispatcher.removeApart())
-      // What others serve may change what this one is to take.
-      this.#room.wake()
-    })
+    deps.pool.onChange(() => this.#onPoolChange())
   }
 
   get counts(): WorkerCounts {
@@ -218,11 +217,16 @@ export class Worker {
     this.#add(this.#goOn(await this.#startMarks.vet(suspects)))
   }
 
-  /** They wait for their batches. Of models that run apart few are held, and by a process that is replaced none. */
+  /**
+   * They wait for their batches, but for those that would wait too long. Of models that run apart few are held, and by a
+   * process that is replaced none.
+   */
   #add(batch: Batch): void {
     const leaves = (event: Prepared): boolean => this.#isLeaving && this.#apart.isApart(event.model.name)
     this.#handOn(batch.filter(leaves))
-    this.#handOn(this.#dispatcher.add(batch.filter((event) => !leaves(event))))
+    const staying = batch.filter((event) => !leaves(event))
+    const inTime = this.#goOn(this.#shedding.onArrival(staying, this.#deps.broker.now()))
+    this.#handOn(this.#dispatcher.add(inTime))
   }
 
   /**
@@ -245,9 +249,9 @@ export class Worker {
    * one is settled.
    */
   async #process(batch: Batch): Promise<void> {
-    const { now } = this.#deps.broker
     await this.#startMarks.begin(batch)
-    const inTime = this.#goOn(concludeLate(batch, now()))
+    const now = this.#deps.broker.now()
+    const inTime = this.#goOn(this.#shedding.beforeRun(batch, concludeLate(batch, now), now))
     const process = this.#observe.process(async (events) => {
       const concluded = await this.#predict(events).finally(() => this.#dispatcher.free(batch))
       this.#backlog.ran(events.length, rowsOf(events))
@@ -307,6 +311,13 @@ export class Worker {
     this.#held.close()
   }
 
+  #onPoolChange(): void {
+    // Another worker of the pool has seen a run that does not end: what waits here is not to show it again.
+    this.#add(this.#dispatcher.removeApart())
+    // What others serve may change what this one is to take.
+    this.#room.wake()
+  }
+
   /** What the neighbours have in hand, and what still comes of theirs, goes on until this process is replaced. */
   #onForsaken({ name }: ServedModel): void {
     this.#handOn(this.#dispatcher.removeApart())
@@ -357,6 +368,20 @@ export class Worker {
     })
   }
 
+  #createShedding(): Shedding {
+    const { broker, threads, calibrations } = this.#deps
+    return new Shedding({
+      aheadRows: (event) => this.#dispatcher.aheadRows(event),
+      running: () => this.#dispatcher.running,
+      // What runs cost now says more than what one cost while nothing else ran.
+      costOf: ({ model: { key } }) => recentCost(calibrations?.of(key), threads.costOf(key)),
+      isUrgent: (event) => isUrgent(event, threads),
+      isApart: ({ model }) => this.#apart.isApart(model.name),
+      threads: threads.size,
+      hasRoom: () => broker.deadLettersUsed() < SHEDDING_STOPS_AT,
+    })
+  }
+
   #createIntake(options: WorkerOptions): Intake {
     const { connection, maxMessageBytes } = this.#deps.broker
     return new Intake(connection, this.#room, {
@@ -403,6 +428,12 @@ export class Worker {
     this.#intake.paused = this.refusing.size > 0 || this.ledgerStops !== undefined
   }
 
+  #onPredicted(delivery: Delivery): void {
+    const { route, expiresAt } = delivery.event
+    this.#budgets.of(route.model).succeeded()
+    if (expiresAt !== undefined && this.#deps.broker.now() > expiresAt) this.#reporter.missed(delivery)
+  }
+
   /** A retry is spent only where the retry lane has room for it. */
   #mayRetry(delivery: Delivery): boolean {
     const { retryRoom } = this.#waiting
@@ -434,7 +465,7 @@ export class Worker {
       record: (record) => store.record(record),
       held: this.#held,
       epochs: broker.epochs,
-      onPredicted: ({ event }) => this.#budgets.of(event.route.model).succeeded(),
+      onPredicted: (delivery) => this.#onPredicted(delivery),
       onDefect: (delivery, thrown) => this.#reporter.unsettled(delivery, thrown),
       onSettled: (settled) => this.#reporter.settled(settled),
     }

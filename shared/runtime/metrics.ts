@@ -120,6 +120,20 @@ export const METRICS = {
     ['model', 'outcome', 'reason'],
     WORKER,
   ),
+  shed: counter(
+    'pelton.shed',
+    '{event}',
+    'Events that ended because of their deadline: `expired` (it had passed), `predicted` (it would have), `codel` (lane `low` stood)',
+    ['model', 'lane', 'kind'],
+    WORKER,
+  ),
+  deadlineMisses: counter(
+    'pelton.deadline.misses',
+    '{event}',
+    'Predictions stored after the deadline of their event',
+    ['model', 'lane'],
+    WORKER,
+  ),
   attempts: counter(
     'pelton.attempts',
     '{event}',

@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import type { Lane } from '../../../shared/sdk/contract/subjects.ts'
 import type { Batch, Prepared } from '../prepare/prepared.ts'
 import { Dispatcher, type DispatcherOptions } from './dispatcher.ts'
 
@@ -28,9 +29,14 @@ function open(slots = 1, learned: Partial<DispatcherOptions> = {}): Dispatcher {
   })
 }
 
+/** A delivery as it reads it. */
+const deliveryIn = (lane: Lane): Prepared['delivery'] =>
+  ({ event: { route: { pool: 'default', model: 'm', lane } } }) as Prepared['delivery']
+const DELIVERY = deliveryIn('normal')
+
 /** An event as a dispatcher reads it. */
 function event(kind: string, extra: Partial<Prepared> = {}): Prepared {
-  return { kind, rows: 1, maxBatchRows: 4, model: { key: kind }, ...extra } as Prepared
+  return { kind, rows: 1, maxBatchRows: 4, model: { key: kind }, delivery: DELIVERY, ...extra } as Prepared
 }
 
 /** Time goes by, and what has arrived is read. */
@@ -77,6 +83,25 @@ describe('Dispatcher', () => {
     dispatcher.free(first)
     expect(kinds()).toEqual(['a', 'b', 'c', 'd'])
     expect([...dispatcher.running]).toEqual(started.slice(2))
+  })
+
+  it('tells how many rows run before an event, by its lane: those that wait and those that run, none apart', () => {
+    const dispatcher = open()
+    const rows = (): number[] =>
+      (['high', 'normal', 'low'] as const).map((lane) =>
+        dispatcher.aheadRows(event('a', { delivery: deliveryIn(lane) })),
+      )
+    expect(rows()).toEqual([0, 0, 0])
+    dispatcher.add([
+      event('a', { rows: 3, maxBatchRows: 1 }),
+      event('b', { rows: 5, delivery: deliveryIn('low') }),
+      event('c', { rows: 7, delivery: deliveryIn('high') }),
+      event('!apart', { rows: 9 }),
+    ])
+    expect(rows()).toEqual([7, 10, 15])
+    for (const batch of started) dispatcher.free(batch)
+    for (const batch of started) dispatcher.free(batch)
+    expect(rows()).toEqual([0, 0, 0])
   })
 
   it('frees a place once, whoever says so again', () => {

@@ -1,4 +1,5 @@
 import { hasPlace } from '../../../shared/models/slots.ts'
+import { LANES, type Lane } from '../../../shared/sdk/contract/subjects.ts'
 import type { Batch, Prepared } from '../prepare/prepared.ts'
 import { ApartQueue } from './apart-queue.ts'
 import { Batcher, type Open } from './batcher.ts'
@@ -48,6 +49,8 @@ export class Dispatcher {
   readonly #apart: ApartQueue
   /** In the order they began; a few. No Set, which would keep events longer than they live: see `HeldDeliveries`. */
   readonly #running: Batch[] = []
+  /** Rows that wait or run, of models that do not run apart. */
+  readonly #heldRows: Record<Lane, number> = { high: 0, normal: 0, low: 0 }
   /** How fast rows come of each model whose cost is known, as long as it is served. */
   readonly #rates = new WeakMap<Prepared['model'], ArrivalRate>()
   #flush = false
@@ -79,12 +82,29 @@ export class Dispatcher {
     for (const prepared of batch) {
       if (this.#options.isApart(prepared)) {
         if (!this.#apart.add(prepared)) tooMany.push(prepared)
-      } else if (prepared.runsAlone) this.#alone.push(prepared)
+        continue
+      }
+      this.#count([prepared], 1)
+      if (prepared.runsAlone) this.#alone.push(prepared)
       else this.#collect(prepared, came, now)
     }
     for (const [kind, one] of came) this.#linger(kind, one, now)
     this.#dispatch()
     return tooMany
+  }
+
+  /** Rows that run before an event that comes now: those that wait or run of its lane, and of the ones before it. */
+  aheadRows({ delivery }: Prepared): number {
+    let rows = 0
+    for (const lane of LANES) {
+      rows += this.#heldRows[lane]
+      if (lane === delivery.event.route.lane) break
+    }
+    return rows
+  }
+
+  #count(batch: Batch, times: 1 | -1): void {
+    for (const { delivery, rows } of batch) this.#heldRows[delivery.event.route.lane] += times * rows
   }
 
   /** An event waits for others of its kind. */
@@ -130,6 +150,7 @@ export class Dispatcher {
     const place = this.#running.indexOf(batch)
     if (place >= 0) {
       this.#running.splice(place, 1)
+      this.#count(batch, -1)
       // How long it ran may have made its model slow, or quick again, and says how many rows a run may have.
       const [first] = batch
       if (first !== undefined) {
@@ -151,7 +172,9 @@ export class Dispatcher {
     const { isApart } = this.#options
     const alone = this.#alone.filter(isApart)
     for (const event of alone) this.#alone.splice(this.#alone.indexOf(event), 1)
-    return [...this.#batcher.remove(isApart), ...alone, ...this.#apart.removeAll()]
+    const shared = [...this.#batcher.remove(isApart), ...alone]
+    this.#count(shared, -1)
+    return [...shared, ...this.#apart.removeAll()]
   }
 
   /**

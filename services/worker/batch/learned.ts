@@ -36,6 +36,11 @@ export function knownCostOf(
   return calibrations?.of(key) ?? costByRuns(threads.costOf(key))
 }
 
+/** What runs of a model cost now: as measured, but as long as the last ones took. */
+export function recentCost(measured: KnownCost | undefined, line: CostLine | undefined): KnownCost {
+  return measured === undefined ? costByRuns(line) : { ...measured, ...line }
+}
+
 /** A batch runs half as long as makes others wait at most: its cost is known roughly, and the machine may be busy. */
 const LONGEST_BATCH_MS = LONG_RUN_MS / 2
 

@@ -10,13 +10,18 @@ import type { PullEnd } from '../../../shared/sdk/jetstream/pull-lane.ts'
 import type { Delivery } from '../intake/delivery.ts'
 import type { EndedPull } from '../intake/intake.ts'
 import { type Batch, rowsOf } from '../prepare/prepared.ts'
-import type { Outcome } from '../settle/outcome.ts'
+import { type Outcome, shedKindOf } from '../settle/outcome.ts'
 import type { Stored } from '../settle/outcome-store.ts'
 import type { Settled } from '../settle/settlement.ts'
 import type { WorkerMetrics } from './worker-metrics.ts'
 
+/** Events that had passed their deadline; that were given up before it; whose prediction was stored after it. */
+type EndedByDeadline = 'expired' | 'shed' | 'missed'
+
 /** What a worker did since it started. */
-export type WorkerCounts = Readonly<Record<Stored | 'batches' | 'rows' | 'conflicts', number>>
+export type WorkerCounts = Readonly<
+  Record<Stored | 'batches' | 'rows' | 'conflicts' | EndedByDeadline, number>
+>
 
 /** Ignored features of one model that are told by name at most: names come from outside. */
 const MOST_IGNORED_TOLD = 100
@@ -45,6 +50,9 @@ export class Reporter {
     batches: 0,
     rows: 0,
     conflicts: 0,
+    expired: 0,
+    shed: 0,
+    missed: 0,
   }
 
   /** @param names those of the broker, for what it tells of streams */
@@ -80,7 +88,15 @@ export class Reporter {
     this.#counts[how]++
     this.#metrics?.settled(settled)
     if (how === 'predicted') return
+    const kind = how === 'dead-lettered' ? shedKindOf(outcome) : undefined
+    if (kind !== undefined) this.#counts[kind === 'expired' ? 'expired' : 'shed']++
     this.#log.debug({ ...about(delivery), ...reasonsOf(outcome) }, how)
+  }
+
+  /** A prediction was stored after the deadline of its event. */
+  missed(delivery: Delivery): void {
+    this.#counts.missed++
+    this.#metrics?.missed(delivery)
   }
 
   conflict(delivery: Delivery): void {

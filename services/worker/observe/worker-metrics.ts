@@ -7,9 +7,11 @@ import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
 import type { Delivery } from '../intake/delivery.ts'
 import type { EndedPull } from '../intake/intake.ts'
 import { type Batch, rowsOf } from '../prepare/prepared.ts'
-import type { Concluded, Outcome } from '../settle/outcome.ts'
+import { type Concluded, type Outcome, shedKindOf } from '../settle/outcome.ts'
 import type { Stored, StoredOutcome } from '../settle/outcome-store.ts'
 import type { Settled } from '../settle/settlement.ts'
+import { addTogether } from './add-together.ts'
+import { countDeadlines } from './deadline-counts.ts'
 import { boundedName, deliveredFrom, type KnownModels, sourceOf } from './source.ts'
 
 export interface WorkerMetricsOptions {
@@ -36,11 +38,14 @@ export class WorkerMetrics {
   readonly #labels = new Map<string, LabelsByLane>()
   readonly #runLabels = new WeakMap<ServedModel, RunLabels>()
   readonly #outcomes: ReturnType<typeof countOutcomes>
+  readonly #deadlines: ReturnType<typeof countDeadlines>
 
   constructor({ models, now }: WorkerMetricsOptions) {
     this.#now = now
     this.#models = models
-    this.#outcomes = countOutcomes(this.#instruments, this.#on, (model) => this.#bounded(model))
+    const bounded = (model: string): string => this.#bounded(model)
+    this.#outcomes = countOutcomes(this.#instruments, this.#on, bounded)
+    this.#deadlines = countDeadlines(this.#instruments, bounded)
     startAtZero(this.#instruments, this.#on, new Set(models.models.map(({ name }) => name)))
   }
 
@@ -107,7 +112,15 @@ export class WorkerMetrics {
       const tookMs = Math.max(0, this.#now() - firstStoredAt(delivery))
       this.#instruments.eventDuration(tookMs / 1_000, this.#labelsOf(delivery))
     }
-    this.#outcomes(delivery.event.route.model, how, outcome)
+    const { route } = delivery.event
+    this.#outcomes(route.model, how, outcome)
+    const kind = how === 'dead-lettered' ? shedKindOf(outcome) : undefined
+    if (kind !== undefined) this.#deadlines.shed(route, kind)
+  }
+
+  /** A prediction was stored after the deadline of its event. */
+  missed({ event }: Delivery): void {
+    this.#deadlines.missed(event.route)
   }
 
   /** A group was settled, or could not be. */
@@ -168,6 +181,8 @@ function openInstruments() {
     ignoredFeatures: meters.counter('ignoredFeatures'),
     pulls: meters.counter('pulls'),
     conflicts: meters.counter('conflicts'),
+    shed: meters.counter('shed'),
+    deadlineMisses: meters.counter('deadlineMisses'),
     redeliveries: meters.counter('redeliveries'),
     droppedDeliveries: meters.counter('droppedDeliveries'),
     hungRuns: meters.counter('hungRuns'),
@@ -182,6 +197,8 @@ function startAtZero(instruments: Instruments, on: Operations, models: Iterable<
     instruments.outcomes(0, { model, outcome: 'predicted' })
     instruments.attempts(0, { model, attempt: 'first' })
     instruments.conflicts(0, { model })
+    instruments.shed(0, { model, lane: 'normal', kind: 'predicted' })
+    instruments.deadlineMisses(0, { model, lane: 'normal' })
     instruments.hungRuns(0, { model })
     instruments.ignoredFeatures(0, { model })
   }
@@ -207,27 +224,17 @@ const SENT_TO: Readonly<Record<Stored, readonly Destination[]>> = {
   dropped: [],
 }
 
-/** Events that are settled together differ in few ways: they are counted first and added up once. */
 function countOutcomes({ outcomes, sent }: Instruments, on: Operations, bounded: (model: string) => string) {
-  const counts = new Map<string, { readonly labels: Labels; readonly how: Stored; count: number }>()
-  const report = (): void => {
-    for (const { labels, how, count } of counts.values()) {
-      outcomes(count, labels)
-      for (const to of SENT_TO[how]) sent(count, on('publish', to))
-    }
-    counts.clear()
-  }
+  const add = addTogether<{ readonly labels: Labels; readonly how: Stored }>((count, { labels, how }) => {
+    outcomes(count, labels)
+    for (const to of SENT_TO[how]) sent(count, on('publish', to))
+  })
   return (model: string, how: Stored, outcome: Concluded['outcome']): void => {
     const reason = reasonOf(how, outcome)
-    const key = `${model} ${how} ${reason}`
-    const counted = counts.get(key)
-    if (counted !== undefined) {
-      counted.count++
-      return
-    }
-    if (counts.size === 0) queueMicrotask(report)
-    const labels = { model: bounded(model), outcome: how, ...(reason !== undefined && { reason }) }
-    counts.set(key, { labels, how, count: 1 })
+    add(`${model} ${how} ${reason}`, () => ({
+      labels: { model: bounded(model), outcome: how, ...(reason !== undefined && { reason }) },
+      how,
+    }))
   }
 }
 

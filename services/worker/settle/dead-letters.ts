@@ -7,16 +7,20 @@ import {
   type Provenance,
   removalMarkSubject,
 } from '../../../shared/sdk/contract/outcome.ts'
+import { outcomeDigest } from '../../../shared/sdk/contract/outcome-digest.ts'
 import { subjects } from '../../../shared/sdk/contract/subjects.ts'
 import { STORES, STREAMS } from '../../../shared/sdk/contract/topology.ts'
 import { isReason } from '../../../shared/sdk/errors.ts'
-import type { EncodedMessage } from '../../../shared/sdk/jetstream/publish-window.ts'
+import type { EncodedMessage, PublishWindow } from '../../../shared/sdk/jetstream/publish-window.ts'
 import type { Delivery } from '../intake/delivery.ts'
+import type { GivenUp } from './outcome.ts'
 import type { StoredOutcome } from './outcome-store.ts'
 import type { PatientStorage } from './storage.ts'
 import { storedDigest } from './stored-digest.ts'
+import { Together } from './together.ts'
 
 export interface DeadLetterDeps {
+  readonly window: PublishWindow
   readonly storage: PatientStorage
   /** Shares the turns of the loop: a large body is digested in several. */
   readonly turns: Turns
@@ -65,14 +69,89 @@ export class DeadLetters {
    * @returns its digest; undefined where it cannot be stored
    */
   async store(delivery: Delivery, failure: Failure, made: Provenance): Promise<number | undefined> {
-    const { event, subject } = delivery
-    const message = encoded(deadLetterMessage(event, subject, failure, made))
+    const message = encodedLetter(delivery, failure, made)
     const storing = this.#deps.storage.store(STREAMS.deadLetters, message)
     const digest = storedDigest(message, this.#deps.turns)
     if ((await storing) === 'stored') return digest
     this.#deps.onUnstorable(delivery)
     return undefined
   }
+
+  /** For a group whose notices are stored together: see there. */
+  together(onStored: OnLetter): LettersTogether {
+    return new LettersTogether(this, this.#deps.window, onStored)
+  }
+}
+
+/** A dead letter whose notice is stored. */
+interface Due {
+  readonly at: number
+  readonly given: GivenUp
+  readonly made: Provenance
+}
+
+/** Dead letters of a group, each behind its notice: those that are added in one turn of the loop are sent together. */
+class LettersTogether {
+  readonly #letters: Pick<DeadLetters, 'store'>
+  readonly #window: DeadLetterDeps['window']
+  readonly #onStored: OnLetter
+  readonly #storing = new Together()
+  #due: Due[] = []
+
+  constructor(letters: Pick<DeadLetters, 'store'>, window: DeadLetterDeps['window'], onStored: OnLetter) {
+    this.#letters = letters
+    this.#window = window
+    this.#onStored = onStored
+  }
+
+  /** @param at its place, for who is told that it is stored */
+  add(at: number, given: GivenUp, made: Provenance): void {
+    // In a microtask: behind the other answers that came with this one.
+    if (this.#due.push({ at, given, made }) === 1)
+      this.#storing.add(Promise.resolve().then(() => this.#send(this.#due.splice(0))))
+  }
+
+  /** Resolves once all that were added are told of. Throws what {@link DeadLetters.store} throws. */
+  ended(): Promise<void> {
+    return this.#storing.ended()
+  }
+
+  /** What the broker does not take at once goes on as it would alone: a dead letter that is there twice is there once. */
+  async #send(due: readonly Due[]): Promise<void> {
+    const messages = due.map(({ given, made }) => encodedLetter(given.delivery, given.outcome.failure, made))
+    const digests = new Float64Array(due.length)
+    const rest = new Together()
+    await new Promise<void>((resolve) => {
+      let left = due.length
+      void this.#window.publishAll(messages, {
+        onReply: (index, reply) => {
+          const one = due[index] as Due // as many as there are replies
+          if (reply.kind === 'stored') this.#onStored(one.at, digests[index])
+          else rest.add(this.#storeAlone(one))
+          if (--left === 0) resolve()
+        },
+      })
+      for (const [index, { headerBlock, body }] of messages.entries())
+        digests[index] = outcomeDigest(headerBlock, body)
+    })
+    await rest.ended()
+  }
+
+  async #storeAlone({ at, given: { delivery, outcome }, made }: Due): Promise<void> {
+    this.#onStored(at, await this.#letters.store(delivery, outcome.failure, made))
+  }
+}
+
+/** Told of a dead letter by its place: its digest; undefined where it cannot be stored. */
+type OnLetter = (at: number, letterDigest: number | undefined) => void
+
+/** How a delivery ended whose notice is stored. */
+export function howLetter(digest: number | undefined, letterDigest: number | undefined): StoredOutcome {
+  return letterDigest === undefined ? { how: 'returned' } : { how: 'dead-lettered', digest, letterDigest }
+}
+
+function encodedLetter({ event, subject }: Delivery, failure: Failure, made: Provenance): EncodedMessage {
+  return encoded(deadLetterMessage(event, subject, failure, made))
 }
 
 /** Its headers are written once: for the broker, and for the digest. */

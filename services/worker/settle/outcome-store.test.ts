@@ -14,10 +14,9 @@ import { startTestBroker, type TestBroker } from '../../../test/kit/broker.ts'
 import { type DeliveredEvent, deliveryOf, EPOCH } from '../../../test/kit/deliveries.ts'
 import { readStream, type StoredRecord } from '../../../test/kit/outcomes.ts'
 import { type Delivery, digestOf } from '../intake/delivery.ts'
-import type { Concluded } from './outcome.ts'
-import { OutcomeStore, type OutcomeStoreDeps, type Stored } from './outcome-store.ts'
+import type { Concluded, Plain, Predicted } from './outcome.ts'
+import { OutcomeStore, type OutcomeStoreDeps, type Stored, type StoredOutcome } from './outcome-store.ts'
 import { PatientStorage } from './storage.ts'
-import type { Predicted } from './store-together.ts'
 
 const NOW = Date.parse('2026-06-01T12:00:00Z')
 let broker: TestBroker
@@ -316,6 +315,57 @@ describe('a dead letter', () => {
     expect(text(letter)).toBe('{"inputs":[]}')
     expect(readHeader(letter.headers, HEADERS.deadLetterReason)).toBe('inference-failed')
     expect(readHeader(letter.headers, HEADERS.failedAt)).toBe(readHeader(notice.headers, HEADERS.time))
+  })
+
+  it('is stored together with others, predictions among them, and each ends as it would alone', async () => {
+    await openStore({ worker: 'w0' }).store(predicted(eventOf({ id: 'answered' }), 'of before'))
+    const late = eventOf({ id: 'late' })
+    const store = openStore({ isKept: (delivery) => delivery !== late })
+    const group = [
+      failed(eventOf({ id: 'one' })),
+      predicted(eventOf({ id: 'two' })),
+      failed(eventOf({ id: 'answered' })),
+      failed(late),
+      failed(eventOf({ id: 'three' })),
+    ] as Plain[]
+    const stored: StoredOutcome[] = []
+    await store.storeAll(group, (at, one) => {
+      stored[at] = one
+    })
+    const dead = 'dead-lettered'
+    expect(stored.map(({ how }) => how)).toEqual([dead, 'predicted', 'already-answered', 'dropped', dead])
+    const letters = await readStream(connection, STREAMS.deadLetters)
+    expect(letters.map(({ headers }) => readHeader(headers, HEADERS.id))).toEqual(['one', 'three'])
+    for (const at of [0, 4]) {
+      const { token } = (group[at] as Plain).delivery.event
+      const notice = await lastOfSubject(connection, STREAMS.results, `results.m.${token}`)
+      const letter = await lastOfSubject(connection, STREAMS.deadLetters, `deadletters.m.${token}`)
+      expect(notice && outcomeDigest(notice.headerBlock, notice.body)).toBe(stored[at]?.digest)
+      expect(letter && outcomeDigest(letter.headerBlock, letter.body)).toBe(stored[at]?.letterDigest)
+      expect(letter && text(letter)).toBe('{"inputs":[]}')
+      expect(letter && readHeader(parseHeaderBlock(letter.headerBlock), HEADERS.failedAt)).toBe(
+        notice && readHeader(parseHeaderBlock(notice.headerBlock), HEADERS.time),
+      )
+    }
+  })
+
+  it('follows its notice as soon as DEADLETTERS takes it, where it is stored together with others', async () => {
+    await requestApi(connection, `STREAM.DELETE.${STREAMS.deadLetters}`)
+    const group = [
+      failed(eventOf({ id: 'a' })),
+      predicted(eventOf({ id: 'b' })),
+      failed(eventOf({ id: 'c' })),
+    ]
+    const how: Stored[] = []
+    const storing = openStore().storeAll(group as Plain[], (at, one) => {
+      how[at] = one.how
+    })
+    await expect.poll(() => [...refusing.keys()]).toEqual([STREAMS.deadLetters])
+    expect(how.filter((one) => one !== undefined)).toEqual(['predicted'])
+    await broker.provision()
+    await storing
+    expect(how).toEqual(['dead-lettered', 'predicted', 'dead-lettered'])
+    expect(await readStream(connection, STREAMS.deadLetters)).toHaveLength(2)
   })
 
   it('is made up for where a worker ended between the notice and the letter', async () => {

@@ -13,12 +13,19 @@ import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
 import type { PublishReply } from '../../../shared/sdk/jetstream/publish-reply.ts'
 import type { StoredAnswer } from '../../../shared/sdk/jetstream/register.ts'
 import { type Delivery, digestOf, returnsOf } from '../intake/delivery.ts'
-import { type DeadLetterDeps, DeadLetters, type Letter } from './dead-letters.ts'
-import type { Concluded, NotServable, Outcome } from './outcome.ts'
+import { type DeadLetterDeps, DeadLetters, howLetter, type Letter } from './dead-letters.ts'
+import {
+  type Concluded,
+  isPredicted,
+  type NotServable,
+  type Outcome,
+  type Plain,
+  type Predicted,
+} from './outcome.ts'
 import type { Parking } from './parking.ts'
 import { type Claim, Register, type RegisterDeps } from './register.ts'
 import { isTooLarge } from './storage.ts'
-import { type OnStored, type Predicted, storeTogether, type TogetherDeps } from './store-together.ts'
+import { type Addressed, type OnStored, storeTogether, type TogetherDeps } from './store-together.ts'
 import { storedDigest } from './stored-digest.ts'
 
 /**
@@ -77,9 +84,10 @@ export class OutcomeStore {
     this.#together = {
       ...deps,
       claims: this.#register.claims,
-      messageOf: ({ delivery, outcome }) => this.#prediction(delivery, outcome),
-      onClaimed: ({ delivery }, message) => this.#register.claimed(delivery, message),
-      goOn: ({ delivery, outcome }, message, first) => this.#predicted(delivery, message, outcome, first),
+      letters: this.#letters,
+      address: (plain) => this.#address(plain),
+      onClaimed: ({ plain: { delivery }, message }) => this.#register.claimed(delivery, message),
+      goOn: (addressed, first) => this.#storeAddressed(addressed, first),
     }
   }
 
@@ -92,29 +100,39 @@ export class OutcomeStore {
     if (!this.#deps.isKept(delivery)) return DROPPED
     if (outcome.kind === 'not-servable') return this.#park(delivery, outcome.why)
     if (outcome.kind === 'retried') return this.#retryOrReturn(delivery, outcome)
-    if (outcome.kind === 'dead-lettered') return this.#giveUp(delivery, outcome.failure, outcome.modelVersion)
-    return this.#predicted(delivery, this.#prediction(delivery, outcome), outcome)
+    return this.#storeAddressed(this.#address({ delivery, outcome } as Plain)) // of these two kinds
   }
 
   /**
-   * Stores plain predictions together; each is told of once the broker has it. What the broker does not take at once goes on
+   * Stores plain outcomes together; each is told of once the broker has it. What the broker does not take at once goes on
    * as it would alone.
    *
    * @throws AbortError when stopped while a stream refuses; what came in the way of one, once all others were told of
    */
-  storeAll(group: readonly Predicted[], onStored: OnStored): Promise<void> {
+  storeAll(group: readonly Plain[], onStored: OnStored): Promise<void> {
     return storeTogether(group, onStored, this.#together)
   }
 
-  #prediction(delivery: Delivery, { facts, body }: Predicted['outcome']): OutcomeMessage {
-    return predictionMessage(delivery.event, facts, this.#provenance(delivery, facts.modelVersion), body)
+  #address(plain: Plain): Addressed {
+    const { delivery } = plain
+    if (!isPredicted(plain)) {
+      const made = this.#provenance(delivery, plain.outcome.modelVersion)
+      return { plain, made, message: failureNotice(delivery.event, plain.outcome.failure, made) }
+    }
+    const { facts, body } = plain.outcome
+    const made = this.#provenance(delivery, facts.modelVersion)
+    return { plain, made, message: predictionMessage(delivery.event, facts, made, body) }
   }
 
   /** @param first the answer to a claim that was sent already */
+  async #storeAddressed({ plain, made, message }: Addressed, first?: PublishReply): Promise<StoredOutcome> {
+    if (isPredicted(plain)) return this.#predicted(plain, message, first)
+    return this.#announce(plain.delivery, plain.outcome.failure, made, message, first)
+  }
+
   async #predicted(
-    delivery: Delivery,
+    { delivery, outcome: { facts } }: Predicted,
     message: OutcomeMessage,
-    { facts }: Predicted['outcome'],
     first?: PublishReply,
   ): Promise<StoredOutcome> {
     const { claim, digest } = await this.#claim(delivery, message, first)
@@ -143,14 +161,23 @@ export class OutcomeStore {
     return { claim: await claim, digest: await digest }
   }
 
-  /** Failure notice, then dead letter: whoever finds the notice makes sure that the dead letter exists. */
-  async #giveUp(delivery: Delivery, failure: Failure, modelVersion?: string): Promise<StoredOutcome> {
+  #giveUp(delivery: Delivery, failure: Failure, modelVersion?: string): Promise<StoredOutcome> {
     const made = this.#provenance(delivery, modelVersion)
-    const { claim, digest } = await this.#claim(delivery, failureNotice(delivery.event, failure, made))
+    return this.#announce(delivery, failure, made, failureNotice(delivery.event, failure, made))
+  }
+
+  /** Failure notice, then dead letter: whoever finds the notice makes sure that the dead letter exists. */
+  async #announce(
+    delivery: Delivery,
+    failure: Failure,
+    made: Provenance,
+    notice: OutcomeMessage,
+    first?: PublishReply,
+  ): Promise<StoredOutcome> {
+    const { claim, digest } = await this.#claim(delivery, notice, first)
     if (claim === 'late') return DROPPED
     if (typeof claim === 'object') return this.#respectAnswer(delivery, claim)
-    const letterDigest = await this.#letters.store(delivery, failure, made)
-    return letterDigest === undefined ? RETURNED : { how: 'dead-lettered', digest, letterDigest }
+    return howLetter(digest, await this.#letters.store(delivery, failure, made))
   }
 
   /** Somebody answered before: their outcome stands. */

@@ -11,7 +11,13 @@ import type { Delivery } from '../intake/delivery.ts'
 /** What is to become of a delivery. */
 export type Outcome =
   | { readonly kind: 'predicted'; readonly facts: PredictionFacts; readonly body: Uint8Array }
-  | { readonly kind: 'dead-lettered'; readonly failure: Failure; readonly modelVersion?: string }
+  | {
+      readonly kind: 'dead-lettered'
+      readonly failure: Failure
+      readonly modelVersion?: string
+      /** Why it was given up early; unset for what was not. */
+      readonly shed?: ShedCause
+    }
   /** Another attempt at `dueAt` (broker time, milliseconds), as a scheduled copy. */
   | {
       readonly kind: 'retried'
@@ -21,6 +27,21 @@ export type Outcome =
     }
   /** Nothing it can help: its model is not servable here, and the event waits for it. */
   | { readonly kind: 'not-servable'; readonly why: NotServable }
+
+/**
+ * Why an event was given up that could still have been started: its prediction would have come too late, or its lane has
+ * stood for too long.
+ */
+export type ShedCause = 'predicted' | 'codel'
+
+/** How an event ended because of its deadline, `expired` where it had passed: a closed set, a label of metrics. */
+export type ShedKind = ShedCause | 'expired'
+
+/** @returns undefined for an event that did not end because of its deadline */
+export function shedKindOf(outcome: Outcome): ShedKind | undefined {
+  if (outcome.kind !== 'dead-lettered') return undefined
+  return outcome.failure.reason === 'deadline-exceeded' ? 'expired' : outcome.shed
+}
 
 /** Why a worker cannot serve a model now: a closed set, a label of metrics. */
 export type NotServableCause =
@@ -50,9 +71,30 @@ export interface Concluded {
   readonly outcome: Outcome
 }
 
+/** A delivery that has a prediction. */
+export interface Predicted extends Concluded {
+  readonly outcome: Extract<Outcome, { readonly kind: 'predicted' }>
+}
+
+/** A delivery that is given up. */
+export interface GivenUp extends Concluded {
+  readonly outcome: Extract<Outcome, { readonly kind: 'dead-lettered' }>
+}
+
+/** A delivery that has ended as its event can: its outcome is one that claims the register. */
+export type Plain = Predicted | GivenUp
+
+export function isPredicted(plain: Plain): plain is Predicted {
+  return plain.outcome.kind === 'predicted'
+}
+
+/** What the headers of a dead letter, and the notice before it, are about as much work as, bytes. */
+const LETTER_WORK = 2_048
+
 /** What sending an outcome costs the loop, in bytes: the client copies the answer, or the event. */
 export function sendingWork({ delivery, outcome }: Concluded): number {
-  return (outcome.kind === 'predicted' ? outcome.body : delivery.event.body).length
+  if (outcome.kind === 'predicted') return outcome.body.length
+  return delivery.event.body.length + (outcome.kind === 'dead-lettered' ? LETTER_WORK : 0)
 }
 
 /** What an event's history says about trying it again. */

@@ -2,16 +2,16 @@ import type { LedgerEntry, LedgerOutcome } from '../../../shared/sdk/contract/le
 import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
 import type { Delivery } from '../intake/delivery.ts'
 import type { HeldDeliveries } from '../intake/held.ts'
-import type { Concluded } from './outcome.ts'
+import type { Concluded, Plain } from './outcome.ts'
 import type { OutcomeStore, Stored, StoredOutcome } from './outcome-store.ts'
 import { givenBackMs } from './parking.ts'
-import { isPlain, type Predicted } from './store-together.ts'
+import { isPlain } from './store-together.ts'
 import { isAbort } from './together.ts'
 
 export interface SettlementDeps {
   /** Stores one outcome. */
   readonly store: OutcomeStore['store']
-  /** Stores plain predictions together, and tells of each. */
+  /** Stores plain outcomes together, and tells of each. */
   readonly storeAll: OutcomeStore['storeAll']
   /** Whether somebody looks on at the storing of this very event: then it is stored by itself. */
   readonly isWatched: (delivery: Delivery) => boolean
@@ -61,13 +61,13 @@ export async function settle(group: readonly Concluded[], deps: SettlementDeps):
   return all
 }
 
-/** Plain predictions in one go, what is watched or needs a look by itself. Resolves once each was told of. */
+/** Plain outcomes in one go, what is watched or needs a look by itself. Resolves once each was told of. */
 async function storeGroup(
   group: readonly Concluded[],
   deps: SettlementDeps,
   onStored: (at: number, stored: StoredOutcome) => void,
 ): Promise<void> {
-  const plain: Predicted[] = []
+  const plain: Plain[] = []
   const places: number[] = []
   const others: Promise<void>[] = []
   for (let at = 0; at < group.length; at++) {
@@ -84,14 +84,14 @@ async function storeGroup(
 
 /** Should a defect come in the way, what was not told of yet is given back: each event harms only itself. */
 async function storePlain(
-  group: readonly Predicted[],
+  group: readonly Plain[],
   { storeAll, onPredicted, onDefect }: SettlementDeps,
   onStored: (at: number, stored: StoredOutcome) => void,
 ): Promise<void> {
   const isTold = new Uint8Array(group.length)
   const tell = (at: number, stored: StoredOutcome): void => {
     isTold[at] = 1
-    if (stored.how === 'predicted') onPredicted((group[at] as Predicted).delivery)
+    if (stored.how === 'predicted') onPredicted((group[at] as Plain).delivery)
     onStored(at, stored)
   }
   try {
@@ -100,7 +100,7 @@ async function storePlain(
     if (isAbort(thrown)) throw thrown
     for (let at = 0; at < group.length; at++) {
       if (isTold[at] === 1) continue
-      onDefect((group[at] as Predicted).delivery, thrown)
+      onDefect((group[at] as Plain).delivery, thrown)
       onStored(at, { how: 'returned' })
     }
   }

@@ -1,31 +1,32 @@
 import { TURN_BYTES, type Turns } from '../../../shared/runtime/turns.ts'
+import type { Provenance } from '../../../shared/sdk/contract/outcome.ts'
 import { writtenDigest } from '../../../shared/sdk/contract/outcome-digest.ts'
 import type { OutcomeMessage } from '../../../shared/sdk/contract/register-message.ts'
 import type { PublishReply } from '../../../shared/sdk/jetstream/publish-reply.ts'
 import type { EncodedMessage, PublishWindow } from '../../../shared/sdk/jetstream/publish-window.ts'
 import type { Delivery } from '../intake/delivery.ts'
-import { type Concluded, type Outcome, sendingWork } from './outcome.ts'
+import { type DeadLetters, howLetter } from './dead-letters.ts'
+import { type Concluded, isPredicted, type Plain, sendingWork } from './outcome.ts'
 import type { StoredOutcome } from './outcome-store.ts'
 import { type Claims, mayBeFirst } from './register.ts'
 import { Together } from './together.ts'
 
-/** A delivery that has a prediction. */
-export interface Predicted extends Concluded {
-  readonly outcome: Extract<Outcome, { readonly kind: 'predicted' }>
+/** One on its way into its register: a prediction, or a failure notice with its dead letter to follow. */
+export interface Addressed {
+  readonly plain: Plain
+  readonly made: Provenance
+  readonly message: OutcomeMessage
 }
 
 /** Told of each outcome that was stored, by its place. */
 export type OnStored = (at: number, stored: StoredOutcome) => void
 
 /** What of a group is sent in one turn of the loop: at least one, and no more than a turn may send. */
-function nextSlice(
-  group: readonly Predicted[],
-  from: number,
-): { readonly to: number; readonly work: number } {
+function nextSlice(group: readonly Plain[], from: number): { readonly to: number; readonly work: number } {
   let to = from
   let work = 0
   while (to < group.length) {
-    const next = sendingWork(group[to] as Predicted) // within the group
+    const next = sendingWork(group[to] as Plain) // within the group
     if (to > from && work + next > TURN_BYTES) break
     work += next
     to++
@@ -34,12 +35,13 @@ function nextSlice(
 }
 
 /**
- * Whether a prediction can be stored together with others: nothing has to be looked at before, and it is no more than a
+ * Whether an outcome can be stored together with others: nothing has to be looked at before, and it is no more than a
  * turn of the loop may send.
  */
-export function isPlain(concluded: Concluded): concluded is Predicted {
+export function isPlain(concluded: Concluded): concluded is Plain {
   const { delivery, outcome } = concluded
-  return outcome.kind === 'predicted' && mayBeFirst(delivery) && outcome.body.length <= TURN_BYTES
+  if (outcome.kind !== 'predicted' && outcome.kind !== 'dead-lettered') return false
+  return mayBeFirst(delivery) && sendingWork(concluded) <= TURN_BYTES
 }
 
 export interface TogetherDeps {
@@ -49,26 +51,24 @@ export interface TogetherDeps {
   readonly claims: Claims
   /** Whether the broker has kept the delivery for this worker all the time. */
   readonly isKept: (delivery: Delivery) => boolean
-  /** A prediction, as it is addressed to its register. */
-  readonly messageOf: (predicted: Predicted) => OutcomeMessage
-  /** Told of a prediction that has taken its register. */
-  readonly onClaimed: (predicted: Predicted, message: OutcomeMessage) => void
-  /** What becomes of a prediction whose claim was answered with something else than that it is stored. */
-  readonly goOn: (
-    predicted: Predicted,
-    message: OutcomeMessage,
-    first: PublishReply,
-  ) => Promise<StoredOutcome>
+  /** An outcome, as it is addressed to its register. */
+  readonly address: (plain: Plain) => Addressed
+  /** Told of an outcome that has taken its register. */
+  readonly onClaimed: (addressed: Addressed) => void
+  /** Dead letters, behind their notices. */
+  readonly letters: Pick<DeadLetters, 'together'>
+  /** What becomes of an outcome whose claim was answered with something else than that it is stored. */
+  readonly goOn: (addressed: Addressed, first: PublishReply) => Promise<StoredOutcome>
 }
 
 /**
- * Claims the registers of plain predictions together, in slices of no more than a turn of the loop may send. Resolves once
- * each was told of.
+ * Claims the registers of plain outcomes together, in slices of no more than a turn of the loop may send; dead letters
+ * follow as soon as their notices are stored. Resolves once each was told of.
  *
  * @throws what `goOn` throws, once all others were told of
  */
 export async function storeTogether(
-  group: readonly Predicted[],
+  group: readonly Plain[],
   onStored: OnStored,
   deps: TogetherDeps,
 ): Promise<void> {
@@ -85,29 +85,27 @@ export async function storeTogether(
   await storing.ended()
 }
 
-async function storeSlice(
-  group: readonly Predicted[],
-  onStored: OnStored,
-  { window, claims: making, isKept, messageOf, onClaimed, goOn }: TogetherDeps,
-): Promise<void> {
-  const messages = group.map(messageOf)
-  const claims = messages.map((message) => making.of(message))
+async function storeSlice(group: readonly Plain[], onStored: OnStored, deps: TogetherDeps): Promise<void> {
+  const { window, claims: making, isKept, onClaimed, goOn } = deps
+  const addressed = group.map(deps.address)
+  const claims = addressed.map(({ message }) => making.of(message))
   const digests = new Float64Array(group.length)
   const rest = new Together()
-  // As many of each as there are replies.
-  const partsOf = (at: number): [Predicted, OutcomeMessage] => [
-    group[at] as Predicted,
-    messages[at] as OutcomeMessage,
-  ]
+  const letters = deps.letters.together((at, letterDigest) =>
+    onStored(at, howLetter(digests[at], letterDigest)),
+  )
   await new Promise<void>((resolve) => {
     let left = group.length
     void window.publishAll(claims, {
-      mayGo: (at) => isKept((group[at] as Predicted).delivery),
+      mayGo: (at) => isKept((group[at] as Plain).delivery),
       onReply: (at, reply) => {
-        if (reply.kind === 'stored') {
-          onClaimed(...partsOf(at))
-          onStored(at, { how: 'predicted', digest: digests[at] })
-        } else rest.add(goOn(...partsOf(at), reply).then((stored) => onStored(at, stored)))
+        const one = addressed[at] as Addressed // as many as there are replies
+        if (reply.kind !== 'stored') rest.add(goOn(one, reply).then((stored) => onStored(at, stored)))
+        else {
+          onClaimed(one)
+          if (isPredicted(one.plain)) onStored(at, { how: 'predicted', digest: digests[at] })
+          else letters.add(at, one.plain, one.made)
+        }
         if (--left === 0) resolve()
       },
     })
@@ -117,5 +115,5 @@ async function storeSlice(
       digests[at] = writtenDigest(headerBlock, making.ownLines, body)
     }
   })
-  await rest.ended()
+  await Promise.all([rest.ended(), letters.ended()])
 }

@@ -35,6 +35,12 @@ export function leastRetriesBytes(maxPayloadBytes: number): number {
 export const LEDGER_STOPS_AT = 0.8
 
 /**
+ * The share of DEADLETTERS from which on workers give up no event that could still run: the rest is for those that end as dead
+ * letters whatever is done, because a full DEADLETTERS stops every worker.
+ */
+export const SHEDDING_STOPS_AT = 0.8
+
+/**
  * What each stream and bucket is bounded to where that is required. What happens at each bound: docs/provisioning.md.
  * FEATURES is not among them: it always has a bound.
  */

@@ -1,0 +1,166 @@
+import { describe, expect, it } from 'vitest'
+import type { Lane } from '../../../shared/sdk/contract/subjects.ts'
+import { deliveryOf } from '../../../test/kit/deliveries.ts'
+import { concludeLate } from '../prepare/deadline.ts'
+import { type Batch, isConcluded, type Passed, type Prepared } from '../prepare/prepared.ts'
+import { Shedding, type SheddingDeps } from './shedding.ts'
+
+const NOW = Date.parse('2026-06-01T12:00:00Z')
+/** 2 ms a row whatever the batch. */
+const COST = { fixedMs: 0, perRowMs: 2, handOverMs: 0, batchRows: 8 }
+const MODEL = { key: 'm@1', name: 'm', version: '1' }
+
+interface Given {
+  readonly lane?: Lane
+  /** How long until its deadline. */
+  readonly leftMs?: number
+  /** How long ago it was stored. */
+  readonly ageMs?: number
+  readonly rows?: number
+  readonly headers?: Readonly<Record<string, string>>
+}
+
+function event({ lane = 'normal', leftMs, ageMs = 0, rows = 1, headers }: Given = {}): Prepared {
+  const expiry = leftMs === undefined ? {} : { 'ce-expirytime': new Date(NOW + leftMs).toISOString() }
+  const delivery = deliveryOf({ model: 'm', lane, storedAt: NOW - ageMs, headers: { ...expiry, ...headers } })
+  return { delivery, model: MODEL, rows, maxBatchRows: 64, kind: 'm' } as unknown as Prepared
+}
+
+const events = (count: number, given: Given): Prepared[] => Array.from({ length: count }, () => event(given))
+
+function open(given: Partial<SheddingDeps> = {}): Shedding {
+  return new Shedding({
+    aheadRows: () => 0,
+    running: () => [],
+    costOf: () => COST,
+    isUrgent: ({ delivery }) => delivery.event.route.lane !== 'low',
+    isApart: () => false,
+    threads: 1,
+    hasRoom: () => true,
+    ...given,
+  })
+}
+
+/** What is given up of what passed, and why; `-` for what goes on. */
+function fates(passed: Passed): string {
+  return passed
+    .map((each) => {
+      if (!isConcluded(each)) return '-'
+      const { outcome } = each
+      return outcome.kind === 'dead-lettered' ? (outcome.shed ?? outcome.failure.reason) : outcome.kind
+    })
+    .join(' ')
+}
+
+/** The last look before a run, at a batch that has its place behind others. */
+function before(batch: Batch, others: readonly Batch[], given: Partial<SheddingDeps> = {}): string {
+  const shedding = open({ running: () => [...others, batch], ...given })
+  return fates(shedding.beforeRun(batch, concludeLate(batch, NOW), NOW))
+}
+
+describe('an event that is about to wait', () => {
+  it('is given up where what is ahead of it takes too long, and says what was predicted', () => {
+    const shedding = open({ aheadRows: () => 125 })
+    const passed = shedding.onArrival([event({ leftMs: 300 }), event({ leftMs: 250 })], NOW)
+    expect(fates(passed)).toBe('- predicted')
+    expect(passed[1]).toMatchObject({
+      outcome: {
+        kind: 'dead-lettered',
+        modelVersion: '1',
+        failure: {
+          reason: 'shed',
+          stage: 'batch',
+          description: expect.stringMatching(
+            /126 rows ahead of it take 252 ms and its run 2 ms, .* 250 ms away/,
+          ),
+          details: {
+            field: 'ce-expirytime',
+            value: new Date(NOW + 250).toISOString(),
+            remedy: expect.stringContaining('Replay it'),
+          },
+        },
+      },
+    })
+  })
+
+  it('waits behind those that came with it, of its lane and of those before', () => {
+    // A worker with nothing to do takes as many as it can run in time: 118 rows of 2 ms before the last.
+    expect(fates(open().onArrival(events(200, { leftMs: 250 }), NOW))).toBe(
+      [...Array(118).fill('-'), ...Array(82).fill('predicted')].join(' '),
+    )
+    const mixed = [
+      event({ rows: 100, lane: 'low' }),
+      event({ leftMs: 100, lane: 'high' }),
+      event({ leftMs: 100 }),
+      event({ leftMs: 100, lane: 'low' }),
+    ]
+    expect(fates(open().onArrival(mixed, NOW))).toBe('- - - predicted')
+  })
+
+  it('is never given up without a deadline, as a replay, or where its model runs apart', () => {
+    const busy = { aheadRows: () => 1_000_000 }
+    expect(fates(open(busy).onArrival([event()], NOW))).toBe('-')
+    for (const headers of [{ 'Pelton-Replay': 'task' }, { 'Pelton-Supersedes': '7' }])
+      expect(fates(open(busy).onArrival([event({ leftMs: 10, headers })], NOW))).toBe('-')
+    expect(fates(open({ ...busy, isApart: () => true }).onArrival([event({ leftMs: 10 })], NOW))).toBe('-')
+  })
+
+  it('is not given up by a worker that has nothing to do, whatever its model is thought to cost', () => {
+    const wrong = { costOf: () => ({ ...COST, perRowMs: 1e9 }) }
+    expect(fates(open(wrong).onArrival(events(3, { leftMs: 250 }), NOW))).toBe('- predicted predicted')
+  })
+
+  it('counts the threads that it may have: patient ones never get the last', () => {
+    const late = { aheadRows: () => 200 }
+    const one = (lane: Lane): Prepared[] => [event({ leftMs: 250, lane })]
+    expect(fates(open({ ...late, threads: 2 }).onArrival(one('normal'), NOW))).toBe('-')
+    expect(fates(open({ ...late, threads: 2 }).onArrival(one('low'), NOW))).toBe('predicted')
+    // Two patient batches keep a thread.
+    const running = (): Batch[] => [[event({ lane: 'low' })], [event({ lane: 'low' })]]
+    expect(fates(open({ ...late, threads: 2, running }).onArrival(one('normal'), NOW))).toBe('predicted')
+  })
+
+  it('goes on where DEADLETTERS has no room for what could still run', () => {
+    const full = open({ aheadRows: () => 1_000, hasRoom: () => false })
+    expect(fates(full.onArrival(events(2, { leftMs: 100 }), NOW))).toBe('- -')
+  })
+})
+
+describe('the last look before a run', () => {
+  it('gives up what would be late behind the runs that began before, and its neighbours go on', () => {
+    const others = [events(8, {})]
+    const batch = [event({ leftMs: 20 }), event({ leftMs: 30 }), event(), event({ leftMs: -1 })]
+    expect(before(batch, others)).toBe('predicted - - deadline-exceeded')
+  })
+
+  it('runs what is first in any case', () => {
+    expect(before(events(8, { leftMs: 1 }), [])).toBe(Array(8).fill('-').join(' '))
+  })
+
+  it('looks at no runs that take other threads, or that began later', () => {
+    const low = [event({ lane: 'low', rows: 1_000 })]
+    expect(before([event({ leftMs: 20 })], [low], { threads: 2 })).toBe('-')
+    const batch = [event({ leftMs: 20 })]
+    const running = (): Batch[] => [batch, events(8, {})]
+    expect(before(batch, [], { running })).toBe('-')
+  })
+
+  it.each([
+    ['low', 'codel'],
+    ['normal', '-'],
+  ] as const)(
+    'gives up in lane %s, where it stands, what is older than 80 %% of its deadline: %s',
+    (lane, fate) => {
+      const other = [event({ lane })]
+      const old = [event({ lane, leftMs: 1_000, ageMs: 9_000 })]
+      const shedding = open({ running: () => [other, old] })
+      const looks = [0, 50, 101, 150].map((ms) => fates(shedding.beforeRun(old, old, NOW + ms)))
+      expect(looks).toEqual(['-', '-', '-', fate])
+    },
+  )
+
+  it('goes on where DEADLETTERS has no room for what could still run, but for what is expired', () => {
+    const batch = [event({ leftMs: 1 }), event({ leftMs: -1 })]
+    expect(before(batch, [events(8, {})], { hasRoom: () => false })).toBe('- deadline-exceeded')
+  })
+})

@@ -1,0 +1,191 @@
+import type { ServedModel } from '../../../shared/models/repository.ts'
+import { SLOT_DEPTH } from '../../../shared/models/slots.ts'
+import { showDuration } from '../../../shared/runtime/quantities.ts'
+import { HEADERS, readHeader } from '../../../shared/sdk/contract/headers.ts'
+import { failureOf } from '../../../shared/sdk/contract/outcome.ts'
+import type { Lane } from '../../../shared/sdk/contract/subjects.ts'
+import { PeltonError } from '../../../shared/sdk/errors.ts'
+import { type KnownCost, learnedRows } from '../batch/learned.ts'
+import type { Delivery } from '../intake/delivery.ts'
+import { type Batch, isConcluded, type Passed, type Prepared, rowsOf } from '../prepare/prepared.ts'
+import type { Concluded, ShedCause } from '../settle/outcome.ts'
+import { Codel } from './codel.ts'
+import { type MissFacts, type PredictedMiss, predictMiss } from './predict-miss.ts'
+
+export interface SheddingDeps {
+  /** Rows that run before an event, of what is held. */
+  readonly aheadRows: (event: Prepared) => number
+  /** Batches that have a place, in the order they began. */
+  readonly running: () => readonly Batch[]
+  /** What a run of the event's model costs; nothing while that is not known. */
+  readonly costOf: (event: Prepared) => KnownCost
+  /** Whether an event may have any thread. */
+  readonly isUrgent: (event: Prepared) => boolean
+  /** Whether an event takes no thread of others. */
+  readonly isApart: (event: Prepared) => boolean
+  /** Inference threads. */
+  readonly threads: number
+  /** Whether dead letters of events that could still run may be made: DEADLETTERS has room. */
+  readonly hasRoom: () => boolean
+}
+
+/** An event that has a deadline, and how it came. */
+interface Expiring extends Prepared {
+  readonly delivery: Delivery & { readonly event: { readonly expiresAt: number } }
+}
+
+/** Part of its deadline that an event of lane `low` may have waited: the doors let in what waits half as long. */
+const TARGET_SHARE = 0.4
+/** The least target, milliseconds: that of Facebook. */
+const LEAST_TARGET_MS = 5
+
+/**
+ * Gives events up that would not be predicted in time, before anything is spent on them. Only those that have a deadline, and
+ * no replays. Those that have passed their deadline end elsewhere (`prepare/deadline.ts`), whatever is decided here.
+ */
+export class Shedding {
+  readonly #deps: SheddingDeps
+  readonly #codels = new WeakMap<ServedModel, Codel>()
+
+  constructor(deps: SheddingDeps) {
+    this.#deps = deps
+  }
+
+  /**
+   * Events that are about to wait for their batches, in their order: those of them that go on wait before the next.
+   *
+   * @param now broker time, milliseconds since 1970
+   */
+  onArrival(batch: Batch, now: number): Passed {
+    if (!batch.some((event) => this.#maySee(event)) || !this.#deps.hasRoom()) return batch
+    const came = new RowsByLane()
+    const threads = this.#threads()
+    return batch.map((event) => {
+      const { lane } = event.delivery.event.route
+      const aheadRows = (): number => this.#deps.aheadRows(event) + came.upTo(lane)
+      const miss = this.#maySee(event)
+        ? this.#predict(
+            event,
+            { aheadRows: aheadRows(), runRows: event.rows, threads: threads.of(event) },
+            now,
+          )
+        : undefined
+      if (miss !== undefined) return miss
+      came.add(lane, event.rows)
+      return event
+    })
+  }
+
+  /**
+   * The events of a batch that has its place: the last look before its run.
+   *
+   * @param begun the whole batch, as it was begun
+   * @param passed what of it is not concluded yet, and the rest
+   * @param now broker time, milliseconds since 1970
+   */
+  beforeRun(begun: Batch, passed: Passed, now: number): Passed {
+    if (!passed.some((event) => !isConcluded(event) && this.#maySee(event))) return passed
+    const aheadRows = this.#aheadOf(begun)
+    const mayShed = this.#deps.hasRoom() && aheadRows > 0
+    const runRows = rowsOf(passed.filter((event): event is Prepared => !isConcluded(event)))
+    const threads = this.#threads()
+    return passed.map((event) => {
+      if (isConcluded(event) || !this.#maySee(event)) return event
+      // It learns from every event, also where none is to be given up.
+      const stands = this.#stands(event, now)
+      if (!mayShed) return event
+      return this.#predict(event, { aheadRows, runRows, threads: threads.of(event) }, now) ?? stands ?? event
+    })
+  }
+
+  /** Whether an event may be given up at all. */
+  #maySee(event: Prepared): event is Expiring {
+    const { expiresAt, supersedes, headers } = event.delivery.event
+    if (expiresAt === undefined || supersedes !== 0 || this.#deps.isApart(event)) return false
+    return readHeader(headers, HEADERS.replay) === undefined
+  }
+
+  #predict(
+    event: Expiring,
+    place: Pick<MissFacts, 'aheadRows' | 'runRows' | 'threads'>,
+    now: number,
+  ): Concluded | undefined {
+    const cost = this.#deps.costOf(event)
+    const leftMs = event.delivery.event.expiresAt - now
+    const batchRows = learnedRows(cost, event.maxBatchRows)
+    const miss = predictMiss({ ...place, cost, batchRows, leftMs })
+    return miss && giveUp(event, 'predicted', missText(miss, place.aheadRows))
+  }
+
+  /** For lane `low` alone: others are held to nothing but their deadlines. */
+  #stands(event: Expiring, now: number): Concluded | undefined {
+    const { delivery, model } = event
+    const { route, expiresAt } = delivery.event
+    if (route.lane !== 'low') return undefined
+    const codel = this.#codels.get(model) ?? new Codel()
+    this.#codels.set(model, codel)
+    const { storedAt } = delivery.info
+    const hadMs = expiresAt - storedAt
+    const waitedMs = now - storedAt
+    if (!codel.isToGo(waitedMs / Math.max(LEAST_TARGET_MS, TARGET_SHARE * hadMs), now)) return undefined
+    return giveUp(event, 'codel', standsText(waitedMs, hadMs))
+  }
+
+  /** Rows of batches that began before this one, and take the threads it takes. */
+  #aheadOf(begun: Batch): number {
+    const [first] = begun
+    if (first === undefined) return 0
+    const isUrgent = this.#deps.isUrgent(first)
+    let rows = 0
+    for (const batch of this.#deps.running()) {
+      if (batch === begun) break
+      if (batch[0] !== undefined && this.#deps.isUrgent(batch[0]) === isUrgent) rows += rowsOf(batch)
+    }
+    return rows
+  }
+
+  /** Threads for what is urgent, and for what is patient: one is never given to the latter, and what they keep is theirs. */
+  #threads(): { of(event: Prepared): number } {
+    const { threads, isUrgent, running } = this.#deps
+    const patient = running().filter(([first]) => first !== undefined && !isUrgent(first)).length
+    const kept = Math.min(threads - 1, Math.ceil(patient / SLOT_DEPTH))
+    return { of: (event) => (isUrgent(event) ? threads - kept : Math.max(1, threads - 1)) }
+  }
+}
+
+/** Rows that came in one turn of the loop, by lane. */
+class RowsByLane {
+  readonly #rows: Record<Lane, number> = { high: 0, normal: 0, low: 0 }
+
+  add(lane: Lane, rows: number): void {
+    this.#rows[lane] += rows
+  }
+
+  /** Those of a lane and of the ones before it. */
+  upTo(lane: Lane): number {
+    const { high, normal, low } = this.#rows
+    if (lane === 'high') return high
+    return lane === 'normal' ? high + normal : high + normal + low
+  }
+}
+
+function missText({ waitMs, runMs, leftMs }: PredictedMiss, aheadRows: number): string {
+  const ahead = `the ${aheadRows} rows ahead of it take ${showDuration(waitMs)} and its run ${showDuration(runMs)}`
+  return `${ahead}, and its deadline is ${showDuration(leftMs)} away`
+}
+
+function standsText(waitedMs: number, hadMs: number): string {
+  return `it has waited ${showDuration(waitedMs)} of the ${showDuration(hadMs)} it had, in a lane that nothing leaves sooner`
+}
+
+const REMEDY = 'Replay it, which drops its deadline; or send less, or give events more time.'
+
+function giveUp({ delivery, model }: Expiring, shed: ShedCause, why: string): Concluded {
+  const error = new PeltonError('shed', `it was given up before its deadline: ${why}`, {
+    field: HEADERS.expiryTime,
+    value: new Date(delivery.event.expiresAt).toISOString(),
+    remedy: REMEDY,
+  })
+  const failure = failureOf(error, 'shed', 'batch')
+  return { delivery, outcome: { kind: 'dead-lettered', failure, modelVersion: model.version, shed } }
+}

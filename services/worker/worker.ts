@@ -27,7 +27,7 @@ import { type Batch, isConcluded, type Passed, type Prepared, rowsOf } from './p
 import { isSuspect, StartMarks } from './prepare/start-marks.ts'
 import { inTurn } from './settle/in-turn.ts'
 import { LedgerReserve } from './settle/ledger-reserve.ts'
-import type { Concluded } from './settle/outcome.ts'
+import type { Concluded, Predicted } from './settle/outcome.ts'
 import { OutcomeStore } from './settle/outcome-store.ts'
 import { isOftenHandedOn, WAITS_APART } from './settle/parking.ts'
 import { RetryBudgets } from './settle/retry-budget.ts'
@@ -428,10 +428,14 @@ export class Worker {
     this.#intake.paused = this.refusing.size > 0 || this.ledgerStops !== undefined
   }
 
-  #onPredicted(delivery: Delivery): void {
+  #onPredicted(predicted: Predicted): void {
+    const { delivery } = predicted
     const { route, expiresAt } = delivery.event
     this.#budgets.of(route.model).succeeded()
-    if (expiresAt !== undefined && this.#deps.broker.now() > expiresAt) this.#reporter.missed(delivery)
+    if (expiresAt === undefined) return
+    const now = this.#deps.broker.now()
+    this.#shedding.stored(predicted, now)
+    if (now > expiresAt) this.#reporter.missed(delivery)
   }
 
   /** A retry is spent only where the retry lane has room for it. */
@@ -465,7 +469,7 @@ export class Worker {
       record: (record) => store.record(record),
       held: this.#held,
       epochs: broker.epochs,
-      onPredicted: (delivery) => this.#onPredicted(delivery),
+      onPredicted: (predicted) => this.#onPredicted(predicted),
       onDefect: (delivery, thrown) => this.#reporter.unsettled(delivery, thrown),
       onSettled: (settled) => this.#reporter.settled(settled),
     }

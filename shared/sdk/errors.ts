@@ -39,7 +39,6 @@ export const REASONS = {
     replay: 'after-edit',
     summary: 'the deadline of the event passed before it could be predicted',
   },
-  /** Reserved: no worker gives an event up early yet. */
   shed: {
     status: 503,
     retryable: false,
@@ -209,10 +208,10 @@ export class PeltonError extends Error {
   readonly description: string
 
   constructor(code: ErrorCode, description: string, details: ErrorDetails = {}, cause?: unknown) {
-    super(`${code}: ${describe(description, details)}`, cause === undefined ? undefined : { cause })
+    super(`${code}: ${withDetails(description, details)}`, cause === undefined ? undefined : { cause })
     this.code = code
     this.details = details
-    this.description = describe(description, details)
+    this.description = withDetails(description, details)
   }
 }
 
@@ -260,7 +259,8 @@ function cut(item: unknown, maxLength: number): unknown {
   return isLong ? item.slice(0, maxLength + 1) : item
 }
 
-function describe(description: string, { field, value, remedy }: ErrorDetails): string {
+/** A sentence with what it is about, and what to do. */
+export function withDetails(description: string, { field, value, remedy }: ErrorDetails): string {
   const about = field === undefined ? '' : ` (${field}${value === undefined ? '' : ` = ${value}`})`
   return `${description}${about}${remedy === undefined ? '' : `. ${remedy}`}`
 }

@@ -55,7 +55,7 @@ export interface Prediction extends Answered {
 /** What became of an event that could not be predicted: its dead letter is kept for operators. */
 export interface Failure extends Answered {
   readonly kind: 'failure'
-  /** One of the closed set, of which `shed` is reserved: no worker gives it yet. A newer worker may know more. */
+  /** One of the closed set. A newer worker may know more. */
   readonly reason: Reason | (string & {})
   /** What is wrong, where, and what to do. */
   readonly description: string

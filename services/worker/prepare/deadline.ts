@@ -1,25 +1,27 @@
 import { showDuration } from '../../../shared/runtime/quantities.ts'
-import { PeltonError } from '../../../shared/sdk/errors.ts'
+import { HEADERS } from '../../../shared/sdk/contract/headers.ts'
+import { plainFailure, type Stage } from '../../../shared/sdk/contract/outcome.ts'
 import type { Delivery } from '../intake/delivery.ts'
-import { decideFailure } from '../settle/outcome.ts'
+import type { GivenUp } from '../settle/outcome.ts'
 import type { Batch, Passed } from './prepared.ts'
 
 /**
- * Why an event may not be started any more.
+ * The end of an event that may not be started any more: `deadline-exceeded`. For that its headers have been read, and nothing
+ * else of it.
  *
  * @param now broker time, milliseconds since 1970
- * @returns `deadline-exceeded` once its deadline has passed; undefined before, and where it has none
+ * @returns undefined before its deadline, and where it has none
  */
-export function lateness({ event }: Delivery, now: number): PeltonError | undefined {
-  if (event.expiresAt === undefined || event.expiresAt > now) return undefined
-  return new PeltonError(
-    'deadline-exceeded',
-    `it was not started: its deadline passed ${showDuration(now - event.expiresAt)} before its turn`,
-    {
-      field: 'ce-expirytime',
-      value: new Date(event.expiresAt).toISOString(),
-    },
-  )
+export function expired(delivery: Delivery, stage: Stage, now: number): GivenUp | undefined {
+  const { expiresAt } = delivery.event
+  if (expiresAt === undefined || expiresAt > now) return undefined
+  const failure = plainFailure({
+    reason: 'deadline-exceeded',
+    stage,
+    description: `it was not started: its deadline passed ${showDuration(now - expiresAt)} before its turn`,
+    details: { field: HEADERS.expiryTime, value: new Date(expiresAt).toISOString() },
+  })
+  return { delivery, outcome: { kind: 'dead-lettered', failure } }
 }
 
 /**
@@ -29,10 +31,5 @@ export function lateness({ event }: Delivery, now: number): PeltonError | undefi
  * @param now broker time, milliseconds since 1970
  */
 export function concludeLate(batch: Batch, now: number): Passed {
-  return batch.map((prepared) => {
-    const { delivery } = prepared
-    const error = lateness(delivery, now)
-    if (error === undefined) return prepared
-    return { delivery, outcome: decideFailure(error, 'batch', { ...delivery.event, now }) }
-  })
+  return batch.map((prepared) => expired(prepared.delivery, 'batch', now) ?? prepared)
 }

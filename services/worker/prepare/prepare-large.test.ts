@@ -101,6 +101,14 @@ describe('prepareLarge', () => {
     expect(refused?.delivery.digest).toBe(payloadDigest(Buffer.from(given.body ?? '')))
   })
 
+  it('decodes nothing of a late event: its headers are read, and its digest is made', async () => {
+    const late = largeDelivery({ ...good, headers: { 'ce-expirytime': '1969-01-01T00:00:00Z' } })
+    const { deps } = hold(late, { codec: { read: codec.read, bind: () => expect.unreachable() } })
+    expect(await prepareLarge(late, deps)).toMatchObject({
+      outcome: { kind: 'dead-lettered', failure: { reason: 'deadline-exceeded', stage: 'guard' } },
+    })
+  })
+
   it('gives an event whose thread ends back, and after many deliveries up, with its body', async () => {
     const thrown = new PeltonError('internal', 'the thread ended')
     const ends = { read: codec.read, bind: () => Promise.reject(thrown) }

@@ -60,6 +60,29 @@ describe('prepare', () => {
     expect(passed.map(({ delivery }) => delivery)).toEqual(deliveries)
   })
 
+  it('reads nothing but the headers of an event that is late: neither its body nor its model', () => {
+    const nothing = { find: () => expect.unreachable(), models: [] }
+    const late = { 'ce-expirytime': '2026-06-01T11:59:59Z' }
+    const structured = {
+      specversion: '1.0',
+      id: 's',
+      source: 't',
+      type: 't',
+      expirytime: late['ce-expirytime'],
+    }
+    const deliveries = [
+      { ...good, body: '{"inputs"', headers: late },
+      { ...good, body: 'binary'.repeat(9), headers: { ...late, 'Inference-Header-Content-Length': '5' } },
+      // Of an envelope the members are read, and of its data no more than where it ends.
+      {
+        model: MODEL,
+        body: `${JSON.stringify(structured).slice(0, -1)},"data":{"inputs":{"inputs":{}}}}`,
+        headers: { 'Content-Type': 'application/cloudevents+json' },
+      },
+    ].map(deliveryOf)
+    expect(fates(prepare(deliveries, nothing, NOW))).toEqual(Array(3).fill('deadline-exceeded at guard'))
+  })
+
   it('names the versions that are served where the wanted one is not', () => {
     const [passed] = prepare([deliveryOf({ ...good, headers: { 'Pelton-Model-Version': '9' } })], models, NOW)
     expect(passed).toMatchObject({

@@ -6,7 +6,7 @@ import type { Lane } from '../../../shared/sdk/contract/subjects.ts'
 import { PeltonError, showValue, toPeltonError } from '../../../shared/sdk/errors.ts'
 import type { Delivery } from '../intake/delivery.ts'
 import { type Concluded, decideFailure, type NotServable } from '../settle/outcome.ts'
-import { lateness } from './deadline.ts'
+import { expired } from './deadline.ts'
 import type { Passed, Prepared } from './prepared.ts'
 
 /** What is known of models: which are served, and which not, and why. */
@@ -45,14 +45,16 @@ function prepareOne(delivery: Delivery, models: Models, now: number): Prepared |
 }
 
 /**
- * The model of an event that may be looked into; or that it waits, because its model is not servable here.
+ * The model of an event that may be looked into; or that its deadline has passed, or that it waits because its model is not
+ * servable here.
  *
  * @throws PeltonError for one that is refused without a look at its data
  */
 export function guard(delivery: Delivery, models: Models, now: number): ServedModel | Concluded {
   const { event } = delivery
-  const problem = event.problem ?? lateness(delivery, now)
-  if (problem !== undefined) throw problem
+  if (event.problem !== undefined) throw event.problem
+  const late = expired(delivery, 'guard', now)
+  if (late !== undefined) return late
   const why = models.whyNot?.(event.route.model, event.modelVersion)
   if (why !== undefined) return { delivery, outcome: { kind: 'not-servable', why } }
   return findModel(delivery, models)

@@ -2,7 +2,7 @@ import type { LedgerEntry, LedgerOutcome } from '../../../shared/sdk/contract/le
 import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
 import type { Delivery } from '../intake/delivery.ts'
 import type { HeldDeliveries } from '../intake/held.ts'
-import type { Concluded, Plain } from './outcome.ts'
+import type { Concluded, Plain, Predicted } from './outcome.ts'
 import type { OutcomeStore, Stored, StoredOutcome } from './outcome-store.ts'
 import { givenBackMs } from './parking.ts'
 import { isPlain } from './store-together.ts'
@@ -17,7 +17,8 @@ export interface SettlementDeps {
   readonly isWatched: (delivery: Delivery) => boolean
   readonly record: OutcomeStore['record']
   readonly held: Pick<HeldDeliveries, 'acknowledgeAll' | 'giveBack' | 'keepAway' | 'drop'>
-  readonly onPredicted: (delivery: Delivery) => void
+  /** Told of each prediction that is stored. */
+  readonly onPredicted: (predicted: Predicted) => void
   /** Creation time of each stream that delivers. */
   readonly epochs: ReadonlyMap<string, string>
   /** Told of an outcome that could not be stored for a reason that should not be. */
@@ -91,7 +92,7 @@ async function storePlain(
   const isTold = new Uint8Array(group.length)
   const tell = (at: number, stored: StoredOutcome): void => {
     isTold[at] = 1
-    if (stored.how === 'predicted') onPredicted((group[at] as Plain).delivery)
+    if (stored.how === 'predicted') onPredicted(group[at] as Predicted) // nothing else ends so
     onStored(at, stored)
   }
   try {
@@ -155,7 +156,7 @@ async function storeOutcome(
 ): Promise<StoredOutcome> {
   try {
     const stored = await store(concluded)
-    if (stored.how === 'predicted') onPredicted(concluded.delivery)
+    if (stored.how === 'predicted') onPredicted(concluded as Predicted) // nothing else ends so
     return stored
   } catch (thrown) {
     if (isAbort(thrown)) throw thrown

@@ -4,7 +4,15 @@ import { type MissFacts, predictMiss } from './predict-miss.ts'
 
 /** 2 ms a row whatever the batch, as the scenarios have it. */
 const cost = { fixedMs: 0, perRowMs: 2, handOverMs: 0 }
-const facts: MissFacts = { aheadRows: 100, runRows: 1, batchRows: 8, cost, threads: 1, leftMs: 250 }
+const facts: MissFacts = {
+  aheadRows: 100,
+  runRows: 1,
+  batchRows: 8,
+  cost,
+  threads: 1,
+  settleMs: 0,
+  leftMs: 250,
+}
 
 const amount = fc.integer({ min: 0, max: 10_000 })
 const some = fc.integer({ min: 1, max: 64 })
@@ -18,6 +26,7 @@ const anyFacts: fc.Arbitrary<MissFacts> = fc.record({
     handOverMs: fc.double({ min: 0, max: 10, noNaN: true }),
   }),
   threads: some,
+  settleMs: fc.integer({ min: 0, max: 100 }),
   leftMs: fc.integer({ min: -1_000, max: 10_000 }),
 })
 
@@ -25,9 +34,14 @@ describe('predictMiss', () => {
   it('adds what is ahead over the threads to the run, and holds that against 95 % of what is left', () => {
     expect(predictMiss(facts)).toBeUndefined() // 202 of 237.5 ms
     expect(predictMiss({ ...facts, aheadRows: 117 })).toBeUndefined() // 236
-    expect(predictMiss({ ...facts, aheadRows: 118 })).toEqual({ waitMs: 236, runMs: 2, leftMs: 250 }) // 238
+    expect(predictMiss({ ...facts, aheadRows: 118 })).toEqual({
+      ...{ waitMs: 236, runMs: 2, settleMs: 0 },
+      leftMs: 250,
+    }) // 238
     expect(predictMiss({ ...facts, aheadRows: 118, threads: 2 })).toBeUndefined()
     expect(predictMiss({ ...facts, runRows: 30 })).toMatchObject({ waitMs: 200, runMs: 60 })
+    expect(predictMiss({ ...facts, settleMs: 35 })).toBeUndefined() // 237
+    expect(predictMiss({ ...facts, settleMs: 36 })).toMatchObject({ waitMs: 200, settleMs: 36 })
   })
 
   it('takes what is ahead for full batches: a fixed part is paid once a batch', () => {
@@ -50,7 +64,7 @@ describe('predictMiss', () => {
       fc.property(anyFacts, amount, amount, (given, fewer, more) => {
         const miss = predictMiss(given)
         if (miss !== undefined) {
-          expect(miss.waitMs + miss.runMs).toBeGreaterThan(0.95 * Math.max(0, given.leftMs))
+          expect(miss.waitMs + miss.runMs + miss.settleMs).toBeGreaterThan(0.95 * Math.max(0, given.leftMs))
           return
         }
         const aheadRows = Math.max(0, given.aheadRows - fewer)

@@ -12,23 +12,24 @@ export interface MissFacts {
   readonly cost: CostLine & { readonly handOverMs: number }
   /** Threads that work on what is ahead. */
   readonly threads: number
+  /** What storing its prediction takes, milliseconds. */
+  readonly settleMs: number
   /** How long until its deadline, milliseconds. */
   readonly leftMs: number
 }
 
-/** What would come before the end of its run, milliseconds, and what is left for that. */
-export interface PredictedMiss {
+/** What would come before its prediction is stored, milliseconds, and what is left for that. */
+export interface PredictedMiss extends Pick<MissFacts, 'settleMs' | 'leftMs'> {
   readonly waitMs: number
   readonly runMs: number
-  readonly leftMs: number
 }
 
-/** Part of what is left that waiting and running may take: the rest is for storing the prediction. */
+/** Part of what is left that all of it may take: the rest is for what was foreseen wrongly. */
 const USABLE = 0.95
 
 /**
- * Whether the prediction of an event would come after its deadline: what is ahead of it, over what the threads run, and its
- * own run, against 95 % of what is left. What a run takes goes by its rows alone, which makes the end of a queue of runs
+ * Whether the prediction of an event would come after its deadline: what is ahead of it, over what the threads run, its own
+ * run, and storing it, against 95 % of what is left. What a run takes goes by its rows alone, which makes the end of a queue of runs
  * predictable (Gujarati et al., "Serving DNNs like Clockwork", OSDI 2020; the dispatcher of BentoML has the same rule).
  *
  * With nothing ahead no event is given up: a cost that was measured wrongly would never be measured again. The same
@@ -37,11 +38,11 @@ const USABLE = 0.95
  * @returns undefined where it can be in time
  */
 export function predictMiss(facts: MissFacts): PredictedMiss | undefined {
-  const { aheadRows, runRows, batchRows, cost, threads, leftMs } = facts
-  if (aheadRows <= 0) return undefined
+  const { aheadRows, runRows, batchRows, cost, threads, settleMs, leftMs } = facts
+  if (aheadRows <= 0 || costOf(cost, batchRows) === 0) return undefined
   const rows = Math.max(1, batchRows)
   const waitMs = (aheadRows * (costOf(cost, rows) + cost.handOverMs)) / rows / threads
   const runMs = costOf(cost, runRows) + cost.handOverMs
-  // Nothing is known where both are 0: the deadline itself has been looked at.
-  return waitMs + runMs > USABLE * Math.max(0, leftMs) ? { waitMs, runMs, leftMs } : undefined
+  if (waitMs + runMs + settleMs <= USABLE * Math.max(0, leftMs)) return undefined
+  return { waitMs, runMs, settleMs, leftMs }
 }

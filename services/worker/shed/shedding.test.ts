@@ -53,7 +53,7 @@ function fates(passed: Passed): string {
 }
 
 /** The last look before a run, at a batch that has its place behind others. */
-function before(batch: Batch, others: readonly Batch[], given: Partial<SheddingDeps> = {}): string {
+function lastLook(batch: Batch, others: readonly Batch[], given: Partial<SheddingDeps> = {}): string {
   const shedding = open({ running: () => [...others, batch], ...given })
   return fates(shedding.beforeRun(batch, concludeLate(batch, NOW), NOW))
 }
@@ -130,19 +130,19 @@ describe('the last look before a run', () => {
   it('gives up what would be late behind the runs that began before, and its neighbours go on', () => {
     const others = [events(8, {})]
     const batch = [event({ leftMs: 20 }), event({ leftMs: 30 }), event(), event({ leftMs: -1 })]
-    expect(before(batch, others)).toBe('predicted - - deadline-exceeded')
+    expect(lastLook(batch, others)).toBe('predicted - - deadline-exceeded')
   })
 
   it('runs what is first in any case', () => {
-    expect(before(events(8, { leftMs: 1 }), [])).toBe(Array(8).fill('-').join(' '))
+    expect(lastLook(events(8, { leftMs: 1 }), [])).toBe(Array(8).fill('-').join(' '))
   })
 
   it('looks at no runs that take other threads, or that began later', () => {
     const low = [event({ lane: 'low', rows: 1_000 })]
-    expect(before([event({ leftMs: 20 })], [low], { threads: 2 })).toBe('-')
+    expect(lastLook([event({ leftMs: 20 })], [low], { threads: 2 })).toBe('-')
     const batch = [event({ leftMs: 20 })]
     const running = (): Batch[] => [batch, events(8, {})]
-    expect(before(batch, [], { running })).toBe('-')
+    expect(lastLook(batch, [], { running })).toBe('-')
   })
 
   it.each([
@@ -161,6 +161,6 @@ describe('the last look before a run', () => {
 
   it('goes on where DEADLETTERS has no room for what could still run, but for what is expired', () => {
     const batch = [event({ leftMs: 1 }), event({ leftMs: -1 })]
-    expect(before(batch, [events(8, {})], { hasRoom: () => false })).toBe('- deadline-exceeded')
+    expect(lastLook(batch, [events(8, {})], { hasRoom: () => false })).toBe('- deadline-exceeded')
   })
 })

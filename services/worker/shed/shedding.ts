@@ -2,15 +2,15 @@ import type { ServedModel } from '../../../shared/models/repository.ts'
 import { SLOT_DEPTH } from '../../../shared/models/slots.ts'
 import { showDuration } from '../../../shared/runtime/quantities.ts'
 import { HEADERS, readHeader } from '../../../shared/sdk/contract/headers.ts'
-import { failureOf } from '../../../shared/sdk/contract/outcome.ts'
+import { plainFailure } from '../../../shared/sdk/contract/outcome.ts'
 import type { Lane } from '../../../shared/sdk/contract/subjects.ts'
-import { PeltonError } from '../../../shared/sdk/errors.ts'
 import { type KnownCost, learnedRows } from '../batch/learned.ts'
 import type { Delivery } from '../intake/delivery.ts'
 import { type Batch, isConcluded, type Passed, type Prepared, rowsOf } from '../prepare/prepared.ts'
-import type { Concluded, ShedCause } from '../settle/outcome.ts'
+import type { Concluded, Predicted, ShedCause } from '../settle/outcome.ts'
 import { Codel } from './codel.ts'
 import { type MissFacts, type PredictedMiss, predictMiss } from './predict-miss.ts'
+import { SettleTime } from './settle-time.ts'
 
 export interface SheddingDeps {
   /** Rows that run before an event, of what is held. */
@@ -36,6 +36,8 @@ interface Expiring extends Prepared {
 
 /** Part of its deadline that an event of lane `low` may have waited: the doors let in what waits half as long. */
 const TARGET_SHARE = 0.4
+/** Runs that end so close together are one, milliseconds. */
+const SAME_MS = 0.01
 /** The least target, milliseconds: that of Facebook. */
 const LEAST_TARGET_MS = 5
 
@@ -46,6 +48,9 @@ const LEAST_TARGET_MS = 5
 export class Shedding {
   readonly #deps: SheddingDeps
   readonly #codels = new WeakMap<ServedModel, Codel>()
+  readonly #settling = new SettleTime()
+  /** When the run ended whose predictions were stored last. */
+  #endedAt = 0
 
   constructor(deps: SheddingDeps) {
     this.#deps = deps
@@ -98,6 +103,20 @@ export class Shedding {
     })
   }
 
+  /**
+   * A prediction is stored: the first of each run tells how long that takes.
+   *
+   * @param now broker time, milliseconds since 1970
+   */
+  stored({ delivery, outcome }: Predicted, now: number): void {
+    const { queueMs, inferenceMs } = outcome.facts
+    const endedAt = delivery.info.storedAt + queueMs + inferenceMs
+    // Of one run but for what adding up makes of it.
+    if (Math.abs(endedAt - this.#endedAt) < SAME_MS) return
+    this.#endedAt = endedAt
+    this.#settling.took(Math.max(0, now - endedAt))
+  }
+
   /** Whether an event may be given up at all. */
   #maySee(event: Prepared): event is Expiring {
     const { expiresAt, supersedes, headers } = event.delivery.event
@@ -113,7 +132,7 @@ export class Shedding {
     const cost = this.#deps.costOf(event)
     const leftMs = event.delivery.event.expiresAt - now
     const batchRows = learnedRows(cost, event.maxBatchRows)
-    const miss = predictMiss({ ...place, cost, batchRows, leftMs })
+    const miss = predictMiss({ ...place, cost, batchRows, settleMs: this.#settling.ms, leftMs })
     return miss && giveUp(event, 'predicted', missText(miss, place.aheadRows))
   }
 
@@ -181,11 +200,15 @@ function standsText(waitedMs: number, hadMs: number): string {
 const REMEDY = 'Replay it, which drops its deadline; or send less, or give events more time.'
 
 function giveUp({ delivery, model }: Expiring, shed: ShedCause, why: string): Concluded {
-  const error = new PeltonError('shed', `it was given up before its deadline: ${why}`, {
-    field: HEADERS.expiryTime,
-    value: new Date(delivery.event.expiresAt).toISOString(),
-    remedy: REMEDY,
+  const failure = plainFailure({
+    reason: 'shed',
+    stage: 'batch',
+    description: `it was given up before its deadline: ${why}`,
+    details: {
+      field: HEADERS.expiryTime,
+      value: new Date(delivery.event.expiresAt).toISOString(),
+      remedy: REMEDY,
+    },
   })
-  const failure = failureOf(error, 'shed', 'batch')
   return { delivery, outcome: { kind: 'dead-lettered', failure, modelVersion: model.version, shed } }
 }

@@ -1,4 +1,4 @@
-import type { ErrorDetails, PeltonError, Reason } from '../errors.ts'
+import { type ErrorDetails, type PeltonError, type Reason, withDetails } from '../errors.ts'
 import { CONTRACT_VERSION, type FeatureEvent, writeOrigin } from './event.ts'
 import {
   encodeAttribute,
@@ -24,6 +24,11 @@ export interface Failure {
 
 export function failureOf(error: PeltonError, reason: Reason, stage: Stage): Failure {
   return { reason, description: error.description, stage, details: error.details }
+}
+
+/** The failure of an error that nobody throws: very many may fail so at once, and a stack costs more than all the rest. */
+export function plainFailure({ description, details, ...failure }: Required<Failure>): Failure {
+  return { ...failure, description: withDetails(description, details), details }
 }
 
 /** What made an outcome, and when. */

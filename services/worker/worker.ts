@@ -353,7 +353,7 @@ export class Worker {
   }
 
   #createDispatcher({ lingerMs }: WorkerOptions): Dispatcher {
-    const { threads } = this.#deps
+    const { broker, threads } = this.#deps
     const busy = new LoopBusy()
     return new Dispatcher({
       lingerMs,
@@ -361,6 +361,7 @@ export class Worker {
       isUrgent: (event) => isUrgent(event, threads),
       isApart: ({ model }) => this.#apart.isApart(model.name),
       costOf: ({ model }) => knownCostOf(model.key, this.#deps),
+      brokerNow: broker.now,
       loopShare: () => busy.share(),
       waiting: () => this.#backlog.waiting,
       isMoreHere: () => !this.#arrivals.isEmpty,

@@ -1,11 +1,23 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { Batcher } from './batcher.ts'
+import { Batcher, type Moment, type OfKind } from './batcher.ts'
 
-interface Item {
+/** All of one source and lane, without deadlines. */
+interface Item extends OfKind {
   readonly id: number
-  readonly kind: string
-  readonly rows: number
+}
+
+const model = {}
+const delivery: Item['delivery'] = {
+  event: { source: 's', expiresAt: undefined, route: { lane: 'normal' } },
+}
+
+function item(id: number, kind: string, rows = 1): Item {
+  return { id, kind, rows, model, delivery }
+}
+
+function at(ms: number): Moment {
+  return { nowMs: ms, brokerMs: ms }
 }
 
 const LINGER = 5
@@ -14,7 +26,7 @@ const kind = fc.constantFrom(...(Object.keys(kinds) as (keyof typeof kinds)[]))
 const step = fc.oneof(
   fc.record({ add: kind, rows: fc.integer({ min: 1, max: 20 }) }),
   fc.record({ wait: fc.integer({ min: 0, max: 2 * LINGER }) }),
-  fc.record({ take: fc.boolean() }),
+  fc.constant('take' as const),
 )
 
 /** Runs steps against a batcher; collects what came out, the rest flushed at the end. */
@@ -25,20 +37,20 @@ function play(steps: readonly (typeof step extends fc.Arbitrary<infer T> ? T : n
   const batches: { readonly items: Item[]; readonly at: number; readonly flushed: boolean }[] = []
   let now = 0
   for (const each of steps) {
-    if ('add' in each) {
-      const item = { id: added.length, kind: each.add, rows: each.rows }
-      added.push(item)
-      addedAt.set(item, now)
-      batcher.add(each.add, kinds[each.add], item, now)
-    } else if ('wait' in each) now += each.wait
-    else {
-      const items = batcher.take(now, each.take)
-      if (items !== undefined) batches.push({ items, at: now, flushed: each.take })
-    }
+    if (each === 'take') {
+      const items = batcher.take(now)
+      if (items !== undefined) batches.push({ items, at: now, flushed: false })
+    } else if ('add' in each) {
+      const next = item(added.length, each.add, each.rows)
+      added.push(next)
+      addedAt.set(next, now)
+      batcher.add({ maxRows: kinds[each.add] }, next, at(now))
+    } else now += each.wait
     const taken = batches.reduce((sum, { items }) => sum + items.length, 0)
     expect(batcher.size).toBe(added.length - taken)
   }
-  for (let items = batcher.take(now, true); items !== undefined; items = batcher.take(now, true)) {
+  batcher.flush()
+  for (let items = batcher.take(now); items !== undefined; items = batcher.take(now)) {
     batches.push({ items, at: now, flushed: true })
   }
   return { batcher, added, addedAt, batches }
@@ -97,8 +109,8 @@ describe('Batcher', () => {
 
   it('closes a batch the linger after its first item', () => {
     const batcher = new Batcher<Item>({ lingerMs: LINGER })
-    batcher.add('a', 4, { id: 1, kind: 'a', rows: 1 }, 100)
-    batcher.add('a', 4, { id: 2, kind: 'a', rows: 1 }, 103)
+    batcher.add({ maxRows: 4 }, item(1, 'a'), at(100))
+    batcher.add({ maxRows: 4 }, item(2, 'a'), at(103))
     expect(batcher.nextDueAt()).toBe(105)
     expect(batcher.take(104.9)).toBeUndefined()
     expect(batcher.take(105)?.map(({ id }) => id)).toEqual([1, 2])
@@ -106,8 +118,8 @@ describe('Batcher', () => {
 
   it('closes a full batch at once, and lets what did not fit wait for its own linger', () => {
     const batcher = new Batcher<Item>({ lingerMs: LINGER })
-    batcher.add('a', 4, { id: 1, kind: 'a', rows: 3 }, 100)
-    batcher.add('a', 4, { id: 2, kind: 'a', rows: 3 }, 102)
+    batcher.add({ maxRows: 4 }, item(1, 'a', 3), at(100))
+    batcher.add({ maxRows: 4 }, item(2, 'a', 3), at(102))
     expect(batcher.nextDueAt()).toBeLessThanOrEqual(102)
     expect(batcher.take(102)?.map(({ id }) => id)).toEqual([1])
     expect(batcher.take(102)).toBeUndefined()
@@ -116,25 +128,29 @@ describe('Batcher', () => {
 
   it('runs an item larger than a batch alone', () => {
     const batcher = new Batcher<Item>({ lingerMs: LINGER })
-    batcher.add('a', 4, { id: 1, kind: 'a', rows: 9 }, 0)
-    batcher.add('a', 4, { id: 2, kind: 'a', rows: 1 }, 0)
+    batcher.add({ maxRows: 4 }, item(1, 'a', 9), at(0))
+    batcher.add({ maxRows: 4 }, item(2, 'a'), at(0))
     expect(batcher.take(0)?.map(({ id }) => id)).toEqual([1])
   })
 
   it('serves the kind that waited longest first', () => {
     const batcher = new Batcher<Item>({ lingerMs: LINGER })
-    batcher.add('a', 4, { id: 1, kind: 'a', rows: 1 }, 0)
-    batcher.add('b', 1, { id: 2, kind: 'b', rows: 1 }, 1)
+    batcher.add({ maxRows: 4 }, item(1, 'a'), at(0))
+    batcher.add({ maxRows: 1 }, item(2, 'b'), at(1))
     expect(batcher.take(10)?.map(({ id }) => id)).toEqual([1])
     expect(batcher.take(10)?.map(({ id }) => id)).toEqual([2])
   })
 
   it('gives everything away when flushed', () => {
     const batcher = new Batcher<Item>({ lingerMs: LINGER })
-    batcher.add('a', 4, { id: 1, kind: 'a', rows: 1 }, 0)
+    batcher.add({ maxRows: 4 }, item(1, 'a'), at(0))
     expect(batcher.take(0)).toBeUndefined()
-    expect(batcher.take(0, true)).toHaveLength(1)
-    expect(batcher.take(0, true)).toBeUndefined()
+    batcher.flush()
+    expect(batcher.take(0)).toHaveLength(1)
+    batcher.add({ maxRows: 4 }, item(2, 'b'), at(0))
+    expect(batcher.nextDueAt()).toBeLessThan(0)
+    expect(batcher.take(0)).toHaveLength(1)
+    expect(batcher.take(0)).toBeUndefined()
   })
 
   it('takes what a look at every kind would take, however many wait and whichever may go', () => {
@@ -151,9 +167,9 @@ describe('Batcher', () => {
         let now = 0
         for (const [id, step] of steps.entries()) {
           if ('kind' in step) {
-            const item = { id, kind: String(step.kind), rows: step.rows }
-            batcher.add(item.kind, 8, item, now)
-            waiting.set(item.kind, [...(waiting.get(item.kind) ?? []), { item, at: now }])
+            const next = item(id, String(step.kind), step.rows)
+            batcher.add({ maxRows: 8 }, next, at(now))
+            waiting.set(next.kind, [...(waiting.get(next.kind) ?? []), { item: next, at: now }])
           } else if ('wait' in step) now += step.wait
           else {
             const isDue = (group: readonly { readonly item: Item; readonly at: number }[]): boolean =>
@@ -164,7 +180,7 @@ describe('Batcher', () => {
               .filter((group) => isDue(group) && group.slice(0, 1).every(mayGo))
               .map(([first]) => first?.item.id ?? 0)
               .sort((one, other) => one - other)
-            const taken = batcher.take(now, false, step)
+            const taken = batcher.take(now, undefined, step)
             expect(taken?.[0]?.id).toBe(best)
             for (const { id: gone, kind } of taken ?? []) {
               const left = (waiting.get(kind) ?? []).filter(({ item }) => item.id !== gone)
@@ -182,26 +198,26 @@ describe('Batcher', () => {
   it('takes a kind for what it is now, urgent or patient', () => {
     const slow = new Set<string>()
     const batcher = new Batcher<Item>({ lingerMs: LINGER, isUrgent: ({ kind }) => !slow.has(kind) })
-    batcher.add('a', 1, { id: 1, kind: 'a', rows: 1 }, 0)
-    batcher.add('b', 1, { id: 2, kind: 'b', rows: 1 }, 0)
+    batcher.add({ maxRows: 1 }, item(1, 'a'), at(0))
+    batcher.add({ maxRows: 1 }, item(2, 'b'), at(0))
     slow.add('a')
-    expect(batcher.take(0, false, { urgent: true, patient: false })?.map(({ id }) => id)).toEqual([2])
+    expect(batcher.take(0, undefined, { urgent: true, patient: false })?.map(({ id }) => id)).toEqual([2])
     expect(batcher.nextDueAt({ urgent: true, patient: false })).toBeUndefined()
     slow.delete('a')
-    batcher.reconsider('a', 1)
-    expect(batcher.take(0, false, { urgent: true, patient: false })?.map(({ id }) => id)).toEqual([1])
+    batcher.reconsider('a', { maxRows: 1 })
+    expect(batcher.take(0, undefined, { urgent: true, patient: false })?.map(({ id }) => id)).toEqual([1])
   })
 
   it('takes a kind for full that may have fewer rows now, and for no more so that may have more', () => {
     const batcher = new Batcher<Item>({ lingerMs: LINGER })
-    for (const id of [1, 2, 3]) batcher.add('a', 64, { id, kind: 'a', rows: 1 }, 0)
+    for (const id of [1, 2, 3]) batcher.add({ maxRows: 64 }, item(id, 'a'), at(0))
     expect(batcher.take(0)).toBeUndefined()
-    batcher.reconsider('a', 2)
+    batcher.reconsider('a', { maxRows: 2 })
     expect(batcher.take(0)?.map(({ id }) => id)).toEqual([1, 2])
-    batcher.reconsider('a', 1)
-    batcher.reconsider('a', 64)
+    batcher.reconsider('a', { maxRows: 1 })
+    batcher.reconsider('a', { maxRows: 64 })
     expect(batcher.take(0)).toBeUndefined()
     expect(batcher.take(LINGER)?.map(({ id }) => id)).toEqual([3])
-    batcher.reconsider('a', 2)
+    batcher.reconsider('a', { maxRows: 2 })
   })
 })

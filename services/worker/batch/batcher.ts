@@ -1,14 +1,23 @@
-import { Heap, type Ranked } from './heap.ts'
-
-/** Something that waits to be run together with others of its kind. */
-export interface Batchable {
-  readonly rows: number
-}
+import { LANES } from '../../../shared/sdk/contract/subjects.ts'
+import { FairTime } from './fair-time.ts'
+import { type BatchSize, Group, type Lanes, ofLanes } from './group.ts'
+import { GroupOrder } from './group-order.ts'
+import { LaneCredits } from './lane-credits.ts'
+import type { Batchable, LaneQueue } from './lane-queue.ts'
+import { ModelLane } from './model-lane.ts'
 
 /** Whether urgent and patient batches may be taken now: what may not holds back nothing else. */
 export interface Open {
   readonly urgent: boolean
   readonly patient: boolean
+}
+
+/** A moment, by both clocks. */
+export interface Moment {
+  /** Milliseconds of a clock of this process: what lingers goes by it. */
+  readonly nowMs: number
+  /** Milliseconds since 1970, as the broker has it: deadlines go by it. */
+  readonly brokerMs: number
 }
 
 export interface BatcherOptions<Item> {
@@ -18,46 +27,42 @@ export interface BatcherOptions<Item> {
   readonly isUrgent?: (first: Item) => boolean
 }
 
-interface Waiting<Item> {
-  readonly item: Item
-  /** When it came, milliseconds. */
-  readonly at: number
-  /** How many came before it. */
-  readonly turn: number
-}
-
-/** Items of a kind. Its rank is when it is due while it lingers, and the turn of its first item once it is due. */
-interface Group<Item> extends Ranked {
+/** Something of a kind of some model that waits. */
+export interface OfKind extends Batchable {
   readonly kind: string
-  maxRows: number
-  lingerMs: number
-  /** In the order they came. */
-  readonly items: Waiting<Item>[]
-  rows: number
-  isUrgent: boolean
-}
-
-/** Groups that are due, the longest waiting first, and those that linger, the next to be due first. */
-interface Queue<Item> {
-  readonly due: Heap<Group<Item>>
-  readonly lingering: Heap<Group<Item>>
+  readonly model: object
 }
 
 const ALL: Open = { urgent: true, patient: true }
+const UPWARDS = [...LANES].reverse()
+const NONE: readonly never[] = []
 
 /**
- * Collects items of the same kind into batches: by size, or by time since the first item. Knows no timers: time is
- * passed in. Items of a kind leave in the order they came; an item larger than a batch leaves alone. However many kinds
- * wait, an item and a batch cost the logarithm of that.
+ * What has no deadline, or a later one, counts among those of its source as if it had this one, milliseconds from when it
+ * came: it lets others go first, and not forever.
  */
-export class Batcher<Item extends Batchable> {
+export const FAR_MS = 30_000
+
+/**
+ * Collects items of the same kind into batches: by size, or by time since the first. Of those that are due lanes take turns
+ * ({@link LaneCredits}), in a lane the sources of each model ({@link FairTime}); what a source has goes by its deadlines.
+ * What lingers lets no lower lane go first. An item larger than a batch leaves alone. Knows no timers: time is passed in.
+ *
+ * However many kinds and sources wait, an item and a batch cost the logarithm of that; where one source sends one kind they
+ * cost the same always.
+ */
+export class Batcher<Item extends OfKind> {
   readonly #lingerMs: number
   readonly #isUrgent: (first: Item) => boolean
   readonly #groups = new Map<string, Group<Item>>()
-  readonly #urgent: Queue<Item> = { due: new Heap(), lingering: new Heap() }
-  readonly #patient: Queue<Item> = { due: new Heap(), lingering: new Heap() }
+  readonly #urgent = new GroupOrder<Item>()
+  readonly #patient = new GroupOrder<Item>()
+  readonly #credits = new LaneCredits()
+  readonly #times = ofLanes(() => new FairTime())
+  /** As long as a model is served. */
+  readonly #models = new WeakMap<object, Lanes<ModelLane>>()
   #items = 0
-  #turns = 0
+  #isFlushed = false
 
   constructor({ lingerMs, isUrgent = () => true }: BatcherOptions<Item>) {
     this.#lingerMs = lingerMs
@@ -69,32 +74,39 @@ export class Batcher<Item extends Batchable> {
     return this.#items
   }
 
-  /** @param maxRows rows a batch of this kind may have from now on */
-  add(kind: string, maxRows: number, item: Item, now: number): void {
-    const known = this.#groups.get(kind)
-    const group = known ?? this.#begin(kind, maxRows, item)
-    const wasFull = known !== undefined && isFull(known)
-    group.maxRows = maxRows
-    group.items.push({ item, at: now, turn: this.#turns++ })
-    group.rows += item.rows
+  /** @param size of a batch of this kind from now on */
+  add(size: BatchSize, item: Item, now: Moment): void {
+    const group = this.#groups.get(item.kind) ?? this.#begin(size, item)
+    const { isEmpty, isFull } = group
+    group.size = size
+    const queue = group.add({ item, at: now.nowMs, due: dueOf(item, now.brokerMs) })
     this.#items++
-    if (known === undefined) this.#file(group)
-    else if (wasFull !== isFull(group)) this.#refile(group)
+    if (isEmpty) this.#file(group)
+    else if (isFull !== group.isFull) this.#refile(group)
+    else this.#orderOf(group).came(group, queue)
   }
 
-  /** The next batch that is full or has waited long enough, the longest waiting first; with `flush` any batch. */
-  take(now: number, flush = false, open = ALL): Item[] | undefined {
-    const group = this.#next(now, flush, open)
-    return group && this.#takeFrom(group)
+  /**
+   * The next batch that is full or has waited long enough.
+   *
+   * @param dueBy what is due by then, milliseconds
+   * @param brokerMs broker time: a batch has no more rows than can be run by the deadlines in it. @default none is near
+   */
+  take(dueBy: number, brokerMs = Number.NEGATIVE_INFINITY, open = ALL): Item[] | undefined {
+    const group = this.#next(dueBy, open)
+    if (group === undefined) return undefined
+    this.#orderOf(group).remove(group)
+    const batch = group.take(this.#credits, brokerMs)
+    this.#gone(group, batch.length)
+    return batch
   }
 
   /** When the next batch that may go is due if nothing is added, or `undefined` when none waits. */
   nextDueAt(open = ALL): number | undefined {
-    const dues = this.#queuesOf(open).map(({ due, lingering }) =>
-      due.first === undefined ? lingering.first?.rank : Number.NEGATIVE_INFINITY,
-    )
-    const known = dues.filter((dueAt) => dueAt !== undefined)
-    return known.length === 0 ? undefined : Math.min(...known)
+    let soonest: number | undefined
+    for (const { nextDueAt: dueAt } of this.#ordersOf(open))
+      if (dueAt !== undefined) soonest = Math.min(dueAt, soonest ?? dueAt)
+    return soonest
   }
 
   /** Rows that wait of a kind. */
@@ -102,132 +114,161 @@ export class Batcher<Item extends Batchable> {
     return this.#groups.get(kind)?.rows ?? 0
   }
 
+  /**
+   * Rows of its model that would go before an item if it were added now: all of higher lanes, and of its own lane what its
+   * source's share and its deadline leave before it. Costs the same however much waits, but where its deadline is nearer
+   * than one of its source's.
+   */
+  rowsBefore(item: Item, brokerMs: number): number {
+    const model = this.#models.get(item.model)
+    if (model === undefined) return 0
+    const { lane } = item.delivery.event.route
+    const higher = LANES.slice(0, LANES.indexOf(lane))
+    const before = model[lane].rowsBefore(this.#startOf(item, model[lane], brokerMs))
+    return higher.reduce((rows, each) => rows + model[each].rows, before)
+  }
+
   /** The batch of a kind that is collected now waits so long for others, milliseconds; later ones as all do. */
   linger(kind: string, lingerMs: number): void {
     const group = this.#groups.get(kind)
     if (group === undefined || group.lingerMs === lingerMs) return
     group.lingerMs = lingerMs
-    this.#refile(group)
+    if (!this.#mustBeDue(group)) this.#refile(group)
+  }
+
+  /** From now on nothing waits for others. */
+  flush(): void {
+    this.#isFlushed = true
+    for (const group of this.#groups.values()) this.#refile(group)
   }
 
   /**
    * Looks again at what waits of a kind: whether it is urgent, and whether it is full.
    *
-   * @param maxRows rows a batch of it may have from now on
+   * @param size of a batch of it from now on
    */
-  reconsider(kind: string, maxRows: number): void {
+  reconsider(kind: string, size: BatchSize): void {
     const group = this.#groups.get(kind)
     if (group === undefined) return
-    const wasFull = isFull(group)
-    group.maxRows = maxRows
-    if (group.isUrgent !== this.#isUrgent(head(group).item) || wasFull !== isFull(group)) this.#refile(group)
+    const { isFull, isUrgent } = group
+    group.size = size
+    if (isUrgent !== this.#isUrgent(group.first) || isFull !== group.isFull) this.#refile(group)
   }
 
-  /** Takes out every item of the kinds whose first item is asked for. */
-  remove(isAskedFor: (first: Item) => boolean): Item[] {
+  /** Takes out every item of the kinds of which any item is asked for. */
+  remove(isAskedFor: (any: Item) => boolean): Item[] {
     const removed: Item[] = []
     for (const group of this.#groups.values()) {
-      if (!isAskedFor(head(group).item)) continue
-      this.#end(group)
-      this.#items -= group.items.length
-      removed.push(...group.items.map(({ item }) => item))
+      if (!isAskedFor(group.first)) continue
+      this.#orderOf(group).remove(group)
+      const items = group.takeAll()
+      this.#gone(group, items.length)
+      removed.push(...items)
     }
     return removed
   }
 
   /** The group whose turn it is. One that is not where it belongs any more is filed anew, and looked at again. */
-  #next(now: number, flush: boolean, open: Open): Group<Item> | undefined {
+  #next(dueBy: number, open: Open): Group<Item> | undefined {
     for (;;) {
-      let best: Group<Item> | undefined
-      for (const queue of this.#queuesOf(open)) {
-        fallDue(queue, now)
-        for (const next of [queue.due.first, flush ? queue.lingering.first : undefined])
-          if (next !== undefined && (best === undefined || head(next).turn < head(best).turn)) best = next
-      }
-      if (best === undefined || best.isUrgent === this.#isUrgent(head(best).item)) return best
-      this.#refile(best)
+      const firsts = this.#firsts(dueBy, open)
+      if (firsts.length === 0) return undefined
+      const group = this.#groupOf(this.#credits.begin(firsts))
+      if (group.isUrgent === this.#isUrgent(group.first)) return group
+      this.#refile(group)
     }
   }
 
-  #queuesOf({ urgent, patient }: Open): Queue<Item>[] {
+  /**
+   * Of each lane in which something is due and may go, what starts first; and of the lanes above those, what lingers: its place
+   * would be taken by a run that it then waits for.
+   */
+  #firsts(dueBy: number, open: Open): readonly LaneQueue<Item>[] {
+    const orders = this.#ordersOf(open)
+    let isDue = false
+    for (const order of orders) {
+      order.fallDue(dueBy)
+      isDue ||= order.isDue
+    }
+    if (!isDue) return NONE
+    const firsts: LaneQueue<Item>[] = []
+    for (const lane of UPWARDS) {
+      let first = earliest(orders.map((order) => order.firstDue(lane)))
+      if (firsts.length > 0) first ??= earliest(orders.map((order) => order.firstLingering(lane)))
+      if (first !== undefined) firsts.unshift(first)
+    }
+    return firsts
+  }
+
+  #groupOf({ kind }: LaneQueue<Item>): Group<Item> {
+    return this.#groups.get(kind) as Group<Item> // what waits is of one
+  }
+
+  #ordersOf({ urgent, patient }: Open): readonly GroupOrder<Item>[] {
     return [...(urgent ? [this.#urgent] : []), ...(patient ? [this.#patient] : [])]
   }
 
-  #begin(kind: string, maxRows: number, item: Item): Group<Item> {
-    const isUrgent = this.#isUrgent(item)
-    const group: Group<Item> = {
-      kind,
-      maxRows,
-      lingerMs: this.#lingerMs,
-      items: [],
-      rows: 0,
-      isUrgent,
-      rank: 0,
-      place: -1,
-    }
+  #orderOf({ isUrgent }: Group<Item>): GroupOrder<Item> {
+    return isUrgent ? this.#urgent : this.#patient
+  }
+
+  /** When the item would start if it came now, in fair time. */
+  #startOf({ kind, delivery }: Item, model: ModelLane, brokerMs: number): number {
+    const { source, route } = delivery.event
+    const queue = this.#groups.get(kind)?.queueOf(route.lane)
+    return queue?.startOf(source, dueOf({ delivery }, brokerMs)) ?? model.nextStartOf(source)
+  }
+
+  #begin(size: BatchSize, { kind, model }: Item): Group<Item> {
+    const group = new Group<Item>(kind, this.#lanesOf(model), size, this.#lingerMs)
     this.#groups.set(kind, group)
     return group
   }
 
+  #lanesOf(model: object): Lanes<ModelLane> {
+    const known = this.#models.get(model)
+    if (known !== undefined) return known
+    const lanes = ofLanes((lane) => new ModelLane(this.#times[lane]))
+    this.#models.set(model, lanes)
+    return lanes
+  }
+
+  #mustBeDue(group: Group<Item>): boolean {
+    return this.#isFlushed || group.isFull
+  }
+
   /** Puts a group where it belongs. */
   #file(group: Group<Item>): void {
-    group.isUrgent = this.#isUrgent(head(group).item)
-    const { due, lingering } = group.isUrgent ? this.#urgent : this.#patient
-    const { at, turn } = head(group)
-    group.rank = isFull(group) ? turn : at + group.lingerMs
-    if (isFull(group)) due.add(group)
-    else lingering.add(group)
+    group.isUrgent = this.#isUrgent(group.first)
+    this.#orderOf(group).add(group, this.#mustBeDue(group))
   }
 
   #refile(group: Group<Item>): void {
-    this.#takeOut(group)
+    this.#orderOf(group).remove(group)
     this.#file(group)
   }
 
-  #takeOut(group: Group<Item>): void {
-    const { due, lingering } = group.isUrgent ? this.#urgent : this.#patient
-    if (due.has(group)) due.remove(group)
-    else lingering.remove(group)
-  }
-
-  /** A kind that comes again starts a new group: kinds an attacker makes up do not pile up. */
-  #end(group: Group<Item>): void {
-    this.#takeOut(group)
-    this.#groups.delete(group.kind)
-  }
-
-  #takeFrom(group: Group<Item>): Item[] {
-    let count = 0
-    let rows = 0
-    while (count < group.items.length) {
-      const next = group.items[count]?.item.rows ?? 0
-      if (count > 0 && rows + next > group.maxRows) break
-      rows += next
-      count++
-    }
-    const batch = group.items.splice(0, count).map(({ item }) => item)
-    group.rows -= rows
+  /** Items were taken. A kind that comes again starts a new group: kinds an attacker makes up do not pile up. */
+  #gone(group: Group<Item>, count: number): void {
     this.#items -= count
-    if (group.items.length === 0) this.#end(group)
-    else this.#refile(group)
-    return batch
+    if (this.#items === 0) this.#credits.reset()
+    if (group.isEmpty) this.#groups.delete(group.kind)
+    else this.#file(group)
   }
 }
 
-/** Moves what has lingered long enough to what is due. */
-function fallDue<Item>({ due, lingering }: Queue<Item>, now: number): void {
-  for (let group = lingering.first; group !== undefined && group.rank <= now; group = lingering.first) {
-    lingering.remove(group)
-    group.rank = head(group).turn
-    due.add(group)
-  }
+/** What an item's place among those of its source goes by, milliseconds of broker time. */
+function dueOf({ delivery }: Pick<Batchable, 'delivery'>, brokerMs: number): number {
+  const { expiresAt } = delivery.event
+  const far = brokerMs + FAR_MS
+  return expiresAt === undefined ? far : Math.min(expiresAt, far)
 }
 
-function isFull({ rows, maxRows }: Group<unknown>): boolean {
-  return rows >= maxRows
-}
-
-/** What waits longest: a group without items is not kept. */
-function head<Item>({ items }: Group<Item>): Waiting<Item> {
-  return items[0] as Waiting<Item>
+function earliest<Item extends Batchable>(
+  queues: readonly (LaneQueue<Item> | undefined)[],
+): LaneQueue<Item> | undefined {
+  let best: LaneQueue<Item> | undefined
+  for (const queue of queues)
+    if (queue !== undefined && (best === undefined || queue.rank < best.rank)) best = queue
+  return best
 }

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
-import type { Lane } from '../../../shared/sdk/contract/subjects.ts'
+import { LANES, type Lane } from '../../../shared/sdk/contract/subjects.ts'
+import { deliveryOf } from '../../../test/kit/deliveries.ts'
 import type { Batch, Prepared } from '../prepare/prepared.ts'
 import { Dispatcher, type DispatcherOptions } from './dispatcher.ts'
 
@@ -29,14 +30,14 @@ function open(slots = 1, learned: Partial<DispatcherOptions> = {}): Dispatcher {
   })
 }
 
-/** A delivery as it reads it. */
-const deliveryIn = (lane: Lane): Prepared['delivery'] =>
-  ({ event: { route: { pool: 'default', model: 'm', lane } } }) as Prepared['delivery']
-const DELIVERY = deliveryIn('normal')
+const models = new Map<string, Prepared['model']>()
+const delivery = deliveryOf({ model: 'm' })
 
-/** An event as a dispatcher reads it. */
+/** An event as a dispatcher reads it, of a model of its kind. */
 function event(kind: string, extra: Partial<Prepared> = {}): Prepared {
-  return { kind, rows: 1, maxBatchRows: 4, model: { key: kind }, delivery: DELIVERY, ...extra } as Prepared
+  const model = models.get(kind) ?? ({ key: kind } as Prepared['model'])
+  models.set(kind, model)
+  return { kind, rows: 1, maxBatchRows: 4, model, delivery, ...extra } as Prepared
 }
 
 /** Time goes by, and what has arrived is read. */
@@ -83,25 +84,6 @@ describe('Dispatcher', () => {
     dispatcher.free(first)
     expect(kinds()).toEqual(['a', 'b', 'c', 'd'])
     expect([...dispatcher.running]).toEqual(started.slice(2))
-  })
-
-  it('tells how many rows run before an event, by its lane: those that wait and those that run, none apart', () => {
-    const dispatcher = open()
-    const rows = (): number[] =>
-      (['high', 'normal', 'low'] as const).map((lane) =>
-        dispatcher.aheadRows(event('a', { delivery: deliveryIn(lane) })),
-      )
-    expect(rows()).toEqual([0, 0, 0])
-    dispatcher.add([
-      event('a', { rows: 3, maxBatchRows: 1 }),
-      event('b', { rows: 5, delivery: deliveryIn('low') }),
-      event('c', { rows: 7, delivery: deliveryIn('high') }),
-      event('!apart', { rows: 9 }),
-    ])
-    expect(rows()).toEqual([7, 10, 15])
-    for (const batch of started) dispatcher.free(batch)
-    for (const batch of started) dispatcher.free(batch)
-    expect(rows()).toEqual([0, 0, 0])
   })
 
   it('frees a place once, whoever says so again', () => {
@@ -212,6 +194,34 @@ describe('Dispatcher', () => {
     expect(kinds()).toEqual(['a a a a'])
     await advance(LINGER_MS)
     expect(kinds()).toEqual(['a a a a', 'a'])
+  })
+
+  it('tells how many rows of its model run before an event: what runs, what waits in its lane and above', () => {
+    const dispatcher = open(1, { brokerNow: () => 0 })
+    const model = event('a').model
+    const of = (lane: Lane, extra: Partial<Prepared> = {}): Prepared =>
+      event(lane === 'low' ? 'a low' : 'a', { model, delivery: deliveryOf({ model: 'm', lane }), ...extra })
+    const ahead = (): number[] => LANES.map((lane) => dispatcher.aheadRows(of(lane)))
+    expect(ahead()).toEqual([0, 0, 0])
+    dispatcher.add([of('normal', { rows: 4 }), of('normal', { rows: 4 })])
+    expect(ahead()).toEqual([8, 8, 8])
+    dispatcher.add([of('low', { rows: 2 }), of('normal', { rows: 3 }), of('high'), event('b', { rows: 4 })])
+    expect(ahead()).toEqual([9, 12, 14])
+    dispatcher.free(started[0] as Batch)
+    expect(kinds()).toEqual(['a', 'a', 'a a'])
+    expect(ahead()).toEqual([8, 8, 10])
+    for (let next = 1; next < started.length; next++) dispatcher.free(started[next] as Batch)
+    dispatcher.flush()
+    dispatcher.free(started.at(-1) as Batch)
+    expect(ahead()).toEqual([0, 0, 0])
+  })
+
+  it('gives a batch no more rows than can be run by the nearest deadline in it', () => {
+    const known = { ...cost, fixedMs: 1, perRowMs: 2 }
+    const dispatcher = open(1, { costOf: () => known, brokerNow: () => 100 })
+    const delivery = deliveryOf({ model: 'm', headers: { 'ce-expirytime': new Date(109).toISOString() } })
+    dispatcher.add([...'aaaaaaa'].map((kind) => event(kind, { delivery })))
+    expect(kinds()).toEqual(['a a a', 'a a a'])
   })
 
   it('lets a batch that is due wait for events that are here already, for a few turns of the loop', async () => {

@@ -1,8 +1,8 @@
 import { hasPlace } from '../../../shared/models/slots.ts'
-import { LANES, type Lane } from '../../../shared/sdk/contract/subjects.ts'
-import type { Batch, Prepared } from '../prepare/prepared.ts'
+import { type Batch, type Prepared, rowsOf } from '../prepare/prepared.ts'
 import { ApartQueue } from './apart-queue.ts'
-import { Batcher, type Open } from './batcher.ts'
+import { Batcher, type Moment, type Open } from './batcher.ts'
+import type { BatchSize } from './group.ts'
 import { ArrivalRate, type KnownCost, learnedLinger, learnedRows } from './learned.ts'
 
 export interface DispatcherOptions {
@@ -16,6 +16,8 @@ export interface DispatcherOptions {
   readonly isApart: (event: Prepared) => boolean
   /** What running the model of an event costs. @default nothing is known: batches are as the manifest allows, and linger */
   readonly costOf?: (event: Prepared) => KnownCost | undefined
+  /** Broker time, milliseconds since 1970. @default that of this machine */
+  readonly brokerNow?: () => number
   /** Events that wait in their streams. @default none */
   readonly waiting?: () => number
   /** Which part of its time the main thread is busy, from 0 to 1. @default none of it */
@@ -32,14 +34,13 @@ const MOST_TURNS = 4
 /** What came of a kind at once. */
 interface Came {
   readonly model: Prepared['model']
-  readonly cost: KnownCost | undefined
-  readonly maxRows: number
+  readonly size: BatchSize
   rows: number
 }
 
 /**
- * Gives every free place the next batch that is full or has waited long enough. What may not have the place that is
- * free holds back nothing else. An event that must run alone waits until every place is free, and has them all. Events of
+ * Gives every free place the next batch that is full or has waited long enough. Which one that is, of what lanes, sources and
+ * deadlines there are, the batcher knows. What may not have the place that is free holds back nothing else. An event that must run alone waits until every place is free, and has them all. Events of
  * models that run apart go one by one, beside all this.
  */
 export class Dispatcher {
@@ -49,11 +50,10 @@ export class Dispatcher {
   readonly #apart: ApartQueue
   /** In the order they began; a few. No Set, which would keep events longer than they live: see `HeldDeliveries`. */
   readonly #running: Batch[] = []
-  /** Rows that wait or run, of models that do not run apart. */
-  readonly #heldRows: Record<Lane, number> = { high: 0, normal: 0, low: 0 }
   /** How fast rows come of each model whose cost is known, as long as it is served. */
   readonly #rates = new WeakMap<Prepared['model'], ArrivalRate>()
-  #flush = false
+  /** Rows that run now of each model. */
+  readonly #rowsRunning = new WeakMap<Prepared['model'], number>()
   #timer: NodeJS.Timeout | undefined
   #immediate: NodeJS.Immediate | undefined
   /** When it is due. */
@@ -71,64 +71,48 @@ export class Dispatcher {
   }
 
   /**
-   * Events wait for their batches, by kind, in their order.
+   * Events wait for their batches, by kind.
    *
    * @returns those of models that run apart of which enough wait already
    */
   add(batch: Batch): Batch {
-    const now = performance.now()
+    const now = this.#now()
     const tooMany: Prepared[] = []
     const came = new Map<string, Came>()
     for (const prepared of batch) {
       if (this.#options.isApart(prepared)) {
         if (!this.#apart.add(prepared)) tooMany.push(prepared)
-        continue
-      }
-      this.#count([prepared], 1)
-      if (prepared.runsAlone) this.#alone.push(prepared)
+      } else if (prepared.runsAlone) this.#alone.push(prepared)
       else this.#collect(prepared, came, now)
     }
-    for (const [kind, one] of came) this.#linger(kind, one, now)
+    for (const [kind, one] of came) this.#linger(kind, one, now.nowMs)
     this.#dispatch()
     return tooMany
   }
 
-  /** Rows that run before an event that comes now: those that wait or run of its lane, and of the ones before it. */
-  aheadRows({ delivery }: Prepared): number {
-    let rows = 0
-    for (const lane of LANES) {
-      rows += this.#heldRows[lane]
-      if (lane === delivery.event.route.lane) break
-    }
-    return rows
-  }
-
-  #count(batch: Batch, times: 1 | -1): void {
-    for (const { delivery, rows } of batch) this.#heldRows[delivery.event.route.lane] += times * rows
-  }
-
   /** An event waits for others of its kind. */
-  #collect(event: Prepared, came: Map<string, Came>, now: number): void {
+  #collect(event: Prepared, came: Map<string, Came>, now: Moment): void {
     const { kind, rows } = event
     const one = came.get(kind) ?? this.#begin(event)
     came.set(kind, one)
     one.rows += rows
-    this.#batcher.add(kind, one.maxRows, event, now)
+    this.#batcher.add(one.size, event, now)
   }
 
   #begin(event: Prepared): Came {
-    const { model, maxBatchRows } = event
+    return { model: event.model, size: this.#sizeOf(event), rows: 0 }
+  }
+
+  /** How large a batch of an event's kind may be now. */
+  #sizeOf(event: Prepared): BatchSize {
+    const { maxBatchRows } = event
     const cost = this.#options.costOf?.(event)
-    return {
-      model,
-      cost,
-      maxRows: rowsBy(cost, maxBatchRows),
-      rows: 0,
-    }
+    return { cost, maxRows: cost === undefined ? maxBatchRows : learnedRows(cost, maxBatchRows) }
   }
 
   /** How long what waits of a kind waits for others, now that more of it has come. */
-  #linger(kind: string, { model, cost, maxRows, rows: came }: Came, now: number): void {
+  #linger(kind: string, { model, size, rows: came }: Came, now: number): void {
+    const { cost, maxRows } = size
     if (cost === undefined) return
     const { lingerMs, slots, waiting, loopShare } = this.#options
     const rate = this.#rates.get(model) ?? new ArrivalRate()
@@ -150,12 +134,11 @@ export class Dispatcher {
     const place = this.#running.indexOf(batch)
     if (place >= 0) {
       this.#running.splice(place, 1)
-      this.#count(batch, -1)
       // How long it ran may have made its model slow, or quick again, and says how many rows a run may have.
       const [first] = batch
       if (first !== undefined) {
-        const { kind, maxBatchRows } = first
-        this.#batcher.reconsider(kind, rowsBy(this.#options.costOf?.(first), maxBatchRows))
+        this.#countRunning(first, -rowsOf(batch))
+        this.#batcher.reconsider(first.kind, this.#sizeOf(first))
       }
       this.#dispatch()
     } else this.#apart.free(batch)
@@ -163,8 +146,18 @@ export class Dispatcher {
 
   /** From now on nothing waits for others. */
   flush(): void {
-    this.#flush = true
+    this.#batcher.flush()
     this.#dispatch()
+  }
+
+  /**
+   * Rows of its model that run before an event which is added now: what runs, what waits in higher lanes, and what its source
+   * and its deadline leave before it in its own lane. What is to run alone or apart does not count. Costs the same
+   * however much waits, but for a deadline that is nearer than another of its source.
+   */
+  aheadRows(event: Prepared): number {
+    const running = this.#rowsRunning.get(event.model) ?? 0
+    return running + this.#batcher.rowsBefore(event, this.#brokerNow())
   }
 
   /** Takes out what waits for its run and is of a model that runs apart by now. */
@@ -172,19 +165,17 @@ export class Dispatcher {
     const { isApart } = this.#options
     const alone = this.#alone.filter(isApart)
     for (const event of alone) this.#alone.splice(this.#alone.indexOf(event), 1)
-    const shared = [...this.#batcher.remove(isApart), ...alone]
-    this.#count(shared, -1)
-    return [...shared, ...this.#apart.removeAll()]
+    return [...this.#batcher.remove(isApart), ...alone, ...this.#apart.removeAll()]
   }
 
   /**
    * What is full goes at once, and what is not once its time has come: at the end of a turn of the loop, with whatever the
    * turn has brought.
    *
-   * @param now what is due by then goes, too. @default only what is full, or has waited for a place
+   * @param dueBy what is due by then goes, too. @default only what is full, or has waited for a place
    */
-  #dispatch(now = Number.NEGATIVE_INFINITY): void {
-    for (let batch = this.#next(now); batch !== undefined; batch = this.#next(now)) this.#start(batch)
+  #dispatch(dueBy = Number.NEGATIVE_INFINITY): void {
+    for (let batch = this.#next(dueBy); batch !== undefined; batch = this.#next(dueBy)) this.#start(batch)
     const mayWake = !this.#isShut() && this.#alone.length === 0
     this.#wakeAt(mayWake ? this.#batcher.nextDueAt(this.#open()) : undefined)
   }
@@ -209,15 +200,29 @@ export class Dispatcher {
     })
   }
 
+  #now(): Moment {
+    return { nowMs: performance.now(), brokerMs: this.#brokerNow() }
+  }
+
+  #brokerNow(): number {
+    return this.#options.brokerNow?.() ?? Date.now()
+  }
+
   #start(batch: Batch): void {
     this.#running.push(batch)
+    const [first] = batch
+    if (first !== undefined) this.#countRunning(first, rowsOf(batch))
     this.#options.start(batch)
   }
 
-  #next(now: number): Batch | undefined {
+  #countRunning({ model }: Prepared, rows: number): void {
+    this.#rowsRunning.set(model, (this.#rowsRunning.get(model) ?? 0) + rows)
+  }
+
+  #next(dueBy: number): Batch | undefined {
     if (this.#isShut()) return undefined
     if (this.#alone.length > 0) return this.#running.length === 0 ? this.#alone.splice(0, 1) : undefined
-    return this.#batcher.size === 0 ? undefined : this.#batcher.take(now, this.#flush, this.#open())
+    return this.#batcher.size === 0 ? undefined : this.#batcher.take(dueBy, this.#brokerNow(), this.#open())
   }
 
   /** While an event runs alone nothing else begins. */
@@ -234,8 +239,4 @@ export class Dispatcher {
     const places = { slots, urgent, patient: this.#running.length - urgent }
     return { urgent: hasPlace(places, true), patient: hasPlace(places, false) }
   }
-}
-
-function rowsBy(cost: KnownCost | undefined, maxRows: number): number {
-  return cost === undefined ? maxRows : learnedRows(cost, maxRows)
 }

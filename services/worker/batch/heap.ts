@@ -15,7 +15,7 @@ export class Heap<Item extends Ranked> {
   }
 
   has(item: Item): boolean {
-    return this.#items[item.place] === item
+    return item.place >= 0 && this.#items[item.place] === item
   }
 
   /** The item must be in no heap. */

@@ -1,6 +1,13 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { ArrivalRate, costByRuns, type KnownCost, learnedLinger, learnedRows } from './learned.ts'
+import {
+  ArrivalRate,
+  costByRuns,
+  type KnownCost,
+  learnedLinger,
+  learnedRows,
+  rowsInBudget,
+} from './learned.ts'
 
 const LINGER_MS = 2
 const costly: KnownCost = { fixedMs: 100, perRowMs: 0.1, handOverMs: 0.1, batchRows: 64 }
@@ -69,6 +76,38 @@ describe('learnedRows', () => {
     expect(learnedRows(costByRuns(undefined), 4)).toBe(4)
     expect(learnedRows(costByRuns({ fixedMs: 0, perRowMs: 10 }), 64)).toBe(2)
     expect(learnedRows(costByRuns({ fixedMs: 0, perRowMs: 0.001 }), 64)).toBe(64)
+  })
+})
+
+describe('a batch within what a deadline leaves', () => {
+  const line = { fixedMs: 2, perRowMs: 1, handOverMs: 1, batchRows: 64 }
+
+  it.each([
+    ['all rows that can be run by then', line, 23, 20],
+    ['one at least', line, 6, 3],
+    ['no bound where the fixed part takes most of it', line, 5.9, Number.POSITIVE_INFINITY],
+    ['one where one is just in time', { ...line, fixedMs: 0, handOverMs: 0 }, 1, 1],
+    ['no bound where not even one is', { ...line, fixedMs: 0, handOverMs: 0 }, 0.9, Number.POSITIVE_INFINITY],
+    ['no bound once it has passed', line, -1, Number.POSITIVE_INFINITY],
+    ['no bound where rows cost nothing', { ...line, perRowMs: 0 }, 100, Number.POSITIVE_INFINITY],
+  ])('has %s', (_what, known, leftMs, rows) => expect(rowsInBudget(known, leftMs)).toBe(rows))
+
+  it('never ends later than the deadline, where it is bound', () => {
+    const ms = fc.double({ min: 0, max: 100, noNaN: true })
+    fc.assert(
+      fc.property(
+        ms,
+        ms,
+        ms,
+        fc.double({ min: -10, max: 500, noNaN: true }),
+        (fixedMs, perRowMs, handOverMs, left) => {
+          const rows = rowsInBudget({ fixedMs, perRowMs, handOverMs, batchRows: 64 }, left)
+          expect(rows).toBeGreaterThanOrEqual(1)
+          if (rows < Number.POSITIVE_INFINITY)
+            expect(fixedMs + handOverMs + perRowMs * rows).toBeLessThanOrEqual(left + 1e-6)
+        },
+      ),
+    )
   })
 })
 

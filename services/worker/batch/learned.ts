@@ -49,6 +49,16 @@ export function learnedRows(cost: KnownCost, maxRows: number): number {
   return Math.min(maxRows, cost.batchRows, rowsWithin(cost, LONGEST_BATCH_MS))
 }
 
+/**
+ * Rows of a batch whose run ends within what a deadline leaves: one at least. Where not even one row would be in time, or where
+ * the fixed part takes most of it, fewer rows help nobody, and there is no bound.
+ */
+export function rowsInBudget(cost: KnownCost, leftMs: number): number {
+  const fixedMs = cost.fixedMs + cost.handOverMs
+  if (fixedMs + cost.perRowMs > leftMs) return Number.POSITIVE_INFINITY
+  return rowsWithin({ fixedMs, perRowMs: cost.perRowMs }, leftMs)
+}
+
 /** What waits of a kind, and what it waits for. */
 export interface WaitingKind {
   /** Full batches among them wait for nobody. */

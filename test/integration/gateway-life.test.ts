@@ -19,7 +19,6 @@ afterAll(() => pipeline.close())
 async function opened(url = pipeline.broker.url, env: NodeJS.ProcessEnv = {}): Promise<GatewayProcess> {
   const gateway = await startGateway({ url, env: { PELTON_PREFIX: pipeline.broker.place.prefix, ...env } })
   onTestFinished(() => gateway.kill('SIGKILL'))
-  await eventually('models', async () => (await fetch(`${gateway.address}/v2/health/ready`)).ok)
   return gateway
 }
 

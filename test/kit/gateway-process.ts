@@ -1,4 +1,5 @@
 import { type ServiceProcess, serving, spawnService } from './service-process.ts'
+import { eventually } from './wait.ts'
 
 export type { Answer, CallOptions } from './service-process.ts'
 
@@ -25,7 +26,22 @@ export function spawnGateway({ url, env }: GatewayProcessOptions) {
   })
 }
 
-/** Starts a gateway and waits until it takes requests. */
-export function startGateway(options: GatewayProcessOptions): Promise<GatewayProcess> {
-  return serving(spawnGateway(options))
+/**
+ * Starts a gateway and waits until it takes requests: it serves before it has read the models and the keys there are, and
+ * answers 503 until then. One that can never be ready is spawned.
+ */
+export async function startGateway(options: GatewayProcessOptions): Promise<GatewayProcess> {
+  const gateway = await serving(spawnGateway(options))
+  await gatewayIsReady(gateway.address).catch(async (thrown: unknown) => {
+    await gateway.end('SIGKILL')
+    throw thrown
+  })
+  return gateway
+}
+
+/** Waits until the gateway at an address is ready. */
+export async function gatewayIsReady(address: string): Promise<void> {
+  const ask = (): Promise<Response> => fetch(`${address}/v2/health/ready`)
+  const isReady = async (): Promise<boolean> => (await ask()).ok
+  await eventually('the gateway to be ready', isReady, { seen: async () => (await ask()).text() })
 }

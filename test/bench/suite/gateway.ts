@@ -3,6 +3,7 @@ import { DEMO_MODEL, DEMO_MODELS } from '../../../services/demo/models.ts'
 import { createKey } from '../../../shared/operations/keys/keys.ts'
 import { eventHeapFlags } from '../../../shared/runtime/heap-flags.ts'
 import { PublishWindow } from '../../../shared/sdk/jetstream/publish-window.ts'
+import { gatewayIsReady } from '../../kit/gateway-process.ts'
 import { eventually } from '../../kit/wait.ts'
 import { openStage, peakOf, type Stage } from '../../scale/stage.ts'
 import { type CpuTime, startMeter } from '../compare/cpu.ts'
@@ -162,6 +163,7 @@ async function withGateway<Result>(
     const gateway = await start('services/gateway/main', { PELTON_GATEWAY_PORT: '0', ...env })
     const serving = () => gateway.process.log.find(({ msg }) => msg === 'serving')?.address
     const address = String(await eventually('the gateway to serve', serving))
+    await gatewayIsReady(address)
     return await measure({ stage, worker, gateway, address })
   } finally {
     for (const { stop } of started.reverse()) await stop()

@@ -7,6 +7,7 @@ import { createKey } from '../../../shared/operations/keys/keys.ts'
 import { PublishWindow } from '../../../shared/sdk/jetstream/publish-window.ts'
 import { type MeteredProcess, startMetered } from '../../bench/compare/worker-under-test.ts'
 import type { Workplace } from '../../bench/suite/workplace.ts'
+import { gatewayIsReady } from '../../kit/gateway-process.ts'
 import { countWaiting } from '../../kit/outcomes.ts'
 import { eventually } from '../../kit/wait.ts'
 import { openStage, type Stage } from '../../scale/stage.ts'
@@ -178,7 +179,7 @@ async function doorOf(
   }
   const serving = (): unknown => gateway?.process.log.find(({ msg }) => msg === 'serving')?.address
   const address = String(await eventually('the gateway to serve', serving))
-  await eventually('the gateway to be ready', async () => (await fetch(`${address}/v2/health/ready`)).ok)
+  await gatewayIsReady(address)
   return {
     kind: 'http',
     address: `${address}/v2/models/${name}/infer`,

@@ -134,7 +134,7 @@ export const ERRORS = {
     status: 503,
     retryable: true,
     replay: 'never',
-    summary: 'more waits than can be predicted in time, so the event was not let in',
+    summary: 'more is asked than can be answered in time, so the event was not let in',
   },
   'rate-limited': {
     status: 429,

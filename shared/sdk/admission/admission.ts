@@ -31,9 +31,11 @@ export interface Decided {
 export interface GateReading {
   readonly pool: string
   readonly model: string
-  /** `backlog <lane>` in seconds, `credit` in backlog seconds a second. */
-  readonly gate: 'backlog high' | 'backlog normal' | 'backlog low' | 'credit'
+  /** `backlog <lane>` in seconds, `credit` in backlog seconds a second, or the limit of a gate of the flow, in its own unit. */
+  readonly gate: string
   readonly value: number
+  /** Undefined where there is none now: no event of the lane brings a deadline. */
+  readonly threshold: number | undefined
 }
 
 export interface AdmissionOptions {
@@ -51,6 +53,8 @@ export interface Admission {
    * @returns why it is refused; undefined where it is let in. One that is has to be told of
    */
   decide(event: AskingEvent): Refused | undefined
+  /** Why an event would be refused. Nothing is counted, and nobody told: it is not known yet whether there is an event. */
+  look(event: AskingEvent): Refused | undefined
   /** What became of an event that was let in: it is stored, or the stream is full. Of any other end nothing is told. */
   told(event: Pick<AskingEvent, 'pool' | 'model'>, isStored: boolean): void
   /** What the gates of the models read that events were sent to lately. */
@@ -101,21 +105,20 @@ class DoorAdmission implements Admission {
     return isEnforced ? refused : undefined
   }
 
+  look({ pool, model, lane, source, deadlineMs }: AskingEvent): Refused | undefined {
+    const nowMs = performance.now()
+    return this.#of(pool, model, nowMs).door.look({ lane, source: this.#digest(source), deadlineMs }, nowMs)
+  }
+
   told({ pool, model }: Pick<AskingEvent, 'pool' | 'model'>, isStored: boolean): void {
     this.#heard.get(keyOf(pool, model))?.door.told(isStored, performance.now())
   }
 
   get gates(): readonly GateReading[] {
     const nowMs = performance.now()
-    return [...this.#heard.values()].flatMap(({ pool, model, door }) => {
-      if (door.flow(nowMs) === undefined) return []
-      const credit = { pool, model, gate: 'credit', value: door.credit } as const
-      const backlogs = LANES.map((lane) => {
-        const value = (door.waitMs(lane, nowMs) ?? 0) / 1_000
-        return { pool, model, gate: `backlog ${lane}`, value } as const
-      })
-      return [credit, ...backlogs]
-    })
+    return [...this.#heard.values()].flatMap(({ pool, model, door }) =>
+      readingsOf(door, nowMs).map((reading) => ({ pool, model, ...reading })),
+    )
   }
 
   close(): void {
@@ -171,6 +174,28 @@ class DoorAdmission implements Admission {
     this.#heard.delete(key)
     if (!subscription.isClosed()) subscription.unsubscribe()
   }
+}
+
+/** What can be told of a model whose flow is heard. */
+function readingsOf(
+  door: ModelDoor,
+  nowMs: number,
+): readonly Pick<GateReading, 'gate' | 'value' | 'threshold'>[] {
+  const flow = door.flow(nowMs)
+  if (flow === undefined) return []
+  const inSeconds = (ms: number | undefined): number | undefined =>
+    ms === undefined ? undefined : ms / 1_000
+  const backlogs = LANES.map((lane) => ({
+    gate: `backlog ${lane}`,
+    value: (door.waitMs(lane, nowMs) ?? 0) / 1_000,
+    threshold: inSeconds(door.mostWaitMs(lane, nowMs)),
+  }))
+  const gates = flow.gates.map(({ limit, measured, value }) => ({
+    gate: limit,
+    value: measured,
+    threshold: value,
+  }))
+  return [{ gate: 'credit', value: door.credit, threshold: undefined }, ...backlogs, ...gates]
 }
 
 /** Names hold no control characters, so a pool and a model never run together. */

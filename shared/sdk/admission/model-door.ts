@@ -140,6 +140,17 @@ export class ModelDoor {
     return refused
   }
 
+  /** Why an event would be refused. It is not counted: it is asked before it is known whether there is an event. */
+  look(asking: Asking, nowMs: number): Refused | undefined {
+    return this.#mode === 'enforce' ? this.#refusal(asking, this.#heard.at(nowMs), nowMs) : undefined
+  }
+
+  /** How long events of a lane may be expected to wait, milliseconds; undefined where none brings a deadline. */
+  mostWaitMs(lane: Lane, nowMs: number): number | undefined {
+    const pool = this.#heard.at(nowMs)
+    return pool && this.#targetMs(pool, lane, undefined)
+  }
+
   /** What the stream said of an event that was let in: stored, or refused because of its load. */
   told(isStored: boolean, nowMs: number): void {
     this.#throttle.ended(isStored, nowMs)

@@ -1,4 +1,4 @@
-import { PeltonError } from '../errors.ts'
+import { type ErrorDetails, PeltonError } from '../errors.ts'
 
 /** Why an event is not let in. A refusal at the door is no event: it has no token, and nothing is stored of it. */
 export interface Refused {
@@ -20,16 +20,29 @@ export interface Refused {
 export const DOOR_LIMITS = ['backlog', 'share', 'credit', 'maxBacklogSeconds', 'throttle', 'quota'] as const
 export type DoorLimit = (typeof DOOR_LIMITS)[number]
 
-/** A refusal as an error: `rate-limited` where the source is the reason, `overloaded` else. */
-export function refusalError({ limit, value, measured, unit, ...refused }: Refused): PeltonError {
-  const { retryAfterMs, isOfSource, because } = refused
+/** The code of a refusal: `rate-limited` where the source is the reason, `overloaded` else. */
+export function refusalCode({ isOfSource }: Pick<Refused, 'isOfSource'>): 'rate-limited' | 'overloaded' {
+  return isOfSource ? 'rate-limited' : 'overloaded'
+}
+
+/** What every door says of a refusal. */
+export function refusalDetails({ limit, value, measured, unit, retryAfterMs }: Refused) {
   const show = (amount: number): string => `${Number(amount.toPrecision(4))} ${unit}`.trim()
-  return new PeltonError(isOfSource ? 'rate-limited' : 'overloaded', because, {
+  const wholeMs = Math.ceil(retryAfterMs)
+  return {
     field: limit,
     value: `${show(measured)}, at most ${show(value)}`,
-    remedy: `Nothing was stored. Come back in ${Math.ceil(retryAfterMs)} ms.`,
-    retryAfterMs: Math.ceil(retryAfterMs),
-  })
+    remedy: `Nothing was stored. Come back in ${wholeMs} ms.`,
+    retryAfterMs: wholeMs,
+  } as const satisfies ErrorDetails
+}
+
+/** A refusal as an error. */
+export function refusalError(refused: Refused): PeltonError {
+  const details = refusalDetails(refused)
+  return refused.isOfSource
+    ? new PeltonError('rate-limited', refused.because, details)
+    : new PeltonError('overloaded', refused.because, details)
 }
 
 /** When whoever was refused asks again, milliseconds: not before it was told, and not all at the same time. */

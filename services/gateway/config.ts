@@ -14,6 +14,7 @@ import {
   readSettings,
 } from '../../shared/runtime/config.ts'
 import { PeltonError } from '../../shared/sdk/errors.ts'
+import { type QuotaClasses, readQuotas } from './core/quotas.ts'
 
 const HOUR_MS = 3_600_000
 const KIB = 1024
@@ -81,6 +82,17 @@ export const GATEWAY_SETTINGS = {
     .default('auto')
     .describe(
       'Whether requests need a key of `pelton keys`; `auto` asks for one on any other address than loopback',
+    ),
+  PELTON_GATEWAY_QUOTAS: z
+    .string()
+    .refine(
+      (text) => readQuotas(text) !== undefined,
+      'must be classes such as gold=200/400,free=0.5/10: requests a second / at once',
+    )
+    .transform((text): QuotaClasses => readQuotas(text) ?? new Map())
+    .optional()
+    .describe(
+      'Quotas of keys by class, each key by itself and at each gateway: `gold=200/400,free=0.5/10` are requests a second / at once (default: none)',
     ),
   PELTON_GATEWAY_TIMEOUT_MS: milliseconds(1, HOUR_MS)
     .default(10_000)

@@ -32,6 +32,7 @@ import { readExpiries } from '../../shared/sdk/jetstream/expiry.ts'
 import { requireBuckets, requireStreams } from '../../shared/sdk/jetstream/provision.ts'
 import { explained } from '../../shared/sdk/jetstream/provision-refusal.ts'
 import type { GatewaySettings } from './config.ts'
+import type { RefusedRequest } from './core/figures.ts'
 import { createGatewayCore } from './core/gateway-core.ts'
 import { openKeyedRequests } from './core/keyed-requests.ts'
 import type { Caller } from './core/request.ts'
@@ -42,6 +43,7 @@ import { createFigures, type GatewayFigures } from './observe/figures.ts'
 import { openGatewayGauges } from './observe/gateway-gauges.ts'
 import { measureRequests } from './observe/http-metrics.ts'
 import { traceRequests } from './observe/http-traces.ts'
+import { watchRefusals } from './observe/refusals.ts'
 import { createCloudEvents } from './protocols/cloud-events/cloud-events.ts'
 import { createOpenInference } from './protocols/open-inference/open-inference.ts'
 import type { ProtocolParts } from './protocols/protocol.ts'
@@ -63,6 +65,8 @@ export interface GatewayDoor {
   reach: BrokerReach | undefined
   readonly needsKeys: boolean
   readonly figures: GatewayFigures
+  /** Told of each request that is not let in. */
+  readonly onRefused: (refused: RefusedRequest) => void
   readonly listener: GatewayListener
   address: string
   close(): Promise<void>
@@ -82,6 +86,7 @@ export async function openDoor(
     reach: undefined,
     needsKeys: needsKeys(settings.PELTON_GATEWAY_HOST, settings.PELTON_GATEWAY_KEYS),
     figures: createFigures({ hasMetrics: telemetry.hasMetrics }),
+    onRefused: watchRefusals({ log, hasMetrics: telemetry.hasMetrics }),
     listener,
     address: '',
     close: async () => {
@@ -161,6 +166,7 @@ function measure(door: GatewayDoor, settings: GatewaySettings, readiness: Readin
       bytes: { count: listener.heldBytes, limit: settings.PELTON_GATEWAY_MAX_IN_FLIGHT_BYTES },
     }),
     keys: () => door.inside?.keys?.count,
+    gates: () => door.inside?.core.gates ?? [],
   })
 }
 
@@ -237,13 +243,15 @@ export async function startGateway(
   door.reach = followBroker(connection)
   const onProblem = (text: string): void => log.warn({ reason: text }, 'the gateway goes on')
   const keyedRequests = openKeyedRequests(connection, { onProblem })
-  const secret = settings.PELTON_GATEWAY_SECRET
+  const { PELTON_GATEWAY_SECRET: secret, PELTON_GATEWAY_QUOTAS: quotas } = settings
   const opening = createGatewayCore(connection, {
     defaultTimeoutMs: settings.PELTON_GATEWAY_TIMEOUT_MS,
     ...(secret !== undefined && { secret }),
     maxInFlight: settings.PELTON_GATEWAY_MAX_IN_FLIGHT,
     maxInFlightBytes: settings.PELTON_GATEWAY_MAX_IN_FLIGHT_BYTES,
     keyedRequests,
+    ...(quotas !== undefined && { quotas }),
+    onRefused: door.onRefused,
     onProblem,
     onAbandoned: () => undefined, // counted where requests end
   })

@@ -135,6 +135,7 @@ export interface Problem {
   readonly field?: string
   readonly value?: string
   readonly remedy?: string
+  readonly retryAfterMs?: number
 }
 
 /** Content type of every error that is answered (RFC 9457). */

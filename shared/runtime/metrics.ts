@@ -335,6 +335,27 @@ export const METRICS = {
     ['model'],
     GATEWAY,
   ),
+  gatewayRefused: counter(
+    'pelton.gateway.refused',
+    '{request}',
+    'Requests that were not let in, by the limit; `enforced` false: the model is only observed, and it was let in',
+    ['model', 'lane', 'limit', 'enforced'],
+    GATEWAY,
+  ),
+  gatewayGate: gauge(
+    'pelton.gateway.gate',
+    '{gate}',
+    'What a gate reads that lets requests in: `backlog <lane>` in seconds, `credit` in backlog seconds a second, a limit of the pool in its unit',
+    ['pool', 'model', 'gate'],
+    GATEWAY,
+  ),
+  gatewayGateThreshold: gauge(
+    'pelton.gateway.gate.threshold',
+    '{gate}',
+    'From where on a gate refuses; missing while the lane has no deadline',
+    ['pool', 'model', 'gate'],
+    GATEWAY,
+  ),
   gatewayConnections: gauge(
     'pelton.gateway.connections',
     '{connection}',

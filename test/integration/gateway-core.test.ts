@@ -62,6 +62,9 @@ class Memory implements KeyedRequests {
   constructor(...claims: Claim[]) {
     this.claims = claims
   }
+  async isKnown(): Promise<boolean> {
+    return this.claims[0]?.kind !== 'new'
+  }
   async claim(): Promise<Claim> {
     const claim = this.claims.length > 1 ? this.claims.shift() : this.claims[0]
     if (claim === undefined) throw new Error('nothing is asked with a key here')
@@ -564,7 +567,7 @@ describe('what is refused', () => {
       expect(core.inFlight).toBe(2)
       expect(await refusalOf(core.infer(request(), SYNC))).toMatchObject({
         status: 503,
-        details: { code: 'overloaded', field: 'maxInFlight', value: '2', retryAfterSeconds: 1 },
+        details: { code: 'overloaded', field: 'maxInFlight', value: '2 requests, at most 2 requests' },
       })
       left.abort(new Error('left'))
       await Promise.all(waiting)

@@ -1,9 +1,11 @@
 import { readFile } from 'node:fs/promises'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { createKey } from '../../shared/operations/keys/keys.ts'
+import { LANES } from '../../shared/sdk/contract/subjects.ts'
 import { STREAMS } from '../../shared/sdk/contract/topology.ts'
 import { requestApi } from '../../shared/sdk/jetstream/api.ts'
 import { PublishWindow } from '../../shared/sdk/jetstream/publish-window.ts'
+import { speakFlow } from '../kit/flow.ts'
 import { type GatewayProcess, startGateway } from '../kit/gateway-process.ts'
 import { type HttpAnswer, type HttpLoad, openHttpLoad } from '../kit/http-load.ts'
 import { modelsFolder } from '../kit/models-folder.ts'
@@ -31,17 +33,20 @@ const gateways: GatewayProcess[] = []
 let open: HttpLoad
 let keyed: HttpLoad
 let key: string
+/** Of a class that has one request. */
+let tightKey: string
 
 beforeAll(async () => {
   folder = await modelsFolder(['identity-fp32', 'linear'])
   pipeline = await openPipeline({ models: folder.path })
   const { pid } = await pipeline.startWorker()
   open = await callers({ PELTON_GATEWAY_MAX_IN_FLIGHT: '3' })
-  keyed = await callers({ PELTON_GATEWAY_KEYS: 'always' })
-  const window = new PublishWindow(pipeline.connection)
+  keyed = await callers({ PELTON_GATEWAY_KEYS: 'always', PELTON_GATEWAY_QUOTAS: 'tight=0.01/1' })
+  const store = { connection: pipeline.connection, window: new PublishWindow(pipeline.connection) }
   const wish = { name: 'one', models: ['linear'], pool: 'default', highestLane: 'high', by: 'test' } as const
-  key = (await createKey({ connection: pipeline.connection, window }, wish)).text
-  window.close()
+  key = (await createKey(store, wish)).text
+  tightKey = (await createKey(store, { ...wish, models: ['identity-fp32'], quotaClass: 'tight' })).text
+  store.window.close()
   const isServed = async () => (await open.send('GET', '/v2/models/linear/ready')).status === 200
   await eventually('the models to be served', isServed)
   pause = (isPaused) => process.kill(pid, isPaused ? 'SIGSTOP' : 'SIGCONT')
@@ -96,6 +101,8 @@ function check(
   // Nothing of how it is made, and nobody's key.
   expect(text).not.toMatch(/node_modules|\.ts:\d|\\n\s+at |[\\/](?:tmp|root|home)[\\/]/)
   expect(text).not.toContain(key)
+  if (code === 'overloaded' || code === 'rate-limited')
+    expect(Number(answer.headers['retry-after'])).toBeGreaterThanOrEqual(Number(problem.retryAfterMs) / 1_000)
   if (status === 503) expect(Number(answer.headers['retry-after'])).toBeGreaterThan(0)
   tried.push({ status, code })
   return problem
@@ -233,6 +240,27 @@ test('what has no answer yet is 409, 422, 503, 504', async () => {
   expect(check(later, { status: 504, code: 'deadline-exceeded' }, false)).toMatchObject({ token })
 })
 
+test('what is more than can be answered, or than a key may ask for, is 503, 429', async () => {
+  const flow = speakFlow(pipeline.connection, 'linear')
+  flow.say({ gates: [{ limit: 'breaker', lanes: LANES, value: 1, measured: 2, retryAfterMs: 2_000 }] })
+  const path = '/v2/models/linear/infer'
+  const refused = await eventually('a refusal', async () => {
+    const answer = await infer(BODY, {}, path)
+    return answer.status === 503 && answer
+  })
+  check(refused, { status: 503, code: 'overloaded', field: 'breaker' })
+  flow.stop()
+  const tight = { 'x-api-key': tightKey }
+  const first = await eventually('the key to be known', async () => {
+    const answer = await keyed.send('POST', INFER, BODY, tight)
+    return answer.status !== 401 && answer
+  })
+  expect(first.status).toBe(200)
+  const beyond = await keyed.send('POST', INFER, BODY, tight)
+  check(beyond, { status: 429, code: 'rate-limited', field: 'quota' })
+  expect(beyond.headers['ratelimit-policy']).toBe('"quota";q=1;w=100')
+})
+
 test('a broker that is away is 503', async () => {
   const away = await callers({})
   await pipeline.broker.stop()
@@ -243,8 +271,8 @@ test('a broker that is away is 503', async () => {
   check(answer, { status: 503, code: 'broker-unavailable' })
 })
 
-/** Of these other tests know: listeners that are slow, quotas, models that fail, streams that are full. */
-const ELSEWHERE: ReadonlySet<number> = new Set([408, 429, 500])
+/** Of these other tests know: listeners that are slow, models that fail. */
+const ELSEWHERE: ReadonlySet<number> = new Set([408, 500])
 
 test('the table of the page has all of these, and each of its statuses was tried', () => {
   expect(rows.length).toBeGreaterThan(15)

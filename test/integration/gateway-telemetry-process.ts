@@ -1,9 +1,11 @@
 import { randomUUID } from 'node:crypto'
 import { fastify } from 'fastify'
+import { pino } from 'pino'
 import { createFigures } from '../../services/gateway/observe/figures.ts'
 import { openGatewayGauges } from '../../services/gateway/observe/gateway-gauges.ts'
 import { measureRequests } from '../../services/gateway/observe/http-metrics.ts'
 import { traceRequests } from '../../services/gateway/observe/http-traces.ts'
+import { watchRefusals } from '../../services/gateway/observe/refusals.ts'
 import { traceSdk } from '../../shared/runtime/sdk-spans.ts'
 import { startTelemetry } from '../../shared/runtime/telemetry.ts'
 import { createProducer } from '../../shared/sdk/producer.ts'
@@ -32,7 +34,10 @@ openGatewayGauges({
     bytes: { count: 1_024, limit: 512 },
   }),
   keys: () => 3,
+  gates: () => [{ pool: 'default', model: 'churn', gate: 'backlog low', value: 2.5, threshold: 0.5 }],
 })
+const onRefused = watchRefusals({ log: pino({ level: 'silent' }), hasMetrics: telemetry.hasMetrics })
+onRefused({ pool: 'default', model: 'churn', lane: 'low', limit: 'backlog', isEnforced: true })
 
 const ended = {
   modelVersion: undefined,

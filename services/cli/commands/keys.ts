@@ -27,7 +27,7 @@ function createCommand(): Command {
     .option('--all-models', 'it may ask every model of its pool, also those still to come')
     .option('--pool <name>', 'pool its events go to', 'default')
     .option('--lane <lane>', 'highest lane; what asks for a higher one is lowered', lane, usual)
-    .option('--quota-class <class>', 'class of its quota: kept and shown, nothing is counted against it yet')
+    .option('--quota-class <class>', 'class of its quota, which PELTON_GATEWAY_QUOTAS of the gateways sets')
     .option('--by <name>', 'who makes it, for the record')
     .option('--json', 'the key and what is kept of it, as one JSON object')
     .addHelpText(

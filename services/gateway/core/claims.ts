@@ -48,6 +48,16 @@ export class Claims {
     }
   }
 
+  /** Whether a request is, or was, another's of the same key. @throws as {@link Claims.decide} */
+  isKnown(request: KeyedRequest, wait: Wait): Promise<boolean> {
+    return within(wait, this.#deps.memory.isKnown(request))
+  }
+
+  /** Gives the key of a claim back: it makes no event. Never rejects. */
+  async giveBack(request: KeyedRequest, claim: Claim): Promise<void> {
+    await this.#giveBack(request, claim).catch((thrown: unknown) => this.#problem(thrown))
+  }
+
   /**
    * Tells the memory what became of the event of a `new` claim. Never rejects.
    *
@@ -59,14 +69,18 @@ export class Claims {
     published: Published,
     answered: Promise<boolean>,
   ): Promise<void> {
-    const { memory, onProblem } = this.#deps
+    const { memory } = this.#deps
     try {
       if ('sequence' in published) await memory.stored(request, claim, published.sequence, answered)
       // An event of which nobody knows whether it is stored keeps its key: who asks again publishes it with the same id.
       else if (isNotStored(published.thrown)) await memory.release(request, claim)
     } catch (thrown) {
-      onProblem(`what became of a request with an idempotency key is not kept: ${messageOf(thrown)}`)
+      this.#problem(thrown)
     }
+  }
+
+  #problem(thrown: unknown): void {
+    this.#deps.onProblem(`what became of a request with an idempotency key is not kept: ${messageOf(thrown)}`)
   }
 
   async #claim(request: KeyedRequest, wait: Wait): Promise<Claim> {

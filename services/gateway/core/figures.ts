@@ -1,3 +1,5 @@
+import type { Lane } from '../../../shared/sdk/contract/subjects.ts'
+
 /** A request that ended, however it did. */
 export interface EndedRequest {
   /** Undefined where no served model was named. */
@@ -17,6 +19,17 @@ export interface EndedRequest {
   readonly rows?: number | undefined
   /** Rows of all events that shared the run. */
   readonly batchRows: number | undefined
+}
+
+/** A request that was not let in, or would not have been. */
+export interface RefusedRequest {
+  readonly pool: string
+  /** Undefined where nobody serves what was named. */
+  readonly model: string | undefined
+  readonly lane: Lane
+  readonly limit: string
+  /** False where the model's admission is only observed: it was let in. */
+  readonly isEnforced: boolean
 }
 
 /** Where requests are counted: for metrics, and for the statistics of the Open Inference Protocol. */

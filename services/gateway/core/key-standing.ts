@@ -1,6 +1,6 @@
 import type { NatsConnection } from '@nats-io/transport-node'
 import { HEADERS, type Headers, readHeader } from '../../../shared/sdk/contract/headers.ts'
-import { keyedId } from '../../../shared/sdk/contract/keyed-id.ts'
+import { type KeyScope, keyedId } from '../../../shared/sdk/contract/keyed-id.ts'
 import { subjects } from '../../../shared/sdk/contract/subjects.ts'
 import { eventToken } from '../../../shared/sdk/contract/token.ts'
 import type { PublishWindow } from '../../../shared/sdk/jetstream/publish-window.ts'
@@ -46,7 +46,15 @@ export function lookAtFirst(
   return lookIntoNewRegister(connection, window, registerOf(asked, 1))
 }
 
-function registerOf({ model, source, digest }: Asked, attempt: number): string {
+/** The same for one that may never be claimed. @throws ApiRefusal, PeltonError `broker-unavailable` */
+export function readFirst(connection: NatsConnection, scope: KeyScope, digest: string): Promise<InRegister> {
+  return lookIntoRegister(connection, registerOf({ ...scope, digest }, 1))
+}
+
+function registerOf(
+  { model, source, digest }: Pick<Asked, 'model' | 'source' | 'digest'>,
+  attempt: number,
+): string {
   return subjects.result(model, eventToken(model, source, keyedId({ digest, attempt })))
 }
 

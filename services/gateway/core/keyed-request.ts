@@ -21,6 +21,12 @@ export interface KeyedRequest extends KeyScope {
 
 /** The memory of requests with an idempotency key. */
 export interface KeyedRequests {
+  /**
+   * Whether something is known of the key of a request: it runs, or was answered. Writes nothing.
+   *
+   * @throws PeltonError broker-unavailable
+   */
+  isKnown(request: KeyedRequest): Promise<boolean>
   /** @throws Refusal 409 (async, still running), 422 (another body), 503 (bucket full), PeltonError broker-unavailable */
   claim(request: KeyedRequest): Promise<Claim>
   /**

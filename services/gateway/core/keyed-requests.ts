@@ -9,7 +9,7 @@ import { messageOf } from '../../../shared/sdk/errors.ts'
 import { PublishWindow } from '../../../shared/sdk/jetstream/publish-window.ts'
 import type { InRegister } from '../../../shared/sdk/jetstream/register.ts'
 import { otherBody, stillRunning, tooManyKeyed } from './key-refusals.ts'
-import { type Asked, lookAtFirst, type Standing, standingOf } from './key-standing.ts'
+import { type Asked, lookAtFirst, readFirst, type Standing, standingOf } from './key-standing.ts'
 import { explainTrouble } from './key-trouble.ts'
 import type { Claim, KeyedRequest, KeyedRequests } from './keyed-request.ts'
 import { Refusal } from './refusal.ts'
@@ -83,6 +83,20 @@ class BucketOfRequests implements KeyedRequests {
 
   close(): void {
     this.#window.close()
+  }
+
+  async isKnown(request: KeyedRequest): Promise<boolean> {
+    const digest = keyDigest(request)
+    try {
+      const [kept, first] = await patiently(
+        () =>
+          Promise.all([readEntry(this.#connection, digest), readFirst(this.#connection, request, digest)]),
+        this.#patienceMs(request),
+      )
+      return kept?.entry !== undefined || first.outcome !== undefined || first.newer !== undefined
+    } catch (thrown) {
+      throw await explainTrouble(this.#connection, digest, thrown)
+    }
   }
 
   async claim(request: KeyedRequest): Promise<Claim> {

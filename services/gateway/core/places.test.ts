@@ -21,8 +21,7 @@ describe('places in flight', () => {
     expect(details).toMatchObject({
       code: 'overloaded',
       field: 'maxInFlight',
-      value: '2',
-      retryAfterSeconds: 1,
+      value: '2 requests, at most 2 requests',
     })
     places.leave(1, 5)
     places.enter(1)
@@ -33,7 +32,7 @@ describe('places in flight', () => {
     places.enter(500)
     expect(refusalOf(() => places.enter(1)).details).toMatchObject({
       field: 'maxInFlightBytes',
-      value: '100',
+      value: '501 bytes, at most 100 bytes',
     })
     places.leave(500, 5)
     places.enter(60)
@@ -48,6 +47,8 @@ describe('places in flight', () => {
       places.leave(1, 7_500)
     }
     places.enter(1)
-    expect(refusalOf(() => places.enter(1)).details.retryAfterSeconds).toBe(8)
+    const { retryAfterMs = 0 } = refusalOf(() => places.enter(1)).details
+    expect(retryAfterMs).toBeGreaterThan(7_000)
+    expect(retryAfterMs).toBeLessThanOrEqual(15_000)
   })
 })

@@ -1,4 +1,5 @@
-import { Refusal } from './refusal.ts'
+import { notLetIn } from './not-let-in.ts'
+import type { Refusal } from './refusal.ts'
 
 /** Limits of what is in flight at once. */
 export interface PlacesOptions {
@@ -9,7 +10,8 @@ export interface PlacesOptions {
 
 /** How much a new duration counts in the mean. */
 const WEIGHT = 0.05
-const LONGEST_RETRY_S = 30
+const LONGEST_RETRY_MS = 30_000
+const SOONEST_RETRY_MS = 500
 
 /** Requests in flight, counted: what is beyond the limits is refused before anything is done for it. */
 export class Places {
@@ -22,13 +24,17 @@ export class Places {
     this.#options = options
   }
 
-  /** Takes a place. What is larger than all room gets in when it is alone. @throws Refusal 503 naming the limit */
-  enter(bytes: number): void {
+  /** Whether there is a place. What is larger than all room gets in when it is alone. @throws Refusal 503 naming the limit */
+  check(bytes: number): void {
     const { maxInFlight, maxInFlightBytes } = this.#options
-    if (this.#taken >= maxInFlight)
-      throw this.#refusal('maxInFlight', `${this.#taken} requests are`, maxInFlight)
+    if (this.#taken >= maxInFlight) throw this.#refusal('maxInFlight', this.#taken, 'requests')
     if (this.#taken > 0 && this.#bytes + bytes > maxInFlightBytes)
-      throw this.#refusal('maxInFlightBytes', `${this.#bytes} bytes of requests are`, maxInFlightBytes)
+      throw this.#refusal('maxInFlightBytes', this.#bytes + bytes, 'bytes')
+  }
+
+  /** Takes a place. @throws Refusal 503 where there is none */
+  enter(bytes: number): void {
+    this.check(bytes)
     this.#taken++
     this.#bytes += bytes
   }
@@ -40,13 +46,11 @@ export class Places {
     this.#meanMs += WEIGHT * (durationMs - this.#meanMs)
   }
 
-  #refusal(field: keyof PlacesOptions, what: string, most: number): Refusal {
-    return new Refusal(503, 'Overloaded', `${what} in flight at this gateway, which is as much as it takes`, {
-      code: 'overloaded',
-      retryAfterSeconds: Math.min(LONGEST_RETRY_S, Math.max(1, Math.ceil(this.#meanMs / 1_000))),
-      field,
-      value: String(most),
-      remedy: 'Ask again later, or run another gateway.',
+  #refusal(limit: keyof PlacesOptions, measured: number, unit: string): Refusal {
+    return notLetIn({
+      ...{ limit, value: this.#options[limit], measured, unit, isOfSource: false },
+      retryAfterMs: Math.min(LONGEST_RETRY_MS, Math.max(SOONEST_RETRY_MS, this.#meanMs)),
+      because: 'as much is in flight at this gateway as it takes: another one may have room',
     })
   }
 }

@@ -1,11 +1,23 @@
 import type { ErrorDetails } from '../../../shared/sdk/errors.ts'
+import type { QuotaClass } from './quotas.ts'
+
+/** What a source has left of a limit of its own: nothing, for now. */
+export interface SpentLimit {
+  readonly policy: string
+  /** Undefined where it is another one at every moment. */
+  readonly quota: QuotaClass | undefined
+  /** When there is some again, milliseconds from now. */
+  readonly resetMs: number
+}
 
 /** What is said beside status and words when a request is refused. */
 export interface RefusalDetails extends ErrorDetails {
   /** A short word for programs: `rate-limited`, `forbidden`. */
   readonly code?: string
-  /** When to come back, seconds. */
+  /** When to come back, seconds; where that was computed exactly there is `retryAfterMs`. */
   readonly retryAfterSeconds?: number
+  /** Where a limit of its own is why. */
+  readonly rateLimit?: SpentLimit
   /** Headers of the answer. */
   readonly headers?: Readonly<Record<string, string>>
   /** The connection ends with the answer: what else comes on it is not read. */

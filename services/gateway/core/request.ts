@@ -12,7 +12,7 @@ export interface Caller {
   readonly pool: string
   /** What asks for a higher lane is lowered to this one. */
   readonly highestLane: Lane
-  /** Class of its quota; undefined for none. Nothing is counted against it yet. */
+  /** Class of its quota; undefined for none. */
   readonly quotaClass: string | undefined
   mayUse(model: string): boolean
 }

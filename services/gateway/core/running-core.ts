@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { NatsConnection } from '@nats-io/transport-node'
 import { tracePublish } from '../../../shared/sdk/diagnostics.ts'
-import { messageOf } from '../../../shared/sdk/errors.ts'
+import { messageOf, PeltonError } from '../../../shared/sdk/errors.ts'
 import type { EventOrigin } from '../../../shared/sdk/event-message.ts'
 import type { BrokerClock } from '../../../shared/sdk/jetstream/broker-clock.ts'
 import { namesOf } from '../../../shared/sdk/jetstream/names-of.ts'
@@ -16,6 +16,7 @@ import { checkModel, checkRights } from './check-model.ts'
 import { Claims, type Published, tokenOf } from './claims.ts'
 import type { GatewayCore } from './core.ts'
 import { closed, twoIdentities, unknownFate } from './core-errors.ts'
+import { type AskingRequest, Door } from './door.ts'
 import {
   type Deadline,
   deadlineOf,
@@ -77,6 +78,7 @@ export class RunningCore implements GatewayCore {
   readonly #answers: Answers
   readonly #claims: Claims
   readonly #places: Places
+  readonly #door: Door
   readonly #backlogs: Backlogs
   readonly #away: Away
   readonly #origin: Omit<EventOrigin, 'now' | 'source' | 'pool'>
@@ -94,6 +96,12 @@ export class RunningCore implements GatewayCore {
     this.#answers = new Answers(connection, { onProblem })
     this.#claims = new Claims({ memory, answers: this.#answers, onProblem })
     this.#places = new Places(parts)
+    const { quotas = new Map(), onRefused = () => undefined } = parts
+    this.#door = new Door(connection, {
+      ...{ quotas, onProblem },
+      onRefused: ({ pool, model = '', ...refused }) =>
+        onRefused({ pool, model: this.models.find(pool, model)?.model, ...refused }),
+    })
     this.#backlogs = new Backlogs(connection)
     this.models = followModels(connection, onProblem)
     this.#away = new Away(connection, {
@@ -106,6 +114,11 @@ export class RunningCore implements GatewayCore {
   /** Requests that are not answered yet. */
   get inFlight(): number {
     return this.#inFlight
+  }
+
+  /** What the gates read that requests were asked at lately. */
+  get gates(): Door['gates'] {
+    return this.#door.gates
   }
 
   /** Resolves once no request is in flight. */
@@ -161,9 +174,13 @@ export class RunningCore implements GatewayCore {
     checkModel(this.models, caller, model, modelVersion)
     signal.throwIfAborted()
     if (this.#away.isLong) throw this.#away.error()
+    this.#places.check(data.length)
+    const { leftMs } = deadline
+    // What is asked again may have its event already.
+    if (request.idempotencyKey === undefined)
+      this.#door.admit({ caller, model, lane: handle.lane, source, deadlineMs: leftMs })
     this.#places.enter(data.length)
     this.#inFlight++
-    const { leftMs } = deadline
     const mostMs = wanted.mode === 'sync' ? LONGEST_TIMEOUT_MS : PUBLISH_MS
     const until = startedAt + Math.min(leftMs ?? mostMs, mostMs)
     const wait = this.#answers.begin(until, leftMs !== undefined, signal)
@@ -188,7 +205,7 @@ export class RunningCore implements GatewayCore {
     if (request.attributes?.id !== undefined) throw twoIdentities(request.attributes.id)
     const deadlineAt = deadline.leftMs === undefined ? undefined : Date.now() + deadline.leftMs
     const keyed = { source, model, modelVersion, key, data, contentType, deadlineAt, mode: wanted.mode }
-    const claim = await this.#claims.decide(keyed, wait)
+    const claim = await this.#claimLetIn(asked, keyed)
     asked.isDuplicate = claim.kind !== 'new'
     if (claim.kind === 'answered') return answered(this.#accepted(asked, claim.result), claim.result)
     if (claim.kind === 'new') {
@@ -200,6 +217,23 @@ export class RunningCore implements GatewayCore {
     const joined = this.#answers.join(wait, model, tokenOf(keyed, claim))
     joined.sequence ??= claim.sequence
     return this.#answer(asked, undefined)
+  }
+
+  /** What of a key would make an event is let in first; what does not is never refused. @throws Refusal as {@link Door.admit} */
+  async #claimLetIn(asked: Asked, keyed: KeyedRequest): Promise<Claim> {
+    const asking = askingOf(asked)
+    // Most of what is refused writes nothing about its key.
+    const isAsked = this.#door.wouldRefuse(asking) && !(await this.#claims.isKnown(keyed, asked.wait))
+    if (isAsked) this.#door.admit(asking)
+    const claim = await this.#claims.decide(keyed, asked.wait)
+    if (claim.kind !== 'new' || isAsked) return claim
+    try {
+      this.#door.admit(asking)
+      return claim
+    } catch (thrown) {
+      await this.#claims.giveBack(keyed, claim)
+      throw thrown
+    }
   }
 
   async #tellMemory(
@@ -234,8 +268,10 @@ export class RunningCore implements GatewayCore {
       // After several tries an earlier one of this very request may be what the stream has.
       asked.isDuplicate ||= receipt.duplicate && receipt.tries === 1
       if (expected !== undefined) this.#answers.published(expected, receipt.sequence, receipt.duplicate)
+      this.#door.told(request, true)
       return receipt
     } catch (thrown) {
+      if (isOfStream(thrown)) this.#door.told(request, false)
       if (expected === undefined) wait.break(thrown)
       else this.#answers.failed(expected, thrown)
       return { thrown }
@@ -329,6 +365,7 @@ export class RunningCore implements GatewayCore {
   async #close(): Promise<void> {
     this.#answers.close()
     this.#away.close()
+    this.#door.close()
     this.#backlogs.close()
     const { producer, clock, onProblem } = this.#parts
     clock.close()
@@ -337,6 +374,20 @@ export class RunningCore implements GatewayCore {
       producer.close({ timeoutMs: CLOSING_MS }).catch((thrown: unknown) => onProblem(messageOf(thrown))),
     ])
   }
+}
+
+/** Whether it is the stream that did not take an event, or said nothing of it. */
+function isOfStream(thrown: unknown): boolean {
+  return (
+    thrown instanceof PeltonError && (thrown.code === 'stream-full' || thrown.code === 'broker-unavailable')
+  )
+}
+
+/** What a request asks for that has begun: its deadline is what is left of it by now. */
+function askingOf({ request, handle: { lane }, source, deadline, startedAt }: Asked): AskingRequest {
+  const { leftMs } = deadline
+  const deadlineMs = leftMs && Math.max(0, leftMs - (performance.now() - startedAt))
+  return { caller: request.caller, model: request.model, lane, source, deadlineMs }
 }
 
 function isOutcome({ kind }: Answer): boolean {

@@ -1,5 +1,6 @@
 import type { IncomingMessage } from 'node:http'
 import type { FastifyInstance } from 'fastify'
+import { notLetIn } from '../core/not-let-in.ts'
 import { Refusal } from '../core/refusal.ts'
 import type { Connections } from './connections.ts'
 import { decompress, type Encoding, encodingOf, tooLarge } from './encodings.ts'
@@ -8,6 +9,9 @@ import { Queue } from './queue.ts'
 
 /** Bodies that are decompressed at the same time: a few for each thread that does it. */
 const UNPACKED_AT_ONCE = 32
+
+/** How soon there may be room again, milliseconds. */
+const NO_ROOM_MS = 500
 
 /** What is told of a body that was read, or why it was not. */
 type Done = (error: Error | null, body?: Buffer) => void
@@ -65,27 +69,19 @@ function refuseDeclared(
   if (Number(length ?? 0) > most) throw tooLarge(most, encoding === undefined ? 'sent' : 'compressed')
 }
 
-function unpack(
-  { request, limits, connections, unpacking }: Reading,
-  body: Buffer,
-  encoding: Encoding,
-  done: Done,
-): void {
+function unpack(reading: Reading, body: Buffer, encoding: Encoding, done: Done): void {
+  const { request, limits, connections, unpacking } = reading
   unpacking
     .run(() => decompress(body, encoding, limits.bodyBytes))
     .then((bytes) => {
       if (connections.hold(request, bytes.length)) done(null, bytes)
-      else done(noRoom())
+      else done(noRoom(reading))
     }, done)
 }
 
 /** Reads a body whole. It takes twice the memory of what came at most, whatever was announced, and in however many pieces. */
-function readBody(
-  { request, limits, connections }: Reading,
-  mostBytes: number,
-  encoding: Encoding | undefined,
-  done: Done,
-): void {
+function readBody(reading: Reading, mostBytes: number, encoding: Encoding | undefined, done: Done): void {
+  const { request, limits, connections } = reading
   const body = new GrowingBytes()
   let pieces = 0
   const end = (error: Error | null): void => {
@@ -99,7 +95,7 @@ function readBody(
     if (body.length + piece.length > mostBytes)
       end(tooLarge(mostBytes, encoding === undefined ? 'sent' : 'compressed'))
     else if (pieces > limits.bodyPieces) end(tooManyPieces(limits.bodyPieces))
-    else if (!connections.hold(request, piece.length)) end(noRoom())
+    else if (!connections.hold(request, piece.length)) end(noRoom(reading))
     else body.add(piece)
   }
   const ended = (): void => end(null)
@@ -140,10 +136,12 @@ function tooManyPieces(most: number): Refusal {
   })
 }
 
-function noRoom(): Refusal {
-  return new Refusal(503, 'no room', 'the requests that wait for their answers fill the memory for bodies', {
-    code: 'overloaded',
-    retryAfterSeconds: 1,
-    remedy: 'Send it again in a moment, or to another gateway.',
+function noRoom({ limits, connections }: Pick<Reading, 'limits' | 'connections'>): Refusal {
+  return notLetIn({
+    limit: 'maxInFlightBytes',
+    ...{ value: limits.heldBytes, measured: connections.heldBytes, unit: 'bytes', isOfSource: false },
+    retryAfterMs: NO_ROOM_MS,
+    because:
+      'the requests that wait for their answers fill the memory for bodies: another gateway may have room',
   })
 }

@@ -6,7 +6,7 @@ import { PeltonError, showValue } from '../../../shared/sdk/errors.ts'
 const PREFLIGHT_S = '600'
 /** What a page may see of an answer beside its body. */
 const EXPOSED =
-  'Inference-Header-Content-Length, Location, Preference-Applied, Retry-After, Idempotency-Key, Allow, Content-Encoding'
+  'Inference-Header-Content-Length, Location, Preference-Applied, Retry-After, RateLimit, RateLimit-Policy, Idempotency-Key, Allow, Content-Encoding'
 /** Names of headers, and commas between them. */
 const NAMES = /^[\w!#$%&'*+.^`|~, -]{1,1024}$/
 

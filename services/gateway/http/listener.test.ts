@@ -123,7 +123,10 @@ describe('bodies', () => {
     )
     await eventually('the body to be held', () => listener.heldBytes === 900)
     const refused = await fetch(`${address}/v2/echo`, { method: 'POST', body: 'x'.repeat(101) })
-    expect([refused.status, refused.headers.get('retry-after')]).toEqual([503, '1'])
+    expect([refused.status, refused.headers.get('retry-after')]).toEqual([
+      503,
+      expect.stringMatching(/^[12]$/),
+    ])
     expect((await fetch(`${address}/v2/echo`, { method: 'POST', body: 'x'.repeat(100) })).status).toBe(200)
     leaving.abort()
     expect(await waits).toBe('left')

@@ -4,6 +4,7 @@ import type { Logger } from 'pino'
 import { PROBLEM_TYPE, type Problem, problemOfThrown, problemType } from '../../../shared/runtime/http.ts'
 import { ERRORS, type ErrorDetails, PeltonError } from '../../../shared/sdk/errors.ts'
 import { Refusal } from '../core/refusal.ts'
+import { rateLimitHeaders, retryAfterSeconds } from './retry-after.ts'
 
 /** KServe's client shows the text of an error under no other type, and none with a parameter. */
 const PLAIN_TYPE = 'application/json'
@@ -43,14 +44,22 @@ function sendRefusal(reply: FastifyReply, refusal: Refusal): FastifyReply {
 
 /** The headers a refusal asks for. */
 export function headersOf({ details }: Refusal): Readonly<Record<string, string>> {
-  const { retryAfterSeconds, headers } = details
-  if (retryAfterSeconds === undefined) return headers ?? {}
-  return { ...headers, 'retry-after': String(Math.max(1, Math.ceil(retryAfterSeconds))) }
+  const { retryAfterMs, rateLimit, headers } = details
+  const given = details.retryAfterSeconds
+  const seconds =
+    retryAfterMs === undefined
+      ? given && Math.max(1, Math.ceil(given))
+      : retryAfterSeconds(retryAfterMs, Math.random())
+  return {
+    ...headers,
+    ...(rateLimit !== undefined && rateLimitHeaders(rateLimit)),
+    ...(seconds !== undefined && { 'retry-after': String(seconds) }),
+  }
 }
 
 /** A refusal as it is answered. `error` says all that the members say: some clients show nothing else. */
 export function problemOfRefusal({ status, title, message, details }: Refusal): Problem {
-  const { code, field, value, remedy } = details
+  const { code, field, value, remedy, retryAfterMs } = details
   return {
     type: code === undefined ? 'about:blank' : problemType(code),
     title,
@@ -61,6 +70,7 @@ export function problemOfRefusal({ status, title, message, details }: Refusal): 
     ...(field !== undefined && { field }),
     ...(value !== undefined && { value }),
     ...(remedy !== undefined && { remedy }),
+    ...(retryAfterMs !== undefined && { retryAfterMs }),
   }
 }
 

@@ -11,11 +11,11 @@ export function countRequests(): (request: EndedRequest) => void {
   const meters = openMeters('gateway')
   const requests = meters.counter('gatewayRequests')
   const abandoned = meters.counter('gatewayAbandoned')
-  const modelOf = boundedBy(MOST_VALUES, UNKNOWN_MODEL)
-  const reasonOf = boundedBy(MOST_VALUES, OTHER_REASON)
+  const modelOf = boundedModel()
+  const reasonOf = boundedReason()
   return ({ model, reason, protocol, ended, status }) => {
     // A name that no worker serves came from outside.
-    const bounded = model === undefined || reason === 'unknown-model' ? UNKNOWN_MODEL : modelOf(model)
+    const bounded = modelOf(reason === 'unknown-model' ? undefined : model)
     requests(1, {
       model: bounded,
       protocol,
@@ -25,6 +25,17 @@ export function countRequests(): (request: EndedRequest) => void {
     })
     if (ended === 'left') abandoned(1, { model: bounded })
   }
+}
+
+/** A label for models: undefined is one that nobody serves. */
+export function boundedModel(): (model: string | undefined) => string {
+  const modelOf = boundedBy(MOST_VALUES, UNKNOWN_MODEL)
+  return (model) => (model === undefined ? UNKNOWN_MODEL : modelOf(model))
+}
+
+/** A label for reasons and limits. */
+export function boundedReason(): (reason: string) => string {
+  return boundedBy(MOST_VALUES, OTHER_REASON)
 }
 
 /** The first values stay what they are, any further ones become one. */

@@ -14,10 +14,10 @@ const REFUSALS: Readonly<Record<number, string>> = {
   413: 'The body is larger than the gateway or the broker takes, or comes in too many pieces',
   415: 'The encoding or the format of the body is not read here',
   422: 'The request does not fit the model, or its idempotency key came with another body before',
-  429: 'The connection has too many requests under way',
+  429: 'The connection has too many requests under way, the key has used up its quota, or its source asks for more than its share',
   500: 'The model failed on it, or a defect, whose id the log has',
   501: 'This server does not have that part of the protocol, or the transfer encoding',
-  503: 'Not now: the broker is away, a limit is reached, or no worker serves the model; `Retry-After` says when to ask again',
+  503: 'Not now: more waits than can be answered in time, the broker is away, a limit is reached, or no worker serves the model; `Retry-After` says when to ask again',
   504: 'No answer within the time the caller gave: the event is stored, and `Location` says where its result will be; or the event became a dead letter because of time',
 }
 const OTHERS = 'Any other refusal: 405 another method, 414 and 431 what is too long, 421 another host'
@@ -33,6 +33,11 @@ const ELSEWHERE = { 'application/problem+json': problem }
 
 const HEADERS: Readonly<Record<number, Readonly<Record<string, string>>>> = {
   401: { 'WWW-Authenticate': 'How to say who calls' },
+  429: {
+    'Retry-After': 'Seconds',
+    RateLimit: 'What is left of a quota or share, and seconds until there is more: `"quota";r=0;t=1`',
+    'RateLimit-Policy': 'What the quota is: `"quota";q=400;w=2`',
+  },
   503: { 'Retry-After': 'Seconds' },
   504: { Location: 'Path of the result, where it is yet to come' },
 }

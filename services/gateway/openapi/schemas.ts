@@ -156,6 +156,11 @@ export const problem = z
     field: z.string().optional().describe('What is wrong'),
     value: z.string().optional().describe('What stood there'),
     remedy: z.string().optional().describe('What to do about it'),
+    retryAfterMs: z
+      .number()
+      .min(0)
+      .optional()
+      .describe('When to ask again, milliseconds, where it was refused because of load'),
     reason: z
       .string()
       .optional()

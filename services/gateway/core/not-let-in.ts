@@ -1,0 +1,25 @@
+import { type Refused, refusalCode, refusalDetails } from '../../../shared/sdk/admission/refused.ts'
+import { ERRORS } from '../../../shared/sdk/errors.ts'
+import type { QuotaClass } from './quotas.ts'
+import { Refusal } from './refusal.ts'
+
+/** Limits that are one source's alone: their refusals say what it has left of them. */
+const OF_SOURCE: ReadonlySet<string> = new Set(['quota', 'share'])
+
+/**
+ * A request that is not let in, as it is answered: the same for every limit, of this gateway or of the pool.
+ *
+ * @param quota of its caller, where that is the limit
+ * @param random a number in [0, 1): when to come back is up to twice as late as it could be, so that those who were refused
+ *   together do not come back together
+ */
+export function notLetIn(refused: Refused, quota?: QuotaClass, random: number = Math.random()): Refusal {
+  const code = refusalCode(refused)
+  const { limit, retryAfterMs, because } = refused
+  const details = refusalDetails({ ...refused, retryAfterMs: retryAfterMs * (1 + random) })
+  const rateLimit = OF_SOURCE.has(limit) ? { policy: limit, quota, resetMs: retryAfterMs } : undefined
+  return new Refusal(ERRORS[code].status, ERRORS[code].summary, because, {
+    ...{ code, ...details },
+    ...(rateLimit !== undefined && { rateLimit }),
+  })
+}

@@ -1,0 +1,53 @@
+import type { Logger } from 'pino'
+import { openMeters } from '../../../shared/runtime/meters.ts'
+import type { RefusedRequest } from '../core/figures.ts'
+import { boundedModel, boundedReason } from './request-counters.ts'
+
+/** Between two lines in the log, milliseconds. */
+const LINE_MS = 60_000
+/** What is told apart for a line at most. */
+const MOST_KINDS = 1_000
+
+export interface RefusalsOptions {
+  readonly log: Logger
+  /** Whether somebody reads metrics. */
+  readonly hasMetrics: boolean
+  /** Of a clock that never goes back, milliseconds. @default performance.now */
+  readonly now?: () => number
+}
+
+/** Counts requests that are not let in, and says so in the log, once a minute at most. @returns told of each */
+export function watchRefusals({
+  log,
+  hasMetrics,
+  now = () => performance.now(),
+}: RefusalsOptions): (refused: RefusedRequest) => void {
+  const count = hasMetrics ? countRefused() : undefined
+  let kinds = new Map<string, number>()
+  let total = 0
+  let nextLineMs = Number.NEGATIVE_INFINITY
+  return (refused) => {
+    count?.(refused)
+    total++
+    const kind = describe(refused)
+    if (kinds.has(kind) || kinds.size < MOST_KINDS) kinds.set(kind, (kinds.get(kind) ?? 0) + 1)
+    if (now() < nextLineMs) return
+    const [most = ''] = [...kinds].sort(([, one], [, other]) => other - one)[0] ?? []
+    log.warn({ refused: total, most }, 'requests are not let in')
+    nextLineMs = now() + LINE_MS
+    kinds = new Map()
+    total = 0
+  }
+}
+
+function countRefused(): (refused: RefusedRequest) => void {
+  const refusals = openMeters('gateway').counter('gatewayRefused')
+  const modelOf = boundedModel()
+  const limitOf = boundedReason()
+  return ({ model, lane, limit, isEnforced }) =>
+    refusals(1, { model: modelOf(model), lane, limit: limitOf(limit), enforced: isEnforced })
+}
+
+function describe({ pool, model = '', lane, limit, isEnforced }: RefusedRequest): string {
+  return `model ${model}, pool ${pool}, lane ${lane}: ${limit}${isEnforced ? '' : ' (only observed)'}`
+}

@@ -1,0 +1,279 @@
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { readKey } from '../../shared/operations/keys/key-text.ts'
+import { createKey, type NewKey } from '../../shared/operations/keys/keys.ts'
+import { sourceDigest } from '../../shared/sdk/contract/flow.ts'
+import { LANES, type Lane } from '../../shared/sdk/contract/subjects.ts'
+import { STREAMS } from '../../shared/sdk/contract/topology.ts'
+import { PublishWindow } from '../../shared/sdk/jetstream/publish-window.ts'
+import { type FlowSpeaker, speakFlow } from '../kit/flow.ts'
+import { type Answer, type GatewayProcess, startGateway } from '../kit/gateway-process.ts'
+import { modelsFolder } from '../kit/models-folder.ts'
+import { openPipeline, type Pipeline } from '../kit/pipeline.ts'
+import { readPrometheus } from '../kit/prometheus-text.ts'
+import { eventually } from '../kit/wait.ts'
+
+const MODEL = 'identity-fp32'
+const INPUTS = [{ name: 'x', datatype: 'FP32', shape: [1, 2], data: [1, 2] }]
+const PRIORITY: Readonly<Record<Lane, number>> = { high: 1, normal: 2, low: 3 }
+/** Of it 60 s may be waited in `high`, 40 s in `normal`, 20 s in `low`: a word of the flow that comes late changes little. */
+const DEADLINE_MS = 100_000
+/** More than any lane may wait. */
+const FULL = { high: 90_000, normal: 0, low: 0 }
+
+let folder: Awaited<ReturnType<typeof modelsFolder>>
+let pipeline: Pipeline
+let open: GatewayProcess
+let keyed: GatewayProcess
+let flow: FlowSpeaker
+const keys = new Map<string, string>()
+
+beforeAll(async () => {
+  folder = await modelsFolder([MODEL])
+  pipeline = await openPipeline({ models: folder.path })
+  // What the pool has is known from here on; what it is like is said by the test alone.
+  await pipeline.startWorker()
+  await pipeline.endWorkers()
+  const { url } = pipeline.broker
+  open = await startGateway({ url, env: { ...pipeline.env, PELTON_HTTP_PORT: '0' } })
+  const env = { ...pipeline.env, PELTON_GATEWAY_KEYS: 'always', PELTON_GATEWAY_QUOTAS: 'free=0.01/3' }
+  keyed = await startGateway({ url, env })
+  await makeKeys({ free: 'free', gold: 'gold', plain: undefined })
+})
+
+beforeEach(() => {
+  flow = speakFlow(pipeline.connection, MODEL)
+})
+afterEach(() => flow.stop())
+
+afterAll(async () => {
+  await Promise.all([open, keyed].map((each) => each?.end()))
+  await pipeline?.close()
+  await folder?.remove()
+})
+
+async function makeKeys(classes: Readonly<Record<string, string | undefined>>): Promise<void> {
+  const window = new PublishWindow(pipeline.connection)
+  for (const [name, quotaClass] of Object.entries(classes)) {
+    const wish: NewKey = { name, models: 'all', pool: 'default', highestLane: 'high', quotaClass, by: 'test' }
+    keys.set(name, (await createKey({ connection: pipeline.connection, window }, wish)).text)
+  }
+  window.close()
+  const isKnown = async () => (await keyed.call('GET', '/v2/models', { headers: as('plain') })).status === 200
+  await eventually('the keys to be known', isKnown)
+}
+
+const as = (name: string): Record<string, string> => ({ authorization: `Bearer ${keys.get(name)}` })
+
+/** Asks for a result later, within a deadline: 202 where it is let in. */
+function ask(lane: Lane, headers: Record<string, string> = {}, gateway = open): Promise<Answer> {
+  const parameters = { priority: PRIORITY[lane], timeout: DEADLINE_MS * 1_000 }
+  return gateway.call('POST', `/v2/models/${MODEL}/infer`, {
+    body: { inputs: INPUTS, parameters },
+    headers: { prefer: 'respond-async', ...headers },
+  })
+}
+
+/** Waits until something is answered so: words of the flow take a moment. */
+function answered(status: number, asked: () => Promise<Answer>): Promise<Answer> {
+  let last: Answer | undefined
+  const look = async (): Promise<Answer | undefined> => {
+    last = await asked()
+    return last.status === status ? last : undefined
+  }
+  return eventually(`an answer ${status}`, look, { seen: () => last?.text })
+}
+
+const statuses = async (): Promise<readonly number[]> =>
+  Promise.all(LANES.map(async (lane) => (await ask(lane)).status))
+
+const lastInFeatures = (): Promise<number> => pipeline.lastIn(STREAMS.features)
+
+describe('a backlog', () => {
+  test.each([
+    [9, [202, 202, 202]],
+    [30, [202, 202, 503]],
+    [50, [202, 503, 503]],
+    [90, [503, 503, 503]],
+  ])('of %i s of work is answered %j in high, normal, low', async (backlogS, expected) => {
+    // As much of it as the worker holds of the highest lane is ahead of all.
+    flow.say({ held: { high: 1_000 * backlogS, normal: 0, low: 0 } })
+    await eventually('the lanes to be refused', async () => String(await statuses()) === String(expected))
+    const before = await lastInFeatures()
+    expect(await statuses()).toEqual(expected)
+    // What is refused is no event.
+    expect((await lastInFeatures()) - before).toBe(expected.filter((status) => status === 202).length)
+  })
+
+  test('is told with its limit, what was measured, and when to come back, and counted', async () => {
+    flow.say({ held: FULL })
+    const { json, headers } = await answered(503, () => ask('low'))
+    expect(json).toMatchObject({
+      ...{ status: 503, code: 'overloaded', field: 'backlog' },
+      type: 'https://pelton.dev/problems/overloaded',
+      detail: 'lane low has as much backlog as its deadlines allow',
+      value: expect.stringMatching(/^(8[89]|90)\d{3} ms, at most 20000 ms$/),
+      remedy: expect.stringMatching(/^Nothing was stored\. Come back in \d+ ms\.$/),
+      retryAfterMs: expect.any(Number),
+    })
+    expect(json.error).toContain('(backlog = ')
+    expect(json.token).toBeUndefined()
+    expect(json.retryAfterMs).toBeGreaterThan(68_000)
+    expect(1_000 * Number(headers.get('retry-after'))).toBeGreaterThanOrEqual(json.retryAfterMs)
+    expect(headers.get('ratelimit')).toBeNull()
+    const later = new Set<string | null>()
+    for (let each = 0; each < 30; each++) later.add((await ask('low')).headers.get('retry-after'))
+    expect(later.size, 'refused clients do not come back together').toBeGreaterThan(1)
+    expect(await refusedBy({ lane: 'low', limit: 'backlog', enforced: 'true' })).toBeGreaterThan(30)
+    expect(open.log.filter(({ msg }) => msg === 'requests are not let in')).toHaveLength(1)
+  })
+
+  test('is not of events that have no deadline, but for the seconds that a lane may have', async () => {
+    flow.say({ held: FULL })
+    await answered(503, () => ask('high'))
+    const body = { inputs: INPUTS }
+    const later = () =>
+      open.call('POST', `/v2/models/${MODEL}/infer`, { body, headers: { prefer: 'respond-async' } })
+    expect((await later()).status).toBe(202)
+    flow.say({ held: FULL, maxBacklogSeconds: { high: 0, normal: 20, low: 0 } })
+    expect((await answered(503, later)).json).toMatchObject({
+      field: 'maxBacklogSeconds',
+      code: 'overloaded',
+    })
+  })
+})
+
+test('an event over CloudEvents is refused in the same words', async () => {
+  const path = `/v1/models/${MODEL}/events?lane=low`
+  const event = (): Record<string, string> => ({
+    ...{ 'ce-specversion': '1.0', 'ce-id': crypto.randomUUID(), 'ce-source': 'gate/7', 'ce-type': 't' },
+    'ce-expirytime': new Date(Date.now() + DEADLINE_MS).toISOString(),
+  })
+  const publish = (): Promise<Answer> =>
+    open.call('POST', path, { body: { inputs: INPUTS }, headers: event() })
+  flow.say({ held: FULL })
+  const { json, headers } = await answered(503, publish)
+  expect(json).toMatchObject({ code: 'overloaded', field: 'backlog', retryAfterMs: expect.any(Number) })
+  expect(Number(headers.get('retry-after'))).toBeGreaterThan(0)
+  expect(headers.get('content-type')).toMatch(/^application\/problem\+json/)
+  flow.say({})
+  await answered(202, publish)
+})
+
+test('what is only observed is let in and counted, and what is off is not looked at', async () => {
+  flow.say({ held: FULL })
+  await answered(503, () => ask('normal'))
+  flow.say({ held: FULL, mode: 'observe' })
+  await answered(202, () => ask('normal'))
+  expect(await refusedBy({ lane: 'normal', limit: 'backlog', enforced: 'false' })).toBeGreaterThan(0)
+  flow.say({ held: FULL, mode: 'off' })
+  const seen = () => refusedBy({ lane: 'normal', limit: 'backlog', enforced: 'false' })
+  await eventually('it not to be looked at', async () => {
+    const before = await seen()
+    expect((await ask('normal')).status).toBe(202)
+    return (await seen()) === before
+  })
+})
+
+test('a gate of the pool is named, with what it says for people', async () => {
+  flow.say({
+    gates: [
+      ...[
+        { limit: 'breaker', lanes: LANES, value: 1, measured: 3, retryAfterMs: 9_000, because: 'it fails' },
+      ],
+    ],
+  })
+  const { json, headers } = await answered(503, () => ask('high'))
+  expect(json).toMatchObject({ field: 'breaker', detail: 'it fails', value: '3, at most 1' })
+  expect(Number(headers.get('retry-after'))).toBeGreaterThanOrEqual(9)
+  const readings = readPrometheus(await metrics())
+  expect(readings.value('pelton_gateway_gate', { gate: 'breaker' })).toBe(3)
+  expect(readings.value('pelton_gateway_gate_threshold', { gate: 'breaker' })).toBe(1)
+  expect(readings.value('pelton_gateway_gate', { gate: 'credit' })).toBeGreaterThan(0)
+})
+
+describe('an idempotency key', () => {
+  test('joins and repeats what was accepted, however much waits', async () => {
+    const first = await answered(202, () => ask('normal', { 'idempotency-key': crypto.randomUUID() }))
+    expect(first.status).toBe(202)
+    const key = crypto.randomUUID()
+    await answered(202, () => ask('normal', { 'idempotency-key': key }))
+    flow.say({ held: FULL })
+    await answered(503, () => ask('normal'))
+    // It has no answer yet, and is told that, as ever.
+    expect(await ask('normal', { 'idempotency-key': key })).toMatchObject({
+      status: 409,
+      json: { code: 'request-running' },
+    })
+  })
+
+  test('is free again after a refusal, and nothing is stored for it', async () => {
+    flow.say({ held: FULL })
+    await answered(503, () => ask('normal'))
+    const [before, key] = [await pipeline.lastIn('KV_pelton-requests'), crypto.randomUUID()]
+    expect((await ask('normal', { 'idempotency-key': key })).status).toBe(503)
+    expect(await pipeline.lastIn('KV_pelton-requests')).toBe(before)
+    flow.say({})
+    await answered(202, () => ask('normal', { 'idempotency-key': key }))
+  })
+})
+
+describe('a caller that asks for too much', () => {
+  test('is 429 with its quota and its class, and others are not', async () => {
+    const taken = [1, 2, 3].map(() => ask('normal', as('free'), keyed))
+    expect((await Promise.all(taken)).map(({ status }) => status)).toEqual([202, 202, 202])
+    const { status, json, headers } = await ask('normal', as('free'), keyed)
+    expect(json, `${status}`).toMatchObject({
+      ...{ status: 429, code: 'rate-limited', field: 'quota', value: '4 requests, at most 3 requests' },
+      detail: expect.stringContaining('class free has 0.01 requests a second, 3 at once'),
+    })
+    expect(headers.get('ratelimit')).toMatch(/^"quota";r=0;t=\d+$/)
+    expect(headers.get('ratelimit-policy')).toBe('"quota";q=3;w=300')
+    const [, reset = ''] = /t=(\d+)/.exec(headers.get('ratelimit') ?? '') ?? []
+    expect(Number(headers.get('retry-after'))).toBeGreaterThanOrEqual(Number(reset))
+    expect((await ask('normal', as('plain'), keyed)).status).toBe(202)
+    // Results are read all the same, and what is there.
+    expect((await keyed.call('GET', '/v2/models', { headers: as('free') })).status).toBe(200)
+  })
+
+  test('has no quota where nobody set its class, and the log says so once', async () => {
+    for (let each = 0; each < 5; each++) expect((await ask('normal', as('gold'), keyed)).status).toBe(202)
+    const said = keyed.log.filter(({ reason }) => String(reason).includes('quota class gold'))
+    expect(said).toHaveLength(1)
+  })
+
+  test('is 429 with its share where it is the source of most that comes', async () => {
+    const heavy = [sourceDigest(`key/${readKey(keys.get('plain') ?? '')?.id}`)]
+    flow.say({ held: { high: 30_000, normal: 0, low: 0 }, heavy })
+    const { json, headers } = await answered(429, () => ask('normal', as('plain'), keyed))
+    expect(json).toMatchObject({ code: 'rate-limited', field: 'share' })
+    expect(headers.get('ratelimit')).toMatch(/^"share";r=0;t=\d+$/)
+    expect(headers.get('ratelimit-policy')).toBeNull()
+    expect((await ask('normal', as('gold'), keyed)).status).toBe(202)
+  })
+})
+
+test('all that was let in is answered: what was sent is predicted, dead or refused', async () => {
+  flow.say({ held: { high: 30_000, normal: 0, low: 0 } })
+  await answered(503, () => ask('low'))
+  const before = await lastInFeatures()
+  const lanes = Array.from({ length: 60 }, (_, index) => LANES[index % 3] ?? 'low')
+  const sent = (await Promise.all(lanes.map((lane) => ask(lane)))).map(({ status }) => status)
+  const refused = sent.filter((status) => status === 503)
+  expect(refused.length).toBeGreaterThanOrEqual(20)
+  expect(sent.length - refused.length).toBe((await lastInFeatures()) - before)
+  flow.stop()
+  await pipeline.startWorker()
+  const { predictions, failures } = await pipeline.settled(await lastInFeatures())
+  expect(predictions.size + failures.size).toBe(await lastInFeatures())
+})
+
+async function metrics(): Promise<string> {
+  const said = open.log.find(({ msg, address }) => msg === 'listening' && address !== open.address)
+  return (await fetch(`${said?.address}/metrics`)).text()
+}
+
+async function refusedBy(labels: Readonly<Record<string, string>>): Promise<number> {
+  return (
+    readPrometheus(await metrics()).value('pelton_gateway_refused_total', { model: MODEL, ...labels }) ?? 0
+  )
+}

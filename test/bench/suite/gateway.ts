@@ -29,7 +29,8 @@ const LOAD = 'Requests over HTTP'
 const ALONE = 'One request on an idle pipeline'
 const P50 = 'latency p50 ms'
 const ADDED = 'added p50 ms'
-const PATH = `/v2/models/${DEMO_MODEL}/infer`
+/** Where the load asks. */
+export const PATH = `/v2/models/${DEMO_MODEL}/infer`
 /** One after the other. */
 const ONE_BY_ONE = 500
 
@@ -133,7 +134,8 @@ function aloneSubjects(): readonly Subject[] {
   ]
 }
 
-interface Running {
+/** What of it is measured. */
+export interface Running {
   readonly stage: Stage
   readonly worker: MeteredProcess
   readonly gateway: MeteredProcess
@@ -142,7 +144,7 @@ interface Running {
 }
 
 /** A broker, a worker and a gateway of their own. */
-async function withGateway<Result>(
+export async function withGateway<Result>(
   { entry, signal }: Workplace,
   env: NodeJS.ProcessEnv,
   measure: (running: Running) => Promise<Result>,
@@ -225,7 +227,7 @@ async function measureLoad(
 }
 
 /** The times of a process that was metered as a worker, under its own name. */
-function named({ us, others }: CpuTime, name: string): CpuTime {
+export function named({ us, others }: CpuTime, name: string): CpuTime {
   const renamed = Object.entries(us).map(([key, value]) => [key.replace(/^worker/, name), value])
   return { us: Object.fromEntries(renamed), others }
 }

@@ -12,6 +12,7 @@ export const SCENARIO_NAMES = [
   'sdk',
   'security',
   'gateway',
+  'refusal',
   'stages',
 ] as const
 export type ScenarioName = (typeof SCENARIO_NAMES)[number]
@@ -81,6 +82,7 @@ const SCENARIOS: Readonly<Record<ScenarioName, { readonly rounds: string } & Par
     sdk: { rounds: '3', events: '50000', other: '' },
     security: { rounds: '5', events: '40000', other: '' },
     gateway: { rounds: '5', events: '20000' },
+    refusal: { rounds: '5', events: '20000' },
     stages: { rounds: '3', events: '40000' },
   }
 
@@ -103,11 +105,12 @@ Without a scenario: peers --only pelton,floor,floor-bare.
   security  a worker with TLS, with an nkey and a worker's rights, and with a prefix, beside one without any of it
   gateway   requests over HTTP beside Fastify with the model in its handler, with keys beside without, and what HTTP adds
             to one event on an idle pipeline
+  refusal   requests that a gateway refuses beside a bare Fastify route that reads and answers the same ones
   stages    a profile: whose time an event takes on the main thread of a worker
 
-  --rounds <n>            runs of each (peers, security, gateway 5, backlog 1, others 3)
+  --rounds <n>            runs of each (peers, security, gateway, refusal 5, backlog 1, others 3)
   --events <n>            that count in one run, after the warm-up (peers, security, stages 40000, models 60000,
-                          binary, gateway 20000, sdk 50000, latency 500, one after the other)
+                          binary, gateway, refusal 20000, sdk 50000, latency 500, one after the other)
   --only <names>          peers: these alone
   --profile <p>           peers: process (one server, one copy), power (three servers, three copies, writes synced),
                           or both (default process)

@@ -7,6 +7,7 @@ import { latencyRatios, measureLatency } from './latency.ts'
 import { measureModels, modelsRatios } from './models.ts'
 import type { BenchOptions, ScenarioName } from './options.ts'
 import { measurePeers } from './peers.ts'
+import { measureRefusal, refusalRatios } from './refusal.ts'
 import type { ScenarioResult } from './result.ts'
 import { measureSdk, sdkRatios } from './sdk.ts'
 import { measureSecurity, securityRatios } from './security.ts'
@@ -29,5 +30,6 @@ export const SCENARIOS: Readonly<Record<ScenarioName, Scenario>> = {
   sdk: { run: measureSdk, ratios: sdkRatios },
   security: { run: measureSecurity, ratios: securityRatios },
   gateway: { run: measureGateway, ratios: gatewayRatios },
+  refusal: { run: measureRefusal, ratios: refusalRatios },
   stages: { run: measureStages, ratios: () => [] },
 }

@@ -61,12 +61,21 @@ export const WORKER_SETTINGS = {
   PELTON_RETRIES_BYTES: bytes(1024 ** 2)
     .default(2 * 1024 ** 3)
     .describe('Bytes of such events; never more than a quarter of PELTON_RETRIES_MAX_BYTES'),
-  PELTON_PARKED_EVENTS: count(0, 90_000)
+  PELTON_PARKED_EVENTS: count(0, 9_000_000)
     .default(50_000)
-    .describe('Events of models that are not servable which the workers of a pool may park in RETRIES'),
+    .describe(
+      'Events of models that are not servable which the workers of a pool may park in RETRIES; never more than PELTON_RETRIES_EVENTS',
+    ),
   PELTON_PARKED_BYTES: bytes(0)
     .default(1024 ** 3)
     .describe('Bytes of such events which the workers of a pool may park in RETRIES'),
+  PELTON_BREAKER_BEYOND: z
+    .enum(['hold', 'dead-letter'])
+    .default('hold')
+    .describe(
+      'What becomes of events of a model that fails on everything once no more may be parked: `hold` keeps them in their stream, ' +
+        'where their lane may come to stand; `dead-letter` gives them up, and the lane goes on',
+    ),
   PELTON_REPLY_PREFIXES: z
     .string()
     .regex(

@@ -72,6 +72,7 @@ async function start(
       pool: settings.PELTON_POOL,
       capacity: capacityOf(settings, broker),
       parked: { events: settings.PELTON_PARKED_EVENTS, bytes: settings.PELTON_PARKED_BYTES },
+      beyond: settings.PELTON_BREAKER_BEYOND,
       retries: { events: settings.PELTON_RETRIES_EVENTS, bytes: settings.PELTON_RETRIES_BYTES },
       lingerMs: settings.PELTON_LINGER_MS,
     },

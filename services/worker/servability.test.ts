@@ -79,6 +79,33 @@ describe('what is not servable, and why', () => {
     expect(causes).toEqual([undefined, 'unavailable', 'missing', undefined])
   })
 
+  it('fails on everything while its breaker is open, of every version it has, and could be run to probe it', () => {
+    const breaker = { since: 1, cause: 'no reason', failures: 20, probes: 0, nextProbeAt: 7 }
+    const models = open({ models: [served('m', '1')], records: [{ breaker, versions: { 2: version('d') } }] })
+    expect(models.whyNot('m', undefined)).toEqual({
+      cause: 'breaker',
+      text: expect.stringContaining('no reason'),
+      probeAt: 7,
+    })
+    expect(['1', '2', '9'].map((asked) => models.whyNot('m', asked)?.cause)).toEqual([
+      'breaker',
+      'breaker',
+      undefined, // a version nobody ever had
+    ])
+    const { probing } = models
+    expect(['1', '2'].map((asked) => probing.whyNot?.('m', asked)?.cause)).toEqual([undefined, 'missing'])
+    expect([probing.find('m')?.version, probing.models.length]).toEqual(['1', 1])
+  })
+
+  it('is a case for the operator, whatever its breaker says', () => {
+    const breaker = { since: 1, cause: 'no reason', failures: 20, probes: 0, nextProbeAt: 7 }
+    const models = open({
+      models: [served('m', '1')],
+      records: [{ breaker, apart: { since: 1, inARow: 3 } }],
+    })
+    expect(models.whyNot('m', undefined)?.cause).toBe('operator')
+  })
+
   it('is unavailable from the run that could not open it until it is loaded again', () => {
     const model = served('m', '1')
     const models = open({ models: [model] })

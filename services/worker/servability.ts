@@ -1,6 +1,7 @@
 import type { InferenceThreads } from '../../shared/models/inference-threads.ts'
 import type { ModelRepository, RefusedModel } from '../../shared/models/repository.ts'
-import type { ModelRecord } from '../../shared/operations/models/model-record.ts'
+import { describeBreaker } from '../../shared/operations/models/breaker.ts'
+import type { Breaker, ModelRecord } from '../../shared/operations/models/model-record.ts'
 import { isForOperator } from '../../shared/operations/models/operator-case.ts'
 import type { PoolModels } from '../../shared/operations/models/pool-models.ts'
 import { showValue } from '../../shared/sdk/errors.ts'
@@ -38,11 +39,21 @@ export class Servability implements Models {
   /** Those that were served, and could not be opened for a run. */
   readonly unavailable: UnavailableModels
 
+  /** The same for events that probe their model: an open breaker does not keep them. */
+  readonly probing: Models
+
   constructor(models: Repository, pool: PoolKnowledge, threads: Pick<InferenceThreads, 'load'>) {
     this.#models = models
     this.#pool = pool
     this.#refused = { of: [], byName: new Map() }
     this.unavailable = new UnavailableModels((model) => threads.load(model))
+    this.probing = {
+      find: this.find,
+      whyNot: (model, version) => this.#whyNotRun(model, version),
+      get models() {
+        return models.models
+      },
+    }
   }
 
   get models(): Models['models'] {
@@ -58,6 +69,15 @@ export class Servability implements Models {
   readonly find: Models['find'] = (name, version) => this.#models.find(name, version)
 
   readonly whyNot: WhyNot = (model, version) => {
+    const why = this.#whyNotRun(model, version)
+    const breaker = this.#pool.find(model)?.breaker
+    if (breaker === undefined || why?.cause === 'operator') return why
+    const isKnown = why !== undefined || this.#models.find(model, version) !== undefined
+    return isKnown ? failsOnAll(breaker) : undefined
+  }
+
+  /** Why an event could not even be run to probe its model. */
+  #whyNotRun(model: string, version: string | undefined): NotServable | undefined {
     const record = this.#pool.find(model)
     if (isForOperator(record)) return { cause: 'operator', text: FOR_OPERATOR }
     const served = this.#models.find(model, version)
@@ -111,6 +131,17 @@ export class Servability implements Models {
     }
     return this.#refused.byName.get(model) ?? []
   }
+}
+
+/** Made once for each state of a breaker: of its events thousands a second may come. */
+const failing = new WeakMap<Breaker, NotServable>()
+
+function failsOnAll(breaker: Breaker): NotServable {
+  const known = failing.get(breaker)
+  if (known !== undefined) return known
+  const why = { cause: 'breaker', text: describeBreaker(breaker), probeAt: breaker.nextProbeAt } as const
+  failing.set(breaker, why)
+  return why
 }
 
 /** The pool knows a model, and in this version where one is asked for, that is not in the folder here. */

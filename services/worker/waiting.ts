@@ -5,7 +5,7 @@ import { LaneLimits } from './intake/lane-limits.ts'
 import type { Room } from './intake/room.ts'
 import type { Amount } from './intake/timed-tally.ts'
 import type { Servability, UnservedModel } from './servability.ts'
-import { Parking, type ParkingDeps, type WaitingEvents } from './settle/parking.ts'
+import { type Beyond, Parking, type ParkingDeps, type WaitingEvents } from './settle/parking.ts'
 import { RetryRoom } from './settle/retry-room.ts'
 import { WorkerCount } from './worker-count.ts'
 import type { WorkerDeps, WorkerOptions } from './worker-deps.ts'
@@ -31,6 +31,8 @@ export interface WaitingDeps extends Pick<ParkingDeps, 'look'> {
   readonly models: Servability
   /** What the workers of the pool may have parked together. */
   readonly parked: Amount
+  /** What becomes of the rest, of models that fail on everything. */
+  readonly beyond: Beyond
   /** What all workers may keep in the retry lane, parked or not. */
   readonly retries: Amount
 }
@@ -43,7 +45,7 @@ export class WaitingForModels implements Unserved {
   readonly #lanes: LaneLimits
   readonly #models: Servability
 
-  constructor({ name, pool, broker, room, held, models, parked, retries, look }: WaitingDeps) {
+  constructor({ name, pool, broker, room, held, models, parked, beyond, retries, look }: WaitingDeps) {
     this.#models = models
     const count = new WorkerCount({
       ...{ alive: () => pool.workers, isPresent: () => pool.isPresent, own: name },
@@ -57,6 +59,7 @@ export class WaitingForModels implements Unserved {
       ...broker,
       room: this.retryRoom,
       most: parked,
+      beyond,
       isServedElsewhere: models.isServedElsewhere,
       look,
       isKept: (delivery) => held.isKept(delivery),

@@ -10,6 +10,7 @@ import type { Capacity } from './intake/room.ts'
 import type { Amount } from './intake/timed-tally.ts'
 import type { Observers } from './observe/interceptors.ts'
 import type { Servability } from './servability.ts'
+import type { Beyond } from './settle/parking.ts'
 
 /** What a worker is made of. */
 export interface WorkerDeps {
@@ -40,6 +41,8 @@ export interface WorkerOptions {
   readonly capacity: Capacity
   /** What the workers of the pool may have parked in the retry lane. */
   readonly parked: Amount
+  /** What becomes of the rest, of models that fail on everything. */
+  readonly beyond: Beyond
   /** What all workers may keep in the retry lane, parked or not; less where its bound in bytes wants it. */
   readonly retries: Amount
   /** How long the first event of a batch waits for others, milliseconds. */

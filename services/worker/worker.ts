@@ -10,6 +10,7 @@ import { knownCostOf, recentCost } from './batch/learned.ts'
 import { openWorkerFlow, type WorkerFlow } from './flow/worker-flow.ts'
 import { answerWith } from './infer/answer-with.ts'
 import { ApartModels } from './infer/apart-models.ts'
+import { Breakers } from './infer/breakers.ts'
 import { seeToHungRuns } from './infer/hung-runs.ts'
 import { type Answering, isTimedOut, isUrgent, noting, predict, type Run, runOn } from './infer/predict.ts'
 import { type Arrival, Arrivals } from './intake/arrivals.ts'
@@ -21,7 +22,7 @@ import { Room, type WorkerLoad } from './intake/room.ts'
 import { createInterceptors, type Interceptors } from './observe/interceptors.ts'
 import { Reporter, type WorkerCounts } from './observe/reporter.ts'
 import { concludeLate } from './prepare/deadline.ts'
-import { prepare } from './prepare/prepare.ts'
+import { type Models, prepare } from './prepare/prepare.ts'
 import { prepareLarge } from './prepare/prepare-large.ts'
 import { type Batch, isConcluded, type Passed, type Prepared, rowsOf } from './prepare/prepared.ts'
 import { isSuspect, StartMarks } from './prepare/start-marks.ts'
@@ -62,6 +63,7 @@ export class Worker {
   readonly #dispatcher: Dispatcher
   readonly #shedding: Shedding
   readonly #apart: ApartModels
+  readonly #breakers: Breakers
   readonly #startMarks: StartMarks
   readonly #stopWatching: () => void
   readonly #storage: PatientStorage
@@ -86,6 +88,7 @@ export class Worker {
     // Looking on wraps a step from outside, and is nothing where nobody looks.
     this.#observe = createInterceptors(observers)
     this.#apart = new ApartModels(deps.pool, broker.now, (...trouble) => this.#reporter.untold(...trouble))
+    this.#breakers = this.#createBreakers(options)
     const isApart = (model: string): boolean => this.#apart.isApart(model)
     this.#turns = deps.turns ?? new Turns()
     this.#answering = answerWith(broker, this.#turns, this.#codec)
@@ -169,8 +172,7 @@ export class Worker {
    * after a look at its past.
    */
   #receive(arrivals: readonly Arrival[]): void {
-    const { broker, models } = this.#deps
-    const deliveries = this.#held.add(readDeliveries(arrivals, broker.epochs))
+    const deliveries = this.#held.add(readDeliveries(arrivals, this.#deps.broker.epochs))
     this.#lastReceivedMs = performance.now()
     this.#backlog.received(deliveries, this.#lastReceivedMs)
     this.#flow.received(deliveries)
@@ -179,13 +181,18 @@ export class Worker {
       for (const delivery of deliveries) this.#held.giveBack(delivery)
       return
     }
-    for (const delivery of deliveries) if (delivery.isLarge) this.#own(() => this.#receiveLarge(delivery))
-    this.#admit(prepare(deliveries.filter(isSmall), models, broker.now()))
+    this.#prepare(deliveries, this.#deps.models)
+  }
+
+  #prepare(deliveries: readonly Delivery[], models: Models): void {
+    for (const delivery of deliveries)
+      if (delivery.isLarge) this.#own(() => this.#prepareLarge(delivery, models))
+    this.#admit(prepare(deliveries.filter(isSmall), models, this.#deps.broker.now()))
   }
 
   /** 2–3 for an event that is more than a turn of the loop may read: threads read it. */
-  async #receiveLarge(delivery: Delivery): Promise<void> {
-    const { broker, models } = this.#deps
+  async #prepareLarge(delivery: Delivery, models: Models): Promise<void> {
+    const { broker } = this.#deps
     this.#garbage.passed(delivery.body.length)
     const passed = await prepareLarge(delivery, {
       ...broker,
@@ -199,7 +206,7 @@ export class Worker {
 
   /** What can be run waits for its batch, a suspect only after a look at its past; the rest is concluded. */
   #admit(passed: Passed): void {
-    const prepared = this.#goOn(passed)
+    const prepared = this.#goOn(this.#breakers.probe(passed))
     this.#flow.read(prepared)
     for (const { delivery, rows, model, ignored } of prepared) {
       this.#held.countRows(delivery, rows)
@@ -251,7 +258,9 @@ export class Worker {
   async #process(batch: Batch): Promise<void> {
     await this.#startMarks.begin(batch)
     const now = this.#deps.broker.now()
-    const inTime = this.#goOn(this.#shedding.beforeRun(batch, concludeLate(batch, now), now))
+    const inTime = this.#goOn(
+      this.#breakers.hold(this.#shedding.beforeRun(batch, concludeLate(batch, now), now)),
+    )
     const process = this.#observe.process(async (events) => {
       const concluded = await this.#predict(events).finally(() => this.#dispatcher.free(batch))
       this.#backlog.ran(events.length, rowsOf(events))
@@ -260,6 +269,7 @@ export class Worker {
       // The run is over: whatever ends the process now, it was not this batch.
       this.#startMarks.clear(batch)
       await this.#apart.count(concluded)
+      await this.#breakers.count(concluded)
       await this.#settle(concluded)
     })
     if (inTime.length > 0) await process(inTime)
@@ -301,6 +311,7 @@ export class Worker {
     this.#flow.close()
     await this.#codec.close()
     this.#waiting.close()
+    this.#breakers.close()
     this.#deps.models.unavailable.close()
     this.#stopWatching()
   }
@@ -395,6 +406,19 @@ export class Worker {
     })
   }
 
+  #createBreakers({ name }: WorkerOptions): Breakers {
+    const { broker, models, pool } = this.#deps
+    return new Breakers({
+      worker: name,
+      ...{ pool, models, now: broker.now },
+      run: (deliveries) => this.#prepare(deliveries, models.probing),
+      hold: (events) => this.#goOn(events),
+      own: (work) => this.#own(work),
+      onTurn: (model, breaker) => this.#reporter.breaker(model, breaker),
+      onTrouble: (...trouble) => this.#reporter.untold(...trouble),
+    })
+  }
+
   #watchRuns(): () => void {
     return seeToHungRuns({
       threads: this.#deps.threads,
@@ -472,7 +496,10 @@ export class Worker {
       epochs: broker.epochs,
       onPredicted: (predicted) => this.#onPredicted(predicted),
       onDefect: (delivery, thrown) => this.#reporter.unsettled(delivery, thrown),
-      onSettled: (settled) => this.#reporter.settled(settled),
+      onSettled: (settled) => {
+        this.#breakers.left(settled.delivery)
+        this.#reporter.settled(settled)
+      },
     }
   }
 }

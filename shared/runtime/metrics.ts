@@ -191,7 +191,7 @@ export const METRICS = {
   modelNotServable: gauge(
     'pelton.model.not_servable',
     '{model}',
-    '1 while this worker cannot serve a model its pool knows: inspecting, refused, unavailable, missing, operator',
+    '1 while this worker cannot serve a model its pool knows: inspecting, refused, unavailable, missing, operator, breaker',
     ['model', 'cause'],
     WORKER,
   ),
@@ -241,6 +241,13 @@ export const METRICS = {
     'pelton.model.timed_out',
     '{event}',
     'Events in a row that timed out, of each model that runs apart: from 3 on none is run',
+    ['model'],
+    WORKER,
+  ),
+  modelBreaker: gauge(
+    'pelton.model.breaker',
+    '{model}',
+    '1 while the breaker of a model is open, because it fails on everything: none of its events is run but by probes',
     ['model'],
     WORKER,
   ),

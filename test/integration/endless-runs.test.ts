@@ -163,7 +163,10 @@ test('the events of a case for the operator are parked, and answered once it is 
   )
 
   const again = await runCli(['models', 'readmit', MODEL], { env })
-  expect([again.code, again.err]).toEqual([2, expect.stringContaining('this model does not run apart')])
+  expect([again.code, again.err]).toEqual([
+    2,
+    expect.stringContaining('this model does not run apart, and its breaker is closed'),
+  ])
 })
 
 test('what comes by lane high waits for no backlog of slow events by lane low', async ({ stage }) => {

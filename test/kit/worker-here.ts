@@ -81,6 +81,7 @@ export async function openWorkerHere(
       pool: 'default',
       capacity: capacityOf(broker.maxMessageBytes),
       parked: { events: 10, bytes: 1024 ** 2 },
+      beyond: 'hold',
       retries: { events: 100, bytes: 1024 ** 3 },
       lingerMs: 2,
     },

@@ -52,10 +52,11 @@ function checkCommand(): Command {
 
 function readmitCommand(): Command {
   return new Command('readmit')
-    .summary('have a model that runs apart run with the others again')
+    .summary('have a model that is held, or runs apart, run with the others again')
     .description(
       'A model of which a run did not end runs in a process of its own, and not at all once three events in a row have\n' +
-        'timed out. This ends both, in all workers of its pool: after it was mended, or its limit raised.',
+        'timed out. One that fails on everything is not run but by probes, until one succeeds. This ends all of it, in all\n' +
+        'workers of its pool: after it was mended, or its limit raised.',
     )
     .argument('<model>', 'its name')
     .option('--pool <name>', 'pool that serves it', 'default')

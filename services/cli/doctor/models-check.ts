@@ -38,10 +38,13 @@ export async function checkModelsServed(connection: NatsConnection): Promise<rea
   return unserved.map(findingOf)
 }
 
-function findingOf({ pool, model, serving, workers, reasons, waiting }: UnservedModel): Finding {
+function findingOf(unserved: UnservedModel): Finding {
+  const { pool, model, serving, workers, reasons, waiting, isBroken } = unserved
   const check = `model ${showValue(model)} of pool ${showValue(pool)}`
   const waits = waiting === 0 ? '' : `, ${showCount(waiting)} of its events wait in RETRIES`
   const text = `${showCount(serving)} of ${showCount(workers)} workers serve it${waits}: ${reasons.slice(0, 3).join('; ')}`
-  const remedy = 'Bring its folder back as it was; see docs/runbooks/model-not-servable.md.'
-  return serving === 0 ? fail(check, text, remedy) : warn(check, text, remedy)
+  const remedy = isBroken
+    ? 'Mend it, then `pelton models readmit`; see docs/runbooks/model-fails.md.'
+    : 'Bring its folder back as it was; see docs/runbooks/model-not-servable.md.'
+  return serving === 0 || isBroken ? fail(check, text, remedy) : warn(check, text, remedy)
 }

@@ -10,10 +10,11 @@ export interface ReadmitArguments {
 }
 
 /**
- * Has a model that runs apart run with the others again, in all workers of its pool.
+ * Has a model that runs apart, or that is not run because it fails on everything, run with the others again, in all workers
+ * of its pool.
  *
  * @returns exit code
- * @throws PeltonError `invalid-argument` for a model that does not run apart
+ * @throws PeltonError `invalid-argument` for a model that is run with the others
  */
 export async function readmitModel(
   run: CommandRun,
@@ -24,9 +25,10 @@ export async function readmitModel(
     const records = await openPoolModels(connection, { pool })
     try {
       const record = records.find(model)
-      if (record?.apart === undefined) throw notApart(model, pool)
+      if (record?.apart === undefined && record?.breaker === undefined) throw notApart(model, pool)
       await records.update(model, readmit)
-      const before = isForOperator(record) ? 'was not run any more' : 'ran apart'
+      const isHeld = record.breaker !== undefined || isForOperator(record)
+      const before = isHeld ? 'was not run any more' : 'ran apart'
       run.terminal.note(`model ${model} of pool ${pool} ${before}; it runs with the others again`)
       return EXIT_CODES.ok
     } finally {
@@ -36,7 +38,7 @@ export async function readmitModel(
 }
 
 function notApart(model: string, pool: string): PeltonError {
-  return new PeltonError('invalid-argument', 'this model does not run apart', {
+  return new PeltonError('invalid-argument', 'this model does not run apart, and its breaker is closed', {
     field: 'model',
     value: showValue(model),
     remedy: `Check its name and its pool (--pool, now ${pool}).`,

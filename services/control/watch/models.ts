@@ -19,17 +19,21 @@ function keyOf({ pool, model }: UnservedModel): string {
   return JSON.stringify([pool, model])
 }
 
-export function modelAlert({ pool, model, serving, workers, reasons, waiting }: UnservedModel): NewAlert {
+export function modelAlert(unserved: UnservedModel): NewAlert {
+  const { pool, model, serving, workers, reasons, waiting, isBroken } = unserved
   const served = serving === 0 ? 'no worker serves it' : `${serving} of ${workers} workers serve it`
   const waits = waiting === 0 ? '' : `, ${showCount(waiting)} of its events wait in RETRIES`
   return {
     kind: 'model-not-servable',
     about: `${pool}/${model}`,
     text: `model ${showValue(model)} of pool ${showValue(pool)}: ${served}${waits}; ${reasons.slice(0, 3).join('; ')}`,
-    remedy: REMEDY,
+    remedy: isBroken ? REMEDY_BROKEN : REMEDY,
     count: waiting,
   }
 }
 
 const REMEDY =
   'Bring its folder back as it was: nothing has to be restarted, and nothing is lost. docs/runbooks/model-not-servable.md'
+
+const REMEDY_BROKEN =
+  'Mend the model: it is probed again and again, and its events are answered once it works. docs/runbooks/model-fails.md'

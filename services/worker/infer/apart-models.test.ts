@@ -1,29 +1,14 @@
 import { expect, it } from 'vitest'
-import { emptyRecord, type ModelRecord } from '../../../shared/operations/models/model-record.ts'
 import { HEADERS } from '../../../shared/sdk/contract/headers.ts'
-import { PeltonError } from '../../../shared/sdk/errors.ts'
 import { deliveryOf } from '../../../test/kit/deliveries.ts'
+import { poolRecords } from '../../../test/kit/pool-records.ts'
 import type { Concluded, Outcome } from '../settle/outcome.ts'
 import { ApartModels } from './apart-models.ts'
 
-/** The record of a pool that may be out of reach. */
-function poolOf() {
-  const records = new Map<string, ModelRecord>()
-  const pool = {
-    isReachable: true,
-    find: (model: string) => records.get(model),
-    async update(model: string, change: (record: ModelRecord) => ModelRecord) {
-      if (!pool.isReachable) throw new PeltonError('broker-unavailable', 'the broker is away')
-      const changed = change(records.get(model) ?? emptyRecord('default', model))
-      records.set(model, changed)
-      return changed
-    },
-  }
-  return pool
-}
-
-const apartOf = (pool: ReturnType<typeof poolOf>, onTrouble: (model: string) => void = expect.unreachable) =>
-  new ApartModels(pool, () => 7, onTrouble)
+const apartOf = (
+  pool: ReturnType<typeof poolRecords>,
+  onTrouble: (model: string) => void = expect.unreachable,
+) => new ApartModels(pool, () => 7, onTrouble)
 
 function concluded(model: string, reason?: 'timed-out' | 'inference-failed', attempt = 1): Concluded {
   const outcome =
@@ -33,7 +18,7 @@ function concluded(model: string, reason?: 'timed-out' | 'inference-failed', att
 }
 
 it('knows a model that runs apart before the pool does, and as long as the pool says so', async () => {
-  const pool = poolOf()
+  const pool = poolRecords()
   const troubles: string[] = []
   const apart = apartOf(pool, (model) => troubles.push(model))
   pool.isReachable = false
@@ -47,7 +32,7 @@ it('knows a model that runs apart before the pool does, and as long as the pool 
 })
 
 it('counts events in a row that timed out, of models that run apart alone', async () => {
-  const pool = poolOf()
+  const pool = poolRecords()
   const apart = apartOf(pool)
   await apart.begin('hangs')
   const late = concluded('hangs', 'timed-out')
@@ -61,7 +46,7 @@ it('counts events in a row that timed out, of models that run apart alone', asyn
 })
 
 it('counts an event that times out again and again once', async () => {
-  const pool = poolOf()
+  const pool = poolRecords()
   const apart = apartOf(pool)
   await apart.begin('hangs')
   for (const attempt of [1, 2, 3]) await apart.count([concluded('hangs', 'timed-out', attempt)])

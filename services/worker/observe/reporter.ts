@@ -1,6 +1,7 @@
 import type { Logger } from 'pino'
 import type { IgnoredFeatures } from '../../../shared/models/bind.ts'
 import type { ServedModel } from '../../../shared/models/repository.ts'
+import type { Breaker } from '../../../shared/operations/models/model-record.ts'
 import { LineLimit } from '../../../shared/runtime/line-limit.ts'
 import { readTraceparent } from '../../../shared/runtime/trace-context.ts'
 import { HEADERS, readHeader } from '../../../shared/sdk/contract/headers.ts'
@@ -190,6 +191,19 @@ export class Reporter {
     this.#log.error(
       { model: name, version, timeoutMs },
       'a run does not end: its model runs apart from now on, this process is replaced',
+    )
+  }
+
+  /** @param breaker undefined: it is closed */
+  breaker(model: string, breaker: Breaker | undefined): void {
+    if (breaker === undefined) {
+      this.#log.info({ model }, 'the breaker of a model is closed: its events are run again')
+      return
+    }
+    const { cause, failures } = breaker
+    this.#log.error(
+      { model, cause, failures },
+      'a model fails on everything, its breaker is open: its events wait until a probe succeeds',
     )
   }
 

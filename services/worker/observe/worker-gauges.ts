@@ -40,6 +40,9 @@ export function openWorkerGauges({ worker, models, pool, skewMs }: WorkerGaugesO
   gauge('modelTimedOut', (report) => {
     for (const { model, apart } of pool.all()) if (apart !== undefined) report(apart.inARow, { model })
   })
+  gaugeUntilOver(gauge, 'modelBreaker', () =>
+    [...pool.all()].flatMap(({ model, breaker }) => (breaker === undefined ? [] : [[1, { model }] as const])),
+  )
   gauge('storageRefusing', (report) => {
     const { refusing, ledgerStops } = worker
     const stops = (stream: string): boolean =>

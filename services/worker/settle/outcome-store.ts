@@ -219,6 +219,7 @@ export class OutcomeStore {
 
   async #park(delivery: Delivery, why: NotServable): Promise<StoredOutcome> {
     const how = await this.#deps.parking.place(delivery, why)
+    if (how === 'given-up') return this.#giveUp(delivery, notEvenRun(why))
     return how === 'parked' ? { how, digest: inputDigestStart(digestOf(delivery)) } : { how }
   }
 
@@ -245,6 +246,12 @@ function isEditOfSame(delivery: Delivery, answer: Headers): boolean {
   return digests(delivery.event.headers, digestOf(delivery)).some(
     (digest) => digest !== undefined && known.includes(digest),
   )
+}
+
+/** Of a model that fails on everything more events wait than may. */
+function notEvenRun({ text }: NotServable): Failure {
+  const description = `it was not run, and no more of its model's events may be parked: ${text}`
+  return { reason: 'inference-failed', description, stage: 'guard' }
 }
 
 const DROPPED: StoredOutcome = { how: 'dropped' }

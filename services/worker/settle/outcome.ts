@@ -57,12 +57,16 @@ export type NotServableCause =
   | 'operator'
   /** It runs apart, and more of its events wait than it can run for now. */
   | 'apart'
+  /** It fails on everything: its circuit breaker is open. */
+  | 'breaker'
 
 /** That a model the pool knows is not servable here, and why. */
 export interface NotServable {
   readonly cause: NotServableCause
   /** For people: what is wrong, in a sentence. */
   readonly text: string
+  /** When it is worth a look of a few of its events, broker time, milliseconds since 1970, where that is known. */
+  readonly probeAt?: number
 }
 
 /** A delivery and what is to become of it. */

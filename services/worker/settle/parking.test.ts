@@ -18,7 +18,10 @@ const situation: Situation = {
   isCopy: false,
   sizeBytes: 100,
   left: { events: 1, bytes: 100 },
+  isGivenUp: false,
 }
+
+const NONE = { events: 0, bytes: 0 }
 
 describe('where an event waits', () => {
   it.each<[what: string, given: Partial<Situation>, place: string]>([
@@ -27,6 +30,13 @@ describe('where an event waits', () => {
     ['another serves it, and it is a copy', { isServedElsewhere: true, isCopy: true }, 'handed-on'],
     ['no more may be parked', { left: { events: 0, bytes: 1_000 } }, 'held-back'],
     ['it does not fit into the bytes', { sizeBytes: 101 }, 'held-back'],
+    ['no more may be parked, and what may not is given up', { left: NONE, isGivenUp: true }, 'given-up'],
+    ['it may be parked, and what may not is given up', { isGivenUp: true }, 'parked'],
+    [
+      'it lies there already, and what may not is given up',
+      { isCopy: true, left: NONE, isGivenUp: true },
+      'parked',
+    ],
     ['it lies in the retry lane already', { isCopy: true, left: { events: 0, bytes: 0 } }, 'parked'],
   ])('when %s', (_what, given, place) => {
     expect(placeOf({ ...situation, ...given })).toBe(place)
@@ -159,6 +169,29 @@ describe('a parked event', () => {
     const body = JSON.stringify({ inputs: [], fill: 'x'.repeat(40) })
     expect(await large.place(eventOf({ id: 'd', body }), WHY)).toBe('held-back')
     expect((await copies()).count).toBe(2)
+  })
+
+  it('comes due when its model is probed next, as many as a probe runs; the others in their own time', async () => {
+    const probeAt = NOW + 60_000
+    const failing = { cause: 'breaker', text: 'it fails', probeAt } as const
+    const parked = open({ most: { events: 9, bytes: 10_000 } })
+    const dueAt = async (id: string): Promise<string | undefined> => {
+      expect(await parked.place(eventOf({ id }), failing)).toBe('parked')
+      return (await copies()).header(HEADERS.schedule)
+    }
+    const dues: (string | undefined)[] = []
+    for (const id of ['a', 'b', 'c', 'd', 'e', 'f', 'g']) dues.push(await dueAt(id))
+    const atProbe = `@at ${new Date(probeAt + 1_000).toISOString()}`
+    expect(dues.map((due) => due === atProbe)).toEqual([true, true, true, true, true, false, false])
+  })
+
+  it('of a model that fails on everything is given up where no more may be parked, if an operator wants it so', async () => {
+    const failing = { cause: 'breaker', text: 'it fails', probeAt: NOW } as const
+    const parked = open({ most: { events: 1, bytes: 10_000 }, beyond: 'dead-letter' })
+    const places: string[] = []
+    for (const id of ['a', 'b']) places.push(await parked.place(eventOf({ id }), failing))
+    places.push(await parked.place(eventOf({ id: 'c' }), WHY))
+    expect(places).toEqual(['parked', 'given-up', 'held-back'])
   })
 
   it('is not handed on and parked at once: what another worker serves leaves no copy', async () => {

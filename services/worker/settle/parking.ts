@@ -1,3 +1,4 @@
+import { ARRIVALS_FIRST_MS, PROBE_EVENTS } from '../../../shared/operations/models/breaker.ts'
 import { parkedMessage, readParking } from '../../../shared/sdk/contract/parked.ts'
 import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
 import type { PublishWindow } from '../../../shared/sdk/jetstream/publish-window.ts'
@@ -7,7 +8,10 @@ import type { NotServable, Outcome } from './outcome.ts'
 import type { RetryRoom } from './retry-room.ts'
 
 /** What becomes of an event whose model is not servable here. */
-export type Place = 'handed-on' | 'parked' | 'held-back'
+export type Place = 'handed-on' | 'parked' | 'held-back' | 'given-up'
+
+/** What becomes of events of a model that fails on everything, once no more of them may be parked. */
+export type Beyond = 'hold' | 'dead-letter'
 
 /** What decides it. */
 export interface Situation {
@@ -18,21 +22,23 @@ export interface Situation {
   readonly sizeBytes: number
   /** What this worker may still park. */
   readonly left: Amount
+  /** Whether it becomes a dead letter where it may not be parked. */
+  readonly isGivenUp: boolean
 }
 
 /**
  * Another worker serves the model: the event is handed on to it. Nobody does: it is parked in the retry lane, within
- * bounds. Beyond them it stays in its stream, held back. Pure.
+ * bounds. Beyond them it stays in its stream, held back, or is given up. Pure.
  */
 export function placeOf(situation: Situation): Place {
-  const { isServedElsewhere, isCopy, sizeBytes, left } = situation
+  const { isServedElsewhere, isCopy, sizeBytes, left, isGivenUp } = situation
   if (isServedElsewhere) return 'handed-on'
-  if (isCopy) return 'parked'
-  return left.events >= 1 && left.bytes >= sizeBytes ? 'parked' : 'held-back'
+  if (isCopy || (left.events >= 1 && left.bytes >= sizeBytes)) return 'parked'
+  return isGivenUp ? 'given-up' : 'held-back'
 }
 
 /** What is so in the whole pool: nobody else can do better. */
-const IN_WHOLE_POOL: ReadonlySet<NotServable['cause']> = new Set(['operator', 'apart'])
+const IN_WHOLE_POOL: ReadonlySet<NotServable['cause']> = new Set(['operator', 'apart', 'breaker'])
 
 const LEAST_PARKED_MS = 500
 const MOST_PARKED_MS = 30_000
@@ -56,7 +62,7 @@ const HANDED_ON_MS = { least: 100, most: 5_000 }
 const HELD_BACK_MS = { least: 1_000, most: 30_000 }
 
 /** How long the broker keeps an event that is given back, milliseconds: longer each time. */
-export function givenBackMs(place: Exclude<Place, 'parked'>, handedOn: number): number {
+export function givenBackMs(place: 'handed-on' | 'held-back', handedOn: number): number {
   const { least, most } = place === 'handed-on' ? HANDED_ON_MS : HELD_BACK_MS
   return Math.min(most, least * 2 ** Math.min(handedOn, 16))
 }
@@ -85,6 +91,8 @@ export interface ParkingDeps {
   readonly room: Pick<RetryRoom, 'left' | 'share' | 'take' | 'answered'>
   /** What may be parked in the retry lane. */
   readonly most: Amount
+  /** What becomes of the rest, of a model that fails on everything. @default 'hold' */
+  readonly beyond?: Beyond
   readonly isServedElsewhere: (model: string, version: string | undefined) => boolean
   /**
    * Learns what is kept about a delivery that is not the first, and gives what notes that it is given back once more for
@@ -102,6 +110,8 @@ export class Parking {
   readonly #parked: TimedTally
   /** What is given back now, by model and cause. */
   readonly #heldBack: TimedTally
+  /** By model, how many copies come due for its next probe, and when that is. */
+  readonly #forProbe = new Map<string, { readonly at: number; readonly events: number }>()
 
   constructor(deps: ParkingDeps) {
     this.#deps = deps
@@ -124,7 +134,7 @@ export class Parking {
     return events < rows || bytes < room.share(most).bytes / 8
   }
 
-  /** Finds the event a place to wait, and resolves once it has it. What is not parked is given back by whoever settles it. */
+  /** Finds the event a place to wait, and resolves once it has it. What is not parked is given back, or up, by whoever settles it. */
   async place(delivery: Delivery, why: NotServable): Promise<Place> {
     const { event, info, sizeBytes } = delivery
     const excuse = await this.#deps.look(delivery)
@@ -134,8 +144,10 @@ export class Parking {
       isCopy: info.stream === STREAMS.retries,
       sizeBytes,
       left: this.#left,
+      isGivenUp: why.cause === 'breaker' && this.#deps.beyond === 'dead-letter',
     })
     if (place === 'parked' && this.#deps.isKept(delivery) && (await this.#park(delivery, why))) return place
+    if (place === 'given-up') return place
     await excuse()
     if (place === 'handed-on') return place
     const forMs = givenBackMs('held-back', delivery.handedOn ?? 0)
@@ -157,7 +169,7 @@ export class Parking {
     const { event, info, sizeBytes } = delivery
     const now = this.#deps.now()
     const since = (info.stream === STREAMS.retries && readParking(event).since) || now
-    const waitMs = parkedMs(now - since, this.#parked.size)
+    const waitMs = this.#untilProbeMs(event.route.model, why, now) ?? parkedMs(now - since, this.#parked.size)
     // A deadline ends it at its next look, which is then not later than the deadline.
     const dueAt = Math.min(now + waitMs, Math.max(now, event.expiresAt ?? Number.POSITIVE_INFINITY))
     const { storedAt } = info
@@ -169,6 +181,16 @@ export class Parking {
     const isStored = reply.kind === 'stored' && !reply.duplicate
     this.#deps.room.answered(delivery, isStored ? reply.sequence : undefined)
     return isStored
+  }
+
+  /** A few come due when their model is probed next, however long they have waited: else nothing would be there to probe with. */
+  #untilProbeMs(model: string, { probeAt }: NotServable, now: number): number | undefined {
+    if (probeAt === undefined || probeAt <= now) return undefined
+    const { at, events } = this.#forProbe.get(model) ?? { at: 0, events: 0 }
+    const before = at === probeAt ? events : 0
+    if (before >= PROBE_EVENTS) return undefined
+    this.#forProbe.set(model, { at: probeAt, events: before + 1 })
+    return probeAt + ARRIVALS_FIRST_MS - now
   }
 }
 

@@ -20,6 +20,14 @@ const RECORD: ModelRecord = {
   },
   apart: { since: 9, inARow: 2 },
   admission: { mode: 'observe', by: 'ops', at: 10 },
+  breaker: {
+    since: 10,
+    cause: 'index out of range',
+    failures: 25,
+    probes: 1,
+    nextProbeAt: 11,
+    probing: { by: 'one', until: 12 },
+  },
 }
 
 const read = (value: unknown) =>
@@ -92,6 +100,7 @@ describe('the record of a model', () => {
       },
     ],
     ['a mode that is none', { ...wireOf(RECORD), admission: { mode: 'on', by: 'ops', at: 1 } }],
+    ['a breaker without a time', { ...wireOf(RECORD), breaker: { ...RECORD.breaker, nextProbeAt: null } }],
     ['a time that is none', { ...wireOf(RECORD), apart: { since: 'now', inARow: 1 } }],
   ])('tells %s from a record, with the place', (_what, value) => {
     expect(read(value)).toEqual({ kind: 'junk', problem: expect.stringMatching(/\S/) })

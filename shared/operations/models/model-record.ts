@@ -53,6 +53,22 @@ export interface Apart {
   readonly inARow: number
 }
 
+/** That a model fails on everything, and what is known of it; times by the broker's clock, milliseconds since 1970. */
+export interface Breaker {
+  /** Since when none of its events is run but by a probe. */
+  readonly since: number
+  /** The error of the last event. */
+  readonly cause: string
+  /** Events it failed on in a row, those of probes included. */
+  readonly failures: number
+  /** Probes that have failed. */
+  readonly probes: number
+  /** Somebody may try a few of its events then. */
+  readonly nextProbeAt: number
+  /** Who tries them now; it may be gone, so not for ever. */
+  readonly probing?: { readonly by: string; readonly until: number } | undefined
+}
+
 /** What running a model costs, as a worker measured it. */
 export interface RecordedCost {
   /** A run of b rows takes `fixedMs` + `perRowMs` · b milliseconds. */
@@ -101,6 +117,8 @@ export interface ModelRecord {
   readonly refusing: Readonly<Record<string, Refusing>>
   /** Set once a run of it did not end: from then on it runs apart, in a process of its own. */
   readonly apart?: Apart | undefined
+  /** Set while it fails on everything: its circuit breaker is open. */
+  readonly breaker?: Breaker | undefined
   /** What its versions cost, on each kind of machine that has measured it. */
   readonly calibrations?: readonly RecordedCalibration[] | undefined
   /** Set by an operator: goes before what the manifest says. */
@@ -153,6 +171,16 @@ const schema = z.looseObject({
     z.looseObject({ version: z.string().optional(), code: z.string(), reason: z.string(), since: time }),
   ),
   apart: z.looseObject({ since: time, inARow: z.int().min(0) }).optional(),
+  breaker: z
+    .looseObject({
+      since: time,
+      cause: z.string(),
+      failures: z.int().min(0),
+      probes: z.int().min(0),
+      nextProbeAt: time,
+      probing: z.looseObject({ by: z.string(), until: time }).optional(),
+    })
+    .optional(),
   // Nobody needs a calibration: one that cannot be read is not to cost the pool all else it knows.
   calibrations: z
     .array(z.unknown())

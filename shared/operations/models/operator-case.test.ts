@@ -1,4 +1,5 @@
 import { expect, it } from 'vitest'
+import { openBreaker } from './breaker.ts'
 import { emptyRecord } from './model-record.ts'
 import { countEnded, countTimedOut, isForOperator, readmit, setApart } from './operator-case.ts'
 
@@ -26,6 +27,7 @@ it('a model that was set apart stays so, since when it was, until it is readmitt
   expect(setApart(timedOut(2), 9)).toEqual(timedOut(2))
   expect(countEnded(setApart(NEW, 5))).toEqual(setApart(NEW, 5))
   expect(readmit(timedOut(3))).toEqual(NEW)
+  expect(readmit(openBreaker(timedOut(1), { now: 6, cause: 'it fails', failures: 20 }))).toEqual(NEW)
 })
 
 it('nothing is counted of a model that does not run apart', () => {

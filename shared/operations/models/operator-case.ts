@@ -1,3 +1,4 @@
+import { closeBreaker } from './breaker.ts'
 import type { ModelRecord } from './model-record.ts'
 
 /** Events of a model that time out in a row until it is a case for the operator. */
@@ -28,7 +29,7 @@ export function countEnded(record: ModelRecord): ModelRecord {
   return apart === undefined || apart.inARow === 0 ? record : { ...record, apart: { ...apart, inARow: 0 } }
 }
 
-/** An operator's word: it runs with the others again. */
+/** An operator's word: it runs with the others again, whatever it did before. */
 export function readmit({ apart: _apart, ...record }: ModelRecord): ModelRecord {
-  return record
+  return closeBreaker(record)
 }

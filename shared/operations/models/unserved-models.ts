@@ -3,30 +3,37 @@ import { subjects } from '../../sdk/contract/subjects.ts'
 import { STREAMS } from '../../sdk/contract/topology.ts'
 import { countSubjects } from '../broker/snapshot.ts'
 import { type AllPools, followAllPools, type SeenPool } from './all-pools.ts'
+import { describeBreaker } from './breaker.ts'
 import type { ModelRecord } from './model-record.ts'
 
-/** A model that not every living worker of its pool can serve. */
+/** A model that not every living worker of its pool can serve, or that none runs because it fails on everything. */
 export interface UnservedModel {
   readonly pool: string
   readonly model: string
   /** Living workers that serve it, of how many there are in its pool. */
   readonly serving: number
   readonly workers: number
-  /** What those that do not serve it say, each reason once. */
+  /** What those that do not serve it say, each reason once; first why it is not run. */
   readonly reasons: readonly string[]
+  /** Whether it fails on everything: its breaker is open. */
+  readonly isBroken: boolean
   /** Its events that wait for their time in RETRIES: those that are parked, and those that are tried again. */
   readonly waiting: number
 }
 
-/** Models that some living worker of their pool cannot serve; without `waiting`. A pool without workers has none. Pure. */
+/** Models that some living worker of their pool cannot serve, or none may run; without `waiting`. A pool without workers has none. Pure. */
 export function judgeModels({ pool, workers, records }: SeenPool): Omit<UnservedModel, 'waiting'>[] {
   return records.flatMap((record) => {
     const serving = workers.filter((worker) => (record.serving[worker]?.versions.length ?? 0) > 0)
-    if (serving.length === workers.length) return []
-    const { model } = record
-    return [
-      { pool, model, serving: serving.length, workers: workers.length, reasons: reasonsOf(record, workers) },
+    const { model, breaker } = record
+    const isBroken = breaker !== undefined && workers.length > 0
+    const isServed = serving.length === workers.length
+    if (isServed && !isBroken) return []
+    const reasons = [
+      ...(isBroken ? [describeBreaker(breaker)] : []),
+      ...(isServed ? [] : reasonsOf(record, workers)),
     ]
+    return [{ pool, model, serving: serving.length, workers: workers.length, reasons, isBroken }]
   })
 }
 
@@ -41,7 +48,7 @@ function reasonsOf({ refusing }: ModelRecord, workers: readonly string[]): strin
 /** Subjects read to count what waits for a model: beyond 100,000 the count is what was read. */
 const PAGES = 1
 
-/** The models that not every living worker of their pool can serve, those that nobody serves first. */
+/** The models that not every living worker of their pool can serve, or none may run; those that nobody serves first. */
 export async function unservedModels(
   connection: NatsConnection,
   pools: Pick<AllPools, 'read'>,

@@ -169,7 +169,7 @@ export class Parking {
     const { event, info, sizeBytes } = delivery
     const now = this.#deps.now()
     const since = (info.stream === STREAMS.retries && readParking(event).since) || now
-    const waitMs = this.#untilProbeMs(event.route.model, why, now) ?? parkedMs(now - since, this.#parked.size)
+    const waitMs = this.#waitMs(event.route.model, why, { now, since })
     // A deadline ends it at its next look, which is then not later than the deadline.
     const dueAt = Math.min(now + waitMs, Math.max(now, event.expiresAt ?? Number.POSITIVE_INFINITY))
     const { storedAt } = info
@@ -183,14 +183,20 @@ export class Parking {
     return isStored
   }
 
-  /** A few come due when their model is probed next, however long they have waited: else nothing would be there to probe with. */
-  #untilProbeMs(model: string, { probeAt }: NotServable, now: number): number | undefined {
-    if (probeAt === undefined || probeAt <= now) return undefined
+  /** In its own time, and for a few when their model is probed next: else nothing might be there to probe with. */
+  #waitMs(
+    model: string,
+    { probeAt = 0 }: NotServable,
+    { now, since }: { readonly now: number; readonly since: number },
+  ): number {
+    const ownMs = parkedMs(now - since, this.#parked.size)
+    const probeMs = probeAt + ARRIVALS_FIRST_MS - now
+    if (probeAt <= now || probeMs >= ownMs) return ownMs
     const { at, events } = this.#forProbe.get(model) ?? { at: 0, events: 0 }
     const before = at === probeAt ? events : 0
-    if (before >= PROBE_EVENTS) return undefined
+    if (before >= PROBE_EVENTS) return ownMs
     this.#forProbe.set(model, { at: probeAt, events: before + 1 })
-    return probeAt + ARRIVALS_FIRST_MS - now
+    return probeMs
   }
 }
 

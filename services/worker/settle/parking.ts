@@ -44,8 +44,10 @@ const LEAST_PARKED_MS = 500
 const MOST_PARKED_MS = 30_000
 /** What comes due is counted so much longer, until it is here again and has another place: a count does not flicker. */
 const LATE_MS = 1_000
-/** Each look at a parked event costs the broker a copy and a line in the ledger. */
+/** Each look at a parked event costs the broker a copy and a line in the ledger: so many a second of those that wait for long. */
 const LOOKS_A_SECOND = 500
+/** And so many of those that have just begun to: all of a backlog may be parked within seconds. */
+const EARLY_LOOKS_A_SECOND = 2_000
 
 /**
  * How long a parked event waits for its next look, milliseconds: short at first, growing with the time it has waited,
@@ -54,8 +56,9 @@ const LOOKS_A_SECOND = 500
  * @param random a number in [0, 1): copies parked together do not come due together
  */
 export function parkedMs(waitedMs: number, parkedEvents: number, random: () => number = Math.random): number {
+  const least = Math.max(LEAST_PARKED_MS, (parkedEvents / EARLY_LOOKS_A_SECOND) * 1_000)
   const most = Math.max(MOST_PARKED_MS, (parkedEvents / LOOKS_A_SECOND) * 1_000)
-  return Math.min(most, Math.max(LEAST_PARKED_MS, waitedMs / 2)) * (0.75 + random() / 4)
+  return Math.min(most, Math.max(least, waitedMs / 2)) * (0.75 + random() / 4)
 }
 
 const HANDED_ON_MS = { least: 100, most: 5_000 }

@@ -7,6 +7,7 @@ export function poolRecords() {
   const listeners = new Set<(model: string) => void>()
   const pool = {
     isReachable: true,
+    workers: ['one', 'two'],
     find: (model: string) => records.get(model),
     async update(model: string, change: (record: ModelRecord) => ModelRecord) {
       await Promise.resolve() // nobody's change is stored at once

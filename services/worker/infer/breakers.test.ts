@@ -226,14 +226,22 @@ describe('a probe', () => {
     expect(await probed(two, 2)).toHaveLength(2)
   })
 
-  it('of a worker that is gone is over in its time', async () => {
+  it('whose events do not come back is over in its time', async () => {
     const { one, two } = await dueStage()
     await probed(one, 5)
-    one.breakers.close()
     now += MANIFEST_DEFAULTS.limits.timeoutMs
     expect(await probed(two, 5)).toEqual([])
     now += MANIFEST_DEFAULTS.limits.timeoutMs
     expect(await probed(two, 5)).toHaveLength(5)
+  })
+
+  it('of a worker that is gone is over at once, as that of a process of the same name before', async () => {
+    const { one, two } = await dueStage()
+    await probed(one, 5)
+    expect(await probed(open('one'), 1)).toHaveLength(1)
+    expect(await probed(two, 1)).toEqual([])
+    pool.workers = ['two']
+    expect(await probed(two, 1)).toHaveLength(1)
   })
 
   it('is left to workers that serve the model', async () => {

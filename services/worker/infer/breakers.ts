@@ -22,7 +22,7 @@ type Delivery = Concluded['delivery']
 export interface BreakersDeps {
   /** Name of this worker. */
   readonly worker: string
-  readonly pool: Pick<PoolModels, 'find' | 'update' | 'onChange'>
+  readonly pool: Pick<PoolModels, 'find' | 'update' | 'onChange' | 'workers'>
   /** What is servable here, and what is but for its breaker. */
   readonly models: { readonly whyNot: WhyNot; readonly probing: Models }
   /** Broker time, milliseconds since 1970. */
@@ -50,6 +50,7 @@ interface Probe {
   /** The error of the last that failed. */
   cause: string
   isClaimed: boolean
+  isOver: boolean
   timer: NodeJS.Timeout | undefined
 }
 
@@ -156,14 +157,14 @@ export class Breakers {
   #begin(event: Concluded, { name, manifest }: ServedModel): boolean {
     const { now, own } = this.#deps
     const restMs = event.delivery.info.stream === STREAMS.features ? 0 : ARRIVALS_FIRST_MS
-    if (!isProbeDue(this.#breakerOf(name), now() - restMs)) return false
+    if (!isProbeDue(this.#breakerOf(name), now() - restMs, this.#isGone)) return false
     const probe: Probe = {
       waiting: [event],
       running: new Set(),
       succeeded: 0,
       failed: 0,
       cause: '',
-      isClaimed: false,
+      ...{ isClaimed: false, isOver: false },
       timer: undefined,
     }
     this.#probes.set(name, probe)
@@ -171,11 +172,17 @@ export class Breakers {
     return true
   }
 
+  /** Whether a claim is of nobody: its worker is not alive, or was a process of this name before. */
+  readonly #isGone = (worker: string): boolean =>
+    worker === this.#deps.worker || !this.#deps.pool.workers.includes(worker)
+
   /** Of several workers one has the probe. What waited for it runs here then, and waits on where another has it. */
   async #claim(model: string, probe: Probe, forMs: number): Promise<void> {
     const { worker: by, now, run, hold } = this.#deps
     const until = now() + forMs
-    const record = await this.#update(model, (before) => claimProbe(before, { by, now: now(), until }))
+    const record = await this.#update(model, (before) =>
+      claimProbe(before, { by, now: now(), until, isGone: this.#isGone }),
+    )
     const { probing } = record?.breaker ?? {}
     const events = probe.waiting.splice(0)
     if (probing?.by !== by || probing.until !== until) {
@@ -209,13 +216,14 @@ export class Breakers {
   }
 
   async #end(model: string, probe: Probe): Promise<void> {
-    if (this.#probes.get(model) !== probe) return
-    this.#probes.delete(model)
+    if (probe.isOver) return
+    probe.isOver = true
     clearTimeout(probe.timer)
     const { worker: by, now } = this.#deps
     const verdict = judgeProbe(probe, true) ?? 'nothing'
     const { failed: failures, cause } = probe
     await this.#update(model, (record) => endProbe(record, { by, verdict, now: now(), failures, cause }))
+    this.#probes.delete(model)
   }
 
   #isProbe({ delivery, model }: Prepared): boolean {

@@ -52,7 +52,9 @@ describe('how long it waits', () => {
 
   it('is longer where so many are parked that their looks would be a load', () => {
     expect(parkedMs(3_600_000, 50_000, () => 1)).toBe(100_000)
-    expect([1_000, 20_000, 200_000].map((parked) => parkedMs(0, parked, () => 1))).toEqual([500, 10_000, 100_000])
+    expect([1_000, 20_000, 200_000].map((parked) => parkedMs(0, parked, () => 1))).toEqual([
+      500, 10_000, 100_000,
+    ])
   })
 
   it('doubles each time an event is given back: sooner for one that is handed on', () => {

@@ -55,6 +55,14 @@ describe('a probe', () => {
     expect(claimProbe(CLAIMED, { by: 'two', now: 12_000, until: 22_000 }).breaker?.probing?.by).toBe('two')
   })
 
+  it('of a worker that is gone is due at once', () => {
+    const isGone = (worker: string): boolean => worker === 'one'
+    expect(isProbeDue(CLAIMED.breaker, 2_001, isGone)).toBe(true)
+    const claimed = claimProbe(CLAIMED, { by: 'two', now: 2_001, until: 12_001, isGone })
+    expect(claimed.breaker?.probing).toEqual({ by: 'two', until: 12_001 })
+    expect(claimProbe(claimed, { by: 'three', now: 2_002, until: 12_002, isGone })).toBe(claimed)
+  })
+
   it.each<[what: string, succeeded: number, failed: number, isOver: boolean, verdict: string | undefined]>([
     ['one that succeeds', 1, 0, false, 'healed'],
     ['one that succeeds behind failures', 1, 4, true, 'healed'],

@@ -52,19 +52,33 @@ export function openBreaker(
   return { ...record, breaker: { since: now, cause: cut(cause), failures, probes: 0, nextProbeAt } }
 }
 
-/** Whether somebody may probe the model now. */
-export function isProbeDue(breaker: Breaker | undefined, now: number): boolean {
+/**
+ * Whether somebody may probe the model now.
+ *
+ * @param isGone whether a worker that has claimed the probe is known not to be at it. @default nobody is
+ */
+export function isProbeDue(
+  breaker: Breaker | undefined,
+  now: number,
+  isGone: (worker: string) => boolean = () => false,
+): boolean {
   if (breaker === undefined || now < breaker.nextProbeAt) return false
-  return breaker.probing === undefined || now >= breaker.probing.until
+  const { probing } = breaker
+  return probing === undefined || now >= probing.until || isGone(probing.by)
+}
+
+/** That a worker probes. */
+export interface Claim {
+  readonly by: string
+  readonly now: number
+  readonly until: number
+  readonly isGone?: (worker: string) => boolean
 }
 
 /** A worker takes the probe that is due, until `until`: of several one has it. */
-export function claimProbe(
-  record: ModelRecord,
-  { by, now, until }: { readonly by: string; readonly now: number; readonly until: number },
-): ModelRecord {
+export function claimProbe(record: ModelRecord, { by, now, until, isGone }: Claim): ModelRecord {
   const { breaker } = record
-  if (breaker === undefined || !isProbeDue(breaker, now)) return record
+  if (breaker === undefined || !isProbeDue(breaker, now, isGone)) return record
   return { ...record, breaker: { ...breaker, probing: { by, until } } }
 }
 

@@ -90,7 +90,14 @@ test('a model that fails on everything, its events ahead of a healthy one, worke
     models,
     workers: WORKERS,
     events: await flightEvents(FLIGHTS),
-    worker: (place) => ({ env: { PELTON_WORKER: nameOf(place) } }),
+    // All of it may be parked, however many events there are.
+    worker: (place) => ({
+      env: {
+        PELTON_WORKER: nameOf(place),
+        PELTON_PARKED_EVENTS: String(2 * EVENTS),
+        PELTON_RETRIES_EVENTS: String(4 * EVENTS),
+      },
+    }),
   })
   const { fleet, feed, random } = stage
   const { breaker } = await recordsOf(stage)

@@ -173,6 +173,33 @@ test('where nothing comes any more it is probed with what is parked', async ({ s
   await eventually('the breaker to be closed', () => stage.breaker() === undefined)
 })
 
+test('a large event, read by threads, is parked and probed with as any', async ({ stage }) => {
+  await stage.startWorker()
+  await stage.settled(await stage.send(MODEL, 'before', 1))
+  await stage.openForLong()
+  const inputs = [{ name: 'index', datatype: 'INT64', shape: [1], data: [GOOD] }]
+  const body = { inputs, parameters: { fill: 'x'.repeat(200_000) } }
+  const envelope = { specversion: '1.0', id: 'structured', source: 'test', data: body }
+  const tokens = [
+    await stage.publish({ model: MODEL, id: 'large', body }),
+    await stage.publish({
+      model: MODEL,
+      id: 'structured',
+      body: envelope,
+      headers: { 'Content-Type': 'application/cloudevents+json' },
+    }),
+  ]
+  await eventually('them to be parked', async () => (await stage.countIn(STREAMS.retries)) === tokens.length)
+  await stage.records.update(MODEL, (record) => ({
+    ...record,
+    breaker: { ...record.breaker!, nextProbeAt: Date.now() },
+  }))
+  const outcomes = await stage.settled(tokens)
+  expect(outcomes.deadLetters.size).toBe(0)
+  await eventually('the breaker to be closed', () => stage.breaker() === undefined)
+  await expectCleanAudit(stage)
+})
+
 test('beyond what may be parked its events become dead letters where an operator wants it so, and the lane goes on', async ({
   stage,
 }) => {

@@ -86,7 +86,7 @@ export class Breakers {
   /** The last look before a run: events whose model has turned out to fail on everything wait for it. */
   hold(batch: Passed): Passed {
     return batch.map((event) => {
-      if (isConcluded(event)) return event
+      if (isConcluded(event) || this.#breakerOf(event.model.name) === undefined) return event
       const { delivery, model } = event
       const why = this.#deps.models.whyNot(model.name, model.version)
       if (why?.cause !== 'breaker' || this.#isProbe(event)) return event
@@ -99,12 +99,15 @@ export class Breakers {
     for (const { delivery, outcome } of concluded) {
       const failure = failureOfModel(outcome)
       if (failure === undefined && outcome.kind !== 'predicted') continue
-      if (!(await this.#endOne(delivery, failure))) await this.#count(delivery, failure)
+      // Nearly always nothing follows, and of nothing nobody waits for the end.
+      const work = this.#ended(delivery, failure)
+      if (work !== undefined) await work
     }
   }
 
   /** An event is in other hands, or has ended without a run: it says nothing of its model. */
   left({ event }: Delivery): void {
+    if (this.#probes.size === 0) return
     const { model } = event.route
     const probe = this.#probes.get(model)
     if (probe?.running.delete(event.token)) this.#deps.own(() => this.#judge(model, probe))
@@ -116,17 +119,22 @@ export class Breakers {
     this.#probes.clear()
   }
 
-  /** An event that is tried again and again says nothing of its neighbours: it counts at its first attempt. */
-  async #count({ event }: Delivery, failure: Failure | undefined): Promise<void> {
+  /** One of a probe speaks for that; any other for whether the model fails on everything. */
+  #ended({ event }: Delivery, failure: Failure | undefined): Promise<void> | undefined {
     const { model } = event.route
-    if (failure === undefined) {
-      this.#failures.delete(model)
-      return
-    }
-    if (event.attempt > 1 || this.#opening.has(model) || this.#breakerOf(model) !== undefined) return
+    const probe = this.#probes.get(model)
+    if (probe?.running.delete(event.token)) return this.#probed(model, probe, failure)
+    if (failure !== undefined) return this.#failed(model, event.attempt, failure)
+    this.#failures.delete(model)
+    return undefined
+  }
+
+  /** An event that is tried again and again says nothing of its neighbours: it counts at its first attempt. */
+  #failed(model: string, attempt: number, failure: Failure): Promise<void> | undefined {
+    if (attempt > 1 || this.#opening.has(model) || this.#breakerOf(model) !== undefined) return undefined
     const failures = (this.#failures.get(model) ?? 0) + 1
     this.#failures.set(model, failures)
-    if (failures >= MOST_FAILURES) await this.#openOne(model, failure, failures)
+    return failures < MOST_FAILURES ? undefined : this.#openOne(model, failure, failures)
   }
 
   async #openOne(model: string, { description: cause }: Failure, failures: number): Promise<void> {
@@ -197,18 +205,13 @@ export class Breakers {
     run(events.map(({ delivery }) => delivery))
   }
 
-  /** @returns whether it was one of a probe */
-  async #endOne({ event }: Delivery, failure: Failure | undefined): Promise<boolean> {
-    const { model } = event.route
-    const probe = this.#probes.get(model)
-    if (!probe?.running.delete(event.token)) return false
+  async #probed(model: string, probe: Probe, failure: Failure | undefined): Promise<void> {
     if (failure === undefined) probe.succeeded++
     else {
       probe.failed++
       probe.cause = failure.description
     }
     await this.#judge(model, probe)
-    return true
   }
 
   async #judge(model: string, probe: Probe): Promise<void> {

@@ -12,6 +12,7 @@ const EDGE = 'shared/sdk/jetstream/'
  */
 const PAST_THE_EDGE: ReadonlyMap<string, 'names itself' | 'names none'> = new Map([
   ['services/cli/demo-view.ts', 'names itself'],
+  ['services/control/flow/voice.ts', 'names itself'],
   ['services/control/watch/advisories.ts', 'names itself'],
   ['services/gateway/core/answers.ts', 'names none'],
   ['services/worker/flow/worker-flow.ts', 'names itself'],

@@ -12,6 +12,7 @@ import { PeltonError } from '../../../shared/sdk/errors.ts'
 import { readExpiries } from '../../../shared/sdk/jetstream/expiry.ts'
 import { type CommandRun, helpTail, runCommand } from '../command-run.ts'
 import { checkAccount, checkClock, checkResults } from '../doctor/broker-checks.ts'
+import { checkInFlight } from '../doctor/in-flight-check.ts'
 import { checkModelsFolder, checkModelsServed } from '../doctor/models-check.ts'
 import { checkRemade } from '../doctor/remade-check.ts'
 import { checkReplicas } from '../doctor/replicas-check.ts'
@@ -84,6 +85,7 @@ async function doctor(run: CommandRun, options: DoctorArguments): Promise<number
       report(await examine(STREAMS.features, () => checkRemade(connection)))
       report(await examine('consumers', () => checkConsumers(connection, topology, options.pool)))
       report(await examine('pools', () => checkPools(connection)))
+      report(await examine('in flight', () => checkInFlight(connection, run.env)))
       report(await examine('models served', () => checkModelsServed(connection)))
       report(await examine('orphans', () => checkOrphans(connection, run.signal)))
       report(await examine('durability', () => checkDurability(broker, durability)))

@@ -147,15 +147,17 @@ class AdmittingDoor implements ProducerDoor {
     if (still !== undefined) throw notLetIn(asked, still)
   }
 
-  async #noted({ event }: Asked, publish: () => Promise<Receipt>): Promise<Receipt> {
-    try {
-      const receipt = await publish()
-      this.#admission.told(event, true)
-      return receipt
-    } catch (thrown) {
-      if (thrown instanceof PeltonError && thrown.code === 'stream-full') this.#admission.told(event, false)
-      throw thrown
-    }
+  /** Looks on: the publish is handed back as it is. */
+  #noted({ event }: Asked, publish: () => Promise<Receipt>): Promise<Receipt> {
+    const publishing = publish()
+    publishing.then(
+      () => this.#admission.told(event, true),
+      (thrown: unknown) => {
+        const isFull = thrown instanceof PeltonError && thrown.code === 'stream-full'
+        if (isFull) this.#admission.told(event, false)
+      },
+    )
+    return publishing
   }
 }
 

@@ -188,7 +188,7 @@ class StreamProducer implements MessageProducer {
   async #publish(event: EventToPublish, isPatient: boolean): Promise<Receipt> {
     this.#checkOpen()
     const { source, pool } = this.#origin
-    return tracePublish({ event, pool, source, by: 'producer' }, async (traced) => {
+    return tracePublish({ event, pool, source, by: 'producer' }, (traced) => {
       const now = Date.now()
       const asked = this.#door.ask(traced, now)
       if (!isPatient && asked?.refused !== undefined) throw notLetIn(asked, asked.refused)

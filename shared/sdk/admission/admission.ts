@@ -14,7 +14,7 @@ export interface AskingEvent {
   /** How long it may take yet, milliseconds; undefined where it has no deadline. */
   readonly deadlineMs: number | undefined
   /** It was refused before, and waited. @default false */
-  readonly isAgain?: boolean
+  readonly isAgain?: boolean | undefined
 }
 
 /** What a door decided on an event. */
@@ -87,6 +87,7 @@ class DoorAdmission implements Admission {
   readonly #heard = new Map<string, Heard>()
   readonly #forgetting: NodeJS.Timeout
   #isUnheard = false
+  #last = { source: '', digest: sourceDigest('') }
 
   constructor(connection: NatsConnection, options: AdmissionOptions) {
     this.#connection = connection
@@ -95,11 +96,10 @@ class DoorAdmission implements Admission {
     this.#forgetting.unref()
   }
 
-  decide({ pool, model, source, ...asking }: AskingEvent): Refused | undefined {
-    const { lane } = asking
+  decide({ pool, model, lane, source, deadlineMs, isAgain }: AskingEvent): Refused | undefined {
     const nowMs = performance.now()
     const { door } = this.#of(pool, model, nowMs)
-    const refused = door.decide({ ...asking, source: sourceDigest(source) }, nowMs)
+    const refused = door.decide({ lane, source: this.#digest(source), deadlineMs, isAgain }, nowMs)
     const isEnforced = door.mode === 'enforce'
     this.#options.onDecided?.({ pool, model, lane, refused, isEnforced })
     return isEnforced ? refused : undefined
@@ -124,6 +124,12 @@ class DoorAdmission implements Admission {
   close(): void {
     clearInterval(this.#forgetting)
     this.#forget(Number.POSITIVE_INFINITY)
+  }
+
+  /** Most doors have one source, or one after the other. */
+  #digest(source: string): string {
+    if (this.#last.source !== source) this.#last = { source, digest: sourceDigest(source) }
+    return this.#last.digest
   }
 
   #of(pool: string, model: string, nowMs: number): Heard {

@@ -15,7 +15,7 @@ export interface Asking {
   /** How long it may take yet, milliseconds; undefined where it has no deadline: such events are never refused for being late. */
   readonly deadlineMs: number | undefined
   /** It was refused before, and waited: its source does not ask for more than before. @default false */
-  readonly isAgain?: boolean
+  readonly isAgain?: boolean | undefined
 }
 
 /** The constants of admission; `docs/overload.md` shows how they were chosen. */
@@ -48,8 +48,8 @@ interface Weighed {
   readonly atMs: number
 }
 
-/** An event with a deadline, and what it would find. */
-interface Late extends Asking {
+/** What an event with a deadline would find, and what it may, milliseconds. */
+interface Wait {
   readonly waitMs: number
   readonly targetMs: number
 }
@@ -165,13 +165,13 @@ export class ModelDoor {
 
   #refusal(asking: Asking, pool: PoolFlow | undefined, nowMs: number): Refused | undefined {
     const { lane, deadlineMs } = asking
-    const gate = pool?.gates.find(({ lanes }) => lanes.includes(lane))
+    const gate = pool && gateOf(pool, lane)
     if (gate !== undefined) return refusedByGate(gate)
     const waitMs = this.waitMs(lane, nowMs)
     if (pool === undefined || waitMs === undefined) return this.#throttled(nowMs)
     const targetMs = deadlineMs === undefined ? undefined : this.#targetMs(pool, lane, deadlineMs)
     if (targetMs === undefined) return byBacklogSeconds(waitMs, pool.maxBacklogSeconds[lane])
-    return this.#late({ ...asking, waitMs, targetMs }, pool, nowMs)
+    return this.#late(asking, { waitMs, targetMs }, pool, nowMs)
   }
 
   /** Where nobody says how long it would wait: by what the stream took of the last ones. */
@@ -188,11 +188,12 @@ export class ModelDoor {
     })
   }
 
-  #late(late: Late, pool: PoolFlow, nowMs: number): Refused | undefined {
-    const { lane, source, waitMs, targetMs } = late
+  #late(asking: Asking, wait: Wait, pool: PoolFlow, nowMs: number): Refused | undefined {
+    const { lane, source } = asking
+    const { waitMs, targetMs } = wait
     const isHeavy = this.#isHeavy(source, pool, nowMs)
     const mostMs = isHeavy ? targetMs * this.#law.heavyShare : targetMs
-    if (waitMs > mostMs) return this.#tooLate(late, pool, mostMs)
+    if (waitMs > mostMs) return this.#tooLate(asking, wait, pool, mostMs)
     // Who has no more than its share has it whatever the others ask for, and a short queue is nobody's.
     if (lane === 'high' || !isHeavy || waitMs <= mostMs / 2 || this.#creditLeft(nowMs) > 0) return undefined
     return refused('credit', {
@@ -204,7 +205,9 @@ export class ModelDoor {
     })
   }
 
-  #tooLate({ lane, source, waitMs, targetMs }: Late, { heavy }: PoolFlow, mostMs: number): Refused {
+  #tooLate(asking: Asking, wait: Wait, { heavy }: PoolFlow, mostMs: number): Refused {
+    const { lane, source } = asking
+    const { waitMs, targetMs } = wait
     const facts = { value: mostMs, measured: waitMs, unit: 'ms', retryAfterMs: waitMs - mostMs }
     const isOfSource = waitMs <= targetMs && (heavy.has(source) || this.#weighed.areOthers)
     return isOfSource
@@ -259,6 +262,10 @@ const THROTTLED = 'throttle' satisfies DoorLimit
 
 function refused(limit: DoorLimit, facts: Facts & { readonly isOfSource?: boolean }): Refused {
   return { limit, isOfSource: false, ...facts, retryAfterMs: Math.max(SOONEST_MS, facts.retryAfterMs) }
+}
+
+function gateOf({ gates }: PoolFlow, lane: Lane): FlowGate | undefined {
+  return gates.length === 0 ? undefined : gates.find(({ lanes }) => lanes.includes(lane))
 }
 
 function refusedByGate({ limit, value, measured, retryAfterMs, because }: FlowGate): Refused {

@@ -1,5 +1,6 @@
 import { createCodec } from '../../shared/models/codec-threads.ts'
 import type { ServedModel } from '../../shared/models/repository.ts'
+import { admissionModeOf } from '../../shared/operations/models/admission-mode.ts'
 import { LargeGarbage } from '../../shared/runtime/large-garbage.ts'
 import { LoopBusy } from '../../shared/runtime/loop-busy.ts'
 import { Turns } from '../../shared/runtime/turns.ts'
@@ -381,7 +382,7 @@ export class Worker {
   }
 
   #createShedding(): Shedding {
-    const { broker, threads, calibrations } = this.#deps
+    const { broker, pool, threads, calibrations } = this.#deps
     return new Shedding({
       aheadRows: (event) => this.#dispatcher.aheadRows(event),
       running: () => this.#dispatcher.running,
@@ -389,6 +390,7 @@ export class Worker {
       costOf: ({ model: { key } }) => recentCost(calibrations?.of(key), threads.costOf(key)),
       isUrgent: (event) => isUrgent(event, threads),
       isApart: ({ model }) => this.#apart.isApart(model.name),
+      isOff: ({ model }) => admissionModeOf(pool.find(model.name), model.manifest) === 'off',
       threads: threads.size,
       hasRoom: () => broker.deadLettersUsed() < SHEDDING_STOPS_AT,
     })

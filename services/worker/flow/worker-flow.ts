@@ -1,6 +1,7 @@
 import type { NatsConnection } from '@nats-io/transport-node'
 import type { ApartRunner } from '../../../shared/models/apart-runner.ts'
 import type { InferenceThreads, Ran } from '../../../shared/models/inference-threads.ts'
+import { gatesOf } from '../../../shared/operations/models/breaker.ts'
 import type { PoolModels } from '../../../shared/operations/models/pool-models.ts'
 import { LoopBusy } from '../../../shared/runtime/loop-busy.ts'
 import { encodeFlow, type FlowGate } from '../../../shared/sdk/contract/flow.ts'
@@ -34,7 +35,7 @@ export interface FlowDeps extends Pick<FlowFacts, 'models'> {
   readonly threads: Pick<InferenceThreads, 'onRan' | 'size' | 'costOf'>
   readonly calibrations?: { of(key: string): KnownCost | undefined }
   readonly pool: Pick<PoolModels, 'find' | 'workers'>
-  /** Why doors let in no events of a model. @default for no reason */
+  /** Why doors let in no events of a model. @default while its breaker is open */
   readonly gatesOf?: (model: string) => readonly FlowGate[]
 }
 
@@ -68,7 +69,7 @@ export function openWorkerFlow(
     threads: threads.size,
     costOf: (key) => knownCostOf(key, deps),
     loopShare: () => busy.share(),
-    gatesOf: deps.gatesOf ?? (() => []),
+    gatesOf: deps.gatesOf ?? ((model) => gatesOf(deps.pool.find(model), deps.broker.now())),
     random: Math.random,
   })
   threads.onRan((ran) => flows.ran(ran))

@@ -35,6 +35,7 @@ function open(given: Partial<SheddingDeps> = {}): Shedding {
     costOf: () => COST,
     isUrgent: ({ delivery }) => delivery.event.route.lane !== 'low',
     isApart: () => false,
+    isOff: () => false,
     threads: 1,
     hasRoom: () => true,
     ...given,
@@ -97,12 +98,13 @@ describe('an event that is about to wait', () => {
     expect(fates(open().onArrival(mixed, NOW))).toBe('- - - predicted')
   })
 
-  it('is never given up without a deadline, as a replay, or where its model runs apart', () => {
+  it('is never given up without a deadline, as a replay, or where its model runs apart or has its admission off', () => {
     const busy = { aheadRows: () => 1_000_000 }
     expect(fates(open(busy).onArrival([event()], NOW))).toBe('-')
     for (const headers of [{ 'Pelton-Replay': 'task' }, { 'Pelton-Supersedes': '7' }])
       expect(fates(open(busy).onArrival([event({ leftMs: 10, headers })], NOW))).toBe('-')
-    expect(fates(open({ ...busy, isApart: () => true }).onArrival([event({ leftMs: 10 })], NOW))).toBe('-')
+    for (const given of [{ isApart: () => true }, { isOff: () => true }])
+      expect(fates(open({ ...busy, ...given }).onArrival([event({ leftMs: 10 })], NOW))).toBe('-')
   })
 
   it('is not given up by a worker that has nothing to do, whatever its model is thought to cost', () => {

@@ -23,6 +23,8 @@ export interface SheddingDeps {
   readonly isUrgent: (event: Prepared) => boolean
   /** Whether an event takes no thread of others. */
   readonly isApart: (event: Prepared) => boolean
+  /** Whether nothing of an event's model is given up early: its admission is off. */
+  readonly isOff: (event: Prepared) => boolean
   /** Inference threads. */
   readonly threads: number
   /** Whether dead letters of events that could still run may be made: DEADLETTERS has room. */
@@ -120,7 +122,8 @@ export class Shedding {
   /** Whether an event may be given up at all. */
   #maySee(event: Prepared): event is Expiring {
     const { expiresAt, supersedes, headers } = event.delivery.event
-    if (expiresAt === undefined || supersedes !== 0 || this.#deps.isApart(event)) return false
+    if (expiresAt === undefined || supersedes !== 0) return false
+    if (this.#deps.isApart(event) || this.#deps.isOff(event)) return false
     return readHeader(headers, HEADERS.replay) === undefined
   }
 

@@ -26,7 +26,7 @@ const ramp: Draw = (random, capacity, seconds) => {
 
 /** Short peaks with calm in between. */
 const spikes: Draw = (random, capacity, seconds) => {
-  const [every, share] = [between(random, 4, 10), between(random, 0.2, 0.5)]
+  const [every, share] = [Math.min(seconds / 2, between(random, 4, 10)), between(random, 0.2, 0.5)]
   const peak = between(random, 3, 8)
   const phases: Phase[] = []
   for (let at = 0; at < seconds - every / 2; at += every) {

@@ -125,7 +125,7 @@ describe('the gate of RESULTS', () => {
     expect(shutOf(gates)).toEqual([`RESULTS.max_msgs ${ALL}`])
     expect(gates.common.find(({ isShut }) => isShut)).toMatchObject({
       ...{ value: 1_000, measured: 1_250 },
-      retryAfterMs: 25_264, // the oldest is 105 s old then, 5 % more than is promised
+      retryAfterMs: 25_263, // the oldest is 105 s old then, 5 % more than is promised
     })
   })
 

@@ -233,8 +233,8 @@ export class Worker {
     const leaves = (event: Prepared): boolean => this.#isLeaving && this.#apart.isApart(event.model.name)
     this.#handOn(batch.filter(leaves))
     const staying = batch.filter((event) => !leaves(event))
-    const inTime = this.#goOn(this.#shedding.onArrival(staying, this.#deps.broker.now()))
-    this.#handOn(this.#dispatcher.add(inTime))
+    const add = (some: Batch): void => this.#handOn(this.#dispatcher.add(some))
+    for (const ended of this.#shedding.admit(staying, this.#deps.broker.now(), add)) this.#conclude(ended)
   }
 
   /**

@@ -2,7 +2,8 @@ import { describe, expect, it } from 'vitest'
 import type { Lane } from '../../../shared/sdk/contract/subjects.ts'
 import { deliveryOf } from '../../../test/kit/deliveries.ts'
 import { concludeLate } from '../prepare/deadline.ts'
-import { type Batch, isConcluded, type Passed, type Prepared } from '../prepare/prepared.ts'
+import { type Batch, isConcluded, type Passed, type Prepared, rowsOf } from '../prepare/prepared.ts'
+import type { Predicted } from '../settle/outcome.ts'
 import { Shedding, type SheddingDeps } from './shedding.ts'
 
 const NOW = Date.parse('2026-06-01T12:00:00Z')
@@ -59,72 +60,106 @@ function lastLook(batch: Batch, others: readonly Batch[], given: Partial<Sheddin
   return fates(shedding.beforeRun(batch, concludeLate(batch, NOW), NOW))
 }
 
+/** A worker that holds so many rows, and runs none meanwhile. */
+function admit(batch: Batch, given: Partial<SheddingDeps> & { readonly held?: number } = {}) {
+  let { held = 0 } = given
+  const parts: Batch[] = []
+  const shedding = open({ aheadRows: () => held, ...given })
+  const givenUp = shedding.admit(batch, NOW, (some) => {
+    parts.push(some)
+    held += rowsOf(some)
+  })
+  return { givenUp, added: parts.flat(), parts: parts.length }
+}
+
+/** Which of a batch go on, by their places. */
+const goingOn = (batch: Batch, given?: Parameters<typeof admit>[1]): number[] =>
+  admit(batch, given).added.map((event) => batch.indexOf(event))
+
 describe('an event that is about to wait', () => {
   it('is given up where what is ahead of it takes too long, and says what was predicted', () => {
-    const shedding = open({ aheadRows: () => 125 })
-    const passed = shedding.onArrival([event({ leftMs: 300 }), event({ leftMs: 250 })], NOW)
-    expect(fates(passed)).toBe('- predicted')
-    expect(passed[1]).toMatchObject({
-      outcome: {
-        kind: 'dead-lettered',
-        modelVersion: '1',
-        failure: {
-          reason: 'shed',
-          stage: 'batch',
-          description: expect.stringMatching(
-            /126 rows ahead of it take 252 ms and its run 2 ms, .* 250 ms away/,
-          ),
-          details: {
-            field: 'ce-expirytime',
-            value: new Date(NOW + 250).toISOString(),
-            remedy: expect.stringContaining('Replay it'),
+    const batch = [event({ leftMs: 300 }), event({ leftMs: 250 })]
+    const { givenUp, added } = admit(batch, { held: 125 })
+    expect(added).toEqual([batch[0]])
+    expect(givenUp).toMatchObject([
+      {
+        delivery: batch[1]?.delivery,
+        outcome: {
+          kind: 'dead-lettered',
+          modelVersion: '1',
+          shed: 'predicted',
+          failure: {
+            reason: 'shed',
+            stage: 'batch',
+            description: expect.stringMatching(
+              /126 rows ahead of it take 252 ms and its run 2 ms, .* 250 ms away/,
+            ),
+            details: {
+              field: 'ce-expirytime',
+              value: new Date(NOW + 250).toISOString(),
+              remedy: expect.stringContaining('Replay it'),
+            },
           },
         },
       },
-    })
+    ])
   })
 
-  it('waits behind those that came with it, of its lane and of those before', () => {
+  it('waits behind those that came with it, and all are added at once where all will be in time', () => {
+    const { added, parts, givenUp } = admit(events(118, { leftMs: 250 }))
+    expect([added.length, parts, givenUp.length]).toEqual([118, 1, 0])
     // A worker with nothing to do takes as many as it can run in time: 118 rows of 2 ms before the last.
-    expect(fates(open().onArrival(events(200, { leftMs: 250 }), NOW))).toBe(
-      [...Array(118).fill('-'), ...Array(82).fill('predicted')].join(' '),
-    )
-    const mixed = [
-      event({ rows: 100, lane: 'low' }),
-      event({ leftMs: 100, lane: 'high' }),
-      event({ leftMs: 100 }),
-      event({ leftMs: 100, lane: 'low' }),
-    ]
-    expect(fates(open().onArrival(mixed, NOW))).toBe('- - - predicted')
+    expect(admit(events(200, { leftMs: 250 })).added).toHaveLength(118)
+  })
+
+  it('is asked for again once those before it are added: they need not all run before it', () => {
+    // Of a higher lane, or with a nearer deadline: nothing is ahead of it.
+    const batch = [...events(10, { leftMs: 1_000 }), event({ leftMs: 10, lane: 'high' })]
+    const aheadRows = ({ delivery }: Prepared): number => (delivery.event.route.lane === 'high' ? 0 : 1)
+    const { added, parts } = admit(batch, { aheadRows })
+    expect([added.length, parts]).toEqual([11, 2])
   })
 
   it('is never given up without a deadline, as a replay, or where its model runs apart or has its admission off', () => {
-    const busy = { aheadRows: () => 1_000_000 }
-    expect(fates(open(busy).onArrival([event()], NOW))).toBe('-')
+    const held = 1_000_000
+    expect(goingOn([event()], { held })).toEqual([0])
     for (const headers of [{ 'Pelton-Replay': 'task' }, { 'Pelton-Supersedes': '7' }])
-      expect(fates(open(busy).onArrival([event({ leftMs: 10, headers })], NOW))).toBe('-')
+      expect(goingOn([event({ leftMs: 10, headers })], { held })).toEqual([0])
     for (const given of [{ isApart: () => true }, { isOff: () => true }])
-      expect(fates(open({ ...busy, ...given }).onArrival([event({ leftMs: 10 })], NOW))).toBe('-')
+      expect(goingOn([event({ leftMs: 10 })], { held, ...given })).toEqual([0])
   })
 
   it('is not given up by a worker that has nothing to do, whatever its model is thought to cost', () => {
-    const wrong = { costOf: () => ({ ...COST, perRowMs: 1e9 }) }
-    expect(fates(open(wrong).onArrival(events(3, { leftMs: 250 }), NOW))).toBe('- predicted predicted')
+    const costOf = (): typeof COST => ({ ...COST, perRowMs: 1e9 })
+    expect(goingOn(events(3, { leftMs: 250 }), { costOf })).toEqual([0])
   })
 
   it('counts the threads that it may have: patient ones never get the last', () => {
-    const late = { aheadRows: () => 200 }
     const one = (lane: Lane): Prepared[] => [event({ leftMs: 250, lane })]
-    expect(fates(open({ ...late, threads: 2 }).onArrival(one('normal'), NOW))).toBe('-')
-    expect(fates(open({ ...late, threads: 2 }).onArrival(one('low'), NOW))).toBe('predicted')
+    expect(goingOn(one('normal'), { held: 200, threads: 2 })).toEqual([0])
+    expect(goingOn(one('low'), { held: 200, threads: 2 })).toEqual([])
     // Two patient batches keep a thread.
     const running = (): Batch[] => [[event({ lane: 'low' })], [event({ lane: 'low' })]]
-    expect(fates(open({ ...late, threads: 2, running }).onArrival(one('normal'), NOW))).toBe('predicted')
+    expect(goingOn(one('normal'), { held: 200, threads: 2, running })).toEqual([])
+  })
+
+  it('counts what storing predictions has taken lately', () => {
+    const shedding = open({ aheadRows: () => 100 })
+    const admitted = (): number => {
+      let count = 0
+      shedding.admit([event({ leftMs: 250 })], NOW, (some) => {
+        count += some.length
+      })
+      return count
+    }
+    expect(admitted()).toBe(1)
+    const stored = { delivery: event().delivery, outcome: { facts: { queueMs: 1, inferenceMs: 2 } } }
+    shedding.stored(stored as unknown as Predicted, NOW + 3 + 20)
+    expect(admitted()).toBe(0)
   })
 
   it('goes on where DEADLETTERS has no room for what could still run', () => {
-    const full = open({ aheadRows: () => 1_000, hasRoom: () => false })
-    expect(fates(full.onArrival(events(2, { leftMs: 100 }), NOW))).toBe('- -')
+    expect(goingOn(events(2, { leftMs: 100 }), { held: 1_000, hasRoom: () => false })).toEqual([0, 1])
   })
 })
 

@@ -3,7 +3,6 @@ import { SLOT_DEPTH } from '../../../shared/models/slots.ts'
 import { showDuration } from '../../../shared/runtime/quantities.ts'
 import { HEADERS, readHeader } from '../../../shared/sdk/contract/headers.ts'
 import { plainFailure } from '../../../shared/sdk/contract/outcome.ts'
-import type { Lane } from '../../../shared/sdk/contract/subjects.ts'
 import { type KnownCost, learnedRows } from '../batch/learned.ts'
 import type { Delivery } from '../intake/delivery.ts'
 import { type Batch, isConcluded, type Passed, type Prepared, rowsOf } from '../prepare/prepared.ts'
@@ -59,28 +58,24 @@ export class Shedding {
   }
 
   /**
-   * Events that are about to wait for their batches, in their order: those of them that go on wait before the next.
+   * Events that are about to wait for their batches, in their order.
    *
    * @param now broker time, milliseconds since 1970
+   * @param add lets some of them wait: from then on their rows are ahead of others
+   * @returns those that are given up
    */
-  onArrival(batch: Batch, now: number): Passed {
-    if (!batch.some((event) => this.#maySee(event)) || !this.#deps.hasRoom()) return batch
-    const came = new RowsByLane()
+  admit(batch: Batch, now: number, add: (some: Batch) => void): readonly Concluded[] {
+    if (!batch.some((event) => this.#maySee(event)) || !this.#deps.hasRoom()) {
+      add(batch)
+      return []
+    }
     const threads = this.#threads()
-    return batch.map((event) => {
-      const { lane } = event.delivery.event.route
-      const aheadRows = (): number => this.#deps.aheadRows(event) + came.upTo(lane)
-      const miss = this.#maySee(event)
-        ? this.#predict(
-            event,
-            { aheadRows: aheadRows(), runRows: event.rows, threads: threads.of(event) },
-            now,
-          )
-        : undefined
-      if (miss !== undefined) return miss
-      came.add(lane, event.rows)
-      return event
-    })
+    const look = (event: Prepared, rowsToAdd: number): Concluded | undefined => {
+      if (!this.#maySee(event)) return undefined
+      const aheadRows = this.#deps.aheadRows(event) + rowsToAdd
+      return this.#predict(event, { aheadRows, runRows: event.rows, threads: threads.of(event) }, now)
+    }
+    return admitInParts(batch, look, add)
   }
 
   /**
@@ -175,20 +170,31 @@ export class Shedding {
   }
 }
 
-/** Rows that came in one turn of the loop, by lane. */
-class RowsByLane {
-  readonly #rows: Record<Lane, number> = { high: 0, normal: 0, low: 0 }
-
-  add(lane: Lane, rows: number): void {
-    this.#rows[lane] += rows
+/**
+ * Adds events in as few parts as there can be. No more rows of a part run before an event than it has: only where that would be
+ * too many are those before it added, so that what is ahead is known.
+ *
+ * @param look says whether an event is given up, with so many rows more ahead of it than are added
+ */
+function admitInParts(
+  batch: Batch,
+  look: (event: Prepared, rowsToAdd: number) => Concluded | undefined,
+  add: (some: Batch) => void,
+): readonly Concluded[] {
+  const givenUp: Concluded[] = []
+  let part: Prepared[] = []
+  for (const event of batch) {
+    let ended = look(event, rowsOf(part))
+    if (ended !== undefined && part.length > 0) {
+      add(part)
+      part = []
+      ended = look(event, 0)
+    }
+    if (ended === undefined) part.push(event)
+    else givenUp.push(ended)
   }
-
-  /** Those of a lane and of the ones before it. */
-  upTo(lane: Lane): number {
-    const { high, normal, low } = this.#rows
-    if (lane === 'high') return high
-    return lane === 'normal' ? high + normal : high + normal + low
-  }
+  if (part.length > 0) add(part)
+  return givenUp
 }
 
 function missText({ waitMs, runMs, leftMs }: PredictedMiss, aheadRows: number): string {

@@ -51,6 +51,8 @@ for (const span of exporter.getFinishedSpans()) {
 }
 `
 
+const NONE = { high: 0, normal: 0, low: 0 }
+
 let project: string
 let installed: string
 let broker: { readonly url: string; stop(): Promise<void> }
@@ -222,6 +224,34 @@ describe('the packed SDK', () => {
     await finish('tensors')
     const { printed } = await start('batches', 1)
     expect(printed.join('\n')).toContain("'NW329', '2', ")
+  })
+
+  test("the README's patient producer is told why it is refused, and when to come back", async () => {
+    const flow = {
+      ...{
+        v: 1,
+        by: 'worker',
+        name: 'w',
+        at: 0,
+        everyMs: 20,
+        drainRows: 10,
+        rowsPerEvent: 1,
+        heavy: [],
+        gates: [],
+      },
+      ...{ waiting: { high: 1, normal: 0, low: 0 }, held: NONE, deadlineMs: NONE, maxBacklogSeconds: NONE },
+      mode: 'enforce',
+    }
+    const speaking = setInterval(
+      () => connection.publish('pelton.flow.default.churn', JSON.stringify(flow)),
+      20,
+    )
+    const { child, printed } = await start('admission', 1)
+    clearInterval(speaking)
+    child.kill()
+    expect(printed[0]).toMatch(
+      /^(?:overloaded|rate-limited): \w+ is [\d.]+ ms, at most [\d.]+ ms; back in \d+ ms$/,
+    )
   })
 
   test("the README's test with a broker of its own sees a full stream", async () => {

@@ -31,7 +31,7 @@ export function publishCommand(): Command {
     .description(
       'Each line is {"features": {…}} or {"inputs": […]}, with an "id" if the event has one. An event of the same model,\n' +
         'source and id is the same event: publishing it again changes nothing. Without ids, each run makes new events.\n' +
-        'A full stream is waited for.',
+        'A full stream is waited for, and so are workers that have too much to do.',
     )
     .argument('<model>', 'model that shall predict them')
     .argument('[file]', 'file of JSON Lines; - for standard input', '-')

@@ -68,10 +68,11 @@ const MOST_MODELS = 1_000
 const FORGOTTEN_MS = 600_000
 
 interface Heard {
+  readonly key: string
   readonly pool: string
   readonly model: string
   readonly door: ModelDoor
-  readonly subscription: Subscription
+  readonly subscription: Subscription | undefined
   askedAtMs: number
 }
 
@@ -86,6 +87,7 @@ class DoorAdmission implements Admission {
   /** By pool and model, the one that was asked for longest ago first. */
   readonly #heard = new Map<string, Heard>()
   readonly #forgetting: NodeJS.Timeout
+  #recent: Heard | undefined
   #isUnheard = false
   #last = { source: '', digest: sourceDigest('') }
 
@@ -111,7 +113,7 @@ class DoorAdmission implements Admission {
   }
 
   told({ pool, model }: Pick<AskingEvent, 'pool' | 'model'>, isStored: boolean): void {
-    this.#heard.get(keyOf(pool, model))?.door.told(isStored, performance.now())
+    this.#known(pool, model)?.door.told(isStored, performance.now())
   }
 
   get gates(): readonly GateReading[] {
@@ -133,29 +135,39 @@ class DoorAdmission implements Admission {
   }
 
   #of(pool: string, model: string, nowMs: number): Heard {
-    const key = keyOf(pool, model)
-    const known = this.#heard.get(key)
-    if (known !== undefined) {
-      // Moved behind all others now and then, not for each event.
-      if (nowMs - known.askedAtMs > 1_000) {
-        known.askedAtMs = nowMs
-        this.#heard.delete(key)
-        this.#heard.set(key, known)
-      }
-      return known
+    const known = this.#known(pool, model)
+    if (known === undefined) return this.#begin(pool, model, nowMs)
+    // Moved behind all others now and then, not for each event.
+    if (nowMs - known.askedAtMs > 1_000) {
+      known.askedAtMs = nowMs
+      this.#heard.delete(known.key)
+      this.#heard.set(known.key, known)
     }
-    for (const [oldest, heard] of this.#heard) {
+    return known
+  }
+
+  #begin(pool: string, model: string, nowMs: number): Heard {
+    for (const oldest of this.#heard.values()) {
       if (this.#heard.size < MOST_MODELS) break
-      this.#end(oldest, heard)
+      this.#end(oldest)
     }
     const door = new ModelDoor()
-    const subscription = this.#hear(pool, model, door)
-    const heard = { pool, model, door, subscription, askedAtMs: nowMs }
+    const key = keyOf(pool, model)
+    const heard = { key, pool, model, door, subscription: this.#hear(pool, model, door), askedAtMs: nowMs }
     this.#heard.set(key, heard)
     return heard
   }
 
-  #hear(pool: string, model: string, door: ModelDoor): Subscription {
+  /** Events in a row are mostly of one model: its key is not made anew for each. */
+  #known(pool: string, model: string): Heard | undefined {
+    if (this.#recent?.model !== model || this.#recent.pool !== pool)
+      this.#recent = this.#heard.get(keyOf(pool, model))
+    return this.#recent
+  }
+
+  /** @returns undefined where the connection ends: whoever publishes next is told that */
+  #hear(pool: string, model: string, door: ModelDoor): Subscription | undefined {
+    if (this.#connection.isClosed() || this.#connection.isDraining()) return undefined
     const subject = namesOf(this.#connection).subject(subjects.flow(pool, model))
     return this.#connection.subscribe(subject, {
       callback: (error, message) => {
@@ -173,12 +185,13 @@ class DoorAdmission implements Admission {
   }
 
   #forget(askedBeforeMs: number): void {
-    for (const [key, heard] of this.#heard) if (heard.askedAtMs < askedBeforeMs) this.#end(key, heard)
+    for (const heard of this.#heard.values()) if (heard.askedAtMs < askedBeforeMs) this.#end(heard)
   }
 
-  #end(key: string, { subscription }: Heard): void {
+  #end({ key, subscription }: Heard): void {
     this.#heard.delete(key)
-    if (!subscription.isClosed()) subscription.unsubscribe()
+    this.#recent = undefined
+    if (subscription?.isClosed() === false) subscription.unsubscribe()
   }
 }
 

@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { ADMISSION_MODES, type Flow } from '../contract/flow.ts'
 import { LANES, type Lane } from '../contract/subjects.ts'
-import { type Asking, ModelDoor } from './model-door.ts'
+import { ADMISSION, type Asking, ModelDoor } from './model-door.ts'
 
 const NONE = { high: 0, normal: 0, low: 0 }
 const DEADLINES = { high: 1_000, normal: 1_000, low: 1_000 }
@@ -55,6 +55,13 @@ describe('a door that hears the flow', () => {
       ...{ limit: 'backlog', value: 400, measured: 900, unit: 'ms', retryAfterMs: 500, isOfSource: false },
       because: 'lane normal has as much backlog as its deadlines allow',
     })
+  })
+
+  it('leaves each lane its part of the deadline', () => {
+    for (const lane of LANES) {
+      const door = doorBehind(0, { waiting: { high: 1_000, normal: 0, low: 0 } })
+      expect(door.decide(askingOf({ lane }), 0)?.value).toBe(1_000 * ADMISSION.waitShare[lane])
+    }
   })
 
   it('goes by the shorter of an event`s own deadline and those of its lane', () => {

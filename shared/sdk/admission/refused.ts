@@ -2,7 +2,7 @@ import { type ErrorDetails, PeltonError } from '../errors.ts'
 
 /** Why an event is not let in. A refusal at the door is no event: it has no token, and nothing is stored of it. */
 export interface Refused {
-  /** The limit that refused it: of {@link DOOR_LIMITS}, or that of a gate. */
+  /** The limit that refused it: a {@link DoorLimit}, or that of a gate. */
   readonly limit: string
   /** From where on events are refused, and what was measured, both in `unit`. */
   readonly value: number
@@ -17,8 +17,7 @@ export interface Refused {
 }
 
 /** Limits that a door keeps itself; those of gates are named by whoever says them. */
-export const DOOR_LIMITS = ['backlog', 'share', 'credit', 'maxBacklogSeconds', 'throttle', 'quota'] as const
-export type DoorLimit = (typeof DOOR_LIMITS)[number]
+export type DoorLimit = 'backlog' | 'share' | 'credit' | 'maxBacklogSeconds' | 'throttle' | 'quota'
 
 /** The code of a refusal: `rate-limited` where the source is the reason, `overloaded` else. */
 export function refusalCode({ isOfSource }: Pick<Refused, 'isOfSource'>): 'rate-limited' | 'overloaded' {

@@ -6,14 +6,14 @@ const SLICE_MS = WINDOW_MS / SLICES
 const PROBE_MS = 1_000
 
 /** The constants of the throttle. */
-export interface ThrottleLaw {
+interface ThrottleLaw {
   /** How many may be sent for each that is taken. */
   readonly k: number
   /** So many may fail before any is refused. */
   readonly free: number
 }
 
-export const THROTTLE: ThrottleLaw = { k: 2, free: 5 }
+const THROTTLE: ThrottleLaw = { k: 2, free: 5 }
 
 /**
  * How likely a request is refused by whoever sends it, because few of the last ones were taken: Google's client-side

@@ -19,7 +19,10 @@ interface Waiter extends Waiting {
 interface Line {
   waiters: Waiter[]
   readonly isUrgent: boolean
+  /** What the door said last. */
   refused: Refused
+  /** When it is looked at next. */
+  lookAtMs: number
   timer: NodeJS.Timeout | undefined
 }
 
@@ -40,7 +43,6 @@ const LEAST_PAUSE_MS = 5
 export class WaitingRoom {
   readonly #options: WaitingRoomOptions
   readonly #lines = new Map<string, Line>()
-  readonly #emptied = new Set<() => void>()
   #size = 0
 
   constructor(options: WaitingRoomOptions) {
@@ -59,23 +61,19 @@ export class WaitingRoom {
    * @returns why it was not in the end; undefined where it was
    */
   enter(waiting: Waiting, refused: Refused): Promise<Refused | undefined> {
-    const isInVain = performance.now() + refused.retryAfterMs > waiting.untilMs
+    const nowMs = performance.now()
+    const isInVain = nowMs + refused.retryAfterMs > waiting.untilMs
     if (isInVain || this.#size >= this.#options.most) return Promise.resolve(refused)
     return new Promise((end) => {
       const { pool, model, lane } = waiting.event
       const isUrgent = waiting.deadlineAtMs !== undefined
       const key = `${pool}\n${model}\n${lane}\n${isUrgent}`
-      const line = this.#lines.get(key) ?? { waiters: [], isUrgent, refused, timer: undefined }
-      this.#lines.set(key, line)
+      const line = this.#lines.get(key) ?? this.#open(key, isUrgent, refused)
+      line.refused = refused
       line.waiters.push({ ...waiting, end })
       this.#size++
-      if (line.timer === undefined) this.#lookLater(key, line)
+      this.#lookAt(key, line, Math.min(nowMs + comeBackMs(refused), waiting.untilMs))
     })
-  }
-
-  /** Resolves once nobody waits. */
-  async emptied(): Promise<void> {
-    if (this.#size > 0) await new Promise<void>((resolve) => this.#emptied.add(resolve))
   }
 
   /** Nobody waits any longer: all are refused. */
@@ -86,13 +84,19 @@ export class WaitingRoom {
     }
   }
 
-  #lookLater(key: string, line: Line): void {
-    const endsMs = line.waiters.reduce(
-      (soonest, { untilMs }) => Math.min(soonest, untilMs),
-      Number.POSITIVE_INFINITY,
-    )
-    const pauseMs = Math.min(comeBackMs(line.refused), endsMs - performance.now())
-    line.timer = setTimeout(() => this.#look(key, line), Math.max(LEAST_PAUSE_MS, pauseMs))
+  #open(key: string, isUrgent: boolean, refused: Refused): Line {
+    const lookAtMs = Number.POSITIVE_INFINITY
+    const line: Line = { waiters: [], isUrgent, refused, lookAtMs, timer: undefined }
+    this.#lines.set(key, line)
+    return line
+  }
+
+  /** Looks at a line then, unless that is sooner anyway. */
+  #lookAt(key: string, line: Line, atMs: number): void {
+    if (atMs >= line.lookAtMs) return
+    clearTimeout(line.timer)
+    line.lookAtMs = atMs
+    line.timer = setTimeout(() => this.#look(key, line), Math.max(LEAST_PAUSE_MS, atMs - performance.now()))
   }
 
   #look(key: string, line: Line): void {
@@ -107,12 +111,15 @@ export class WaitingRoom {
       }
       this.#end(isUrgent ? waiters.pop() : waiters.shift(), undefined)
     }
+    let soonestMs = nowMs + comeBackMs(line.refused)
     line.waiters = waiters.filter((waiter) => {
       const isStaying = waiter.untilMs > nowMs
-      if (!isStaying) this.#end(waiter, line.refused)
+      if (isStaying) soonestMs = Math.min(soonestMs, waiter.untilMs)
+      else this.#end(waiter, line.refused)
       return isStaying
     })
-    if (line.waiters.length > 0) this.#lookLater(key, line)
+    line.lookAtMs = Number.POSITIVE_INFINITY
+    if (line.waiters.length > 0) this.#lookAt(key, line, soonestMs)
     else this.#leave(key, line)
   }
 
@@ -129,8 +136,5 @@ export class WaitingRoom {
   #leave(key: string, { timer }: Line): void {
     clearTimeout(timer)
     this.#lines.delete(key)
-    if (this.#size > 0) return
-    for (const resolve of this.#emptied) resolve()
-    this.#emptied.clear()
   }
 }

@@ -125,6 +125,17 @@ describe('a send queue', () => {
     )
   })
 
+  test('pauses a subject for as long as somebody said, and a little longer, again and again', () => {
+    const queue = new SendQueue(10, () => 1)
+    queue.add(1, 'refused')
+    for (let now = 0; now < 1_000; now += 300) {
+      expect(queue.take(9, now)).toEqual([1])
+      queue.pause('refused', now, 200)
+      queue.putBack(1, 'refused')
+      expect(queue.pauseMs(now)).toBe(300)
+    }
+  })
+
   test('forgets subjects that have nothing left, and takes a hundred thousand in order', () => {
     const queue = new SendQueue(1_000)
     for (let position = 0; position < 100_000; position++) queue.add(position, 'a')

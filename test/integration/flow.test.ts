@@ -19,6 +19,10 @@ const QUICK = 'identity-fp32'
 /** Counts up to its input, one run after the other. */
 const SLOW = 'counts-up'
 
+const GATES: readonly FlowGate[] = [
+  { limit: 'breaker', lanes: ['low'], value: 0.5, measured: 0.75, retryAfterMs: 1_000 },
+]
+
 const counting = (to: number): string => JSON.stringify({ inputs: [floats('x', [[to]])] })
 
 /** Every word that is said of a model, as it comes. @param subject as it is at the broker */
@@ -75,16 +79,13 @@ describe('the flow of a model', () => {
     const gate = new Promise<void>((resolve) => {
       open = resolve
     })
-    const gates: readonly FlowGate[] = [
-      { limit: 'breaker', lanes: ['low'], value: 0.5, measured: 0.75, retryAfterMs: 1_000 },
-    ]
     const { worker, close } = await openWorkerHere(broker, QUICK, {
       capacityOf: (maxMessageBytes) => ({ rows: heldRows, bytes: 8 * maxMessageBytes }),
       manifest: 'admission: { mode: observe, maxBacklogSecondsLow: 9 }\nslo: { deadlineMs: 700 }',
       own: (threads) => {
         const run = threads.run.bind(threads)
         vi.spyOn(threads, 'run').mockImplementation((...given) => gate.then(() => run(...given)))
-        return { threads, gatesOf: (model) => (model === QUICK ? gates : []) }
+        return { threads, gatesOf: (model) => (model === QUICK ? GATES : []) }
       },
     })
     const running = worker.run()
@@ -98,7 +99,7 @@ describe('the flow of a model', () => {
       waiting: { normal: 0, low: 0 },
       held: { normal: 0, low: 0 },
       deadlineMs: { high: 700, normal: 700, low: 700 },
-      ...{ mode: 'observe', maxBacklogSeconds: { high: 3_600, normal: 3_600, low: 9 }, gates },
+      ...{ mode: 'observe', maxBacklogSeconds: { high: 3_600, normal: 3_600, low: 9 }, gates: GATES },
     })
     expect(Object.keys(full)).toEqual(Object.keys(await exampleOfPage()))
     open()
@@ -107,6 +108,25 @@ describe('the flow of a model', () => {
       return last !== undefined && last.held.high + last.waiting.high === 0 && last.drainRows > 0
     })
     for (const { waiting, held } of heard) expect(waiting.high + held.high).toBeLessThanOrEqual(events)
+    await worker.stop()
+    await running
+    await close()
+  })
+
+  test('says why nothing is let in as soon as the pool knows, though nothing comes', async () => {
+    const { broker, connection } = await openBacklog([])
+    const heard = hear(connection, QUICK)
+    await connection.flush()
+    const { worker, close } = await openWorkerHere(broker, QUICK, {
+      capacityOf: (maxMessageBytes) => ({ rows: 10, bytes: 8 * maxMessageBytes }),
+      own: () => ({ gatesOf: (model) => (model === QUICK ? GATES : []) }),
+    })
+    const running = worker.run()
+    const pool = await openPoolModels(connection, { pool: 'default' })
+    await pool.update(QUICK, (record) => ({ ...record, apart: { since: 1, inARow: 0 } }))
+    await pool.close()
+    await eventually('a word', () => heard.length > 0)
+    expect(heard[0]).toMatchObject({ gates: GATES, drainRows: 0 })
     await worker.stop()
     await running
     await close()

@@ -31,7 +31,7 @@ export async function openBacklog(
   const connection = await broker.connect()
   const window = new PublishWindow(connection)
   const sent = messages.map((message) => window.publish({ ...message, headers: [] }))
-  expect(new Set((await Promise.all(sent)).map(({ kind }) => kind))).toEqual(new Set(['stored']))
+  expect((await Promise.all(sent)).filter(({ kind }) => kind !== 'stored')).toEqual([])
   window.close()
   return { broker, connection }
 }

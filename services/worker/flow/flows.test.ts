@@ -231,6 +231,15 @@ describe('flows', () => {
     expect(say().size).toBe(0)
   })
 
+  it('are said of a model with a gate before anything of it comes, once that is asked for', () => {
+    flows.speakOf('a', nowMs)
+    expect(say().size).toBe(0)
+    gates = [{ limit: 'breaker', lanes: ['low'], value: 0.5, measured: 1, retryAfterMs: 100 }]
+    flows.speakOf('nobody', nowMs)
+    flows.speakOf('a', nowMs)
+    expect(say().get('a')).toMatchObject({ gates })
+  })
+
   it('begin anew after a pause, as if nothing had been', () => {
     receive(10, { model: 'a' })
     read(10, 4, { model: 'a' })

@@ -89,6 +89,11 @@ export class Flows {
     return this.#models.size
   }
 
+  /** Speaks of a model from now on, though nothing of it has come: doors are to know why they let nothing in. */
+  speakOf(model: string, nowMs: number): void {
+    if (this.#facts.gatesOf(model).length > 0) this.#of(model, nowMs)
+  }
+
   /** Deliveries that came together. @param nowMs of a clock that never goes back, as everywhere below */
   received(deliveries: readonly Delivery[], nowMs: number): void {
     const stride = Math.ceil(deliveries.length / LOOKED_AT)

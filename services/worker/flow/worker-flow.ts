@@ -34,7 +34,7 @@ export interface FlowDeps extends Pick<FlowFacts, 'models'> {
   }
   readonly threads: Pick<InferenceThreads, 'onRan' | 'size' | 'costOf'>
   readonly calibrations?: { of(key: string): KnownCost | undefined }
-  readonly pool: Pick<PoolModels, 'find' | 'workers'>
+  readonly pool: Pick<PoolModels, 'find' | 'workers' | 'onChange'>
   /** Why doors let in no events of a model. @default while its breaker is open */
   readonly gatesOf?: (model: string) => readonly FlowGate[]
 }
@@ -74,6 +74,10 @@ export function openWorkerFlow(
   })
   threads.onRan((ran) => flows.ran(ran))
   const speaker = speakOf(flows, deps, pool)
+  deps.pool.onChange((model) => {
+    flows.speakOf(model, performance.now())
+    speaker.wake()
+  })
   return {
     received(deliveries) {
       flows.received(deliveries, performance.now())

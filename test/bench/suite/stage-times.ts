@@ -13,7 +13,7 @@ export interface CpuProfile {
 
 /** A part of a worker's main thread, and the folder of whom it is, as part of an address. The first that fits is it. */
 const PLACES: readonly (readonly [stage: string, part: string])[] = [
-  ...['intake', 'prepare', 'batch', 'infer', 'settle', 'observe'].map(
+  ...['intake', 'prepare', 'batch', 'infer', 'settle', 'flow', 'observe'].map(
     (stage) => [stage, `services/worker/${stage}/`] as const,
   ),
   ['wiring', 'services/worker/'],

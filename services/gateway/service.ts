@@ -37,17 +37,20 @@ import { createGatewayCore } from './core/gateway-core.ts'
 import { openKeyedRequests } from './core/keyed-requests.ts'
 import type { Caller } from './core/request.ts'
 import type { RunningCore } from './core/running-core.ts'
-import { addCallers, needsKeys, OPEN_NOTE } from './http/authorisation.ts'
+import { addCallers, callersAtOnce, needsKeys, OPEN_NOTE } from './http/authorisation.ts'
 import { type GatewayListener, openListener } from './http/listener.ts'
 import { createFigures, type GatewayFigures } from './observe/figures.ts'
 import { openGatewayGauges } from './observe/gateway-gauges.ts'
-import { measureRequests } from './observe/http-metrics.ts'
+import { type MeasuredRequests, measureRequests } from './observe/http-metrics.ts'
 import { traceRequests } from './observe/http-traces.ts'
 import { watchRefusals } from './observe/refusals.ts'
 import { createCloudEvents } from './protocols/cloud-events/cloud-events.ts'
+import { earlyGate } from './protocols/open-inference/early-gate.ts'
+import { MODELS_PATH } from './protocols/open-inference/model-path.ts'
 import { createOpenInference } from './protocols/open-inference/open-inference.ts'
 import type { ProtocolParts } from './protocols/protocol.ts'
 import { results } from './protocols/results/results.ts'
+import type { ScanLimits } from './protocols/scan-request.ts'
 
 /** What works once the broker is there. */
 interface Inside {
@@ -99,8 +102,10 @@ export async function openDoor(
     traceRequests(listener.app)
     traceSdk()
   }
-  if (telemetry.hasMetrics) measure(door, settings, readiness)
+  const measured = telemetry.hasMetrics ? measure(door, settings, readiness) : undefined
   addProtocols(door, settings, readiness)
+  // A span belongs to a route.
+  if (!telemetry.hasTraces) refuseEarly(door, settings, measured)
   operations = await openOperations(settings, log, telemetry, readiness)
   door.address = await listener.listen()
   return door
@@ -151,9 +156,9 @@ function readinessOf(door: GatewayDoor): Readiness {
   }
 }
 
-function measure(door: GatewayDoor, settings: GatewaySettings, readiness: Readiness): void {
+function measure(door: GatewayDoor, settings: GatewaySettings, readiness: Readiness): MeasuredRequests {
   const { listener } = door
-  measureRequests(listener.app)
+  const measured = measureRequests(listener.app)
   measureProcess('gateway', {
     ...readiness,
     isBrokerReachable: () => door.reach?.isReachable === true,
@@ -168,6 +173,7 @@ function measure(door: GatewayDoor, settings: GatewaySettings, readiness: Readin
     keys: () => door.inside?.keys?.count,
     gates: () => door.inside?.core.gates ?? [],
   })
+  return measured
 }
 
 function addProtocols(door: GatewayDoor, settings: GatewaySettings, { reasons }: Readiness): void {
@@ -187,10 +193,7 @@ function addProtocols(door: GatewayDoor, settings: GatewaySettings, { reasons }:
     isReady: () => door.state === 'ready' && reasons().length === 0,
     reasons,
   }
-  const limits = {
-    maxDepth: settings.PELTON_GATEWAY_MAX_DEPTH,
-    maxElements: settings.PELTON_GATEWAY_MAX_ELEMENTS,
-  }
+  const limits = scanLimits(settings)
   const version = packageVersion(import.meta.url)
   addOpenApi(app, async () => {
     const { describeGateway } = await import('./openapi/document.ts')
@@ -198,6 +201,31 @@ function addProtocols(door: GatewayDoor, settings: GatewaySettings, { reasons }:
   })
   for (const protocol of [createOpenInference({ version, limits }), createCloudEvents(limits), results])
     protocol(app, parts)
+}
+
+function scanLimits(settings: GatewaySettings): ScanLimits {
+  const { PELTON_GATEWAY_MAX_DEPTH: maxDepth, PELTON_GATEWAY_MAX_ELEMENTS: maxElements } = settings
+  return { maxDepth, maxElements }
+}
+
+/** Under overload most requests are refused: those of the protocol that most callers speak without what a route costs. */
+function refuseEarly(
+  door: GatewayDoor,
+  settings: GatewaySettings,
+  measured: MeasuredRequests | undefined,
+): void {
+  const keys = door.needsKeys ? (): KeyFollower => inside(door).keys ?? unreachable() : undefined
+  const gate = earlyGate({
+    core: () => (door.state === 'ready' ? door.inside?.core : undefined),
+    callerOf: callersAtOnce({ keys, pool: settings.PELTON_GATEWAY_POOL }),
+    limits: scanLimits(settings),
+    onRefused: (raw, ended) => {
+      door.figures.ended(ended)
+      const { method = '', url = '' } = raw
+      measured?.answered({ raw, method, url, route: `${MODELS_PATH}*`, ...ended })
+    },
+  })
+  door.listener.refuseEarly(gate)
 }
 
 function inside({ inside }: GatewayDoor): Inside {

@@ -17,6 +17,8 @@ const INPUTS = [{ name: 'x', datatype: 'FP32', shape: [1, 2], data: [1, 2] }]
 const PRIORITY: Readonly<Record<Lane, number>> = { high: 1, normal: 2, low: 3 }
 /** Of it 60 s may be waited in `high`, 40 s in `normal`, 20 s in `low`: a word of the flow that comes late changes little. */
 const DEADLINE_MS = 100_000
+/** What refuses `low` alone, whatever waits. */
+const lowGate = { limit: 'breaker', lanes: ['low'], value: 1, measured: 2, retryAfterMs: 1_000 } as const
 /** More than any lane may wait. */
 const FULL = { high: 90_000, normal: 0, low: 0 }
 
@@ -127,7 +129,7 @@ describe('a backlog', () => {
     expect(open.log.filter(({ msg }) => msg === 'requests are not let in')).toHaveLength(1)
   })
 
-  test('is not of events that have no deadline, but for the seconds that a lane may have', async () => {
+  test('refuses nothing without a deadline, but for the seconds that a lane may have', async () => {
     flow.say({ held: FULL })
     await answered(503, () => ask('high'))
     const body = { inputs: INPUTS }
@@ -252,14 +254,63 @@ describe('a caller that asks for too much', () => {
   })
 })
 
+describe('a request that waits for its answer', () => {
+  const infer = (lane: Lane, path = `/v2/models/${MODEL}/infer`, headers = {}, gateway = open) =>
+    gateway.call('POST', path, {
+      body: { inputs: INPUTS, parameters: { priority: PRIORITY[lane] } },
+      headers,
+    })
+
+  test('is refused in the same words, and goes on to its route where it is not', async () => {
+    await pipeline.startWorker()
+    flow.say({ gates: [lowGate] })
+    const { json } = await answered(503, () => infer('low'))
+    const { json: later } = await answered(503, () => ask('low'))
+    const telling = ['type', 'title', 'status', 'detail', 'code', 'field', 'value']
+    for (const member of telling) expect(json[member], member).toEqual(later[member])
+    expect(Object.keys(json)).toEqual(Object.keys(later))
+    const { status, json: prediction } = await infer('high')
+    expect([status, prediction.outputs?.[0]?.data]).toEqual([200, [1, 2]])
+    await pipeline.endWorkers()
+  })
+
+  test('is told what else is wrong with it, also while others are refused', async () => {
+    flow.say({ gates: [lowGate] })
+    await answered(503, () => infer('low'))
+    const broken = { raw: { type: 'application/json', text: '{"inputs": [}' } }
+    expect((await open.call('POST', `/v2/models/${MODEL}/infer`, broken)).json.code).toBe('malformed')
+    expect((await infer('low', '/v2/models/nobody/infer')).status).toBe(404)
+    expect((await infer('low', undefined, { 'x-api-key': 'none' }, keyed)).status).toBe(401)
+    expect((await infer('low', undefined, as('plain'), keyed)).status).toBe(503)
+  })
+
+  test('is counted as every other request', async () => {
+    flow.say({ gates: [lowGate] })
+    await answered(503, () => infer('low'))
+    const count = async (name: string, labels: Readonly<Record<string, string>>) =>
+      readPrometheus(await metrics()).value(name, labels) ?? 0
+    const all = () =>
+      Promise.all([
+        count('http_server_request_duration_seconds_count', {
+          ...{ http_route: '/v2/models/{model}/infer', http_response_status_code: '503' },
+        }),
+        count('pelton_gateway_requests_total', { model: MODEL, ended: 'refused', reason: 'overloaded' }),
+        refusedBy({ lane: 'low', limit: 'breaker', enforced: 'true' }),
+      ])
+    const before = await all()
+    for (let each = 0; each < 5; each++) expect((await infer('low')).status).toBe(503)
+    expect(await all()).toEqual(before.map((value) => value + 5))
+  })
+})
+
 test('all that was let in is answered: what was sent is predicted, dead or refused', async () => {
-  flow.say({ held: { high: 30_000, normal: 0, low: 0 } })
+  flow.say({ gates: [lowGate] })
   await answered(503, () => ask('low'))
   const before = await lastInFeatures()
   const lanes = Array.from({ length: 60 }, (_, index) => LANES[index % 3] ?? 'low')
   const sent = (await Promise.all(lanes.map((lane) => ask(lane)))).map(({ status }) => status)
   const refused = sent.filter((status) => status === 503)
-  expect(refused.length).toBeGreaterThanOrEqual(20)
+  expect(refused).toHaveLength(20)
   expect(sent.length - refused.length).toBe((await lastInFeatures()) - before)
   flow.stop()
   await pipeline.startWorker()

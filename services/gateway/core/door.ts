@@ -10,6 +10,7 @@ import type { Lane } from '../../../shared/sdk/contract/subjects.ts'
 import type { RefusedRequest } from './figures.ts'
 import { notLetIn } from './not-let-in.ts'
 import { type QuotaClasses, Quotas } from './quotas.ts'
+import type { Refusal } from './refusal.ts'
 import type { Caller } from './request.ts'
 
 /** A request that asks to become an event. */
@@ -58,15 +59,13 @@ export class Door {
    * @throws Refusal 429 or 503 where it is not let in: then there is no event, and nothing of it is kept
    */
   admit(asking: AskingRequest): void {
-    const { caller, model, lane } = asking
-    const beyond = this.#quotas.look(caller, performance.now())
-    if (beyond !== undefined) {
-      this.#onRefused({ pool: caller.pool, model, lane, limit: beyond.limit, isEnforced: true })
-      throw notLetIn(beyond, this.#quotas.of(caller))
-    }
-    const refused = this.#admission.decide(eventOf(asking))
-    if (refused !== undefined) throw notLetIn(refused)
-    this.#quotas.take(caller, performance.now())
+    const refusal = this.#decide(asking)
+    if (refusal !== undefined) throw refusal
+  }
+
+  /** Refuses a request that would not be let in, and counts it; undefined where it would, which nobody has to be told of. */
+  refuse(asking: AskingRequest): Refusal | undefined {
+    return this.wouldRefuse(asking) ? this.#decide(asking) : undefined
   }
 
   /** Whether a request would not be let in, as far as that is certain before it is known whether it makes an event. */
@@ -85,6 +84,19 @@ export class Door {
 
   close(): void {
     this.#admission.close()
+  }
+
+  #decide(asking: AskingRequest): Refusal | undefined {
+    const { caller, model, lane } = asking
+    const beyond = this.#quotas.look(caller, performance.now())
+    if (beyond !== undefined) {
+      this.#onRefused({ pool: caller.pool, model, lane, limit: beyond.limit, isEnforced: true })
+      return notLetIn(beyond, this.#quotas.of(caller))
+    }
+    const refused = this.#admission.decide(eventOf(asking))
+    if (refused !== undefined) return notLetIn(refused)
+    this.#quotas.take(caller, performance.now())
+    return undefined
   }
 
   #look(asking: AskingRequest): Refused | undefined {

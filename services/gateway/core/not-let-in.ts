@@ -17,9 +17,23 @@ export function notLetIn(refused: Refused, quota?: QuotaClass, random: number = 
   const code = refusalCode(refused)
   const { limit, retryAfterMs, because } = refused
   const details = refusalDetails({ ...refused, retryAfterMs: retryAfterMs * (1 + random) })
-  const rateLimit = OF_SOURCE.has(limit) ? { policy: limit, quota, resetMs: retryAfterMs } : undefined
-  return new Refusal(ERRORS[code].status, ERRORS[code].summary, because, {
-    ...{ code, ...details },
-    ...(rateLimit !== undefined && { rateLimit }),
+  const { status, summary } = ERRORS[code]
+  const { field, value, remedy, retryAfterMs: laterMs } = details
+  const told = { code, field, value, remedy, retryAfterMs: laterMs }
+  if (!OF_SOURCE.has(limit)) return withoutStack(status, summary, because, told)
+  return withoutStack(status, summary, because, {
+    ...told,
+    rateLimit: { policy: limit, quota, resetMs: retryAfterMs },
   })
+}
+
+/** Nobody looks where a refusal was made, of which there are most when there is least time. */
+function withoutStack(...given: ConstructorParameters<typeof Refusal>): Refusal {
+  const { stackTraceLimit } = Error
+  Error.stackTraceLimit = 0
+  try {
+    return new Refusal(...given)
+  } finally {
+    Error.stackTraceLimit = stackTraceLimit
+  }
 }

@@ -33,6 +33,7 @@ import { findEvent } from './look-up.ts'
 import { type FollowingDirectory, followModels } from './model-directory.ts'
 import type { GatewayCoreOptions } from './options.ts'
 import { Places } from './places.ts'
+import type { Refusal } from './refusal.ts'
 import type { Accepted, Answer, Caller, InferenceRequest, Looked, Wanted } from './request.ts'
 import type { Ending, Expected, Wait } from './wait.ts'
 
@@ -50,6 +51,9 @@ export interface CoreParts extends GatewayCoreOptions {
   readonly clock: BrokerClock
   readonly handles: Handles
 }
+
+/** What is known of a request before it has a route. */
+export interface EarlyRequest extends Pick<InferenceRequest, 'caller' | 'model' | 'lane' | 'timeoutMs'> {}
 
 /** A request under way. */
 interface Asked {
@@ -114,6 +118,26 @@ export class RunningCore implements GatewayCore {
   /** Requests that are not answered yet. */
   get inFlight(): number {
     return this.#inFlight
+  }
+
+  /**
+   * Whether requests for a model may have to be refused: the most unfavourable of those that say nothing of their deadline would
+   * be. Asked before a body is read.
+   */
+  mayRefuse(caller: Caller, model: string): boolean {
+    if (this.#closing !== undefined || this.#away.isLong || !caller.mayUse(model)) return false
+    if (this.models.find(caller.pool, model) === undefined) return false
+    const { defaultTimeoutMs: deadlineMs } = this.#parts
+    const { lane } = laneOf(caller, 'low')
+    return this.#door.wouldRefuse({ caller, model, lane, source: caller.source, deadlineMs })
+  }
+
+  /** Refuses a request that waits for its answer, as {@link RunningCore.infer} would; undefined where that is to be asked. */
+  refuse({ caller, model, timeoutMs, ...asked }: EarlyRequest): Refusal | undefined {
+    const { lane } = laneOf(caller, asked.lane)
+    const deadlineMs = timeoutMs ?? this.#parts.defaultTimeoutMs
+    if (deadlineMs > LONGEST_TIMEOUT_MS) return undefined
+    return this.#door.refuse({ caller, model, lane, source: caller.source, deadlineMs })
   }
 
   /** What the gates read that requests were asked at lately. */

@@ -1,3 +1,4 @@
+import type { IncomingMessage } from 'node:http'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { KeyFollower } from '../../../shared/operations/keys/key-follower.ts'
 import type { ApiKey } from '../../../shared/operations/keys/key-record.ts'
@@ -77,7 +78,7 @@ export function addCallers(
   }
   const callers = new WeakMap<FastifyRequest, Caller>()
   addGuard(app, (request) => {
-    const key = findKey(keys(), keyOf(request), patienceMs)
+    const key = findKey(keys(), keyOf(request.raw), patienceMs)
     if (!(key instanceof Promise)) return void callers.set(request, callerWith(key))
     return key.then((confirmed) => void callers.set(request, callerWith(confirmed)))
   })
@@ -85,6 +86,27 @@ export function addCallers(
     const caller = callers.get(request)
     if (caller === undefined) throw new PeltonError('internal', 'a route that needs no key asks who called')
     return caller
+  }
+}
+
+/**
+ * Finds who sends a request before it has a route, where that is known at once.
+ *
+ * @returns undefined where it is not: because it has to be waited for, or the request is to be refused
+ */
+export function callersAtOnce({
+  keys,
+  pool,
+}: Pick<CallerOptions, 'keys' | 'pool'>): (request: IncomingMessage) => Caller | undefined {
+  const anybody = callerWithoutKey(pool)
+  if (keys === undefined) return () => anybody
+  return (request) => {
+    try {
+      const key = findKey(keys(), keyOf(request), 0)
+      return key instanceof Promise ? undefined : callerWith(key)
+    } catch {
+      return undefined
+    }
   }
 }
 
@@ -133,8 +155,7 @@ function unconfirmed(): PeltonError {
 }
 
 /** The key that a request carries. @throws Refusal without one, or with more than one, or with one in its address */
-function keyOf({ headers, raw }: FastifyRequest): string {
-  const address = raw.url ?? ''
+function keyOf({ headers, url: address = '' }: IncomingMessage): string {
   if (holdsKey(address)) refuse(KEY_IN_ADDRESS)
   const bearer = bearerOf(headers.authorization)
   const own = headers['x-api-key']

@@ -32,8 +32,10 @@ export function takeBodies(app: FastifyInstance, limits: ListenerLimits, connect
   const unpacking = new Queue(UNPACKED_AT_ONCE)
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('*', (request, payload, done) => {
+    const kept = connections.keptBody(payload)
+    if (kept !== undefined) done(kept.error, kept.body)
     // There is no route: nobody wants the body.
-    if (request.is404) done(null)
+    else if (request.is404) done(null)
     else takeBody({ request: payload, limits, connections, unpacking }, done)
   })
 }
@@ -79,8 +81,13 @@ function unpack(reading: Reading, body: Buffer, encoding: Encoding, done: Done):
     }, done)
 }
 
-/** Reads a body whole. It takes twice the memory of what came at most, whatever was announced, and in however many pieces. */
-function readBody(reading: Reading, mostBytes: number, encoding: Encoding | undefined, done: Done): void {
+/** Reads a body whole, as it is sent. It takes twice the memory of what came at most, whatever was announced, and in however many pieces. */
+export function readBody(
+  reading: Omit<Reading, 'unpacking'>,
+  mostBytes: number,
+  encoding: Encoding | undefined,
+  done: Done,
+): void {
   const { request, limits, connections } = reading
   const body = new GrowingBytes()
   let pieces = 0

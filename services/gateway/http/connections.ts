@@ -23,6 +23,13 @@ interface KeptRequest {
   readonly response: ServerResponse
   heldBytes: number
   expectsContinue: boolean
+  body?: KeptBody
+}
+
+/** A body that was read before its request had a route, or why it could not be. */
+export interface KeptBody {
+  readonly error: Error | null
+  readonly body: Buffer | undefined
 }
 
 type Kept = IncomingMessage & { [KEPT]?: KeptRequest }
@@ -124,13 +131,29 @@ export class Connections {
     kept.response.writeContinue()
   }
 
+  /** Keeps what was read of a body for the route of its request. */
+  keepBody(request: Kept, body: KeptBody): void {
+    const kept = request[KEPT]
+    if (kept !== undefined) kept.body = body
+  }
+
+  keptBody(request: Kept): KeptBody | undefined {
+    return request[KEPT]?.body
+  }
+
+  /** Whether the answer to a request that was read whole is the last one of its connection. */
+  isLastAnswer(request: Kept): boolean {
+    const connection = request[KEPT]?.connection
+    return connection !== undefined && connection.inFlight === 1 && this.#isLast(connection)
+  }
+
   /** Decides with an answer whether it is the last one of its connection. */
   settle(request: Kept, reply: FastifyReply): void {
     const connection = request[KEPT]?.connection
     if (connection === undefined) return
     if (isBodyPending(request)) reply.header('connection', 'close')
     if (reply.getHeader('connection') === 'close') connection.endAfterAnswer()
-    else if (connection.inFlight === 1 && this.#isLast(connection)) reply.header('connection', 'close')
+    else if (this.isLastAnswer(request)) reply.header('connection', 'close')
   }
 
   #isLast({ isEnding, requests }: Connection): boolean {

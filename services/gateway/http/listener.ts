@@ -10,6 +10,7 @@ import { LONGEST_HANDLE } from '../core/handles.ts'
 import { takeBodies } from './bodies.ts'
 import { Connections } from './connections.ts'
 import { allowOrigin, readOrigins } from './cors.ts'
+import type { EarlyGate } from './early-refusals.ts'
 import { DEFAULT_LIMITS, type ListenerLimits } from './limits.ts'
 import { createErrorRenderer, nextRequestId, type RenderError, sendUnknown } from './problems.ts'
 import type { RequestRules } from './request-check.ts'
@@ -53,6 +54,8 @@ export interface GatewayListener {
   readonly connections: number
   /** Bytes of bodies whose requests are not answered yet. */
   readonly heldBytes: number
+  /** Has requests looked at before they have a route: those that are refused then cost least. */
+  refuseEarly(gate: EarlyGate): void
   /** Opens the port. Resolves with the address. @throws PeltonError `invalid-configuration` for a port or certificates that cannot be used */
   listen(): Promise<string>
   /**
@@ -72,11 +75,11 @@ export function openListener(options: ListenerOptions): GatewayListener {
   const origins = readOrigins(options.corsOrigins ?? [])
   const rules: RequestRules = { limits, isOurs: hostCheck(host, options.allowedHosts), origins }
   const servers: Server[] = []
-  let certificates: Certificates | undefined
+  let [gate, certificates]: [EarlyGate?, Certificates?] = []
   const render = createErrorRenderer(log, options.explain)
   const app = openApp(connections, render, (handle) => {
-    const parts = { rules, connections, tls: tls && { isMutual: tls.caFile !== undefined } }
-    const server = makeServer(handle, parts)
+    const asked = tls && { isMutual: tls.caFile !== undefined }
+    const server = makeServer(handle, { rules, connections, gate: () => gate, tls: asked })
     servers.push(server)
     // `localhost` may be two addresses: the server of the second is made while the first listens.
     certificates?.give(server as unknown as TlsServer)
@@ -92,6 +95,9 @@ export function openListener(options: ListenerOptions): GatewayListener {
     },
     get heldBytes() {
       return connections.heldBytes
+    },
+    refuseEarly: (given) => {
+      gate = given
     },
     async listen() {
       if (tls !== undefined)

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Logger } from 'pino'
 import { PROBLEM_TYPE, type Problem, problemOfThrown, problemType } from '../../../shared/runtime/http.ts'
@@ -42,41 +43,58 @@ function sendRefusal(reply: FastifyReply, refusal: Refusal): FastifyReply {
   return sendTyped(reply, problemOfRefusal(refusal))
 }
 
+/** Written field by field: under overload there is one for each request. */
+type Written<Fields> = { -readonly [Field in keyof Fields]: Fields[Field] }
+
 /** The headers a refusal asks for. */
-export function headersOf({ details }: Refusal): Readonly<Record<string, string>> {
-  const { retryAfterMs, rateLimit, headers } = details
-  const given = details.retryAfterSeconds
-  const seconds =
-    retryAfterMs === undefined
-      ? given && Math.max(1, Math.ceil(given))
-      : retryAfterSeconds(retryAfterMs, Math.random())
-  return {
-    ...headers,
-    ...(rateLimit !== undefined && rateLimitHeaders(rateLimit)),
-    ...(seconds !== undefined && { 'retry-after': String(seconds) }),
-  }
+export function headersOf({ details }: Refusal): Record<string, string> {
+  const { retryAfterMs, retryAfterSeconds: given, rateLimit } = details
+  const headers: Record<string, string> = { ...details.headers }
+  if (rateLimit !== undefined) Object.assign(headers, rateLimitHeaders(rateLimit))
+  if (retryAfterMs !== undefined)
+    headers['retry-after'] = String(retryAfterSeconds(retryAfterMs, Math.random()))
+  else if (given !== undefined) headers['retry-after'] = String(Math.max(1, Math.ceil(given)))
+  return headers
 }
 
 /** A refusal as it is answered. `error` says all that the members say: some clients show nothing else. */
 export function problemOfRefusal({ status, title, message, details }: Refusal): Problem {
   const { code, field, value, remedy, retryAfterMs } = details
-  return {
+  const problem: Written<Problem> = {
     type: code === undefined ? 'about:blank' : problemType(code),
     title,
     status,
     detail: message,
     error: sentence(message, details),
-    ...(code !== undefined && { code }),
-    ...(field !== undefined && { field }),
-    ...(value !== undefined && { value }),
-    ...(remedy !== undefined && { remedy }),
-    ...(retryAfterMs !== undefined && { retryAfterMs }),
   }
+  if (code !== undefined) problem.code = code
+  if (field !== undefined) problem.field = field
+  if (value !== undefined) problem.value = value
+  if (remedy !== undefined) problem.remedy = remedy
+  if (retryAfterMs !== undefined) problem.retryAfterMs = retryAfterMs
+  return problem
 }
 
 function sentence(message: string, { field, value, remedy }: ErrorDetails): string {
   const about = field === undefined ? '' : ` (${field}${value === undefined ? '' : ` = ${value}`})`
   return `${message}${about}${remedy === undefined ? '' : `. ${remedy}`}`
+}
+
+/** Before there is a route: nothing of Fastify is asked. @param closes whether the connection ends with it */
+export function answerRefusal(
+  request: IncomingMessage,
+  response: ServerResponse,
+  refusal: Refusal,
+  closes: boolean,
+): void {
+  // As text it goes out with its head, in one piece.
+  const body = textOf(problemOfRefusal(refusal), nextRequestId())
+  const headers: Record<string, string | number> = headersOf(refusal)
+  headers['content-type'] = typeFor(request.url ?? '', request.headers.accept)
+  headers['cache-control'] = 'no-store'
+  headers['content-length'] = Buffer.byteLength(body)
+  if (closes) headers.connection = 'close'
+  response.writeHead(refusal.status, headers).end(body)
 }
 
 /** Answers with a problem, of the type that its reader expects. */
@@ -109,7 +127,11 @@ export const PATH_REMEDY =
 
 /** A problem as bytes. */
 export function bodyOf(problem: Problem, requestId: string): Buffer {
-  return Buffer.from(JSON.stringify({ instance: `urn:uuid:${requestId}`, ...problem }))
+  return Buffer.from(textOf(problem, requestId))
+}
+
+function textOf(problem: Problem, requestId: string): string {
+  return `{"instance":"urn:uuid:${requestId}",${JSON.stringify(problem).slice(1)}`
 }
 
 /** Below `/v2` problems are plain JSON, unless `Accept` names their own type; everywhere else they have that. */

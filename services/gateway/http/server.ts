@@ -12,8 +12,9 @@ import { Refusal } from '../core/refusal.ts'
 import { answerClientError, type ClientError } from './client-errors.ts'
 import type { Connections } from './connections.ts'
 import { answerPreflight } from './cors.ts'
+import { type EarlyGate, takeEarly } from './early-refusals.ts'
 import type { ListenerLimits } from './limits.ts'
-import { bodyOf, headersOf, nextRequestId, problemOfRefusal, typeFor } from './problems.ts'
+import { answerRefusal } from './problems.ts'
 import { type RequestRules, refusalOf } from './request-check.ts'
 
 /** How often Node looks for requests that are overdue, milliseconds. */
@@ -23,12 +24,14 @@ const OVERDUE_CHECK_MS = 1_000
 export interface ServerParts {
   readonly rules: RequestRules
   readonly connections: Connections
+  /** Undefined while nothing is refused before it has a route. */
+  readonly gate: () => EarlyGate | undefined
   /** Undefined without TLS. */
   readonly tls: { readonly isMutual: boolean } | undefined
 }
 
 /** Makes a server of Node's that hands on only what may reach a route. Certificates are given to it later. */
-export function makeServer(handle: RequestListener, { rules, connections, tls }: ServerParts): Server {
+export function makeServer(handle: RequestListener, { rules, connections, gate, tls }: ServerParts): Server {
   const { limits } = rules
   const options = optionsOf(limits)
   const server =
@@ -43,17 +46,18 @@ export function makeServer(handle: RequestListener, { rules, connections, tls }:
   server.maxHeadersCount = limits.headerCount + 1
   server.maxConnections = limits.connections
   connections.follow(server, tls !== undefined)
+  const early = takeEarly({ gate, limits, connections, handle })
   const take = (request: IncomingMessage, response: ServerResponse, isExpecting: boolean): void => {
     const connection = connections.begin(request, response)
     if (connection === undefined) return
     const refusal = refusalOf(request, rules) ?? floodRefusal(connection.inFlight, limits.requestsAtOnce)
     if (refusal !== undefined) {
       connection.endAfterAnswer()
-      answerRefusal(request, response, refusal)
+      answerRefusal(request, response, refusal, true)
     } else if (!answerPreflight(request, response, rules.origins)) {
       if (isExpecting) connections.expectContinue(request)
       dropNoType(request)
-      handle(request, response)
+      if (!early(request, response)) handle(request, response)
     }
   }
   server.on('request', (request, response) => take(request, response, false))
@@ -61,7 +65,7 @@ export function makeServer(handle: RequestListener, { rules, connections, tls }:
   server.on('checkExpectation', (request, response) => {
     const connection = connections.begin(request, response)
     connection?.endAfterAnswer()
-    if (connection !== undefined) answerRefusal(request, response, otherExpectation())
+    if (connection !== undefined) answerRefusal(request, response, otherExpectation(), true)
   })
   server.on('clientError', (error: ClientError, socket) =>
     answerClientError(error, socket as Socket, connections),
@@ -111,19 +115,6 @@ function otherExpectation(): Refusal {
   return new Refusal(417, 'expectation not met', 'of expectations only 100-continue is met', {
     field: 'Expect',
   })
-}
-
-/** Before there is a route: nothing of Fastify is asked. */
-function answerRefusal(request: IncomingMessage, response: ServerResponse, refusal: Refusal): void {
-  const body = bodyOf(problemOfRefusal(refusal), nextRequestId())
-  response.writeHead(refusal.status, {
-    ...headersOf(refusal),
-    'content-type': typeFor(request.url ?? '', request.headers.accept),
-    'cache-control': 'no-store',
-    'content-length': body.length,
-    connection: 'close',
-  })
-  response.end(body)
 }
 
 /** Node hands the bare socket on: there is no response to answer with. */

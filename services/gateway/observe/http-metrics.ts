@@ -6,6 +6,16 @@ import { errorTypeOfAnswer, methodOf, routeOf, schemeOf } from './http-names.ts'
 export interface MeasuredRequests {
   /** Those under way. */
   readonly active: number
+  /** One that was answered before it had a route, as the one that would have been its own. */
+  answered(request: AnsweredRequest): void
+}
+
+/** A request without a route. */
+export interface AnsweredRequest extends Pick<FastifyRequest, 'method' | 'url' | 'raw'> {
+  /** As it is declared: `/v2/models/*`. */
+  readonly route: string
+  readonly status: number
+  readonly durationMs: number
 }
 
 /**
@@ -35,6 +45,9 @@ export function measureRequests(app: FastifyInstance): MeasuredRequests {
     get active() {
       return [...active.counts()].reduce((sum, { count }) => sum + count, 0)
     },
+    answered({ route, status, durationMs, ...request }) {
+      duration(durationMs / 1_000, labelsOf({ ...request, routeOptions: { url: route } }, status))
+    },
   }
 }
 
@@ -61,8 +74,12 @@ function countActive() {
   }
 }
 
+interface LabelledRequest extends Pick<FastifyRequest, 'method' | 'url' | 'raw'> {
+  readonly routeOptions: Pick<FastifyRequest['routeOptions'], 'url'>
+}
+
 /** Labels made once: a histogram finds an object it has seen before without looking at it. */
-function labelsOnce(): (request: FastifyRequest, status: number | undefined) => Labels {
+function labelsOnce(): (request: LabelledRequest, status: number | undefined) => Labels {
   const made = new Map<string, Labels>()
   return (request, status) => {
     const method = methodOf(request)

@@ -15,7 +15,9 @@ export function methodOf({ method }: Pick<FastifyRequest, 'method'>): string {
 export function routeOf({
   routeOptions,
   url,
-}: Pick<FastifyRequest, 'routeOptions' | 'url'>): string | undefined {
+}: Pick<FastifyRequest, 'url'> & { readonly routeOptions: { readonly url?: string | undefined } }):
+  | string
+  | undefined {
   const route = routeOptions.url
   return route === BELOW_MODELS ? modelRoute(url) : route?.replaceAll(/:(\w+)/g, '{$1}')
 }

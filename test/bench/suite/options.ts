@@ -82,7 +82,7 @@ const SCENARIOS: Readonly<Record<ScenarioName, { readonly rounds: string } & Par
     sdk: { rounds: '3', events: '50000', other: '' },
     security: { rounds: '5', events: '40000', other: '' },
     gateway: { rounds: '5', events: '20000' },
-    refusal: { rounds: '5', events: '20000' },
+    refusal: { rounds: '5', events: '20000', rate: '4000' },
     stages: { rounds: '3', events: '40000' },
   }
 
@@ -114,7 +114,8 @@ Without a scenario: peers --only pelton,floor,floor-bare.
   --only <names>          peers: these alone
   --profile <p>           peers: process (one server, one copy), power (three servers, three copies, writes synced),
                           or both (default process)
-  --rate <n or n%>        latency: events a second, or percent of what a backlog is drained at (default 4400)
+  --rate <n or n%>        latency: events a second, or percent of what a backlog is drained at (default 4400);
+                          refusal: requests a second (4000)
   --seconds <n>           latency, heavy: how long a steady load counts (default 5); models: how long it idles (20)
   --other <checkout>      latency, sdk, security: measured beside this one; a folder with its packages, or a git reference
   --models <n>            models: in the folder (default 200)

@@ -2,6 +2,7 @@ import { DEMO_MODEL, DEMO_MODELS } from '../../../services/demo/models.ts'
 import { speakFlow } from '../../kit/flow.ts'
 import { startMeter } from '../compare/cpu.ts'
 import { cpuFigures, latencyFigures, type Measured, OTHER_WORK, RATE } from '../compare/figures.ts'
+import { UsageError } from '../compare/options.ts'
 import { type MeteredProcess, startMetered } from '../compare/worker-under-test.ts'
 import type { PeerTask } from '../peers/peer-task.ts'
 import { type Ratio, ratio } from './bars.ts'
@@ -18,29 +19,46 @@ const P99 = 'latency p99 ms'
 /** Rows of the highest lane that wait, as the pool says: hours of work. */
 const BACKLOG = { high: 1e9, normal: 0, low: 0 }
 
-/** Requests over 64 connections, the next as soon as one is refused: by a gateway, and by a bare route. */
+/**
+ * The same steady load for both, from 64 connections: where a server has more than it can do, the next request is there before
+ * it looks, and it is spared what waking up costs.
+ */
 export async function measureRefusal(
   workplace: Workplace,
-  { rounds, events }: BenchOptions,
+  { rounds, events, rate }: BenchOptions,
 ): Promise<ScenarioResult[]> {
-  const task: PeerTask = { warmUp: events, events, flights: workplace.flightsFile, models: DEMO_MODELS }
+  if (!('perSecond' in rate)) throw new UsageError('refusal: --rate is requests a second')
+  const load: Load = {
+    task: { warmUp: events, events, flights: workplace.flightsFile, models: DEMO_MODELS },
+    perSecond: rate.perSecond,
+  }
   const runs = await measureAll(workplace, rounds, [
-    { name: 'bare', measure: () => measureBare(workplace, task) },
-    { name: 'gateway', measure: () => measureGatewayRefusal(workplace, task) },
+    { name: 'bare', measure: () => measureBare(workplace, load) },
+    { name: 'gateway', measure: () => measureGatewayRefusal(workplace, load) },
   ])
+  const settings = '64 connections that stay, at a steady rate, the load on the same cores'
   const subjects = [
     {
       name: 'bare',
       title: 'a bare Fastify route that reads the request as JSON and answers 503',
-      settings: 'no schema, no logger; 64 connections that stay, the load on the same cores',
+      settings: `no schema, no logger; ${settings}`,
     },
     {
       name: 'gateway',
       title: 'Pelton: a gateway that refuses it for what waits, and says so',
-      settings: 'metrics on; 64 connections that stay, the load on the same cores',
+      settings,
     },
   ]
-  return [{ scenario: 'refusal', title: TITLE, told: { events, rounds }, subjects, absent: [], runs }]
+  return [
+    {
+      scenario: 'refusal',
+      title: TITLE,
+      told: { events, rounds, 'requests/s': load.perSecond },
+      subjects,
+      absent: [],
+      runs,
+    },
+  ]
 }
 
 export function refusalRatios(result: ScenarioResult): Ratio[] {
@@ -50,25 +68,25 @@ export function refusalRatios(result: ScenarioResult): Ratio[] {
   ]
 }
 
-async function measureBare(workplace: Workplace, task: PeerTask): Promise<Measured> {
+async function measureBare(workplace: Workplace, load: Load): Promise<Measured> {
   const { entry, signal } = workplace
   const server = await startMetered({ args: [entry('test/bench/peers/bare-route-process')] }, '', signal)
   try {
     const { address } = server.process.messages.find(({ state }) => state === 'ready') as { address?: string }
-    return await measureLoad(workplace, { server, address: String(address) }, task)
+    return await measureLoad(workplace, { server, address: String(address) }, load)
   } finally {
     await server.stop()
   }
 }
 
-function measureGatewayRefusal(workplace: Workplace, task: PeerTask): Promise<Measured> {
+function measureGatewayRefusal(workplace: Workplace, load: Load): Promise<Measured> {
   return withGateway(workplace, {}, async ({ stage, gateway: server, address }) => {
     const flow = speakFlow(stage.connection, DEMO_MODEL)
     flow.say({ held: BACKLOG })
     try {
       // The first one has the gateway hear the flow.
       await refusedOnce(address, workplace.signal)
-      return await measureLoad(workplace, { server, address }, task)
+      return await measureLoad(workplace, { server, address }, load)
     } finally {
       flow.stop()
     }
@@ -83,6 +101,11 @@ async function refusedOnce(address: string, signal: AbortSignal): Promise<void> 
   }
 }
 
+interface Load {
+  readonly task: PeerTask
+  readonly perSecond: number
+}
+
 interface Measuring {
   readonly server: MeteredProcess
   readonly address: string
@@ -91,9 +114,9 @@ interface Measuring {
 async function measureLoad(
   { entry, signal }: Workplace,
   { server, address }: Measuring,
-  task: PeerTask,
+  { task, perSecond }: Load,
 ): Promise<Measured> {
-  const args = [entry('test/bench/peers/http-load-process'), `${address}${PATH}`, '', '', '503']
+  const args = [entry('test/bench/peers/paced-load-process'), `${address}${PATH}`, String(perSecond), '503']
   const env = { PELTON_BENCH_TASK: JSON.stringify(task) }
   const generator = await startMetered({ args, env }, '', signal)
   try {

@@ -16,6 +16,9 @@ export type ModelPath =
   /** `/v2/models/stats`: statistics of all models. */
   | { readonly model: undefined; readonly version: undefined; readonly act: 'stats' }
 
+/** What paths of models begin with. */
+export const MODELS_PATH = '/v2/models/'
+
 /** Whether an act is one that other servers have. */
 export function isNotOffered(act: ModelAct): act is NotOffered {
   return (NOT_OFFERED as readonly string[]).includes(act)

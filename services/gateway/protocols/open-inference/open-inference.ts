@@ -5,7 +5,7 @@ import { METHOD_REMEDY, PATH_REMEDY } from '../../http/problems.ts'
 import type { Protocol, ProtocolParts } from '../protocol.ts'
 import type { ScanLimits } from '../scan-request.ts'
 import { infer } from './infer.ts'
-import { isNotOffered, type ModelPath, readModelPath } from './model-path.ts'
+import { isNotOffered, MODELS_PATH, type ModelPath, readModelPath } from './model-path.ts'
 import {
   answerIndex,
   answerMetadata,
@@ -92,12 +92,10 @@ async function answerPost(tools: Tools, request: FastifyRequest, reply: FastifyR
   return infer(tools, request, reply, path)
 }
 
-const BEGIN = '/v2/models/'
-
 /** From the path as it came: once it is decoded, slashes of names are like others. */
 function pathOf({ url }: FastifyRequest): ModelPath {
   const [whole = ''] = url.split(/[?#]/, 1)
-  const path = whole.startsWith(BEGIN) ? readModelPath(whole.slice(BEGIN.length)) : undefined
+  const path = whole.startsWith(MODELS_PATH) ? readModelPath(whole.slice(MODELS_PATH.length)) : undefined
   if (path !== undefined) return path
   throw new Refusal(404, 'not found', 'the path names no model', {
     field: 'path',

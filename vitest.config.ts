@@ -25,7 +25,9 @@ export default defineConfig({
           name: 'unit',
           retry,
           isolate,
-          include: ['{services,shared,test/kit,test/bench,test/scenarios}/**/*.test.ts'],
+          include: [
+            '{services,shared,test/kit,test/bench,test/scenarios,test/simulate,test/plots}/**/*.test.ts',
+          ],
           hookTimeout: 300_000,
           testTimeout: 60_000,
           setupFiles,

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { type AuditReport, isSignable } from '../../shared/operations/audit/report.ts'
 import { reportLines } from '../../shared/operations/audit/report-lines.ts'
-import { createRandom } from '../faults/kit/form.ts'
+import { createRandom } from '../kit/random.ts'
 import { tellOf } from './tampering/evidence.ts'
 import { type HistoryStage, openHistoryStage, retried } from './tampering/history-stage.ts'
 import { EXPIRY, TRAFFIC } from './tampering/lawful-acts.ts'

@@ -1,4 +1,4 @@
-import { createRandom } from '../faults/kit/form.ts'
+import { createRandom } from '../kit/random.ts'
 import type { Contestant } from './contestants/contestant.ts'
 import type { RunWish } from './drive.ts'
 import { type Phase, steady } from './load/schedule.ts'

@@ -9,14 +9,3 @@ const SHORT_EVENTS = 1_500
 
 /** Events of a scenario: 20,000 in the full form, 1,500 in the short one, or `PELTON_FAULTS_EVENTS`. */
 export const EVENTS = Number(process.env.PELTON_FAULTS_EVENTS ?? (IS_FULL ? FULL_EVENTS : SHORT_EVENTS))
-
-/** Numbers in [0, 1) that a seed fixes (mulberry32). */
-export function createRandom(seed: number): () => number {
-  let state = seed
-  return () => {
-    state = (state + 0x6d2b79f5) | 0
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state)
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32
-  }
-}

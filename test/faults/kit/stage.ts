@@ -7,6 +7,7 @@ import { provision } from '../../../shared/sdk/jetstream/provision.ts'
 import { createProducer, type Producer } from '../../../shared/sdk/producer.ts'
 import type { ProducerOptions } from '../../../shared/sdk/producer-settings.ts'
 import { startTestBroker } from '../../kit/broker.ts'
+import { createRandom } from '../../kit/random.ts'
 import type { WorkerProcessOptions } from '../../kit/worker-process.ts'
 import {
   demandKept,
@@ -19,7 +20,7 @@ import {
 } from './conclude.ts'
 import { createFeed, type Feed, type FeedOptions } from './feed.ts'
 import { createFleet, type Fleet } from './fleet.ts'
-import { createRandom, EVENTS, IS_FULL, SEED } from './form.ts'
+import { EVENTS, IS_FULL, SEED } from './form.ts'
 import { appendRow } from './row.ts'
 import { flightEvents, type StagedEvent } from './stage-events.ts'
 import { longestGapMs, recoveredMs } from './timeline.ts'

@@ -33,15 +33,19 @@ const areaOf = ({ fromPerSecond, toPerSecond, seconds }: Phase): number =>
 /**
  * When each event of a load is to be sent, milliseconds after it begins, in order. What becomes of an event changes nothing
  * for those after it: the load is an open loop. The nth event stands where the rate, summed up, reaches n.
+ *
+ * @param step how much further the rate is summed up from one event to the next: exponentially distributed of mean 1, events
+ *   come by a Poisson process. @default 1
  */
-export function intendedTimes(phases: readonly Phase[]): Float64Array {
+export function intendedTimes(phases: readonly Phase[], step: () => number = () => 1): Float64Array {
   const times: number[] = []
+  let due = 0
   let before = 0
   let startSeconds = 0
   for (const phase of phases) {
     const end = before + areaOf(phase)
-    for (; times.length < end - 1e-9; )
-      times.push(1_000 * (startSeconds + secondsUntil(phase, times.length - before)))
+    for (; due < end - 1e-9; due += step())
+      times.push(1_000 * (startSeconds + secondsUntil(phase, due - before)))
     before = end
     startSeconds += phase.seconds
   }

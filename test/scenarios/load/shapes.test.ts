@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { createRandom } from '../../faults/kit/form.ts'
+import { createRandom } from '../../kit/random.ts'
 import { boundsOf, intendedTimes } from './schedule.ts'
 import { drawShapes } from './shapes.ts'
 

@@ -1,0 +1,73 @@
+import { SourceRates } from '../../../shared/sdk/admission/source-rates.ts'
+import type { Flow, OfLanes } from '../../../shared/sdk/contract/flow.ts'
+import type { Agenda } from '../engine/agenda.ts'
+import type { SimEvent } from '../load/event.ts'
+import type { SimWorker } from './worker.ts'
+
+/** How workers say what they know. */
+export interface FlowSetup {
+  /** Of a worker alone, milliseconds. */
+  readonly everyMs: number
+  /** Of all workers together. */
+  readonly perSecond: number
+  /** Part of the words that each door does not hear. */
+  readonly lost: number
+  /** How much longer than the way a word may take, at random, milliseconds. */
+  readonly jitterMs: number
+  /** Whether workers speak in turn, as evenly as they can, or each from when it began. */
+  readonly isInTurn: boolean
+}
+
+export const FLOW: FlowSetup = { everyMs: 100, perSecond: 20, lost: 0.01, jitterMs: 2, isInTurn: false }
+
+/** How often each worker of a fleet says something, milliseconds. */
+export function flowEveryMs({ everyMs, perSecond }: FlowSetup, workers: number): number {
+  return Math.max(everyMs, (1_000 * workers) / perSecond)
+}
+
+const ANY: OfLanes<number> = { high: 0, normal: 0, low: 0 }
+/** Who has not run anything for so long, and holds nothing, has nothing to say, milliseconds. */
+const SILENT_MS = 1_000
+
+export interface Speaker {
+  /** The worker was handed an event. */
+  saw(event: SimEvent): void
+  start(): void
+}
+
+export interface SpeakerGround {
+  readonly name: string
+  readonly worker: () => SimWorker
+  readonly agenda: Agenda
+  readonly everyMs: number
+  readonly deadlineMs: number
+  /** Sends a word to all doors. */
+  readonly say: (flow: Flow) => void
+  /** When it speaks first, as a part of `everyMs`. */
+  readonly turn: number
+  readonly isOver: () => boolean
+}
+
+/** Says of a worker what it knows of its model, again and again. */
+export function createSpeaker(ground: SpeakerGround): Speaker {
+  const { name, worker, agenda, everyMs, deadlineMs, turn, say, isOver } = ground
+  const rates = new SourceRates()
+  const speak = (): void => {
+    if (isOver()) return
+    const { drainRows, waiting, held, ranAtMs } = worker().view
+    const nowMs = agenda.nowMs
+    const isSilent = nowMs - ranAtMs > SILENT_MS && held.high + held.normal + held.low === 0
+    if (!isSilent)
+      say({
+        ...{ by: 'worker', name, at: nowMs, everyMs, drainRows, rowsPerEvent: 1, waiting, held },
+        deadlineMs: { high: deadlineMs, normal: deadlineMs, low: deadlineMs },
+        heavy: [...rates.heavy(drainRows, nowMs)],
+        ...{ mode: 'enforce', maxBacklogSeconds: ANY, gates: [] },
+      })
+    agenda.in(everyMs, speak)
+  }
+  return {
+    saw: ({ source }) => rates.came(source, 1, agenda.nowMs),
+    start: () => agenda.in(turn * everyMs, speak),
+  }
+}

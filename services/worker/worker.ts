@@ -259,9 +259,8 @@ export class Worker {
   async #process(batch: Batch): Promise<void> {
     await this.#startMarks.begin(batch)
     const now = this.#deps.broker.now()
-    const inTime = this.#goOn(
-      this.#breakers.hold(this.#shedding.beforeRun(batch, concludeLate(batch, now), now)),
-    )
+    const held = this.#breakers.hold(concludeLate(batch, now))
+    const inTime = this.#goOn(this.#shedding.beforeRun(batch, held, now))
     const process = this.#observe.process(async (events) => {
       const concluded = await this.#predict(events).finally(() => this.#dispatcher.free(batch))
       this.#backlog.ran(events.length, rowsOf(events))

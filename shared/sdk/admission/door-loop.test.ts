@@ -14,6 +14,9 @@ const DEADLINE_MS = 250
 const EVERY_MS = 100
 const LATE_MS = 10
 
+/** The door of events that ask nobody. */
+const OUTSIDE = -1
+
 /** Events that come at one door, at random times. */
 interface Traffic {
   readonly door: number
@@ -231,6 +234,18 @@ describe('doors before a worker that can do 500 rows a second', () => {
     const fates = simulate({ doors: 1, forMs: FOR_MS, traffic })
     expect(ofSome(fates, inLane('low')).refused).toEqual([])
     expect(ofSome(fates, all).goodput).toBeGreaterThan(0.95)
+  })
+
+  it.each([1, 10])('%i of them refuse nothing because others fill lane `low` without asking', (doors) => {
+    const fill = { door: OUTSIDE, source: 'fill', lane: 'low' as const, rate: 1_000, deadlineMs: undefined }
+    const fates = simulate({
+      doors,
+      forMs: FOR_MS,
+      traffic: [...evenly(doors, 0.8), { ...fill, fromMs: 2_000 }],
+    })
+    const { refused, late } = ofSome(fates, ({ source }) => source !== 'fill')
+    expect(refused).toEqual([])
+    expect(late).toBe(0)
   })
 
   it('let everything in while they only observe, and say what they would have refused', () => {

@@ -39,7 +39,7 @@ describe('Inflow', () => {
     const inflow = letIn({ normal: 10 }, () => 100)
     expect(inflow.share).toBeCloseTo(0.2, 1)
     inflow.letIn('normal', 3)
-    expect(inflow.sinceRows('low')).toBeCloseTo(15, 0)
+    expect(inflow.sinceRows('normal')).toBeCloseTo(15, 0)
   })
 
   it('sees what others let in by how what waits grows', () => {
@@ -49,6 +49,18 @@ describe('Inflow', () => {
 
   it('takes a door for the only one while workers have time', () => {
     expect(letIn({ normal: 1 }, () => 2).share).toBe(1)
+  })
+
+  it('of the lanes above `low` knows nothing of what is filled in there', () => {
+    const inflow = new Inflow()
+    for (let word = 0; word < 30; word++) {
+      inflow.letIn('normal', 2)
+      inflow.heard({ ...poolOf(1e6), aheadRows: { high: 0, normal: 2, low: 1e5 * word } }, word * EVERY_MS)
+    }
+    inflow.letIn('normal', 1)
+    expect(inflow.sinceRows('normal')).toBeCloseTo(1)
+    expect(inflow.partOf('normal', DRAIN)).toBe(1)
+    expect(inflow.sinceRows('low')).toBeGreaterThan(50)
   })
 
   it('forgets what came before a word of the workers', () => {

@@ -13,19 +13,49 @@ const LEAST_SHARE = 0.01
 /** What a lane gets of the workers however much comes in above it: their round robin of 8 : 3 : 1. */
 const LEAST_PART: OfLanes<number> = { high: 1, normal: 3 / 12, low: 1 / 12 }
 
+/** Which part of what comes in by some lanes one door lets in. */
+class Part {
+  /** Rows that waited at the last word. */
+  #aheadRows = 0
+  /** Averages of the rows between two words: of this door, and of all. */
+  #own = 0
+  #all = 0
+
+  /** Above 0 and up to 1. */
+  get share(): number {
+    return this.#all > 0 ? Math.max(LEAST_SHARE, this.#own / this.#all) : 1
+  }
+
+  /**
+   * A word came.
+   *
+   * @param own rows let in since the last one; `aheadRows` that wait; `doneRows` that workers can do meanwhile; `weight` of this word
+   */
+  learn(own: number, aheadRows: number, doneRows: number, weight: number): void {
+    const isBusy = aheadRows + this.#aheadRows >= BUSY_SHARE * doneRows
+    // Of workers that have time nobody knows what they did: then this door counts for all, and what it lets in for little.
+    const all = isBusy ? Math.max(own, aheadRows - this.#aheadRows + doneRows) : own
+    this.#own += weight * (own - this.#own)
+    this.#all += weight * (all - this.#all)
+    this.#aheadRows = aheadRows
+  }
+
+  /** The first word says what waited before: nobody knows since when. */
+  begin(aheadRows: number): void {
+    this.#aheadRows = aheadRows
+  }
+}
+
 /**
  * What comes in at all doors, as one of them can tell: what it lets in itself, and which part of all that is, by how what
- * waits grows between two words of the flow. Doors alike so count each other in without a word between them.
+ * waits grows between two words of the flow. Doors alike so count each other in without a word between them. Lane `low` is
+ * looked at with the others and they without it: what is filled in there is nothing to them.
  */
 export class Inflow {
   /** Rows this door let in since the last word, by lane. */
   #since: Record<Lane, number> = { high: 0, normal: 0, low: 0 }
-  /** Rows that waited at the last word, and when that was. */
-  #aheadRows = 0
   #wordAtMs: number | undefined
-  /** Averages of the rows between two words: of this door, and of all. */
-  #own = 0
-  #all = 0
+  readonly #parts = { normal: new Part(), low: new Part() }
   /** Rows a second that come in at all doors, by lane. */
   #rates: OfLanes<number> = ofLanes(() => 0)
 
@@ -34,25 +64,25 @@ export class Inflow {
   }
 
   /** A worker said what waits: that knows what was let in before. */
-  heard({ aheadRows: { low: aheadRows }, drainRows }: PoolFlow, nowMs: number): void {
+  heard({ aheadRows, drainRows }: PoolFlow, nowMs: number): void {
     const betweenMs = Math.min(MOST_BETWEEN_MS, nowMs - (this.#wordAtMs ?? nowMs))
-    if (betweenMs > 0) this.#learn(aheadRows, (drainRows * betweenMs) / 1_000, betweenMs)
+    if (this.#wordAtMs === undefined) for (const lane of SHARED) this.#parts[lane].begin(aheadRows[lane])
+    else if (betweenMs > 0) this.#learn(aheadRows, drainRows, betweenMs)
     this.#wordAtMs = nowMs
-    this.#aheadRows = aheadRows
     this.#since = { high: 0, normal: 0, low: 0 }
   }
 
-  /** Which part of all that comes in this door lets in, above 0 and up to 1. */
+  /** Which part of all that comes in above lane `low` this door lets in, above 0 and up to 1. */
   get share(): number {
-    return this.#all > 0 ? Math.max(LEAST_SHARE, this.#own / this.#all) : 1
+    return this.#parts.normal.share
   }
 
   /** Rows that came in at all doors since the last word and are ahead of one more of a lane. */
   sinceRows(lane: Lane): number {
-    // One event would stand for many: what other doors let in of the highest lane is seen at the next word, and refused last.
-    if (lane === 'high') return this.#since.high
     const { high, normal, low } = this.#since
-    return (high + normal + (lane === 'low' ? low : 0)) / this.share
+    // One event would stand for many: what other doors let in of the highest lane is seen at the next word, and refused last.
+    if (lane === 'high') return high
+    return (high + normal + (lane === 'low' ? low : 0)) / this.#parts[lane].share
   }
 
   /** Which part of the workers is left to a lane by what comes in above it. */
@@ -65,16 +95,18 @@ export class Inflow {
     return Math.max(LEAST_PART[lane], 1 - aboveRows / drainRows)
   }
 
-  #learn(aheadRows: number, doneRows: number, betweenMs: number): void {
-    const own = this.#since.high + this.#since.normal + this.#since.low
-    const isBusy = aheadRows + this.#aheadRows >= BUSY_SHARE * doneRows
-    // Of workers that have time nobody knows what they did: then this door counts for all, and what it lets in for little.
-    const all = isBusy ? Math.max(own, aheadRows - this.#aheadRows + doneRows) : own
+  #learn(aheadRows: OfLanes<number>, drainRows: number, betweenMs: number): void {
     const weight = 1 - Math.exp(-betweenMs / REMEMBERED_MS)
-    const mix = (before: number, now: number): number => before + weight * (now - before)
-    this.#own = mix(this.#own, own)
-    this.#all = mix(this.#all, all)
-    const share = this.share
-    this.#rates = ofLanes((lane) => mix(this.#rates[lane], (1_000 * this.#since[lane]) / betweenMs / share))
+    const doneRows = (drainRows * betweenMs) / 1_000
+    const { high, normal, low } = this.#since
+    this.#parts.normal.learn(high + normal, aheadRows.normal, doneRows, weight)
+    this.#parts.low.learn(high + normal + low, aheadRows.low, doneRows, weight)
+    this.#rates = ofLanes((lane) => {
+      const rate = (1_000 * this.#since[lane]) / betweenMs / this.share
+      return this.#rates[lane] + weight * (rate - this.#rates[lane])
+    })
   }
 }
+
+/** Lanes of which a door learns its part: with all above them. */
+const SHARED = ['normal', 'low'] as const

@@ -185,6 +185,7 @@ export class Worker {
     this.#prepare(deliveries, this.#deps.models)
   }
 
+  /** 2–3. Guard, decode, validate. @param models what is servable; for events that probe their model, its breaker apart */
   #prepare(deliveries: readonly Delivery[], models: Models): void {
     for (const delivery of deliveries)
       if (delivery.isLarge) this.#own(() => this.#prepareLarge(delivery, models))

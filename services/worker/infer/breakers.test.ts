@@ -110,6 +110,8 @@ describe('a breaker', () => {
     const others: Reason[] = ['schema-mismatch', 'deadline-exceeded', 'too-large', 'worker-crashed', 'shed']
     for (const reason of others) await breakers.count(failures(MOST_FAILURES, reason))
     await breakers.count(failures(MOST_FAILURES, 'inference-failed', 2))
+    const again = () => failed(deliveryOf({ model: MODEL, deliveryCount: 2 }))
+    await breakers.count(Array.from({ length: MOST_FAILURES }, again))
     await breakers.count(waiting(MOST_FAILURES))
     expect(breakerOf()).toBeUndefined()
   })

@@ -15,6 +15,7 @@ import type { Failure } from '../../../shared/sdk/contract/outcome.ts'
 import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
 import type { Models, WhyNot } from '../prepare/prepare.ts'
 import { isConcluded, type Passed, type Prepared } from '../prepare/prepared.ts'
+import { isSuspect } from '../prepare/start-marks.ts'
 import type { Concluded, Outcome } from '../settle/outcome.ts'
 
 type Delivery = Concluded['delivery']
@@ -120,18 +121,18 @@ export class Breakers {
   }
 
   /** One of a probe speaks for that; any other for whether the model fails on everything. */
-  #ended({ event }: Delivery, failure: Failure | undefined): Promise<void> | undefined {
-    const { model } = event.route
-    const probe = this.#probes.get(model)
-    if (probe?.running.delete(event.token)) return this.#probed(model, probe, failure)
-    if (failure !== undefined) return this.#failed(model, event.attempt, failure)
-    this.#failures.delete(model)
+  #ended(delivery: Delivery, failure: Failure | undefined): Promise<void> | undefined {
+    const { route, token } = delivery.event
+    const probe = this.#probes.get(route.model)
+    if (probe?.running.delete(token)) return this.#probed(route.model, probe, failure)
+    // An event that is tried again and again says nothing of its neighbours: it counts when it is first run.
+    if (failure !== undefined) return isSuspect({ delivery }) ? undefined : this.#failed(route.model, failure)
+    this.#failures.delete(route.model)
     return undefined
   }
 
-  /** An event that is tried again and again says nothing of its neighbours: it counts at its first attempt. */
-  #failed(model: string, attempt: number, failure: Failure): Promise<void> | undefined {
-    if (attempt > 1 || this.#opening.has(model) || this.#breakerOf(model) !== undefined) return undefined
+  #failed(model: string, failure: Failure): Promise<void> | undefined {
+    if (this.#opening.has(model) || this.#breakerOf(model) !== undefined) return undefined
     const failures = (this.#failures.get(model) ?? 0) + 1
     this.#failures.set(model, failures)
     return failures < MOST_FAILURES ? undefined : this.#openOne(model, failure, failures)

@@ -14,7 +14,7 @@ const SHARED_ROWS = 8
 const HANDED_ON_TTL = '600s'
 
 /** A mark is read where there may be one: not at the first delivery of a first attempt. */
-export function isSuspect({ delivery }: Prepared): boolean {
+export function isSuspect({ delivery }: Pick<Prepared, 'delivery'>): boolean {
   return mayBeMarked(delivery)
 }
 

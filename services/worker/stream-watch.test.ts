@@ -15,9 +15,12 @@ let streams: ReadonlyMap<string, StreamInfo>
 
 beforeAll(async () => {
   broker = await startTestBroker()
-  await broker.provision({ topology: { retriesMaxBytes: LEAST, ledgerMaxBytes: 100_000 } })
+  await broker.provision({
+    topology: { retriesMaxBytes: LEAST, ledgerMaxBytes: 100_000, deadLettersMaxMessages: 10 },
+  })
   connection = await broker.connect()
-  streams = await requireStreams(connection, [STREAMS.features, STREAMS.retries, STREAMS.ledger])
+  const watched = [STREAMS.features, STREAMS.retries, STREAMS.ledger, STREAMS.deadLetters]
+  streams = await requireStreams(connection, watched)
 })
 afterAll(() => broker.stop())
 
@@ -76,12 +79,14 @@ describe('the watch of the streams of a worker', () => {
     expect(opened.retries.bytes).toBeGreaterThan(500)
   })
 
-  test('knows how full the ledger is, of what it may have', async () => {
+  test('knows how full the ledger and DEADLETTERS are, of what they may have', async () => {
     const opened = watch()
-    expect(opened.ledgerUsed).toBe(0)
+    expect([opened.ledgerUsed, opened.deadLettersUsed]).toEqual([0, 0])
     for (let record = 0; record < 5; record++) await connection.request('ledger.other', Buffer.alloc(10_000))
     await vi.waitFor(() => expect(opened.ledgerUsed).toBeGreaterThan(0.5), PATIENT)
     expect(opened.ledgerUsed).toBeLessThan(0.6)
+    for (let letter = 0; letter < 8; letter++) await connection.request(`deadletters.m.t-${letter}`, 'x')
+    await vi.waitFor(() => expect(opened.deadLettersUsed).toBe(0.8), PATIENT)
   })
 
   test('fails when a stream that delivers was made anew', async () => {

@@ -2,6 +2,9 @@ import pino from 'pino'
 import { expect, it } from 'vitest'
 import type { ServedModel } from '../../../shared/models/repository.ts'
 import { createNames } from '../../../shared/sdk/contract/names.ts'
+import type { Reason } from '../../../shared/sdk/errors.ts'
+import { deliveryOf } from '../../../test/kit/deliveries.ts'
+import type { ShedCause } from '../settle/outcome.ts'
 import { Reporter } from './reporter.ts'
 
 it('tells of each ignored feature once for a model, and of no more than a hundred of them', () => {
@@ -16,6 +19,21 @@ it('tells of each ignored feature once for a model, and of no more than a hundre
   expect(told.slice(0, 3)).toEqual(['a new', 'a made-up-0', 'a made-up-1'])
   expect(told).toHaveLength(101)
   expect(told.at(-1)).toBe('b new')
+})
+
+it('counts what ended because of its deadline: expired, given up early, and predicted too late', () => {
+  const reporter = new Reporter(pino({ level: 'silent' }))
+  const ended = (reason: Reason, shed?: ShedCause): void => {
+    const failure = { reason, description: 'why', stage: 'batch' } as const
+    const outcome = { kind: 'dead-lettered', failure, ...(shed !== undefined && { shed }) } as const
+    reporter.settled({ delivery: deliveryOf({ model: 'm' }), outcome, how: 'dead-lettered' })
+  }
+  ended('deadline-exceeded')
+  ended('shed', 'predicted')
+  ended('shed', 'codel')
+  ended('malformed')
+  reporter.missed(deliveryOf({ model: 'm' }))
+  expect(reporter.counts).toMatchObject({ 'dead-lettered': 4, expired: 1, shed: 2, missed: 1 })
 })
 
 it('names streams that refuse or are nearly full as the broker has them', () => {

@@ -91,7 +91,8 @@ export class Reporter {
     if (how === 'predicted') return
     const kind = how === 'dead-lettered' ? shedKindOf(outcome) : undefined
     if (kind !== undefined) this.#counts[kind === 'expired' ? 'expired' : 'shed']++
-    this.#log.debug({ ...about(delivery), ...reasonsOf(outcome) }, how)
+    // What is not told is not put together: very many may end so at once.
+    if (this.#log.isLevelEnabled('debug')) this.#log.debug({ ...about(delivery), ...reasonsOf(outcome) }, how)
   }
 
   /** A prediction was stored after the deadline of its event. */

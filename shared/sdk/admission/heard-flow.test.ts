@@ -34,7 +34,7 @@ describe('HeardFlow', () => {
     expect(new HeardFlow().at(0)).toBeUndefined()
   })
 
-  it('adds up what workers do and hold, and takes what waits from the one that spoke last', () => {
+  it('adds up what workers do, and takes what waits, and what each holds for that, from the one that spoke last', () => {
     const one = flowOf('one', {
       held: { high: 1, normal: 2, low: 3 },
       waiting: { high: 90, normal: 90, low: 90 },
@@ -46,8 +46,28 @@ describe('HeardFlow', () => {
     const pool = heard(one, other).at(2)
     expect(pool?.drainRows).toBe(150)
     expect(pool?.rowsPerEvent).toBe(2)
-    expect(pool?.aheadRows).toEqual({ high: 22, normal: 65, low: 129 })
+    expect(pool?.aheadRows).toEqual({ high: 23, normal: 66, low: 129 })
     expect(pool?.atMs).toBe(1)
+  })
+
+  it('counts who was heard of a large fleet for who was not, until each had the time to speak', () => {
+    const workers = 100
+    const everyMs = 50 * workers
+    const fleet = new HeardFlow()
+    for (let at = 0; at < 2 * workers; at++) {
+      const held = { high: 0, normal: 3, low: 0 }
+      fleet.hear(flowOf(`w${at % workers}`, { everyMs, drainRows: 10, held }), 50 * at)
+      const pool = fleet.at(50 * at)
+      // The second one to speak has seen as much time pass as one word takes: it counts for half of them.
+      if (at > 0) expect(pool?.drainRows).toBeCloseTo(10 * workers)
+      expect((1_000 * (pool?.aheadRows.normal ?? 0)) / (pool?.drainRows ?? 0)).toBeCloseTo(300)
+    }
+  })
+
+  it('begins anew with a fleet that was silent', () => {
+    const fleet = heard(flowOf('w0', { everyMs: 5_000, drainRows: 10 }))
+    fleet.hear(flowOf('w1', { everyMs: 5_000, drainRows: 10 }), 60_000)
+    expect(fleet.at(60_000)?.drainRows).toBe(500)
   })
 
   it('takes the last word of each, not all of them', () => {

@@ -4,6 +4,10 @@ import { LANES, type Lane } from '../contract/subjects.ts'
 /** A flow is heard so many times its own interval, and a second at least: one word may get lost. */
 const HEARD_TIMES = 3
 const HEARD_MS = 1_000
+/** All workers of a pool together say a word of a model so often, milliseconds: the first ones stand for those yet to speak. */
+const BETWEEN_WORDS_MS = 50
+/** Workers that each speak as often as this have all been heard soon, milliseconds. */
+const SOON_MS = 100
 
 interface Heard {
   readonly flow: Flow
@@ -33,9 +37,12 @@ export class HeardFlow {
   #pool: PoolFlow | undefined
   /** Until then what was put together stays so. */
   #until = Number.NEGATIVE_INFINITY
+  /** When a worker was heard after none had been. */
+  #sinceMs = Number.NEGATIVE_INFINITY
 
   /** @param nowMs of a clock that never goes back */
   hear(flow: Flow, nowMs: number): void {
+    if (flow.by === 'worker' && !this.#hearsWorkers(nowMs)) this.#sinceMs = nowMs
     this.#heard.set(`${flow.by} ${flow.name}`, { flow, atMs: nowMs })
     this.#until = Number.NEGATIVE_INFINITY
   }
@@ -50,25 +57,44 @@ export class HeardFlow {
       else until = Math.min(until, end)
     }
     this.#until = until
-    this.#pool = poolFlow([...this.#heard.values()])
+    this.#pool = poolFlow([...this.#heard.values()], nowMs - this.#sinceMs)
     return this.#pool
+  }
+
+  #hearsWorkers(nowMs: number): boolean {
+    if (this.at(nowMs) === undefined) return false
+    for (const { flow } of this.#heard.values()) if (flow.by === 'worker') return true
+    return false
   }
 }
 
-/** All that was heard, put together. Pure. @returns `undefined` of nothing */
-function poolFlow(heard: readonly Heard[]): PoolFlow | undefined {
+/**
+ * All that was heard, put together. Pure.
+ *
+ * @param forMs how long workers have been heard
+ * @returns `undefined` of nothing
+ */
+function poolFlow(heard: readonly Heard[], forMs: number): PoolFlow | undefined {
   // Each worker knows what waits for all of them, and the last one knows best; whoever else speaks may count what is held as well.
   const newest = latest(heard.filter(({ flow }) => flow.by === 'worker')) ?? latest(heard)
   if (newest === undefined) return undefined
   const { flow: last, atMs } = newest
   const flows = heard.map(({ flow }) => flow)
   const workers = flows.filter(({ by }) => by === 'worker')
-  const held = (lane: Lane): number => sumOf(workers, (flow) => flow.held[lane])
+  // A worker of a large fleet speaks rarely: until all have had the time for it, who was heard counts for who was not (Horvitz
+  // and Thompson 1952).
+  const heardMs = Math.max(SOON_MS, forMs + BETWEEN_WORDS_MS)
+  const drainRows = sumOf(workers, (flow) => flow.drainRows * Math.max(1, flow.everyMs / heardMs))
+  // And what the others hold is what they held then: they are taken to hold as much for what they can do as who speaks.
+  const held = (lane: Lane): number =>
+    last.drainRows > 0
+      ? (drainRows * last.held[lane]) / last.drainRows
+      : sumOf(workers, (flow) => flow.held[lane])
   const { rowsPerEvent, maxBacklogSeconds, mode } = last
   let rows = 0
   const aheadRows = ofLanes((lane) => (rows += last.waiting[lane] * rowsPerEvent + held(lane)))
   return {
-    drainRows: sumOf(workers, ({ drainRows }) => drainRows),
+    drainRows,
     rowsPerEvent,
     aheadRows,
     deadlineMs: ofLanes((lane) => leastOf(flows.map(({ deadlineMs }) => deadlineMs[lane]))),

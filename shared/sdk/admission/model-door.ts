@@ -28,7 +28,7 @@ export interface AdmissionLaw {
 }
 
 export const ADMISSION: AdmissionLaw = {
-  waitShare: { high: 0.6, normal: 0.4, low: 0.2 },
+  waitShare: { high: 0.8, normal: 0.4, low: 0.2 },
   heavyShare: 0.5,
   credit: CREDIT,
 }

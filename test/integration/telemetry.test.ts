@@ -282,6 +282,7 @@ const IN_TROUBLE: readonly string[] = [
   METRICS.credentialsLeft,
   METRICS.laneStanding,
   METRICS.modelNotServable,
+  METRICS.modelBreaker,
   METRICS.modelTimedOut,
   METRICS.modelWaiting,
 ].map(({ prometheus }) => prometheus)

@@ -275,8 +275,8 @@ describe.concurrent('traces', () => {
 })
 
 /**
- * Told only of a model that is not servable, or runs apart, and of credentials that end: `not-servable.test.ts`,
- * `endless-runs.test.ts` and `security-expiry.test.ts` see them.
+ * Told only of a model that is not servable, fails on everything or runs apart, and of credentials that end:
+ * `not-servable.test.ts`, `breaker.test.ts`, `endless-runs.test.ts` and `security-expiry.test.ts` see them.
  */
 const IN_TROUBLE: readonly string[] = [
   METRICS.credentialsLeft,

@@ -6,14 +6,13 @@ import { HEADERS } from './contract/headers.ts'
 import { readRfc3339 } from './contract/rfc3339.ts'
 import { isLane, readRoute } from './contract/subjects.ts'
 import { tellRefused } from './diagnostics.ts'
-import { PeltonError } from './errors.ts'
+import type { PeltonError } from './errors.ts'
 import { checkIdentity, type EventMessage, type EventToPublish } from './event-message.ts'
 import type { Receipt } from './producer.ts'
 import type { ProducerSettings } from './producer-settings.ts'
 
 /** An event that asked once. */
-export interface Asked {
-  readonly event: AskingEvent
+export interface Asked extends AskingEvent {
   /** Why it is not let in; undefined where it is. */
   readonly refused: Refused | undefined
   /** When it asked, by a clock that never goes back, milliseconds. */
@@ -35,11 +34,13 @@ export interface ProducerDoor {
   /** An event asks that was made earlier. */
   askKept(message: EventMessage, now: number): Asked | undefined
   /**
-   * Publishes an event once it is let in, and notes what became of it.
+   * Waits until an event is let in that was not at first, then publishes it.
    *
    * @throws PeltonError `overloaded`, `rate-limited` where that does not come in time, and what `publish` throws
    */
-  through(asked: Asked | undefined, publish: () => Promise<Receipt>): Promise<Receipt>
+  wait(asked: Asked, publish: () => Promise<Receipt>): Promise<Receipt>
+  /** What became of an event that was let in: it is stored, or the stream is full. */
+  told(asked: Asked | undefined, isStored: boolean): void
   /** Resolves once nothing waits, and what waited is settled. */
   idle(): Promise<void>
   /** Who waits yet is refused. */
@@ -52,10 +53,7 @@ export function createProducerDoor(connection: NatsConnection, settings: Produce
 }
 
 /** Tells that an event is refused for good, as `publish()` throws it. */
-export function notLetIn(
-  { event: { pool, model, lane, source }, atMs }: Asked,
-  refused: Refused,
-): PeltonError {
+export function notLetIn({ pool, model, lane, source, atMs }: Asked, refused: Refused): PeltonError {
   const waitedMs = performance.now() - atMs
   tellRefused({ pool, model, lane, source, limit: refused.limit, waitedMs, isEnforced: true })
   return refusalError(refused)
@@ -65,7 +63,8 @@ const OPEN: ProducerDoor = {
   waiting: 0,
   ask: () => undefined,
   askKept: () => undefined,
-  through: (_asked, publish) => publish(),
+  wait: (_asked, publish) => publish(),
+  told: () => undefined,
   idle: async () => undefined,
   close: () => undefined,
 }
@@ -113,14 +112,16 @@ class AdmittingDoor implements ProducerDoor {
     return this.#ask({ ...route, source: this.#settings.source, deadlineMs })
   }
 
-  through(asked: Asked | undefined, publish: () => Promise<Receipt>): Promise<Receipt> {
-    if (asked === undefined) return publish()
-    if (asked.refused === undefined) return this.#noted(asked, publish)
-    const patient = this.#wait(asked, asked.refused).then(() => this.#noted(asked, publish))
+  wait(asked: Asked, publish: () => Promise<Receipt>): Promise<Receipt> {
+    const patient = this.#letIn(asked).then(publish)
     this.#patient.add(patient)
     const settled = (): void => void this.#patient.delete(patient)
     patient.then(settled, settled)
     return patient
+  }
+
+  told(asked: Asked | undefined, isStored: boolean): void {
+    if (asked !== undefined) this.#admission.told(asked, isStored)
   }
 
   async idle(): Promise<void> {
@@ -133,31 +134,21 @@ class AdmittingDoor implements ProducerDoor {
   }
 
   #ask(event: AskingEvent): Asked {
-    return { event, refused: this.#admission.decide(event), atMs: performance.now() }
+    const refused = this.#admission.decide(event)
+    const { pool, model, lane, source, deadlineMs } = event
+    return { pool, model, lane, source, deadlineMs, refused, atMs: performance.now() }
   }
 
-  async #wait(asked: Asked, refused: Refused): Promise<void> {
-    const { atMs, event } = asked
-    const { deadlineMs, ...who } = event
+  async #letIn(asked: Asked): Promise<void> {
+    const { pool, model, lane, source, deadlineMs, atMs, refused } = asked
+    if (refused === undefined) return
     const { admissionWaitMs } = this.#settings
     const mostMs =
       deadlineMs === undefined ? admissionWaitMs : Math.min(admissionWaitMs, WAIT_SHARE * deadlineMs)
     const deadlineAtMs = deadlineMs === undefined ? undefined : atMs + deadlineMs
-    const still = await this.#room.enter({ event: who, deadlineAtMs, untilMs: atMs + mostMs }, refused)
+    const event = { pool, model, lane, source }
+    const still = await this.#room.enter({ event, deadlineAtMs, untilMs: atMs + mostMs }, refused)
     if (still !== undefined) throw notLetIn(asked, still)
-  }
-
-  /** Looks on: the publish is handed back as it is. */
-  #noted({ event }: Asked, publish: () => Promise<Receipt>): Promise<Receipt> {
-    const publishing = publish()
-    publishing.then(
-      () => this.#admission.told(event, true),
-      (thrown: unknown) => {
-        const isFull = thrown instanceof PeltonError && thrown.code === 'stream-full'
-        if (isFull) this.#admission.told(event, false)
-      },
-    )
-    return publishing
   }
 }
 

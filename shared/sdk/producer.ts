@@ -16,7 +16,7 @@ import { isFull } from './jetstream/publish-reply.ts'
 import { inboxPrefixOf, PublishWindow } from './jetstream/publish-window.ts'
 import { type Link, openLink } from './link.ts'
 import { PendingBuffer } from './pending-buffer.ts'
-import { createProducerDoor, notLetIn, type ProducerDoor } from './producer-door.ts'
+import { type Asked, createProducerDoor, notLetIn, type ProducerDoor } from './producer-door.ts'
 import { type ProducerOptions, type ProducerSettings, readProducerSettings } from './producer-settings.ts'
 import { canPass, publishRefusal, tooLarge, unknownFate } from './publish-refusal.ts'
 import { ReplyInbox } from './reply-inbox.ts'
@@ -134,6 +134,14 @@ async function readLimits({ connection, waiting }: Link): Promise<Limits> {
   throw notOnBroker(`stream ${name}`)
 }
 
+/** How a message is sent. */
+interface Sending {
+  /** Where it asked to be let in. */
+  readonly asked?: Asked | undefined
+  /** How long it is tried again while its fate is unknown, milliseconds, where that is less than for others. */
+  readonly retryForMs?: number | undefined
+}
+
 const published = channel('pelton:publish')
 
 class StreamProducer implements MessageProducer {
@@ -194,7 +202,8 @@ class StreamProducer implements MessageProducer {
       if (!isPatient && asked?.refused !== undefined) throw notLetIn(asked, asked.refused)
       // Encoded before it waits: it is sent as it was given.
       const message = eventMessage(traced, { ...this.#origin, now })
-      return this.#door.through(asked, () => this.#accept(message, traced.model))
+      const send = (): Promise<Receipt> => this.#accept(message, traced.model, { asked })
+      return asked?.refused === undefined ? send() : this.#door.wait(asked, send)
     })
   }
 
@@ -202,23 +211,19 @@ class StreamProducer implements MessageProducer {
     this.#checkOpen()
     const asked = this.#door.askKept(message, Date.now())
     if (asked?.refused !== undefined) throw refusalError(asked.refused)
-    return this.#door.through(asked, () => this.#accept(message, model))
+    return this.#accept(message, model, { asked })
   }
 
   async publishMessage(message: EventMessage, model: string, retryForMs?: number): Promise<Receipt> {
     this.#checkOpen()
-    return this.#accept(message, model, retryForMs)
+    return this.#accept(message, model, { retryForMs })
   }
 
-  async #accept(
-    message: EventMessage,
-    model: string,
-    retryForMs = Number.POSITIVE_INFINITY,
-  ): Promise<Receipt> {
+  async #accept(message: EventMessage, model: string, sending: Sending): Promise<Receipt> {
     this.checkSize(message)
     if (!this.#buffer.tryEnter(message.sizeBytes)) await this.#buffer.enter(message.sizeBytes)
     try {
-      return await this.#send(message, model, Math.min(retryForMs, this.#retryForMs))
+      return await this.#send(message, model, sending)
     } finally {
       this.#buffer.leave(message.sizeBytes)
     }
@@ -248,22 +253,27 @@ class StreamProducer implements MessageProducer {
   }
 
   /** One event until the stream's word, a refusal that stays, or the end of patience. */
-  async #send(message: EventMessage, model: string, retryForMs: number): Promise<Receipt> {
+  async #send(message: EventMessage, model: string, { asked, retryForMs }: Sending): Promise<Receipt> {
     const { id, token, sizeBytes } = message
     const started = performance.now()
     for (let tries = 1; ; tries++) {
       if (this.#giveUp.signal.aborted) throw unknownFate(message, 'the producer was closed')
       const reply = await this.#window.publish(message)
       if (reply.kind === 'stored') {
+        this.#door.told(asked, true)
         const receipt = { token, id, sequence: reply.sequence, duplicate: reply.duplicate, tries }
         if (published.hasSubscribers)
           published.publish({ ...receipt, model, sizeBytes, durationMs: performance.now() - started })
         return receipt
       }
-      const patienceMs = isFull(reply) ? this.#settings.fullRetryMs : retryForMs
+      const patienceMs = isFull(reply)
+        ? this.#settings.fullRetryMs
+        : Math.min(this.#retryForMs, retryForMs ?? this.#retryForMs)
       const pauseMs = Math.min(2_000, 25 * 2 ** tries) * (0.5 + Math.random() / 2)
-      if (!canPass(reply) || performance.now() - started + pauseMs >= patienceMs)
+      if (!canPass(reply) || performance.now() - started + pauseMs >= patienceMs) {
+        if (isFull(reply)) this.#door.told(asked, false)
         throw publishRefusal(message, reply, { stream: this.#stream, limits: this.#limits })
+      }
       await sleep(pauseMs, undefined, { signal: this.#giveUp.signal }).catch(() => undefined)
     }
   }

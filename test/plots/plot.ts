@@ -35,6 +35,8 @@ const PLOT = 170
 const LEGEND_ROW = 18
 const AXIS = 46
 const INNER = WIDTH - LEFT - RIGHT
+/** There is room for about so many numbers below. */
+const X_NUMBERS = 10
 
 /** Colours that differ for those too who see fewer (Okabe and Ito, 2008), for light pages and for dark ones. */
 const COLOURS = [
@@ -113,7 +115,7 @@ function panelLines(panel: Panel, top: number): readonly string[] {
 function xScale({ series, xTicks }: Panel): Scale {
   if (xTicks !== undefined) return logScale(xTicks)
   const xs = series.flatMap(({ points }) => points.map(([x]) => x))
-  return linearScale(Math.min(...xs), Math.max(...xs))
+  return linearScale(Math.min(...xs), Math.max(...xs), X_NUMBERS)
 }
 
 function yScale({ series, yFrom = 0, yTo }: Panel): Scale {

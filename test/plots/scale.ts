@@ -6,12 +6,13 @@ export interface Scale {
   readonly ticks: readonly number[]
 }
 
-/** Room for so many numbers beside an axis. */
-const TICKS = 6
-
-/** Even steps, from and to round numbers. */
-export function linearScale(from: number, to: number): Scale {
-  const step = roundStep((to - from) / TICKS)
+/**
+ * Even steps, from and to round numbers.
+ *
+ * @param most there is room for about so many numbers
+ */
+export function linearScale(from: number, to: number, most = 6): Scale {
+  const step = roundStep((to - from) / most)
   const [first, last] = [Math.floor(from / step + 1e-9), Math.ceil(to / step - 1e-9)]
   const steps = Math.max(1, last - first)
   return {

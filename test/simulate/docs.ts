@@ -49,17 +49,17 @@ export async function writeDocs(note: (text: string) => void): Promise<void> {
       return runSweep(sweep)
     })
     plots.push({ file: `${file}.svg`, svg: plotSvg(title, swept.flatMap(panelsOf)) })
-    for (const each of swept)
-      lines.push(
-        '',
-        `**${title}: ${each.name}** ([plot](overload/${file}.svg))`,
-        '',
-        ...markdownLines(sweepTable(each)),
-      )
+    lines.push('', ...folded(`${title}, in figures`, swept))
   }
   await mkdir(PLOTS, { recursive: true })
   for (const { file, svg } of plots) await writeFile(join(PLOTS, file), svg)
   await writeFile(PAGE, withTables(await readFile(PAGE, 'utf8'), 'simulated', lines))
+}
+
+/** Tables that are there for whoever opens them: the plot shows what they say. */
+function folded(title: string, swept: readonly Swept[]): readonly string[] {
+  const tables = swept.flatMap((each) => [`**${each.name}**`, '', ...markdownLines(sweepTable(each)), ''])
+  return ['<details>', `<summary>${title}</summary>`, '', ...tables, '</details>']
 }
 
 function runOf(shape: Shape, law: LawName): Named {

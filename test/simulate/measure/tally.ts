@@ -9,6 +9,7 @@ export interface Figures {
   readonly refusals: number
   readonly deadLetters: number
   /** Of the predictions, milliseconds; NaN of none. */
+  readonly meanMs: number
   readonly p50Ms: number
   readonly p99Ms: number
 }
@@ -29,6 +30,8 @@ export class Tally {
   get figures(): Figures {
     const { sent, inTime, refusals, deadLetters } = this
     const [p50Ms, p99Ms] = [0.5, 0.99].map((share) => quantile(this.#latencies, share)) as [number, number]
-    return { sent, predictions: this.#latencies.length, inTime, refusals, deadLetters, p50Ms, p99Ms }
+    const predictions = this.#latencies.length
+    const meanMs = this.#latencies.reduce((sum, ms) => sum + ms, 0) / predictions
+    return { sent, predictions, inTime, refusals, deadLetters, meanMs, p50Ms, p99Ms }
   }
 }

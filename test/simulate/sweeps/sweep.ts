@@ -42,7 +42,7 @@ export function runSweep(sweep: Sweep): Swept {
 /** What facts are called, and how high their axis is at least. */
 const FACTS: Readonly<Record<keyof Facts, { readonly title: string; readonly to: number }>> = {
   goodput: { title: 'goodput, as a part of what can be carried', to: 1.1 },
-  highInTime: { title: '`high` in time, as a part of what was offered', to: 1 },
+  highInTime: { title: 'high in time, as a part of what was offered', to: 1 },
   lost: { title: 'let in and lost: ended without a run, or too late', to: 0.05 },
   p99Ms: { title: 'p99 of predictions, ms', to: 250 },
   othersRefused: { title: 'refused of those who ask for no more than their share', to: 0.1 },

@@ -47,7 +47,7 @@ function sendRefusal(reply: FastifyReply, refusal: Refusal): FastifyReply {
 type Written<Fields> = { -readonly [Field in keyof Fields]: Fields[Field] }
 
 /** The headers a refusal asks for. */
-export function headersOf({ details }: Refusal): Record<string, string> {
+function headersOf({ details }: Refusal): Record<string, string> {
   const { retryAfterMs, retryAfterSeconds: given, rateLimit } = details
   const headers: Record<string, string> = { ...details.headers }
   if (rateLimit !== undefined) Object.assign(headers, rateLimitHeaders(rateLimit))
@@ -58,7 +58,7 @@ export function headersOf({ details }: Refusal): Record<string, string> {
 }
 
 /** A refusal as it is answered. `error` says all that the members say: some clients show nothing else. */
-export function problemOfRefusal({ status, title, message, details }: Refusal): Problem {
+function problemOfRefusal({ status, title, message, details }: Refusal): Problem {
   const { code, field, value, remedy, retryAfterMs } = details
   const problem: Written<Problem> = {
     type: code === undefined ? 'about:blank' : problemType(code),

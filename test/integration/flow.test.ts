@@ -95,7 +95,7 @@ describe('the flow of a model', () => {
       { seen: () => heard.at(-1) },
     )
     expect(full).toMatchObject({
-      ...{ by: 'worker', name: 'w1', everyMs: 100, drainRows: 0, rowsPerEvent: 1, heavy: [] },
+      ...{ by: 'worker', name: 'w1', everyMs: 55, drainRows: 0, rowsPerEvent: 1, heavy: [] },
       waiting: { normal: 0, low: 0 },
       held: { normal: 0, low: 0 },
       deadlineMs: { high: 700, normal: 700, low: 700 },
@@ -175,7 +175,7 @@ describe('the flow of a model', () => {
     const env = (name: string) => ({ PELTON_WORKER: name, PELTON_THREADS: '1', PELTON_HELD_ROWS: '32' })
     await Promise.all(names.map((name) => pipeline.startWorker(env(name))))
     const isSlowedDown = (name: string): boolean =>
-      heard.findLast((flow) => flow.name === name)?.everyMs === Math.max(100, 55 * count)
+      heard.findLast((flow) => flow.name === name)?.everyMs === 55 * count
     await eventually('each to know how many they are', () => names.every(isSlowedDown), {
       seen: () => heard.slice(-5),
     })

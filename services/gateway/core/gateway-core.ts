@@ -36,7 +36,8 @@ export async function createGatewayCore(
       ackTimeoutMs: ACK_MS,
       retryForMs: PUBLISH_MS,
     },
-    // What is in flight is bounded here already.
+    // Requests ask at the gateway's own door, and what is in flight is bounded here already.
+    admission: false,
     maxBuffered: options.maxInFlight,
     maxBufferedBytes: Number.MAX_SAFE_INTEGER,
   })

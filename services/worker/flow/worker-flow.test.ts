@@ -2,9 +2,9 @@ import { describe, expect, it } from 'vitest'
 import { sayingEveryMs } from './worker-flow.ts'
 
 describe('how often a worker speaks of each model', () => {
-  it('is every 100 ms where it is alone', () => {
-    expect(sayingEveryMs(0, 1)).toBe(100)
-    expect(sayingEveryMs(1, 1)).toBe(100)
+  it('is every 55 ms where it is alone', () => {
+    expect(sayingEveryMs(0, 1)).toBe(55)
+    expect(sayingEveryMs(1, 1)).toBe(55)
   })
 
   it.each([1, 2, 3, 10, 100, 5_000])(

@@ -13,8 +13,6 @@ import type { Delivery } from '../intake/delivery.ts'
 import type { Batch } from '../prepare/prepared.ts'
 import { type FlowFacts, Flows, type Said } from './flows.ts'
 
-/** Soonest a worker says the next word of its models, milliseconds. */
-const SOONEST_MS = 100
 /** All workers of a pool together say of a model no more than twenty words a second, and a few less: timers differ. */
 const BETWEEN_WORDS_MS = 55
 /** A worker of many models says no more than 200 words a second. */
@@ -22,7 +20,7 @@ const FOR_EACH_MODEL_MS = 5
 
 /** How often a worker speaks of each of its models, milliseconds: seldom where many do, or where there is much to say. */
 export function sayingEveryMs(workers: number, models: number): number {
-  return Math.max(SOONEST_MS, BETWEEN_WORDS_MS * workers, FOR_EACH_MODEL_MS * models)
+  return Math.max(BETWEEN_WORDS_MS * Math.max(1, workers), FOR_EACH_MODEL_MS * models)
 }
 
 /** What a worker is made of, as far as flows go by it. */
@@ -94,14 +92,16 @@ function speakOf(flows: Flows, { broker, pool: known }: Pick<FlowDeps, 'broker' 
   let timer: NodeJS.Timeout | undefined
   let isClosed = false
   const everyMs = (): number => sayingEveryMs(known.workers.length, flows.size)
-  const wake = (): void => {
-    if (!isClosed && flows.size > 0) timer ??= setTimeout(speak, everyMs()).unref()
+  const speakIn = (ms: number): void => {
+    if (!isClosed && flows.size > 0) timer ??= setTimeout(speak, ms).unref()
   }
+  // Those of a fleet that were woken together do not speak together.
+  const wake = (): void => speakIn(everyMs() * Math.random())
   const speak = (): void => {
     timer = undefined
     const saying = { nowMs: performance.now(), at: broker.now(), everyMs: everyMs() }
     for (const said of flows.say(saying)) publish(broker.connection, pool, said)
-    wake()
+    speakIn(everyMs())
   }
   const close = (): void => {
     isClosed = true

@@ -109,7 +109,7 @@ class DoorAdmission implements Admission {
 
   look({ pool, model, lane, source, deadlineMs }: AskingEvent): Refused | undefined {
     const nowMs = performance.now()
-    return this.#of(pool, model, nowMs).door.look({ lane, source: sourceDigest(source), deadlineMs }, nowMs)
+    return this.#of(pool, model, nowMs).door.look({ lane, source: this.#digest(source), deadlineMs }, nowMs)
   }
 
   told({ pool, model }: Pick<AskingEvent, 'pool' | 'model'>, isStored: boolean): void {

@@ -68,7 +68,8 @@ it('guard exits with the code of a server that fails', async () => {
   const configPath = join(scratch.dir, 'broken.conf')
   await writeFile(configPath, 'listen {')
   const log = await open(join(scratch.dir, 'log'), 'w')
-  const guard = spawnGuard({ server: binary.path, configPath, logFd: log.fd })
+  // Listened to at once: it fails sooner than a file is closed.
+  const exited = once(spawnGuard({ server: binary.path, configPath, logFd: log.fd }), 'exit')
   await log.close()
-  expect(await once(guard, 'exit')).toEqual([1, null])
+  expect(await exited).toEqual([1, null])
 })

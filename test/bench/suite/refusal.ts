@@ -1,4 +1,5 @@
 import { DEMO_MODEL, DEMO_MODELS } from '../../../services/demo/models.ts'
+import { LANES } from '../../../shared/sdk/contract/subjects.ts'
 import { speakFlow } from '../../kit/flow.ts'
 import { startMeter } from '../compare/cpu.ts'
 import { cpuFigures, latencyFigures, type Measured, OTHER_WORK, RATE } from '../compare/figures.ts'
@@ -16,8 +17,8 @@ import type { Workplace } from './workplace.ts'
 const TITLE = 'Requests that are refused'
 const CPU = 'µs/event server'
 const P99 = 'latency p99 ms'
-/** Rows of the highest lane that wait, as the pool says: hours of work. */
-const BACKLOG = { high: 1e9, normal: 0, low: 0 }
+/** All lanes are shut: whatever the worker behind says besides, every request is refused. */
+const GATE = { limit: 'breaker', lanes: LANES, value: 1, measured: 2, retryAfterMs: 1_000 } as const
 
 /**
  * The same steady load for both, from 64 connections: where a server has more than it can do, the next request is there before
@@ -45,7 +46,7 @@ export async function measureRefusal(
     },
     {
       name: 'gateway',
-      title: 'Pelton: a gateway that refuses it for what waits, and says so',
+      title: 'Pelton: a gateway that refuses it because of a gate, and says so',
       settings,
     },
   ]
@@ -82,7 +83,7 @@ async function measureBare(workplace: Workplace, load: Load): Promise<Measured> 
 function measureGatewayRefusal(workplace: Workplace, load: Load): Promise<Measured> {
   return withGateway(workplace, {}, async ({ stage, gateway: server, address }) => {
     const flow = speakFlow(stage.connection, DEMO_MODEL)
-    flow.say({ held: BACKLOG })
+    flow.say({ gates: [GATE] })
     try {
       // The first one has the gateway hear the flow.
       await refusedOnce(address, workplace.signal)

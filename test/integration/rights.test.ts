@@ -9,18 +9,13 @@ import { streamInfo } from '../../shared/sdk/jetstream/api.ts'
 import { provision } from '../../shared/sdk/jetstream/provision.ts'
 import { inboxPrefixOf } from '../../shared/sdk/jetstream/publish-window.ts'
 import { askServer } from '../../shared/sdk/jetstream/quorum-probe.ts'
+import { flowOf } from '../kit/flow.ts'
 import { eventually } from '../kit/wait.ts'
 import { ACTS, DESTRUCTIVE, HEARD, ROLES } from './rights-acts.ts'
 import { FORMS, inStaging } from './rights-forms.ts'
 
 import { type RightsServer, startServerOf } from './rights-server.ts'
 import { workAsEachRole } from './rights-work.ts'
-
-const NONE = { high: 0, normal: 0, low: 0 }
-const FLOW: Flow = {
-  ...{ by: 'worker', name: 'w', at: 1, everyMs: 100, drainRows: 1, rowsPerEvent: 1, mode: 'enforce' },
-  ...{ waiting: NONE, held: NONE, deadlineMs: NONE, maxBacklogSeconds: NONE, heavy: [], gates: [] },
-}
 
 describe.each(FORMS)('rights: $title', (form) => {
   let server: RightsServer
@@ -94,10 +89,10 @@ describe.each(FORMS)('rights: $title', (form) => {
         await as(role).flush()
         as(role).publish('features.default.m.low', '{}', { reply: subject })
         await as(role).flush()
-        as('worker').publish(subject, encodeFlow(FLOW))
+        as('worker').publish(subject, encodeFlow(flowOf()))
         await eventually('the flow', () => heard.some((flow) => flow !== undefined))
         await settled()
-        expect(heard.filter((flow) => flow !== undefined)).toEqual([{ ...FLOW, v: 1 }])
+        expect(heard.filter((flow) => flow !== undefined)).toEqual([{ ...flowOf(), v: 1 }])
         subscription.unsubscribe()
       },
     )

@@ -4,25 +4,24 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { NatsConnection } from '@nats-io/transport-node'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
-import { encodeFlow, type Flow, sourceDigest } from '../../shared/sdk/contract/flow.ts'
-import { LANES, subjects } from '../../shared/sdk/contract/subjects.ts'
+import { sourceDigest } from '../../shared/sdk/contract/flow.ts'
+import { LANES } from '../../shared/sdk/contract/subjects.ts'
 import { STREAMS } from '../../shared/sdk/contract/topology.ts'
 import { CHANNELS, type RefusedDiagnostics } from '../../shared/sdk/diagnostics.ts'
 import { PeltonError } from '../../shared/sdk/errors.ts'
 import type { EventToPublish } from '../../shared/sdk/event-message.ts'
 import { requestApi, streamInfo } from '../../shared/sdk/jetstream/api.ts'
 import { connectBroker } from '../../shared/sdk/jetstream/connect.ts'
-import { namesOf } from '../../shared/sdk/jetstream/names-of.ts'
 import { provision } from '../../shared/sdk/jetstream/provision.ts'
 import type { ConnectionTrouble } from '../../shared/sdk/jetstream/trouble.ts'
 import { openOutbox } from '../../shared/sdk/outbox.ts'
 import { createProducer, type Producer } from '../../shared/sdk/producer.ts'
 import type { ProducerOptions } from '../../shared/sdk/producer-settings.ts'
 import { startTestBroker, type TestBroker } from '../kit/broker.ts'
+import { type SaidFlow, speakFlow } from '../kit/flow.ts'
 import { startSecuredServer } from '../kit/secured-server.ts'
 import { eventually } from '../kit/wait.ts'
 
-const NONE = { high: 0, normal: 0, low: 0 }
 /** Rows of the lane `normal`, at a hundred a second, that are more than an event with a deadline of a minute may find. */
 const MUCH = { high: 0, normal: 2_420, low: 0 }
 const MINUTE = { features: {}, deadlineMs: 60_000 }
@@ -47,39 +46,17 @@ async function produce(options: Partial<ProducerOptions> = {}): Promise<Producer
 
 interface Speaker {
   readonly model: string
-  say(given: Partial<Flow>): void
+  say(given: SaidFlow): void
 }
 
 /** Says the flow of a model as its worker would, until the test is over. */
-function speak(given: Partial<Flow>, to = connection): Speaker {
+function speak(given: SaidFlow, to = connection): Speaker {
   const model = `m${++models}`
-  const subject = namesOf(to).subject(subjects.flow('default', model))
-  let now = given
-  const say = (): void => {
-    const flow: Flow = {
-      ...{
-        by: 'worker',
-        name: 'w',
-        at: Date.now(),
-        everyMs: 50,
-        drainRows: 100,
-        rowsPerEvent: 1,
-        waiting: NONE,
-      },
-      ...{ held: NONE, deadlineMs: NONE, heavy: [], mode: 'enforce', maxBacklogSeconds: NONE, gates: [] },
-      ...now,
-    }
-    to.publish(subject, encodeFlow(flow))
-  }
-  const speaking = setInterval(say, 50)
-  onTestFinished(() => clearInterval(speaking))
-  return {
-    model,
-    say: (next) => {
-      now = next
-      say()
-    },
-  }
+  const speaker = speakFlow(to, model, 50)
+  const say = (flow: SaidFlow): void => speaker.say({ drainRows: 100, ...flow })
+  onTestFinished(() => speaker.stop())
+  say(given)
+  return { model, say }
 }
 
 /** A producer that has heard the flow, as it refuses an event like this. */

@@ -4,7 +4,8 @@ import { subjects } from '../../shared/sdk/contract/subjects.ts'
 import { namesOf } from '../../shared/sdk/jetstream/names-of.ts'
 
 const EVERY_MS = 100
-const NONE: OfLanes<number> = { high: 0, normal: 0, low: 0 }
+/** Nothing in any lane. */
+export const NONE: OfLanes<number> = { high: 0, normal: 0, low: 0 }
 
 /** What is said of a model, of what is not usual: nothing waits, nothing is refused, a thousand rows a second. */
 export type SaidFlow = Partial<Omit<Flow, 'name' | 'at' | 'everyMs'>>
@@ -16,27 +17,33 @@ export interface FlowSpeaker {
   stop(): void
 }
 
-/** Says of a model of the pool `default` what a worker of it would, ten times a second. */
-export function speakFlow(connection: NatsConnection, model: string): FlowSpeaker {
+/**
+ * Says of a model of the pool `default` what a worker of it would, again and again.
+ *
+ * @param everyMs how often. @default ten times a second
+ */
+export function speakFlow(connection: NatsConnection, model: string, everyMs = EVERY_MS): FlowSpeaker {
   const subject = namesOf(connection).subject(subjects.flow('default', model))
-  let said: SaidFlow = {}
-  const speak = (): void => connection.publish(subject, encodeFlow(flowOf(said)))
-  const timer = setInterval(speak, EVERY_MS)
+  let said: SaidFlow = { drainRows: 1_000 }
+  const speak = (): void =>
+    connection.publish(subject, encodeFlow(flowOf({ name: 'spoken', at: Date.now(), everyMs, ...said })))
+  const timer = setInterval(speak, everyMs)
   speak()
   return {
     say(flow) {
-      said = flow
+      said = { drainRows: 1_000, ...flow }
       speak()
     },
     stop: () => clearInterval(timer),
   }
 }
 
-function flowOf(said: SaidFlow): Flow {
+/** What a worker says of a model of which nothing waits, and of which it runs a hundred rows a second. */
+export function flowOf(given: Partial<Flow> = {}): Flow {
   return {
-    ...{ by: 'worker', name: 'spoken', at: Date.now(), everyMs: EVERY_MS, drainRows: 1_000, rowsPerEvent: 1 },
-    ...{ waiting: NONE, held: NONE, deadlineMs: NONE, heavy: [], mode: 'enforce', gates: [] },
-    maxBacklogSeconds: NONE,
-    ...said,
+    ...{ by: 'worker', name: 'w', at: 0, everyMs: EVERY_MS, drainRows: 100, rowsPerEvent: 1 },
+    ...{ waiting: NONE, held: NONE, deadlineMs: NONE, maxBacklogSeconds: NONE },
+    ...{ heavy: [], mode: 'enforce', gates: [] },
+    ...given,
   }
 }

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest'
+import { flowOf } from '../../../test/kit/flow.ts'
 import { createRandom } from '../../../test/kit/random.ts'
 import type { Flow } from '../contract/flow.ts'
 import { LANES, type Lane } from '../contract/subjects.ts'
@@ -66,7 +67,7 @@ function simulate(run: Run): ReadonlyMap<Traffic, Fate> {
     if (now % EVERY_MS === 0)
       words.push({
         atMs: now + LATE_MS,
-        flow: { ...flowOf(run, queues, now), heavy: [...sources.heavy(CAPACITY, now)] },
+        flow: { ...flowNow(run, queues, now), heavy: [...sources.heavy(CAPACITY, now)] },
       })
     for (; words[0] !== undefined && words[0].atMs <= now; words.shift())
       for (const door of doors) door.hear(words[0].flow, now)
@@ -97,27 +98,14 @@ function simulate(run: Run): ReadonlyMap<Traffic, Fate> {
   return fates
 }
 
-function flowOf({ mode = 'enforce', traffic }: Run, queues: Record<Lane, Waiting[]>, at: number): Flow {
-  const none = ofLanes(() => 0)
+function flowNow({ mode = 'enforce', traffic }: Run, queues: Record<Lane, Waiting[]>, at: number): Flow {
   const deadlines = (lane: Lane): number =>
     traffic.some((each) => each.lane === lane && !('deadlineMs' in each)) ? DEADLINE_MS : 0
-  return {
-    ...{
-      by: 'worker',
-      name: 'w',
-      at,
-      everyMs: EVERY_MS,
-      drainRows: CAPACITY,
-      rowsPerEvent: 1,
-      heavy: [],
-      mode,
-      gates: [],
-    },
+  return flowOf({
+    ...{ at, mode, everyMs: EVERY_MS, drainRows: CAPACITY },
     waiting: ofLanes((lane) => queues[lane].length),
-    held: none,
     deadlineMs: ofLanes(deadlines),
-    maxBacklogSeconds: none,
-  }
+  })
 }
 
 function total(fates: Iterable<Fate>, read: (fate: Fate) => number): number {

@@ -1,25 +1,7 @@
 import { describe, expect, it } from 'vitest'
+import { flowOf, NONE } from '../../../test/kit/flow.ts'
 import type { Flow } from '../contract/flow.ts'
 import { HeardFlow } from './heard-flow.ts'
-
-const NONE = { high: 0, normal: 0, low: 0 }
-
-function flowOf(name: string, given: Partial<Flow> = {}): Flow {
-  return {
-    ...{
-      by: 'worker',
-      name,
-      at: 0,
-      everyMs: 100,
-      drainRows: 100,
-      rowsPerEvent: 1,
-      waiting: NONE,
-      held: NONE,
-    },
-    ...{ deadlineMs: NONE, heavy: [], mode: 'enforce', maxBacklogSeconds: NONE, gates: [] },
-    ...given,
-  }
-}
 
 function heard(...flows: readonly Flow[]): HeardFlow {
   const all = new HeardFlow()
@@ -35,11 +17,13 @@ describe('HeardFlow', () => {
   })
 
   it('adds up what workers do, and takes what waits, and what each holds for that, from the one that spoke last', () => {
-    const one = flowOf('one', {
+    const one = flowOf({
+      name: 'one',
       held: { high: 1, normal: 2, low: 3 },
       waiting: { high: 90, normal: 90, low: 90 },
     })
-    const other = flowOf('other', {
+    const other = flowOf({
+      name: 'other',
       ...{ rowsPerEvent: 2, drainRows: 50, waiting: { high: 10, normal: 20, low: 30 } },
       held: { high: 1, normal: 1, low: 1 },
     })
@@ -56,7 +40,7 @@ describe('HeardFlow', () => {
     const fleet = new HeardFlow()
     for (let at = 0; at < 2 * workers; at++) {
       const held = { high: 0, normal: 3, low: 0 }
-      fleet.hear(flowOf(`w${at % workers}`, { everyMs, drainRows: 10, held }), 50 * at)
+      fleet.hear(flowOf({ name: `w${at % workers}`, everyMs, drainRows: 10, held }), 50 * at)
       const pool = fleet.at(50 * at)
       // The second one to speak has seen as much time pass as one word takes: it counts for half of them.
       if (at > 0) expect(pool?.drainRows).toBeCloseTo(10 * workers)
@@ -65,24 +49,25 @@ describe('HeardFlow', () => {
   })
 
   it('begins anew with a fleet that was silent', () => {
-    const fleet = heard(flowOf('w0', { everyMs: 5_000, drainRows: 10 }))
-    fleet.hear(flowOf('w1', { everyMs: 5_000, drainRows: 10 }), 60_000)
+    const fleet = heard(flowOf({ name: 'w0', everyMs: 5_000, drainRows: 10 }))
+    fleet.hear(flowOf({ name: 'w1', everyMs: 5_000, drainRows: 10 }), 60_000)
     expect(fleet.at(60_000)?.drainRows).toBe(500)
   })
 
   it('takes the last word of each, not all of them', () => {
-    const pool = heard(flowOf('one', { drainRows: 5 }), flowOf('one', { drainRows: 7 })).at(2)
+    const pool = heard(flowOf({ name: 'one', drainRows: 5 }), flowOf({ name: 'one', drainRows: 7 })).at(2)
     expect(pool?.drainRows).toBe(7)
   })
 
   it('believes workers what waits while there are any, and control its gates in any case', () => {
-    const control = flowOf('c', {
+    const control = flowOf({
+      name: 'c',
       by: 'control',
       drainRows: 0,
       waiting: { high: 0, normal: 500, low: 0 },
       gates: [gate],
     })
-    const both = heard(flowOf('w', { waiting: { high: 0, normal: 3, low: 0 } }), control).at(2)
+    const both = heard(flowOf({ name: 'w', waiting: { high: 0, normal: 3, low: 0 } }), control).at(2)
     expect(both?.aheadRows.normal).toBe(3)
     expect(both?.gates).toEqual([gate])
     const alone = heard(control).at(1)
@@ -95,25 +80,25 @@ describe('HeardFlow', () => {
 
   it('takes the shortest deadline of a lane that anybody saw, and every heavy source', () => {
     const pool = heard(
-      flowOf('one', { deadlineMs: { high: 0, normal: 300, low: 0 }, heavy: ['a'] }),
-      flowOf('other', { deadlineMs: { high: 50, normal: 200, low: 0 }, heavy: ['b', 'a'] }),
+      flowOf({ name: 'one', deadlineMs: { high: 0, normal: 300, low: 0 }, heavy: ['a'] }),
+      flowOf({ name: 'other', deadlineMs: { high: 50, normal: 200, low: 0 }, heavy: ['b', 'a'] }),
     ).at(2)
     expect(pool?.deadlineMs).toEqual({ high: 50, normal: 200, low: 0 })
     expect(pool?.heavy).toEqual(new Set(['a', 'b']))
   })
 
   it('believes a word for a second, or three of its own intervals where those are longer', () => {
-    const quick = heard(flowOf('w', { everyMs: 50 }))
+    const quick = heard(flowOf({ name: 'w', everyMs: 50 }))
     expect(quick.at(999)).toBeDefined()
     expect(quick.at(1_000)).toBeUndefined()
-    const slow = heard(flowOf('w', { everyMs: 2_000 }))
+    const slow = heard(flowOf({ name: 'w', everyMs: 2_000 }))
     expect(slow.at(5_999)).toBeDefined()
     expect(slow.at(6_000)).toBeUndefined()
   })
 
   it('goes on with the others when one is not heard any more', () => {
-    const flow = heard(flowOf('gone', { drainRows: 1_000, held: { high: 9, normal: 0, low: 0 } }))
-    flow.hear(flowOf('there'), 900)
+    const flow = heard(flowOf({ name: 'gone', drainRows: 1_000, held: { high: 9, normal: 0, low: 0 } }))
+    flow.hear(flowOf({ name: 'there' }), 900)
     expect(flow.at(999)?.drainRows).toBe(1_100)
     expect(flow.at(1_001)).toMatchObject({ drainRows: 100, aheadRows: NONE })
     expect(flow.at(1_900)).toBeUndefined()

@@ -1,29 +1,14 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import { flowOf as usualFlow } from '../../../test/kit/flow.ts'
 import { ADMISSION_MODES, type Flow } from '../contract/flow.ts'
 import { LANES, type Lane } from '../contract/subjects.ts'
 import { ADMISSION, type Asking, ModelDoor } from './model-door.ts'
 
-const NONE = { high: 0, normal: 0, low: 0 }
 const DEADLINES = { high: 1_000, normal: 1_000, low: 1_000 }
 
-/** A worker that runs a hundred rows a second. */
-function flowOf(given: Partial<Flow> = {}): Flow {
-  return {
-    ...{
-      by: 'worker',
-      name: 'w',
-      at: 0,
-      everyMs: 100,
-      drainRows: 100,
-      rowsPerEvent: 1,
-      waiting: NONE,
-      held: NONE,
-    },
-    ...{ deadlineMs: DEADLINES, heavy: [], mode: 'enforce', maxBacklogSeconds: NONE, gates: [] },
-    ...given,
-  }
-}
+/** A worker that runs a hundred rows a second, of events that have a second. */
+const flowOf = (given: Partial<Flow> = {}): Flow => usualFlow({ deadlineMs: DEADLINES, ...given })
 
 /** A door that heard of so many rows in the lane `normal`. */
 function doorBehind(rows: number, given: Partial<Flow> = {}): ModelDoor {

@@ -37,7 +37,7 @@ npm run scenarios -- [scenario …] [options]
 Without a scenario: all.
 
   build-up     latency builds up: twice the load that is carried, for a minute
-  fivefold     five times the load that is carried, for a minute
+  fivefold     five times the load that is carried, for half a minute
   overload     ten times the load that is carried, for a short while: memory and descriptors
   dropped      the same with a stream that is soon full, and the broker killed in between (Pelton alone)
   shapes       two loads whose form is drawn at random

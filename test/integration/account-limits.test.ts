@@ -1,10 +1,10 @@
 import type { NatsConnection } from '@nats-io/transport-node'
 import { describe, expect, onTestFinished, test } from 'vitest'
-import { audit } from '../../shared/operations/audit/audit.ts'
 import { boundWishes } from '../../shared/sdk/contract/bounds.ts'
 import { DEFAULT_TOPOLOGY, STREAMS, type TopologyOptions } from '../../shared/sdk/contract/topology.ts'
 import { requestApi, streamInfo } from '../../shared/sdk/jetstream/api.ts'
 import { createSubscriber } from '../../shared/sdk/subscriber.ts'
+import { deepAudit } from '../kit/audit.ts'
 import { startTestBroker, type TestBroker } from '../kit/broker.ts'
 import { openPipeline } from '../kit/pipeline.ts'
 import { runCli } from './cli-process.ts'
@@ -136,8 +136,7 @@ test('the smallest account runs the whole of Pelton, and its audit is clean', as
   const bad = await pipeline.publish({ id: 'bad', body: { features: { origin: 'DTW' } } })
   const outcomes = await pipeline.settled([good, bad])
   expect([outcomes.predictions.size, outcomes.failures.size]).toEqual([1, 1])
-  const { report } = await audit(connection, { full: true, deep: true, signal: new AbortController().signal })
-  expect(report.clean).toBe(true)
+  expect((await deepAudit({ connection })).clean).toBe(true)
   const settings = { PELTON_FEATURES_MAX_BYTES: String(128 * MIB), PELTON_MAX_ACK_PENDING: '1000' }
   const { json } = await runCli(['doctor', '--json'], { env: { ...env, ...settings } })
   const findings: readonly { level: string; check: string; text: string }[] = json()

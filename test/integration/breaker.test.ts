@@ -1,11 +1,11 @@
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect } from 'vitest'
-import { audit } from '../../shared/operations/audit/audit.ts'
 import { gatesOf } from '../../shared/operations/models/breaker.ts'
 import { openPoolModels } from '../../shared/operations/models/pool-models.ts'
 import { HEADERS, readHeader } from '../../shared/sdk/contract/headers.ts'
 import { STREAMS } from '../../shared/sdk/contract/topology.ts'
+import { expectCleanAudit } from '../kit/audit.ts'
 import { modelsFolder } from '../kit/models-folder.ts'
 import { type Outcomes, readStream } from '../kit/outcomes.ts'
 import { openPipeline, type PipelineOptions } from '../kit/pipeline.ts'
@@ -67,8 +67,6 @@ async function openStage(options: PipelineOptions) {
   }
 }
 
-type Stage = Awaited<ReturnType<typeof openStage>>
-
 const reasonOf = ({ deadLetters }: Outcomes, token: string): string | undefined => {
   const letter = deadLetters.get(token)
   return letter && readHeader(letter.headers, HEADERS.deadLetterReason)
@@ -79,11 +77,6 @@ const attemptsOf = ({ predictions }: Outcomes, tokens: readonly string[]): Reado
 
 async function metricsOf(worker: WorkerProcess) {
   return readPrometheus(await (await fetch(`${await addressOf(worker)}/metrics`)).text())
-}
-
-async function expectCleanAudit({ connection }: Stage): Promise<void> {
-  const { report } = await audit(connection, { full: true, deep: true, signal: new AbortController().signal })
-  expect([report.clean, report.waiting, report.retries.waiting]).toEqual([true, 0, 0])
 }
 
 /** How often a worker has said so. */

@@ -1,12 +1,12 @@
 import { rename } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, onTestFinished, test, vi } from 'vitest'
-import { audit } from '../../shared/operations/audit/audit.ts'
 import { keptInRetries, leastRetriesBytes } from '../../shared/sdk/contract/bounds.ts'
 import { HEADERS } from '../../shared/sdk/contract/headers.ts'
 import { STORES, STREAMS, type TopologyOptions } from '../../shared/sdk/contract/topology.ts'
 import { requestApi, streamInfo } from '../../shared/sdk/jetstream/api.ts'
 import { PublishWindow } from '../../shared/sdk/jetstream/publish-window.ts'
+import { deepAudit } from '../kit/audit.ts'
 import { modelsFolder } from '../kit/models-folder.ts'
 import { openPipeline, type Pipeline, type PublishedEvent } from '../kit/pipeline.ts'
 import { eventually, PATIENT } from '../kit/wait.ts'
@@ -79,11 +79,6 @@ async function expectReason(worker: WorkerProcess, reason: RegExp): Promise<void
       seen: () => reasonsOf(worker),
     },
   )
-}
-
-async function deepAudit({ connection }: Pick<Pipeline, 'connection'>) {
-  const { report } = await audit(connection, { full: true, deep: true, signal: new AbortController().signal })
-  return report
 }
 
 const HTTP = { PELTON_HTTP_PORT: '0' }

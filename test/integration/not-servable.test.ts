@@ -1,14 +1,14 @@
 import { rename } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
-import { audit } from '../../shared/operations/audit/audit.ts'
 import { readUnservedModels } from '../../shared/operations/models/unserved-models.ts'
 import { HEADERS, readHeader } from '../../shared/sdk/contract/headers.ts'
 import { featureConsumer, STREAMS } from '../../shared/sdk/contract/topology.ts'
 import { consumerInfo, requestApi } from '../../shared/sdk/jetstream/api.ts'
+import { expectCleanAudit } from '../kit/audit.ts'
 import { modelsFolder } from '../kit/models-folder.ts'
 import type { Outcomes } from '../kit/outcomes.ts'
-import { openPipeline, type Pipeline, type PipelineOptions } from '../kit/pipeline.ts'
+import { openPipeline, type PipelineOptions } from '../kit/pipeline.ts'
 import { readPrometheus, type Scrape } from '../kit/prometheus-text.ts'
 import { eventually } from '../kit/wait.ts'
 import { addressOf, type WorkerProcess } from '../kit/worker-process.ts'
@@ -77,11 +77,6 @@ function expectExact({ predictions }: Outcomes, tokens: ReadonlyMap<string, numb
     const { outputs } = JSON.parse(Buffer.from(predictions.get(token)!.body).toString())
     expect(outputs[0].data).toEqual(row(MODEL, value))
   }
-}
-
-async function expectCleanAudit({ connection }: Pipeline): Promise<void> {
-  const { report } = await audit(connection, { full: true, deep: true, signal: new AbortController().signal })
-  expect([report.clean, report.waiting, report.retries.waiting]).toEqual([true, 0, 0])
 }
 
 test('a worker that starts while the folder is away parks the events of its model, and answers them once it is back', async () => {

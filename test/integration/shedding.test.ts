@@ -1,14 +1,14 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, onTestFinished, test } from 'vitest'
 import { type FlightEvent, loadFlights } from '../../services/demo/flights.ts'
-import { audit } from '../../shared/operations/audit/audit.ts'
 import { HEADERS, readHeader } from '../../shared/sdk/contract/headers.ts'
 import { type Lane, subjects } from '../../shared/sdk/contract/subjects.ts'
 import { eventToken } from '../../shared/sdk/contract/token.ts'
 import { STREAMS, type TopologyOptions } from '../../shared/sdk/contract/topology.ts'
 import { PublishWindow } from '../../shared/sdk/jetstream/publish-window.ts'
+import { deepAudit } from '../kit/audit.ts'
 import type { Outcomes, StoredRecord } from '../kit/outcomes.ts'
-import { openPipeline, type Pipeline, SOURCE } from '../kit/pipeline.ts'
+import { openPipeline, SOURCE } from '../kit/pipeline.ts'
 import { MODELS } from '../scenarios/model/models.ts'
 import { startCli } from './cli-process.ts'
 
@@ -79,11 +79,6 @@ function reasonsOf({ deadLetters }: Outcomes): Readonly<Record<string, number>> 
     counts[reason] = (counts[reason] ?? 0) + 1
   }
   return counts
-}
-
-async function deepAudit({ connection }: Pick<Pipeline, 'connection'>) {
-  const { report } = await audit(connection, { full: true, deep: true, signal: new AbortController().signal })
-  return report
 }
 
 test('at three times the load nothing is run after its deadline or in vain, most of what is predicted is in time, and every event has one outcome', async () => {

@@ -60,6 +60,9 @@ async function countIn({ connection }: Stage, stream: string): Promise<number> {
   return (await streamInfo(connection, stream))?.state.messages ?? 0
 }
 
+/** Probing workers that are killed. */
+const PROBERS = 2
+
 /** Whether every event of a feed has its prediction. */
 async function isAnswered({ connection, feed }: Stage): Promise<boolean> {
   const results = await readStream(connection, STREAMS.results)
@@ -67,13 +70,12 @@ async function isAnswered({ connection, feed }: Stage): Promise<boolean> {
   return feed.accepted.every(({ token }) => answered.has(token))
 }
 
-/** Whoever probes is killed; a probe may be over before its worker is. @returns how many were */
+/** Whoever probes is killed; a probe may be over before its worker is. */
 async function killProbers(
   { fleet }: Stage,
   breaker: Awaited<ReturnType<typeof recordsOf>>['breaker'],
-  times: number,
-): Promise<number> {
-  for (let time = 0; time < times; time++) {
+): Promise<void> {
+  for (let time = 0; time < PROBERS; time++) {
     const by = await eventually('a worker to probe', () => breaker()?.probing?.by, {
       everyMs: 1,
       limitMs: PATIENCE_MS,
@@ -81,7 +83,6 @@ async function killProbers(
     await fleet.end('SIGKILL', await fleet.inPlace(Number(by.slice(nameOf(0).length - 1))))
     await fleet.whole()
   }
-  return times
 }
 
 test('a model that fails on everything, its events ahead of a healthy one, workers killed while it is held and probed', async () => {
@@ -121,7 +122,7 @@ test('a model that fails on everything, its events ahead of a healthy one, worke
   const waiting = (await countIn(stage, STREAMS.features)) + (await countIn(stage, STREAMS.retries))
   expect(breaker()).toBeDefined()
   expect(waiting).toBeGreaterThan(EVENTS / 2)
-  const killed = await killProbers(stage, breaker, 2)
+  await killProbers(stage, breaker)
 
   await ship(models)
   for (let place = 0; place < WORKERS; place++) {
@@ -129,7 +130,7 @@ test('a model that fails on everything, its events ahead of a healthy one, worke
     await fleet.whole()
   }
   stage.faultEnded()
-  const note = `${EVENTS} events of it ahead of ${FLIGHTS} of another, answered within ${healthyS.toFixed(1)} s; ${killed} probing workers killed`
+  const note = `${EVENTS} events of it ahead of ${FLIGHTS} of another, answered within ${healthyS.toFixed(1)} s; ${PROBERS} probing workers killed`
   const findings = await stage.conclude({
     // What it failed on before it was known to is tried again, and may have used its attempts up.
     endings: (id) => (id.startsWith('lookup') ? ['prediction', 'inference-failed'] : 'prediction'),

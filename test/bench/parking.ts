@@ -1,7 +1,6 @@
 // How fast the events of a model whose breaker is open are parked, with a few events of another model behind all of them, in the
 // same lane. One worker with one thread; server, worker and this process share the machine.
 // npx tsx test/bench/parking.ts [--events=20000]
-import { readFile } from 'node:fs/promises'
 import { openPoolModels } from '../../shared/operations/models/pool-models.ts'
 import { STREAMS } from '../../shared/sdk/contract/topology.ts'
 import { streamInfo } from '../../shared/sdk/jetstream/api.ts'
@@ -11,6 +10,7 @@ import { modelsFolder } from '../kit/models-folder.ts'
 import { eventually } from '../kit/wait.ts'
 import { startWorkerProcess } from '../kit/worker-process.ts'
 import { numberArgument } from '../scale/stage.ts'
+import { processUs } from './compare/cpu.ts'
 
 const events = numberArgument('events', 20_000)
 const [FAILING, OTHER] = ['gather', 'identity-fp32'] as const
@@ -44,16 +44,10 @@ for (let from = 0; from < events; from += AT_ONCE)
 for (let at = 0; at < OTHERS; at++) await producer.publish({ model: OTHER, id: `other-${at}`, inputs: [x] })
 
 const stateOf = async (stream: string) => (await streamInfo(connection, stream))?.state
-/** Processor time of a process, milliseconds: fields 14 and 15 of its stat, in ticks of 10 ms. */
-async function cpuMs(pid: number): Promise<number> {
-  const fields = (await readFile(`/proc/${pid}/stat`, 'utf8')).split(') ')[1]?.split(' ') ?? []
-  return 10 * (Number(fields[11]) + Number(fields[12]))
-}
-
 const bounds = { PELTON_PARKED_EVENTS: String(2 * events), PELTON_RETRIES_EVENTS: String(4 * events) }
 const env = { PELTON_THREADS: '1', ...bounds }
 const worker = await startWorkerProcess({ url: broker.url, models: folder.path, env })
-const [began, before] = [performance.now(), await Promise.all([worker.pid, broker.pid].map(cpuMs))]
+const [began, before] = [performance.now(), await Promise.all([worker.pid, broker.pid].map(processUs))]
 const everyMs = 50
 await eventually(
   'the others to be answered',
@@ -61,11 +55,11 @@ await eventually(
   { everyMs, limitMs: LIMIT_MS },
 )
 const seconds = (performance.now() - began) / 1_000
-const after = await Promise.all([worker.pid, broker.pid].map(cpuMs))
+const after = await Promise.all([worker.pid, broker.pid].map(processUs))
 // Each look at a parked event puts two messages there: the copy that is due, and the one that is parked again.
 const looks = Math.max(0, ((await stateOf(STREAMS.retries))?.last_seq ?? 0) - events) / 2
 const perEvent = (at: number): string =>
-  ((1_000 * ((after[at] ?? 0) - (before[at] ?? 0))) / (events + looks)).toFixed(0)
+  (((after[at] ?? 0) - (before[at] ?? 0)) / (events + looks)).toFixed(0)
 console.log(
   `${events} events were parked in ${seconds.toFixed(1)} s: ${(events / seconds).toFixed(0)} a second`,
 )

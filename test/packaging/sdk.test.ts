@@ -11,6 +11,7 @@ import { DEMO_MODELS } from '../../services/demo/models.ts'
 import { eventToken } from '../../shared/sdk/contract/token.ts'
 import { STREAMS } from '../../shared/sdk/contract/topology.ts'
 import { consumerInfo } from '../../shared/sdk/jetstream/api.ts'
+import { speakFlow } from '../kit/flow.ts'
 import { packPackage } from '../kit/packages.ts'
 import { eventually } from '../kit/wait.ts'
 import { startWorkerProcess, type WorkerProcess } from '../kit/worker-process.ts'
@@ -50,8 +51,6 @@ for (const span of exporter.getFinishedSpans()) {
   console.log(JSON.stringify({ name, traceId, spanId, parent: parentSpanContext?.spanId, attributes }))
 }
 `
-
-const NONE = { high: 0, normal: 0, low: 0 }
 
 let project: string
 let installed: string
@@ -227,27 +226,10 @@ describe('the packed SDK', () => {
   })
 
   test("the README's patient producer is told why it is refused, and when to come back", async () => {
-    const flow = {
-      ...{
-        v: 1,
-        by: 'worker',
-        name: 'w',
-        at: 0,
-        everyMs: 20,
-        drainRows: 10,
-        rowsPerEvent: 1,
-        heavy: [],
-        gates: [],
-      },
-      ...{ waiting: { high: 1, normal: 0, low: 0 }, held: NONE, deadlineMs: NONE, maxBacklogSeconds: NONE },
-      mode: 'enforce',
-    }
-    const speaking = setInterval(
-      () => connection.publish('pelton.flow.default.churn', JSON.stringify(flow)),
-      20,
-    )
+    const flow = speakFlow(connection, 'churn', 20)
+    flow.say({ drainRows: 10, waiting: { high: 1, normal: 0, low: 0 } })
     const { child, printed } = await start('admission', 1)
-    clearInterval(speaking)
+    flow.stop()
     child.kill()
     expect(printed[0]).toMatch(
       /^(?:overloaded|rate-limited): \w+ is [\d.]+ ms, at most [\d.]+ ms; back in \d+ ms$/,

@@ -1,13 +1,14 @@
 import type { Flow } from '../../shared/sdk/contract/flow.ts'
 import { LANES } from '../../shared/sdk/contract/subjects.ts'
 import { boundsOf, intendedTimes } from '../scenarios/load/schedule.ts'
+import type { Within } from '../scenarios/measure/account.ts'
 import { type Failure, retryMs } from './doors/clients.ts'
 import type { Door } from './doors/door.ts'
 import type { DoorLaw } from './doors/laws.ts'
 import { Agenda } from './engine/agenda.ts'
 import { chanceOf, exponential, pick, type Random } from './engine/chance.ts'
 import type { SimEvent } from './load/event.ts'
-import type { Demand, Window } from './load/shapes.ts'
+import type { Demand } from './load/shapes.ts'
 import { type Account, Books, SLICE_MS } from './measure/account.ts'
 import { createSpeaker, type FlowSetup, flowEveryMs } from './pool/flow.ts'
 import { capacityOf, type PoolSetup } from './pool/pool-setup.ts'
@@ -35,7 +36,7 @@ export function simulate(setup: Setup): Account {
   const agenda = new Agenda()
   const chance = chanceOf(setup.seed)
   const endMs = 1_000 * demand.phases.reduce((sum, { seconds }) => sum + seconds, 0)
-  const books = new Books(windowOf(demand), Math.ceil(endMs / SLICE_MS))
+  const books = new Books(shownOf(demand), Math.ceil(endMs / SLICE_MS))
   const stream = new Stream(pool.mostOfLane)
   const slowness = (): number => {
     const { slower } = demand
@@ -98,11 +99,10 @@ function startWorkers({ setup, random, say, isOver, books, ...ground }: WorkersG
 }
 
 /** When what is looked at begins and ends. */
-function windowOf({ phases, shown }: Demand): Window {
-  const bounds = boundsOf(phases).filter(({ name }) => name === shown)
-  const [first, last] = [bounds[0], bounds.at(-1)]
-  if (first === undefined || last === undefined) throw new Error(`no phase is called ${shown}`)
-  return { fromMs: first.fromMs, toMs: last.toMs }
+function shownOf({ phases, shown }: Demand): Within {
+  const bounds = boundsOf(phases).find(({ name }) => name === shown)
+  if (bounds === undefined) throw new Error(`no phase is called ${shown}`)
+  return bounds
 }
 
 /** Says a word of the flow to each door, unless it gets lost on the way. */

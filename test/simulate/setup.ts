@@ -6,7 +6,7 @@ import { capacityOf, type PoolSetup } from './pool/pool-setup.ts'
 import type { Setup } from './run.ts'
 
 /** The model of the scenarios: 2 ms a row, and batches help nobody out. */
-export const DEEP: Pick<PoolSetup, 'cost' | 'mostRows'> = {
+const DEEP: Pick<PoolSetup, 'cost' | 'mostRows'> = {
   cost: { fixedMs: 0.2, perRowMs: 2 },
   mostRows: 8,
 }

@@ -116,8 +116,8 @@ export async function threadTimes(pid: number): Promise<ReadonlyMap<string, Thre
   return new Map((await Promise.all(times)).flat())
 }
 
-/** Threads that ended included. */
-async function processUs(pid: number): Promise<number> {
+/** What a process has used so far, microseconds: threads that ended included. */
+export async function processUs(pid: number): Promise<number> {
   return parseStat(await readFile(`/proc/${pid}/stat`, 'utf8')).us
 }
 

@@ -24,20 +24,20 @@ export interface Bar {
 }
 
 /** Predictions in time, of what could have been carried: no more than the capacity, and no more than was offered. */
-export const LEAST_GOODPUT = 0.95
+const LEAST_GOODPUT = 0.95
 /** Of the important events, how many are predicted in time. */
-export const LEAST_HIGH = 0.995
+const LEAST_HIGH = 0.995
 /** Of all events, how many run for nobody, because they end too late. */
-export const MOST_LATE = 0.02
+const MOST_LATE = 0.02
 /** Seconds until latency is normal again. */
-export const MOST_RECOVERY_S = 5
+const MOST_RECOVERY_S = 5
 
 /** What a door promises at any load. */
 export function barsOf(overload: Overload, leastGoodput = LEAST_GOODPUT): readonly Bar[] {
   const { account, recoveredAfterSeconds = Number.POSITIVE_INFINITY } = overload
   return [
     { name: 'goodput', value: goodputOf(overload), kind: 'least', bar: leastGoodput },
-    { name: 'high', value: shareOf(account.high, 'inTime'), kind: 'least', bar: LEAST_HIGH },
+    { name: 'high', value: inTimeOf(account.high), kind: 'least', bar: LEAST_HIGH },
     { name: 'late', value: lateOf(account.all), kind: 'most', bar: MOST_LATE },
     { name: 'recovery', value: recoveredAfterSeconds, kind: 'most', bar: MOST_RECOVERY_S },
   ]
@@ -57,8 +57,8 @@ function goodputOf({ timeline, fromSecond, toSecond, capacity }: Overload): numb
   return possible === 0 ? Number.NaN : inTime / possible
 }
 
-function shareOf({ offered, ...counts }: LaneAccount, of: 'inTime'): number {
-  return offered === 0 ? Number.NaN : counts[of] / offered
+function inTimeOf({ offered, inTime }: LaneAccount): number {
+  return offered === 0 ? Number.NaN : inTime / offered
 }
 
 function lateOf({ offered, predictions, inTime }: LaneAccount): number {

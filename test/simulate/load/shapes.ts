@@ -1,5 +1,6 @@
 import { type OfLanes, sourceDigest } from '../../../shared/sdk/contract/flow.ts'
 import { type Phase, steady } from '../../scenarios/load/schedule.ts'
+import type { Within } from '../../scenarios/measure/account.ts'
 
 export const SHAPES = ['step', 'spike', 'ramp', 'sine', 'retry-storm', 'slow-model', 'hot-key'] as const
 export type Shape = (typeof SHAPES)[number]
@@ -22,17 +23,11 @@ export interface Demand {
   readonly sources: readonly { readonly choice: string; readonly share: number }[]
   readonly clients: Clients
   /** For a while the model costs so many times as much. */
-  readonly slower?: Window & { readonly times: number }
+  readonly slower?: Within & { readonly times: number }
 }
 
 /** The source that asks for too much. */
 export const HOT = sourceDigest('hot')
-
-/** A piece of a run, milliseconds. */
-export interface Window {
-  readonly fromMs: number
-  readonly toMs: number
-}
 
 export interface DemandWish {
   /** What the pool carries, events a second. */
@@ -69,7 +64,7 @@ export function demandOf(shape: Shape, wish: DemandWish): Demand {
   }
 }
 
-function whileShown({ seconds }: DemandWish): Window {
+function whileShown({ seconds }: DemandWish): Within {
   return { fromMs: 1_000 * CALM_SECONDS, toMs: 1_000 * (CALM_SECONDS + seconds) }
 }
 

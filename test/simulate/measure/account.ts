@@ -1,7 +1,8 @@
 import type { Lane } from '../../../shared/sdk/contract/subjects.ts'
+import type { Within } from '../../scenarios/measure/account.ts'
 import { recoveredAfter } from '../../scenarios/measure/account.ts'
 import type { SimEvent } from '../load/event.ts'
-import { HOT, type Window } from '../load/shapes.ts'
+import { HOT } from '../load/shapes.ts'
 import type { Ending } from '../pool/order.ts'
 import { type Figures, Tally } from './tally.ts'
 
@@ -43,17 +44,17 @@ export interface Account {
 
 /** Takes down what becomes of each event. */
 export class Books {
-  readonly #window: Window
+  readonly #shown: Within
   readonly #slices: { readonly tally: Tally; backlogSeconds: number; carried: number }[]
   readonly #groups = Object.fromEntries(GROUPS.map((group) => [group, new Tally()])) as Record<Group, Tally>
   readonly #whole = new Tally()
   readonly #refusedBy = new Map<string, number>()
-  readonly #endedBy: Record<Ending, number> = { 'deadline-exceeded': 0, shed: 0 }
+  readonly #endedBy: Record<Ending, number> = { 'deadline-exceeded': 0 }
   #clients = 0
   #succeeded = 0
 
-  constructor(window: Window, slices: number) {
-    this.#window = window
+  constructor(shown: Within, slices: number) {
+    this.#shown = shown
     this.#slices = Array.from({ length: slices }, () => ({
       ...{ tally: new Tally(), backlogSeconds: 0, carried: 0 },
     }))
@@ -100,19 +101,19 @@ export class Books {
       endedBy: this.#endedBy,
       goodput: all.inTime / this.#couldBeCarried(slices),
       wasted: all.predictions === 0 ? 0 : 1 - all.inTime / all.predictions,
-      recoverySeconds: recoverySeconds(slices, Math.ceil(this.#window.toMs / SLICE_MS)),
+      recoverySeconds: recoverySeconds(slices, Math.ceil(this.#shown.toMs / SLICE_MS)),
     }
   }
 
   #couldBeCarried(slices: readonly Slice[]): number {
-    const { fromMs, toMs } = this.#window
+    const { fromMs, toMs } = this.#shown
     return slices
       .slice(Math.floor(fromMs / SLICE_MS), Math.ceil(toMs / SLICE_MS))
       .reduce((sum, { sent, carried }) => sum + Math.min(sent, carried), 0)
   }
 
   #isShown({ sentAtMs }: SimEvent): boolean {
-    return sentAtMs >= this.#window.fromMs && sentAtMs < this.#window.toMs
+    return sentAtMs >= this.#shown.fromMs && sentAtMs < this.#shown.toMs
   }
 
   #of(event: SimEvent): readonly Tally[] {

@@ -27,7 +27,7 @@ it('what one lane does not need is the others`', () => {
 
 it('the earliest deadline runs first, and what has expired does not run', () => {
   const [late, soon, later, last] = [eventOf(50), eventOf(150), eventOf(160), eventOf(170)]
-  const choosing = { nowMs: 100, mostRows: 2, costMs: () => 0 }
+  const choosing = { nowMs: 100, mostRows: 2 }
   expect(new LanesOrder().choose([last, later, late, soon], choosing)).toEqual({
     end: [{ event: late, ending: 'deadline-exceeded' }],
     run: [soon, later],

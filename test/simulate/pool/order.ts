@@ -3,7 +3,7 @@ import { LANES } from '../../../shared/sdk/contract/subjects.ts'
 import type { SimEvent } from '../load/event.ts'
 
 /** Why an event ends without a run. */
-export type Ending = 'deadline-exceeded' | 'shed'
+export type Ending = 'deadline-exceeded'
 
 /** What of the events a worker holds runs next, and what ends without. */
 export interface Choice {
@@ -16,8 +16,6 @@ export interface Choice {
 export interface Choosing {
   readonly nowMs: number
   readonly mostRows: number
-  /** What a batch of some rows takes, milliseconds. */
-  readonly costMs: (rows: number) => number
 }
 
 /** Which events a worker takes, and in which order it runs them. One for each worker: it may remember. */

@@ -85,7 +85,7 @@ export function createWorker(ground: WorkerGround): SimWorker {
 
   function begin(): void {
     if (isBusy || held.length === 0) return
-    const { run, end, rest } = order.choose(held, { nowMs: agenda.nowMs, mostRows: setup.mostRows, costMs })
+    const { run, end, rest } = order.choose(held, { nowMs: agenda.nowMs, mostRows: setup.mostRows })
     held = rest
     if (run.length + end.length === 0) return
     isBusy = true

@@ -352,7 +352,7 @@ export const METRICS = {
   gatewayGate: gauge(
     'pelton.gateway.gate',
     '{gate}',
-    'What a gate reads that lets requests in: `backlog <lane>` in seconds, `credit` in backlog seconds a second, a limit of the pool in its unit',
+    'What a gate reads that lets requests in: `backlog <lane>` in seconds, `part`, which part of what comes in at all doors this one lets in, a limit of the pool in its unit',
     ['pool', 'model', 'gate'],
     GATEWAY,
   ),

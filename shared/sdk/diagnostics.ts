@@ -51,7 +51,7 @@ export interface ResultDiagnostics {
 export interface RefusedDiagnostics extends Route {
   /** CloudEvents source of the producer. */
   readonly source: string
-  /** What refused it: `backlog`, `share`, `credit`, `maxBacklogSeconds`, `throttle`, or the name of a bound at the broker. */
+  /** What refused it: `backlog`, `share`, `maxBacklogSeconds`, `throttle`, or the name of a bound at the broker. */
   readonly limit: string
   /** How long it waited to be let in. */
   readonly waitedMs: number

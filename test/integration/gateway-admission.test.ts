@@ -211,7 +211,7 @@ test('a gate of the pool is named, with what it says for people', async () => {
   const readings = readPrometheus(await metrics())
   expect(readings.value('pelton_gateway_gate', { gate: 'breaker' })).toBe(3)
   expect(readings.value('pelton_gateway_gate_threshold', { gate: 'breaker' })).toBe(1)
-  expect(readings.value('pelton_gateway_gate', { gate: 'credit' })).toBeGreaterThan(0)
+  expect(readings.value('pelton_gateway_gate', { gate: 'part' })).toBeGreaterThan(0)
 })
 
 describe('an idempotency key', () => {

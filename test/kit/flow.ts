@@ -42,7 +42,7 @@ export function speakFlow(connection: NatsConnection, model: string, everyMs = E
 export function flowOf(given: Partial<Flow> = {}): Flow {
   return {
     ...{ by: 'worker', name: 'w', at: 0, everyMs: EVERY_MS, drainRows: 100, rowsPerEvent: 1 },
-    ...{ waiting: NONE, held: NONE, deadlineMs: NONE, maxBacklogSeconds: NONE },
+    ...{ waiting: NONE, held: NONE, handedRows: NONE, deadlineMs: NONE, maxBacklogSeconds: NONE },
     ...{ heavy: [], mode: 'enforce', gates: [] },
     ...given,
   }

@@ -48,6 +48,20 @@ describe('a simulated overload', () => {
     expect(wasted).toBeLessThan(0.05)
   })
 
+  it.each([
+    [2, 1],
+    [10, 2],
+  ])('of one hot source leaves the others alone, at %i doors of %i workers', (doors, workers) => {
+    const setup = setupOf({ shape: 'hot-key', seconds: 20, doors, workers })
+    // What is refused of lane `low` is refused for its lane.
+    const laneShares = { high: 0.2, normal: 0.8, low: 0 }
+    const { goodput, groups } = simulate({ ...setup, demand: { ...setup.demand, laneShares } })
+    expect(goodput).toBeGreaterThan(0.95)
+    // Of 20 s one fiftieth is the moment until the hot one is known.
+    expect(groups.others.refusals / groups.others.sent).toBeLessThan(0.02)
+    expect(groups.others.inTime / groups.others.sent).toBeGreaterThan(0.98)
+  })
+
   it('is over within a second of the load', () => {
     expect(simulate(setupOf({})).recoverySeconds).toBeLessThanOrEqual(1)
   })

@@ -112,7 +112,15 @@ function wordOf(
 ): Word {
   const flow: Flow = {
     ...{ by: 'control', name, at: facts.at, everyMs },
-    ...{ drainRows: 0, rowsPerEvent: 1, held: NONE, deadlineMs: NONE, heavy: [], maxBacklogSeconds: NONE },
+    ...{
+      drainRows: 0,
+      rowsPerEvent: 1,
+      held: NONE,
+      handedRows: NONE,
+      deadlineMs: NONE,
+      heavy: [],
+      maxBacklogSeconds: NONE,
+    },
     ...{ waiting, gates, mode: modes.get(keyOf({ pool, model })) ?? 'enforce' },
   }
   return { pool, model, flow }

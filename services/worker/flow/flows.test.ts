@@ -96,6 +96,11 @@ describe('flows', () => {
       ...{ by: 'worker', name: 'w1', at: 5_000, everyMs: EVERY_MS, drainRows: 0, rowsPerEvent: 1 },
       waiting: { high: 0, normal: 0, low: 0 },
       held: { high: 0, normal: 0, low: 0 },
+      handedRows: {
+        high: 0,
+        normal: expect.closeTo((1_000 * (1 - Math.exp(-EVERY_MS / 300))) / EVERY_MS, 1),
+        low: 0,
+      },
       deadlineMs: { high: 0, normal: 0, low: 0 },
       ...{ heavy: [], mode: 'enforce', maxBacklogSeconds: MAX_BACKLOG, gates: [] },
     })
@@ -129,6 +134,18 @@ describe('flows', () => {
     expect(say().get('a')?.held).toEqual({ high: 7, normal: 0, low: 1 })
     held = []
     expect(say().get('a')?.held.high).toBe(0)
+  })
+
+  it('have the rows a second that were handed out lately, by lane', () => {
+    for (let times = 0; times < 40; times++) {
+      receive(8, { model: 'a', lane: 'high' })
+      read(8, 3, { model: 'a', lane: 'high' })
+      receive(1, { model: 'a', lane: 'low' })
+      say()
+    }
+    const { handedRows } = say(0).get('a') as Flow
+    expect(handedRows.high / ((8 * 3 * 1_000) / EVERY_MS)).toBeCloseTo(1, 1)
+    expect(handedRows.low / handedRows.high).toBeCloseTo(1 / 8)
   })
 
   it('know how many rows an event has', () => {

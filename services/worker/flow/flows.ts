@@ -102,7 +102,7 @@ export class Flows {
       const { model, lane } = delivery.event.route
       const flow = this.#of(model, nowMs)
       count(this.#delivered, LANE_AT[lane])
-      flow?.came(LANE_AT[lane])
+      flow?.came(lane)
       if (skip-- > 0) continue
       skip = stride - 1
       const deadlineMs = deadlineOf(delivery)
@@ -200,7 +200,10 @@ export class Flows {
     this.#threadMs = (this.#threadMs + threads * passedMs) * by
     this.#loopMs = (this.#loopMs + loopShare() * passedMs) * by
     fadeCounts(this.#delivered, by)
-    for (const flow of this.#models.values()) flow.fade(by)
+    for (const flow of this.#models.values()) {
+      flow.handed.passed(passedMs)
+      flow.fade(by)
+    }
   }
 
   #countHeld(): void {
@@ -223,6 +226,7 @@ export class Flows {
       rowsPerEvent: rounded(flow.rowsPerEvent, 1_000),
       waiting: ofLanes((lane) => Math.round(this.#waitingOf(flow, lane))),
       held: ofLanes((lane) => flow.held[LANE_AT[lane]] ?? 0),
+      handedRows: ofLanes((lane) => rounded(flow.handed.perSecond[lane] * flow.rowsPerEvent, 10)),
       deadlineMs: ofLanes((lane) => deadlineMs[lane] || (slo.deadlineMs ?? 0)),
       heavy: drain > 0 ? [...flow.sources.heavy(drain, nowMs)].slice(0, MOST_HEAVY) : [],
       mode: admissionModeOf(recordOf(flow.name), served.manifest),

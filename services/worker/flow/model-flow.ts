@@ -1,5 +1,6 @@
 import type { ServedModel } from '../../../shared/models/repository.ts'
 import { ofLanes } from '../../../shared/sdk/admission/heard-flow.ts'
+import { LaneRates } from '../../../shared/sdk/admission/lane-rates.ts'
 import { SourceRates } from '../../../shared/sdk/admission/source-rates.ts'
 import type { OfLanes } from '../../../shared/sdk/contract/flow.ts'
 import { LANES, type Lane } from '../../../shared/sdk/contract/subjects.ts'
@@ -36,6 +37,8 @@ export class ModelFlow {
   readonly keys = new Set<string>()
   /** Events that were delivered, by lane. */
   readonly delivered = newCounts()
+  /** Events a second that were delivered, of the last moments. */
+  readonly handed = new LaneRates()
   /** Rows that are held and not run yet, by lane: counted anew each time. */
   readonly held = newCounts()
   readonly ran = new RanRows()
@@ -56,9 +59,10 @@ export class ModelFlow {
     this.activeAtMs = nowMs
   }
 
-  /** An event was delivered. @param lane where it stands */
-  came(lane: number): void {
-    count(this.delivered, lane)
+  /** An event was delivered. */
+  came(lane: Lane): void {
+    count(this.delivered, LANE_AT[lane])
+    this.handed.came(lane, 1)
     this.isFresh = true
   }
 

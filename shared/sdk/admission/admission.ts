@@ -31,7 +31,7 @@ export interface Decided {
 export interface GateReading {
   readonly pool: string
   readonly model: string
-  /** `backlog <lane>` in seconds, `credit` in backlog seconds a second, or the limit of a gate of the flow, in its own unit. */
+  /** `backlog <lane>` in seconds, `part`, which part of what comes in at all doors this one lets in, or the limit of a gate of the flow, in its own unit. */
   readonly gate: string
   readonly value: number
   /** Undefined where there is none now: no event of the lane brings a deadline. */
@@ -214,7 +214,7 @@ function readingsOf(
     value: measured,
     threshold: value,
   }))
-  return [{ gate: 'credit', value: door.credit, threshold: undefined }, ...backlogs, ...gates]
+  return [{ gate: 'part', value: door.part, threshold: undefined }, ...backlogs, ...gates]
 }
 
 /** Names hold no control characters, so a pool and a model never run together. */

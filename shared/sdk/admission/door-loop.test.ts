@@ -4,6 +4,7 @@ import { createRandom } from '../../../test/kit/random.ts'
 import type { Flow } from '../contract/flow.ts'
 import { LANES, type Lane } from '../contract/subjects.ts'
 import { ofLanes } from './heard-flow.ts'
+import { LaneRates } from './lane-rates.ts'
 import { ModelDoor } from './model-door.ts'
 import type { Refused } from './refused.ts'
 import { SourceRates } from './source-rates.ts'
@@ -63,12 +64,13 @@ function simulate(run: Run): ReadonlyMap<Traffic, Fate> {
   const words: { readonly atMs: number; readonly flow: Flow }[] = []
   let budget = 0
   const sources = new SourceRates()
+  const lanes = new LaneRates()
   for (let now = 0; now < run.forMs; now++) {
-    if (now % EVERY_MS === 0)
-      words.push({
-        atMs: now + LATE_MS,
-        flow: { ...flowNow(run, queues, now), heavy: [...sources.heavy(CAPACITY, now)] },
-      })
+    if (now % EVERY_MS === 0) {
+      lanes.passed(EVERY_MS)
+      const lately = { handedRows: lanes.perSecond, heavy: [...sources.heavy(CAPACITY, now)] }
+      words.push({ atMs: now + LATE_MS, flow: { ...flowNow(run, queues, now), ...lately } })
+    }
     for (; words[0] !== undefined && words[0].atMs <= now; words.shift())
       for (const door of doors) door.hear(words[0].flow, now)
     for (const each of run.traffic) {
@@ -91,6 +93,7 @@ function simulate(run: Run): ReadonlyMap<Traffic, Fate> {
         ?.shift()
       const fate = next && fates.get(next.traffic)
       if (next === undefined || fate === undefined) break
+      lanes.came(next.traffic.lane, 1)
       if (now - next.cameMs <= (next.traffic.deadlineMs ?? DEADLINE_MS)) fate.inTime++
       else fate.late++
     }

@@ -22,6 +22,8 @@ export interface PoolFlow {
   readonly rowsPerEvent: number
   /** Rows of a lane and of those above it that are ahead of one more, as of when it was heard. */
   readonly aheadRows: OfLanes<number>
+  /** Rows a second that workers are handed. */
+  readonly handedRows: OfLanes<number>
   readonly deadlineMs: OfLanes<number>
   readonly maxBacklogSeconds: OfLanes<number>
   readonly heavy: ReadonlySet<string>
@@ -84,7 +86,9 @@ function poolFlow(heard: readonly Heard[], forMs: number): PoolFlow | undefined 
   // A worker of a large fleet speaks rarely: until all have had the time for it, who was heard counts for who was not (Horvitz
   // and Thompson 1952).
   const heardMs = Math.max(SOON_MS, forMs + BETWEEN_WORDS_MS)
-  const drainRows = sumOf(workers, (flow) => flow.drainRows * Math.max(1, flow.everyMs / heardMs))
+  const ofAll = (read: (flow: Flow) => number): number =>
+    sumOf(workers, (flow) => read(flow) * Math.max(1, flow.everyMs / heardMs))
+  const drainRows = ofAll((flow) => flow.drainRows)
   // And what the others hold is what they held then: they are taken to hold as much for what they can do as who speaks.
   const held = (lane: Lane): number =>
     last.drainRows > 0
@@ -97,6 +101,7 @@ function poolFlow(heard: readonly Heard[], forMs: number): PoolFlow | undefined 
     drainRows,
     rowsPerEvent,
     aheadRows,
+    handedRows: ofLanes((lane) => ofAll((flow) => flow.handedRows[lane])),
     deadlineMs: ofLanes((lane) => leastOf(flows.map(({ deadlineMs }) => deadlineMs[lane]))),
     maxBacklogSeconds,
     heavy: new Set(workers.flatMap(({ heavy }) => heavy)),
@@ -104,6 +109,19 @@ function poolFlow(heard: readonly Heard[], forMs: number): PoolFlow | undefined 
     gates: flows.flatMap(({ gates }) => gates),
     atMs,
   }
+}
+
+/** What a lane gets of the workers however much comes in above it: their round robin of 8 : 3 : 1. */
+const LEAST_PART: OfLanes<number> = { high: 1, normal: 3 / 12, low: 1 / 12 }
+
+/** Rows a second that are left to a lane by what workers are handed of those above it. */
+export function rowsLeft({ drainRows, handedRows }: PoolFlow, lane: Lane): number {
+  let left = drainRows
+  for (const each of LANES) {
+    if (each === lane) break
+    left -= handedRows[each]
+  }
+  return Math.max(LEAST_PART[lane] * drainRows, left)
 }
 
 function latest(heard: readonly Heard[]): Heard | undefined {

@@ -1,6 +1,6 @@
 import type { OfLanes } from '../contract/flow.ts'
-import { LANES, type Lane } from '../contract/subjects.ts'
-import { ofLanes, type PoolFlow } from './heard-flow.ts'
+import type { Lane } from '../contract/subjects.ts'
+import type { PoolFlow } from './heard-flow.ts'
 
 /** How long what was learned stays, milliseconds: an average that forgets exponentially. */
 const REMEMBERED_MS = 300
@@ -10,8 +10,6 @@ const MOST_BETWEEN_MS = 1_000
 const BUSY_SHARE = 0.5
 /** No door is smaller: a single event would stand for too many. */
 const LEAST_SHARE = 0.01
-/** What a lane gets of the workers however much comes in above it: their round robin of 8 : 3 : 1. */
-const LEAST_PART: OfLanes<number> = { high: 1, normal: 3 / 12, low: 1 / 12 }
 
 /** Which part of what comes in by some lanes one door lets in. */
 class Part {
@@ -56,8 +54,6 @@ export class Inflow {
   #since: Record<Lane, number> = { high: 0, normal: 0, low: 0 }
   #wordAtMs: number | undefined
   readonly #parts = { normal: new Part(), low: new Part() }
-  /** Rows a second that come in at all doors, by lane. */
-  #rates: OfLanes<number> = ofLanes(() => 0)
 
   letIn(lane: Lane, rows: number): void {
     this.#since[lane] += rows
@@ -77,6 +73,12 @@ export class Inflow {
     return this.#parts.normal.share
   }
 
+  /** Rows that this door let in since the last word and that are ahead of one more of a lane. */
+  ownRows(lane: Lane): number {
+    const { high, normal, low } = this.#since
+    return high + (lane === 'high' ? 0 : normal) + (lane === 'low' ? low : 0)
+  }
+
   /** Rows that came in at all doors since the last word and are ahead of one more of a lane. */
   sinceRows(lane: Lane): number {
     const { high, normal, low } = this.#since
@@ -85,26 +87,12 @@ export class Inflow {
     return (high + normal + (lane === 'low' ? low : 0)) / this.#parts[lane].share
   }
 
-  /** Which part of the workers is left to a lane by what comes in above it. */
-  partOf(lane: Lane, drainRows: number): number {
-    let aboveRows = 0
-    for (const each of LANES) {
-      if (each === lane) break
-      aboveRows += this.#rates[each]
-    }
-    return Math.max(LEAST_PART[lane], 1 - aboveRows / drainRows)
-  }
-
   #learn(aheadRows: OfLanes<number>, drainRows: number, betweenMs: number): void {
     const weight = 1 - Math.exp(-betweenMs / REMEMBERED_MS)
     const doneRows = (drainRows * betweenMs) / 1_000
     const { high, normal, low } = this.#since
     this.#parts.normal.learn(high + normal, aheadRows.normal, doneRows, weight)
     this.#parts.low.learn(high + normal + low, aheadRows.low, doneRows, weight)
-    this.#rates = ofLanes((lane) => {
-      const rate = (1_000 * this.#since[lane]) / betweenMs / this.share
-      return this.#rates[lane] + weight * (rate - this.#rates[lane])
-    })
   }
 }
 

@@ -71,6 +71,15 @@ describe('a door that hears the flow', () => {
     expect(door.waitMs('normal', 0)).toBeCloseTo(80)
   })
 
+  it('leaves a lane what workers are not handed of those above it, and its part of their round robin at least', () => {
+    const waits = (handedRows: Flow['handedRows']) => {
+      const door = doorBehind(0, { waiting: { high: 3, normal: 0, low: 0 }, handedRows })
+      return LANES.map((lane) => Math.round(door.waitMs(lane, 0) ?? 0))
+    }
+    expect(waits({ high: 50, normal: 25, low: 25 })).toEqual([30, 60, 120])
+    expect(waits({ high: 99, normal: 1, low: 0 })).toEqual([30, 120, 360])
+  })
+
   it('counts what waits in the lanes above, and not in those below', () => {
     const door = doorBehind(0, { waiting: { high: 5, normal: 10, low: 20 } })
     expect(LANES.map((lane) => door.waitMs(lane, 0))).toEqual([50, 150, 350])
@@ -127,6 +136,17 @@ describe('a door that hears the flow', () => {
     expect(door.decide(askingOf({ source: 'other' }), 0)).toBeUndefined()
     const full = doorBehind(90, { heavy: ['hot'] }).decide(askingOf({ source: 'hot' }), 0)
     expect(full).toMatchObject({ limit: 'backlog', isOfSource: false })
+  })
+
+  it('leaves a source that has no more than its share as long as lane `high`, while others have more', () => {
+    const hasWaited = (rows: number, heavy: readonly string[]): boolean =>
+      doorBehind(rows, { heavy }).decide(askingOf({ source: 'other' }), 0) === undefined
+    expect(hasWaited(79, ['hot'])).toBe(true)
+    expect(hasWaited(81, ['hot'])).toBe(false)
+    expect(hasWaited(79, [])).toBe(false)
+    expect(doorBehind(81, { heavy: ['hot'] }).decide(askingOf({ source: 'other' }), 0)).toMatchObject({
+      ...{ limit: 'backlog', isOfSource: false, value: 800, measured: 810 },
+    })
   })
 
   it.each([
@@ -207,7 +227,7 @@ describe('the mode', () => {
 })
 
 describe('whatever is heard and asked', () => {
-  it('a refusal has a limit, numbers and a time, and the credit stays within its bounds', () => {
+  it('a refusal has a limit, numbers and a time, and the door a part of all', () => {
     const step = fc.record({
       ...{ laterMs: fc.nat({ max: 2_000 }), rows: fc.nat({ max: 5_000 }), drainRows: fc.nat({ max: 1_000 }) },
       ...{ lane: fc.constantFrom<Lane>(...LANES), source: fc.constantFrom('a', 'b', 'c') },
@@ -231,8 +251,8 @@ describe('whatever is heard and asked', () => {
               expect(refused.because).not.toBe('')
             }
           }
-          expect(door.credit).toBeGreaterThanOrEqual(0.02)
-          expect(door.credit).toBeLessThanOrEqual(2)
+          expect(door.part).toBeGreaterThan(0)
+          expect(door.part).toBeLessThanOrEqual(1)
         }
       }),
     )

@@ -1,7 +1,6 @@
 import type { AdmissionMode, Flow, FlowGate } from '../contract/flow.ts'
 import type { Lane } from '../contract/subjects.ts'
-import { CREDIT, type CreditLaw, nextCredit } from './credit.ts'
-import { HeardFlow, type PoolFlow } from './heard-flow.ts'
+import { HeardFlow, type PoolFlow, rowsLeft } from './heard-flow.ts'
 import { Inflow } from './inflow.ts'
 import type { DoorLimit, Refused } from './refused.ts'
 import { heavySources, SourceRates } from './source-rates.ts'
@@ -24,13 +23,11 @@ export interface AdmissionLaw {
   readonly waitShare: Readonly<Record<Lane, number>>
   /** Which part of that is left to sources that have more than their share of what is carried. */
   readonly heavyShare: number
-  readonly credit: CreditLaw
 }
 
 export const ADMISSION: AdmissionLaw = {
   waitShare: { high: 0.8, normal: 0.4, low: 0.2 },
   heavyShare: 0.5,
-  credit: CREDIT,
 }
 
 /** Words that get lost in between are not made up for longer than this, milliseconds. */
@@ -40,18 +37,29 @@ const SOONEST_MS = 25
 /** How long what was found out about sources holds, milliseconds. */
 const WEIGHED_MS = 100
 
-/** Sources of this door against what it may carry. */
+/** A source that asks for more than its share, or for no more while others do. */
+type Weight = 'heavy' | 'usual' | 'light'
+
+/** Sources of this door. */
 interface Weighed {
   readonly heavy: ReadonlySet<string>
+  /** Those that ask for more than their share of this door's part of what is carried. */
+  readonly beyondPart: ReadonlySet<string>
   /** Whether others have no more than their share. */
   readonly areOthers: boolean
   readonly atMs: number
 }
 
-/** What an event with a deadline would find, and what it may, milliseconds. */
+const NONE: ReadonlySet<string> = new Set()
+const NOT_WEIGHED: Weighed = {
+  ...{ heavy: NONE, beyondPart: NONE, areOthers: false, atMs: Number.NEGATIVE_INFINITY },
+}
+
+/** What an event with a deadline would wait, and from where on it is refused, milliseconds. */
 interface Wait {
   readonly waitMs: number
-  readonly targetMs: number
+  readonly mostMs: number
+  readonly weight: Weight
 }
 
 /**
@@ -66,19 +74,12 @@ export class ModelDoor {
   readonly #throttle = new Throttle()
   readonly #inflow = new Inflow()
   #mode: AdmissionMode = 'enforce'
-  #credit: number
-  /** What is left of it, seconds of backlog. */
-  #left = 0
-  #filledAtMs = Number.NEGATIVE_INFINITY
-  /** No more than this of it is kept, seconds of backlog: what the lane it binds may wait. */
-  #mostLeft = 0.1
-  #weighed: Weighed = { heavy: new Set(), areOthers: false, atMs: Number.NEGATIVE_INFINITY }
+  #weighed: Weighed = NOT_WEIGHED
 
   /** @param random a number in [0, 1) */
   constructor(law: AdmissionLaw = ADMISSION, random: () => number = Math.random) {
     this.#law = law
     this.#random = random
-    this.#credit = law.credit.most
   }
 
   /** A word of the flow. @param nowMs of a clock that never goes back, as everywhere below */
@@ -87,15 +88,7 @@ export class ModelDoor {
     const pool = this.#heard.at(nowMs)
     if (pool === undefined) return
     this.#mode = pool.mode
-    if (flow.by !== 'worker') return
-    this.#inflow.heard(pool, nowMs)
-    // The highest lane that the credit binds.
-    const lane = pool.deadlineMs.normal > 0 ? 'normal' : 'low'
-    const targetMs = this.#targetMs(pool, lane, undefined)
-    const waitMs = this.waitMs(lane, nowMs)
-    if (targetMs === undefined || waitMs === undefined) return
-    this.#mostLeft = targetMs / 1_000
-    this.#credit = nextCredit(this.#credit, { waitMs, targetMs }, this.#law.credit)
+    if (flow.by === 'worker') this.#inflow.heard(pool, nowMs)
   }
 
   /** What the pool says of the model; undefined where nobody was heard lately. */
@@ -108,19 +101,14 @@ export class ModelDoor {
     return this.#mode
   }
 
-  /** Backlog seconds a second that this door may add. */
-  get credit(): number {
-    return this.#credit
+  /** Which part of what comes in at all doors this one lets in, above 0 and up to 1, as far as it can tell. */
+  get part(): number {
+    return this.#inflow.share
   }
 
   /** How long an event of a lane would wait that were let in now, milliseconds; undefined where that is not known. */
   waitMs(lane: Lane, nowMs: number): number | undefined {
-    const pool = this.#heard.at(nowMs)
-    if (pool === undefined || pool.drainRows === 0) return undefined
-    const { drainRows } = pool
-    const passedS = Math.min(MOST_AHEAD_MS, nowMs - pool.atMs) / 1_000
-    const rows = pool.aheadRows[lane] + this.#inflow.sinceRows(lane) - passedS * drainRows
-    return (1_000 * Math.max(0, rows)) / (drainRows * this.#inflow.partOf(lane, drainRows))
+    return waitBehind(this.#heard.at(nowMs), lane, this.#inflow.sinceRows(lane), nowMs)
   }
 
   /**
@@ -148,7 +136,7 @@ export class ModelDoor {
   /** How long events of a lane may be expected to wait, milliseconds; undefined where none brings a deadline. */
   mostWaitMs(lane: Lane, nowMs: number): number | undefined {
     const pool = this.#heard.at(nowMs)
-    return pool && this.#targetMs(pool, lane, undefined)
+    return pool && mostWaitMs(pool, lane, undefined, this.#law.waitShare[lane])
   }
 
   /** What the stream said of an event that was let in: stored, or refused because of its load. */
@@ -157,9 +145,7 @@ export class ModelDoor {
   }
 
   #letIn({ lane }: Asking, rows: number, nowMs: number): void {
-    const drainRows = this.#heard.at(nowMs)?.drainRows ?? 0
     this.#inflow.letIn(lane, rows)
-    if (drainRows > 0) this.#left = this.#creditLeft(nowMs) - rows / drainRows
     this.#throttle.letBy(nowMs)
   }
 
@@ -169,9 +155,9 @@ export class ModelDoor {
     if (gate !== undefined) return refusedByGate(gate)
     const waitMs = this.waitMs(lane, nowMs)
     if (pool === undefined || waitMs === undefined) return this.#throttled(nowMs)
-    const targetMs = deadlineMs === undefined ? undefined : this.#targetMs(pool, lane, deadlineMs)
-    if (targetMs === undefined) return byBacklogSeconds(waitMs, pool.maxBacklogSeconds[lane])
-    return this.#late(asking, { waitMs, targetMs }, pool, nowMs)
+    const wait = deadlineMs === undefined ? undefined : this.#waitOf(asking, pool, nowMs)
+    if (wait === undefined) return byBacklogSeconds(waitMs, pool.maxBacklogSeconds[lane])
+    return wait.waitMs > wait.mostMs ? this.#tooLate(asking, wait, pool) : undefined
   }
 
   /** Where nobody says how long it would wait: by what the stream took of the last ones. */
@@ -188,72 +174,83 @@ export class ModelDoor {
     })
   }
 
-  #late(asking: Asking, wait: Wait, pool: PoolFlow, nowMs: number): Refused | undefined {
-    const { lane, source } = asking
-    const { waitMs, targetMs } = wait
-    const isHeavy = this.#isHeavy(source, pool, nowMs)
-    const mostMs = isHeavy ? targetMs * this.#law.heavyShare : targetMs
-    if (waitMs > mostMs) return this.#tooLate(asking, wait, pool, mostMs)
-    // Who has no more than its share has it whatever the others ask for, and a short queue is nobody's.
-    if (lane === 'high' || !isHeavy || waitMs <= mostMs / 2 || this.#creditLeft(nowMs) > 0) return undefined
-    return refused('credit', {
-      value: this.#credit,
-      measured: this.#credit - this.#left / this.#mostLeft,
-      unit: 's/s',
-      retryAfterMs: Math.min(1_000, (-1_000 * this.#left) / this.#credit),
-      because: 'this door has let in as much as its part of what is carried',
-    })
+  /**
+   * Who asks for more than its share may wait for less. That makes room for who does not: it may wait as long as lane `high`,
+   * and what other doors may have let in is left out, or its few events would be taken for many.
+   *
+   * @returns undefined where neither the event nor its lane brings a deadline
+   */
+  #waitOf({ lane, source, deadlineMs }: Asking, pool: PoolFlow, nowMs: number): Wait | undefined {
+    const { waitShare, heavyShare } = this.#law
+    const weight = this.#weightOf(source, pool, nowMs)
+    const isLight = weight === 'light'
+    const rows = isLight ? this.#inflow.ownRows(lane) : this.#inflow.sinceRows(lane)
+    const share = isLight ? waitShare.high : waitShare[lane] * (weight === 'heavy' ? heavyShare : 1)
+    const [waitMs, mostMs] = [waitBehind(pool, lane, rows, nowMs), mostWaitMs(pool, lane, deadlineMs, share)]
+    return waitMs === undefined || mostMs === undefined ? undefined : { waitMs, mostMs, weight }
   }
 
-  #tooLate(asking: Asking, wait: Wait, { heavy }: PoolFlow, mostMs: number): Refused {
-    const { lane, source } = asking
-    const { waitMs, targetMs } = wait
+  #tooLate({ lane, source }: Asking, { waitMs, mostMs, weight }: Wait, { heavy }: PoolFlow): Refused {
     const facts = { value: mostMs, measured: waitMs, unit: 'ms', retryAfterMs: waitMs - mostMs }
-    const isOfSource = waitMs <= targetMs && (heavy.has(source) || this.#weighed.areOthers)
+    const areOthers = heavy.has(source) || this.#weighed.areOthers
+    const isOfSource = weight === 'heavy' && areOthers && waitMs <= mostMs / this.#law.heavyShare
     return isOfSource
       ? refused('share', {
-          ...facts,
-          isOfSource,
+          ...{ ...facts, isOfSource },
           because: 'its source has more than its share of what is carried',
         })
       : refused('backlog', { ...facts, because: `lane ${lane} has as much backlog as its deadlines allow` })
   }
 
-  /** What is left of the credit, filled up to now. */
-  #creditLeft(nowMs: number): number {
-    const most = this.#mostLeft
-    const gained = Math.min(most, ((nowMs - this.#filledAtMs) / 1_000) * this.#credit)
-    this.#left = Math.min(most, Math.max(-most, this.#left) + gained)
-    this.#filledAtMs = nowMs
-    return this.#left
-  }
-
-  /** @param deadlineMs of an event; undefined for those that the lane's events bring */
-  #targetMs(
-    { deadlineMs: ofLane }: PoolFlow,
-    lane: Lane,
-    deadlineMs: number | undefined,
-  ): number | undefined {
-    const shortest = ofLane[lane]
-    const most = deadlineMs ?? Number.POSITIVE_INFINITY
-    const leastMs = shortest > 0 ? Math.min(shortest, most) : most
-    return leastMs === Number.POSITIVE_INFINITY ? undefined : Math.max(1, leastMs * this.#law.waitShare[lane])
-  }
-
   /**
-   * Whether a source asks for more than its max-min share: known to the workers, who see the events of all doors, or to this
-   * door, which sees what it refuses, too. Its part of what is carried is at least what it lets in of all.
+   * How much a source asks for beside its max-min share of what is carried. Workers see the events of all doors, and name those
+   * beyond it. A door sees what is refused, too, but only its own: by that alone it goes where they name nobody, or where it is
+   * more than a share of all. By its part of what is carried it tells who is light.
    */
-  #isHeavy(source: string, { heavy, drainRows }: PoolFlow, nowMs: number): boolean {
-    if (heavy.has(source)) return true
+  #weightOf(source: string, { heavy: named, drainRows }: PoolFlow, nowMs: number): Weight {
+    if (named.has(source)) return 'heavy'
     if (nowMs - this.#weighed.atMs >= WEIGHED_MS) {
       const rates = this.#rates.rates(nowMs)
-      const part = Math.min(1, Math.max(this.#credit, this.#inflow.share))
-      const ofDoor = heavySources(rates, part * drainRows)
-      this.#weighed = { heavy: ofDoor, areOthers: ofDoor.size < rates.size, atMs: nowMs }
+      const beyondPart = heavySources(rates, this.part * drainRows)
+      const heavy = named.size > 0 ? heavySources(rates, drainRows) : beyondPart
+      this.#weighed = { heavy, beyondPart, areOthers: heavy.size < rates.size, atMs: nowMs }
     }
-    return this.#weighed.heavy.has(this.#rates.countedAs(source))
+    const { heavy, beyondPart } = this.#weighed
+    const counted = this.#rates.countedAs(source)
+    if (heavy.has(counted)) return 'heavy'
+    return named.size > 0 && !beyondPart.has(counted) ? 'light' : 'usual'
   }
+}
+
+/** @param sinceRows that came in since the pool said what waits */
+function waitBehind(
+  pool: PoolFlow | undefined,
+  lane: Lane,
+  sinceRows: number,
+  nowMs: number,
+): number | undefined {
+  if (pool === undefined || pool.drainRows === 0) return undefined
+  const passedS = Math.min(MOST_AHEAD_MS, nowMs - pool.atMs) / 1_000
+  const rows = pool.aheadRows[lane] + sinceRows - passedS * pool.drainRows
+  return (1_000 * Math.max(0, rows)) / rowsLeft(pool, lane)
+}
+
+/**
+ * How long an event may be expected to wait, milliseconds: a share of its deadline, or of the shortest that its lane's events
+ * bring; undefined where there is none.
+ *
+ * @param deadlineMs of the event; undefined for those that the lane's events bring
+ */
+function mostWaitMs(
+  { deadlineMs: ofLane }: PoolFlow,
+  lane: Lane,
+  deadlineMs: number | undefined,
+  share: number,
+): number | undefined {
+  const shortest = ofLane[lane]
+  const most = deadlineMs ?? Number.POSITIVE_INFINITY
+  const leastMs = shortest > 0 ? Math.min(shortest, most) : most
+  return leastMs === Number.POSITIVE_INFINITY ? undefined : Math.max(1, leastMs * share)
 }
 
 type Facts = Pick<Refused, 'value' | 'measured' | 'unit' | 'retryAfterMs' | 'because'>

@@ -17,7 +17,7 @@ export interface Refused {
 }
 
 /** Limits that a door keeps itself; those of gates are named by whoever says them. */
-export type DoorLimit = 'backlog' | 'share' | 'credit' | 'maxBacklogSeconds' | 'throttle' | 'quota'
+export type DoorLimit = 'backlog' | 'share' | 'maxBacklogSeconds' | 'throttle' | 'quota'
 
 /** The code of a refusal: `rate-limited` where the source is the reason, `overloaded` else. */
 export function refusalCode({ isOfSource }: Pick<Refused, 'isOfSource'>): 'rate-limited' | 'overloaded' {

@@ -46,6 +46,8 @@ export interface Flow {
   readonly waiting: OfLanes<number>
   /** Rows of the model that the sender holds and has not run. */
   readonly held: OfLanes<number>
+  /** Rows of the model that the sender was handed lately, a second. */
+  readonly handedRows: OfLanes<number>
   /** The shortest deadlines that events of a lane brought lately, milliseconds from being published; 0 for none. */
   readonly deadlineMs: OfLanes<number>
   /** Digests of the sources that had more than their max-min share lately ({@link sourceDigest}). */
@@ -83,7 +85,7 @@ function isFlow(read: unknown): read is Flow {
     (by === 'worker' || by === 'control') &&
     typeof name === 'string' &&
     [at, everyMs, drainRows, rowsPerEvent].every(isAmount) &&
-    [read.waiting, read.held, read.deadlineMs, read.maxBacklogSeconds].every(isOfLanes) &&
+    [read.waiting, read.held, read.handedRows, read.deadlineMs, read.maxBacklogSeconds].every(isOfLanes) &&
     Array.isArray(heavy) &&
     heavy.every((each) => typeof each === 'string') &&
     ADMISSION_MODES.some((each) => each === mode) &&

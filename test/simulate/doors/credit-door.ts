@@ -1,6 +1,6 @@
 import { HeardFlow, type PoolFlow } from '../../../shared/sdk/admission/heard-flow.ts'
 import { ADMISSION, type Asking } from '../../../shared/sdk/admission/model-door.ts'
-import type { DoorLimit, Refused } from '../../../shared/sdk/admission/refused.ts'
+import type { Refused } from '../../../shared/sdk/admission/refused.ts'
 import type { Flow } from '../../../shared/sdk/contract/flow.ts'
 import { LANES, type Lane } from '../../../shared/sdk/contract/subjects.ts'
 import type { Random } from '../engine/chance.ts'
@@ -93,7 +93,7 @@ export class CreditDoor implements Door {
     return this.#leftS > 0
   }
 
-  #refused(limit: DoorLimit, lane: Lane, { waitMs, targetMs }: Wait): Refused {
+  #refused(limit: 'backlog' | 'credit', lane: Lane, { waitMs, targetMs }: Wait): Refused {
     return {
       ...{ limit, value: targetMs, measured: waitMs, unit: 'ms', isOfSource: false },
       // The more is refused, the later it is worth while to come back.

@@ -1,6 +1,6 @@
-import { CREDIT, nextCredit } from '../../../shared/sdk/admission/credit.ts'
 import { ADMISSION, type AdmissionLaw, ModelDoor } from '../../../shared/sdk/admission/model-door.ts'
 import type { Random } from '../engine/chance.ts'
+import { CREDIT, nextCredit } from './breakwater.ts'
 import { CreditDoor, type NextCredit } from './credit-door.ts'
 import type { Door } from './door.ts'
 

@@ -1,3 +1,4 @@
+import { LaneRates } from '../../../shared/sdk/admission/lane-rates.ts'
 import { SourceRates } from '../../../shared/sdk/admission/source-rates.ts'
 import type { Flow, OfLanes } from '../../../shared/sdk/contract/flow.ts'
 import type { Agenda } from '../engine/agenda.ts'
@@ -18,7 +19,7 @@ export interface FlowSetup {
   readonly isInTurn: boolean
 }
 
-export const FLOW: FlowSetup = { everyMs: 100, perSecond: 20, lost: 0.01, jitterMs: 2, isInTurn: false }
+export const FLOW: FlowSetup = { everyMs: 55, perSecond: 20, lost: 0.01, jitterMs: 2, isInTurn: false }
 
 /** How often each worker of a fleet says something, milliseconds. */
 export function flowEveryMs({ everyMs, perSecond }: FlowSetup, workers: number): number {
@@ -51,23 +52,40 @@ export interface SpeakerGround {
 /** Says of a worker what it knows of its model, again and again. */
 export function createSpeaker(ground: SpeakerGround): Speaker {
   const { name, worker, agenda, everyMs, deadlineMs, turn, say, isOver } = ground
-  const rates = new SourceRates()
+  const sources = new SourceRates()
+  const lanes = new LaneRates()
+  let spokeAtMs = 0
   const speak = (): void => {
     if (isOver()) return
     const { drainRows, waiting, held, ranAtMs } = worker().view
     const nowMs = agenda.nowMs
+    lanes.passed(nowMs - spokeAtMs)
+    spokeAtMs = nowMs
     const isSilent = nowMs - ranAtMs > SILENT_MS && held.high + held.normal + held.low === 0
     if (!isSilent)
       say({
-        ...{ by: 'worker', name, at: nowMs, everyMs, drainRows, rowsPerEvent: 1, waiting, held },
+        ...{
+          by: 'worker',
+          name,
+          at: nowMs,
+          everyMs,
+          drainRows,
+          rowsPerEvent: 1,
+          waiting,
+          held,
+          handedRows: lanes.perSecond,
+        },
         deadlineMs: { high: deadlineMs, normal: deadlineMs, low: deadlineMs },
-        heavy: [...rates.heavy(drainRows, nowMs)],
+        heavy: [...sources.heavy(drainRows, nowMs)],
         ...{ mode: 'enforce', maxBacklogSeconds: ANY, gates: [] },
       })
     agenda.in(everyMs, speak)
   }
   return {
-    saw: ({ source }) => rates.came(source, 1, agenda.nowMs),
+    saw({ source, lane }) {
+      sources.came(source, 1, agenda.nowMs)
+      lanes.came(lane, 1)
+    },
     start: () => agenda.in(turn * everyMs, speak),
   }
 }

@@ -35,10 +35,6 @@ function constant(
   }
 }
 
-const credit = (change: Partial<AdmissionLaw['credit']>): Partial<AdmissionLaw> => ({
-  credit: { ...ADMISSION.credit, ...change },
-})
-
 const waitShare = (lane: Lane) => (share: number) => ({
   waitShare: { ...ADMISSION.waitShare, [lane]: share },
 })
@@ -58,18 +54,6 @@ export const FIGURES: readonly Figure[] = [
         ...{ name: 'Load', x: 'times what is carried', xs: [1, 2, 3, 5, 10], facts: ['goodput', 'lost'] },
         lines: COMPARED.map((law) => lawLine(law, (times) => ({ times }))),
       },
-    ],
-  },
-  {
-    ...{ file: 'credit', title: 'The credit' },
-    sweeps: [
-      constant('growth', [0.002, 0.005, 0.01, 0.02, 0.05, 0.1], ADMISSION.credit.growth, (growth) =>
-        credit({ growth }),
-      ),
-      constant('beta', [0.02, 0.05, 0.1, 0.2, 0.5, 1], ADMISSION.credit.beta, (beta) => credit({ beta })),
-      constant('least', [0.002, 0.005, 0.01, 0.02, 0.05, 0.1], ADMISSION.credit.least, (least) =>
-        credit({ least }),
-      ),
     ],
   },
   {

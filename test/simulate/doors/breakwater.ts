@@ -1,4 +1,4 @@
-/** The constants of the law; `docs/overload.md` shows how they were chosen. */
+/** The constants of the law. */
 export interface CreditLaw {
   /** What a credit grows by at each word, while the wait is below its target. */
   readonly growth: number

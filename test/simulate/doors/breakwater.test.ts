@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { CREDIT, nextCredit } from './credit.ts'
+import { CREDIT, nextCredit } from './breakwater.ts'
 
 const credits = fc.double({ min: CREDIT.least, max: CREDIT.most, noNaN: true })
 const times = fc.double({ min: 0, max: 1e6, noNaN: true })

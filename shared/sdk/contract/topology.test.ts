@@ -68,6 +68,18 @@ describe('streamSpecs', () => {
     )
   })
 
+  it('takes a bound of one also where all is so little that 60 % of it is less', () => {
+    const bound = (featuresMaxMessages: number, featuresMaxPerSubject: number) =>
+      streamSpecs({ ...options, featuresMaxMessages, featuresMaxPerSubject }, MAX_PAYLOAD)[0]
+    expect(bound(1, 1)).toMatchObject({ max_msgs_per_subject: 1 })
+    for (const all of [1, 2])
+      expect(() => bound(all, 2)).toThrow(
+        expect.objectContaining({
+          details: expect.objectContaining({ remedy: expect.stringContaining('Set it to 1 or less') }),
+        }),
+      )
+  })
+
   it('lets schedules live in a stream of their own, because they exclude discarding the new', () => {
     expect(spec('RETRIES')).toMatchObject({ retention: 'workqueue', allow_msg_schedules: true })
     expect(spec('RETRIES').discard).not.toBe('new')

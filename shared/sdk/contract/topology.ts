@@ -203,7 +203,7 @@ function featuresSpec(common: Common, options: TopologyOptions, maxPayloadBytes:
  */
 function perSubject({ featuresMaxMessages: all, featuresMaxPerSubject: asked }: TopologyOptions): number {
   if (asked === undefined) return Math.max(1, Math.min(MOST_PER_SUBJECT, Math.floor(all / 2)))
-  const most = Math.ceil(all * STOPS_AT.low) - 1
+  const most = Math.max(1, Math.ceil(all * STOPS_AT.low) - 1)
   if (asked <= most) return asked
   throw new PeltonError(
     'invalid-configuration',
@@ -211,7 +211,7 @@ function perSubject({ featuresMaxMessages: all, featuresMaxPerSubject: asked }: 
     {
       field: 'PELTON_FEATURES_MAX_PER_SUBJECT',
       value: String(asked),
-      remedy: `Set it to ${Math.max(1, most)} or less (below ${100 * STOPS_AT.low} % of PELTON_FEATURES_MAX_MESSAGES, now ${all}), or leave it out.`,
+      remedy: `Set it to ${most} or less (below ${100 * STOPS_AT.low} % of PELTON_FEATURES_MAX_MESSAGES, now ${all}), or leave it out.`,
     },
   )
 }

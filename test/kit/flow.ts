@@ -1,11 +1,11 @@
 import type { NatsConnection } from '@nats-io/transport-node'
-import { encodeFlow, type Flow, type OfLanes } from '../../shared/sdk/contract/flow.ts'
+import { encodeFlow, type Flow, ofLanes } from '../../shared/sdk/contract/flow.ts'
 import { subjects } from '../../shared/sdk/contract/subjects.ts'
 import { namesOf } from '../../shared/sdk/jetstream/names-of.ts'
 
 const EVERY_MS = 100
 /** Nothing in any lane. */
-export const NONE: OfLanes<number> = { high: 0, normal: 0, low: 0 }
+export const NONE = ofLanes(() => 0)
 
 /** What is said of a model, of what is not usual: nothing waits, nothing is refused, a thousand rows a second. */
 export type SaidFlow = Partial<Omit<Flow, 'name' | 'at' | 'everyMs'>>

@@ -1,6 +1,7 @@
+import { type OfLanes, ofLanes } from '../../../shared/sdk/contract/flow.ts'
 import { LANES } from '../../../shared/sdk/contract/subjects.ts'
 import { FairTime } from './fair-time.ts'
-import { type BatchSize, Group, type Lanes, ofLanes } from './group.ts'
+import { type BatchSize, Group } from './group.ts'
 import { GroupOrder } from './group-order.ts'
 import { LaneCredits } from './lane-credits.ts'
 import type { Batchable, LaneQueue } from './lane-queue.ts'
@@ -60,7 +61,7 @@ export class Batcher<Item extends OfKind> {
   readonly #credits = new LaneCredits()
   readonly #times = ofLanes(() => new FairTime())
   /** As long as a model is served. */
-  readonly #models = new WeakMap<object, Lanes<ModelLane>>()
+  readonly #models = new WeakMap<object, OfLanes<ModelLane>>()
   #items = 0
   #isFlushed = false
 
@@ -225,7 +226,7 @@ export class Batcher<Item extends OfKind> {
     return group
   }
 
-  #lanesOf(model: object): Lanes<ModelLane> {
+  #lanesOf(model: object): OfLanes<ModelLane> {
     const known = this.#models.get(model)
     if (known !== undefined) return known
     const lanes = ofLanes((lane) => new ModelLane(this.#times[lane]))

@@ -1,12 +1,13 @@
+import { type OfLanes, ofLanes } from '../../../shared/sdk/contract/flow.ts'
 import { LANES, type Lane } from '../../../shared/sdk/contract/subjects.ts'
-import { type Group, type Lanes, ofLanes } from './group.ts'
+import type { Group } from './group.ts'
 import { Heap } from './heap.ts'
 import type { Batchable, LaneQueue } from './lane-queue.ts'
 
 /** Groups that wait: those that are due by what starts first in each of their lanes; of those that linger, the next to be due. */
 export class GroupOrder<Item extends Batchable> {
-  readonly #due: Lanes<Heap<LaneQueue<Item>>> = ofLanes(() => new Heap())
-  readonly #lingering: Lanes<Heap<LaneQueue<Item>>> = ofLanes(() => new Heap())
+  readonly #due: OfLanes<Heap<LaneQueue<Item>>> = ofLanes(() => new Heap())
+  readonly #lingering: OfLanes<Heap<LaneQueue<Item>>> = ofLanes(() => new Heap())
   readonly #groups = new Heap<Group<Item>>()
 
   /** When the next group is due; `undefined` where none waits. */

@@ -1,3 +1,4 @@
+import type { OfLanes } from '../../../shared/sdk/contract/flow.ts'
 import { LANES, type Lane } from '../../../shared/sdk/contract/subjects.ts'
 import type { Ranked } from './heap.ts'
 import type { LaneCredits } from './lane-credits.ts'
@@ -5,13 +6,6 @@ import { type Batchable, LaneQueue } from './lane-queue.ts'
 import { type KnownCost, rowsInBudget } from './learned.ts'
 import type { ModelLane } from './model-lane.ts'
 import type { Waiting } from './source-queue.ts'
-
-/** One for each lane. */
-export type Lanes<Each> = Readonly<Record<Lane, Each>>
-
-export function ofLanes<Each>(make: (lane: Lane) => Each): Lanes<Each> {
-  return { high: make('high'), normal: make('normal'), low: make('low') }
-}
 
 /** How large a batch of a kind may be. */
 export interface BatchSize {
@@ -33,11 +27,11 @@ export class Group<Item extends Batchable> implements Ranked {
   rows = 0
   /** Those of lanes that wait, by falling lane. */
   readonly queues: LaneQueue<Item>[] = []
-  readonly #model: Lanes<ModelLane>
+  readonly #model: OfLanes<ModelLane>
   /** When the one that waits longest came; undefined where it has to be looked for. */
   #since: number | undefined
 
-  constructor(kind: string, model: Lanes<ModelLane>, size: BatchSize, lingerMs: number) {
+  constructor(kind: string, model: OfLanes<ModelLane>, size: BatchSize, lingerMs: number) {
     this.kind = kind
     this.#model = model
     this.size = size

@@ -2,8 +2,13 @@ import type { Ran } from '../../../shared/models/inference-threads.ts'
 import type { ServedModel } from '../../../shared/models/repository.ts'
 import { admissionModeOf } from '../../../shared/operations/models/admission-mode.ts'
 import type { ModelRecord } from '../../../shared/operations/models/model-record.ts'
-import { ofLanes } from '../../../shared/sdk/admission/heard-flow.ts'
-import { type Flow, type FlowGate, type OfLanes, sourceDigest } from '../../../shared/sdk/contract/flow.ts'
+import {
+  type Flow,
+  type FlowGate,
+  type OfLanes,
+  ofLanes,
+  sourceDigest,
+} from '../../../shared/sdk/contract/flow.ts'
 import { LANES, type Lane } from '../../../shared/sdk/contract/subjects.ts'
 import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
 import type { KnownCost } from '../batch/learned.ts'

@@ -1,8 +1,7 @@
 import type { ServedModel } from '../../../shared/models/repository.ts'
-import { ofLanes } from '../../../shared/sdk/admission/heard-flow.ts'
 import { LaneRates } from '../../../shared/sdk/admission/lane-rates.ts'
 import { SourceRates } from '../../../shared/sdk/admission/source-rates.ts'
-import type { OfLanes } from '../../../shared/sdk/contract/flow.ts'
+import { type OfLanes, ofLanes } from '../../../shared/sdk/contract/flow.ts'
 import { LANES, type Lane } from '../../../shared/sdk/contract/subjects.ts'
 import { ShortDeadlines } from './short-deadlines.ts'
 

@@ -1,5 +1,5 @@
-import type { AdmissionMode, Flow, FlowGate, OfLanes } from '../contract/flow.ts'
-import { LANES, type Lane } from '../contract/subjects.ts'
+import { type AdmissionMode, type Flow, type FlowGate, type OfLanes, ofLanes } from '../contract/flow.ts'
+import type { Lane } from '../contract/subjects.ts'
 
 /** A flow is heard so many times its own interval, and a second at least: one word may get lost. */
 const HEARD_TIMES = 3
@@ -136,10 +136,4 @@ function sumOf(flows: readonly Flow[], read: (flow: Flow) => number): number {
 /** The least of those that are not 0; 0 of none. */
 function leastOf(numbers: readonly number[]): number {
   return numbers.reduce((least, each) => (each > 0 && (least === 0 || each < least) ? each : least), 0)
-}
-
-/** A number for each lane, from the highest on. */
-export function ofLanes(read: (lane: Lane) => number): OfLanes<number> {
-  const [high, normal, low] = LANES.map(read) as [number, number, number]
-  return { high, normal, low }
 }

@@ -1,6 +1,5 @@
-import type { OfLanes } from '../contract/flow.ts'
+import { type OfLanes, ofLanes } from '../contract/flow.ts'
 import type { Lane } from '../contract/subjects.ts'
-import { ofLanes } from './heard-flow.ts'
 
 /** How long what came stays, milliseconds: an average that forgets exponentially. */
 const REMEMBERED_MS = 300

@@ -5,8 +5,13 @@ export const ADMISSION_MODES = ['off', 'observe', 'enforce'] as const
 /** `off`: nothing is looked at; `observe`: what would be refused is counted, and let in; `enforce`: it is refused. */
 export type AdmissionMode = (typeof ADMISSION_MODES)[number]
 
-/** A number for each lane. */
-export type OfLanes<Value> = Readonly<Record<Lane, Value>>
+/** One for each lane. */
+export type OfLanes<Each> = Readonly<Record<Lane, Each>>
+
+/** Makes one for each lane, from the highest on. */
+export function ofLanes<Each>(make: (lane: Lane) => Each): OfLanes<Each> {
+  return { high: make('high'), normal: make('normal'), low: make('low') }
+}
 
 /** Why no events are let in, or none of some lanes, whatever the backlog is. */
 export interface FlowGate {

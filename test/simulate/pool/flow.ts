@@ -1,6 +1,6 @@
 import { LaneRates } from '../../../shared/sdk/admission/lane-rates.ts'
 import { SourceRates } from '../../../shared/sdk/admission/source-rates.ts'
-import type { Flow, OfLanes } from '../../../shared/sdk/contract/flow.ts'
+import { type Flow, ofLanes } from '../../../shared/sdk/contract/flow.ts'
 import type { Agenda } from '../engine/agenda.ts'
 import type { SimEvent } from '../load/event.ts'
 import type { SimWorker } from './worker.ts'
@@ -26,7 +26,7 @@ export function flowEveryMs({ everyMs, perSecond }: FlowSetup, workers: number):
   return Math.max(everyMs, (1_000 * workers) / perSecond)
 }
 
-const ANY: OfLanes<number> = { high: 0, normal: 0, low: 0 }
+const ANY = ofLanes(() => 0)
 /** Who has not run anything for so long, and holds nothing, has nothing to say, milliseconds. */
 const SILENT_MS = 1_000
 
@@ -75,7 +75,7 @@ export function createSpeaker(ground: SpeakerGround): Speaker {
           held,
           handedRows: lanes.perSecond,
         },
-        deadlineMs: { high: deadlineMs, normal: deadlineMs, low: deadlineMs },
+        deadlineMs: ofLanes(() => deadlineMs),
         heavy: [...sources.heavy(drainRows, nowMs)],
         ...{ mode: 'enforce', maxBacklogSeconds: ANY, gates: [] },
       })

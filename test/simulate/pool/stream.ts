@@ -1,4 +1,4 @@
-import type { OfLanes } from '../../../shared/sdk/contract/flow.ts'
+import { type OfLanes, ofLanes } from '../../../shared/sdk/contract/flow.ts'
 import { LANES, type Lane } from '../../../shared/sdk/contract/subjects.ts'
 import type { SimEvent } from '../load/event.ts'
 
@@ -38,7 +38,7 @@ class Queue {
 
 /** The work queue: lanes with a bound each, and those who wait for events. */
 export class Stream {
-  readonly #lanes: OfLanes<Queue> = { high: new Queue(), normal: new Queue(), low: new Queue() }
+  readonly #lanes: OfLanes<Queue> = ofLanes(() => new Queue())
   readonly #mostOfLane: number
   /** Those who pull while nothing waits, the longest first. */
   readonly #idle = new Set<Puller>()
@@ -48,8 +48,7 @@ export class Stream {
   }
 
   get waiting(): OfLanes<number> {
-    const { high, normal, low } = this.#lanes
-    return { high: high.length, normal: normal.length, low: low.length }
+    return ofLanes((lane) => this.#lanes[lane].length)
   }
 
   /** @returns whether it is stored: `false` where its lane is full */

@@ -1,6 +1,5 @@
 import { costOf } from '../../../shared/models/batch-cost.ts'
-import { ofLanes } from '../../../shared/sdk/admission/heard-flow.ts'
-import type { OfLanes } from '../../../shared/sdk/contract/flow.ts'
+import { type OfLanes, ofLanes } from '../../../shared/sdk/contract/flow.ts'
 import type { Lane } from '../../../shared/sdk/contract/subjects.ts'
 import type { Agenda } from '../engine/agenda.ts'
 import type { SimEvent } from '../load/event.ts'
@@ -44,7 +43,7 @@ export interface SimWorker {
 
 /** How fast what was measured of runs fades: to a half, milliseconds. */
 const HALF_LIFE_MS = 500
-const NONE: OfLanes<number> = { high: 0, normal: 0, low: 0 }
+const NONE = ofLanes(() => 0)
 
 /** A worker with one thread: it pulls what it has room for, and runs it batch by batch. */
 export function createWorker(ground: WorkerGround): SimWorker {

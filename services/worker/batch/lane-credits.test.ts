@@ -1,7 +1,8 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import { LANE_ROWS } from '../../../shared/sdk/contract/flow.ts'
 import { LANES, type Lane } from '../../../shared/sdk/contract/subjects.ts'
-import { LANE_ROWS, LaneCredits } from './lane-credits.ts'
+import { LaneCredits } from './lane-credits.ts'
 
 const MOST = 100
 const ALL = LANES.map((lane) => ({ lane }))

@@ -1,7 +1,5 @@
+import { LANE_ROWS } from '../../../shared/sdk/contract/flow.ts'
 import { LANES, type Lane } from '../../../shared/sdk/contract/subjects.ts'
-
-/** Rows that each lane has in a round, where all of them wait. */
-export const LANE_ROWS: Readonly<Record<Lane, number>> = { high: 8, normal: 3, low: 1 }
 
 /** Something of a lane; several of them are given by falling lane. */
 interface OfLane {

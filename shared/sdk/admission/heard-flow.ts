@@ -1,5 +1,12 @@
-import { type AdmissionMode, type Flow, type FlowGate, type OfLanes, ofLanes } from '../contract/flow.ts'
-import type { Lane } from '../contract/subjects.ts'
+import {
+  type AdmissionMode,
+  type Flow,
+  type FlowGate,
+  LANE_ROWS,
+  type OfLanes,
+  ofLanes,
+} from '../contract/flow.ts'
+import { LANES, type Lane } from '../contract/subjects.ts'
 
 /** A flow is heard so many times its own interval, and a second at least: one word may get lost. */
 const HEARD_TIMES = 3
@@ -111,8 +118,9 @@ function poolFlow(heard: readonly Heard[], forMs: number): PoolFlow | undefined 
   }
 }
 
-/** What a lane gets of the workers however much comes in above it: their round robin of 8 : 3 : 1. */
-const LEAST_PART: OfLanes<number> = { high: 1, normal: 3 / 12, low: 1 / 12 }
+const ROUND_ROWS = LANE_ROWS.high + LANE_ROWS.normal + LANE_ROWS.low
+/** What a lane gets of the workers however much comes in above it: its part of their rounds. */
+const LEAST_PART = ofLanes((lane) => LANE_ROWS[lane] / ROUND_ROWS)
 
 /** Rows a second that are left to a lane by what workers are handed of those above it. */
 export function rowsLeft({ drainRows, handedRows }: PoolFlow, lane: Lane): number {

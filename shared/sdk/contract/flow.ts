@@ -13,6 +13,9 @@ export function ofLanes<Each>(make: (lane: Lane) => Each): OfLanes<Each> {
   return { high: make('high'), normal: make('normal'), low: make('low') }
 }
 
+/** Rows that each lane has in a round of a worker, where all of them wait. */
+export const LANE_ROWS: OfLanes<number> = { high: 8, normal: 3, low: 1 }
+
 /** Why no events are let in, or none of some lanes, whatever the backlog is. */
 export interface FlowGate {
   /** The limit, as an operator finds it: `FEATURES.max_msgs`, `DEADLETTERS.max_bytes`, `breaker`. */

@@ -1,4 +1,4 @@
-import type { OfLanes } from '../../../shared/sdk/contract/flow.ts'
+import { LANE_ROWS, type OfLanes } from '../../../shared/sdk/contract/flow.ts'
 import { LANES } from '../../../shared/sdk/contract/subjects.ts'
 import type { SimEvent } from '../load/event.ts'
 
@@ -25,13 +25,10 @@ export interface Order {
   choose(held: SimEvent[], choosing: Choosing): Choice
 }
 
-/** Rows of each lane in a round, where all have some. */
-const WEIGHTS: OfLanes<number> = { high: 8, normal: 3, low: 1 }
-
 /** Lanes by weighted round robin; of what is held the earliest deadline first; what has expired ends without a run. */
 export class LanesOrder implements Order {
   #at = 0
-  #left = WEIGHTS[LANES[0]]
+  #left = LANE_ROWS[LANES[0]]
 
   pull(room: number, waiting: OfLanes<number>): OfLanes<number> {
     const pulled = { high: 0, normal: 0, low: 0 }
@@ -58,6 +55,6 @@ export class LanesOrder implements Order {
 
   #next(): void {
     this.#at = (this.#at + 1) % LANES.length
-    this.#left = WEIGHTS[LANES[this.#at] ?? LANES[0]]
+    this.#left = LANE_ROWS[LANES[this.#at] ?? LANES[0]]
   }
 }

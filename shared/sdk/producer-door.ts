@@ -83,8 +83,9 @@ class AdmittingDoor implements ProducerDoor {
     this.#settings = settings
     const { source } = settings
     this.#admission = openAdmission(connection, {
-      onDecided: ({ pool, model, lane, refused, isEnforced }) => {
-        if (refused !== undefined && !isEnforced)
+      // What is refused is told of by notLetIn(), once that is for good.
+      onRefused: ({ pool, model, lane, refused, isEnforced }) => {
+        if (!isEnforced)
           tellRefused({ pool, model, lane, source, limit: refused.limit, waitedMs: 0, isEnforced })
       },
     })

@@ -46,9 +46,7 @@ export class Door {
       ),
     )
     this.#admission = openAdmission(connection, {
-      onDecided: ({ refused, isEnforced, ...event }) => {
-        if (refused !== undefined) onRefused({ ...event, limit: refused.limit, isEnforced })
-      },
+      onRefused: ({ refused, ...event }) => onRefused({ ...event, limit: refused.limit }),
       onUnheard: onProblem,
     })
   }

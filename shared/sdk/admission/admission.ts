@@ -1,15 +1,12 @@
 import type { NatsConnection, Subscription } from '@nats-io/transport-node'
 import { decodeFlow, sourceDigest } from '../contract/flow.ts'
-import { LANES, type Lane, subjects } from '../contract/subjects.ts'
+import { LANES, type Route, subjects } from '../contract/subjects.ts'
 import { namesOf } from '../jetstream/names-of.ts'
 import { ModelDoor } from './model-door.ts'
 import type { Refused } from './refused.ts'
 
 /** An event that asks to be let in at a door. */
-export interface AskingEvent {
-  readonly pool: string
-  readonly model: string
-  readonly lane: Lane
+export interface AskingEvent extends Route {
   readonly source: string
   /** How long it may take yet, milliseconds; undefined where it has no deadline. */
   readonly deadlineMs: number | undefined
@@ -17,13 +14,9 @@ export interface AskingEvent {
   readonly isAgain?: boolean | undefined
 }
 
-/** What a door decided on an event. */
-export interface Decided {
-  readonly pool: string
-  readonly model: string
-  readonly lane: Lane
-  /** Why it is refused, or would be where the model's admission is only observed; undefined where it is let in. */
-  readonly refused: Refused | undefined
+/** An event that a door refuses, or would where the model's admission is only observed. */
+export interface RefusedEvent extends Route {
+  readonly refused: Refused
   readonly isEnforced: boolean
 }
 
@@ -39,8 +32,8 @@ export interface GateReading {
 }
 
 export interface AdmissionOptions {
-  /** Told of each decision. */
-  readonly onDecided?: (decided: Decided) => void
+  /** Told of each refusal, and of each that would be one. */
+  readonly onRefused?: (event: RefusedEvent) => void
   /** Told once for a model whose flow cannot be heard: its events go by what the stream takes. */
   readonly onUnheard?: (text: string) => void
 }
@@ -103,7 +96,7 @@ class DoorAdmission implements Admission {
     const { door } = this.#of(pool, model, nowMs)
     const refused = door.decide({ lane, source: this.#digest(source), deadlineMs, isAgain }, nowMs)
     const isEnforced = door.mode === 'enforce'
-    this.#options.onDecided?.({ pool, model, lane, refused, isEnforced })
+    if (refused !== undefined) this.#options.onRefused?.({ pool, model, lane, refused, isEnforced })
     return isEnforced ? refused : undefined
   }
 

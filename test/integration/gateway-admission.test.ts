@@ -18,13 +18,8 @@ const INPUTS = [{ name: 'x', datatype: 'FP32', shape: [1, 2], data: [1, 2] }]
 const PRIORITY: Readonly<Record<Lane, number>> = { high: 1, normal: 2, low: 3 }
 /** Of it 80 s may be waited in `high`, 40 s in `normal`, 20 s in `low`: a word of the flow that comes late changes little. */
 const DEADLINE_MS = 100_000
-/** Rows a second: what a test lets in is nothing beside them, even where the door takes one event for a hundred of all doors. */
-const DRAIN_ROWS = 1_000_000
 /** As much as workers hold of the highest lane is ahead of all. */
-const ahead = (seconds: number) => ({
-  drainRows: DRAIN_ROWS,
-  held: { high: seconds * DRAIN_ROWS, normal: 0, low: 0 },
-})
+const ahead = (seconds: number) => ({ heldS: { high: seconds } })
 /** What refuses `low` alone, whatever waits. */
 const lowGate = { limit: 'breaker', lanes: ['low'], value: 1, measured: 2, retryAfterMs: 1_000 } as const
 /** More than any lane may wait. */

@@ -226,8 +226,8 @@ describe('the packed SDK', () => {
   })
 
   test("the README's patient producer is told why it is refused, and when to come back", async () => {
-    const flow = speakFlow(connection, 'churn', 20)
-    flow.say({ drainRows: 10, waiting: { high: 1, normal: 0, low: 0 } })
+    const flow = speakFlow(connection, 'churn')
+    flow.say({ heldS: { high: 2 } })
     const { child, printed } = await start('admission', 1)
     flow.stop()
     child.kill()

@@ -1,9 +1,9 @@
 import { describe, expect } from 'vitest'
-import { decodeFlow, type Flow } from '../../shared/sdk/contract/flow.ts'
+import type { Flow } from '../../shared/sdk/contract/flow.ts'
 import { type Lane, subjects } from '../../shared/sdk/contract/subjects.ts'
 import { STREAMS } from '../../shared/sdk/contract/topology.ts'
 import { requestApi } from '../../shared/sdk/jetstream/api.ts'
-import { namesOf } from '../../shared/sdk/jetstream/names-of.ts'
+import { hearFlow } from '../kit/flow.ts'
 import { staged } from '../kit/staged.ts'
 import { eventually } from '../kit/wait.ts'
 import { runCli } from './cli-process.ts'
@@ -17,17 +17,7 @@ async function openStage() {
   const stage = await openControlStage({
     topology: { featuresMaxMessages: 20, deadLettersMaxMessages: 5 },
   })
-  const { connection } = stage
-  const words = new Map<string, Flow[]>()
-  connection.subscribe(namesOf(connection).subject('pelton.flow.*.*'), {
-    callback: (_error, { subject, data }) => {
-      const flow = decodeFlow(data)
-      if (flow?.by !== 'control') return
-      const key = namesOf(connection).plainSubject(subject)
-      words.set(key, [...(words.get(key) ?? []), flow])
-    },
-  })
-  await connection.flush()
+  const heard = await hearFlow(stage.connection)
   let sent = 0
   const fill = async (model: string, lane: Lane, count: number): Promise<void> => {
     const window = stage.window
@@ -39,8 +29,7 @@ async function openStage() {
       })
     }
   }
-  const said = (model: string, pool = 'default'): readonly Flow[] =>
-    words.get(subjects.flow(pool, model)) ?? []
+  const said = (model: string): readonly Flow[] => heard(model).filter(({ by }) => by === 'control')
   const last = (model: string): Flow | undefined => said(model).at(-1)
   /** Limits and lanes of the gates that the last word on a model has. */
   const gates = (model: string): readonly string[] | undefined =>

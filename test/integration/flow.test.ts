@@ -1,15 +1,14 @@
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { NatsConnection } from '@nats-io/transport-node'
 import { describe, expect, onTestFinished, test, vi } from 'vitest'
 import type { Ran } from '../../shared/models/inference-threads.ts'
 import { openPoolModels } from '../../shared/operations/models/pool-models.ts'
 import { decodeFlow, type Flow, type FlowGate } from '../../shared/sdk/contract/flow.ts'
 import { HEADERS } from '../../shared/sdk/contract/headers.ts'
 import { subjects } from '../../shared/sdk/contract/subjects.ts'
-import { namesOf } from '../../shared/sdk/jetstream/names-of.ts'
 import { floats } from '../kit/deliveries.ts'
+import { hearFlow } from '../kit/flow.ts'
 import { modelsFolder } from '../kit/models-folder.ts'
 import { openPipeline, type Pipeline } from '../kit/pipeline.ts'
 import { eventually } from '../kit/wait.ts'
@@ -24,23 +23,6 @@ const GATES: readonly FlowGate[] = [
 ]
 
 const counting = (to: number): string => JSON.stringify({ inputs: [floats('x', [[to]])] })
-
-/** Every word that is said of a model, as it comes. @param subject as it is at the broker */
-function hear(
-  connection: NatsConnection,
-  model: string,
-  subject = namesOf(connection).subject(subjects.flow('default', model)),
-): readonly Flow[] {
-  const heard: Flow[] = []
-  connection.subscribe(subject, {
-    callback: (_error, { data }) => {
-      const flow = decodeFlow(data)
-      expect(flow).toBeDefined()
-      if (flow !== undefined) heard.push(flow)
-    },
-  })
-  return heard
-}
 
 /** The flow that docs/protocol.md shows. */
 async function exampleOfPage(): Promise<Flow> {
@@ -73,8 +55,7 @@ describe('the flow of a model', () => {
     const { broker, connection } = await openBacklog(
       Array.from({ length: events }, () => ({ subject, body })),
     )
-    const heard = hear(connection, QUICK)
-    await connection.flush()
+    const heard = (await hearFlow(connection))(QUICK)
     let open = (): void => undefined
     const gate = new Promise<void>((resolve) => {
       open = resolve
@@ -115,8 +96,7 @@ describe('the flow of a model', () => {
 
   test('says why nothing is let in as soon as the pool knows, though nothing comes', async () => {
     const { broker, connection } = await openBacklog([])
-    const heard = hear(connection, QUICK)
-    await connection.flush()
+    const heard = (await hearFlow(connection))(QUICK)
     const { worker, close } = await openWorkerHere(broker, QUICK, {
       capacityOf: (maxMessageBytes) => ({ rows: 10, bytes: 8 * maxMessageBytes }),
       own: () => ({ gatesOf: (model) => (model === QUICK ? GATES : []) }),
@@ -136,7 +116,7 @@ describe('the flow of a model', () => {
     const subject = subjects.feature({ pool: 'default', model: SLOW, lane: 'normal' })
     const body = Buffer.from(counting(5_000))
     const { broker, connection } = await openBacklog(Array.from({ length: 200 }, () => ({ subject, body })))
-    const heard = hear(connection, SLOW)
+    const heard = (await hearFlow(connection))(SLOW)
     const runs: (Ran & { readonly atMs: number })[] = []
     const { worker, close } = await openWorkerHere(broker, SLOW, {
       capacityOf: (maxMessageBytes) => ({ rows: 20, bytes: 8 * maxMessageBytes }),
@@ -170,7 +150,7 @@ describe('the flow of a model', () => {
     await Promise.all(
       Array.from({ length: 600 }, (_, index) => pipeline.publish({ id: `${index}`, body, model: SLOW })),
     )
-    const heard = hear(pipeline.connection, SLOW)
+    const heard = (await hearFlow(pipeline.connection))(SLOW)
     const names = Array.from({ length: count }, (_, index) => `w${index}`)
     const env = (name: string) => ({ PELTON_WORKER: name, PELTON_THREADS: '1', PELTON_HELD_ROWS: '32' })
     await Promise.all(names.map((name) => pipeline.startWorker(env(name))))
@@ -191,7 +171,7 @@ describe('the flow of a model', () => {
     const pipeline = await openPipeline({ prefix: 'staging' })
     onTestFinished(() => pipeline.close())
     const model = 'flight-delay'
-    const heard = hear(pipeline.connection, model, 'staging.pelton.flow.default.flight-delay')
+    const heard = (await hearFlow(pipeline.connection, 'staging.pelton.flow.*.*'))(model)
     await pipeline.startWorker()
     const deadlineMs = 3_600_000
     const until = { [HEADERS.expiryTime]: new Date(Date.now() + deadlineMs).toISOString() }

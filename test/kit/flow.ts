@@ -1,5 +1,5 @@
 import type { NatsConnection } from '@nats-io/transport-node'
-import { encodeFlow, type Flow, type OfLanes, ofLanes } from '../../shared/sdk/contract/flow.ts'
+import { decodeFlow, encodeFlow, type Flow, type OfLanes, ofLanes } from '../../shared/sdk/contract/flow.ts'
 import { subjects } from '../../shared/sdk/contract/subjects.ts'
 import { namesOf } from '../../shared/sdk/jetstream/names-of.ts'
 
@@ -51,6 +51,33 @@ function spoken({ heldS, ...others }: SaidFlow): Flow {
     held: ofLanes((lane) => DRAIN_ROWS * (heldS?.[lane] ?? 0)),
     ...others,
   })
+}
+
+/**
+ * Hears what is said of every model from now on.
+ *
+ * @param pattern of its subjects, as they are at the broker. @default where the Pelton of the connection says it
+ * @returns what was heard of a model of the pool `default`, in the order it came: one array for each model, which grows
+ */
+export async function hearFlow(
+  connection: NatsConnection,
+  pattern = namesOf(connection).subject('pelton.flow.*.*'),
+): Promise<(model: string) => readonly Flow[]> {
+  const words = new Map<string, Flow[]>()
+  const wordsOn = (subject: string): Flow[] => {
+    const heard = words.get(subject) ?? []
+    words.set(subject, heard)
+    return heard
+  }
+  connection.subscribe(pattern, {
+    callback: (_error, { subject, data }) => {
+      const flow = decodeFlow(data)
+      if (flow === undefined) throw new Error(`what is said on ${subject} is no flow`)
+      wordsOn(namesOf(connection).plainSubject(subject)).push(flow)
+    },
+  })
+  await connection.flush()
+  return (model) => wordsOn(subjects.flow('default', model))
 }
 
 /** What a worker says of a model of which nothing waits, and of which it runs a hundred rows a second. */

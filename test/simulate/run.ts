@@ -10,7 +10,7 @@ import { chanceOf, exponential, pick, type Random } from './engine/chance.ts'
 import type { SimEvent } from './load/event.ts'
 import type { Demand } from './load/shapes.ts'
 import { type Account, Books, SLICE_MS } from './measure/account.ts'
-import { createSpeaker, type FlowSetup, flowEveryMs } from './pool/flow.ts'
+import { createSpeaker, type FlowSetup } from './pool/flow.ts'
 import { capacityOf, type PoolSetup } from './pool/pool-setup.ts'
 import { Stream } from './pool/stream.ts'
 import { createWorker, type Outcomes, type SimWorker } from './pool/worker.ts'
@@ -88,7 +88,7 @@ function startWorkers({ setup, random, say, isOver, books, ...ground }: WorkersG
   return Array.from({ length: pool.workers }, (_worker, at) => {
     const speaker = createSpeaker({
       ...{ name: `w${at}`, agenda, say, isOver, deadlineMs: demand.deadlineMs, worker: () => worker },
-      everyMs: flowEveryMs(flow, pool.workers),
+      everyMs: flow.everyMs(pool.workers),
       turn: flow.isInTurn ? at / pool.workers : random(),
     })
     const worker = createWorker({ ...ground, setup: pool, outcomes, onHanded: speaker.saw })

@@ -1,3 +1,4 @@
+import { sayingEveryMs } from '../../../services/worker/flow/worker-flow.ts'
 import { LaneRates } from '../../../shared/sdk/admission/lane-rates.ts'
 import { SourceRates } from '../../../shared/sdk/admission/source-rates.ts'
 import { type Flow, ofLanes } from '../../../shared/sdk/contract/flow.ts'
@@ -7,10 +8,8 @@ import type { SimWorker } from './worker.ts'
 
 /** How workers say what they know. */
 export interface FlowSetup {
-  /** Of a worker alone, milliseconds. */
-  readonly everyMs: number
-  /** Of all workers together. */
-  readonly perSecond: number
+  /** How often each worker of so many says something, milliseconds. */
+  readonly everyMs: (workers: number) => number
   /** Part of the words that each door does not hear. */
   readonly lost: number
   /** How much longer than the way a word may take, at random, milliseconds. */
@@ -19,11 +18,9 @@ export interface FlowSetup {
   readonly isInTurn: boolean
 }
 
-export const FLOW: FlowSetup = { everyMs: 55, perSecond: 20, lost: 0.01, jitterMs: 2, isInTurn: false }
-
-/** How often each worker of a fleet says something, milliseconds. */
-export function flowEveryMs({ everyMs, perSecond }: FlowSetup, workers: number): number {
-  return Math.max(everyMs, (1_000 * workers) / perSecond)
+export const FLOW: FlowSetup = {
+  everyMs: (workers) => sayingEveryMs(workers, 1),
+  ...{ lost: 0.01, jitterMs: 2, isInTurn: false },
 }
 
 const ANY = ofLanes(() => 0)

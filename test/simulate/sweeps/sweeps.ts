@@ -107,5 +107,5 @@ export const FIGURES: readonly Figure[] = [
 ]
 
 function words(perSecond: number, isInTurn: boolean): Partial<Wish> {
-  return { workers: 4, flow: { perSecond, everyMs: 1, isInTurn } }
+  return { workers: 4, flow: { everyMs: (workers) => (1_000 * workers) / perSecond, isInTurn } }
 }

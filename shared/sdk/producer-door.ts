@@ -136,8 +136,7 @@ class AdmittingDoor implements ProducerDoor {
 
   #ask(event: AskingEvent): Asked {
     const refused = this.#admission.decide(event)
-    const { pool, model, lane, source, deadlineMs } = event
-    return { pool, model, lane, source, deadlineMs, refused, atMs: performance.now() }
+    return { ...event, refused, atMs: performance.now() }
   }
 
   async #letIn(asked: Asked): Promise<void> {

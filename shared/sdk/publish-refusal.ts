@@ -1,9 +1,6 @@
 import { PeltonError, showValue } from './errors.ts'
 import type { EventMessage } from './event-message.ts'
-import { API_ERRORS, isFull, type PublishReply, publishError } from './jetstream/publish-reply.ts'
-
-/** A reply that says that the event is not stored, or nothing. */
-type Refusal = Exclude<PublishReply, { kind: 'stored' }>
+import { API_ERRORS, isFull, type NotStored, publishError } from './jetstream/publish-reply.ts'
 
 /** FEATURES, as its broker has it. */
 export interface PublishedTo {
@@ -13,7 +10,7 @@ export interface PublishedTo {
 }
 
 /** Why an event is not stored, for whoever published it. */
-export function publishRefusal(message: EventMessage, reply: Refusal, to: PublishedTo): PeltonError {
+export function publishRefusal(message: EventMessage, reply: NotStored, to: PublishedTo): PeltonError {
   if (isFull(reply)) return streamFull(reply, to)
   if (reply.kind === 'unknown' || canPass(reply)) return unknownFate(message, reply.description)
   if (reply.code === API_ERRORS.tooLarge) {
@@ -24,8 +21,7 @@ export function publishRefusal(message: EventMessage, reply: Refusal, to: Publis
   return publishError(to.stream, reply)
 }
 
-function streamFull(reply: Refusal, { stream, limits }: PublishedTo): PeltonError {
-  const description = 'description' in reply ? reply.description : ''
+function streamFull({ description }: NotStored, { stream, limits }: PublishedTo): PeltonError {
   const field = /per subject/.test(description)
     ? 'max_msgs_per_subject'
     : /bytes/.test(description)
@@ -39,7 +35,7 @@ function streamFull(reply: Refusal, { stream, limits }: PublishedTo): PeltonErro
 }
 
 /** Whether the same publish may succeed later: no word, an election, an earlier try in flight, a full stream. */
-export function canPass(reply: Refusal): boolean {
+export function canPass(reply: NotStored): boolean {
   if (reply.kind === 'unknown') return true
   if (reply.code === API_ERRORS.inFlight || reply.code === API_ERRORS.duplicateInFlight) return true
   return reply.status === 503 || reply.status === 429

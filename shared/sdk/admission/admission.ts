@@ -1,9 +1,11 @@
 import type { NatsConnection, Subscription } from '@nats-io/transport-node'
 import { decodeFlow, sourceDigest } from '../contract/flow.ts'
-import { LANES, type Route, subjects } from '../contract/subjects.ts'
+import { LANES, modelKey, type Route, subjects } from '../contract/subjects.ts'
 import { namesOf } from '../jetstream/names-of.ts'
 import { ModelDoor } from './model-door.ts'
 import type { Refused } from './refused.ts'
+
+type ModelOfPool = Pick<Route, 'pool' | 'model'>
 
 /** An event that asks to be let in at a door. */
 export interface AskingEvent extends Route {
@@ -21,10 +23,11 @@ export interface RefusedEvent extends Route {
 }
 
 /** What a gate reads, and from where on it refuses. */
-export interface GateReading {
-  readonly pool: string
-  readonly model: string
-  /** `backlog <lane>` in seconds, `part`, which part of what comes in at all doors this one lets in, or the limit of a gate of the flow, in its own unit. */
+export interface GateReading extends ModelOfPool {
+  /**
+   * `backlog <lane>` in seconds; `part`, which part of what comes in at all doors this one lets in; or the limit of a gate of
+   * the flow, in its own unit.
+   */
   readonly gate: string
   readonly value: number
   /** Undefined where there is none now: no event of the lane brings a deadline. */
@@ -34,7 +37,7 @@ export interface GateReading {
 export interface AdmissionOptions {
   /** Told of each refusal, and of each that would be one. */
   readonly onRefused?: (event: RefusedEvent) => void
-  /** Told once for a model whose flow cannot be heard: its events go by what the stream takes. */
+  /** Told once, of the first flow that cannot be heard: events of such models go by what the stream takes. */
   readonly onUnheard?: (text: string) => void
 }
 
@@ -43,13 +46,13 @@ export interface Admission {
   /**
    * Decides at once.
    *
-   * @returns why it is refused; undefined where it is let in. One that is has to be told of
+   * @returns why it is refused; undefined where it is let in. What the stream makes of one that is has to be told ({@link Admission.told})
    */
   decide(event: AskingEvent): Refused | undefined
   /** Why an event would be refused. Nothing is counted, and nobody told: it is not known yet whether there is an event. */
   look(event: AskingEvent): Refused | undefined
   /** What became of an event that was let in: it is stored, or the stream is full. Of any other end nothing is told. */
-  told(event: Pick<AskingEvent, 'pool' | 'model'>, isStored: boolean): void
+  told(event: ModelOfPool, isStored: boolean): void
   /** What the gates of the models read that events were sent to lately. */
   readonly gates: readonly GateReading[]
   close(): void
@@ -60,10 +63,8 @@ const MOST_MODELS = 1_000
 /** A model nobody asks for is not listened to any more after this long, milliseconds. */
 const FORGOTTEN_MS = 600_000
 
-interface Heard {
+interface Heard extends ModelOfPool {
   readonly key: string
-  readonly pool: string
-  readonly model: string
   readonly door: ModelDoor
   readonly subscription: Subscription | undefined
   askedAtMs: number
@@ -105,7 +106,7 @@ class DoorAdmission implements Admission {
     return this.#of(pool, model, nowMs).door.look({ lane, source: this.#digest(source), deadlineMs }, nowMs)
   }
 
-  told({ pool, model }: Pick<AskingEvent, 'pool' | 'model'>, isStored: boolean): void {
+  told({ pool, model }: ModelOfPool, isStored: boolean): void {
     this.#known(pool, model)?.door.told(isStored, performance.now())
   }
 
@@ -145,7 +146,7 @@ class DoorAdmission implements Admission {
       this.#end(oldest)
     }
     const door = new ModelDoor()
-    const key = keyOf(pool, model)
+    const key = modelKey({ pool, model })
     const heard = { key, pool, model, door, subscription: this.#hear(pool, model, door), askedAtMs: nowMs }
     this.#heard.set(key, heard)
     return heard
@@ -154,7 +155,7 @@ class DoorAdmission implements Admission {
   /** Events in a row are mostly of one model: its key is not made anew for each. */
   #known(pool: string, model: string): Heard | undefined {
     if (this.#recent?.model !== model || this.#recent.pool !== pool)
-      this.#recent = this.#heard.get(keyOf(pool, model))
+      this.#recent = this.#heard.get(modelKey({ pool, model }))
     return this.#recent
   }
 
@@ -208,9 +209,4 @@ function readingsOf(
     threshold: value,
   }))
   return [{ gate: 'part', value: door.part, threshold: undefined }, ...backlogs, ...gates]
-}
-
-/** Names hold no control characters, so a pool and a model never run together. */
-function keyOf(pool: string, model: string): string {
-  return `${pool}\n${model}`
 }

@@ -85,11 +85,12 @@ export class HeardFlow {
  */
 function poolFlow(heard: readonly Heard[], forMs: number): PoolFlow | undefined {
   // Each worker knows what waits for all of them, and the last one knows best; whoever else speaks may count what is held as well.
-  const newest = latest(heard.filter(({ flow }) => flow.by === 'worker')) ?? latest(heard)
+  const ofWorkers = heard.filter(({ flow }) => flow.by === 'worker')
+  const newest = latest(ofWorkers) ?? latest(heard)
   if (newest === undefined) return undefined
   const { flow: last, atMs } = newest
-  const flows = heard.map(({ flow }) => flow)
-  const workers = flows.filter(({ by }) => by === 'worker')
+  const flows = heard.map(flowIn)
+  const workers = ofWorkers.map(flowIn)
   // A worker of a large fleet speaks rarely: until all have had the time for it, who was heard counts for who was not (Horvitz
   // and Thompson 1952).
   const heardMs = Math.max(SOON_MS, forMs + BETWEEN_WORDS_MS)
@@ -130,6 +131,10 @@ export function rowsLeft({ drainRows, handedRows }: PoolFlow, lane: Lane): numbe
     left -= handedRows[each]
   }
   return Math.max(LEAST_PART[lane] * drainRows, left)
+}
+
+function flowIn({ flow }: Heard): Flow {
+  return flow
 }
 
 function latest(heard: readonly Heard[]): Heard | undefined {

@@ -5,15 +5,10 @@ const SLICE_MS = WINDOW_MS / SLICES
 /** So long after the last one that was let by, one more is, whatever became of the others: or nobody would see that it is over. */
 const PROBE_MS = 1_000
 
-/** The constants of the throttle. */
-interface ThrottleLaw {
-  /** How many may be sent for each that is taken. */
-  readonly k: number
-  /** So many may fail before any is refused. */
-  readonly free: number
-}
-
-const THROTTLE: ThrottleLaw = { k: 2, free: 5 }
+/** How many may be sent for each that is taken. */
+const FOR_EACH_TAKEN = 2
+/** So many may fail before any is refused. */
+const FREE = 5
 
 /**
  * How likely a request is refused by whoever sends it, because few of the last ones were taken: Google's client-side
@@ -24,8 +19,8 @@ const THROTTLE: ThrottleLaw = { k: 2, free: 5 }
  * @param taken of these, what was accepted
  * @returns 0 to 1
  */
-export function throttleShare(ended: number, taken: number, { k, free }: ThrottleLaw = THROTTLE): number {
-  return Math.max(0, (ended - free - k * taken) / (ended + 1))
+export function throttleShare(ended: number, taken: number): number {
+  return Math.max(0, (ended - FREE - FOR_EACH_TAKEN * taken) / (ended + 1))
 }
 
 /** What of the last seconds was taken. What is under way counts for nothing: its fate is not known. */

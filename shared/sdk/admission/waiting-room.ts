@@ -1,3 +1,4 @@
+import { modelKey } from '../contract/subjects.ts'
 import type { AskingEvent } from './admission.ts'
 import { comeBackMs, type Refused } from './refused.ts'
 
@@ -65,9 +66,9 @@ export class WaitingRoom {
     const isInVain = nowMs + refused.retryAfterMs > waiting.untilMs
     if (isInVain || this.#size >= this.#options.most) return Promise.resolve(refused)
     return new Promise((end) => {
-      const { pool, model, lane } = waiting.event
-      const isUrgent = waiting.deadlineAtMs !== undefined
-      const key = `${pool}\n${model}\n${lane}\n${isUrgent}`
+      const { event, deadlineAtMs } = waiting
+      const isUrgent = deadlineAtMs !== undefined
+      const key = `${modelKey(event)}\n${event.lane}\n${isUrgent}`
       const line = this.#lines.get(key) ?? this.#open(key, isUrgent, refused)
       line.refused = refused
       line.waiters.push({ ...waiting, end })

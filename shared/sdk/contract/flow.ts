@@ -1,4 +1,5 @@
-import { LANES, type Lane } from './subjects.ts'
+import { isJsonObject } from './json.ts'
+import { isLane, LANES, type Lane } from './subjects.ts'
 
 /** What doors do with events that they should refuse. */
 export const ADMISSION_MODES = ['off', 'observe', 'enforce'] as const
@@ -67,19 +68,21 @@ export interface Flow {
 }
 
 const VERSION = 1
+const utf8 = new TextEncoder()
+const text = new TextDecoder()
 /** A heavier flow is none of Pelton's. */
 const MOST_BYTES = 16 * 1024
 
 /** A flow as bytes: JSON. */
 export function encodeFlow(flow: Flow): Uint8Array {
-  return new TextEncoder().encode(JSON.stringify({ v: VERSION, ...flow }))
+  return utf8.encode(JSON.stringify({ v: VERSION, ...flow }))
 }
 
 /** Reads a flow. @returns `undefined` for what is none, or is of another version: it is as good as not heard */
 export function decodeFlow(bytes: Uint8Array): Flow | undefined {
   if (bytes.length > MOST_BYTES) return undefined
   try {
-    const read: unknown = JSON.parse(new TextDecoder().decode(bytes))
+    const read: unknown = JSON.parse(text.decode(bytes))
     return isFlow(read) ? read : undefined
   } catch {
     return undefined
@@ -87,7 +90,7 @@ export function decodeFlow(bytes: Uint8Array): Flow | undefined {
 }
 
 function isFlow(read: unknown): read is Flow {
-  if (!isObject(read) || read.v !== VERSION) return false
+  if (!isJsonObject(read) || read.v !== VERSION) return false
   const { by, name, at, everyMs, drainRows, rowsPerEvent, heavy, mode, gates } = read
   return (
     (by === 'worker' || by === 'control') &&
@@ -103,28 +106,24 @@ function isFlow(read: unknown): read is Flow {
 }
 
 function isGate(read: unknown): boolean {
-  if (!isObject(read)) return false
+  if (!isJsonObject(read)) return false
   const { limit, lanes, value, measured, retryAfterMs, because } = read
   return (
     typeof limit === 'string' &&
     Array.isArray(lanes) &&
-    lanes.every((each) => LANES.some((lane) => lane === each)) &&
+    lanes.every(isLane) &&
     [value, measured, retryAfterMs].every(isAmount) &&
     (because === undefined || typeof because === 'string')
   )
 }
 
 function isOfLanes(read: unknown): boolean {
-  return isObject(read) && LANES.every((lane) => isAmount(read[lane]))
+  return isJsonObject(read) && LANES.every((lane) => isAmount(read[lane]))
 }
 
 /** Nothing that is counted or measured is below 0. */
 function isAmount(read: unknown): read is number {
   return typeof read === 'number' && Number.isFinite(read) && read >= 0
-}
-
-function isObject(read: unknown): read is Readonly<Record<string, unknown>> {
-  return typeof read === 'object' && read !== null
 }
 
 /**

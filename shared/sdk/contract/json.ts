@@ -44,8 +44,8 @@ export function parseJson(bytes: Uint8Array): JsonValue {
   return mayBeStrings && members + countColonsInStrings(value) === colons ? value : parseExactly(text)
 }
 
-/** Whether `value` is an object: neither an array nor null. */
-export function isJsonObject(value: JsonValue | undefined): value is JsonObject {
+/** Whether `value`, read from JSON, is an object: neither an array nor null. */
+export function isJsonObject(value: unknown): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 

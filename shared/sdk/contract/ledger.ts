@@ -59,6 +59,8 @@ interface WireRecord {
 type WireEntry = readonly [sequence: number, outcome: LedgerOutcome, token: string, digests?: string]
 
 const DIGEST_BYTES = 4
+const utf8 = new TextEncoder()
+const utf8Text = new TextDecoder()
 
 /**
  * A record as bytes. Plain predictions without token become ranges and a row of digests: a batch of 64 takes some 30
@@ -77,7 +79,7 @@ export function encodeLedgerRecord(record: LedgerRecord): Uint8Array {
     ...(digests.length > 0 && { digests: encodeDigests(digests) }),
     ...(rest.length > 0 && { other: rest.map(encodeEntry) }),
   }
-  return new TextEncoder().encode(JSON.stringify(wire))
+  return utf8.encode(JSON.stringify(wire))
 }
 
 interface SortedEntries {
@@ -137,7 +139,7 @@ function decodeDigests(text: unknown): number[] {
 /** @throws PeltonError `malformed` for bytes that are not a ledger record. */
 export function decodeLedgerRecord(bytes: Uint8Array): LedgerRecord {
   try {
-    const wire = JSON.parse(new TextDecoder().decode(bytes)) as WireRecord
+    const wire = JSON.parse(utf8Text.decode(bytes)) as WireRecord
     if (wire.v !== 1) throw new Error(`version ${showValue(wire.v)}`)
     for (const field of ['stream', 'epoch', 'by'] as const) {
       if (typeof wire[field] !== 'string') throw new Error(`${field} ${showValue(wire[field])}`)

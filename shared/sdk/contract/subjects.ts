@@ -5,8 +5,8 @@ import { payloadDigest } from './token.ts'
 export const LANES = ['high', 'normal', 'low'] as const
 export type Lane = (typeof LANES)[number]
 
-export function isLane(text: string): text is Lane {
-  return (LANES as readonly string[]).includes(text)
+export function isLane(value: unknown): value is Lane {
+  return (LANES as readonly unknown[]).includes(value)
 }
 
 const utf8 = new TextEncoder()
@@ -72,6 +72,11 @@ export interface Route {
   readonly pool: string
   readonly model: string
   readonly lane: Lane
+}
+
+/** One key for a model of a pool: names hold no control characters, so the two never run together. */
+export function modelKey({ pool, model }: Pick<Route, 'pool' | 'model'>): string {
+  return `${pool}\n${model}`
 }
 
 /** The key-value buckets. */

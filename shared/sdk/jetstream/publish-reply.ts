@@ -11,6 +11,9 @@ export type PublishReply =
   | { readonly kind: 'refused'; readonly code: number; readonly status: number; readonly description: string }
   | { readonly kind: 'unknown'; readonly description: string }
 
+/** A reply that says that the event is not stored, or nothing. */
+export type NotStored = Exclude<PublishReply, { kind: 'stored' }>
+
 /** What is said of a publish that no stream takes: there is none, or nobody leads it now. */
 export const NO_STREAM = 'no stream answers'
 
@@ -71,7 +74,7 @@ export function isFull(reply: PublishReply): boolean {
 }
 
 /** The error a publisher sees for a reply that is not `stored`. */
-export function publishError(stream: string, reply: Exclude<PublishReply, { kind: 'stored' }>): PeltonError {
+export function publishError(stream: string, reply: NotStored): PeltonError {
   if (reply.kind === 'unknown')
     return new PeltonError('broker-unavailable', `${stream} did not answer: ${reply.description}`)
   if (isFull(reply)) {

@@ -68,6 +68,7 @@ const STATE_KEY = 'state'
 /** How much passes through an empty outbox before LevelDB is asked to give space back. */
 const RECLAIM_BYTES = 32 * 1024 ** 2
 const utf8 = new TextEncoder()
+const text = new TextDecoder()
 const queueKey = (position: number): string => `queue/${String(position).padStart(16, '0')}`
 const rejectedKey = (position: number): string => `rejected/${String(position).padStart(16, '0')}`
 const positionOf = (key: string): number => Number(key.slice(key.indexOf('/') + 1))
@@ -135,7 +136,7 @@ async function readState(level: Level, path: string, isRepair: boolean): Promise
     throw foreign(path)
   }
   try {
-    const state = JSON.parse(new TextDecoder().decode(bytes)) as Partial<State>
+    const state = JSON.parse(text.decode(bytes)) as Partial<State>
     const { format, version, next, held } = state
     if (
       format === 'pelton-outbox' &&

@@ -1,3 +1,6 @@
+import { IncomingMessage } from 'node:http'
+import { Socket } from 'node:net'
+import { setImmediate as turn } from 'node:timers/promises'
 import swagger from '@fastify/swagger'
 import swaggerUi from '@fastify/swagger-ui'
 import { type FastifyInstance, fastify } from 'fastify'
@@ -7,7 +10,7 @@ import type { ApiKey } from '../../../shared/operations/keys/key-record.ts'
 import { PeltonError } from '../../../shared/sdk/errors.ts'
 import { Refusal } from '../core/refusal.ts'
 import type { Caller } from '../core/request.ts'
-import { addCallers, type CallerOptions, needsKeys } from './authorisation.ts'
+import { addCallers, type CallerOptions, callersAtOnce, needsKeys } from './authorisation.ts'
 
 const TEXT = `pelton_abcdefgh23_${'A'.repeat(43)}`
 const KEY: ApiKey = {
@@ -244,6 +247,35 @@ describe('while the broker does not confirm what is known of keys', () => {
     keys.turn(false)
     expect(await waiting).toEqual({ status: 503, body: { code: 'broker-unavailable' } })
     expect(seen).toEqual([])
+  })
+})
+
+describe('a caller that is asked for at once', () => {
+  const requestWith = (headers: Record<string, string>): IncomingMessage =>
+    Object.assign(new IncomingMessage(new Socket()), { url: '/asked', headers })
+  const request = requestWith({ 'x-api-key': TEXT })
+
+  test('is known by its key, and unknown where the key is none or there is none', () => {
+    const keys = someKeys()
+    const callerOf = callersAtOnce({ keys: () => keys, pool: 'default' })
+    expect(callerOf(request)).toMatchObject({ keyId: KEY.id })
+    expect([{ 'x-api-key': 'other' }, {}].map((headers) => callerOf(requestWith(headers)))).toEqual([
+      undefined,
+      undefined,
+    ])
+  })
+
+  test('is unknown while the broker does not confirm its key, and nothing is left behind that could fail', async () => {
+    const unhandled: unknown[] = []
+    const keep = (reason: unknown): void => void unhandled.push(reason)
+    process.on('unhandledRejection', keep)
+    onTestFinished(() => void process.off('unhandledRejection', keep))
+    const keys = someKeys()
+    keys.isFresh = false
+    expect(callersAtOnce({ keys: () => keys, pool: 'default' })(request)).toBeUndefined()
+    keys.turn(false)
+    await turn()
+    expect(unhandled).toEqual([])
   })
 })
 

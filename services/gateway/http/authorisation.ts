@@ -102,8 +102,9 @@ export function callersAtOnce({
   if (keys === undefined) return () => anybody
   return (request) => {
     try {
-      const key = findKey(keys(), keyOf(request), 0)
-      return key instanceof Promise ? undefined : callerWith(key)
+      const follower = keys()
+      const key = follower.isFresh ? follower.find(keyOf(request)) : undefined
+      return key && callerWith(key)
     } catch {
       return undefined
     }

@@ -275,6 +275,8 @@ describe('a request that waits for its answer', () => {
       body: { inputs: INPUTS, parameters: { priority: PRIORITY[lane] } },
       headers,
     })
+  /** Asked by who does not wait: without a worker an answer that is let in takes its whole time. */
+  const refusesLow = () => answered(503, () => ask('low'))
 
   test('is refused in the same words, and goes on to its route where it is not', async () => {
     await pipeline.startWorker()
@@ -291,17 +293,21 @@ describe('a request that waits for its answer', () => {
 
   test('is told what else is wrong with it, also while others are refused', async () => {
     flow.say({ gates: [lowGate] })
-    await answered(503, () => infer('low'))
+    await refusesLow()
     const broken = { raw: { type: 'application/json', text: '{"inputs": [}' } }
     expect((await open.call('POST', `/v2/models/${MODEL}/infer`, broken)).json.code).toBe('malformed')
     expect((await infer('low', '/v2/models/nobody/infer')).status).toBe(404)
     expect((await infer('low', undefined, { 'x-api-key': 'none' }, keyed)).status).toBe(401)
-    expect((await infer('low', undefined, as('plain'), keyed)).status).toBe(503)
+    await answered(503, () => ask('low', as('plain'), keyed))
+    expect(await infer('low', undefined, as('plain'), keyed)).toMatchObject({
+      status: 503,
+      json: { code: 'overloaded', field: 'breaker' },
+    })
   })
 
   test('is counted as every other request', async () => {
     flow.say({ gates: [lowGate] })
-    await answered(503, () => infer('low'))
+    await refusesLow()
     const count = async (name: string, labels: Readonly<Record<string, string>>) =>
       readPrometheus(await metrics()).value(name, labels) ?? 0
     const all = () =>

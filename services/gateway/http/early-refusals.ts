@@ -25,13 +25,15 @@ interface EarlyParts {
  * Refuses requests before they have a route: under overload most of what comes is refused, and what the framework costs would be
  * most of what a refusal costs. The body is read whole, so that the connection stays; of a request that goes on it is kept.
  *
- * @returns whether a request was taken: it is answered, or handed on later
+ * @returns whether a request was taken: it is answered, or handed on later, unless its caller leaves first
  */
 export function takeEarly({ gate, limits, connections, handle }: EarlyParts) {
   return (request: IncomingMessage, response: ServerResponse): boolean => {
     const look = isPlain(request) ? gate()?.(request) : undefined
     if (look === undefined) return false
     readBody({ request, limits, connections }, limits.bodyBytes, undefined, (error, body) => {
+      // Its caller has left. What counts requests of routes would wait for an end that it has had.
+      if (response.closed) return
       const refusal = error === null && body !== undefined ? look(body) : undefined
       if (refusal !== undefined)
         return answerRefusal(request, response, refusal, connections.isLastAnswer(request))

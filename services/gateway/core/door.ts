@@ -57,18 +57,20 @@ export class Door {
    * @throws Refusal 429 or 503 where it is not let in: then there is no event, and nothing of it is kept
    */
   admit(asking: AskingRequest): void {
-    const refusal = this.#decide(asking)
+    const refusal = this.#beyondQuota(asking) ?? refusalOf(this.#admission.decide(eventOf(asking)))
     if (refusal !== undefined) throw refusal
+    this.#quotas.take(asking.caller, performance.now())
   }
 
-  /** Refuses a request that would not be let in, and counts it; undefined where it would, which nobody has to be told of. */
+  /** Refuses a request that would not be let in, and counts it; undefined where it would: then nothing is counted or taken. */
   refuse(asking: AskingRequest): Refusal | undefined {
-    return this.wouldRefuse(asking) ? this.#decide(asking) : undefined
+    return this.#beyondQuota(asking) ?? refusalOf(this.#admission.refuse(eventOf(asking)))
   }
 
   /** Whether a request would not be let in, as far as that is certain before it is known whether it makes an event. */
   wouldRefuse(asking: AskingRequest): boolean {
-    return this.#look(asking) !== undefined
+    const beyond = this.#quotas.look(asking.caller, performance.now())
+    return (beyond ?? this.#admission.look(eventOf(asking))) !== undefined
   }
 
   /** What the stream made of a request that was let in. */
@@ -84,22 +86,16 @@ export class Door {
     this.#admission.close()
   }
 
-  #decide(asking: AskingRequest): Refusal | undefined {
-    const { caller, model, lane } = asking
+  #beyondQuota({ caller, model, lane }: AskingRequest): Refusal | undefined {
     const beyond = this.#quotas.look(caller, performance.now())
-    if (beyond !== undefined) {
-      this.#onRefused({ pool: caller.pool, model, lane, limit: beyond.limit, isEnforced: true })
-      return notLetIn(beyond, this.#quotas.of(caller))
-    }
-    const refused = this.#admission.decide(eventOf(asking))
-    if (refused !== undefined) return notLetIn(refused)
-    this.#quotas.take(caller, performance.now())
-    return undefined
+    if (beyond === undefined) return undefined
+    this.#onRefused({ pool: caller.pool, model, lane, limit: beyond.limit, isEnforced: true })
+    return notLetIn(beyond, this.#quotas.of(caller))
   }
+}
 
-  #look(asking: AskingRequest): Refused | undefined {
-    return this.#quotas.look(asking.caller, performance.now()) ?? this.#admission.look(eventOf(asking))
-  }
+function refusalOf(refused: Refused | undefined): Refusal | undefined {
+  return refused && notLetIn(refused)
 }
 
 function eventOf({ caller: { pool }, model, lane, source, deadlineMs }: AskingRequest): AskingEvent {

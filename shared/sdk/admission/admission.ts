@@ -49,6 +49,12 @@ export interface Admission {
    * @returns why it is refused; undefined where it is let in. What the stream makes of one that is has to be told ({@link Admission.told})
    */
   decide(event: AskingEvent): Refused | undefined
+  /**
+   * Refuses at once what would not be let in, and counts it as {@link Admission.decide} does.
+   *
+   * @returns undefined where it would be: then nothing is counted, and nobody told. It is asked about again
+   */
+  refuse(event: AskingEvent): Refused | undefined
   /** Why an event would be refused. Nothing is counted, and nobody told: it is not known yet whether there is an event. */
   look(event: AskingEvent): Refused | undefined
   /** What became of an event that was let in: it is stored, or the stream is full. Of any other end nothing is told. */
@@ -99,6 +105,14 @@ class DoorAdmission implements Admission {
     const isEnforced = door.mode === 'enforce'
     if (refused !== undefined) this.#options.onRefused?.({ pool, model, lane, refused, isEnforced })
     return isEnforced ? refused : undefined
+  }
+
+  refuse({ pool, model, lane, source, deadlineMs, isAgain }: AskingEvent): Refused | undefined {
+    const nowMs = performance.now()
+    const { door } = this.#of(pool, model, nowMs)
+    const refused = door.refuse({ lane, source: this.#digest(source), deadlineMs, isAgain }, nowMs)
+    if (refused !== undefined) this.#options.onDecided?.({ pool, model, lane, refused, isEnforced: true })
+    return refused
   }
 
   look({ pool, model, lane, source, deadlineMs }: AskingEvent): Refused | undefined {

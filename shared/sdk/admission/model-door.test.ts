@@ -200,6 +200,56 @@ describe('a door that hears nothing', () => {
   })
 })
 
+describe('an event that is only to be refused', () => {
+  /** A door of which the stream takes nothing. */
+  function throttled(random: () => number): ModelDoor {
+    const door = new ModelDoor(undefined, random)
+    door.decide(askingOf(), 0)
+    for (let each = 0; each < 20; each++) door.told(false, 0)
+    return door
+  }
+
+  it('is looked at once', () => {
+    const thrown = [0, 0.999, 0.999, 0]
+    const door = throttled(() => thrown.shift() ?? 1)
+    const limits = [1, 2, 3, 4].map(() => door.refuse(askingOf(), 1)?.limit)
+    expect(limits).toEqual(['throttle', undefined, undefined, 'throttle'])
+  })
+
+  it('counts as refused, and not at all where it is not', () => {
+    const most = (door: ModelDoor): number | undefined => door.look(askingOf(), 1)?.measured
+    let random = 0
+    const door = throttled(() => random)
+    const before = most(door) ?? 100
+    expect(door.refuse(askingOf(), 1)?.measured).toBe(before)
+    const after = most(door) ?? 0
+    expect(after).toBeGreaterThan(before)
+    random = 0.999
+    expect(door.refuse(askingOf(), 1)).toBeUndefined()
+    random = 0
+    expect(most(door)).toBe(after)
+  })
+
+  it('adds nothing to what waits, and is never refused where that is only observed', () => {
+    const door = doorBehind(39)
+    for (let each = 0; each < 100; each++) expect(door.refuse(askingOf(), 0)).toBeUndefined()
+    expect(door.waitMs('normal', 0)).toBe(390)
+    expect(doorBehind(90).refuse(askingOf(), 0)).toMatchObject({ limit: 'backlog', measured: 900 })
+    expect(doorBehind(90, { mode: 'observe' }).refuse(askingOf(), 0)).toBeUndefined()
+  })
+
+  it('counts for the share of its source', () => {
+    const door = doorBehind(0, { drainRows: 60, everyMs: 500, gates: [{ ...gate, lanes: LANES }] })
+    for (let at = 1; at <= 1_000; at += 2) {
+      expect(door.refuse(askingOf({ source: 'hot' }), at)?.limit).toBe(gate.limit)
+      if (at % 100 === 1) door.refuse(askingOf({ source: 'other' }), at)
+    }
+    door.hear(flowOf({ waiting: { high: 0, normal: 18, low: 0 }, drainRows: 60 }), 1_000)
+    expect(door.look(askingOf({ source: 'hot' }), 1_000)?.limit).toBe('share')
+    expect(door.look(askingOf({ source: 'other' }), 1_000)).toBeUndefined()
+  })
+})
+
 describe('the mode', () => {
   it('`off` looks at nothing, and stays when nobody is heard any more', () => {
     const door = doorBehind(1e6, { mode: 'off', gates: [gate] })

@@ -133,6 +133,21 @@ export class ModelDoor {
     return this.#mode === 'enforce' ? this.#refusal(asking, this.#heard.at(nowMs), nowMs) : undefined
   }
 
+  /**
+   * Refuses an event that would not be let in, and counts it as {@link ModelDoor.decide} does. One look decides: where the dice
+   * are thrown, a second one might find otherwise.
+   *
+   * @returns why; undefined where it would be let in: then nothing is counted, and it is asked about again
+   */
+  refuse(asking: Asking, nowMs: number): Refused | undefined {
+    const refused = this.look(asking, nowMs)
+    if (refused === undefined) return undefined
+    if (asking.deadlineMs !== undefined && asking.isAgain !== true)
+      this.#rates.came(asking.source, this.#heard.at(nowMs)?.rowsPerEvent ?? 1, nowMs)
+    if (refused.limit === THROTTLED) this.#throttle.ended(false, nowMs)
+    return refused
+  }
+
   /** How long events of a lane may be expected to wait, milliseconds; undefined where none brings a deadline. */
   mostWaitMs(lane: Lane, nowMs: number): number | undefined {
     const pool = this.#heard.at(nowMs)

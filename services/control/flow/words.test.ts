@@ -88,6 +88,22 @@ describe('wordsOf', () => {
     ])
   })
 
+  it('has no last word for a model that is only not spoken of among too many', () => {
+    const many = (waiting: (at: number) => number) =>
+      facts({
+        counts: new Map(
+          Array.from({ length: 4_097 }, (_each, at) => [`features.default.m${at}.low`, waiting(at)]),
+        ),
+      })
+    const first = say({ facts: many((at) => (at === 0 ? 100 : 10)) })
+    expect(first.told.has('default\nm0')).toBe(true)
+    const second = say({ facts: many((at) => (at === 0 ? 1 : 10)), before: first.told })
+    expect(second.words.filter(({ model }) => model === 'm0')).toEqual([])
+    // It is over once nothing waits.
+    const third = say({ before: second.told })
+    expect(third.words.find(({ model }) => model === 'm0')?.flow.waiting.low).toBe(0)
+  })
+
   it('speaks of no more models than there is time for, of those first of which most waits', () => {
     const many = Array.from(
       { length: 5_000 },

@@ -21,7 +21,7 @@ export interface WordsInput {
   readonly name: string
   /** The next word comes within this time, milliseconds. */
   readonly everyMs: number
-  /** Models of which there was something to say at the look before. */
+  /** Models that were spoken of, and of which there was something to say at the look before. */
   readonly before: ReadonlyMap<string, Told>
 }
 
@@ -44,7 +44,7 @@ const NONE: Flow['held'] = { high: 0, normal: 0, low: 0 }
  * What control says at one look: of each model that has events in FEATURES, and while a gate is shut for all, of each that a pool
  * knows; of one of which there is nothing more to say one last word. Pure.
  *
- * @returns the words, and of which models there was something to say
+ * @returns the words, and which models have a last word to come
  */
 export function wordsOf(input: WordsInput): {
   readonly words: readonly Word[]
@@ -56,11 +56,13 @@ export function wordsOf(input: WordsInput): {
   if (common.length > 0)
     for (const { pool, records } of pools) for (const { model } of records) ofModel(said, { pool, model })
   for (const { gates } of said.values()) gates.push(...common)
-  const told = new Map([...said].sort(byWaiting).slice(0, MOST_MODELS))
-  const over = [...before.values()].filter((one) => !told.has(keyOf(one))).map(silent)
+  const spoken = [...said].sort(byWaiting).slice(0, MOST_MODELS)
+  const over = [...before].filter(([key]) => !said.has(key)).map(([, one]) => silent(one))
   const modes = modesOf(pools)
-  const words = [...told.values(), ...over].map((one) => wordOf(one, input, modes))
-  return { words, told }
+  const words = [...spoken.map(([, one]) => one), ...over].map((one) => wordOf(one, input, modes))
+  // What is only not spoken of among so many still has its last word to come.
+  const unspoken = [...before].filter(([key]) => said.has(key))
+  return { words, told: new Map<string, Told>([...unspoken, ...spoken]) }
 }
 
 function thoseWaiting({ facts, gates }: WordsInput): Map<string, Said> {

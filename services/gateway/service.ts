@@ -32,7 +32,6 @@ import { readExpiries } from '../../shared/sdk/jetstream/expiry.ts'
 import { requireBuckets, requireStreams } from '../../shared/sdk/jetstream/provision.ts'
 import { explained } from '../../shared/sdk/jetstream/provision-refusal.ts'
 import type { GatewaySettings } from './config.ts'
-import type { RefusedRequest } from './core/figures.ts'
 import { createGatewayCore } from './core/gateway-core.ts'
 import { openKeyedRequests } from './core/keyed-requests.ts'
 import type { Caller } from './core/request.ts'
@@ -43,7 +42,7 @@ import { createFigures, type GatewayFigures } from './observe/figures.ts'
 import { openGatewayGauges } from './observe/gateway-gauges.ts'
 import { type MeasuredRequests, measureRequests } from './observe/http-metrics.ts'
 import { traceRequests } from './observe/http-traces.ts'
-import { watchRefusals } from './observe/refusals.ts'
+import { type Refusals, watchRefusals } from './observe/refusals.ts'
 import { createCloudEvents } from './protocols/cloud-events/cloud-events.ts'
 import { earlyGate } from './protocols/open-inference/early-gate.ts'
 import { MODELS_PATH } from './protocols/open-inference/model-path.ts'
@@ -69,7 +68,7 @@ export interface GatewayDoor {
   readonly needsKeys: boolean
   readonly figures: GatewayFigures
   /** Told of each request that is not let in. */
-  readonly onRefused: (refused: RefusedRequest) => void
+  readonly refusals: Refusals
   readonly listener: GatewayListener
   address: string
   close(): Promise<void>
@@ -89,11 +88,12 @@ export async function openDoor(
     reach: undefined,
     needsKeys: needsKeys(settings.PELTON_GATEWAY_HOST, settings.PELTON_GATEWAY_KEYS),
     figures: createFigures({ hasMetrics: telemetry.hasMetrics }),
-    onRefused: watchRefusals({ log, hasMetrics: telemetry.hasMetrics }),
+    refusals: watchRefusals({ log, hasMetrics: telemetry.hasMetrics }),
     listener,
     address: '',
     close: async () => {
       await listener.close()
+      door.refusals.close()
       await operations?.close()
     },
   }
@@ -279,7 +279,7 @@ export async function startGateway(
     maxInFlightBytes: settings.PELTON_GATEWAY_MAX_IN_FLIGHT_BYTES,
     keyedRequests,
     ...(quotas !== undefined && { quotas }),
-    onRefused: door.onRefused,
+    onRefused: door.refusals.told,
     onProblem,
     onAbandoned: () => undefined, // counted where requests end
   })

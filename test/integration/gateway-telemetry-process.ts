@@ -36,8 +36,8 @@ openGatewayGauges({
   keys: () => 3,
   gates: () => [{ pool: 'default', model: 'churn', gate: 'backlog low', value: 2.5, threshold: 0.5 }],
 })
-const onRefused = watchRefusals({ log: pino({ level: 'silent' }), hasMetrics: telemetry.hasMetrics })
-onRefused({ pool: 'default', model: 'churn', lane: 'low', limit: 'backlog', isEnforced: true })
+const refusals = watchRefusals({ log: pino({ level: 'silent' }), hasMetrics: telemetry.hasMetrics })
+refusals.told({ pool: 'default', model: 'churn', lane: 'low', limit: 'backlog', isEnforced: true })
 
 const ended = {
   modelVersion: undefined,
@@ -79,6 +79,7 @@ process.stdin.resume().once('end', async () => {
   app.server.closeAllConnections()
   await app.close()
   await producer.close()
+  refusals.close()
   stopTracing()
   await telemetry.close()
 })

@@ -12,31 +12,48 @@ export interface RefusalsOptions {
   readonly log: Logger
   /** Whether somebody reads metrics. */
   readonly hasMetrics: boolean
-  /** Of a clock that never goes back, milliseconds. @default performance.now */
-  readonly now?: () => number
 }
 
-/** Counts requests that are not let in, and says so in the log, once a minute at most. @returns told of each */
-export function watchRefusals({
-  log,
-  hasMetrics,
-  now = () => performance.now(),
-}: RefusalsOptions): (refused: RefusedRequest) => void {
+/** Who is told of requests that are not let in. */
+export interface Refusals {
+  told(refused: RefusedRequest): void
+  /** Says what was only counted. May be called again. */
+  close(): void
+}
+
+/**
+ * Counts requests that are not let in, and says so in the log: of the first at once, of the others once a minute, also where no
+ * more come.
+ */
+export function watchRefusals({ log, hasMetrics }: RefusalsOptions): Refusals {
   const count = hasMetrics ? countRefused() : undefined
   let kinds = new Map<string, number>()
   let total = 0
-  let nextLineMs = Number.NEGATIVE_INFINITY
-  return (refused) => {
-    count?.(refused)
-    total++
-    const kind = describe(refused)
-    if (kinds.has(kind) || kinds.size < MOST_KINDS) kinds.set(kind, (kinds.get(kind) ?? 0) + 1)
-    if (now() < nextLineMs) return
+  let minute: NodeJS.Timeout | undefined
+  const tell = (): void => {
     const [most = ''] = [...kinds].sort(([, one], [, other]) => other - one)[0] ?? []
     log.warn({ refused: total, most }, 'requests are not let in')
-    nextLineMs = now() + LINE_MS
     kinds = new Map()
     total = 0
+  }
+  const turn = (): void => {
+    minute = undefined
+    if (total === 0) return
+    tell()
+    minute = setTimeout(turn, LINE_MS).unref()
+  }
+  return {
+    told: (refused) => {
+      count?.(refused)
+      total++
+      const kind = describe(refused)
+      if (kinds.has(kind) || kinds.size < MOST_KINDS) kinds.set(kind, (kinds.get(kind) ?? 0) + 1)
+      if (minute === undefined) turn()
+    },
+    close: () => {
+      clearTimeout(minute)
+      if (total > 0) tell()
+    },
   }
 }
 

@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { connect } from 'node:net'
 import { createInterface } from 'node:readline'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { UNKNOWN_MODEL } from '../../shared/runtime/metrics.ts'
@@ -146,6 +147,21 @@ describe('metrics of the gateway', () => {
     expect(
       series.value('pelton_gateway_requests_total', { ...counted, http_response_status_code: '200' }),
     ).toBe(1)
+  })
+
+  test('requests of a connection that is gone are over, also those that waited behind another', async () => {
+    const active = async () =>
+      (await scrape()).value('http_server_active_requests', {
+        http_request_method: 'GET',
+        url_scheme: 'http',
+      })
+    const { hostname, port } = new URL(address)
+    const leaving = connect(Number(port), hostname)
+    leaving.write('GET /hanging HTTP/1.1\r\nHost: x\r\n\r\n'.repeat(3))
+    // The reading itself is under way as well.
+    await eventually('the requests to be under way', async () => (await active()) === 4)
+    leaving.destroy()
+    await eventually('the requests to be over', async () => (await active()) === 1, { seen: active })
   })
 
   test('limits are shares, at most all of it, and none where there is no limit', async () => {

@@ -12,7 +12,6 @@ async function open(look: EarlyLook) {
   const listener = openListener({ host: '127.0.0.1', port: 0, log: pino({ level: 'silent' }) })
   onTestFinished(() => listener.close())
   const counts = { asked: 0, began: 0 }
-  // As metrics count it: what begins has to end when its response is closed.
   listener.app.addHook('onRequest', (_request, _reply, done) => {
     counts.began++
     done()

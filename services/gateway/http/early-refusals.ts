@@ -32,7 +32,7 @@ export function takeEarly({ gate, limits, connections, handle }: EarlyParts) {
     const look = isPlain(request) ? gate()?.(request) : undefined
     if (look === undefined) return false
     readBody({ request, limits, connections }, limits.bodyBytes, undefined, (error, body) => {
-      // Its caller has left. What counts requests of routes would wait for an end that it has had.
+      // Its caller has left: there is nobody to be answered, and no end that its route would hear of.
       if (response.closed) return
       const refusal = error === null && body !== undefined ? look(body) : undefined
       if (refusal !== undefined)

@@ -2,38 +2,43 @@ import type { Socket } from 'node:net'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { CallerSignal, LeavingListener } from '../core/request.ts'
 
-/** Requests of a connection that are not answered yet: several where a client sends the next before its answer. */
-const pending = new WeakMap<Socket, Set<Leaving>>()
+/** What waits for the end of requests of a connection: of several where a client sends the next before its answer. */
+const pending = new WeakMap<Socket, Set<() => void>>()
 
 /**
- * A signal that is aborted when the client closes its connection before the answer is sent. A connection has one listener
- * for all of its requests, however many it lives to send: also those whose answers still wait for one before them, of
- * which the response itself would hear nothing.
+ * Tells once when a request is over: its response is closed, or its connection is. A connection has one listener for all of its
+ * requests, however many it lives to send: also for those whose answers still wait for one before them, of which the response
+ * itself would hear nothing.
  */
-export function leavingSignal(request: FastifyRequest, reply: FastifyReply): CallerSignal {
-  const leaving = new Leaving()
-  const { socket } = request.raw
+export function whenOver({ raw: { socket } }: FastifyRequest, reply: FastifyReply, onOver: () => void): void {
   if (socket.destroyed) {
-    leaving.abort()
-    return leaving
+    onOver()
+    return
   }
   const ofSocket = pending.get(socket) ?? watch(socket)
-  ofSocket.add(leaving)
-  reply.raw.once('close', () => {
-    ofSocket.delete(leaving)
+  const end = (): void => {
+    if (ofSocket.delete(end)) onOver()
+  }
+  ofSocket.add(end)
+  reply.raw.once('close', end)
+}
+
+function watch(socket: Socket): Set<() => void> {
+  const ofSocket = new Set<() => void>()
+  pending.set(socket, ofSocket)
+  socket.once('close', () => {
+    for (const end of [...ofSocket]) end()
+  })
+  return ofSocket
+}
+
+/** A signal that is aborted when the client closes its connection before the answer is sent. */
+export function leavingSignal(request: FastifyRequest, reply: FastifyReply): CallerSignal {
+  const leaving = new Leaving()
+  whenOver(request, reply, () => {
     if (!reply.raw.writableFinished) leaving.abort()
   })
   return leaving
-}
-
-function watch(socket: Socket): Set<Leaving> {
-  const ofSocket = new Set<Leaving>()
-  pending.set(socket, ofSocket)
-  socket.once('close', () => {
-    for (const leaving of ofSocket) leaving.abort()
-    ofSocket.clear()
-  })
-  return ofSocket
 }
 
 /** There is one for each request, and hardly one is aborted: an `AbortSignal` takes the time of a dozen of these. */

@@ -1,5 +1,6 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { type Labels, openMeters } from '../../../shared/runtime/meters.ts'
+import { whenOver } from '../http/leaving.ts'
 import { errorTypeOfAnswer, methodOf, routeOf, schemeOf } from './http-names.ts'
 
 /** Requests of an HTTP server that are measured. */
@@ -34,7 +35,7 @@ export function measureRequests(app: FastifyInstance): MeasuredRequests {
     const startedAt = performance.now()
     const ended = active.began(request)
     // Also where it was never answered.
-    reply.raw.once('close', () => {
+    whenOver(request, reply, () => {
       ended()
       const status = reply.raw.writableFinished ? reply.raw.statusCode : undefined
       duration((performance.now() - startedAt) / 1_000, labelsOf(request, status))

@@ -2,6 +2,7 @@ import { ROOT_CONTEXT, type Span, SpanKind, SpanStatusCode, type Tracer, trace }
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { readTraceparent, writeTraceparent } from '../../../shared/runtime/trace-context.ts'
 import { HEADERS } from '../../../shared/sdk/contract/headers.ts'
+import { whenOver } from '../http/leaving.ts'
 import { errorTypeOfAnswer, methodOf, routeOf, schemeOf } from './http-names.ts'
 
 /**
@@ -15,7 +16,7 @@ export function traceRequests(app: FastifyInstance): void {
     const span = startSpan(tracer, request)
     nameParent(request, span)
     // Also where it was never answered.
-    reply.raw.once('close', () => {
+    whenOver(request, reply, () => {
       endSpan(span, reply.raw.writableFinished ? reply.raw.statusCode : undefined)
     })
     done()

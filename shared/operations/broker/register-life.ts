@@ -1,4 +1,5 @@
 import type { ConsumerInfo, StreamInfo } from '../../sdk/jetstream/api.ts'
+import { boundOf } from './stream-bound.ts'
 
 /** Broker memory per result, bytes: `npm run bench:register` measures it. */
 export const RESULT_MEMORY_BYTES = 450
@@ -58,17 +59,16 @@ export interface RegisterState {
 }
 
 /** Reads it from the stream's state. Pure. */
-export function registerState({ config, state, ts }: StreamInfo): RegisterState {
-  const limit = (value: unknown): number =>
-    Number(value ?? -1) > 0 ? Number(value) : Number.POSITIVE_INFINITY
-  const [maxMessages, maxBytes] = [limit(config.max_msgs), limit(config.max_bytes)]
+export function registerState(info: StreamInfo): RegisterState {
+  const { state, ts } = info
+  const [maxMessages, maxBytes] = [boundOf(info, 'max_msgs'), boundOf(info, 'max_bytes')]
   const first = state.first_ts
   const isEmpty = state.messages === 0 || first === undefined
   const isFullOfBytes = state.bytes >= 0.99 * maxBytes
   return {
     maxMessages,
     maxBytes,
-    maxAgeMs: limit(config.max_age) / 1e6,
+    maxAgeMs: boundOf(info, 'max_age') / 1e6,
     messages: state.messages,
     bytesEach: state.bytes / Math.max(1, state.messages),
     oldestMs: isEmpty ? Number.POSITIVE_INFINITY : Math.max(0, Date.parse(ts) - Date.parse(first)),

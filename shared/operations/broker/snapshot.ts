@@ -5,6 +5,7 @@ import { requestApi, type StreamInfo } from '../../sdk/jetstream/api.ts'
 import { lookAtBroker } from './broker-look.ts'
 import { type ListedConsumer, pausedUntil } from './consumer-list.ts'
 import type { ReplicaGroup } from './replicas.ts'
+import { boundOf } from './stream-bound.ts'
 
 /** A stream of Pelton as it is now. */
 export interface StreamStatus {
@@ -137,8 +138,8 @@ function toStreamStatus(name: string, info: StreamInfo | undefined, isLed: boole
       ['max_bytes', bytes],
     ] as const
   ).flatMap(([limit, used]) => {
-    const most = Number(info.config[limit] ?? -1)
-    return most > 0 ? [{ limit, share: used / most }] : []
+    const most = boundOf(info, limit)
+    return Number.isFinite(most) ? [{ limit, share: used / most }] : []
   })
   const nearest = shares.sort((a, b) => b.share - a.share)[0]
   return {

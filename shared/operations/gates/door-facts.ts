@@ -6,6 +6,7 @@ import { requireStreams } from '../../sdk/jetstream/provision.ts'
 import { type ListedConsumer, listConsumers } from '../broker/consumer-list.ts'
 import { latestWriter, mustLiveMs, type RegisterState, registerState } from '../broker/register-life.ts'
 import { countSubjects } from '../broker/snapshot.ts'
+import { boundOf } from '../broker/stream-bound.ts'
 
 /** What a stream holds, and may hold; Infinity without a bound. */
 export interface StreamUse {
@@ -73,11 +74,6 @@ type Info = StreamInfo
 function useOf(info: StreamInfo): StreamUse {
   const { messages, bytes } = info.state
   return { messages, bytes, maxMessages: boundOf(info, 'max_msgs'), maxBytes: boundOf(info, 'max_bytes') }
-}
-
-function boundOf({ config }: StreamInfo, limit: string): number {
-  const most = Number(config[limit] ?? -1)
-  return most > 0 ? most : Number.POSITIVE_INFINITY
 }
 
 function shareOf({ num_pending, num_ack_pending }: ListedConsumer): number {

@@ -6,6 +6,7 @@ import {
   drainedBetween,
   type Gate,
   type Gates,
+  gateKey,
   judgeGates,
   NO_GATES,
 } from '../../../shared/operations/gates/gates.ts'
@@ -121,19 +122,15 @@ class FlowVoice implements Voice {
 
   /** Gates that shut or opened: those for all by their limit, those of one model together. */
   #tell({ common }: Gates): void {
-    const were = new Map(this.#gates.common.map((gate) => [idOf(gate), gate.isShut]))
+    const were = new Map(this.#gates.common.map((gate) => [gateKey(gate), gate.isShut]))
     for (const gate of common) {
       const { limit, lanes, value, measured, because, isShut } = gate
-      if (isShut === (were.get(idOf(gate)) ?? false)) continue
+      if (isShut === (were.get(gateKey(gate)) ?? false)) continue
       const facts = { limit, lanes, value, measured }
       if (isShut) this.#deps.log.warn({ ...facts, because }, 'doors refuse events')
       else this.#deps.log.info(facts, 'doors take events again')
     }
   }
-}
-
-function idOf({ limit, lanes }: Gate): string {
-  return `${limit} ${lanes.join(' ')}`
 }
 
 function isSayable(name: string): boolean {

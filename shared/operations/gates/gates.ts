@@ -55,10 +55,10 @@ interface Rule {
  * @param drained events that leave FEATURES a second
  */
 export function judgeGates(facts: DoorFacts, before: Gates = NO_GATES, drained = 0): Gates {
-  const wereShut = new Set(before.common.filter(({ isShut }) => isShut).map(keyOf))
+  const wereShut = new Set(before.common.filter(({ isShut }) => isShut).map(gateKey))
   const common = [...featuresRules(facts, drained), ...deadLetterRules(facts), ...resultRules(facts)]
     .filter(({ bound }) => Number.isFinite(bound))
-    .map((rule) => gateOf(rule, wereShut.has(keyOf(rule))))
+    .map((rule) => gateOf(rule, wereShut.has(gateKey(rule))))
   return { common, ...subjectGates(facts, before.own, drained) }
 }
 
@@ -88,7 +88,8 @@ function gateOf({ share, fallsTo, ...rule }: Rule, wasShut: boolean): Gate {
   return { ...rule, value, from, isShut, retryAfterMs }
 }
 
-function keyOf({ limit, lanes }: Pick<Gate, 'limit' | 'lanes'>): string {
+/** Which of the gates it is, from one look to the next. */
+export function gateKey({ limit, lanes }: Pick<Gate, 'limit' | 'lanes'>): string {
   return `${limit} ${lanes.join(' ')}`
 }
 

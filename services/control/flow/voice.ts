@@ -12,7 +12,7 @@ import {
 } from '../../../shared/operations/gates/gates.ts'
 import type { BrokerReach } from '../../../shared/runtime/broker-reach.ts'
 import { encodeFlow } from '../../../shared/sdk/contract/flow.ts'
-import { encodeSegment, subjects } from '../../../shared/sdk/contract/subjects.ts'
+import { flowSubject } from '../../../shared/sdk/contract/subjects.ts'
 import { namesOf } from '../../../shared/sdk/jetstream/names-of.ts'
 import type { Watch } from '../watch/watch.ts'
 import { type Told, type Word, wordsOf } from './words.ts'
@@ -116,8 +116,9 @@ class FlowVoice implements Voice {
 
   #say({ pool, model, flow }: Word): void {
     const { connection } = this.#deps
-    if (!isSayable(pool) || !isSayable(model)) return // what a plain client may call a model fits no subject of ours
-    connection.publish(namesOf(connection).subject(subjects.flow(pool, model)), encodeFlow(flow))
+    const subject = flowSubject(pool, model)
+    if (subject === undefined) return // what a plain client may call a model
+    connection.publish(namesOf(connection).subject(subject), encodeFlow(flow))
   }
 
   /** Gates that shut or opened: those for all by their limit, those of one model together. */
@@ -130,13 +131,5 @@ class FlowVoice implements Voice {
       if (isShut) this.#deps.log.warn({ ...facts, because }, 'doors refuse events')
       else this.#deps.log.info(facts, 'doors take events again')
     }
-  }
-}
-
-function isSayable(name: string): boolean {
-  try {
-    return encodeSegment(name) !== ''
-  } catch {
-    return false
   }
 }

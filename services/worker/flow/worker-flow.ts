@@ -5,7 +5,7 @@ import { gatesOf } from '../../../shared/operations/models/breaker.ts'
 import type { PoolModels } from '../../../shared/operations/models/pool-models.ts'
 import { LoopBusy } from '../../../shared/runtime/loop-busy.ts'
 import { encodeFlow, type FlowGate } from '../../../shared/sdk/contract/flow.ts'
-import { subjects } from '../../../shared/sdk/contract/subjects.ts'
+import { flowSubject } from '../../../shared/sdk/contract/subjects.ts'
 import { dataPathOf } from '../../../shared/sdk/jetstream/data-path.ts'
 import { namesOf } from '../../../shared/sdk/jetstream/names-of.ts'
 import { type KnownCost, knownCostOf } from '../batch/learned.ts'
@@ -112,18 +112,9 @@ function speakOf(flows: Flows, { broker, pool: known }: Pick<FlowDeps, 'broker' 
 
 /** Where nobody hears it, the next word is as good. */
 function publish(connection: NatsConnection, pool: string, { model, flow }: Said): void {
-  const subject = subjectOf(pool, model)
+  const subject = flowSubject(pool, model)
   if (subject === undefined || connection.isClosed() || connection.isDraining()) return
   dataPathOf(connection).publish(namesOf(connection).subject(subject), { body: encodeFlow(flow) })
-}
-
-/** @returns `undefined` for a name that fits no subject: then no door sends its events */
-function subjectOf(pool: string, model: string): string | undefined {
-  try {
-    return subjects.flow(pool, model)
-  } catch {
-    return undefined
-  }
 }
 
 function timedRunner(apart: Pick<ApartRunner, 'run'>, told: (ran: Ran) => void): Pick<ApartRunner, 'run'> {

@@ -183,6 +183,15 @@ export const subjects = {
     ['MAX_DELIVERIES', 'MSG_TERMINATED'].map((kind) => `$JS.EVENT.ADVISORY.CONSUMER.${kind}.${stream}.>`),
 } as const
 
+/** Where {@link subjects.flow} is; `undefined` for a name that fits no subject: then no door sends its events. Throws nothing. */
+export function flowSubject(pool: string, model: string): string | undefined {
+  try {
+    return subjects.flow(pool, model)
+  } catch {
+    return undefined
+  }
+}
+
 /** The token that ends the subject of a retry, a result or a dead letter. Checks nothing: for subjects that a stream holds. */
 export function tokenOfSubject(subject: string): string {
   return subject.slice(subject.lastIndexOf('.') + 1)

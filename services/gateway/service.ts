@@ -45,7 +45,6 @@ import { traceRequests } from './observe/http-traces.ts'
 import { type Refusals, watchRefusals } from './observe/refusals.ts'
 import { createCloudEvents } from './protocols/cloud-events/cloud-events.ts'
 import { earlyGate } from './protocols/open-inference/early-gate.ts'
-import { MODELS_PATH } from './protocols/open-inference/model-path.ts'
 import { createOpenInference } from './protocols/open-inference/open-inference.ts'
 import type { ProtocolParts } from './protocols/protocol.ts'
 import { results } from './protocols/results/results.ts'
@@ -222,7 +221,7 @@ function refuseEarly(
     onRefused: (raw, ended) => {
       door.figures.ended(ended)
       const { method = '', url = '' } = raw
-      measured?.answered({ raw, method, url, route: `${MODELS_PATH}*`, ...ended })
+      measured?.answered({ raw, method, url, ...ended })
     },
   })
   door.listener.refuseEarly(gate)

@@ -7,16 +7,15 @@ import { Refusal } from './refusal.ts'
 const OF_SOURCE: ReadonlySet<string> = new Set(['quota', 'share'])
 
 /**
- * A request that is not let in, as it is answered: the same for every limit, of this gateway or of the pool.
+ * A request that is not let in, as it is answered: the same for every limit, of this gateway or of the pool. When to come back is
+ * up to twice as late as it could be, so that those who were refused together do not come back together.
  *
  * @param quota of its caller, where that is the limit
- * @param random a number in [0, 1): when to come back is up to twice as late as it could be, so that those who were refused
- *   together do not come back together
  */
-export function notLetIn(refused: Refused, quota?: QuotaClass, random: number = Math.random()): Refusal {
+export function notLetIn(refused: Refused, quota?: QuotaClass): Refusal {
   const code = refusalCode(refused)
   const { limit, retryAfterMs, because } = refused
-  const details = refusalDetails({ ...refused, retryAfterMs: retryAfterMs * (1 + random) })
+  const details = refusalDetails({ ...refused, retryAfterMs: retryAfterMs * (1 + Math.random()) })
   const { status, summary } = ERRORS[code]
   const { field, value, remedy, retryAfterMs: laterMs } = details
   const told = { code, field, value, remedy, retryAfterMs: laterMs }

@@ -1,20 +1,18 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { type Labels, openMeters } from '../../../shared/runtime/meters.ts'
 import { whenOver } from '../http/leaving.ts'
-import { errorTypeOfAnswer, methodOf, routeOf, schemeOf } from './http-names.ts'
+import { BELOW_MODELS, errorTypeOfAnswer, methodOf, routeOf, schemeOf } from './http-names.ts'
 
 /** Requests of an HTTP server that are measured. */
 export interface MeasuredRequests {
   /** Those under way. */
   readonly active: number
-  /** One that was answered before it had a route, as the one that would have been its own. */
+  /** One for a model that was answered before it had a route, as its route would have been. */
   answered(request: AnsweredRequest): void
 }
 
 /** A request without a route. */
 export interface AnsweredRequest extends Pick<FastifyRequest, 'method' | 'url' | 'raw'> {
-  /** As it is declared: `/v2/models/*`. */
-  readonly route: string
   readonly status: number
   readonly durationMs: number
 }
@@ -46,8 +44,8 @@ export function measureRequests(app: FastifyInstance): MeasuredRequests {
     get active() {
       return [...active.counts()].reduce((sum, { count }) => sum + count, 0)
     },
-    answered({ route, status, durationMs, ...request }) {
-      duration(durationMs / 1_000, labelsOf({ ...request, routeOptions: { url: route } }, status))
+    answered({ status, durationMs, ...request }) {
+      duration(durationMs / 1_000, labelsOf({ ...request, routeOptions: { url: BELOW_MODELS } }, status))
     },
   }
 }

@@ -23,7 +23,7 @@ export function routeOf({
 }
 
 /** One route for all that is asked of a model, because names of models may have slashes. */
-const BELOW_MODELS = '/v2/models/*'
+export const BELOW_MODELS = '/v2/models/*'
 /** How a path behind the name of a model ends: perhaps with a version, perhaps with what is asked, of a closed set. */
 const BEHIND_NAME =
   /^[^?#]+?(\/versions\/[^/?#]+)?(\/(?:infer|ready|stats|config|generate|generate_stream|infer_stream))?\/?(?:[?#]|$)/

@@ -44,7 +44,7 @@ export async function countEnded(
     return reply
   } catch (thrown) {
     if (!counted.signal.aborted) {
-      count({ ...refusedAs(thrown), model: counted.modelOf() })
+      counted.figures.ended(refusedRequest(counted, thrown, counted.modelOf(), startedAt))
       throw thrown
     }
     count({ ended: 'left', status: LEFT, model: counted.modelOf() })
@@ -69,6 +69,16 @@ export function endingOf(answer: Answer): Ending {
   }
 }
 
+/** A request that is refused with what is thrown. @param startedAt milliseconds of `performance.now` */
+export function refusedRequest(
+  counted: Pick<Counted, 'protocol'>,
+  thrown: unknown,
+  model: string | undefined,
+  startedAt: number,
+): EndedRequest {
+  return endedRequest(counted, { ...refusedAs(thrown), model }, startedAt)
+}
+
 function refusedAs(thrown: unknown): Ending {
   if (thrown instanceof PeltonError)
     return { ended: 'refused', status: ERRORS[thrown.code].status, reason: thrown.code }
@@ -77,7 +87,11 @@ function refusedAs(thrown: unknown): Ending {
   return { ended: 'refused', status: 500, reason: 'internal' }
 }
 
-function endedRequest({ protocol }: Counted, ending: Ending, startedAt: number): EndedRequest {
+function endedRequest(
+  { protocol }: Pick<Counted, 'protocol'>,
+  ending: Ending,
+  startedAt: number,
+): EndedRequest {
   const { ended, status, reason, model, modelVersion, prediction } = ending
   const durationMs = performance.now() - startedAt
   return {

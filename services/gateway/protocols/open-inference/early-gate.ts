@@ -1,8 +1,8 @@
 import type { IncomingMessage } from 'node:http'
 import type { EndedRequest } from '../../core/figures.ts'
-import type { Refusal } from '../../core/refusal.ts'
 import type { Caller } from '../../core/request.ts'
 import type { RunningCore } from '../../core/running-core.ts'
+import { refusedRequest } from '../../http/count-ended.ts'
 import type { EarlyGate } from '../../http/early-refusals.ts'
 import { type ScanLimits, scanRequest } from '../scan-request.ts'
 import { MODELS_PATH, readModelPath } from './model-path.ts'
@@ -18,6 +18,7 @@ export interface EarlyGateParts {
   onRefused(request: IncomingMessage, ended: EndedRequest): void
 }
 
+const COUNTED = { protocol: 'open-inference' } as const
 /** Paths that are remembered: callers ask few models, each the same way. */
 const MOST_PATHS = 1_000
 /** What makes a request one of those that need more than a look. */
@@ -41,7 +42,7 @@ export function earlyGate({ core, callerOf, limits, onRefused }: EarlyGateParts)
     return (body) => {
       const schedule = readOrNothing(body, limits)
       const refusal = schedule && running.refuse({ caller, model, ...schedule })
-      if (refusal !== undefined) onRefused(request, refused(model, refusal, performance.now() - startedAt))
+      if (refusal !== undefined) onRefused(request, refusedRequest(COUNTED, refusal, model, startedAt))
       return refusal
     }
   }
@@ -53,21 +54,6 @@ function readOrNothing(body: Uint8Array, limits: ScanLimits): ReturnType<typeof 
     return readSchedule(scanRequest(body, limits))
   } catch {
     return undefined
-  }
-}
-
-function refused(model: string, { status, details, title }: Refusal, durationMs: number): EndedRequest {
-  return {
-    model,
-    modelVersion: undefined,
-    protocol: 'open-inference',
-    ended: 'refused',
-    status,
-    reason: details.code ?? title,
-    durationMs,
-    queueMs: undefined,
-    inferenceMs: undefined,
-    batchRows: undefined,
   }
 }
 

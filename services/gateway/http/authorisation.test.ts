@@ -4,13 +4,15 @@ import { setImmediate as turn } from 'node:timers/promises'
 import swagger from '@fastify/swagger'
 import swaggerUi from '@fastify/swagger-ui'
 import { type FastifyInstance, fastify } from 'fastify'
-import { describe, expect, onTestFinished, test } from 'vitest'
+import { pino } from 'pino'
+import { describe, expect, onTestFinished, test, vi } from 'vitest'
 import type { KeyFollower } from '../../../shared/operations/keys/key-follower.ts'
 import type { ApiKey } from '../../../shared/operations/keys/key-record.ts'
 import { PeltonError } from '../../../shared/sdk/errors.ts'
 import { Refusal } from '../core/refusal.ts'
 import type { Caller } from '../core/request.ts'
 import { addCallers, type CallerOptions, callersAtOnce, needsKeys } from './authorisation.ts'
+import { openListener } from './listener.ts'
 
 const TEXT = `pelton_abcdefgh23_${'A'.repeat(43)}`
 const KEY: ApiKey = {
@@ -263,6 +265,22 @@ describe('a caller that is asked for at once', () => {
       undefined,
       undefined,
     ])
+  })
+
+  test('is not looked up again for the route of its request', async () => {
+    const keys = someKeys()
+    const listener = openListener({ host: '127.0.0.1', port: 0, log: pino({ level: 'silent' }) })
+    onTestFinished(() => listener.close())
+    const callerOf = addCallers(listener.app, { keys: () => keys, pool: 'default' })
+    listener.app.post('/asked', (request) => ({ keyId: callerOf(request).keyId }))
+    const early = callersAtOnce({ keys: () => keys, pool: 'default' })
+    listener.refuseEarly((request) => (early(request) === undefined ? undefined : () => undefined))
+    const looked = vi.spyOn(keys, 'find')
+    const url = `${await listener.listen()}/asked`
+    const ask = (key: string) => fetch(url, { method: 'POST', body: 'a', headers: { 'x-api-key': key } })
+    expect(await (await ask(TEXT)).json()).toEqual({ keyId: KEY.id })
+    expect(looked).toHaveBeenCalledTimes(1)
+    expect((await ask('other')).status).toBe(401)
   })
 
   test('is unknown while the broker does not confirm its key, and nothing is left behind that could fail', async () => {

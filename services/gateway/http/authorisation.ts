@@ -56,6 +56,8 @@ export interface CallerOptions {
 }
 
 const PATIENCE_MS = 10_000
+/** Who sent a request: a key is looked up once for each, because its secret is hashed for that. */
+const found = new WeakMap<IncomingMessage, Caller>()
 /** Names under which other servers take keys in the address. */
 const NAMED_IN_ADDRESS = /[?&](?:(?:x-)?api[-_]?key|access[-_]?token)=/i
 
@@ -76,21 +78,21 @@ export function addCallers(
     const anybody = callerWithoutKey(pool)
     return () => anybody
   }
-  const callers = new WeakMap<FastifyRequest, Caller>()
-  addGuard(app, (request) => {
-    const key = findKey(keys(), keyOf(request.raw), patienceMs)
-    if (!(key instanceof Promise)) return void callers.set(request, callerWith(key))
-    return key.then((confirmed) => void callers.set(request, callerWith(confirmed)))
+  addGuard(app, ({ raw }) => {
+    if (found.has(raw)) return undefined
+    const key = findKey(keys(), keyOf(raw), patienceMs)
+    if (!(key instanceof Promise)) return void found.set(raw, callerWith(key))
+    return key.then((confirmed) => void found.set(raw, callerWith(confirmed)))
   })
-  return (request) => {
-    const caller = callers.get(request)
+  return ({ raw }) => {
+    const caller = found.get(raw)
     if (caller === undefined) throw new PeltonError('internal', 'a route that needs no key asks who called')
     return caller
   }
 }
 
 /**
- * Finds who sends a request before it has a route, where that is known at once.
+ * Finds who sends a request before it has a route, where that is known at once. It is not looked up again for its route.
  *
  * @returns undefined where it is not: because it has to be waited for, or the request is to be refused
  */
@@ -104,7 +106,10 @@ export function callersAtOnce({
     try {
       const follower = keys()
       const key = follower.isFresh ? follower.find(keyOf(request)) : undefined
-      return key && callerWith(key)
+      if (key === undefined) return undefined
+      const caller = callerWith(key)
+      found.set(request, caller)
+      return caller
     } catch {
       return undefined
     }

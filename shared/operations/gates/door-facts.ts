@@ -1,11 +1,12 @@
 import type { NatsConnection } from '@nats-io/transport-node'
 import { subjects } from '../../sdk/contract/subjects.ts'
 import { STREAMS } from '../../sdk/contract/topology.ts'
-import type { StreamInfo } from '../../sdk/jetstream/api.ts'
+import { findApi, NOT_FOUND, type StreamInfo } from '../../sdk/jetstream/api.ts'
+import { namesOf } from '../../sdk/jetstream/names-of.ts'
+import { notOnBroker } from '../../sdk/jetstream/not-on-broker.ts'
 import { requireStreams } from '../../sdk/jetstream/provision.ts'
 import { type ListedConsumer, listConsumers } from '../broker/consumer-list.ts'
 import { latestWriter, mustLiveMs, type RegisterState, registerState } from '../broker/register-life.ts'
-import { countSubjects } from '../broker/snapshot.ts'
 import { boundOf } from '../broker/stream-bound.ts'
 
 /** What a stream holds, and may hold; Infinity without a bound. */
@@ -36,9 +37,6 @@ export interface DoorFacts {
   readonly promisedMs: number
 }
 
-/** 100,000 subjects each: a model has three. */
-const PAGES = 1
-
 /**
  * Looks at FEATURES, DEADLETTERS and RESULTS.
  *
@@ -46,14 +44,11 @@ const PAGES = 1
  * @throws PeltonError `not-provisioned`, `broker-unavailable`
  */
 export async function readDoorFacts(connection: NatsConnection, resendMs: number): Promise<DoorFacts> {
-  const streams = [STREAMS.features, STREAMS.deadLetters, STREAMS.results]
+  const others = [STREAMS.deadLetters, STREAMS.results]
   const consumers = await listConsumers(connection, STREAMS.features)
-  const infos = await requireStreams(connection, streams)
-  const [features, deadLetters, results] = streams.map((name) => infos.get(name)) as [Info, Info, Info]
-  const isEmpty = features.state.messages === 0
-  const counted = isEmpty
-    ? { counts: new Map<string, number>() }
-    : await countSubjects(connection, STREAMS.features, subjects.allFeatures(), PAGES)
+  const features = await featuresBySubject(connection)
+  const infos = await requireStreams(connection, others)
+  const [deadLetters, results] = others.map((name) => infos.get(name)) as [StreamInfo, StreamInfo]
   const register = registerState(results)
   return {
     at: Date.parse(features.ts),
@@ -61,7 +56,7 @@ export async function readDoorFacts(connection: NatsConnection, resendMs: number
     lastSequence: features.state.last_seq,
     features: useOf(features),
     maxPerSubject: boundOf(features, 'max_msgs_per_subject'),
-    counts: counted.counts,
+    counts: new Map(Object.entries(features.state.subjects ?? {})),
     waitingShare: new Map(consumers.map((one) => [one.name, shareOf(one)])),
     deadLetters: useOf(deadLetters),
     results: { ...register, ...useOf(results) },
@@ -69,7 +64,18 @@ export async function readDoorFacts(connection: NatsConnection, resendMs: number
   }
 }
 
-type Info = StreamInfo
+interface FeaturesInfo extends StreamInfo {
+  readonly state: StreamInfo['state'] & { readonly subjects?: Readonly<Record<string, number>> }
+}
+
+/** One answer has 100,000 subjects, and a model has three. */
+async function featuresBySubject(connection: NatsConnection): Promise<FeaturesInfo> {
+  const asked = { subjects_filter: subjects.allFeatures() }
+  const name = STREAMS.features
+  const info = await findApi<FeaturesInfo>(connection, `STREAM.INFO.${name}`, NOT_FOUND.stream, asked)
+  if (info === undefined) throw notOnBroker(`stream ${namesOf(connection).stream(name)}`)
+  return info
+}
 
 function useOf(info: StreamInfo): StreamUse {
   const { messages, bytes } = info.state

@@ -15,6 +15,14 @@ export interface ClaimsDeps {
   readonly onProblem: (text: string) => void
 }
 
+/** The door before one request. */
+export interface DoorOfRequest {
+  /** Whether it would not be let in. */
+  wouldRefuse(): boolean
+  /** Lets it in. @throws Refusal where it is not */
+  admit(): void
+}
+
 /** What an event became that was published for a claim. */
 export type Published = { readonly sequence: number } | { readonly thrown: unknown }
 
@@ -32,30 +40,24 @@ export class Claims {
   }
 
   /**
-   * What to do with a request. One that runs at a gateway which has not said where its event is, is asked about again for a
-   * while; then it is `new`, with the id it has: were it stored after all, the register has one outcome for both.
+   * What to do with a request. What of its key would make an event is let in first; what makes none is never refused.
    *
-   * @throws what the memory throws; what breaks the wait; PeltonError `broker-unavailable` when its time is over
+   * @throws Refusal of the door; what the memory throws; what breaks the wait; PeltonError `broker-unavailable` when its time is
+   *   over
    */
-  async decide(request: KeyedRequest, wait: Wait): Promise<Claim> {
-    const startedAt = performance.now()
-    for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs *= 2) {
-      const claim = await this.#claim(request, wait)
-      if (claim.kind !== 'running' || claim.sequence !== undefined) return claim
-      if (this.#deps.answers.isAwaited(request.model, tokenOf(request, claim))) return claim
-      if (performance.now() - startedAt >= UNSTORED_MS) return { kind: 'new', id: claim.id }
-      await within(wait, sleep(pauseMs))
+  async letIn(request: KeyedRequest, wait: Wait, door: DoorOfRequest): Promise<Claim> {
+    // Most of what is refused writes nothing about its key.
+    const isAsked = door.wouldRefuse() && !(await within(wait, this.#deps.memory.isKnown(request)))
+    if (isAsked) door.admit()
+    const claim = await this.#decide(request, wait)
+    if (claim.kind !== 'new' || isAsked) return claim
+    try {
+      door.admit()
+      return claim
+    } catch (thrown) {
+      await this.#giveBack(request, claim).catch((problem: unknown) => this.#problem(problem))
+      throw thrown
     }
-  }
-
-  /** Whether a request is, or was, another's of the same key. @throws as {@link Claims.decide} */
-  isKnown(request: KeyedRequest, wait: Wait): Promise<boolean> {
-    return within(wait, this.#deps.memory.isKnown(request))
-  }
-
-  /** Gives the key of a claim back: it makes no event. Never rejects. */
-  async giveBack(request: KeyedRequest, claim: Claim): Promise<void> {
-    await this.#giveBack(request, claim).catch((thrown: unknown) => this.#problem(thrown))
   }
 
   /**
@@ -76,6 +78,21 @@ export class Claims {
       else if (isNotStored(published.thrown)) await memory.release(request, claim)
     } catch (thrown) {
       this.#problem(thrown)
+    }
+  }
+
+  /**
+   * One that runs at a gateway which has not said where its event is, is asked about again for a while; then it is `new`, with
+   * the id it has: were it stored after all, the register has one outcome for both.
+   */
+  async #decide(request: KeyedRequest, wait: Wait): Promise<Claim> {
+    const startedAt = performance.now()
+    for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs *= 2) {
+      const claim = await this.#claim(request, wait)
+      if (claim.kind !== 'running' || claim.sequence !== undefined) return claim
+      if (this.#deps.answers.isAwaited(request.model, tokenOf(request, claim))) return claim
+      if (performance.now() - startedAt >= UNSTORED_MS) return { kind: 'new', id: claim.id }
+      await within(wait, sleep(pauseMs))
     }
   }
 

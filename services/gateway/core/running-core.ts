@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { NatsConnection } from '@nats-io/transport-node'
 import { tracePublish } from '../../../shared/sdk/diagnostics.ts'
 import { messageOf, PeltonError } from '../../../shared/sdk/errors.ts'
@@ -7,18 +6,17 @@ import type { BrokerClock } from '../../../shared/sdk/jetstream/broker-clock.ts'
 import { namesOf } from '../../../shared/sdk/jetstream/names-of.ts'
 import { inboxPrefixOf } from '../../../shared/sdk/jetstream/publish-window.ts'
 import type { MessageProducer } from '../../../shared/sdk/producer.ts'
-import type { StoredResult } from '../../../shared/sdk/result.ts'
 import { AcceptedEvent } from './accepted-event.ts'
 import { Answers } from './answers.ts'
+import { type Asked, askingOf, NEW } from './asked.ts'
 import { Away } from './away.ts'
 import { Backlogs } from './backlog.ts'
 import { checkModel, checkRights } from './check-model.ts'
 import { Claims, type Published, tokenOf } from './claims.ts'
 import type { GatewayCore } from './core.ts'
-import { closed, twoIdentities, unknownFate } from './core-errors.ts'
-import { type AskingRequest, Door } from './door.ts'
+import { closed, twoIdentities } from './core-errors.ts'
+import { Door } from './door.ts'
 import {
-  type Deadline,
   deadlineOf,
   eventOf,
   LONGEST_TIMEOUT_MS,
@@ -27,20 +25,19 @@ import {
   sourceOf,
   waitMsOf,
 } from './event-of-request.ts'
-import type { Handle, Handles } from './handles.ts'
+import type { Handles } from './handles.ts'
 import type { Claim, KeyedRequest } from './keyed-request.ts'
 import { findEvent } from './look-up.ts'
 import { type FollowingDirectory, followModels } from './model-directory.ts'
 import type { GatewayCoreOptions } from './options.ts'
 import { Places } from './places.ts'
 import type { Refusal } from './refusal.ts'
-import type { Accepted, Answer, Caller, InferenceRequest, Looked, Wanted } from './request.ts'
-import type { Ending, Expected, Wait } from './wait.ts'
+import type { Answer, Caller, InferenceRequest, Looked, Wanted } from './request.ts'
+import { answered, Telling } from './telling.ts'
+import type { Expected, Wait } from './wait.ts'
 
 /** How long an event of which the stream says nothing is sent again, milliseconds at most. */
 export const PUBLISH_MS = 30_000
-/** How much longer than its deadline a request waits for the stream's word, milliseconds: most know their event by then. */
-const GRACE_MS = 100
 /** How long an end waits for publishes of which nothing is known, milliseconds. */
 const CLOSING_MS = 1_000
 
@@ -55,25 +52,6 @@ export interface CoreParts extends GatewayCoreOptions {
 /** What is known of a request before it has a route. */
 export interface EarlyRequest extends Pick<InferenceRequest, 'caller' | 'model' | 'lane' | 'timeoutMs'> {}
 
-/** A request under way. */
-interface Asked {
-  readonly request: InferenceRequest
-  readonly wanted: Wanted
-  readonly handle: Pick<Handle, 'lane' | 'loweredFrom'>
-  readonly source: string
-  readonly deadline: Deadline
-  readonly startedAt: number
-  readonly wait: Wait
-  /** Its event is being published: its place is taken until the stream has said something, or nothing for long. */
-  isPublishing: boolean
-  isOver: boolean
-  /** Whether its event was there before: an earlier request had the same id or key. */
-  isDuplicate: boolean
-}
-
-/** Of a request that has just begun. */
-const NEW = { isPublishing: false, isOver: false, isDuplicate: false }
-
 /** The core of a gateway over a connection that it shares. It runs until it is closed. */
 export class RunningCore implements GatewayCore {
   readonly models: FollowingDirectory
@@ -85,10 +63,11 @@ export class RunningCore implements GatewayCore {
   readonly #door: Door
   readonly #backlogs: Backlogs
   readonly #away: Away
+  readonly #telling: Telling
   readonly #origin: Omit<EventOrigin, 'now' | 'source' | 'pool'>
   #inFlight = 0
   /** What the memory of keyed requests is told of. */
-  #telling = 0
+  #remembering = 0
   #onDrained: (() => void)[] = []
   #closing: Promise<void> | undefined
 
@@ -107,6 +86,7 @@ export class RunningCore implements GatewayCore {
         onRefused({ pool, model: this.models.find(pool, model)?.model, ...refused }),
     })
     this.#backlogs = new Backlogs(connection)
+    this.#telling = new Telling({ ...parts, answers: this.#answers, backlogs: this.#backlogs })
     this.models = followModels(connection, onProblem)
     this.#away = new Away(connection, {
       onAway: () => this.#answers.away(),
@@ -168,7 +148,7 @@ export class RunningCore implements GatewayCore {
       const { idempotencyKey: key } = request
       if (key !== undefined) return await this.#inferKeyed(asked, key)
       const published = this.#publish(asked, request.attributes?.id ?? crypto.randomUUID(), false)
-      return await this.#answer(asked, published)
+      return await this.#telling.answer(asked, published)
     } finally {
       this.#end(asked)
     }
@@ -229,35 +209,22 @@ export class RunningCore implements GatewayCore {
     if (request.attributes?.id !== undefined) throw twoIdentities(request.attributes.id)
     const deadlineAt = deadline.leftMs === undefined ? undefined : Date.now() + deadline.leftMs
     const keyed = { source, model, modelVersion, key, data, contentType, deadlineAt, mode: wanted.mode }
-    const claim = await this.#claimLetIn(asked, keyed)
+    const asking = askingOf(asked)
+    const claim = await this.#claims.letIn(keyed, wait, {
+      wouldRefuse: () => this.#door.wouldRefuse(asking),
+      admit: () => this.#door.admit(asking),
+    })
     asked.isDuplicate = claim.kind !== 'new'
-    if (claim.kind === 'answered') return answered(this.#accepted(asked, claim.result), claim.result)
+    if (claim.kind === 'answered') return this.#telling.answered(asked, claim.result)
     if (claim.kind === 'new') {
       const published = this.#publish(asked, claim.id, true)
-      const answer = this.#answer(asked, published)
+      const answer = this.#telling.answer(asked, published)
       void this.#tellMemory(keyed, claim, published, answer)
       return answer
     }
     const joined = this.#answers.join(wait, model, tokenOf(keyed, claim))
     joined.sequence ??= claim.sequence
-    return this.#answer(asked, undefined)
-  }
-
-  /** What of a key would make an event is let in first; what does not is never refused. @throws Refusal as {@link Door.admit} */
-  async #claimLetIn(asked: Asked, keyed: KeyedRequest): Promise<Claim> {
-    const asking = askingOf(asked)
-    // Most of what is refused writes nothing about its key.
-    const isAsked = this.#door.wouldRefuse(asking) && !(await this.#claims.isKnown(keyed, asked.wait))
-    if (isAsked) this.#door.admit(asking)
-    const claim = await this.#claims.decide(keyed, asked.wait)
-    if (claim.kind !== 'new' || isAsked) return claim
-    try {
-      this.#door.admit(asking)
-      return claim
-    } catch (thrown) {
-      await this.#claims.giveBack(keyed, claim)
-      throw thrown
-    }
+    return this.#telling.answer(asked, undefined)
   }
 
   async #tellMemory(
@@ -266,10 +233,10 @@ export class RunningCore implements GatewayCore {
     published: Promise<Published>,
     answer: Promise<Answer>,
   ): Promise<void> {
-    this.#telling++
+    this.#remembering++
     const answered = answer.then(isOutcome, () => false)
     await this.#claims.tell(keyed, claim, await published, answered)
-    this.#telling--
+    this.#remembering--
     this.#tellDrained()
   }
 
@@ -305,81 +272,12 @@ export class RunningCore implements GatewayCore {
     }
   }
 
-  /** What a request is told in the end. @param published resolves once its own event is; undefined where it joined another's */
-  async #answer(asked: Asked, published: Promise<Published> | undefined): Promise<Answer> {
-    const { wanted, wait } = asked
-    if (wanted.mode === 'async') {
-      await Promise.race([published, wait.ended])
-      const soonest = wait.isOver ? await wait.ended : undefined
-      // Whether its outcome is faster than the word of the stream is chance, and decides nothing.
-      if (wanted.waitMs === 0 && soonest?.kind === 'outcome') return this.#later(asked, soonest.result)
-      if (wanted.waitMs === 0 && soonest === undefined && wait.expected?.sequence !== undefined)
-        return this.#later(asked)
-      this.#waitAtMost(asked, wanted.waitMs)
-    }
-    const ending = await wait.ended
-    if (ending.kind === 'time' && asked.isPublishing) await Promise.race([published, sleep(GRACE_MS)])
-    // Who wants the result later is told so of its own event, also where the outcome is as fast as the acknowledgement.
-    const isForLater = wanted.mode === 'async' && wanted.waitMs === 0 && published !== undefined
-    if (isForLater && ending.kind === 'outcome') return this.#later(asked, ending.result)
-    return this.#told(asked, ending)
-  }
-
-  /** From now on, stored as it is, an asynchronous request waits as long as it wants to. */
-  #waitAtMost({ wait, startedAt, deadline }: Asked, waitMs: number): void {
-    const { leftMs } = deadline
-    const forMs = waitMsOf(waitMs)
-    const hasDeadline = leftMs !== undefined && leftMs <= forMs
-    this.#answers.endBy(wait, startedAt + (hasDeadline ? leftMs : forMs), hasDeadline)
-  }
-
-  #told(asked: Asked, ending: Ending): Answer {
-    if (ending.kind === 'outcome') return answered(this.#accepted(asked, ending.result), ending.result)
-    if (ending.kind === 'broken') throw this.#broken(asked, ending)
-    const { expected } = asked.wait
-    if (expected?.sequence === undefined) throw unknownFate(expected?.token)
-    const { leftMs = Number.POSITIVE_INFINITY } = asked.deadline
-    const passedMs = performance.now() - asked.startedAt
-    if (passedMs < leftMs && asked.wanted.mode === 'async') return this.#later(asked)
-    const timeoutMs = Math.ceil(Math.min(leftMs, passedMs))
-    return { kind: 'timeout', accepted: this.#accepted(asked), timeoutMs }
-  }
-
-  #broken({ request, wait }: Asked, { thrown, hasLeft }: Extract<Ending, { kind: 'broken' }>): unknown {
-    const isForNobody = wait.expected !== undefined && this.#answers.end(wait)
-    if (hasLeft && isForNobody) this.#parts.onAbandoned(request.model)
-    return thrown
-  }
-
-  /** @param result where there is one already */
-  #later(asked: Asked, result?: StoredResult): Answer {
-    const { pool } = asked.request.caller
-    return {
-      kind: 'accepted',
-      accepted: this.#accepted(asked, result, this.#backlogs.seconds(pool, asked.handle.lane)),
-    }
-  }
-
-  #accepted(asked: Asked, result?: StoredResult, backlogSeconds?: number): Accepted {
-    const { request, handle, wait, isDuplicate: duplicate } = asked
-    const { model, caller } = request
-    const { lane, loweredFrom } = handle
-    const sequence = wait.expected?.sequence ?? result?.eventSequence ?? 0
-    const token = result?.token ?? wait.expected?.token ?? ''
-    const { pool, source: owner } = caller
-    return new AcceptedEvent(
-      { pool, model, lane, loweredFrom, token, sequence, owner },
-      this.#parts.handles,
-      { duplicate, backlogSeconds },
-    )
-  }
-
   #checkOpen(): void {
     if (this.#closing !== undefined) throw closed()
   }
 
   get #isIdle(): boolean {
-    return this.#inFlight === 0 && this.#telling === 0
+    return this.#inFlight === 0 && this.#remembering === 0
   }
 
   #tellDrained(): void {
@@ -407,13 +305,6 @@ function isOfStream(thrown: unknown): boolean {
   )
 }
 
-/** What a request asks for that has begun: its deadline is what is left of it by now. */
-function askingOf({ request, handle: { lane }, source, deadline, startedAt }: Asked): AskingRequest {
-  const { leftMs } = deadline
-  const deadlineMs = leftMs && Math.max(0, leftMs - (performance.now() - startedAt))
-  return { caller: request.caller, model: request.model, lane, source, deadlineMs }
-}
-
 function isOutcome({ kind }: Answer): boolean {
   return kind === 'prediction' || kind === 'failure'
 }
@@ -421,10 +312,4 @@ function isOutcome({ kind }: Answer): boolean {
 /** Whether nothing was sent for a wait that the stream has taken. */
 function isUnsent({ expected }: Wait): boolean {
   return expected === undefined || (expected.replyTo !== undefined && expected.sequence === undefined)
-}
-
-function answered(accepted: Accepted, result: StoredResult): Answer {
-  return result.kind === 'prediction'
-    ? { kind: 'prediction', accepted, result }
-    : { kind: 'failure', accepted, result }
 }

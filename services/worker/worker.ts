@@ -1,19 +1,15 @@
 import { createCodec } from '../../shared/models/codec-threads.ts'
 import type { ServedModel } from '../../shared/models/repository.ts'
-import { admissionModeOf } from '../../shared/operations/models/admission-mode.ts'
 import { LargeGarbage } from '../../shared/runtime/large-garbage.ts'
-import { LoopBusy } from '../../shared/runtime/loop-busy.ts'
 import { Turns } from '../../shared/runtime/turns.ts'
-import { SHEDDING_STOPS_AT } from '../../shared/sdk/contract/bounds.ts'
 import { namesOf } from '../../shared/sdk/jetstream/names-of.ts'
-import { Dispatcher } from './batch/dispatcher.ts'
-import { knownCostOf, recentCost } from './batch/learned.ts'
+import type { Dispatcher } from './batch/dispatcher.ts'
 import { openWorkerFlow, type WorkerFlow } from './flow/worker-flow.ts'
 import { answerWith } from './infer/answer-with.ts'
 import { ApartModels } from './infer/apart-models.ts'
 import { Breakers } from './infer/breakers.ts'
 import { seeToHungRuns } from './infer/hung-runs.ts'
-import { type Answering, isTimedOut, isUrgent, noting, predict, type Run, runOn } from './infer/predict.ts'
+import { type Answering, isTimedOut, noting, predict, type Run, runOn } from './infer/predict.ts'
 import { type Arrival, Arrivals } from './intake/arrivals.ts'
 import { Backlog } from './intake/backlog.ts'
 import { type Delivery, isSmall, readDeliveries } from './intake/delivery.ts'
@@ -27,17 +23,16 @@ import { type Models, prepare } from './prepare/prepare.ts'
 import { prepareLarge } from './prepare/prepare-large.ts'
 import { type Batch, isConcluded, type Passed, type Prepared, rowsOf } from './prepare/prepared.ts'
 import { isSuspect, StartMarks } from './prepare/start-marks.ts'
-import { inTurn } from './settle/in-turn.ts'
 import { LedgerReserve } from './settle/ledger-reserve.ts'
-import type { Concluded, Predicted } from './settle/outcome.ts'
-import { OutcomeStore } from './settle/outcome-store.ts'
+import type { Concluded } from './settle/outcome.ts'
 import { isOftenHandedOn, WAITS_APART } from './settle/parking.ts'
-import { RetryBudgets } from './settle/retry-budget.ts'
 import { type SettlementDeps, settle } from './settle/settlement.ts'
 import { PatientStorage } from './settle/storage.ts'
-import { Shedding } from './shed/shedding.ts'
+import type { Shedding } from './shed/shedding.ts'
 import { type Unserved, WaitingForModels } from './waiting.ts'
 import type { WorkerDeps, WorkerOptions } from './worker-deps.ts'
+import { openWorkerQueue, type WorkerQueue } from './worker-queue.ts'
+import { openWorkerSettlement } from './worker-settlement.ts'
 
 /** How long the broker keeps an event of a model that runs apart back when it is handed on, milliseconds. */
 const APART_DELAY_MS = 1_000
@@ -72,7 +67,6 @@ export class Worker {
   readonly #waiting: WaitingForModels
   readonly #settlement: SettlementDeps
   readonly #backlog = new Backlog()
-  readonly #budgets = new RetryBudgets()
   readonly #force = new AbortController()
   /** Events whose outcome is known without a run, waiting to be settled together. */
   #concluded: Concluded[] = []
@@ -111,15 +105,16 @@ export class Worker {
     this.#storage = new PatientStorage(broker, { signal: this.#force.signal, onChange })
     this.#startMarks = new StartMarks(this.#storage, broker.window)
     this.#intake = this.#createIntake(options)
-    this.#dispatcher = this.#createDispatcher(options)
-    this.#shedding = this.#createShedding()
+    const queue = this.#openQueue(options)
+    this.#dispatcher = queue.dispatcher
+    this.#shedding = queue.shedding
     this.#waiting = new WaitingForModels({
       ...deps,
       ...options,
       ...{ pool: deps.pool, room: this.#room, held: this.#held },
       look: (delivery) => this.#startMarks.look(delivery),
     })
-    this.#settlement = this.#createSettlement(options)
+    this.#settlement = this.#openSettlement(options)
     this.#stopWatching = this.#watchRuns()
     broker.onLook(() => this.#ledger.look())
     this.#ledger.look()
@@ -364,35 +359,19 @@ export class Worker {
     })
   }
 
-  #createDispatcher({ lingerMs }: WorkerOptions): Dispatcher {
-    const { broker, threads } = this.#deps
-    const busy = new LoopBusy()
-    return new Dispatcher({
-      lingerMs,
-      slots: threads.size,
-      isUrgent: (event) => isUrgent(event, threads),
-      isApart: ({ model }) => this.#apart.isApart(model.name),
-      costOf: ({ model }) => knownCostOf(model.key, this.#deps),
-      brokerNow: broker.now,
-      loopShare: () => busy.share(),
-      waiting: () => this.#backlog.waiting,
-      isMoreHere: () => !this.#arrivals.isEmpty,
+  #openQueue(options: WorkerOptions): WorkerQueue {
+    return openWorkerQueue(this.#deps, options, {
+      ...{ backlog: this.#backlog, arrivals: this.#arrivals },
+      isApart: (model) => this.#apart.isApart(model),
       start: (batch) => this.#own(() => this.#process(batch)),
     })
   }
 
-  #createShedding(): Shedding {
-    const { broker, pool, threads, calibrations } = this.#deps
-    return new Shedding({
-      aheadRows: (event) => this.#dispatcher.aheadRows(event),
-      running: () => this.#dispatcher.running,
-      // What runs cost now says more than what one cost while nothing else ran.
-      costOf: ({ model: { key } }) => recentCost(calibrations?.of(key), threads.costOf(key)),
-      isUrgent: (event) => isUrgent(event, threads),
-      isApart: ({ model }) => this.#apart.isApart(model.name),
-      isOff: ({ model }) => admissionModeOf(pool.find(model.name), model.manifest) === 'off',
-      threads: threads.size,
-      hasRoom: () => broker.deadLettersUsed() < SHEDDING_STOPS_AT,
+  #openSettlement(options: WorkerOptions): SettlementDeps {
+    return openWorkerSettlement(this.#deps, options, {
+      ...{ storage: this.#storage, held: this.#held, waiting: this.#waiting, reporter: this.#reporter },
+      ...{ breakers: this.#breakers, shedding: this.#shedding, observe: this.#observe },
+      ...{ turns: this.#turns, garbage: this.#garbage },
     })
   }
 
@@ -453,55 +432,5 @@ export class Worker {
 
   #pauseOrGoOn(): void {
     this.#intake.paused = this.refusing.size > 0 || this.ledgerStops !== undefined
-  }
-
-  #onPredicted(predicted: Predicted): void {
-    const { delivery } = predicted
-    const { route, expiresAt } = delivery.event
-    this.#budgets.of(route.model).succeeded()
-    if (expiresAt === undefined) return
-    const now = this.#deps.broker.now()
-    this.#shedding.stored(predicted, now)
-    if (now > expiresAt) this.#reporter.missed(delivery)
-  }
-
-  /** A retry is spent only where the retry lane has room for it. */
-  #mayRetry(delivery: Delivery): boolean {
-    const { retryRoom } = this.#waiting
-    if (!retryRoom.hasRoomFor(delivery) || !this.#budgets.of(delivery.event.route.model).spend()) return false
-    retryRoom.take(delivery)
-    return true
-  }
-
-  #createSettlement({ name, pool }: WorkerOptions): SettlementDeps {
-    const { broker } = this.#deps
-    const store = new OutcomeStore({
-      ...broker,
-      storage: this.#storage,
-      worker: name,
-      pool,
-      turns: this.#turns,
-      parking: this.#waiting.parking,
-      isKept: (delivery) => this.#held.isKept(delivery),
-      onJunk: (delivery, sequence) => this.#reporter.junk(delivery, sequence),
-      mayRetry: (delivery) => this.#mayRetry(delivery),
-      onRetried: (...answer) => this.#waiting.retryRoom.answered(...answer),
-      onConflict: (delivery) => this.#reporter.conflict(delivery),
-      onUnstorable: (delivery) => this.#reporter.unstorable(delivery),
-    })
-    return {
-      store: this.#observe.store(inTurn((one) => store.store(one), this.#turns, this.#garbage)),
-      storeAll: this.#observe.storeAll((group, onStored) => store.storeAll(group, onStored)),
-      isWatched: this.#observe.isWatched,
-      record: (record) => store.record(record),
-      held: this.#held,
-      epochs: broker.epochs,
-      onPredicted: (predicted) => this.#onPredicted(predicted),
-      onDefect: (delivery, thrown) => this.#reporter.unsettled(delivery, thrown),
-      onSettled: (settled) => {
-        this.#breakers.left(settled.delivery)
-        this.#reporter.settled(settled)
-      },
-    }
   }
 }

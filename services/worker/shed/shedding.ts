@@ -183,15 +183,19 @@ function admitInParts(
 ): readonly Concluded[] {
   const givenUp: Concluded[] = []
   let part: Prepared[] = []
+  let partRows = 0
   for (const event of batch) {
-    let ended = look(event, rowsOf(part))
+    let ended = look(event, partRows)
     if (ended !== undefined && part.length > 0) {
       add(part)
       part = []
+      partRows = 0
       ended = look(event, 0)
     }
-    if (ended === undefined) part.push(event)
-    else givenUp.push(ended)
+    if (ended === undefined) {
+      part.push(event)
+      partRows += event.rows
+    } else givenUp.push(ended)
   }
   if (part.length > 0) add(part)
   return givenUp

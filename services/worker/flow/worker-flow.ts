@@ -92,16 +92,20 @@ function speakOf(flows: Flows, { broker, pool: known }: Pick<FlowDeps, 'broker' 
   let timer: NodeJS.Timeout | undefined
   let isClosed = false
   const everyMs = (): number => sayingEveryMs(known.workers.length, flows.size)
+  // With whatever is received: mostly it is about to speak already.
+  const isToWake = (): boolean => timer === undefined && !isClosed && flows.size > 0
   const speakIn = (ms: number): void => {
-    if (!isClosed && flows.size > 0) timer ??= setTimeout(speak, ms).unref()
+    timer = setTimeout(speak, ms).unref()
   }
   // Those of a fleet that were woken together do not speak together.
-  const wake = (): void => speakIn(everyMs() * Math.random())
+  const wake = (): void => {
+    if (isToWake()) speakIn(everyMs() * Math.random())
+  }
   const speak = (): void => {
     timer = undefined
     const saying = { nowMs: performance.now(), at: broker.now(), everyMs: everyMs() }
     for (const said of flows.say(saying)) publish(broker.connection, pool, said)
-    speakIn(everyMs())
+    if (isToWake()) speakIn(everyMs())
   }
   const close = (): void => {
     isClosed = true

@@ -16,6 +16,7 @@ import { type Delivery, digestOf, returnsOf } from '../intake/delivery.ts'
 import { type DeadLetterDeps, DeadLetters, howLetter, type Letter } from './dead-letters.ts'
 import {
   type Concluded,
+  type GivenUp,
   isPredicted,
   type NotServable,
   type Outcome,
@@ -127,7 +128,7 @@ export class OutcomeStore {
   /** @param first the answer to a claim that was sent already */
   async #storeAddressed({ plain, made, message }: Addressed, first?: PublishReply): Promise<StoredOutcome> {
     if (isPredicted(plain)) return this.#predicted(plain, message, first)
-    return this.#announce(plain.delivery, plain.outcome.failure, made, message, first)
+    return this.#announce(plain, made, message, first)
   }
 
   async #predicted(
@@ -162,14 +163,17 @@ export class OutcomeStore {
   }
 
   #giveUp(delivery: Delivery, failure: Failure, modelVersion?: string): Promise<StoredOutcome> {
-    const made = this.#provenance(delivery, modelVersion)
-    return this.#announce(delivery, failure, made, failureNotice(delivery.event, failure, made))
+    const outcome = {
+      kind: 'dead-lettered',
+      failure,
+      ...(modelVersion !== undefined && { modelVersion }),
+    } as const
+    return this.#storeAddressed(this.#address({ delivery, outcome }))
   }
 
   /** Failure notice, then dead letter: whoever finds the notice makes sure that the dead letter exists. */
   async #announce(
-    delivery: Delivery,
-    failure: Failure,
+    { delivery, outcome: { failure } }: GivenUp,
     made: Provenance,
     notice: OutcomeMessage,
     first?: PublishReply,

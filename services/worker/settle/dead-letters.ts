@@ -14,7 +14,8 @@ import { isReason } from '../../../shared/sdk/errors.ts'
 import type { EncodedMessage, PublishWindow } from '../../../shared/sdk/jetstream/publish-window.ts'
 import type { Delivery } from '../intake/delivery.ts'
 import type { GivenUp } from './outcome.ts'
-import type { StoredOutcome } from './outcome-store.ts'
+import type { OnStored, StoredOutcome } from './outcome-store.ts'
+import { sendTogether } from './send-together.ts'
 import type { PatientStorage } from './storage.ts'
 import { storedDigest } from './stored-digest.ts'
 import { Together } from './together.ts'
@@ -77,37 +78,39 @@ export class DeadLetters {
     return undefined
   }
 
-  /** For a group whose notices are stored together: see there. */
-  together(onStored: OnLetter): LettersTogether {
+  /** For a group whose notices are stored together: see there. @param onStored told how each has ended */
+  together(onStored: OnStored): LettersTogether {
     return new LettersTogether(this, this.#deps.window, onStored)
   }
 }
 
 /** A dead letter whose notice is stored. */
 interface Due {
+  /** The place of its event in the group. */
   readonly at: number
   readonly given: GivenUp
   readonly made: Provenance
+  /** Of the notice. */
+  readonly digest: number
 }
 
 /** Dead letters of a group, each behind its notice: those that are added in one turn of the loop are sent together. */
 class LettersTogether {
   readonly #letters: Pick<DeadLetters, 'store'>
   readonly #window: DeadLetterDeps['window']
-  readonly #onStored: OnLetter
+  readonly #onStored: OnStored
   readonly #storing = new Together()
   #due: Due[] = []
 
-  constructor(letters: Pick<DeadLetters, 'store'>, window: DeadLetterDeps['window'], onStored: OnLetter) {
+  constructor(letters: Pick<DeadLetters, 'store'>, window: DeadLetterDeps['window'], onStored: OnStored) {
     this.#letters = letters
     this.#window = window
     this.#onStored = onStored
   }
 
-  /** @param at its place, for who is told that it is stored */
-  add(at: number, given: GivenUp, made: Provenance): void {
+  add(due: Due): void {
     // In a microtask: behind the other answers that came with this one.
-    if (this.#due.push({ at, given, made }) === 1)
+    if (this.#due.push(due) === 1)
       this.#storing.add(Promise.resolve().then(() => this.#send(this.#due.splice(0))))
   }
 
@@ -119,31 +122,23 @@ class LettersTogether {
   /** What the broker does not take at once goes on as it would alone: a dead letter that is there twice is there once. */
   async #send(due: readonly Due[]): Promise<void> {
     const messages = due.map(({ given, made }) => encodedLetter(given.delivery, given.outcome.failure, made))
-    const digests = new Float64Array(due.length)
-    const rest = new Together()
-    await new Promise<void>((resolve) => {
-      let left = due.length
-      void this.#window.publishAll(messages, {
-        onReply: (index, reply) => {
-          const one = due[index] as Due // as many as there are replies
-          if (reply.kind === 'stored') this.#onStored(one.at, digests[index])
-          else rest.add(this.#storeAlone(one))
-          if (--left === 0) resolve()
-        },
-      })
-      for (const [index, { headerBlock, body }] of messages.entries())
-        digests[index] = outcomeDigest(headerBlock, body)
+    const alone = await sendTogether(messages, this.#window, {
+      digestOf: ({ headerBlock, body }) => outcomeDigest(headerBlock, body),
+      onStored: (index, letterDigest) => this.#tell(due[index] as Due, letterDigest), // as many as messages
+      goOn: (index) => this.#storeAlone(due[index] as Due),
     })
-    await rest.ended()
+    await alone.ended()
   }
 
-  async #storeAlone({ at, given: { delivery, outcome }, made }: Due): Promise<void> {
-    this.#onStored(at, await this.#letters.store(delivery, outcome.failure, made))
+  async #storeAlone(due: Due): Promise<void> {
+    const { given, made } = due
+    this.#tell(due, await this.#letters.store(given.delivery, given.outcome.failure, made))
+  }
+
+  #tell({ at, digest }: Due, letterDigest: number | undefined): void {
+    this.#onStored(at, howLetter(digest, letterDigest))
   }
 }
-
-/** Told of a dead letter by its place: its digest; undefined where it cannot be stored. */
-type OnLetter = (at: number, letterDigest: number | undefined) => void
 
 /** How a delivery ended whose notice is stored. */
 export function howLetter(digest: number | undefined, letterDigest: number | undefined): StoredOutcome {

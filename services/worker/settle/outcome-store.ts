@@ -26,7 +26,7 @@ import {
 import type { Parking } from './parking.ts'
 import { type Claim, Register, type RegisterDeps } from './register.ts'
 import { isTooLarge } from './storage.ts'
-import { type Addressed, type OnStored, storeTogether, type TogetherDeps } from './store-together.ts'
+import { type Addressed, storeTogether, type TogetherDeps } from './store-together.ts'
 import { storedDigest } from './stored-digest.ts'
 
 /**
@@ -52,6 +52,9 @@ export interface StoredOutcome {
   readonly digest?: number | undefined
   readonly letterDigest?: number | undefined
 }
+
+/** Told of each outcome of a group that was stored, by its place. */
+export type OnStored = (at: number, stored: StoredOutcome) => void
 
 export interface OutcomeStoreDeps extends RegisterDeps, DeadLetterDeps {
   readonly worker: string

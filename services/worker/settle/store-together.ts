@@ -3,12 +3,13 @@ import type { Provenance } from '../../../shared/sdk/contract/outcome.ts'
 import { writtenDigest } from '../../../shared/sdk/contract/outcome-digest.ts'
 import type { OutcomeMessage } from '../../../shared/sdk/contract/register-message.ts'
 import type { PublishReply } from '../../../shared/sdk/jetstream/publish-reply.ts'
-import type { EncodedMessage, PublishWindow } from '../../../shared/sdk/jetstream/publish-window.ts'
+import type { PublishWindow } from '../../../shared/sdk/jetstream/publish-window.ts'
 import type { Delivery } from '../intake/delivery.ts'
-import { type DeadLetters, howLetter } from './dead-letters.ts'
+import type { DeadLetters } from './dead-letters.ts'
 import { type Concluded, isPredicted, type Plain, sendingWork } from './outcome.ts'
-import type { StoredOutcome } from './outcome-store.ts'
+import type { OnStored, StoredOutcome } from './outcome-store.ts'
 import { type Claims, mayBeFirst } from './register.ts'
+import { sendTogether } from './send-together.ts'
 import { Together } from './together.ts'
 
 /** One on its way into its register: a prediction, or a failure notice with its dead letter to follow. */
@@ -17,9 +18,6 @@ export interface Addressed {
   readonly made: Provenance
   readonly message: OutcomeMessage
 }
-
-/** Told of each outcome that was stored, by its place. */
-export type OnStored = (at: number, stored: StoredOutcome) => void
 
 /** What of a group is sent in one turn of the loop: at least one, and no more than a turn may send. */
 function nextSlice(group: readonly Plain[], from: number): { readonly to: number; readonly work: number } {
@@ -89,31 +87,17 @@ async function storeSlice(group: readonly Plain[], onStored: OnStored, deps: Tog
   const { window, claims: making, isKept, onClaimed, goOn } = deps
   const addressed = group.map(deps.address)
   const claims = addressed.map(({ message }) => making.of(message))
-  const digests = new Float64Array(group.length)
-  const rest = new Together()
-  const letters = deps.letters.together((at, letterDigest) =>
-    onStored(at, howLetter(digests[at], letterDigest)),
-  )
-  await new Promise<void>((resolve) => {
-    let left = group.length
-    void window.publishAll(claims, {
-      mayGo: (at) => isKept((group[at] as Plain).delivery),
-      onReply: (at, reply) => {
-        const one = addressed[at] as Addressed // as many as there are replies
-        if (reply.kind !== 'stored') rest.add(goOn(one, reply).then((stored) => onStored(at, stored)))
-        else {
-          onClaimed(one)
-          if (isPredicted(one.plain)) onStored(at, { how: 'predicted', digest: digests[at] })
-          else letters.add(at, one.plain, one.made)
-        }
-        if (--left === 0) resolve()
-      },
-    })
-    // While the broker works.
-    for (let at = 0; at < claims.length; at++) {
-      const { headerBlock, body } = claims[at] as EncodedMessage
-      digests[at] = writtenDigest(headerBlock, making.ownLines, body)
-    }
+  const letters = deps.letters.together(onStored)
+  const alone = await sendTogether(claims, window, {
+    mayGo: (at) => isKept((group[at] as Plain).delivery),
+    digestOf: ({ headerBlock, body }) => writtenDigest(headerBlock, making.ownLines, body),
+    onStored(at, digest) {
+      const one = addressed[at] as Addressed // as many as there are claims
+      onClaimed(one)
+      if (isPredicted(one.plain)) onStored(at, { how: 'predicted', digest })
+      else letters.add({ at, given: one.plain, made: one.made, digest })
+    },
+    goOn: async (at, reply) => onStored(at, await goOn(addressed[at] as Addressed, reply)),
   })
-  await Promise.all([rest.ended(), letters.ended()])
+  await Promise.all([alone.ended(), letters.ended()])
 }

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { Paces } from './pace.ts'
-import { chooseSlot, hasPlace, LONG_RUN_MS, SLOT_DEPTH, type Slot } from './slots.ts'
+import { chooseSlot, hasPlace, LONG_RUN_MS, placesOf, SLOT_DEPTH, type Slot, threadsFor } from './slots.ts'
 
 const slot = fc.record({
   inFlight: fc.integer({ min: 0, max: SLOT_DEPTH }),
@@ -64,6 +64,25 @@ describe('hasPlace', () => {
     expect(hasPlace({ slots: 2, urgent: 2, patient: 2 }, true)).toBe(false)
     expect(hasPlace({ slots: 2, urgent: 3, patient: 0 }, false)).toBe(true)
     expect(hasPlace({ slots: 1, urgent: 0, patient: 1 }, false)).toBe(true)
+  })
+})
+
+describe('placesOf', () => {
+  it('goes by the event that a batch begins with', () => {
+    const running = [['urgent', 'patient'], ['patient', 'urgent'], ['urgent']]
+    const places = placesOf(2, running, (first) => first === 'urgent')
+    expect(places).toEqual({ slots: 2, urgent: 2, patient: 1 })
+  })
+})
+
+describe('threadsFor', () => {
+  it.each([
+    [1, 2, { urgent: 1, patient: 1 }],
+    [2, 0, { urgent: 2, patient: 1 }],
+    [2, 2, { urgent: 1, patient: 1 }],
+    [4, 3, { urgent: 2, patient: 3 }],
+  ])('of %i slots, with %i patient batches', (slots, patient, threads) => {
+    expect(threadsFor({ slots, urgent: 1, patient })).toEqual(threads)
   })
 })
 

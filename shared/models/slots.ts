@@ -53,8 +53,28 @@ export interface Places {
   readonly patient: number
 }
 
+/** Counts the batches that have a place. @param isUrgent whether a batch is that begins with this event */
+export function placesOf<Event>(
+  slots: number,
+  running: readonly (readonly Event[])[],
+  isUrgent: (first: Event) => boolean,
+): Places {
+  let urgent = 0
+  for (const [first] of running) if (first !== undefined && isUrgent(first)) urgent++
+  return { slots, urgent, patient: running.length - urgent }
+}
+
 /** Whether one more batch may have a place: two for each slot, and those of one slot are for urgent ones alone. */
 export function hasPlace({ slots, urgent, patient }: Places, isUrgent: boolean): boolean {
   if (urgent + patient >= slots * SLOT_DEPTH) return false
   return isUrgent || slots === 1 || patient < (slots - 1) * SLOT_DEPTH
+}
+
+/** Threads for what is urgent, and for what is patient: one is never given to the latter, and what they keep is theirs. */
+export function threadsFor({ slots, patient }: Places): {
+  readonly urgent: number
+  readonly patient: number
+} {
+  const kept = Math.min(slots - 1, Math.ceil(patient / SLOT_DEPTH))
+  return { urgent: slots - kept, patient: Math.max(1, slots - 1) }
 }

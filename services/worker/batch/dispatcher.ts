@@ -1,4 +1,4 @@
-import { hasPlace } from '../../../shared/models/slots.ts'
+import { hasPlace, placesOf } from '../../../shared/models/slots.ts'
 import { type Batch, type Prepared, rowsOf } from '../prepare/prepared.ts'
 import { ApartQueue } from './apart-queue.ts'
 import { Batcher, type Moment, type Open } from './batcher.ts'
@@ -234,9 +234,7 @@ export class Dispatcher {
   /** Whether one more batch, urgent or patient, may have a place. */
   #open(): Open {
     const { slots, isUrgent } = this.#options
-    let urgent = 0
-    for (const [runs] of this.#running) if (runs !== undefined && isUrgent(runs)) urgent++
-    const places = { slots, urgent, patient: this.#running.length - urgent }
+    const places = placesOf(slots, this.#running, isUrgent)
     return { urgent: hasPlace(places, true), patient: hasPlace(places, false) }
   }
 }

@@ -1,5 +1,5 @@
 import type { ServedModel } from '../../../shared/models/repository.ts'
-import { SLOT_DEPTH } from '../../../shared/models/slots.ts'
+import { placesOf, threadsFor } from '../../../shared/models/slots.ts'
 import { showDuration } from '../../../shared/runtime/quantities.ts'
 import { HEADERS, readHeader } from '../../../shared/sdk/contract/headers.ts'
 import { plainFailure } from '../../../shared/sdk/contract/outcome.ts'
@@ -161,12 +161,11 @@ export class Shedding {
     return rows
   }
 
-  /** Threads for what is urgent, and for what is patient: one is never given to the latter, and what they keep is theirs. */
+  /** How many threads work on what is ahead of an event, as it is now. */
   #threads(): { of(event: Prepared): number } {
     const { threads, isUrgent, running } = this.#deps
-    const patient = running().filter(([first]) => first !== undefined && !isUrgent(first)).length
-    const kept = Math.min(threads - 1, Math.ceil(patient / SLOT_DEPTH))
-    return { of: (event) => (isUrgent(event) ? threads - kept : Math.max(1, threads - 1)) }
+    const { urgent, patient } = threadsFor(placesOf(threads, running(), isUrgent))
+    return { of: (event) => (isUrgent(event) ? urgent : patient) }
   }
 }
 

@@ -17,7 +17,7 @@ import type { Delivery } from '../intake/delivery.ts'
 import type { HeldDeliveries } from '../intake/held.ts'
 import type { Batch } from '../prepare/prepared.ts'
 import { drainRows, fullBatchRows } from './drain.ts'
-import { count, fadeCounts, LANE_AT, ModelFlow, newCounts } from './model-flow.ts'
+import { fadeLanes, ModelFlow, newLanes } from './model-flow.ts'
 
 /** What was so long ago counts for a third of what is now, milliseconds. */
 const LATELY_MS = 2_000
@@ -76,8 +76,8 @@ export class Flows {
   readonly #models = new Map<string, ModelFlow>()
   /** By key of a version. */
   readonly #versions = new Map<string, ModelFlow>()
-  /** Events of all models, by lane. */
-  readonly #delivered = newCounts()
+  /** What was delivered of all models, served here or not. */
+  #lanes = newLanes()
   /** The one that was asked for last: mostly the next event is of the same model. */
   #last: ModelFlow | undefined
   #busyMs = 0
@@ -106,12 +106,12 @@ export class Flows {
     for (const delivery of deliveries) {
       const { model, lane } = delivery.event.route
       const flow = this.#of(model, nowMs)
-      count(this.#delivered, LANE_AT[lane])
+      this.#lanes[lane].delivered++
       flow?.came(lane)
       if (skip-- > 0) continue
       skip = stride - 1
       const deadlineMs = deadlineOf(delivery)
-      if (deadlineMs > 0) flow?.brought(LANE_AT[lane], deadlineMs, stride)
+      if (deadlineMs > 0) flow?.lanes[lane].brought(deadlineMs, stride)
     }
   }
 
@@ -183,7 +183,7 @@ export class Flows {
 
   /** Nobody looked at the time that passed meanwhile. */
   #reset(nowMs: number): void {
-    this.#delivered.fill(0)
+    this.#lanes = newLanes()
     this.#busyMs = 0
     this.#threadMs = 0
     this.#loopMs = 0
@@ -204,7 +204,7 @@ export class Flows {
     this.#busyMs *= by
     this.#threadMs = (this.#threadMs + threads * passedMs) * by
     this.#loopMs = (this.#loopMs + loopShare() * passedMs) * by
-    fadeCounts(this.#delivered, by)
+    fadeLanes(this.#lanes, by)
     for (const flow of this.#models.values()) {
       flow.handed.passed(passedMs)
       flow.fade(by)
@@ -212,17 +212,17 @@ export class Flows {
   }
 
   #countHeld(): void {
-    for (const flow of this.#models.values()) flow.held.fill(0)
+    for (const { lanes } of this.#models.values()) for (const lane of LANES) lanes[lane].held = 0
     this.#facts.held.toRun(({ event: { route } }, rows) => {
       const flow = this.#models.get(route.model)
-      if (flow !== undefined) count(flow.held, LANE_AT[route.lane], rows)
+      if (flow !== undefined) flow.lanes[route.lane].held += rows
     })
   }
 
   #flowOf(flow: ModelFlow, { nowMs, at, everyMs }: Saying): Flow {
     const { name, models, recordOf, gatesOf } = this.#facts
     flow.served = models.find(flow.name) ?? flow.served
-    const { deadlineMs, served } = flow
+    const { lanes, served } = flow
     const { slo, admission } = served.manifest
     const drain = this.#drainOf(flow)
     return {
@@ -230,9 +230,9 @@ export class Flows {
       drainRows: rounded(drain, 10),
       rowsPerEvent: rounded(flow.rowsPerEvent, 1_000),
       waiting: ofLanes((lane) => Math.round(this.#waitingOf(flow, lane))),
-      held: ofLanes((lane) => flow.held[LANE_AT[lane]] ?? 0),
+      held: ofLanes((lane) => lanes[lane].held),
       handedRows: ofLanes((lane) => rounded(flow.handed.perSecond[lane] * flow.rowsPerEvent, 10)),
-      deadlineMs: ofLanes((lane) => deadlineMs[lane] || (slo.deadlineMs ?? 0)),
+      deadlineMs: ofLanes((lane) => lanes[lane].deadlineMs || (slo.deadlineMs ?? 0)),
       heavy: drain > 0 ? [...flow.sources.heavy(drain, nowMs)].slice(0, MOST_HEAVY) : [],
       mode: admissionModeOf(recordOf(flow.name), served.manifest),
       maxBacklogSeconds: admission.maxBacklogSeconds,
@@ -242,9 +242,9 @@ export class Flows {
 
   /** Events of a lane that no worker was handed yet: of all that the share that the model had of the last ones. */
   #waitingOf(flow: ModelFlow, lane: Lane): number {
-    const all = this.#delivered[LANE_AT[lane]] ?? 0
+    const all = this.#lanes[lane].delivered
     if (all === 0) return 0
-    return (this.#facts.backlog.waitingIn(lane) * (flow.delivered[LANE_AT[lane]] ?? 0)) / all
+    return (this.#facts.backlog.waitingIn(lane) * flow.lanes[lane].delivered) / all
   }
 
   #drainOf({ name, served, ran, ranApart }: ModelFlow): number {

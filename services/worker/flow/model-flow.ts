@@ -5,11 +5,36 @@ import { type OfLanes, ofLanes } from '../../../shared/sdk/contract/flow.ts'
 import { LANES, type Lane } from '../../../shared/sdk/contract/subjects.ts'
 import { ShortDeadlines } from './short-deadlines.ts'
 
-/** Where a lane stands in what is counted by lane. */
-export const LANE_AT: Readonly<Record<Lane, number>> = { high: 0, normal: 1, low: 2 }
+/** What is counted of one lane. */
+class LaneFlow {
+  /** Events that were delivered. */
+  delivered = 0
+  /** Rows that are held and not run yet: counted anew each time. */
+  held = 0
+  #deadlines: ShortDeadlines | undefined
 
-/** A count for each lane. */
-export const newCounts = (): Float64Array => new Float64Array(LANES.length)
+  /** @param weight how many events it stands for */
+  brought(deadlineMs: number, weight: number): void {
+    this.#deadlines ??= new ShortDeadlines()
+    this.#deadlines.brought(deadlineMs, weight)
+  }
+
+  /** Milliseconds; 0 where events bring none. */
+  get deadlineMs(): number {
+    return Math.round(this.#deadlines?.shortMs ?? 0)
+  }
+
+  fade(by: number): void {
+    this.delivered *= by
+    this.#deadlines?.fade(by)
+  }
+}
+
+export const newLanes = (): OfLanes<LaneFlow> => ofLanes(() => new LaneFlow())
+
+export function fadeLanes(lanes: OfLanes<LaneFlow>, by: number): void {
+  for (const lane of LANES) lanes[lane].fade(by)
+}
 
 /** Rows that ran, and how long that took, milliseconds. */
 class RanRows {
@@ -34,17 +59,13 @@ export class ModelFlow {
   served: ServedModel
   /** Keys of the versions that came. */
   readonly keys = new Set<string>()
-  /** Events that were delivered, by lane. */
-  readonly delivered = newCounts()
+  readonly lanes = newLanes()
   /** Events a second that were delivered, of the last moments. */
   readonly handed = new LaneRates()
-  /** Rows that are held and not run yet, by lane: counted anew each time. */
-  readonly held = newCounts()
   readonly ran = new RanRows()
   /** What ran apart, in a process of its own. */
   readonly ranApart = new RanRows()
   readonly sources = new SourceRates()
-  readonly #deadlines: (ShortDeadlines | undefined)[] = []
   #lastKey = ''
   #events = 0
   #rows = 0
@@ -60,7 +81,7 @@ export class ModelFlow {
 
   /** An event was delivered. */
   came(lane: Lane): void {
-    count(this.delivered, LANE_AT[lane])
+    this.lanes[lane].delivered++
     this.handed.came(lane, 1)
     this.isFresh = true
   }
@@ -76,38 +97,16 @@ export class ModelFlow {
     return isNew
   }
 
-  /** @param lane where it stands; `weight` how many events it stands for */
-  brought(lane: number, deadlineMs: number, weight: number): void {
-    const deadlines = this.#deadlines[lane] ?? new ShortDeadlines()
-    this.#deadlines[lane] = deadlines
-    deadlines.brought(deadlineMs, weight)
-  }
-
   get rowsPerEvent(): number {
     return this.#events > 0 ? this.#rows / this.#events : 1
   }
 
-  /** Milliseconds; 0 for lanes whose events bring none. */
-  get deadlineMs(): OfLanes<number> {
-    return ofLanes((lane) => Math.round(this.#deadlines[LANE_AT[lane]]?.shortMs ?? 0))
-  }
-
   /** Everything so far counts so much less. */
   fade(by: number): void {
-    fadeCounts(this.delivered, by)
-    for (const deadlines of this.#deadlines) deadlines?.fade(by)
+    fadeLanes(this.lanes, by)
     this.ran.fade(by)
     this.ranApart.fade(by)
     this.#events *= by
     this.#rows *= by
   }
-}
-
-export function fadeCounts(counts: Float64Array, by: number): void {
-  for (let at = 0; at < counts.length; at++) counts[at] = (counts[at] ?? 0) * by
-}
-
-/** One more, or so many. */
-export function count(counts: Float64Array, at: number, more = 1): void {
-  counts[at] = (counts[at] ?? 0) + more
 }

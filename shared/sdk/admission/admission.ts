@@ -111,7 +111,7 @@ class DoorAdmission implements Admission {
     const nowMs = performance.now()
     const { door } = this.#of(pool, model, nowMs)
     const refused = door.refuse({ lane, source: this.#digest(source), deadlineMs, isAgain }, nowMs)
-    if (refused !== undefined) this.#options.onDecided?.({ pool, model, lane, refused, isEnforced: true })
+    if (refused !== undefined) this.#options.onRefused?.({ pool, model, lane, refused, isEnforced: true })
     return refused
   }
 

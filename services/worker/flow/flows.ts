@@ -74,7 +74,7 @@ const NONE = ofLanes(() => 0)
 export class Flows {
   readonly #facts: FlowFacts
   readonly #models = new Map<string, ModelFlow>()
-  /** By key of a version. */
+  /** By the key of each version that came. */
   readonly #versions = new Map<string, ModelFlow>()
   /** What was delivered of all models, served here or not. */
   #lanes = newLanes()
@@ -119,9 +119,12 @@ export class Flows {
   read(events: Batch, nowMs: number): void {
     const stride = Math.ceil(events.length / LOOKED_AT)
     let skip = this.#firstOf(stride)
+    let last: ServedModel | undefined
     for (const { delivery, model, rows } of events) {
       const flow = this.#of(model.name, nowMs)
-      if (flow?.read(model.key, rows) === true) this.#versions.set(model.key, flow)
+      flow?.read(rows)
+      if (flow !== undefined && model !== last) this.#versions.set(model.key, flow)
+      last = model
       if (skip-- > 0) continue
       skip = stride - 1
       flow?.sources.came(sourceDigest(delivery.event.source), rows * stride, nowMs)
@@ -150,14 +153,16 @@ export class Flows {
     const { nowMs } = saying
     this.#fade(nowMs)
     this.#countHeld()
-    return [...this.#models.values()].map((model) => {
+    const said = [...this.#models.values()].map((model) => {
       const flow = this.#flowOf(model, saying)
       if (model.isFresh || isBusy(flow)) model.activeAtMs = nowMs
       model.isFresh = false
       const isLast = nowMs - model.activeAtMs >= SPOKEN_OF_MS
-      if (isLast) this.#forget(model)
+      if (isLast) this.#models.delete(model.name)
       return { model: model.name, flow: isLast ? { ...flow, waiting: NONE, held: NONE } : flow }
     })
+    if (this.#models.size < said.length) this.#forget()
+    return said
   }
 
   /** Where the first of some events lies that are looked at. */
@@ -190,10 +195,10 @@ export class Flows {
     this.#fadedAtMs = nowMs
   }
 
-  #forget(flow: ModelFlow): void {
-    this.#models.delete(flow.name)
-    for (const key of flow.keys) this.#versions.delete(key)
-    if (this.#last === flow) this.#last = undefined
+  /** Versions of models that are not spoken of any more, in one go: of thousands many may end together. */
+  #forget(): void {
+    for (const [key, { name }] of this.#versions) if (!this.#models.has(name)) this.#versions.delete(key)
+    this.#last = undefined
   }
 
   #fade(nowMs: number): void {

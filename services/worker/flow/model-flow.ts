@@ -57,8 +57,6 @@ export class ModelFlow {
   readonly name: string
   /** The version that answers events that name none. */
   served: ServedModel
-  /** Keys of the versions that came. */
-  readonly keys = new Set<string>()
   readonly lanes = newLanes()
   /** Events a second that were delivered, of the last moments. */
   readonly handed = new LaneRates()
@@ -66,7 +64,6 @@ export class ModelFlow {
   /** What ran apart, in a process of its own. */
   readonly ranApart = new RanRows()
   readonly sources = new SourceRates()
-  #lastKey = ''
   #events = 0
   #rows = 0
   /** Whether something came or ran since it was looked at. */
@@ -86,15 +83,10 @@ export class ModelFlow {
     this.isFresh = true
   }
 
-  /** An event that can be run has so many rows. @param key of its version; @returns whether that is new */
-  read(key: string, rows: number): boolean {
+  /** An event that can be run has so many rows. */
+  read(rows: number): void {
     this.#events++
     this.#rows += rows
-    if (key === this.#lastKey) return false
-    this.#lastKey = key
-    const isNew = !this.keys.has(key)
-    this.keys.add(key)
-    return isNew
   }
 
   get rowsPerEvent(): number {

@@ -67,6 +67,26 @@ export interface Said {
 
 const NONE = ofLanes(() => 0)
 
+/** Those that are looked at of events which come together. */
+class Sample {
+  /** How many events each of them stands for. */
+  readonly weight: number
+  #skip: number
+
+  /** @param first in [0, 1): where the first of them lies */
+  constructor(events: number, first: number) {
+    this.weight = Math.ceil(events / LOOKED_AT)
+    this.#skip = Math.floor(first * this.weight)
+  }
+
+  /** Whether the next event is one of them. */
+  takesNext(): boolean {
+    if (this.#skip-- > 0) return false
+    this.#skip = this.weight - 1
+    return true
+  }
+}
+
 /**
  * What there is to say of each model that runs here, or waits. Events are counted as they pass, at next to no cost each; all
  * else is looked up when something is said.
@@ -101,50 +121,49 @@ export class Flows {
 
   /** Deliveries that came together. @param nowMs of a clock that never goes back, as everywhere below */
   received(deliveries: readonly Delivery[], nowMs: number): void {
-    const stride = Math.ceil(deliveries.length / LOOKED_AT)
-    let skip = this.#firstOf(stride)
+    const sample = this.#sampleOf(deliveries)
     for (const delivery of deliveries) {
       const { model, lane } = delivery.event.route
       const flow = this.#of(model, nowMs)
       this.#lanes[lane].delivered++
       flow?.came(lane)
-      if (skip-- > 0) continue
-      skip = stride - 1
+      if (!sample.takesNext()) continue
       const deadlineMs = deadlineOf(delivery)
-      if (deadlineMs > 0) flow?.lanes[lane].brought(deadlineMs, stride)
+      if (deadlineMs > 0) flow?.lanes[lane].brought(deadlineMs, sample.weight)
     }
   }
 
   /** Of these what they have to be run is known now. */
   read(events: Batch, nowMs: number): void {
-    const stride = Math.ceil(events.length / LOOKED_AT)
-    let skip = this.#firstOf(stride)
+    const sample = this.#sampleOf(events)
     let last: ServedModel | undefined
     for (const { delivery, model, rows } of events) {
       const flow = this.#of(model.name, nowMs)
       flow?.read(rows)
-      if (flow !== undefined && model !== last) this.#versions.set(model.key, flow)
-      last = model
-      if (skip-- > 0) continue
-      skip = stride - 1
-      flow?.sources.came(sourceDigest(delivery.event.source), rows * stride, nowMs)
+      if (model !== last) {
+        last = model
+        if (flow !== undefined) this.#versions.set(model.key, flow)
+      }
+      if (sample.takesNext())
+        flow?.sources.came(sourceDigest(delivery.event.source), rows * sample.weight, nowMs)
     }
   }
 
   /** A run on a thread is over. */
-  ran({ key, rows, runMs }: Ran): void {
-    this.#busyMs += runMs
-    const flow = this.#versions.get(key)
-    if (flow === undefined) return
-    flow.ran.add(rows, runMs)
-    flow.isFresh = true
+  ran(run: Ran): void {
+    this.#busyMs += run.runMs
+    this.#count(run, 'ran')
   }
 
   /** A run in a process of its own is over. */
-  ranApart({ key, rows, runMs }: Ran): void {
+  ranApart(run: Ran): void {
+    this.#count(run, 'ranApart')
+  }
+
+  #count({ key, rows, runMs }: Ran, where: 'ran' | 'ranApart'): void {
     const flow = this.#versions.get(key)
     if (flow === undefined) return
-    flow.ranApart.add(rows, runMs)
+    flow[where].add(rows, runMs)
     flow.isFresh = true
   }
 
@@ -165,9 +184,8 @@ export class Flows {
     return said
   }
 
-  /** Where the first of some events lies that are looked at. */
-  #firstOf(stride: number): number {
-    return Math.floor(this.#facts.random() * stride)
+  #sampleOf(events: readonly unknown[]): Sample {
+    return new Sample(events.length, this.#facts.random())
   }
 
   /** Only of what is served here: names come from outside. */

@@ -11,9 +11,9 @@ import type { PullEnd } from '../../../shared/sdk/jetstream/pull-lane.ts'
 import type { Delivery } from '../intake/delivery.ts'
 import type { EndedPull } from '../intake/intake.ts'
 import { type Batch, rowsOf } from '../prepare/prepared.ts'
-import { type Outcome, shedKindOf } from '../settle/outcome.ts'
+import type { Outcome } from '../settle/outcome.ts'
 import type { Stored } from '../settle/outcome-store.ts'
-import type { Settled } from '../settle/settlement.ts'
+import { type Settled, shedKindOf } from '../settle/settlement.ts'
 import type { WorkerMetrics } from './worker-metrics.ts'
 
 /** Events that had passed their deadline; that were given up before it; whose prediction was stored after it. */
@@ -89,7 +89,7 @@ export class Reporter {
     this.#counts[how]++
     this.#metrics?.settled(settled)
     if (how === 'predicted') return
-    const kind = how === 'dead-lettered' ? shedKindOf(outcome) : undefined
+    const kind = shedKindOf(settled)
     if (kind !== undefined) this.#counts[kind === 'expired' ? 'expired' : 'shed']++
     // What is not told is not put together: very many may end so at once.
     if (this.#log.isLevelEnabled('debug')) this.#log.debug({ ...about(delivery), ...reasonsOf(outcome) }, how)

@@ -7,9 +7,9 @@ import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
 import type { Delivery } from '../intake/delivery.ts'
 import type { EndedPull } from '../intake/intake.ts'
 import { type Batch, rowsOf } from '../prepare/prepared.ts'
-import { type Concluded, type Outcome, shedKindOf } from '../settle/outcome.ts'
+import type { Concluded, Outcome } from '../settle/outcome.ts'
 import type { Stored, StoredOutcome } from '../settle/outcome-store.ts'
-import type { Settled } from '../settle/settlement.ts'
+import { type Settled, shedKindOf } from '../settle/settlement.ts'
 import { addTogether } from './add-together.ts'
 import { countDeadlines } from './deadline-counts.ts'
 import { boundedName, deliveredFrom, type KnownModels, sourceOf } from './source.ts'
@@ -107,14 +107,15 @@ export class WorkerMetrics {
   }
 
   /** One event was settled. */
-  settled({ delivery, outcome, how }: Settled): void {
+  settled(settled: Settled): void {
+    const { delivery, outcome, how } = settled
     if (how === 'predicted' || how === 'dead-lettered') {
       const tookMs = Math.max(0, this.#now() - firstStoredAt(delivery))
       this.#instruments.eventDuration(tookMs / 1_000, this.#labelsOf(delivery))
     }
     const { route } = delivery.event
     this.#outcomes(route.model, how, outcome)
-    const kind = how === 'dead-lettered' ? shedKindOf(outcome) : undefined
+    const kind = shedKindOf(settled)
     if (kind !== undefined) this.#deadlines.shed(route, kind)
   }
 

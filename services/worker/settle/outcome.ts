@@ -37,12 +37,6 @@ export type ShedCause = 'predicted' | 'codel'
 /** How an event ended because of its deadline, `expired` where it had passed: a closed set, a label of metrics. */
 export type ShedKind = ShedCause | 'expired'
 
-/** @returns undefined for an event that did not end because of its deadline */
-export function shedKindOf(outcome: Outcome): ShedKind | undefined {
-  if (outcome.kind !== 'dead-lettered') return undefined
-  return outcome.failure.reason === 'deadline-exceeded' ? 'expired' : outcome.shed
-}
-
 /** Why a worker cannot serve a model now: a closed set, a label of metrics. */
 export type NotServableCause =
   /** Not looked at yet. */

@@ -2,7 +2,7 @@ import type { LedgerEntry, LedgerOutcome } from '../../../shared/sdk/contract/le
 import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
 import type { Delivery } from '../intake/delivery.ts'
 import type { HeldDeliveries } from '../intake/held.ts'
-import type { Concluded, Plain, Predicted } from './outcome.ts'
+import type { Concluded, Plain, Predicted, ShedKind } from './outcome.ts'
 import type { OutcomeStore, Stored, StoredOutcome } from './outcome-store.ts'
 import { givenBackMs } from './parking.ts'
 import { isPlain } from './store-together.ts'
@@ -35,6 +35,12 @@ const STRAGGLER_MS = 250
 
 /** A delivery that has ended, and how. */
 export interface Settled extends Concluded, StoredOutcome {}
+
+/** @returns undefined for an event that did not end because of its deadline */
+export function shedKindOf({ outcome, how }: Settled): ShedKind | undefined {
+  if (how !== 'dead-lettered' || outcome.kind !== 'dead-lettered') return undefined
+  return outcome.failure.reason === 'deadline-exceeded' ? 'expired' : outcome.shed
+}
 
 /**
  * The one place where deliveries end: the outcome of each is stored, then the ledger names them, and only then they

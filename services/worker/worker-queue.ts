@@ -2,7 +2,7 @@ import { admissionModeOf } from '../../shared/operations/models/admission-mode.t
 import { LoopBusy } from '../../shared/runtime/loop-busy.ts'
 import { SHEDDING_STOPS_AT } from '../../shared/sdk/contract/bounds.ts'
 import { Dispatcher } from './batch/dispatcher.ts'
-import { knownCostOf, recentCost } from './batch/learned.ts'
+import { knownCostOf, recentCostOf } from './batch/learned.ts'
 import { isUrgent } from './infer/predict.ts'
 import type { Arrivals } from './intake/arrivals.ts'
 import type { Backlog } from './intake/backlog.ts'
@@ -31,7 +31,7 @@ export function openWorkerQueue(
   { lingerMs }: Pick<WorkerOptions, 'lingerMs'>,
   { backlog, arrivals, isApart, start }: QueueSurroundings,
 ): WorkerQueue {
-  const { broker, pool, threads, calibrations } = deps
+  const { broker, pool, threads } = deps
   const busy = new LoopBusy()
   const shared = {
     isUrgent: (event: Prepared) => isUrgent(event, threads),
@@ -51,7 +51,7 @@ export function openWorkerQueue(
     aheadRows: (event) => dispatcher.aheadRows(event),
     running: () => dispatcher.running,
     // What runs cost now says more than what one cost while nothing else ran.
-    costOf: ({ model: { key } }) => recentCost(calibrations?.of(key), threads.costOf(key)),
+    costOf: ({ model: { key } }) => recentCostOf(key, deps),
     isOff: ({ model }) => admissionModeOf(pool.find(model.name), model.manifest) === 'off',
     hasRoom: () => broker.deadLettersUsed() < SHEDDING_STOPS_AT,
   })

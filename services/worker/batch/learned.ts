@@ -18,26 +18,23 @@ export function costByRuns(line: CostLine | undefined): KnownCost {
   return { ...line, handOverMs: 0, batchRows: Number.POSITIVE_INFINITY }
 }
 
-/**
- * What is known of what a model costs: as it was measured, or else by its last runs.
- *
- * @param key of the model
- */
-export function knownCostOf(
-  key: string,
-  {
-    calibrations,
-    threads,
-  }: {
-    readonly calibrations?: { of(key: string): KnownCost | undefined }
-    readonly threads: { costOf(key: string): CostLine | undefined }
-  },
-): KnownCost {
+/** Who knows what models cost, by their keys. */
+export interface CostSources {
+  /** As they were measured. @default nothing is */
+  readonly calibrations?: { of(key: string): KnownCost | undefined }
+  /** By their last runs. */
+  readonly threads: { costOf(key: string): CostLine | undefined }
+}
+
+/** What is known of what a model costs: as it was measured, or else by its last runs. */
+export function knownCostOf(key: string, { calibrations, threads }: CostSources): KnownCost {
   return calibrations?.of(key) ?? costByRuns(threads.costOf(key))
 }
 
 /** What runs of a model cost now: as measured, but as long as the last ones took. */
-export function recentCost(measured: KnownCost | undefined, line: CostLine | undefined): KnownCost {
+export function recentCostOf(key: string, { calibrations, threads }: CostSources): KnownCost {
+  const measured = calibrations?.of(key)
+  const line = threads.costOf(key)
   return measured === undefined ? costByRuns(line) : { ...measured, ...line }
 }
 

@@ -8,7 +8,7 @@ import { encodeFlow, type FlowGate } from '../../../shared/sdk/contract/flow.ts'
 import { flowSubject } from '../../../shared/sdk/contract/subjects.ts'
 import { dataPathOf } from '../../../shared/sdk/jetstream/data-path.ts'
 import { namesOf } from '../../../shared/sdk/jetstream/names-of.ts'
-import { type KnownCost, knownCostOf } from '../batch/learned.ts'
+import { type CostSources, knownCostOf } from '../batch/learned.ts'
 import type { Delivery } from '../intake/delivery.ts'
 import type { Batch } from '../prepare/prepared.ts'
 import { type FlowFacts, Flows, type Said } from './flows.ts'
@@ -24,14 +24,13 @@ export function sayingEveryMs(workers: number, models: number): number {
 }
 
 /** What a worker is made of, as far as flows go by it. */
-export interface FlowDeps extends Pick<FlowFacts, 'models'> {
+export interface FlowDeps extends Pick<FlowFacts, 'models'>, CostSources {
   readonly broker: {
     readonly connection: NatsConnection
     /** Broker time, milliseconds since 1970. */
     readonly now: () => number
   }
   readonly threads: Pick<InferenceThreads, 'onRan' | 'size' | 'costOf'>
-  readonly calibrations?: { of(key: string): KnownCost | undefined }
   readonly pool: Pick<PoolModels, 'find' | 'workers' | 'onChange'>
   /** Why doors let in no events of a model. @default while its breaker is open */
   readonly gatesOf?: (model: string) => readonly FlowGate[]

@@ -211,7 +211,7 @@ export class Worker {
     }
     // What runs apart ends no worker: its past tells nothing.
     const isToBeVetted = (event: Prepared): boolean =>
-      isSuspect(event) && !this.#apart.isApart(event.model.name)
+      isSuspect(event.delivery) && !this.#apart.isApart(event.model.name)
     const suspects = prepared.filter(isToBeVetted)
     if (suspects.length > 0) this.#own(() => this.#vet(suspects))
     this.#add(suspects.length === 0 ? prepared : prepared.filter((event) => !isToBeVetted(event)))

@@ -126,7 +126,7 @@ export class Breakers {
     const probe = this.#probes.get(route.model)
     if (probe?.running.delete(token)) return this.#probed(route.model, probe, failure)
     // An event that is tried again and again says nothing of its neighbours: it counts when it is first run.
-    if (failure !== undefined) return isSuspect({ delivery }) ? undefined : this.#failed(route.model, failure)
+    if (failure !== undefined) return isSuspect(delivery) ? undefined : this.#failed(route.model, failure)
     this.#failures.delete(route.model)
     return undefined
   }

@@ -81,7 +81,7 @@ describe('isSuspect', () => {
     [5, 3, true],
   ])('of delivery %i and attempt %i: %s', (deliveryCount, attempt, isOne) => {
     const headers = { 'Pelton-Attempt': String(attempt) }
-    expect(isSuspect(eventOf({ deliveryCount, headers }))).toBe(isOne)
+    expect(isSuspect(eventOf({ deliveryCount, headers }).delivery)).toBe(isOne)
   })
 })
 

@@ -14,11 +14,7 @@ const SHARED_ROWS = 8
 const HANDED_ON_TTL = '600s'
 
 /** A mark is read where there may be one: not at the first delivery of a first attempt. */
-export function isSuspect({ delivery }: Pick<Prepared, 'delivery'>): boolean {
-  return mayBeMarked(delivery)
-}
-
-function mayBeMarked({ info, event }: Delivery): boolean {
+export function isSuspect({ info, event }: Delivery): boolean {
   return info.deliveryCount > 1 || event.attempt > 1 || returnsBefore({ info, event }) > 0
 }
 
@@ -81,7 +77,7 @@ export class StartMarks {
   async look(delivery: Delivery): Promise<() => Promise<void>> {
     const marking = this.#marking.get(delivery)
     await marking
-    const isMarked = marking !== undefined || mayBeMarked(delivery)
+    const isMarked = marking !== undefined || isSuspect(delivery)
     const mark = isMarked ? await this.#read(delivery.event.token) : NO_MARK
     const times = learn(delivery, mark)
     return async () => {

@@ -24,7 +24,7 @@ export interface WorkerDeps {
   readonly calibrations?: { of(key: string): Calibration | undefined }
   /** What the pool remembers of its models. */
   readonly pool: Pick<PoolModels, 'find' | 'update' | 'onChange' | 'workers' | 'isPresent'>
-  /** Why doors let in no events of a model, whatever its backlog is. @default for no reason */
+  /** Why doors let in no events of a model, whatever its backlog is. @default while its breaker is open */
   readonly gatesOf?: (model: string) => readonly FlowGate[]
   readonly log: Logger
   /** Has this process replaced: a run in it does not end, and cannot be cancelled. May be called again. */

@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { ModelRecord } from '../../../shared/operations/models/model-record.ts'
 import { countEnded, countTimedOut, setApart } from '../../../shared/operations/models/operator-case.ts'
 import type { PoolModels } from '../../../shared/operations/models/pool-models.ts'
 import type { Concluded } from '../settle/outcome.ts'
+import { type ChangeRecord, recordChanger } from './record-changer.ts'
 
 /** How long the pool may take to hear of a model that runs apart, milliseconds. */
 const TOLD_MS = 2_000
@@ -12,9 +12,9 @@ const TOLD_MS = 2_000
  * once, and before the pool can be told.
  */
 export class ApartModels {
-  readonly #pool: Pick<PoolModels, 'find' | 'update'>
+  readonly #pool: Pick<PoolModels, 'find'>
   readonly #now: () => number
-  readonly #onTrouble: (model: string, thrown: unknown) => void
+  readonly #change: ChangeRecord
   /** Those the pool was not told of yet. */
   readonly #untold = new Set<string>()
 
@@ -29,7 +29,7 @@ export class ApartModels {
   ) {
     this.#pool = pool
     this.#now = now
-    this.#onTrouble = onTrouble
+    this.#change = recordChanger(pool, onTrouble)
   }
 
   isApart(model: string): boolean {
@@ -40,9 +40,10 @@ export class ApartModels {
   async begin(model: string): Promise<boolean> {
     if (this.#pool.find(model)?.apart !== undefined) return true
     this.#untold.add(model)
-    const told = this.#update(model, (record) => setApart(record, this.#now())).then((isTold) => {
-      if (isTold) this.#untold.delete(model)
-      return isTold
+    const told = this.#change(model, (record) => setApart(record, this.#now())).then((record) => {
+      if (record === undefined) return false
+      this.#untold.delete(model)
+      return true
     })
     return await Promise.race([told, sleep(TOLD_MS, false, { ref: false })])
   }
@@ -57,18 +58,8 @@ export class ApartModels {
       const { model } = route
       if (!this.isApart(model) || outcome.kind === 'not-servable') continue
       if (outcome.kind !== 'predicted' && outcome.failure.reason === 'timed-out') {
-        if (attempt === 1) await this.#update(model, countTimedOut)
-      } else if (this.#pool.find(model)?.apart?.inARow !== 0) await this.#update(model, countEnded)
-    }
-  }
-
-  async #update(model: string, change: (record: ModelRecord) => ModelRecord): Promise<boolean> {
-    try {
-      await this.#pool.update(model, change)
-      return true
-    } catch (thrown) {
-      this.#onTrouble(model, thrown)
-      return false
+        if (attempt === 1) await this.#change(model, countTimedOut)
+      } else if (this.#pool.find(model)?.apart?.inARow !== 0) await this.#change(model, countEnded)
     }
   }
 }

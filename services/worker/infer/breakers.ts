@@ -9,7 +9,7 @@ import {
   openBreaker,
   PROBE_EVENTS,
 } from '../../../shared/operations/models/breaker.ts'
-import type { Breaker, ModelRecord } from '../../../shared/operations/models/model-record.ts'
+import type { Breaker } from '../../../shared/operations/models/model-record.ts'
 import type { PoolModels } from '../../../shared/operations/models/pool-models.ts'
 import type { Failure } from '../../../shared/sdk/contract/outcome.ts'
 import { STREAMS } from '../../../shared/sdk/contract/topology.ts'
@@ -17,6 +17,7 @@ import type { Models, WhyNot } from '../prepare/prepare.ts'
 import { isConcluded, type Passed, type Prepared } from '../prepare/prepared.ts'
 import { isSuspect } from '../prepare/start-marks.ts'
 import type { Concluded, Outcome } from '../settle/outcome.ts'
+import { type ChangeRecord, recordChanger } from './record-changer.ts'
 
 type Delivery = Concluded['delivery']
 
@@ -64,6 +65,7 @@ const TURN_MS = 10_000
  */
 export class Breakers {
   readonly #deps: BreakersDeps
+  readonly #change: ChangeRecord
   /** Events that a model failed on in a row. */
   readonly #failures = new Map<string, number>()
   /** Models whose breaker this worker is opening. */
@@ -75,6 +77,7 @@ export class Breakers {
 
   constructor(deps: BreakersDeps) {
     this.#deps = deps
+    this.#change = recordChanger(deps.pool, deps.onTrouble)
     this.#stopListening = deps.pool.onChange((model) => this.#look(model))
   }
 
@@ -142,7 +145,7 @@ export class Breakers {
     this.#failures.delete(model)
     this.#opening.add(model)
     const { now } = this.#deps
-    await this.#update(model, (record) => openBreaker(record, { now: now(), cause, failures }))
+    await this.#change(model, (record) => openBreaker(record, { now: now(), cause, failures }))
     this.#opening.delete(model)
   }
 
@@ -189,7 +192,7 @@ export class Breakers {
   async #claim(model: string, probe: Probe, forMs: number): Promise<void> {
     const { worker: by, now, run, hold } = this.#deps
     const until = now() + forMs
-    const record = await this.#update(model, (before) =>
+    const record = await this.#change(model, (before) =>
       claimProbe(before, { by, now: now(), until, isGone: this.#isGone }),
     )
     const { probing } = record?.breaker ?? {}
@@ -226,7 +229,7 @@ export class Breakers {
     const { worker: by, now } = this.#deps
     const verdict = judgeProbe(probe, true) ?? 'nothing'
     const { failed: failures, cause } = probe
-    await this.#update(model, (record) => endProbe(record, { by, verdict, now: now(), failures, cause }))
+    await this.#change(model, (record) => endProbe(record, { by, verdict, now: now(), failures, cause }))
     this.#probes.delete(model)
   }
 
@@ -246,18 +249,6 @@ export class Breakers {
     if (breaker === undefined) this.#open.delete(model)
     else this.#open.add(model)
     this.#deps.onTurn(model, breaker)
-  }
-
-  async #update(
-    model: string,
-    change: (record: ModelRecord) => ModelRecord,
-  ): Promise<ModelRecord | undefined> {
-    try {
-      return await this.#deps.pool.update(model, change)
-    } catch (thrown) {
-      this.#deps.onTrouble(model, thrown)
-      return undefined
-    }
   }
 }
 

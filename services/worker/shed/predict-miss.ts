@@ -18,8 +18,8 @@ export interface MissFacts {
   readonly leftMs: number
 }
 
-/** What would come before its prediction is stored, milliseconds, and what is left for that. */
-export interface PredictedMiss extends Pick<MissFacts, 'settleMs' | 'leftMs'> {
+/** What would come before its prediction can be stored, milliseconds, and what is left for that. */
+export interface PredictedMiss extends Pick<MissFacts, 'leftMs'> {
   readonly waitMs: number
   readonly runMs: number
 }
@@ -44,5 +44,5 @@ export function predictMiss(facts: MissFacts): PredictedMiss | undefined {
   const waitMs = (aheadRows * (costOf(cost, rows) + cost.handOverMs)) / rows / threads
   const runMs = costOf(cost, runRows) + cost.handOverMs
   if (waitMs + runMs + settleMs <= USABLE * Math.max(0, leftMs)) return undefined
-  return { waitMs, runMs, settleMs, leftMs }
+  return { waitMs, runMs, leftMs }
 }

@@ -119,11 +119,9 @@ export class ModelDoor {
   decide(asking: Asking, nowMs: number): Refused | undefined {
     if (this.#mode === 'off') return undefined
     const pool = this.#heard.at(nowMs)
-    const rows = pool?.rowsPerEvent ?? 1
-    if (asking.deadlineMs !== undefined && asking.isAgain !== true)
-      this.#rates.came(asking.source, rows, nowMs)
+    this.#came(asking, pool, nowMs)
     const refused = this.#refusal(asking, pool, nowMs)
-    if (refused === undefined || this.#mode === 'observe') this.#letIn(asking, rows, nowMs)
+    if (refused === undefined || this.#mode === 'observe') this.#letIn(asking, pool, nowMs)
     else if (refused.limit === THROTTLED) this.#throttle.ended(false, nowMs)
     return refused
   }
@@ -142,8 +140,7 @@ export class ModelDoor {
   refuse(asking: Asking, nowMs: number): Refused | undefined {
     const refused = this.look(asking, nowMs)
     if (refused === undefined) return undefined
-    if (asking.deadlineMs !== undefined && asking.isAgain !== true)
-      this.#rates.came(asking.source, this.#heard.at(nowMs)?.rowsPerEvent ?? 1, nowMs)
+    this.#came(asking, this.#heard.at(nowMs), nowMs)
     if (refused.limit === THROTTLED) this.#throttle.ended(false, nowMs)
     return refused
   }
@@ -159,8 +156,13 @@ export class ModelDoor {
     this.#throttle.ended(isStored, nowMs)
   }
 
-  #letIn({ lane }: Asking, rows: number, nowMs: number): void {
-    this.#inflow.letIn(lane, rows)
+  /** What has no deadline, or waited, is nothing that its source asks for more by. */
+  #came({ source, deadlineMs, isAgain }: Asking, pool: PoolFlow | undefined, nowMs: number): void {
+    if (deadlineMs !== undefined && isAgain !== true) this.#rates.came(source, rowsOf(pool), nowMs)
+  }
+
+  #letIn({ lane }: Asking, pool: PoolFlow | undefined, nowMs: number): void {
+    this.#inflow.letIn(lane, rowsOf(pool))
     this.#throttle.letBy(nowMs)
   }
 
@@ -235,6 +237,11 @@ export class ModelDoor {
     if (heavy.has(counted)) return 'heavy'
     return named.size > 0 && !beyondPart.has(counted) ? 'light' : 'usual'
   }
+}
+
+/** Rows that one event has. */
+function rowsOf(pool: PoolFlow | undefined): number {
+  return pool?.rowsPerEvent ?? 1
 }
 
 /** @param sinceRows that came in since the pool said what waits */

@@ -15,6 +15,9 @@ const maxWorkers = Number(process.env.PELTON_TEST_WORKERS ?? Math.min(12, 3 * av
 /** Loading what a file imports costs a second: files share what they loaded, and leave nothing behind. */
 const isolate = false
 
+/** How long `expect.poll` looks: as a test that waits for something is held to no time, far longer than a busy machine needs. */
+const expect = { poll: { timeout: 240_000 } }
+
 export default defineConfig({
   test: {
     maxWorkers,
@@ -24,6 +27,7 @@ export default defineConfig({
         test: {
           name: 'unit',
           retry,
+          expect,
           isolate,
           include: [
             '{services,shared,test/kit,test/bench,test/scenarios,test/simulate,test/plots}/**/*.test.ts',
@@ -37,6 +41,7 @@ export default defineConfig({
         test: {
           name: 'integration',
           retry,
+          expect,
           isolate,
           include: ['test/{integration,packaging,conformance,scale,drift}/**/*.test.ts'],
           testTimeout: 300_000,
@@ -50,6 +55,7 @@ export default defineConfig({
         test: {
           name: 'e2e',
           retry,
+          expect,
           include: ['test/e2e/**/*.test.ts'],
           testTimeout: 600_000,
           hookTimeout: 300_000,
@@ -60,6 +66,7 @@ export default defineConfig({
         test: {
           name: 'faults',
           retry,
+          expect,
           include: ['test/faults/**/*.test.ts'],
           testTimeout: 900_000,
           hookTimeout: 300_000,
@@ -71,6 +78,7 @@ export default defineConfig({
         test: {
           name: 'containers',
           retry,
+          expect,
           include: ['test/containers/**/*.test.ts'],
           testTimeout: 900_000,
           hookTimeout: 900_000,

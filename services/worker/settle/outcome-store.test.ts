@@ -368,6 +368,24 @@ describe('a dead letter', () => {
     expect(await readStream(connection, STREAMS.deadLetters)).toHaveLength(2)
   })
 
+  it('is waited for, whatever comes in the way of another event that is stored with it', async () => {
+    await openStore().store(predicted(eventOf({ id: 'a', body: '{"inputs": []}' })))
+    await requestApi(connection, `STREAM.DELETE.${STREAMS.deadLetters}`)
+    const onConflict = (): never => {
+      told.push('conflict')
+      throw new Error('a defect')
+    }
+    const group = [predicted(eventOf({ id: 'a' })), failed(eventOf({ id: 'b' }))]
+    const storing = openStore({ onConflict })
+      .storeAll(group as Plain[], (at, { how }) => void told.push(`${at} ${how}`))
+      .catch((thrown: Error) => void told.push(thrown.message))
+    await expect.poll(() => [...refusing.keys()]).toEqual([STREAMS.deadLetters])
+    await expect.poll(() => told).toEqual(['conflict'])
+    await broker.provision()
+    await storing
+    expect(told).toEqual(['conflict', '1 dead-lettered', 'a defect'])
+  })
+
   it('is made up for where a worker ended between the notice and the letter', async () => {
     const delivery = eventOf()
     const made = madeBefore(delivery)

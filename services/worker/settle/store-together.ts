@@ -99,5 +99,8 @@ async function storeSlice(group: readonly Plain[], onStored: OnStored, deps: Tog
     },
     goOn: async (at, reply) => onStored(at, await goOn(addressed[at] as Addressed, reply)),
   })
-  await Promise.all([alone.ended(), letters.ended()])
+  const both = new Together()
+  both.add(alone.ended())
+  both.add(letters.ended())
+  await both.ended()
 }

@@ -1,5 +1,6 @@
 import { fileURLToPath } from 'node:url'
 import { afterAll, describe, expect, it, onTestFinished, vi } from 'vitest'
+import { PATIENT } from '../../test/kit/wait.ts'
 import type { Tensor } from '../sdk/contract/tensor.ts'
 import { PeltonError } from '../sdk/errors.ts'
 import { createApartRunner } from './apart-runner.ts'
@@ -63,7 +64,7 @@ describe('models that run apart', () => {
     await run('loops-by-input', [1, 1])
     const [healthy, endless] = runner.pids as [number, number]
     await expect(run('loops-by-input', [1e18, 1], 500)).rejects.toBe(late)
-    await vi.waitFor(() => expect(isAlive(endless)).toBe(false))
+    await vi.waitFor(() => expect(isAlive(endless)).toBe(false), PATIENT)
     expect(isAlive(healthy)).toBe(true)
     expect((await run('loops-by-input', [1, 1])).length).toBeGreaterThan(0)
   })
@@ -95,7 +96,7 @@ describe('models that run apart', () => {
     const model = { key: 'endless', path }
     const running = own.run(model, [input], { timeoutMs: LONG_MS, onTimeout: () => late })
     const failed = running.catch((thrown: unknown) => thrown)
-    await vi.waitFor(() => expect(own.pids).toHaveLength(1))
+    await vi.waitFor(() => expect(own.pids).toHaveLength(1), PATIENT)
     await own.close()
     expect(await failed).toMatchObject({ code: 'inference-failed' })
     await expect(own.run(model, [input], { timeoutMs: 1, onTimeout: () => late })).rejects.toMatchObject({

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, describe, expect, it, vi } from 'vitest'
+import { PATIENT } from '../../test/kit/wait.ts'
 import type { Datatype, Tensor, TensorData } from '../sdk/contract/tensor.ts'
 import { PeltonError } from '../sdk/errors.ts'
 import { createInferenceThreads, type ModelFile } from './inference-threads.ts'
@@ -46,7 +47,7 @@ it.skipIf(process.platform === 'win32')('opening a model is no run, for a minute
   const opening = createInferenceThreads({ nowMs: () => nowMs })
   const ran = opening.run({ key: 'pipe', path, isCopy: true }, []).catch((thrown: unknown) => thrown)
   nowMs = 30_000
-  await vi.waitFor(() => expect(opening.running).toEqual([{ key: 'pipe', runningMs: 0 }]), 10_000)
+  await vi.waitFor(() => expect(opening.running).toEqual([{ key: 'pipe', runningMs: 0 }]), PATIENT)
   nowMs = 30_000 + 60_000 + 5
   expect(opening.running).toEqual([{ key: 'pipe', runningMs: 5 }])
   writeFileSync(path, 'no model')

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import { PATIENT } from '../../test/kit/wait.ts'
 import { Supervisor, type SupervisorOptions } from './supervisor.ts'
 
 let folder: string
@@ -17,8 +18,6 @@ afterEach(async () => {
   supervisor = undefined
   await rm(folder, { recursive: true })
 })
-
-const TIMEOUT = { timeout: 30_000 }
 
 /** Supervises processes that run `script`, and records what they and the supervisor say. */
 async function supervise(script: string, given: Partial<SupervisorOptions> = {}) {
@@ -56,16 +55,16 @@ function isAlive(pid: number): boolean {
 describe('Supervisor', () => {
   it('runs as many processes as asked, each with its environment, and tells their states', async () => {
     const { states, lines } = await supervise(`console.log(process.env.INDEX)\n${STAYS}`, { count: 2 })
-    await vi.waitFor(() => expect([...states].sort()).toEqual(['0 ready', '1 ready']), TIMEOUT)
+    await vi.waitFor(() => expect([...states].sort()).toEqual(['0 ready', '1 ready']), PATIENT)
     expect([...lines].sort()).toEqual(['0 0', '1 1'])
   })
 
   it('starts a killed process again', async () => {
     const run = await supervise(STAYS)
-    await vi.waitFor(() => expect(run.states).toHaveLength(1), TIMEOUT)
+    await vi.waitFor(() => expect(run.states).toHaveLength(1), PATIENT)
     const [first = 0] = run.supervisor.pids
     process.kill(first, 'SIGKILL')
-    await vi.waitFor(() => expect(run.states).toHaveLength(2), TIMEOUT)
+    await vi.waitFor(() => expect(run.states).toHaveLength(2), PATIENT)
     expect(run.supervisor.pids).not.toContain(first)
     expect(run.notes).toEqual([
       'worker 1 was ended from outside (signal SIGKILL); starting it again in 200 ms',
@@ -76,7 +75,7 @@ describe('Supervisor', () => {
     const run = await supervise(
       `process.send({ kind: 'ending', code: 3 }, () => process.kill(process.pid, 'SIGKILL'))`,
     )
-    await vi.waitFor(() => expect(run.notes.length).toBeGreaterThan(0), TIMEOUT)
+    await vi.waitFor(() => expect(run.notes.length).toBeGreaterThan(0), PATIENT)
     expect(run.notes[0]).toBe('worker 1 ended (exit code 3); starting it again in 200 ms')
   })
 
@@ -90,15 +89,15 @@ describe('Supervisor', () => {
       process.send({ kind: 'state', state: 'ready' })
       if (isFirst) { writeFileSync(${marker}, ''); process.send({ kind: 'replace', because: 'it hangs' }) }
     `)
-    await vi.waitFor(() => expect(run.lines).toEqual(['0 replacing', '0 draining']), TIMEOUT)
-    await vi.waitFor(() => expect(run.supervisor.pids).toHaveLength(1), TIMEOUT)
+    await vi.waitFor(() => expect(run.lines).toEqual(['0 replacing', '0 draining']), PATIENT)
+    await vi.waitFor(() => expect(run.supervisor.pids).toHaveLength(1), PATIENT)
     expect(run.states).toEqual(['0 ready', '0 ready'])
     expect(run.notes).toEqual(['worker 1 is replaced: it hangs'])
   })
 
   it('calls a crash loop by its name, with the last words of the process', async () => {
     const run = await supervise(`console.error('no such model'); process.exit(1)`)
-    await vi.waitFor(() => expect(run.notes).toHaveLength(4), TIMEOUT)
+    await vi.waitFor(() => expect(run.notes).toHaveLength(4), PATIENT)
     expect(run.notes.map((note) => / in (\d+ ms)$/.exec(note)?.[1])).toEqual([
       '200 ms',
       '400 ms',
@@ -119,7 +118,7 @@ describe('Supervisor', () => {
        console.error('    at run (worker.ts:1:1)\\n\\nNode.js v20.20.2')
        process.exit(1)`,
     )
-    await vi.waitFor(() => expect(run.notes).toHaveLength(4), TIMEOUT)
+    await vi.waitFor(() => expect(run.notes).toHaveLength(4), PATIENT)
     expect(run.notes[3]).toContain('The last it said: fatal: churn: failed (out of memory). Trying again')
   })
 
@@ -127,9 +126,9 @@ describe('Supervisor', () => {
     const ready = `process.send({ kind: 'state', state: 'ready' })`
     const run = await supervise(`${ready}\nsetInterval(() => {}, 1000)`)
     for (let killed = 1; killed <= 6; killed++) {
-      await vi.waitFor(() => expect(run.states).toHaveLength(killed), TIMEOUT)
+      await vi.waitFor(() => expect(run.states).toHaveLength(killed), PATIENT)
       process.kill(run.supervisor.pids[0] ?? 0, 'SIGKILL')
-      await vi.waitFor(() => expect(run.notes).toHaveLength(killed), TIMEOUT)
+      await vi.waitFor(() => expect(run.notes).toHaveLength(killed), PATIENT)
     }
     const outside = 'worker 1 was ended from outside (signal SIGKILL); starting it again in 200 ms'
     expect(run.notes).toEqual(Array(6).fill(outside))
@@ -141,7 +140,7 @@ describe('Supervisor', () => {
          process.kill(process.pid, 'SIGKILL')
        })`,
     )
-    await vi.waitFor(() => expect(own.notes).toHaveLength(4), TIMEOUT)
+    await vi.waitFor(() => expect(own.notes).toHaveLength(4), PATIENT)
     expect(own.notes[0]).toBe('worker 1 ended (signal SIGKILL); starting it again in 200 ms')
     expect(own.notes[3]).toContain('crash loop: it ended 4 times in a row (signal SIGKILL)')
   })
@@ -149,7 +148,7 @@ describe('Supervisor', () => {
   it('does not try settings again that cannot be used', async () => {
     const onGivenUp = vi.fn()
     const run = await supervise('process.exit(2)', { count: 2, onGivenUp })
-    await vi.waitFor(() => expect(onGivenUp).toHaveBeenCalledOnce(), TIMEOUT)
+    await vi.waitFor(() => expect(onGivenUp).toHaveBeenCalledOnce(), PATIENT)
     expect(run.notes).toHaveLength(2)
     expect(run.notes[0]).toMatch(/cannot use its settings .*not started again/)
     expect(run.supervisor.pids).toEqual([])
@@ -157,7 +156,7 @@ describe('Supervisor', () => {
 
   it('lets processes drain when stopped, and starts none again', async () => {
     const run = await supervise(STAYS, { count: 2 })
-    await vi.waitFor(() => expect(run.states).toHaveLength(2), TIMEOUT)
+    await vi.waitFor(() => expect(run.states).toHaveLength(2), PATIENT)
     const { pids } = run.supervisor
     await run.supervisor.stop()
     expect([...run.lines].sort()).toEqual(['0 draining', '1 draining'])
@@ -167,10 +166,10 @@ describe('Supervisor', () => {
 
   it('kills at the second call what does not drain', async () => {
     const run = await supervise(STAYS.replace('process.exit(0)', ''))
-    await vi.waitFor(() => expect(run.states).toHaveLength(1), TIMEOUT)
+    await vi.waitFor(() => expect(run.states).toHaveLength(1), PATIENT)
     const { pids } = run.supervisor
     const drained = run.supervisor.stop()
-    await vi.waitFor(() => expect(run.lines).toEqual(['0 draining']), TIMEOUT)
+    await vi.waitFor(() => expect(run.lines).toEqual(['0 draining']), PATIENT)
     await run.supervisor.stop()
     await drained
     expect(pids.filter(isAlive)).toEqual([])

@@ -21,7 +21,7 @@ import { modelsFolder } from '../kit/models-folder.ts'
 import { readOutcomes, readStream } from '../kit/outcomes.ts'
 import { publishEvent } from '../kit/pipeline.ts'
 import { staged } from '../kit/staged.ts'
-import { eventually } from '../kit/wait.ts'
+import { eventually, PATIENT } from '../kit/wait.ts'
 import { runCli } from './cli-process.ts'
 import type { ControlProcess } from './control-process.ts'
 import { alertKinds, looksFor, openControlStage } from './control-stage.ts'
@@ -30,7 +30,6 @@ import { EXPIRED } from './replay-stage.ts'
 const FEATURES = JSON.stringify({ features: EXAMPLE_FLIGHT })
 const WITH_REPLAYS = { hasReplays: true }
 const CONSUMER = 'worker-default-normal'
-const SECOND = { timeout: 240_000, interval: 100 }
 
 const test = staged(openStage)
 
@@ -59,7 +58,7 @@ async function openStage() {
     await lane.close()
     await vi.waitFor(
       async () => expect((await consumerInfo(connection, stream, name))?.num_ack_pending).toBe(0),
-      SECOND,
+      PATIENT,
     )
   }
 
@@ -101,7 +100,7 @@ describe.concurrent('the watch', () => {
           }),
         ]),
       )
-    }, SECOND)
+    }, PATIENT)
     expect((await watched(process)).acts).toEqual([])
     const scraped = (await process.call('GET', '/metrics')).text
     expect(scraped).toMatch(/^pelton_orphans\{[^}]*stream_name="FEATURES"[^}]*\} 4$/m)
@@ -115,13 +114,13 @@ describe.concurrent('the watch', () => {
         expect.objectContaining({ what: 'consumer-reset', consumer: CONSUMER, orphans: 4, inFlight: 0 }),
       ])
       expect(alerts).toEqual([])
-    }, SECOND)
+    }, PATIENT)
     await worker()
     await vi.waitFor(async () => {
       const { predictions, waiting } = await readOutcomes(connection)
       expect([...predictions.keys()].sort()).toEqual([...tokens].sort())
       expect(waiting).toBe(0)
-    }, SECOND)
+    }, PATIENT)
     await eventually('the reset to be told', () =>
       process.log.some(({ msg }) => String(msg).startsWith('reset a consumer')),
     )
@@ -142,12 +141,12 @@ describe.concurrent('the watch', () => {
       expect((await watched(process)).acts).toEqual([
         expect.objectContaining({ what: 'consumer-reset', orphans: 2, inFlight: 2 }),
       ])
-    }, SECOND)
+    }, PATIENT)
     await worker()
     await vi.waitFor(async () => {
       const { predictions, waiting } = await readOutcomes(connection)
       expect([predictions.size, waiting]).toEqual([5, 0])
-    }, SECOND)
+    }, PATIENT)
   })
 
   test('does not reset the same consumer again and again', async ({ stage }) => {
@@ -156,7 +155,7 @@ describe.concurrent('the watch', () => {
     await makeOrphans(1)
     await editConsumer({ max_deliver: -1 })
     const process = await control()
-    await vi.waitFor(async () => expect((await watched(process)).acts).toHaveLength(1), SECOND)
+    await vi.waitFor(async () => expect((await watched(process)).acts).toHaveLength(1), PATIENT)
     await makeOrphans(1)
     await editConsumer({ max_deliver: -1 })
     await vi.waitFor(async () => {
@@ -164,7 +163,7 @@ describe.concurrent('the watch', () => {
       expect(alerts).toEqual([
         expect.objectContaining({ kind: 'orphans', remedy: expect.stringMatching(/not before \d+ s/) }),
       ])
-    }, SECOND)
+    }, PATIENT)
     expect((await watched(process)).acts).toHaveLength(1)
   })
 
@@ -190,7 +189,7 @@ describe.concurrent('the watch', () => {
     const name = 'retry-default-normal'
     await vi.waitFor(
       async () => expect((await consumerInfo(connection, STREAMS.retries, name))?.num_pending).toBe(1),
-      SECOND,
+      PATIENT,
     )
     await makeOrphans(1, name)
     await editConsumer({ max_deliver: -1 }, name)
@@ -204,7 +203,7 @@ describe.concurrent('the watch', () => {
           orphans: 1,
         }),
       ])
-    }, SECOND)
+    }, PATIENT)
     expect((await consumerInfo(connection, STREAMS.retries, name))?.num_pending).toBe(1)
   })
 
@@ -216,14 +215,14 @@ describe.concurrent('the watch', () => {
     const process = await control({ PELTON_UNSERVED_MS: '300' })
     await vi.waitFor(async () => {
       expect(await alertKinds(process)).toEqual(expect.arrayContaining(['changed-consumer', 'unserved-pool']))
-    }, SECOND)
+    }, PATIENT)
     await editConsumer({ filter_subject: filter })
     await worker()
     await vi.waitFor(async () => {
       const { predictions, waiting } = await readOutcomes(connection)
       expect([predictions.size, waiting]).toEqual([1, 0])
       expect(await alertKinds(process)).toEqual([])
-    }, SECOND)
+    }, PATIENT)
   })
 
   test('names pools without consumers and pools whose workers are gone, and sees when they are served', async ({
@@ -251,9 +250,9 @@ describe.concurrent('the watch', () => {
           }),
         ]),
       )
-    }, SECOND)
+    }, PATIENT)
     await worker()
-    await vi.waitFor(async () => expect(await alertKinds(process)).toEqual(['unserved-pool']), SECOND)
+    await vi.waitFor(async () => expect(await alertKinds(process)).toEqual(['unserved-pool']), PATIENT)
   })
 
   test('names a model that a worker cannot serve, what waits for it, and sees when it is served again', async ({
@@ -267,7 +266,7 @@ describe.concurrent('the watch', () => {
     const env = { PELTON_MODELS: folder.path, PELTON_COPIES: join(folder.path, '.copies') }
     const first = await startWorker(env)
     await publish('served')
-    await vi.waitFor(async () => expect(await countIn(STREAMS.results)).toBe(1), SECOND)
+    await vi.waitFor(async () => expect(await countIn(STREAMS.results)).toBe(1), PATIENT)
     first.kill()
     expect(await first.ended).toBe(0)
     const process = await control()
@@ -287,16 +286,16 @@ describe.concurrent('the watch', () => {
           remedy: expect.stringContaining('docs/runbooks/model-not-servable.md'),
         },
       ])
-    }, SECOND)
+    }, PATIENT)
     await rename(join(folder.path, '.flight-delay'), join(folder.path, 'flight-delay'))
     await vi.waitFor(async () => {
       expect(await alertKinds(process)).toEqual([])
       expect(await countIn(STREAMS.results)).toBe(3)
-    }, SECOND)
+    }, PATIENT)
     const told = () =>
       process.log.filter(({ about }) => about === 'default/flight-delay').map(({ msg }) => msg)
     const both = [expect.stringMatching(/^model "flight-delay" .+ no worker serves it/), 'is over']
-    await vi.waitFor(() => expect(told()).toEqual(both), SECOND)
+    await vi.waitFor(() => expect(told()).toEqual(both), PATIENT)
   })
 
   test('names 50 of 3,000 pools nobody serves, and how many more there are', async ({ stage }) => {
@@ -315,7 +314,7 @@ describe.concurrent('the watch', () => {
         text: expect.stringContaining('oldest for'),
       })
       expect(alerts.at(-1)).toMatchObject({ about: '(more)', count: 2_950 })
-    }, SECOND)
+    }, PATIENT)
     expect(process.log.filter(({ msg }) => String(msg).includes('could not look'))).toEqual([])
   })
 
@@ -330,7 +329,7 @@ describe.concurrent('the watch', () => {
     await vi.waitFor(async () => {
       expect((await readOutcomes(connection)).deadLetters.size).toBe(3)
       expect((await streamInfo(connection, STREAMS.features))?.state.messages).toBe(0)
-    }, SECOND)
+    }, PATIENT)
     const letters = (await readOutcomes(connection)).deadLetters
     for (const token of [lost, discarded])
       await requestApi(connection, `STREAM.MSG.DELETE.${STREAMS.deadLetters}`, {
@@ -350,7 +349,7 @@ describe.concurrent('the watch', () => {
           text: expect.stringContaining(lost),
         }),
       ])
-    }, SECOND)
+    }, PATIENT)
     expect((await watched(process)).position.results).toBe(4)
 
     // The notice expires: its event is without its dead letter as before, until somebody signs for it.
@@ -362,7 +361,7 @@ describe.concurrent('the watch', () => {
       env: { PELTON_NATS_URL: broker.url },
     })
     expect(signed.err).toContain('entered 1 events as purged')
-    await vi.waitFor(async () => expect(await alertKinds(process)).toEqual([]), SECOND)
+    await vi.waitFor(async () => expect(await alertKinds(process)).toEqual([]), PATIENT)
   })
 
   test('removes a dead letter whose event was predicted after all, and the ledger says so', async ({
@@ -373,7 +372,7 @@ describe.concurrent('the watch', () => {
     const token = await publish('late', [EXPIRED])
     await vi.waitFor(
       async () => expect((await readOutcomes(connection, WITH_REPLAYS)).deadLetters.size).toBe(1),
-      SECOND,
+      PATIENT,
     )
     const { failures, deadLetters } = await readOutcomes(connection, WITH_REPLAYS)
     const sent = await window.publish({
@@ -389,14 +388,14 @@ describe.concurrent('the watch', () => {
     expect(sent.kind).toBe('stored')
     await vi.waitFor(
       async () => expect((await readOutcomes(connection, WITH_REPLAYS)).predictions.size).toBe(1),
-      SECOND,
+      PATIENT,
     )
     expect(deadLetters.size).toBe(1)
     // Another payload of the same id, predicted once the notice of the first had expired, is no answer to the first.
     const other = await publish('other', [EXPIRED])
     await vi.waitFor(
       async () => expect((await readOutcomes(connection, WITH_REPLAYS)).deadLetters.size).toBe(2),
-      SECOND,
+      PATIENT,
     )
     const notice = (await readOutcomes(connection, WITH_REPLAYS)).failures.get(other)
     await requestApi(connection, `STREAM.MSG.DELETE.${STREAMS.results}`, { seq: notice?.sequence })
@@ -410,14 +409,14 @@ describe.concurrent('the watch', () => {
     })
     await vi.waitFor(
       async () => expect((await readOutcomes(connection, WITH_REPLAYS)).predictions.size).toBe(2),
-      SECOND,
+      PATIENT,
     )
     const process = await control({ PELTON_CONTROL_NAME: 'the-watch' })
     await vi.waitFor(async () => {
       expect((await watched(process)).acts).toEqual([
         expect.objectContaining({ what: 'superseded-removed', by: 'the-watch', count: 1 }),
       ])
-    }, SECOND)
+    }, PATIENT)
     expect([...(await readOutcomes(connection, WITH_REPLAYS)).deadLetters.keys()]).toEqual([other])
     const records = (await readStream(connection, STREAMS.ledger)).map((one) => decodeLedgerRecord(one.body))
     const replayed = records.filter(({ by }) => by === 'the-watch').flatMap(({ entries }) => entries)
@@ -490,7 +489,7 @@ describe.concurrent('a look at dead letters whose events were predicted', () => 
     await vi.waitFor(async () => {
       expect((await readOutcomes(connection)).predictions.size).toBe(1)
       expect(await letters()).toHaveLength(1)
-    }, SECOND)
+    }, PATIENT)
     // A dead letter as a worker writes it, of an event that has its prediction and never had a notice.
     const [prediction] = (await readStream(connection, STREAMS.results)).filter(({ subject }) =>
       subject.endsWith(token),
@@ -513,7 +512,7 @@ describe.concurrent('a look at dead letters whose events were predicted', () => 
           text: expect.stringContaining(token),
         }),
       ])
-    }, SECOND)
+    }, PATIENT)
     await looksFor(process, 1_000)
     expect((await watched(process)).acts).toEqual([])
     expect(await letters()).toHaveLength(2)
@@ -521,7 +520,7 @@ describe.concurrent('a look at dead letters whose events were predicted', () => 
     expect(scraped).toMatch(/^pelton_watch_alerts\{[^}]*kind="dead-letter-beside-prediction"[^}]*\} 1$/m)
     const discard = ['dead-letters', 'discard', token, '--because', 'forged', '--yes']
     expect((await runCli(discard, { env: { PELTON_NATS_URL: broker.url } })).code).toBe(0)
-    await vi.waitFor(async () => expect(await alertKinds(process)).toEqual([]), SECOND)
+    await vi.waitFor(async () => expect(await alertKinds(process)).toEqual([]), PATIENT)
     expect(await letters()).toHaveLength(1)
   })
 
@@ -565,7 +564,7 @@ describe.concurrent('the watch under load', () => {
       await Promise.all(Array.from({ length: 250 }, (_item, index) => publish(`load-${round}-${index}`)))
     await vi.waitFor(
       async () => expect((await streamInfo(connection, STREAMS.features))?.state.messages).toBe(0),
-      SECOND,
+      PATIENT,
     )
     expect(process.log.filter(({ alert }) => alert === 'orphans')).toEqual([])
     expect((await watched(process)).acts).toEqual([])
@@ -577,7 +576,7 @@ describe.concurrent('streams that were made anew', () => {
   test('the watch goes on under its own name, and status says so', async ({ stage }) => {
     const { broker, connection, control, env } = stage
     const process = await control({ PELTON_CONTROL_NAME: 'steady' })
-    await vi.waitFor(async () => expect((await watched(process)).isThisOne).toBe(true), SECOND)
+    await vi.waitFor(async () => expect((await watched(process)).isThisOne).toBe(true), PATIENT)
     const { streams } = await requestApi<{ readonly streams: readonly string[] }>(connection, 'STREAM.NAMES')
     expect(streams.length).toBeGreaterThan(8)
     for (const name of streams) await requestApi(connection, `STREAM.DELETE.${name}`)
@@ -585,7 +584,7 @@ describe.concurrent('streams that were made anew', () => {
     const kept = async () => (await readValue<WatchRecord>(connection, WATCH_KEY))?.value
     await vi.waitFor(
       async () => expect(await kept()).toMatchObject({ holder: 'steady', at: expect.stringMatching(/Z$/) }),
-      SECOND,
+      PATIENT,
     )
     const status = await runCli(['status'], { env })
     expect(status.out).toContain('the watch finds nothing wrong')
@@ -597,16 +596,16 @@ describe.concurrent('several control services', () => {
   test('one of them watches, and another takes over when it is killed or stops', async ({ stage }) => {
     const { publish, control } = stage
     const first = await control({ PELTON_CONTROL_NAME: 'first' })
-    await vi.waitFor(async () => expect((await watched(first)).isThisOne).toBe(true), SECOND)
+    await vi.waitFor(async () => expect((await watched(first)).isThisOne).toBe(true), PATIENT)
     const second = await control({ PELTON_CONTROL_NAME: 'second' })
     await publish('waits', [], 'gpu')
-    await vi.waitFor(async () => expect((await watched(second)).position).toBeDefined(), SECOND)
+    await vi.waitFor(async () => expect((await watched(second)).position).toBeDefined(), PATIENT)
     expect((await watched(second)).isThisOne).toBe(false)
     first.kill('SIGKILL')
-    await vi.waitFor(async () => expect((await watched(second)).isThisOne).toBe(true), SECOND)
+    await vi.waitFor(async () => expect((await watched(second)).isThisOne).toBe(true), PATIENT)
     const third = await control({ PELTON_CONTROL_NAME: 'third' })
     second.kill()
     expect(await second.ended).toBe(0)
-    await vi.waitFor(async () => expect((await watched(third)).isThisOne).toBe(true), SECOND)
+    await vi.waitFor(async () => expect((await watched(third)).isThisOne).toBe(true), PATIENT)
   })
 })

@@ -10,7 +10,7 @@ import { provision } from '../../shared/sdk/jetstream/provision.ts'
 import { inboxPrefixOf } from '../../shared/sdk/jetstream/publish-window.ts'
 import { askServer } from '../../shared/sdk/jetstream/quorum-probe.ts'
 import { flowOf } from '../kit/flow.ts'
-import { eventually } from '../kit/wait.ts'
+import { eventually, PATIENT } from '../kit/wait.ts'
 import { ACTS, DESTRUCTIVE, HEARD, ROLES } from './rights-acts.ts'
 import { FORMS, inStaging } from './rights-forms.ts'
 
@@ -104,7 +104,7 @@ describe.each(FORMS)('rights: $title', (form) => {
         const waiting = await stored(STREAMS.features)
         for (const reply of ['ledger.default', 'results.flight-delay.forged'])
           as('producer').publish('features.default.flight-delay.low', '{}', { reply })
-        await vi.waitUntil(async () => (await stored(STREAMS.features)) === waiting + 2, 10_000)
+        await vi.waitUntil(async () => (await stored(STREAMS.features)) === waiting + 2, PATIENT)
         await settled()
         expect([await stored(STREAMS.ledger), await stored(STREAMS.results)]).toEqual(before)
       },

@@ -1,4 +1,5 @@
 import { expect, it, vi } from 'vitest'
+import { PATIENT } from '../../../test/kit/wait.ts'
 import { createNames, PLAIN_NAMES } from '../contract/names.ts'
 import { PeltonError } from '../errors.ts'
 import type { MessageProducer } from '../producer.ts'
@@ -26,7 +27,7 @@ it.each([
       onRejected: () => expect.unreachable('nobody refuses it'),
       onBroken: () => expect.unreachable('the folder is well'),
     })
-    await vi.waitFor(() => expect(forwarder.problem).toBeDefined())
+    await vi.waitFor(() => expect(forwarder.problem).toBeDefined(), PATIENT)
     expect(forwarder.problem).toMatchObject({
       code: 'broker-unavailable',
       details: { field: 'subject', value: named },

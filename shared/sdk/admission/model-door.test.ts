@@ -131,11 +131,20 @@ describe('a door that hears the flow', () => {
     expect(door.decide(askingOf({ source: 'hot' }), 0)).toMatchObject({
       limit: 'share',
       isOfSource: true,
-      value: 200,
+      value: 80,
     })
     expect(door.decide(askingOf({ source: 'other' }), 0)).toBeUndefined()
     const full = doorBehind(90, { heavy: ['hot'] }).decide(askingOf({ source: 'hot' }), 0)
     expect(full).toMatchObject({ limit: 'backlog', isOfSource: false })
+  })
+
+  it('leaves sources that all have too much half of it', () => {
+    const door = doorBehind(0, { drainRows: 10 })
+    for (let at = 0; at < 1_000; at += 5) door.decide(askingOf({ source: `s${at % 2}` }), at)
+    door.hear(flowOf({ held: { high: 0, normal: 3, low: 0 }, drainRows: 10 }), 1_000)
+    expect(door.decide(askingOf({ source: 's1' }), 1_000)).toMatchObject({
+      ...{ limit: 'backlog', isOfSource: false, value: 200, measured: 300 },
+    })
   })
 
   it('leaves a source that has no more than its share as long as lane `high`, while others have more', () => {

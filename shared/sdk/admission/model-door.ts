@@ -23,11 +23,14 @@ export interface AdmissionLaw {
   readonly waitShare: Readonly<Record<Lane, number>>
   /** Which part of that is left to sources that have more than their share of what is carried. */
   readonly heavyShare: number
+  /** And which where others are known to have less: those are not to wait behind them. */
+  readonly besideShare: number
 }
 
 export const ADMISSION: AdmissionLaw = {
   waitShare: { high: 0.8, normal: 0.4, low: 0.2 },
   heavyShare: 0.5,
+  besideShare: 0.2,
 }
 
 /** Words that get lost in between are not made up for longer than this, milliseconds. */
@@ -59,7 +62,9 @@ const NOT_WEIGHED: Weighed = {
 interface Wait {
   readonly waitMs: number
   readonly mostMs: number
-  readonly weight: Weight
+  /** From where on who asks for no more than its share would be. */
+  readonly fairMs: number
+  readonly isHeavy: boolean
 }
 
 /**
@@ -198,19 +203,30 @@ export class ModelDoor {
    * @returns undefined where neither the event nor its lane brings a deadline
    */
   #waitOf({ lane, source, deadlineMs }: Asking, pool: PoolFlow, nowMs: number): Wait | undefined {
-    const { waitShare, heavyShare } = this.#law
+    const { waitShare, heavyShare, besideShare } = this.#law
+    const fairMs = mostWaitMs(pool, lane, deadlineMs, waitShare[lane])
+    if (fairMs === undefined) return undefined
     const weight = this.#weightOf(source, pool, nowMs)
-    const isLight = weight === 'light'
-    const rows = isLight ? this.#inflow.ownRows(lane) : this.#inflow.sinceRows(lane)
-    const share = isLight ? waitShare.high : waitShare[lane] * (weight === 'heavy' ? heavyShare : 1)
-    const [waitMs, mostMs] = [waitBehind(pool, lane, rows, nowMs), mostWaitMs(pool, lane, deadlineMs, share)]
-    return waitMs === undefined || mostMs === undefined ? undefined : { waitMs, mostMs, weight }
+    const since = weight === 'light' ? this.#inflow.ownRows(lane) : this.#inflow.sinceRows(lane)
+    const part = {
+      heavy: pool.heavy.size > 0 ? besideShare : heavyShare,
+      usual: 1,
+      light: waitShare.high / waitShare[lane],
+    }[weight]
+    const waitMs = waitBehind(pool, lane, since, nowMs)
+    return waitMs === undefined
+      ? undefined
+      : { waitMs, fairMs, mostMs: fairMs * part, isHeavy: weight === 'heavy' }
   }
 
-  #tooLate({ lane, source }: Asking, { waitMs, mostMs, weight }: Wait, { heavy }: PoolFlow): Refused {
+  #tooLate(
+    { lane, source }: Asking,
+    { waitMs, fairMs, mostMs, isHeavy }: Wait,
+    { heavy }: PoolFlow,
+  ): Refused {
     const facts = { value: mostMs, measured: waitMs, unit: 'ms', retryAfterMs: waitMs - mostMs }
     const areOthers = heavy.has(source) || this.#weighed.areOthers
-    const isOfSource = weight === 'heavy' && areOthers && waitMs <= mostMs / this.#law.heavyShare
+    const isOfSource = isHeavy && areOthers && waitMs <= fairMs
     return isOfSource
       ? refused('share', {
           ...{ ...facts, isOfSource },

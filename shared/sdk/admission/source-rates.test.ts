@@ -86,6 +86,15 @@ describe('heavy', () => {
     expect(rates.heavy(100, 2_000)).toEqual(new Set())
   })
 
+  it('is nobody where sources ask for nearly the same, whatever chance gives them', () => {
+    const rates = new SourceRates()
+    sendAll(rates, { a: 190, b: 210, c: 180, d: 220 }, 2_000)
+    expect(rates.heavy(700, 2_000)).toEqual(new Set())
+    const beside = new SourceRates()
+    sendAll(beside, { a: 190, b: 210, c: 180, d: 220, e: 20 }, 2_000)
+    expect(beside.heavy(700, 2_000)).toEqual(new Set(['a', 'b', 'c', 'd']))
+  })
+
   it('never has a source with no more than an equal part', () => {
     const some = fc.dictionary(fc.string({ minLength: 1 }), fc.integer({ min: 1, max: 1_000 }), {
       minKeys: 1,

@@ -8,6 +8,8 @@ const MOST_SOURCES = 1_024
 const LEAST_GONE = 0.2
 /** What is let in is hardly ever more than a capacity: who has more than its share of nearly all of it is heavy. */
 const NEARLY = 0.9
+/** Somebody is to be spared where so much of a capacity is left of the shares of those who have less. */
+const UNUSED = 0.1
 /** A digest is never empty. */
 const OTHERS = ''
 
@@ -49,11 +51,16 @@ export class SourceRates {
     return rates
   }
 
-  /** Sources that have more than their max-min share of a capacity; none where all have, or there is enough for all. */
+  /**
+   * Sources that have more than their max-min share of a capacity; none where there is enough for all, or where the others have
+   * hardly less than that share: what a source has varies by chance.
+   */
   heavy(capacityRows: number, nowMs: number): ReadonlySet<string> {
     const rates = this.rates(nowMs)
-    const heavy = heavySources(rates, NEARLY * capacityRows)
-    return heavy.size < rates.size ? heavy : NONE
+    const most = NEARLY * capacityRows
+    const share = maxMinShare([...rates.values()], most)
+    const unused = [...rates.values()].reduce((sum, rate) => sum + Math.max(0, share - rate), 0)
+    return unused >= UNUSED * most ? beyond(rates, share) : NONE
   }
 
   #turn(nowMs: number): void {
@@ -69,7 +76,10 @@ const NONE: ReadonlySet<string> = new Set()
 
 /** Sources whose rate is above their max-min share of a capacity in the same unit. Pure. */
 export function heavySources(rates: ReadonlyMap<string, number>, capacity: number): ReadonlySet<string> {
-  const share = maxMinShare([...rates.values()], capacity)
+  return beyond(rates, maxMinShare([...rates.values()], capacity))
+}
+
+function beyond(rates: ReadonlyMap<string, number>, share: number): ReadonlySet<string> {
   const heavy = new Set<string>()
   for (const [source, rate] of rates) if (rate > share) heavy.add(source)
   return heavy

@@ -70,6 +70,9 @@ export const FIGURES: readonly Figure[] = [
       constant('heavy share', [0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 1], ADMISSION.heavyShare, (heavyShare) => ({
         heavyShare,
       })),
+      constant('beside share', [0.05, 0.1, 0.2, 0.3, 0.5], ADMISSION.besideShare, (besideShare) => ({
+        besideShare,
+      })),
     ],
   },
   {

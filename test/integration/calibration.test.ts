@@ -57,7 +57,6 @@ function calibrations(model: string, count: number): Promise<readonly RecordedCa
     return all.filter(({ cost }) => cost !== undefined).length === count ? all : undefined
   }
   return eventually(`${count} calibrations of ${model}`, made, {
-    limitMs: 60_000,
     seen: () => [pool.find(model), workers.map(({ log }) => log)],
   })
 }
@@ -67,7 +66,6 @@ function measuredBy({ log }: WorkerProcess, last: string): Promise<readonly stri
   const measured = (): string[] =>
     log.filter(({ msg }) => msg === 'measured').map(({ model, version }) => `${model} ${version}`)
   return eventually(`${last} to be measured`, () => (measured().includes(last) ? measured() : undefined), {
-    limitMs: 60_000,
     seen: () => log,
   })
 }

@@ -77,7 +77,7 @@ function begin(fails: readonly string[] = []): void {
 }
 
 const measured = (key: string) =>
-  eventually(`${key} to be measured`, () => calibrator.of(key), { limitMs: 30_000, seen: () => asked })
+  eventually(`${key} to be measured`, () => calibrator.of(key), { seen: () => asked })
 
 test('what is served no more when its turn comes is not run, and the next one is', async () => {
   const [, identity] = served as [ServedModel, ServedModel]

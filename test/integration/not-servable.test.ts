@@ -183,7 +183,6 @@ test('beyond what may be parked and held back the lane stands and producers are 
         await pipeline.countIn(STREAMS.retries),
         (await notesOf(worker)).notes,
       ],
-      limitMs: 30_000,
     },
   )
   expect(await pipeline.countIn(STREAMS.features)).toBe(inFeatures)

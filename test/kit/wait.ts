@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 export const PATIENT = { timeout: 240_000, interval: 100 }
 
 export interface WaitOptions {
-  /** How long to wait at most, milliseconds: far beyond what a busy machine needs. @default 100_000 */
+  /** How long to wait at most, milliseconds: far beyond what a busy machine needs. @default 240_000 */
   readonly limitMs?: number
   /** Between two looks, milliseconds. @default 25 */
   readonly everyMs?: number
@@ -22,7 +22,7 @@ export interface WaitOptions {
 export async function eventually<Found>(
   what: string,
   look: () => Found | undefined | false | Promise<Found | undefined | false>,
-  { limitMs = 100_000, everyMs = 25, seen }: WaitOptions = {},
+  { limitMs = PATIENT.timeout, everyMs = 25, seen }: WaitOptions = {},
 ): Promise<Found> {
   const end = performance.now() + limitMs
   for (;;) {

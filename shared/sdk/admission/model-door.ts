@@ -3,7 +3,7 @@ import type { Lane } from '../contract/subjects.ts'
 import { HeardFlow, type PoolFlow, rowsLeft } from './heard-flow.ts'
 import { Inflow } from './inflow.ts'
 import type { DoorLimit, Refused } from './refused.ts'
-import { heavySources, SourceRates } from './source-rates.ts'
+import { SourceWeights } from './source-weights.ts'
 import { Throttle } from './throttle.ts'
 
 /** An event that asks to be let in. */
@@ -37,27 +37,6 @@ export const ADMISSION: AdmissionLaw = {
 const MOST_AHEAD_MS = 1_000
 /** Sooner nobody is asked to come back, milliseconds. */
 const SOONEST_MS = 25
-/** How long what was found out about sources holds, milliseconds. */
-const WEIGHED_MS = 100
-
-/** A source that asks for more than its share, or for no more while others do. */
-type Weight = 'heavy' | 'usual' | 'light'
-
-/** Sources of this door. */
-interface Weighed {
-  readonly heavy: ReadonlySet<string>
-  /** Those that ask for more than their share of this door's part of what is carried. */
-  readonly beyondPart: ReadonlySet<string>
-  /** Whether others have no more than their share. */
-  readonly areOthers: boolean
-  readonly atMs: number
-}
-
-const NONE: ReadonlySet<string> = new Set()
-const NOT_WEIGHED: Weighed = {
-  ...{ heavy: NONE, beyondPart: NONE, areOthers: false, atMs: Number.NEGATIVE_INFINITY },
-}
-
 /** What an event with a deadline would wait, and from where on it is refused, milliseconds. */
 interface Wait {
   readonly waitMs: number
@@ -75,11 +54,10 @@ export class ModelDoor {
   readonly #law: AdmissionLaw
   readonly #random: () => number
   readonly #heard = new HeardFlow()
-  readonly #rates = new SourceRates()
+  readonly #sources = new SourceWeights()
   readonly #throttle = new Throttle()
   readonly #inflow = new Inflow()
   #mode: AdmissionMode = 'enforce'
-  #weighed: Weighed = NOT_WEIGHED
 
   /** @param random a number in [0, 1) */
   constructor(law: AdmissionLaw = ADMISSION, random: () => number = Math.random) {
@@ -113,7 +91,9 @@ export class ModelDoor {
 
   /** How long an event of a lane would wait that were let in now, milliseconds; undefined where that is not known. */
   waitMs(lane: Lane, nowMs: number): number | undefined {
-    return waitBehind(this.#heard.at(nowMs), lane, this.#inflow.sinceRows(lane), nowMs)
+    const pool = this.#heard.at(nowMs)
+    if (pool === undefined || pool.drainRows === 0) return undefined
+    return waitBehind(pool, lane, this.#inflow.sinceRows(lane), nowMs)
   }
 
   /**
@@ -163,7 +143,7 @@ export class ModelDoor {
 
   /** What has no deadline, or waited, is nothing that its source asks for more by. */
   #came({ source, deadlineMs, isAgain }: Asking, pool: PoolFlow | undefined, nowMs: number): void {
-    if (deadlineMs !== undefined && isAgain !== true) this.#rates.came(source, rowsOf(pool), nowMs)
+    if (deadlineMs !== undefined && isAgain !== true) this.#sources.came(source, rowsOf(pool), nowMs)
   }
 
   #letIn({ lane }: Asking, pool: PoolFlow | undefined, nowMs: number): void {
@@ -175,11 +155,11 @@ export class ModelDoor {
     const { lane, deadlineMs } = asking
     const gate = pool && gateOf(pool, lane)
     if (gate !== undefined) return refusedByGate(gate)
-    const waitMs = this.waitMs(lane, nowMs)
-    if (pool === undefined || waitMs === undefined) return this.#throttled(nowMs)
+    if (pool === undefined || pool.drainRows === 0) return this.#throttled(nowMs)
     const wait = deadlineMs === undefined ? undefined : this.#waitOf(asking, pool, nowMs)
-    if (wait === undefined) return byBacklogSeconds(waitMs, pool.maxBacklogSeconds[lane])
-    return wait.waitMs > wait.mostMs ? this.#tooLate(asking, wait, pool) : undefined
+    if (wait !== undefined) return wait.waitMs > wait.mostMs ? this.#tooLate(asking, wait, pool) : undefined
+    const waitMs = waitBehind(pool, lane, this.#inflow.sinceRows(lane), nowMs)
+    return byBacklogSeconds(waitMs, pool.maxBacklogSeconds[lane])
   }
 
   /** Where nobody says how long it would wait: by what the stream took of the last ones. */
@@ -206,7 +186,7 @@ export class ModelDoor {
     const { waitShare, heavyShare, besideShare } = this.#law
     const fairMs = mostWaitMs(pool, lane, deadlineMs, waitShare[lane])
     if (fairMs === undefined) return undefined
-    const weight = this.#weightOf(source, pool, nowMs)
+    const weight = this.#sources.weightOf(source, pool, this.part, nowMs)
     const since = weight === 'light' ? this.#inflow.ownRows(lane) : this.#inflow.sinceRows(lane)
     const part = {
       heavy: pool.heavy.size > 0 ? besideShare : heavyShare,
@@ -214,18 +194,13 @@ export class ModelDoor {
       light: waitShare.high / waitShare[lane],
     }[weight]
     const waitMs = waitBehind(pool, lane, since, nowMs)
-    return waitMs === undefined
-      ? undefined
-      : { waitMs, fairMs, mostMs: fairMs * part, isHeavy: weight === 'heavy' }
+    return { waitMs, fairMs, mostMs: fairMs * part, isHeavy: weight === 'heavy' }
   }
 
-  #tooLate(
-    { lane, source }: Asking,
-    { waitMs, fairMs, mostMs, isHeavy }: Wait,
-    { heavy }: PoolFlow,
-  ): Refused {
+  #tooLate({ lane, source }: Asking, wait: Wait, { heavy }: PoolFlow): Refused {
+    const { waitMs, fairMs, mostMs, isHeavy } = wait
     const facts = { value: mostMs, measured: waitMs, unit: 'ms', retryAfterMs: waitMs - mostMs }
-    const areOthers = heavy.has(source) || this.#weighed.areOthers
+    const areOthers = heavy.has(source) || this.#sources.areOthers
     const isOfSource = isHeavy && areOthers && waitMs <= fairMs
     return isOfSource
       ? refused('share', {
@@ -234,25 +209,6 @@ export class ModelDoor {
         })
       : refused('backlog', { ...facts, because: `lane ${lane} has as much backlog as its deadlines allow` })
   }
-
-  /**
-   * How much a source asks for beside its max-min share of what is carried. Workers see the events of all doors, and name those
-   * beyond it. A door sees what is refused, too, but only its own: by that alone it goes where they name nobody, or where it is
-   * more than a share of all. By its part of what is carried it tells who is light.
-   */
-  #weightOf(source: string, { heavy: named, drainRows }: PoolFlow, nowMs: number): Weight {
-    if (named.has(source)) return 'heavy'
-    if (nowMs - this.#weighed.atMs >= WEIGHED_MS) {
-      const rates = this.#rates.rates(nowMs)
-      const beyondPart = heavySources(rates, this.part * drainRows)
-      const heavy = named.size > 0 ? heavySources(rates, drainRows) : beyondPart
-      this.#weighed = { heavy, beyondPart, areOthers: heavy.size < rates.size, atMs: nowMs }
-    }
-    const { heavy, beyondPart } = this.#weighed
-    const counted = this.#rates.countedAs(source)
-    if (heavy.has(counted)) return 'heavy'
-    return named.size > 0 && !beyondPart.has(counted) ? 'light' : 'usual'
-  }
 }
 
 /** Rows that one event has. */
@@ -260,14 +216,8 @@ function rowsOf(pool: PoolFlow | undefined): number {
   return pool?.rowsPerEvent ?? 1
 }
 
-/** @param sinceRows that came in since the pool said what waits */
-function waitBehind(
-  pool: PoolFlow | undefined,
-  lane: Lane,
-  sinceRows: number,
-  nowMs: number,
-): number | undefined {
-  if (pool === undefined || pool.drainRows === 0) return undefined
+/** How long one more event of a lane would wait, milliseconds. @param sinceRows that came in since the pool said what waits */
+function waitBehind(pool: PoolFlow, lane: Lane, sinceRows: number, nowMs: number): number {
   const passedS = Math.min(MOST_AHEAD_MS, nowMs - pool.atMs) / 1_000
   const rows = pool.aheadRows[lane] + sinceRows - passedS * pool.drainRows
   return (1_000 * Math.max(0, rows)) / rowsLeft(pool, lane)

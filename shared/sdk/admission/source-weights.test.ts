@@ -1,0 +1,53 @@
+import { describe, expect, it } from 'vitest'
+import { flowOf } from '../../../test/kit/flow.ts'
+import { HeardFlow, type PoolFlow } from './heard-flow.ts'
+import { SourceWeights } from './source-weights.ts'
+
+const NOW_MS = 2_000
+
+/** Of a pool that carries a hundred rows a second. */
+function poolOf(heavy: readonly string[]): PoolFlow {
+  const heard = new HeardFlow()
+  heard.hear(flowOf({ heavy }), NOW_MS)
+  return heard.at(NOW_MS) as PoolFlow
+}
+
+/** A door at which two sources ask for so many rows a second. */
+function doorOf(rates: Readonly<Record<'one' | 'other', number>>): SourceWeights {
+  const weights = new SourceWeights()
+  for (let at = 0; at <= NOW_MS; at += 10)
+    for (const [source, perSecond] of Object.entries(rates)) weights.came(source, perSecond / 100, at)
+  return weights
+}
+
+describe('the weight of a source', () => {
+  const uneven = { one: 70, other: 10 }
+
+  it.each([
+    ['named by workers, is heavy, whatever it asks for here', ['one'], { one: 1, other: 1 }, 1, 'heavy'],
+    ['of which workers name nobody, is as its door has it', [], uneven, 1, 'usual'],
+    ['that asks for more than its share of its door`s part, is heavy', [], uneven, 0.5, 'heavy'],
+    [
+      'asks for more than its share of all, is heavy, whoever is named',
+      ['x'],
+      { one: 200, other: 10 },
+      1,
+      'heavy',
+    ],
+    ['that asks for less than its share, is light while others are named', ['x'], uneven, 1, 'light'],
+    ['that has all of a small part, is neither while others are named', ['x'], uneven, 0.5, 'usual'],
+  ] as const)('%s', (_what, named, rates, part, weight) => {
+    expect(doorOf(rates).weightOf('one', poolOf(named), part, NOW_MS)).toBe(weight)
+  })
+
+  it('tells whether others have no more than their share', () => {
+    for (const [rates, areOthers] of [
+      [{ one: 70, other: 10 }, true],
+      [{ one: 70, other: 80 }, false],
+    ] as const) {
+      const weights = doorOf(rates)
+      weights.weightOf('one', poolOf([]), 0.5, NOW_MS)
+      expect(weights.areOthers).toBe(areOthers)
+    }
+  })
+})

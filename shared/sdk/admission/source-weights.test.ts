@@ -28,7 +28,7 @@ describe('the weight of a source', () => {
     ['of which workers name nobody, is as its door has it', [], uneven, 1, 'usual'],
     ['that asks for more than its share of its door`s part, is heavy', [], uneven, 0.5, 'heavy'],
     [
-      'asks for more than its share of all, is heavy, whoever is named',
+      'that asks for more than its share of all, is heavy, whoever is named',
       ['x'],
       { one: 200, other: 10 },
       1,

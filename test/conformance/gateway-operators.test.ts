@@ -55,7 +55,7 @@ describe.skipIf(python === undefined)('the operator models of the ONNX project o
     await pipeline.startWorker()
     gateway = await startGateway({ url: pipeline.broker.url, env: ROOM })
     const isLookedAt = (): boolean => lookedAt().served + lookedAt().refused === cases.length
-    await eventually('every model to be looked at', isLookedAt, { limitMs: 500_000, seen: lookedAt })
+    await eventually('every model to be looked at', isLookedAt, { limitMs: 1_500_000, seen: lookedAt })
     const isKnown = async (): Promise<boolean> => (await ready()) === lookedAt().served
     await eventually('the gateway to know all that are served', isKnown, { seen: ready })
     const bareRuntime = await startBareRuntime()
@@ -64,7 +64,7 @@ describe.skipIf(python === undefined)('the operator models of the ONNX project o
       if (bare.kind === 'ran') trials.push({ operator, bare })
     }
     await bareRuntime.close()
-  }, 900_000)
+  }, 1_800_000)
 
   afterAll(async () => {
     agent.destroy()

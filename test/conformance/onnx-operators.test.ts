@@ -52,12 +52,12 @@ describe.skipIf(python === undefined)('the operator models of the ONNX project',
     worker = await startWorkerProcess({ url: broker.url, models: join(folder, 'models') })
     // An event of a model that is not looked at yet waits for it, longer each time.
     await eventually('every model to be looked at', () => lookedAt() === cases.length, {
-      limitMs: 500_000,
+      limitMs: 1_500_000,
       seen: lookedAt,
     })
     trials = await runTrials()
     outcomes = await settled(connection, 2 * trials.length)
-  }, 900_000)
+  }, 1_800_000)
 
   afterAll(async () => {
     worker?.kill('SIGKILL')

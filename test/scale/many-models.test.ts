@@ -63,5 +63,5 @@ describe('500 models in one folder', () => {
       }),
     )
     expect(found).toEqual(wanted)
-  })
+  }, 1_800_000)
 })

@@ -1,5 +1,6 @@
 import { availableParallelism } from 'node:os'
 import { defineConfig } from 'vitest/config'
+import { PATIENT } from './test/kit/wait.ts'
 
 const setupFiles = ['test/kit/property-seed.ts']
 
@@ -16,7 +17,7 @@ const maxWorkers = Number(process.env.PELTON_TEST_WORKERS ?? Math.min(12, 3 * av
 const isolate = false
 
 /** How long `expect.poll` looks: as a test that waits for something is held to no time, far longer than a busy machine needs. */
-const expect = { poll: { timeout: 240_000 } }
+const expect = { poll: PATIENT }
 
 export default defineConfig({
   test: {

@@ -2,7 +2,7 @@ import type { DoorFacts } from '../../../shared/operations/gates/door-facts.ts'
 import { flowGate, type Gates } from '../../../shared/operations/gates/gates.ts'
 import type { SeenPool } from '../../../shared/operations/models/all-pools.ts'
 import type { AdmissionMode, Flow, FlowGate } from '../../../shared/sdk/contract/flow.ts'
-import { type Lane, readRoute } from '../../../shared/sdk/contract/subjects.ts'
+import { type Lane, modelKey, readRoute } from '../../../shared/sdk/contract/subjects.ts'
 import { featureConsumer } from '../../../shared/sdk/contract/topology.ts'
 
 /** A word on one model of a pool. */
@@ -80,7 +80,7 @@ function thoseWaiting({ facts, gates }: WordsInput): Map<string, Said> {
 }
 
 function ofModel(said: Map<string, Said>, told: Told): Said {
-  const key = keyOf(told)
+  const key = modelKey(told)
   const known = said.get(key) ?? silent(told)
   said.set(key, known)
   return known
@@ -102,7 +102,7 @@ function modesOf(pools: readonly SeenPool[]): ReadonlyMap<string, AdmissionMode>
   const modes = new Map<string, AdmissionMode>()
   for (const { records } of pools)
     for (const record of records)
-      if (record.admission !== undefined) modes.set(keyOf(record), record.admission.mode)
+      if (record.admission !== undefined) modes.set(modelKey(record), record.admission.mode)
   return modes
 }
 
@@ -114,25 +114,13 @@ function wordOf(
 ): Word {
   const flow: Flow = {
     ...{ by: 'control', name, at: facts.at, everyMs },
-    ...{
-      drainRows: 0,
-      rowsPerEvent: 1,
-      held: NONE,
-      handedRows: NONE,
-      deadlineMs: NONE,
-      heavy: [],
-      maxBacklogSeconds: NONE,
-    },
-    ...{ waiting, gates, mode: modes.get(keyOf({ pool, model })) ?? 'enforce' },
+    ...{ drainRows: 0, rowsPerEvent: 1, heavy: [] },
+    ...{ held: NONE, handedRows: NONE, deadlineMs: NONE, maxBacklogSeconds: NONE },
+    ...{ waiting, gates, mode: modes.get(modelKey({ pool, model })) ?? 'enforce' },
   }
   return { pool, model, flow }
 }
 
 function consumerOf(pool: string, lane: Lane): string {
   return featureConsumer(pool, lane).durable_name
-}
-
-/** Names hold no control characters, so a pool and a model never run together. */
-function keyOf({ pool, model }: Told): string {
-  return `${pool}\n${model}`
 }

@@ -81,18 +81,15 @@ export class Inflow {
 
   /** Rows that came in at all doors since the last word and are ahead of one more of a lane. */
   sinceRows(lane: Lane): number {
-    const { high, normal, low } = this.#since
+    const own = this.ownRows(lane)
     // One event would stand for many: what other doors let in of the highest lane is seen at the next word, and refused last.
-    if (lane === 'high') return high
-    return (high + normal + (lane === 'low' ? low : 0)) / this.#parts[lane].share
+    return lane === 'high' ? own : own / this.#parts[lane].share
   }
 
   #learn(aheadRows: OfLanes<number>, drainRows: number, betweenMs: number): void {
     const weight = 1 - Math.exp(-betweenMs / REMEMBERED_MS)
     const doneRows = (drainRows * betweenMs) / 1_000
-    const { high, normal, low } = this.#since
-    this.#parts.normal.learn(high + normal, aheadRows.normal, doneRows, weight)
-    this.#parts.low.learn(high + normal + low, aheadRows.low, doneRows, weight)
+    for (const lane of SHARED) this.#parts[lane].learn(this.ownRows(lane), aheadRows[lane], doneRows, weight)
   }
 }
 

@@ -58,8 +58,9 @@ export class SourceRates {
   heavy(capacityRows: number, nowMs: number): ReadonlySet<string> {
     const rates = this.rates(nowMs)
     const most = NEARLY * capacityRows
-    const share = maxMinShare([...rates.values()], most)
-    const unused = [...rates.values()].reduce((sum, rate) => sum + Math.max(0, share - rate), 0)
+    const all = [...rates.values()]
+    const share = maxMinShare(all, most)
+    const unused = all.reduce((sum, rate) => sum + Math.max(0, share - rate), 0)
     return unused >= UNUSED * most ? beyond(rates, share) : NONE
   }
 

@@ -1,6 +1,7 @@
 import { serve } from '../../shared/runtime/serve.ts'
 import { readGatewaySettings } from './config.ts'
-import { openDoor, startGateway } from './service.ts'
+import { openDoor } from './http-sides.ts'
+import { startGateway } from './service.ts'
 
 const code = await serve({
   readSettings: readGatewaySettings,

@@ -48,7 +48,8 @@ export class ApartProcess {
 
   /**
    * The answer to a request. Rejects with `onTimeout()` when it does not come in `limitMs`: the process is killed then.
-   * Rejects with `inference-failed` when the process ends first, or with what the request failed for.
+   * Rejects with `model-unavailable` when it did not start in time, with `inference-failed` when it ends first, or with what
+   * the request failed for.
    */
   async ask(
     request: ThreadRequest,
@@ -97,9 +98,9 @@ export class ApartProcess {
 }
 
 function processEnded(how: string): PeltonError {
-  return new PeltonError('inference-failed', `the process of the model ended during the run: ${how}`)
+  return new PeltonError('inference-failed', `the process of the model ended: ${how}`)
 }
 
 function notStarted(): PeltonError {
-  return new PeltonError('inference-failed', 'the process of the model did not start in time')
+  return new PeltonError('model-unavailable', 'the process of the model did not start in time')
 }

@@ -1,6 +1,7 @@
 import type { Tensor } from '../sdk/contract/tensor.ts'
 import { PeltonError } from '../sdk/errors.ts'
 import { ApartProcess } from './apart-process-handle.ts'
+import { toUnavailable } from './open-model.ts'
 import { disableRuntimeTelemetry } from './session.ts'
 import { fileOf, type ModelFile } from './thread-messages.ts'
 import type { AnswerBound } from './withheld.ts'
@@ -26,7 +27,7 @@ export interface ApartRunner {
   /**
    * Runs a model in its process, behind its other runs; the inputs stay usable. A run beyond its time kills its process
    * alone, and rejects with what `onTimeout` gives. Other rejections: `inference-failed` (the run failed, its process ended),
-   * `model-unavailable` (the model cannot be opened), `closed`.
+   * `model-unavailable` (the model cannot be opened, or no process for it: no fault of an event), `closed`.
    */
   run(model: ModelFile, inputs: readonly Tensor[], options: ApartRunOptions): Promise<readonly Tensor[]>
   /** Process ids of the processes that live. */
@@ -100,12 +101,12 @@ async function openIn(child: ApartProcess, model: ModelFile): Promise<ApartProce
     return child
   } catch (thrown) {
     await child.kill()
-    throw thrown
+    throw toUnavailable(thrown)
   }
 }
 
 function ignore(): void {}
 
 function notOpened(): PeltonError {
-  return new PeltonError('inference-failed', `opening the model took longer than ${OPEN_LIMIT_MS / 1_000} s`)
+  return new PeltonError('model-unavailable', `opening the model took longer than ${OPEN_LIMIT_MS / 1_000} s`)
 }

@@ -14,11 +14,15 @@ export const openModel: OpenModel = async (model) => {
     const fileBytes = await checkFile(model)
     return { session: await openSession(model.path), fileBytes }
   } catch (thrown) {
-    const { code, description } = toPeltonError(thrown, 'model-unavailable', 'the model cannot be opened')
-    throw code === 'model-unavailable'
-      ? thrown
-      : new PeltonError('model-unavailable', description, {}, thrown)
+    throw toUnavailable(thrown)
   }
+}
+
+/** What kept a model from being opened, as `model-unavailable`. */
+export function toUnavailable(thrown: unknown): PeltonError {
+  const error = toPeltonError(thrown, 'model-unavailable', 'the model cannot be opened')
+  if (error.code === 'model-unavailable') return error
+  return new PeltonError('model-unavailable', error.description, {}, thrown)
 }
 
 /** The size of a model's files. What nobody but us can write was digested when it was copied, and is not read again. */

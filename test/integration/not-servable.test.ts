@@ -197,7 +197,8 @@ test('beyond what may be parked and held back the lane stands and producers are 
   expect((await metricsOf(worker)).value('pelton_model_waiting_events', heldBack)).toBeGreaterThan(0)
   for (let look = 0; look < 40; look++) {
     const info = await consumerInfo(pipeline.connection, stream, consumer)
-    expect(info?.num_ack_pending).toBeLessThanOrEqual(inFlight / 4)
+    // A quarter by the clock of the worker; one more for as long as the broker takes to hear of what was given back.
+    expect(info?.num_ack_pending).toBeLessThanOrEqual(inFlight / 2)
     await new Promise((resolve) => setTimeout(resolve, 50))
   }
   await bringBack()

@@ -140,7 +140,7 @@ describe.concurrent('a replay', () => {
     const { connection, env, startWorker, lastIn, expiredEvents, heldKeys } = stage
     await startWorker()
     await expiredEvents(400)
-    const slow = startCli(['replay', 'start', '--all', '--rate', '20', '--ramp', '0'], { env, input: '' })
+    const slow = startCli(['replay', 'start', '--all', '--rate', '4', '--ramp', '0'], { env, input: '' })
     await slow.until('task ')
     const id = /task (\S+)/.exec(slow.err())?.[1] ?? ''
     await vi.waitFor(async () => expect(await lastIn(STREAMS.features)).toBeGreaterThan(403), PATIENT)

@@ -202,7 +202,8 @@ function refuseEarly(
     onRefused: (raw, ended) => {
       door.figures.ended(ended)
       const { method = '', url = '' } = raw
-      measured?.answered({ raw, method, url, ...ended })
+      const { status, durationMs } = ended
+      measured?.answered({ raw, method, url, status, durationMs })
     },
   })
   door.listener.refuseEarly(gate)

@@ -46,7 +46,8 @@ export class Door {
       ),
     )
     this.#admission = openAdmission(connection, {
-      onRefused: ({ refused, ...event }) => onRefused({ ...event, limit: refused.limit }),
+      onRefused: ({ pool, model, lane, refused: { limit }, isEnforced }) =>
+        onRefused({ pool, model, lane, limit, isEnforced }),
       onUnheard: onProblem,
     })
   }

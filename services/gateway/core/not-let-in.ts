@@ -1,7 +1,7 @@
 import { type Refused, refusalCode, refusalDetails } from '../../../shared/sdk/admission/refused.ts'
 import { ERRORS } from '../../../shared/sdk/errors.ts'
 import type { QuotaClass } from './quotas.ts'
-import { Refusal } from './refusal.ts'
+import { Refusal, type RefusalDetails } from './refusal.ts'
 
 /** Limits that are one source's alone: their refusals say what it has left of them. */
 const OF_SOURCE: ReadonlySet<string> = new Set(['quota', 'share'])
@@ -14,24 +14,23 @@ const OF_SOURCE: ReadonlySet<string> = new Set(['quota', 'share'])
  */
 export function notLetIn(refused: Refused, quota?: QuotaClass): Refusal {
   const code = refusalCode(refused)
-  const { limit, retryAfterMs, because } = refused
-  const details = refusalDetails({ ...refused, retryAfterMs: retryAfterMs * (1 + Math.random()) })
+  const { limit, retryAfterMs: soonestMs, because } = refused
+  const { field, value, remedy, retryAfterMs } = refusalDetails(refused, soonestMs * (1 + Math.random()))
   const { status, summary } = ERRORS[code]
-  const { field, value, remedy, retryAfterMs: laterMs } = details
-  const told = { code, field, value, remedy, retryAfterMs: laterMs }
+  const told = { code, field, value, remedy, retryAfterMs }
   if (!OF_SOURCE.has(limit)) return withoutStack(status, summary, because, told)
   return withoutStack(status, summary, because, {
     ...told,
-    rateLimit: { policy: limit, quota, resetMs: retryAfterMs },
+    rateLimit: { policy: limit, quota, resetMs: soonestMs },
   })
 }
 
 /** Nobody looks where a refusal was made, of which there are most when there is least time. */
-function withoutStack(...given: ConstructorParameters<typeof Refusal>): Refusal {
+function withoutStack(status: number, title: string, detail: string, details: RefusalDetails): Refusal {
   const { stackTraceLimit } = Error
   Error.stackTraceLimit = 0
   try {
-    return new Refusal(...given)
+    return new Refusal(status, title, detail, details)
   } finally {
     Error.stackTraceLimit = stackTraceLimit
   }

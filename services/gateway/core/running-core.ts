@@ -82,8 +82,8 @@ export class RunningCore implements GatewayCore {
     const { quotas = new Map(), onRefused = () => undefined } = parts
     this.#door = new Door(connection, {
       ...{ quotas, onProblem },
-      onRefused: ({ pool, model = '', ...refused }) =>
-        onRefused({ pool, model: this.models.find(pool, model)?.model, ...refused }),
+      onRefused: ({ pool, model = '', lane, limit, isEnforced }) =>
+        onRefused({ pool, model: this.models.find(pool, model)?.model, lane, limit, isEnforced }),
     })
     this.#backlogs = new Backlogs(connection)
     this.#telling = new Telling({ ...parts, answers: this.#answers, backlogs: this.#backlogs })
@@ -113,8 +113,8 @@ export class RunningCore implements GatewayCore {
   }
 
   /** Refuses a request that waits for its answer, as {@link RunningCore.infer} would; undefined where that is to be asked. */
-  refuse({ caller, model, timeoutMs, ...asked }: EarlyRequest): Refusal | undefined {
-    const { lane } = laneOf(caller, asked.lane)
+  refuse({ caller, model, timeoutMs, lane: wished }: EarlyRequest): Refusal | undefined {
+    const { lane } = laneOf(caller, wished)
     const deadlineMs = timeoutMs ?? this.#parts.defaultTimeoutMs
     if (deadlineMs > LONGEST_TIMEOUT_MS) return undefined
     return this.#door.refuse({ caller, model, lane, source: caller.source, deadlineMs })

@@ -76,15 +76,15 @@ export function refusedRequest(
   model: string | undefined,
   startedAt: number,
 ): EndedRequest {
-  return endedRequest(counted, { ...refusedAs(thrown), model }, startedAt)
+  return endedRequest(counted, refusedAs(thrown, model), startedAt)
 }
 
-function refusedAs(thrown: unknown): Ending {
+function refusedAs(thrown: unknown, model: string | undefined): Ending {
   if (thrown instanceof PeltonError)
-    return { ended: 'refused', status: ERRORS[thrown.code].status, reason: thrown.code }
+    return { ended: 'refused', status: ERRORS[thrown.code].status, reason: thrown.code, model }
   if (thrown instanceof Refusal)
-    return { ended: 'refused', status: thrown.status, reason: thrown.details.code ?? thrown.title }
-  return { ended: 'refused', status: 500, reason: 'internal' }
+    return { ended: 'refused', status: thrown.status, reason: thrown.details.code ?? thrown.title, model }
+  return { ended: 'refused', status: 500, reason: 'internal', model }
 }
 
 function endedRequest(

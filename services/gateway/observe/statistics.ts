@@ -64,12 +64,13 @@ export function createStatistics(most = MOST_VERSIONS): Statistics {
   const known = new Map<string, Sums>()
   return {
     add(model, request, at) {
-      const key = JSON.stringify([model, request.modelVersion])
-      const sums = known.get(key) ?? noSums(model, request.modelVersion)
-      // The order of the map is that of the last requests.
-      known.delete(key)
-      known.set(key, sums)
-      if (known.size > most) known.delete(known.keys().next().value as string)
+      const key = keyOf(model, request.modelVersion)
+      let sums = known.get(key)
+      if (sums === undefined) {
+        if (known.size >= most) known.delete(longestAgo(known))
+        sums = noSums(model, request.modelVersion)
+        known.set(key, sums)
+      }
       addTo(sums, request)
       sums.lastAt = at
     },
@@ -79,6 +80,22 @@ export function createStatistics(most = MOST_VERSIONS): Statistics {
         .filter((sums) => version === undefined || sums.version === version)
         .map(show),
   }
+}
+
+/** Of two parts that may be any text: a name that ends as a version begins is another one. */
+function keyOf(model: string, version: string | undefined): string {
+  return version === undefined ? model : `${model.length} ${model} ${version}`
+}
+
+/**
+ * The one that was asked for longest ago. It is looked for where there are too many: a map in the order of the last requests would be
+ * another one every few requests, and V8 keeps each of those for as long as the one before it.
+ */
+function longestAgo(known: ReadonlyMap<string, Sums>): string {
+  const [[first, { lastAt }] = ['', { lastAt: 0 }], ...others] = known
+  let [oldest, at] = [first, lastAt]
+  for (const [key, sums] of others) if (sums.lastAt < at) [oldest, at] = [key, sums.lastAt]
+  return oldest
 }
 
 /** The statistics of a version that nobody has asked for yet. */

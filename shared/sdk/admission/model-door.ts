@@ -255,7 +255,11 @@ function gateOf({ gates }: PoolFlow, lane: Lane): FlowGate | undefined {
 
 function refusedByGate({ limit, value, measured, retryAfterMs, because }: FlowGate): Refused {
   return {
-    ...{ limit, value, measured, unit: '', isOfSource: false },
+    limit,
+    value,
+    measured,
+    unit: '',
+    isOfSource: false,
     retryAfterMs: Math.max(1_000, retryAfterMs),
     because: because ?? `${limit} is as full as it may be`,
   }

@@ -24,8 +24,11 @@ export function refusalCode({ isOfSource }: Pick<Refused, 'isOfSource'>): 'rate-
   return isOfSource ? 'rate-limited' : 'overloaded'
 }
 
-/** What every door says of a refusal. */
-export function refusalDetails({ limit, value, measured, unit, retryAfterMs }: Refused) {
+/** What every door says of a refusal. @param retryAfterMs when to come back, where that is later than it could be */
+export function refusalDetails(
+  { limit, value, measured, unit, retryAfterMs: soonestMs }: Refused,
+  retryAfterMs = soonestMs,
+) {
   const show = (amount: number): string => `${Number(amount.toPrecision(4))} ${unit}`.trim()
   const wholeMs = Math.ceil(retryAfterMs)
   return {

@@ -80,11 +80,11 @@ const settled = channel(CHANNELS.settled)
 
 /** Publishes one event by `publish`; told on the channels while there is a listener, else nothing is done. */
 export function tracePublish<Result extends Receipt | Kept>(
-  { event, ...how }: Pick<PublishTrace, 'event' | 'pool' | 'source' | 'by'>,
+  { event, pool, source, by }: Pick<PublishTrace, 'event' | 'pool' | 'source' | 'by'>,
   publish: (event: EventToPublish) => Promise<Result>,
 ): Promise<Result> {
   if (!start.hasSubscribers) return publish(event)
-  const trace: PublishTrace = { event, ...how }
+  const trace: PublishTrace = { event, pool, source, by }
   // Async: what throws at once would otherwise have no `asyncEnd`.
   const publishTraced = async (): Promise<Result> => {
     const { traceparent, tracestate } = trace

@@ -149,7 +149,7 @@ class StreamProducer implements MessageProducer {
   readonly #settings: ProducerSettings
   readonly #limits: Limits
   /** Of every event it makes. */
-  readonly #origin: Omit<EventOrigin, 'now'>
+  readonly #origin: Required<Omit<EventOrigin, 'now'>>
   /** FEATURES, as the broker has it. */
   readonly #stream: string
   readonly #window: PublishWindow
@@ -195,13 +195,13 @@ class StreamProducer implements MessageProducer {
 
   async #publish(event: EventToPublish, isPatient: boolean): Promise<Receipt> {
     this.#checkOpen()
-    const { source, pool } = this.#origin
+    const { source, pool, replyRoots, inboxPrefix } = this.#origin
     return tracePublish({ event, pool, source, by: 'producer' }, (traced) => {
       const now = Date.now()
       const asked = this.#door.ask(traced, now)
       if (!isPatient && asked?.refused !== undefined) throw notLetIn(asked, asked.refused)
       // Encoded before it waits: it is sent as it was given.
-      const message = eventMessage(traced, { ...this.#origin, now })
+      const message = eventMessage(traced, { source, pool, replyRoots, inboxPrefix, now })
       const send = (): Promise<Receipt> => this.#accept(message, traced.model, { asked })
       return asked?.refused === undefined ? send() : this.#door.wait(asked, send)
     })

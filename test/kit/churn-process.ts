@@ -1,6 +1,10 @@
 import { GCProfiler, setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import type { NatsConnection } from '@nats-io/transport-node'
+import { notLetIn } from '../../services/gateway/core/not-let-in.ts'
+import { Expected, Wait, Waits } from '../../services/gateway/core/wait.ts'
+import { refusedRequest } from '../../services/gateway/http/count-ended.ts'
+import { createFigures } from '../../services/gateway/observe/figures.ts'
 import { Dispatcher } from '../../services/worker/batch/dispatcher.ts'
 import { type FlowFacts, Flows } from '../../services/worker/flow/flows.ts'
 import type { Delivery } from '../../services/worker/intake/delivery.ts'
@@ -8,10 +12,14 @@ import { HeldDeliveries } from '../../services/worker/intake/held.ts'
 import { Room } from '../../services/worker/intake/room.ts'
 import type { Batch, Prepared } from '../../services/worker/prepare/prepared.ts'
 import type { ServedModel } from '../../shared/models/repository.ts'
+import { ModelDoor } from '../../shared/sdk/admission/model-door.ts'
+import { LANES } from '../../shared/sdk/contract/subjects.ts'
+import type { StoredResult } from '../../shared/sdk/result.ts'
 import { deliveryOf } from './deliveries.ts'
+import { flowOf } from './flow.ts'
 
 /**
- * Sends very many events through one part of a worker, a few at a time, in a heap that has grown old once; then tells how
+ * Sends very many events through one part of a worker or a gateway, a few at a time, in a heap that has grown old once; then tells how
  * often the whole heap had to be collected: never, unless the part keeps events for longer than they live.
  */
 
@@ -60,7 +68,45 @@ const PARTS: Readonly<Record<string, () => (sequence: number) => void>> = {
       flows.read(deliveries.map((delivery) => ({ delivery, model, rows: 1 })) as unknown as Batch, first)
     }
   },
+  refusals: () => {
+    const door = new ModelDoor()
+    const gate = { limit: 'breaker', lanes: LANES, value: 1, measured: 2, retryAfterMs: 1_000 }
+    door.hear(flowOf({ gates: [gate] }), 0)
+    const figures = createFigures({ hasMetrics: false })
+    const asking = { lane: 'normal', source: 's', deadlineMs: 1_000 } as const
+    return () => {
+      for (let index = 0; index < 8 * AT_ONCE; index++) {
+        const refused = door.refuse(asking, 1)
+        const refusal = refused && notLetIn(refused)
+        if (refusal === undefined) throw new Error('it is let in')
+        figures.ended(refusedRequest({ protocol: 'open-inference' }, refusal, index % 2 === 0 ? 'm' : 'n', 0))
+      }
+    }
+  },
+  waits: () => {
+    const waits = new Waits()
+    const never = { aborted: false, addEventListener: ignore, removeEventListener: ignore }
+    const begin = (sequence: number): Wait => {
+      const wait = new Wait(1e12, false, never as unknown as ConstructorParameters<typeof Wait>[2])
+      const event = { register: 'r', token: 't', replyTo: 'i', isShared: false }
+      new Expected(event).join(wait)
+      waits.add(wait)
+      wait.expected?.answer({ body: new Array(512).fill(sequence) } as unknown as StoredResult)
+      return wait
+    }
+    const rounds: (readonly Wait[])[] = []
+    return (first) => {
+      rounds.push(Array.from({ length: AT_ONCE }, (_, index) => begin(first + index)))
+      for (const wait of rounds.length > 4 ? (rounds.shift() ?? []) : []) {
+        wait.letGo()
+        waits.delete(wait)
+        wait.expected?.leave(wait)
+      }
+    }
+  },
 }
+
+function ignore(): void {}
 
 const [part = ''] = process.argv.slice(2)
 setFlagsFromString('--expose-gc')

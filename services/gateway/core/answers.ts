@@ -8,7 +8,7 @@ import { lookIntoRegister } from '../../../shared/sdk/jetstream/register.ts'
 import { readResult, type StoredResult } from '../../../shared/sdk/result.ts'
 import { closed } from './core-errors.ts'
 import type { CallerSignal } from './request.ts'
-import { Expected, Wait } from './wait.ts'
+import { Expected, Wait, Waits } from './wait.ts'
 import { TICK_MS, Wheel } from './wheel.ts'
 
 /** How long after its event is stored an answer is first looked for in the register, milliseconds; longer each time. */
@@ -46,7 +46,7 @@ export class Answers {
   readonly #options: AnswersOptions
   readonly #prefix: string
   readonly #subscription: DataSubscription
-  readonly #waits = new Set<Wait>()
+  readonly #waits = new Waits()
   readonly #byReply = new Map<string, Expected>()
   readonly #shared = new Map<string, Expected>()
   /** When each wait is over, and when each event is looked for next. */
@@ -141,7 +141,7 @@ export class Answers {
 
   /** Nobody waits by it any more. @returns whether nobody at all waits for its event any more */
   end(wait: Wait): boolean {
-    wait.close()
+    wait.letGo()
     this.#waits.delete(wait)
     this.#wheel.remove(wait)
     const { expected } = wait
@@ -172,12 +172,12 @@ export class Answers {
 
   /** The time of every wait is over. */
   endWaits(): void {
-    for (const wait of [...this.#waits]) wait.timeIsOver()
+    for (const wait of this.#waits) wait.timeIsOver()
   }
 
   /** Breaks the waits of which `isMeant` is true. */
   breakThose(isMeant: (wait: Wait) => boolean, thrown: unknown): void {
-    for (const wait of [...this.#waits]) if (isMeant(wait)) wait.break(thrown)
+    for (const wait of this.#waits) if (isMeant(wait)) wait.break(thrown)
   }
 
   /** Breaks all waits; none may begin afterwards. */

@@ -20,9 +20,6 @@ export interface Asked {
   isDuplicate: boolean
 }
 
-/** Of a request that has just begun. */
-export const NEW = { isPublishing: false, isOver: false, isDuplicate: false }
-
 /** What a request asks for that has begun: its deadline is what is left of it by now. */
 export function askingOf({ request, handle: { lane }, source, deadline, startedAt }: Asked): AskingRequest {
   const { leftMs } = deadline

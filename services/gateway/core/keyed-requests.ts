@@ -100,9 +100,15 @@ class BucketOfRequests implements KeyedRequests {
   }
 
   async claim(request: KeyedRequest): Promise<Claim> {
-    const { data, deadlineAt } = request
+    const { model, modelVersion, source, key, data, contentType, deadlineAt, mode } = request
     const asked: Asked = {
-      ...request,
+      model,
+      modelVersion,
+      source,
+      key,
+      contentType,
+      deadlineAt,
+      mode,
       digest: keyDigest(request),
       body: payloadDigest(data),
       by: `${this.#name}-${++this.#claims}`,

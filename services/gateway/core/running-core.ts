@@ -8,7 +8,7 @@ import { inboxPrefixOf } from '../../../shared/sdk/jetstream/publish-window.ts'
 import type { MessageProducer } from '../../../shared/sdk/producer.ts'
 import { AcceptedEvent } from './accepted-event.ts'
 import { Answers } from './answers.ts'
-import { type Asked, askingOf, NEW } from './asked.ts'
+import { type Asked, askingOf } from './asked.ts'
 import { Away } from './away.ts'
 import { Backlogs } from './backlog.ts'
 import { checkModel, checkRights } from './check-model.ts'
@@ -64,7 +64,7 @@ export class RunningCore implements GatewayCore {
   readonly #backlogs: Backlogs
   readonly #away: Away
   readonly #telling: Telling
-  readonly #origin: Omit<EventOrigin, 'now' | 'source' | 'pool'>
+  readonly #origin: Required<Pick<EventOrigin, 'replyRoots' | 'inboxPrefix'>>
   #inFlight = 0
   /** What the memory of keyed requests is told of. */
   #remembering = 0
@@ -188,7 +188,18 @@ export class RunningCore implements GatewayCore {
     const mostMs = wanted.mode === 'sync' ? LONGEST_TIMEOUT_MS : PUBLISH_MS
     const until = startedAt + Math.min(leftMs ?? mostMs, mostMs)
     const wait = this.#answers.begin(until, leftMs !== undefined, signal)
-    return { request, wanted, handle, source, deadline, startedAt, wait, ...NEW }
+    return {
+      request,
+      wanted,
+      handle,
+      source,
+      deadline,
+      startedAt,
+      wait,
+      isPublishing: false,
+      isOver: false,
+      isDuplicate: false,
+    }
   }
 
   #end(asked: Asked): void {
@@ -245,13 +256,14 @@ export class RunningCore implements GatewayCore {
     const { request, wait, handle, source, deadline } = asked
     const { model, caller } = request
     const { pool } = caller
+    const { replyRoots, inboxPrefix } = this.#origin
     const replyTo = this.#answers.nextReply()
     let expected: Expected | undefined
     asked.isPublishing = true
     try {
       const event = eventOf(request, { id, lane: handle.lane, expiresAt: deadline.expiresAt, replyTo })
       const receipt = await tracePublish({ event, pool, source, by: 'producer' }, async (traced) => {
-        const origin = { ...this.#origin, source, pool, now: Date.now() }
+        const origin = { source, pool, replyRoots, inboxPrefix, now: Date.now() }
         const message = messageOfEvent(traced, origin, request.attributes?.extensions)
         expected = this.#answers.expect(wait, { model, token: message.token, replyTo, isShared })
         return this.#parts.producer.publishMessage(message, model, wait.until - performance.now())

@@ -10,29 +10,39 @@ export type Ending =
   | { readonly kind: 'broken'; readonly thrown: unknown; readonly hasLeft: boolean }
 
 const TIME: Ending = { kind: 'time' }
+const OVER: Promise<Ending> = Promise.resolve(TIME)
 
-/** One request that waits. */
+/**
+ * One request that waits. One whose request has its answer lets go of it: a table of those that wait is kept for as long as those
+ * before it, with all that was in it when it became too small.
+ */
 export class Wait implements Timed {
   tick: number | undefined
+  /** Where it is among those that wait. Written by {@link Waits} alone. */
+  slot = -1
   /** When it ends, by `performance.now()`. */
   until: number
   hasLastLook: boolean
   isOver = false
   expected: Expected | undefined
-  /** Never rejects. */
-  readonly ended: Promise<Ending>
+  #ended: Promise<Ending>
   readonly #signal: CallerSignal
   #resolve!: (ending: Ending) => void
 
   constructor(until: number, hasLastLook: boolean, signal: CallerSignal) {
     this.until = until
     this.hasLastLook = hasLastLook
-    this.ended = new Promise((resolve) => {
+    this.#ended = new Promise((resolve) => {
       this.#resolve = resolve
     })
     this.#signal = signal
     if (signal.aborted) this.handleEvent()
     else signal.addEventListener('abort', this)
+  }
+
+  /** How it ended, until it lets go. Never rejects. */
+  get ended(): Promise<Ending> {
+    return this.#ended
   }
 
   /** Its caller left. */
@@ -57,10 +67,48 @@ export class Wait implements Timed {
     this.#signal.removeEventListener('abort', this)
   }
 
+  /** Its request has its answer: nobody asks any more how it ended. */
+  letGo(): void {
+    this.close()
+    this.#ended = OVER
+    this.#resolve = ignore
+  }
+
   #end(ending: Ending): void {
     if (this.isOver) return
     this.close()
     this.#resolve(ending)
+  }
+}
+
+function ignore(): void {}
+
+/** Those that wait, in no order: a list without holes, that makes no table anew as they come and go. */
+export class Waits {
+  readonly #all: Wait[] = []
+
+  get size(): number {
+    return this.#all.length
+  }
+
+  add(wait: Wait): void {
+    wait.slot = this.#all.push(wait) - 1
+  }
+
+  /** The last one takes its place. One that is not there is none of ours. */
+  delete(wait: Wait): void {
+    const { slot } = wait
+    if (this.#all[slot] !== wait) return
+    wait.slot = -1
+    const last = this.#all.pop() as Wait // there is one at least
+    if (last === wait) return
+    this.#all[slot] = last
+    last.slot = slot
+  }
+
+  /** As they are now: waits may come and go meanwhile. */
+  [Symbol.iterator](): IterableIterator<Wait> {
+    return this.#all.slice().values()
   }
 }
 
@@ -99,11 +147,13 @@ export class Expected implements Timed {
   leave(wait: Wait): boolean {
     const at = this.waits.indexOf(wait)
     if (at >= 0) this.waits.splice(at, 1)
-    return this.waits.length === 0
+    if (this.waits.length > 0) return false
+    this.#result = undefined
+    return true
   }
 
   answer(result: StoredResult): void {
-    if (this.#result !== undefined) return
+    if (this.#result !== undefined || this.waits.length === 0) return
     this.#result = result
     for (const wait of [...this.waits]) wait.answer(result)
   }

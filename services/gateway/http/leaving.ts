@@ -2,8 +2,11 @@ import type { Socket } from 'node:net'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { CallerSignal, LeavingListener } from '../core/request.ts'
 
-/** What waits for the end of requests of a connection: of several where a client sends the next before its answer. */
-const pending = new WeakMap<Socket, Set<() => void>>()
+/**
+ * What waits for the end of requests of a connection: mostly of one, of several where a client sends the next before its answer.
+ * A list: a set makes a table anew every few requests, and the old ones keep what was in them.
+ */
+const pending = new WeakMap<Socket, (() => void)[]>()
 
 /**
  * Tells once when a request is over: its response is closed, or its connection is. A connection has one listener for all of its
@@ -17,14 +20,17 @@ export function whenOver({ raw: { socket } }: FastifyRequest, reply: FastifyRepl
   }
   const ofSocket = pending.get(socket) ?? watch(socket)
   const end = (): void => {
-    if (ofSocket.delete(end)) onOver()
+    const at = ofSocket.indexOf(end)
+    if (at < 0) return
+    ofSocket.splice(at, 1)
+    onOver()
   }
-  ofSocket.add(end)
+  ofSocket.push(end)
   reply.raw.once('close', end)
 }
 
-function watch(socket: Socket): Set<() => void> {
-  const ofSocket = new Set<() => void>()
+function watch(socket: Socket): (() => void)[] {
+  const ofSocket: (() => void)[] = []
   pending.set(socket, ofSocket)
   socket.once('close', () => {
     for (const end of [...ofSocket]) end()

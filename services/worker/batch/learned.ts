@@ -15,7 +15,8 @@ const FIRST_ROWS = 8
 /** What the last runs say, where nothing was measured: nothing of what is beside the runtime. */
 export function costByRuns(line: CostLine | undefined): KnownCost {
   if (line === undefined) return { fixedMs: 0, perRowMs: 0, handOverMs: 0, batchRows: FIRST_ROWS }
-  return { ...line, handOverMs: 0, batchRows: Number.POSITIVE_INFINITY }
+  const { fixedMs, perRowMs } = line
+  return { fixedMs, perRowMs, handOverMs: 0, batchRows: Number.POSITIVE_INFINITY }
 }
 
 /** Who knows what models cost, by their keys. */
@@ -35,7 +36,11 @@ export function knownCostOf(key: string, { calibrations, threads }: CostSources)
 export function recentCostOf(key: string, { calibrations, threads }: CostSources): KnownCost {
   const measured = calibrations?.of(key)
   const line = threads.costOf(key)
-  return measured === undefined ? costByRuns(line) : { ...measured, ...line }
+  if (measured === undefined) return costByRuns(line)
+  if (line === undefined) return measured
+  // Field by field: it is asked for each event.
+  const { handOverMs, batchRows } = measured
+  return { fixedMs: line.fixedMs, perRowMs: line.perRowMs, handOverMs, batchRows }
 }
 
 /** A batch runs half as long as makes others wait at most: its cost is known roughly, and the machine may be busy. */

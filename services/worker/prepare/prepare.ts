@@ -67,14 +67,10 @@ export function toPrepared(
   request: Prepared['request'],
 ): Prepared {
   const { maxBatchRows } = model
-  return {
-    delivery,
-    model,
-    ...bound,
-    request,
-    kind: kindOf(model, bound.inputs, delivery.event.route.lane),
-    maxBatchRows,
-  }
+  const { inputs, rows, outputs, ignored } = bound
+  const kind = kindOf(model, inputs, delivery.event.route.lane)
+  const prepared = { delivery, model, inputs, rows, outputs, request, kind, maxBatchRows }
+  return ignored === undefined ? prepared : { ...prepared, ignored }
 }
 
 export function refuse(delivery: Delivery, error: PeltonError, stage: Stage, now: number): Concluded {

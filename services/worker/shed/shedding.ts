@@ -73,7 +73,7 @@ export class Shedding {
     const look = (event: Prepared, rowsToAdd: number): Concluded | undefined => {
       if (!this.#maySee(event)) return undefined
       const aheadRows = this.#deps.aheadRows(event) + rowsToAdd
-      return this.#predict(event, { aheadRows, runRows: event.rows, threads: threads.of(event) }, now)
+      return this.#predict(event, aheadRows, event.rows, threads.of(event), now)
     }
     return admitInParts(batch, look, add)
   }
@@ -96,7 +96,7 @@ export class Shedding {
       // It learns from every event, also where none is to be given up.
       const stands = this.#stands(event, now)
       if (!mayShed) return event
-      return this.#predict(event, { aheadRows, runRows, threads: threads.of(event) }, now) ?? stands ?? event
+      return this.#predict(event, aheadRows, runRows, threads.of(event), now) ?? stands ?? event
     })
   }
 
@@ -122,16 +122,20 @@ export class Shedding {
     return readHeader(headers, HEADERS.replay) === undefined
   }
 
+  /** @param now broker time, milliseconds since 1970; the others as in {@link MissFacts} */
   #predict(
     event: Expiring,
-    place: Pick<MissFacts, 'aheadRows' | 'runRows' | 'threads'>,
+    aheadRows: number,
+    runRows: number,
+    threads: number,
     now: number,
   ): Concluded | undefined {
     const cost = this.#deps.costOf(event)
     const leftMs = event.delivery.event.expiresAt - now
     const batchRows = learnedRows(cost, event.maxBatchRows)
-    const miss = predictMiss({ ...place, cost, batchRows, settleMs: this.#settling.ms, leftMs })
-    return miss && giveUp(event, 'predicted', missText(miss, place.aheadRows))
+    const settleMs = this.#settling.ms
+    const miss = predictMiss({ aheadRows, runRows, batchRows, cost, threads, settleMs, leftMs })
+    return miss && giveUp(event, 'predicted', missText(miss, aheadRows))
   }
 
   /** For lane `low` alone: others are held to nothing but their deadlines. */

@@ -20,9 +20,12 @@ export interface Asked {
   isDuplicate: boolean
 }
 
-/** What a request asks for that has begun: its deadline is what is left of it by now. */
-export function askingOf({ request, handle: { lane }, source, deadline, startedAt }: Asked): AskingRequest {
+/** What a request asks for that has begun: its deadline is what is left of it by now. @param die thrown once for all its looks */
+export function askingOf(
+  { request, handle: { lane }, source, deadline, startedAt }: Asked,
+  die: number,
+): AskingRequest {
   const { leftMs } = deadline
   const deadlineMs = leftMs && Math.max(0, leftMs - (performance.now() - startedAt))
-  return { caller: request.caller, model: request.model, lane, source, deadlineMs }
+  return { caller: request.caller, model: request.model, lane, source, deadlineMs, die }
 }

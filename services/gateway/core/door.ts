@@ -22,6 +22,8 @@ export interface AskingRequest {
   readonly source: string
   /** What is left of its deadline, milliseconds; undefined for none. */
   readonly deadlineMs: number | undefined
+  /** Thrown once for a request that is looked at more than once, from 0 to 1; 1 leaves nothing to chance. */
+  readonly die?: number | undefined
 }
 
 export interface DoorOptions {
@@ -99,6 +101,6 @@ function refusalOf(refused: Refused | undefined): Refusal | undefined {
   return refused && notLetIn(refused)
 }
 
-function eventOf({ caller: { pool }, model, lane, source, deadlineMs }: AskingRequest): AskingEvent {
-  return { pool, model, lane, source, deadlineMs }
+function eventOf({ caller: { pool }, model, lane, source, deadlineMs, die }: AskingRequest): AskingEvent {
+  return { pool, model, lane, source, deadlineMs, die }
 }

@@ -41,6 +41,9 @@ export const PUBLISH_MS = 30_000
 /** How long an end waits for publishes of which nothing is known, milliseconds. */
 const CLOSING_MS = 1_000
 
+/** What chance decides is left to the look that lets a request in: two throws would refuse more. */
+const CERTAIN = 1
+
 /** What it works with beside its options. */
 export interface CoreParts extends GatewayCoreOptions {
   readonly producer: MessageProducer
@@ -109,7 +112,7 @@ export class RunningCore implements GatewayCore {
     if (this.models.find(caller.pool, model) === undefined) return false
     const { defaultTimeoutMs: deadlineMs } = this.#parts
     const { lane } = laneOf(caller, 'low')
-    return this.#door.wouldRefuse({ caller, model, lane, source: caller.source, deadlineMs })
+    return this.#door.wouldRefuse({ caller, model, lane, source: caller.source, deadlineMs, die: CERTAIN })
   }
 
   /** Refuses a request that waits for its answer, as {@link RunningCore.infer} would; undefined where that is to be asked. */
@@ -117,7 +120,7 @@ export class RunningCore implements GatewayCore {
     const { lane } = laneOf(caller, wished)
     const deadlineMs = timeoutMs ?? this.#parts.defaultTimeoutMs
     if (deadlineMs > LONGEST_TIMEOUT_MS) return undefined
-    return this.#door.refuse({ caller, model, lane, source: caller.source, deadlineMs })
+    return this.#door.refuse({ caller, model, lane, source: caller.source, deadlineMs, die: CERTAIN })
   }
 
   /** What the gates read that requests were asked at lately. */
@@ -220,7 +223,7 @@ export class RunningCore implements GatewayCore {
     if (request.attributes?.id !== undefined) throw twoIdentities(request.attributes.id)
     const deadlineAt = deadline.leftMs === undefined ? undefined : Date.now() + deadline.leftMs
     const keyed = { source, model, modelVersion, key, data, contentType, deadlineAt, mode: wanted.mode }
-    const asking = askingOf(asked)
+    const asking = askingOf(asked, Math.random())
     const claim = await this.#claims.letIn(keyed, wait, {
       wouldRefuse: () => this.#door.wouldRefuse(asking),
       admit: () => this.#door.admit(asking),

@@ -14,6 +14,8 @@ export interface AskingEvent extends Route {
   readonly deadlineMs: number | undefined
   /** It was refused before, and waited. @default false */
   readonly isAgain?: boolean | undefined
+  /** Thrown once for an event that is looked at more than once: see `Asking` of a model’s door. */
+  readonly die?: number | undefined
 }
 
 /** An event that a door refuses, or would where the model's admission is only observed. */
@@ -98,26 +100,27 @@ class DoorAdmission implements Admission {
     this.#forgetting.unref()
   }
 
-  decide({ pool, model, lane, source, deadlineMs, isAgain }: AskingEvent): Refused | undefined {
+  decide({ pool, model, lane, source, deadlineMs, isAgain, die }: AskingEvent): Refused | undefined {
     const nowMs = performance.now()
     const { door } = this.#of(pool, model, nowMs)
-    const refused = door.decide({ lane, source: this.#digest(source), deadlineMs, isAgain }, nowMs)
+    const refused = door.decide({ lane, source: this.#digest(source), deadlineMs, isAgain, die }, nowMs)
     const isEnforced = door.mode === 'enforce'
     if (refused !== undefined) this.#options.onRefused?.({ pool, model, lane, refused, isEnforced })
     return isEnforced ? refused : undefined
   }
 
-  refuse({ pool, model, lane, source, deadlineMs, isAgain }: AskingEvent): Refused | undefined {
+  refuse({ pool, model, lane, source, deadlineMs, isAgain, die }: AskingEvent): Refused | undefined {
     const nowMs = performance.now()
     const { door } = this.#of(pool, model, nowMs)
-    const refused = door.refuse({ lane, source: this.#digest(source), deadlineMs, isAgain }, nowMs)
+    const refused = door.refuse({ lane, source: this.#digest(source), deadlineMs, isAgain, die }, nowMs)
     if (refused !== undefined) this.#options.onRefused?.({ pool, model, lane, refused, isEnforced: true })
     return refused
   }
 
-  look({ pool, model, lane, source, deadlineMs }: AskingEvent): Refused | undefined {
+  look({ pool, model, lane, source, deadlineMs, die }: AskingEvent): Refused | undefined {
     const nowMs = performance.now()
-    return this.#of(pool, model, nowMs).door.look({ lane, source: this.#digest(source), deadlineMs }, nowMs)
+    const { door } = this.#of(pool, model, nowMs)
+    return door.look({ lane, source: this.#digest(source), deadlineMs, die }, nowMs)
   }
 
   told({ pool, model }: ModelOfPool, isStored: boolean): void {

@@ -225,6 +225,27 @@ describe('an event that is only to be refused', () => {
     expect(limits).toEqual(['throttle', undefined, undefined, 'throttle'])
   })
 
+  it('meets the same chance however often it is looked at, where its die is thrown already', () => {
+    let thrown = 0
+    const door = throttled(() => {
+      thrown++
+      return 0
+    })
+    const before = thrown
+    const looks = (die: number): unknown[] => [
+      door.look(askingOf({ die }), 1),
+      door.refuse(askingOf({ die }), 1),
+    ]
+    for (let each = 0; each < 20; each++) expect(looks(1)).toEqual([undefined, undefined])
+    expect(looks(0)).toEqual([
+      expect.objectContaining({ limit: 'throttle' }),
+      expect.objectContaining({ limit: 'throttle' }),
+    ])
+    expect(door.decide(askingOf({ die: 0 }), 1)).toMatchObject({ limit: 'throttle' })
+    expect(door.decide(askingOf({ die: 1 }), 1)).toBeUndefined()
+    expect(thrown).toBe(before)
+  })
+
   it('counts as refused, and not at all where it is not', () => {
     const most = (door: ModelDoor): number | undefined => door.look(askingOf(), 1)?.measured
     let random = 0

@@ -15,6 +15,11 @@ export interface Asking {
   readonly deadlineMs: number | undefined
   /** It was refused before, and waited: its source does not ask for more than before. @default false */
   readonly isAgain?: boolean | undefined
+  /**
+   * From 0 to 1, thrown once for an event that is looked at more than once: where chance decides it decides the same each time, and
+   * with 1 nothing is left to it. @default thrown at each look
+   */
+  readonly die?: number | undefined
 }
 
 /** The constants of admission; `docs/overload.md` shows how they were chosen. */
@@ -117,8 +122,7 @@ export class ModelDoor {
   }
 
   /**
-   * Refuses an event that would not be let in, and counts it as {@link ModelDoor.decide} does. One look decides: where the dice
-   * are thrown, a second one might find otherwise.
+   * Refuses an event that would not be let in, and counts it as {@link ModelDoor.decide} does.
    *
    * @returns why; undefined where it would be let in: then nothing is counted, and it is asked about again
    */
@@ -152,10 +156,10 @@ export class ModelDoor {
   }
 
   #refusal(asking: Asking, pool: PoolFlow | undefined, nowMs: number): Refused | undefined {
-    const { lane, deadlineMs } = asking
+    const { lane, deadlineMs, die } = asking
     const gate = pool && gateOf(pool, lane)
     if (gate !== undefined) return refusedByGate(gate)
-    if (pool === undefined || pool.drainRows === 0) return this.#throttled(nowMs)
+    if (pool === undefined || pool.drainRows === 0) return this.#throttled(nowMs, die)
     const wait = deadlineMs === undefined ? undefined : this.#waitOf(asking, pool, nowMs)
     if (wait !== undefined) return wait.waitMs > wait.mostMs ? this.#tooLate(asking, wait, pool) : undefined
     const waitMs = waitBehind(pool, lane, this.#inflow.sinceRows(lane), nowMs)
@@ -163,9 +167,9 @@ export class ModelDoor {
   }
 
   /** Where nobody says how long it would wait: by what the stream took of the last ones. */
-  #throttled(nowMs: number): Refused | undefined {
+  #throttled(nowMs: number, die: number | undefined): Refused | undefined {
     const share = this.#throttle.share(nowMs)
-    if (share === 0 || this.#random() >= share) return undefined
+    if (share === 0 || (die ?? this.#random()) >= share) return undefined
     return refused(THROTTLED, {
       value: 0,
       measured: 100 * share,

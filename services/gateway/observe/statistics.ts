@@ -84,7 +84,7 @@ export function createStatistics(most = MOST_VERSIONS): Statistics {
 
 /** Of two parts that may be any text: a name that ends as a version begins is another one. */
 function keyOf(model: string, version: string | undefined): string {
-  return version === undefined ? model : `${model.length} ${model} ${version}`
+  return `${model.length} ${model} ${version ?? ''}`
 }
 
 /**

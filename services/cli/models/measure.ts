@@ -28,14 +28,22 @@ export type MeasureAnswer =
   | { readonly kind: 'measured'; readonly measurement: Measurement }
   | { readonly kind: 'failed'; readonly text: string }
 
-const TIME_LIMIT_MS = 60_000
+export interface MeasureOptions {
+  /** How long all of its runs may take together, milliseconds. */
+  readonly timeLimitMs: number
+  /** Ends it. */
+  readonly signal: AbortSignal
+}
 
 /**
  * Measures one model in a process of its own.
  *
- * @throws PeltonError `inference-failed` with the reason when it fails, ends its process, or takes longer than a minute
+ * @throws PeltonError `inference-failed` with the reason when it fails, ends its process, or takes longer than it may
  */
-export async function measureModel(request: MeasureRequest, signal: AbortSignal): Promise<Measurement> {
+export async function measureModel(
+  request: MeasureRequest,
+  { timeLimitMs, signal }: MeasureOptions,
+): Promise<Measurement> {
   const child = startModelProcess(import.meta.url, 'measure-process')
   let verdict: string | undefined
   const kill = (why: string): void => {
@@ -44,7 +52,10 @@ export async function measureModel(request: MeasureRequest, signal: AbortSignal)
   }
   const onAbort = (): void => kill('it was stopped')
   signal.addEventListener('abort', onAbort)
-  const timer = setTimeout(() => kill(`it takes longer than ${TIME_LIMIT_MS / 1_000} s`), TIME_LIMIT_MS)
+  const timer = setTimeout(
+    () => kill(`it takes longer than ${timeLimitMs / 1_000} s, three times PELTON_INSPECT_MS`),
+    timeLimitMs,
+  )
   try {
     const answer = await new Promise<MeasureAnswer>((resolve) => {
       child.once('message', (message) => resolve(message as MeasureAnswer))

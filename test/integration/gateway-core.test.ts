@@ -41,6 +41,11 @@ beforeAll(async () => {
   })
   // What the pool has is known from here on, also while no worker is there.
   await pipeline.startWorker()
+  const { models } = await openCore()
+  const all = ['flight-delay', 'gather', 'identity-fp32']
+  await eventually('all models to be served', () =>
+    all.every((model) => models.find('default', model) !== undefined),
+  )
 })
 
 afterEach(async () => {

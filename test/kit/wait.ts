@@ -1,10 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 
 /** For `vi.waitFor`, as patient as a busy machine needs: it repeats assertions, and fails with the last of them. */
-export const PATIENT = { timeout: 240_000, interval: 100 }
+export const PATIENT = { timeout: 480_000, interval: 100 }
 
 export interface WaitOptions {
-  /** How long to wait at most, milliseconds: far beyond what a busy machine needs. @default 240_000 */
+  /** How long to wait at most, milliseconds: far beyond what a busy machine needs. @default 480_000 */
   readonly limitMs?: number
   /** Between two looks, milliseconds. @default 25 */
   readonly everyMs?: number

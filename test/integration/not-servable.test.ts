@@ -195,12 +195,16 @@ test('beyond what may be parked and held back the lane stands and producers are 
   )
   const heldBack = { model: MODEL, cause: 'unavailable', place: 'held-back' }
   expect((await metricsOf(worker)).value('pelton_model_waiting_events', heldBack)).toBeGreaterThan(0)
+  const pending: number[] = []
   for (let look = 0; look < 40; look++) {
     const info = await consumerInfo(pipeline.connection, stream, consumer)
-    // A quarter by the clock of the worker; one more for as long as the broker takes to hear of what was given back.
-    expect(info?.num_ack_pending).toBeLessThanOrEqual(inFlight / 2)
+    pending.push(info?.num_ack_pending ?? Number.POSITIVE_INFINITY)
     await new Promise((resolve) => setTimeout(resolve, 50))
   }
+  // A quarter by the clock of the worker: beyond it only what a busy broker is late to hear is given back.
+  pending.sort((one, other) => one - other)
+  expect(pending[pending.length / 2]).toBeLessThanOrEqual(inFlight / 4)
+  expect(pending.at(-1)).toBeLessThanOrEqual(inFlight / 2)
   await bringBack()
   const outcomes = await pipeline.settled([...tokens.keys()])
   expect([...outcomes.deadLetters.keys()]).toEqual([])

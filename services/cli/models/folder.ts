@@ -25,8 +25,6 @@ import { sampleInput, type Unmeasured } from './sample-row.ts'
 
 /** Batches are tried up to here, or to what the manifest allows. */
 const LARGEST_TRIED = 256
-/** How many times as long as its inspection measuring a model may take. */
-const MEASURING_INSPECTIONS = 3
 
 export interface ModelsArguments {
   readonly json?: boolean
@@ -131,10 +129,7 @@ async function checkModel(
       outputs: model.manifest.outputs,
       maxRows: model.batchable ? Math.max(LARGEST_TRIED, model.maxBatchRows) : 1,
     },
-    {
-      timeLimitMs: MEASURING_INSPECTIONS * readFolderOptions(run.env).inspect.timeLimitMs,
-      signal: run.signal,
-    },
+    { inspectMs: readFolderOptions(run.env).inspect.timeLimitMs, signal: run.signal },
   )
   const cost = fitCost(measurement.timings)
   reportChecked(run, { model, measurement, cost, sampleFrom: sample.origin, changes }, options)

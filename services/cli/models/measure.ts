@@ -28,9 +28,12 @@ export type MeasureAnswer =
   | { readonly kind: 'measured'; readonly measurement: Measurement }
   | { readonly kind: 'failed'; readonly text: string }
 
+/** All runs of a measurement may take three times as long as the inspection of the model. */
+const INSPECTIONS = 3
+
 export interface MeasureOptions {
-  /** How long all of its runs may take together, milliseconds. */
-  readonly timeLimitMs: number
+  /** How long its inspection may take, `PELTON_INSPECT_MS`. */
+  readonly inspectMs: number
   /** Ends it. */
   readonly signal: AbortSignal
 }
@@ -42,7 +45,7 @@ export interface MeasureOptions {
  */
 export async function measureModel(
   request: MeasureRequest,
-  { timeLimitMs, signal }: MeasureOptions,
+  { inspectMs, signal }: MeasureOptions,
 ): Promise<Measurement> {
   const child = startModelProcess(import.meta.url, 'measure-process')
   let verdict: string | undefined
@@ -52,6 +55,7 @@ export async function measureModel(
   }
   const onAbort = (): void => kill('it was stopped')
   signal.addEventListener('abort', onAbort)
+  const timeLimitMs = INSPECTIONS * inspectMs
   const timer = setTimeout(
     () => kill(`it takes longer than ${timeLimitMs / 1_000} s, three times PELTON_INSPECT_MS`),
     timeLimitMs,

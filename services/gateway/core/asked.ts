@@ -20,6 +20,32 @@ export interface Asked {
   isDuplicate: boolean
 }
 
+/** A request that has just begun. */
+export function begun(
+  request: InferenceRequest,
+  wanted: Wanted,
+  {
+    handle,
+    source,
+    deadline,
+    startedAt,
+    wait,
+  }: Pick<Asked, 'handle' | 'source' | 'deadline' | 'startedAt' | 'wait'>,
+): Asked {
+  return {
+    request,
+    wanted,
+    handle,
+    source,
+    deadline,
+    startedAt,
+    wait,
+    isPublishing: false,
+    isOver: false,
+    isDuplicate: false,
+  }
+}
+
 /** What a request asks for that has begun: its deadline is what is left of it by now. @param die thrown once for all its looks */
 export function askingOf(
   { request, handle: { lane }, source, deadline, startedAt }: Asked,

@@ -8,7 +8,7 @@ import { inboxPrefixOf } from '../../../shared/sdk/jetstream/publish-window.ts'
 import type { MessageProducer } from '../../../shared/sdk/producer.ts'
 import { AcceptedEvent } from './accepted-event.ts'
 import { Answers } from './answers.ts'
-import { type Asked, askingOf } from './asked.ts'
+import { type Asked, askingOf, begun } from './asked.ts'
 import { Away } from './away.ts'
 import { Backlogs } from './backlog.ts'
 import { checkModel, checkRights } from './check-model.ts'
@@ -191,18 +191,7 @@ export class RunningCore implements GatewayCore {
     const mostMs = wanted.mode === 'sync' ? LONGEST_TIMEOUT_MS : PUBLISH_MS
     const until = startedAt + Math.min(leftMs ?? mostMs, mostMs)
     const wait = this.#answers.begin(until, leftMs !== undefined, signal)
-    return {
-      request,
-      wanted,
-      handle,
-      source,
-      deadline,
-      startedAt,
-      wait,
-      isPublishing: false,
-      isOver: false,
-      isDuplicate: false,
-    }
+    return begun(request, wanted, { handle, source, deadline, startedAt, wait })
   }
 
   #end(asked: Asked): void {

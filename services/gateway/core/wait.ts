@@ -19,7 +19,7 @@ const OVER: Promise<Ending> = Promise.resolve(TIME)
 export class Wait implements Timed {
   tick: number | undefined
   /** Where it is among those that wait. Written by {@link Waits} alone. */
-  slot = -1
+  place = -1
   /** When it ends, by `performance.now()`. */
   until: number
   hasLastLook: boolean
@@ -92,18 +92,18 @@ export class Waits {
   }
 
   add(wait: Wait): void {
-    wait.slot = this.#all.push(wait) - 1
+    wait.place = this.#all.push(wait) - 1
   }
 
   /** The last one takes its place. One that is not there is none of ours. */
   delete(wait: Wait): void {
-    const { slot } = wait
-    if (this.#all[slot] !== wait) return
-    wait.slot = -1
+    const { place } = wait
+    if (this.#all[place] !== wait) return
+    wait.place = -1
     const last = this.#all.pop() as Wait // there is one at least
     if (last === wait) return
-    this.#all[slot] = last
-    last.slot = slot
+    this.#all[place] = last
+    last.place = place
   }
 
   /** As they are now: waits may come and go meanwhile. */

@@ -92,9 +92,8 @@ function keyOf(model: string, version: string | undefined): string {
  * another one every few requests, and V8 keeps each of those for as long as the one before it.
  */
 function longestAgo(known: ReadonlyMap<string, Sums>): string {
-  const [[first, { lastAt }] = ['', { lastAt: 0 }], ...others] = known
-  let [oldest, at] = [first, lastAt]
-  for (const [key, sums] of others) if (sums.lastAt < at) [oldest, at] = [key, sums.lastAt]
+  let [oldest, at] = ['', Number.POSITIVE_INFINITY]
+  for (const [key, { lastAt }] of known) if (lastAt < at) [oldest, at] = [key, lastAt]
   return oldest
 }
 

@@ -2,20 +2,14 @@ import type { NatsConnection, Subscription } from '@nats-io/transport-node'
 import { decodeFlow, sourceDigest } from '../contract/flow.ts'
 import { LANES, modelKey, type Route, subjects } from '../contract/subjects.ts'
 import { namesOf } from '../jetstream/names-of.ts'
-import { ModelDoor } from './model-door.ts'
+import { type Asking, ModelDoor } from './model-door.ts'
 import type { Refused } from './refused.ts'
 
 type ModelOfPool = Pick<Route, 'pool' | 'model'>
 
 /** An event that asks to be let in at a door. */
-export interface AskingEvent extends Route {
+export interface AskingEvent extends Route, Omit<Asking, 'lane' | 'source'> {
   readonly source: string
-  /** How long it may take yet, milliseconds; undefined where it has no deadline. */
-  readonly deadlineMs: number | undefined
-  /** It was refused before, and waited. @default false */
-  readonly isAgain?: boolean | undefined
-  /** Thrown once for an event that is looked at more than once: see `Asking` of a model’s door. */
-  readonly die?: number | undefined
 }
 
 /** An event that a door refuses, or would where the model's admission is only observed. */
@@ -100,27 +94,27 @@ class DoorAdmission implements Admission {
     this.#forgetting.unref()
   }
 
-  decide({ pool, model, lane, source, deadlineMs, isAgain, die }: AskingEvent): Refused | undefined {
+  decide(event: AskingEvent): Refused | undefined {
+    const { pool, model, lane } = event
     const nowMs = performance.now()
     const { door } = this.#of(pool, model, nowMs)
-    const refused = door.decide({ lane, source: this.#digest(source), deadlineMs, isAgain, die }, nowMs)
+    const refused = door.decide(this.#asking(event), nowMs)
     const isEnforced = door.mode === 'enforce'
     if (refused !== undefined) this.#options.onRefused?.({ pool, model, lane, refused, isEnforced })
     return isEnforced ? refused : undefined
   }
 
-  refuse({ pool, model, lane, source, deadlineMs, isAgain, die }: AskingEvent): Refused | undefined {
+  refuse(event: AskingEvent): Refused | undefined {
+    const { pool, model, lane } = event
     const nowMs = performance.now()
-    const { door } = this.#of(pool, model, nowMs)
-    const refused = door.refuse({ lane, source: this.#digest(source), deadlineMs, isAgain, die }, nowMs)
+    const refused = this.#of(pool, model, nowMs).door.refuse(this.#asking(event), nowMs)
     if (refused !== undefined) this.#options.onRefused?.({ pool, model, lane, refused, isEnforced: true })
     return refused
   }
 
-  look({ pool, model, lane, source, deadlineMs, die }: AskingEvent): Refused | undefined {
+  look(event: AskingEvent): Refused | undefined {
     const nowMs = performance.now()
-    const { door } = this.#of(pool, model, nowMs)
-    return door.look({ lane, source: this.#digest(source), deadlineMs, die }, nowMs)
+    return this.#of(event.pool, event.model, nowMs).door.look(this.#asking(event), nowMs)
   }
 
   told({ pool, model }: ModelOfPool, isStored: boolean): void {
@@ -137,6 +131,10 @@ class DoorAdmission implements Admission {
   close(): void {
     clearInterval(this.#forgetting)
     this.#forget(Number.POSITIVE_INFINITY)
+  }
+
+  #asking({ lane, source, deadlineMs, isAgain, die }: AskingEvent): Asking {
+    return { lane, source: this.#digest(source), deadlineMs, isAgain, die }
   }
 
   /** Most doors have one source, or one after the other. */

@@ -9,12 +9,12 @@ import {
   accountOf,
   accountOfSource,
   type Fates,
-  type LaneAccount,
   notClosed,
   recoveredAfter,
   type Second,
   timelineOf,
 } from './measure/account.ts'
+import type { OtherSource } from './measure/bars.ts'
 import { type CpuShares, startMeter } from './measure/cpu.ts'
 import { voidReasons } from './measure/verdict.ts'
 
@@ -39,7 +39,7 @@ export interface Run {
   readonly fromSecond: number
   readonly toSecond: number
   /** Of the events of the source that is not hot: before the phase, and in it; undefined where no source is. */
-  readonly other: { readonly alone: LaneAccount; readonly beside: LaneAccount } | undefined
+  readonly other: OtherSource | undefined
   /** Seconds after the phase until all is carried again; undefined where it never was, or nothing follows. */
   readonly recoveredAfterSeconds: number | undefined
   readonly punctuality: Punctuality

@@ -2,7 +2,7 @@ import type { Machine } from '../bench/compare/machine.ts'
 import { machineLines } from '../bench/compare/report.ts'
 import { markdownLines, numberText, plainLines, type Table } from '../bench/suite/table.ts'
 import { DEADLINE_MS, HIGH_SHARE, type Run } from './drive.ts'
-import { type Bar, barsOf, isMet } from './measure/bars.ts'
+import { BAR_NAMES, type Bar, barsBesideHot, barsOf, isMet } from './measure/bars.ts'
 import type { Measured } from './measure-contestant.ts'
 
 /** All that `--json` prints. */
@@ -97,6 +97,7 @@ function heldRuns(contestants: readonly Measured[]): readonly HeldRun[] {
     .flatMap(({ name, promises, capacity, runs }) =>
       runs.slice(1).map((run) => {
         const overload = { ...run, capacity: capacity.perSecond }
+        if (run.other !== undefined) return { name, run, bars: barsBesideHot(overload, run.other) }
         if (promises !== 'plain') return { name, run, bars: barsOf(overload) }
         return { name, run, bars: barsOf(overload, LEAST_PLAIN_GOODPUT).slice(0, 1) }
       }),
@@ -104,11 +105,19 @@ function heldRuns(contestants: readonly Measured[]): readonly HeldRun[] {
 }
 
 function barTable(contestants: readonly Measured[]): Table {
-  const head = ['', 'load', 'goodput', '`high` in time', 'run too late', 'normal after s']
-  return [head, ...heldRuns(contestants).map(({ name, run, bars }) => [name, run.name, ...bars.map(barText)])]
+  const promised = ['goodput', '`high` in time', 'run too late', 'normal after s']
+  const head = ['', 'load', ...promised, 'other source refused', 'its p99 ÷ alone']
+  return [
+    head,
+    ...heldRuns(contestants).map(({ name, run, bars }) => [
+      ...[name, run.name],
+      ...BAR_NAMES.map((wanted) => barText(bars.find((bar) => bar.name === wanted))),
+    ]),
+  ]
 }
 
-function barText(bar: Bar): string {
+function barText(bar: Bar | undefined): string {
+  if (bar === undefined) return ''
   const { value, kind, bar: wanted } = bar
   const shown = Number.isFinite(value) ? String(Number(value.toPrecision(4))) : '–'
   return isMet(bar) ? shown : `**${shown}** (${kind === 'least' ? '≥' : '≤'} ${wanted})`

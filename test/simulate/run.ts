@@ -133,6 +133,9 @@ interface SendGround {
 function sender({ setup, agenda, chance, doors, stream, books }: SendGround): () => void {
   const { demand, pool } = setup
   const lanes = LANES.map((lane) => ({ choice: lane, share: demand.laneShares[lane] }))
+  const { fromMs, toMs } = shownOf(demand)
+  const { sources, calmSources = sources } = demand
+  const isShown = (): boolean => agenda.nowMs >= fromMs && agenda.nowMs < toMs
 
   function again(event: SimEvent, failure: Failure): void {
     const afterMs = retryMs(demand.clients, event.attempt, failure, chance.clients)
@@ -169,7 +172,7 @@ function sender({ setup, agenda, chance, doors, stream, books }: SendGround): ()
     })
   }
 
-  return () => send(pick(lanes, chance.lanes), pick(demand.sources, chance.sources), 1)
+  return () => send(pick(lanes, chance.lanes), pick(isShown() ? sources : calmSources, chance.sources), 1)
 }
 
 /** Each event at its time. */

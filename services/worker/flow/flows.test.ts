@@ -102,7 +102,7 @@ describe('flows', () => {
         low: 0,
       },
       deadlineMs: { high: 0, normal: 0, low: 0 },
-      ...{ heavy: [], mode: 'enforce', maxBacklogSeconds: MAX_BACKLOG, gates: [] },
+      ...{ heavy: [], hot: null, mode: 'enforce', maxBacklogSeconds: MAX_BACKLOG, gates: [] },
     })
   })
 

@@ -256,7 +256,7 @@ export class Flows {
       held: ofLanes((lane) => lanes[lane].held),
       handedRows: ofLanes((lane) => rounded(flow.handed.perSecond[lane] * flow.rowsPerEvent, 10)),
       deadlineMs: ofLanes((lane) => lanes[lane].deadlineMs || (slo.deadlineMs ?? 0)),
-      heavy: drain > 0 ? [...flow.sources.heavy(drain, nowMs)].slice(0, MOST_HEAVY) : [],
+      ...namedOf(flow, drain, nowMs),
       mode: admissionModeOf(recordOf(flow.name), served.manifest),
       maxBacklogSeconds: admission.maxBacklogSeconds,
       gates: gatesOf(flow.name),
@@ -282,6 +282,12 @@ export class Flows {
       fullRows: fullBatchRows(costOf(served.key), served.maxBatchRows),
     })
   }
+}
+
+function namedOf({ sources }: ModelFlow, drain: number, nowMs: number): Pick<Flow, 'heavy' | 'hot'> {
+  if (drain === 0) return { heavy: [], hot: null }
+  const { heavy, hot } = sources.named(drain, nowMs)
+  return { heavy: heavy.slice(0, MOST_HEAVY), hot }
 }
 
 /** How long after it was stored the event is of no use any more, milliseconds; 0 for one without a deadline, and for a copy. */

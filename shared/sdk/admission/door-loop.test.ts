@@ -67,7 +67,7 @@ function simulate(run: Run): ReadonlyMap<Traffic, Fate> {
   for (let now = 0; now < run.forMs; now++) {
     if (now % EVERY_MS === 0) {
       lanes.passed(EVERY_MS)
-      const lately = { handedRows: lanes.perSecond, heavy: [...sources.heavy(CAPACITY, now)] }
+      const lately = { handedRows: lanes.perSecond, ...sources.named(CAPACITY, now) }
       words.push({ atMs: now + LATE_MS, flow: { ...flowNow(run, queues, now), ...lately } })
     }
     for (; words[0] !== undefined && words[0].atMs <= now; words.shift())

@@ -34,6 +34,7 @@ export interface PoolFlow {
   readonly deadlineMs: OfLanes<number>
   readonly maxBacklogSeconds: OfLanes<number>
   readonly heavy: ReadonlySet<string>
+  readonly hot: ReadonlySet<string>
   readonly mode: AdmissionMode
   readonly gates: readonly FlowGate[]
   /** When the word was heard that says what waits. */
@@ -113,6 +114,7 @@ function poolFlow(heard: readonly Heard[], forMs: number): PoolFlow | undefined 
     deadlineMs: ofLanes((lane) => leastOf(flows.map(({ deadlineMs }) => deadlineMs[lane]))),
     maxBacklogSeconds,
     heavy: new Set(workers.flatMap(({ heavy }) => heavy)),
+    hot: new Set(workers.flatMap(({ hot }) => hot ?? [])),
     mode,
     gates: flows.flatMap(({ gates }) => gates),
     atMs,

@@ -13,7 +13,7 @@ function poolOf(aheadRows: number): PoolFlow {
   return {
     ...{ drainRows: DRAIN, rowsPerEvent: 1, aheadRows: ofLanes, handedRows: none, deadlineMs: none },
     maxBacklogSeconds: none,
-    ...{ heavy: new Set<string>(), mode: 'enforce', gates: [], atMs: 0 },
+    ...{ heavy: new Set<string>(), hot: new Set<string>(), mode: 'enforce', gates: [], atMs: 0 },
   }
 }
 

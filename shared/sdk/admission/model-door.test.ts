@@ -158,6 +158,19 @@ describe('a door that hears the flow', () => {
     })
   })
 
+  it('has what is urgent to a hot source wait for what others wait for below', () => {
+    const isLetIn = (source: string, rows: number, deadlineMs = DEADLINES): boolean =>
+      doorBehind(rows, { heavy: ['hot'], hot: 'hot', deadlineMs }).decide(
+        askingOf({ source, lane: 'high' }),
+        0,
+      ) === undefined
+    expect(isLetIn('hot', 15)).toBe(true)
+    expect(isLetIn('hot', 17)).toBe(false)
+    expect(isLetIn('other', 90)).toBe(true)
+    // What has no deadline waits for nobody.
+    expect(isLetIn('hot', 1_000, { ...DEADLINES, normal: 0 })).toBe(true)
+  })
+
   it.each([
     ['asked again', true, undefined],
     ['asks for more', false, 'share'],

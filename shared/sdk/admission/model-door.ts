@@ -197,8 +197,18 @@ export class ModelDoor {
       usual: 1,
       light: waitShare.high / waitShare[lane],
     }[weight]
-    const waitMs = waitBehind(pool, lane, since, nowMs)
+    const ownMs = waitBehind(pool, lane, since, nowMs)
+    const waitMs = pool.hot.has(source) ? Math.max(ownMs, this.#othersMs(pool, nowMs)) : ownMs
     return { waitMs, fairMs, mostMs: fairMs * part, isHeavy: weight === 'heavy' }
+  }
+
+  /**
+   * How long what waits takes that has a deadline in lane `normal`, or is above it. A source that has most of all goes by that in
+   * lane `high`, too: what is urgent to it would otherwise be run before all that others send below.
+   */
+  #othersMs(pool: PoolFlow, nowMs: number): number {
+    if (pool.deadlineMs.normal === 0) return 0
+    return (1_000 * rowsAhead(pool, 'normal', this.#inflow.sinceRows('normal'), nowMs)) / pool.drainRows
   }
 
   #tooLate({ lane, source }: Asking, wait: Wait, { heavy }: PoolFlow): Refused {
@@ -222,9 +232,12 @@ function rowsOf(pool: PoolFlow | undefined): number {
 
 /** How long one more event of a lane would wait, milliseconds. @param sinceRows that came in since the pool said what waits */
 function waitBehind(pool: PoolFlow, lane: Lane, sinceRows: number, nowMs: number): number {
+  return (1_000 * rowsAhead(pool, lane, sinceRows, nowMs)) / rowsLeft(pool, lane)
+}
+
+function rowsAhead(pool: PoolFlow, lane: Lane, sinceRows: number, nowMs: number): number {
   const passedS = Math.min(MOST_AHEAD_MS, nowMs - pool.atMs) / 1_000
-  const rows = pool.aheadRows[lane] + sinceRows - passedS * pool.drainRows
-  return (1_000 * Math.max(0, rows)) / rowsLeft(pool, lane)
+  return Math.max(0, pool.aheadRows[lane] + sinceRows - passedS * pool.drainRows)
 }
 
 /**

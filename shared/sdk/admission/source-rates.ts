@@ -1,3 +1,4 @@
+import type { Flow } from '../contract/flow.ts'
 import { maxMinShare } from './shares.ts'
 
 /** What is looked back on, milliseconds: two halves, of which the older one fades out. */
@@ -51,9 +52,18 @@ export class SourceRates {
     return rates
   }
 
+  /** What is said of sources that have more than their share: they, and the one among them that has more than half of all. */
+  named(capacityRows: number, nowMs: number): Pick<Flow, 'heavy' | 'hot'> {
+    const heavy = [...this.heavy(capacityRows, nowMs)]
+    if (heavy.length === 0) return { heavy, hot: null }
+    const rates = this.rates(nowMs)
+    const half = sumOf(rates.values()) / 2
+    return { heavy, hot: heavy.find((source) => (rates.get(source) ?? 0) > half) ?? null }
+  }
+
   /**
    * Sources that have more than their max-min share of a capacity; none where there is enough for all, or where the others have
-   * hardly less than that share: what a source has varies by chance.
+   * hardly less than that share, or no less than chance brings.
    */
   heavy(capacityRows: number, nowMs: number): ReadonlySet<string> {
     const rates = this.rates(nowMs)
@@ -61,7 +71,7 @@ export class SourceRates {
     const all = [...rates.values()]
     const share = maxMinShare(all, most)
     const unused = all.reduce((sum, rate) => sum + Math.max(0, share - rate), 0)
-    return unused >= UNUSED * most ? beyond(rates, share) : NONE
+    return unused >= Math.max(UNUSED * most, byChance(all)) ? beyond(rates, share) : NONE
   }
 
   #turn(nowMs: number): void {
@@ -75,9 +85,20 @@ export class SourceRates {
 
 const NONE: ReadonlySet<string> = new Set()
 
-/** Sources whose rate is above their max-min share of a capacity in the same unit. Pure. */
-export function heavySources(rates: ReadonlyMap<string, number>, capacity: number): ReadonlySet<string> {
-  return beyond(rates, maxMinShare([...rates.values()], capacity))
+/**
+ * What sources that send alike leave unused of their shares by chance, rows a second: of n that send N in a half, each as many as a
+ * Poisson process brings, half of the mean deviation of all, √(N / n) · √(2 / π) · n / 2. Twice that is hardly ever reached.
+ */
+function byChance(rates: readonly number[]): number {
+  const perSecond = sumOf(rates)
+  const halfS = HALF_MS / 1_000
+  return Math.sqrt((2 / Math.PI) * rates.length * perSecond * halfS) / halfS
+}
+
+function sumOf(numbers: Iterable<number>): number {
+  let sum = 0
+  for (const each of numbers) sum += each
+  return sum
 }
 
 function beyond(rates: ReadonlyMap<string, number>, share: number): ReadonlySet<string> {

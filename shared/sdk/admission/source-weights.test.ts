@@ -25,19 +25,45 @@ describe('the weight of a source', () => {
 
   it.each([
     ['named by workers, is heavy, whatever it asks for here', ['one'], { one: 1, other: 1 }, 1, 'heavy'],
-    ['of which workers name nobody, is as its door has it', [], uneven, 1, 'usual'],
+    ['that asks for more than its share of all, is heavy', [], { one: 200, other: 10 }, 1, 'heavy'],
+    ['that does so, is heavy whoever is named', ['x'], { one: 200, other: 10 }, 1, 'heavy'],
     ['that asks for more than its share of its door`s part, is heavy', [], uneven, 0.5, 'heavy'],
+    ['that asks for hardly more than that, is not', [], { one: 60, other: 10 }, 0.5, 'usual'],
     [
-      'that asks for more than its share of all, is heavy, whoever is named',
-      ['x'],
-      { one: 200, other: 10 },
+      'that asks for little, is light beside one that asks for more',
+      [],
+      { one: 10, other: 70 },
+      0.5,
+      'light',
+    ],
+    [
+      'that asks for little, is as all are where nobody asks for more',
+      [],
+      { one: 10, other: 10 },
       1,
-      'heavy',
+      'usual',
     ],
     ['that asks for less than its share, is light while others are named', ['x'], uneven, 1, 'light'],
     ['that has all of a small part, is neither while others are named', ['x'], uneven, 0.5, 'usual'],
   ] as const)('%s', (_what, named, rates, part, weight) => {
     expect(doorOf(rates).weightOf('one', poolOf(named), part, NOW_MS)).toBe(weight)
+  })
+
+  it('that has just begun to send much is not taken for one that sends little', () => {
+    const weights = doorOf({ one: 1, other: 10 })
+    weights.weightOf('other', poolOf([]), 1, NOW_MS - 50)
+    const nowMs = NOW_MS + 50
+    for (let at = NOW_MS; at < nowMs; at += 5) weights.came('hot', 1, at)
+    expect(weights.weightOf('hot', poolOf([]), 1, nowMs)).toBe('usual')
+    expect(weights.weightOf('other', poolOf([]), 1, nowMs)).toBe('light')
+  })
+
+  it('that was light is not any more once it sends much, before it is weighed again', () => {
+    const weights = doorOf({ one: 10, other: 70 })
+    const weightAt = (nowMs: number) => weights.weightOf('one', poolOf([]), 0.5, nowMs)
+    expect(weightAt(NOW_MS)).toBe('light')
+    for (let row = 0; row < 4; row++) weights.came('one', 1, NOW_MS + 10)
+    expect(weightAt(NOW_MS + 10)).toBe('usual')
   })
 
   it('tells whether others have no more than their share', () => {

@@ -61,6 +61,8 @@ export interface Flow {
   readonly deadlineMs: OfLanes<number>
   /** Digests of the sources that had more than their max-min share lately ({@link sourceDigest}). */
   readonly heavy: readonly string[]
+  /** That of the one among them that had more than half of all; null where there is none. */
+  readonly hot: string | null
   readonly mode: AdmissionMode
   /** How much backlog events without a deadline may find, seconds; 0 for any. */
   readonly maxBacklogSeconds: OfLanes<number>
@@ -91,7 +93,7 @@ export function decodeFlow(bytes: Uint8Array): Flow | undefined {
 
 function isFlow(read: unknown): read is Flow {
   if (!isJsonObject(read) || read.v !== VERSION) return false
-  const { by, name, at, everyMs, drainRows, rowsPerEvent, heavy, mode, gates } = read
+  const { by, name, at, everyMs, drainRows, rowsPerEvent, heavy, hot, mode, gates } = read
   return (
     (by === 'worker' || by === 'control') &&
     typeof name === 'string' &&
@@ -99,6 +101,7 @@ function isFlow(read: unknown): read is Flow {
     [read.waiting, read.held, read.handedRows, read.deadlineMs, read.maxBacklogSeconds].every(isOfLanes) &&
     Array.isArray(heavy) &&
     heavy.every((each) => typeof each === 'string') &&
+    (hot === null || typeof hot === 'string') &&
     ADMISSION_MODES.some((each) => each === mode) &&
     Array.isArray(gates) &&
     gates.every(isGate)

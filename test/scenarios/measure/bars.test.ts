@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { steady } from '../load/schedule.ts'
 import { accountOf, FATE, timelineOf } from './account.ts'
-import { barsOf, isMet } from './bars.ts'
+import { barsBesideHot, barsOf, isMet } from './bars.ts'
 
 const load = { phases: [steady('overload', 10, 2)], highShare: 0.5, deadlineMs: 250 }
 const LATE = 300
@@ -33,4 +33,18 @@ test('goodput is held against what could have been carried, lateness against wha
 test('what was never carried again has not recovered', () => {
   const recovery = barsOf(overloadWith(4)).find(({ name }) => name === 'recovery')
   expect(recovery && isMet(recovery)).toBe(false)
+})
+
+test('beside a hot source the other is refused nothing, and waits twice as long at most; what is urgent to the hot one is not promised', () => {
+  const overload = overloadWith(4, 1)
+  const { all } = overload.account
+  const other = { alone: { ...all, p99Ms: 10 }, beside: { ...all, refusals: 0, p99Ms: 20 } }
+  const ofOther = (refusals: number, p99Ms: number) =>
+    barsBesideHot(overload, { ...other, beside: { ...all, refusals, p99Ms } }).slice(-2)
+  expect(barsBesideHot(overload, other).map(({ name }) => name)).toEqual([
+    ...['goodput', 'late', 'recovery', 'refused', 'p99'],
+  ])
+  expect(ofOther(0, 20).map(isMet)).toEqual([true, true])
+  expect(ofOther(1, 21).map(({ value }) => value)).toEqual([1 / all.offered, 2.1])
+  expect(ofOther(1, 21).map(isMet)).toEqual([false, false])
 })

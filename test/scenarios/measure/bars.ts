@@ -14,9 +14,18 @@ export interface Overload {
   readonly recoveredAfterSeconds: number | undefined
 }
 
+/** What a source meets that sends the same all the time, before and while another one is hot. */
+export interface OtherSource {
+  readonly alone: LaneAccount
+  readonly beside: LaneAccount
+}
+
+/** What is promised, in the order in which it is shown. */
+export const BAR_NAMES = ['goodput', 'high', 'late', 'recovery', 'refused', 'p99'] as const
+
 /** A promise about an overload, and what came of it. */
 export interface Bar {
-  readonly name: string
+  readonly name: (typeof BAR_NAMES)[number]
   readonly value: number
   /** `least`: as much or more is wanted; `most`: as much or less. */
   readonly kind: 'least' | 'most'
@@ -40,6 +49,20 @@ export function barsOf(overload: Overload, leastGoodput = LEAST_GOODPUT): readon
     { name: 'high', value: inTimeOf(account.high), kind: 'least', bar: LEAST_HIGH },
     { name: 'late', value: lateOf(account.all), kind: 'most', bar: MOST_LATE },
     { name: 'recovery', value: recoveredAfterSeconds, kind: 'most', bar: MOST_RECOVERY_S },
+  ]
+}
+
+/** Of the other source's events, how many are refused beside a hot one. */
+const MOST_REFUSED_BESIDE = 0
+/** Its p99 beside the hot one, as a multiple of its p99 alone. */
+const MOST_P99_BESIDE = 2
+
+/** What a door promises while one source has most of a load: all but that what is urgent to the hot one is in time. */
+export function barsBesideHot(overload: Overload, { alone, beside }: OtherSource): readonly Bar[] {
+  return [
+    ...barsOf(overload).filter(({ name }) => name !== 'high'),
+    { name: 'refused', value: beside.refusals / beside.offered, kind: 'most', bar: MOST_REFUSED_BESIDE },
+    { name: 'p99', value: beside.p99Ms / alone.p99Ms, kind: 'most', bar: MOST_P99_BESIDE },
   ]
 }
 

@@ -11,6 +11,9 @@ export type Shape = (typeof SHAPES)[number]
  */
 export type Clients = 'leave' | 'storm' | 'obey'
 
+/** Sources, and which part each has of what is sent. */
+export type Sources = readonly { readonly choice: string; readonly share: number }[]
+
 /** What is asked of a pool. */
 export interface Demand {
   readonly phases: readonly Phase[]
@@ -20,7 +23,9 @@ export interface Demand {
   readonly deadlineMs: number
   readonly laneShares: OfLanes<number>
   /** Sources and their shares; the one called {@link HOT} asks for too much. */
-  readonly sources: readonly { readonly choice: string; readonly share: number }[]
+  readonly sources: Sources
+  /** Those before and after what is looked at. @default the same */
+  readonly calmSources?: Sources
   readonly clients: Clients
   /** For a while the model costs so many times as much. */
   readonly slower?: Within & { readonly times: number }
@@ -46,19 +51,24 @@ const OVER = 'overload'
 const SINE_PERIOD_S = 5
 const SINE_PIECES = 20
 const QUIET_SOURCES = 9
+const HOT_SHARE = 0.9
 /** Below what is carried, until the model costs twice as much. */
 const BEFORE_SLOWER = 0.8
 
 /** A demand of a shape. */
 export function demandOf(shape: Shape, wish: DemandWish): Demand {
-  const { capacity, deadlineMs } = wish
-  const calm = (name: string, seconds: number): Phase => steady(name, CALM * capacity, seconds)
+  const { capacity, times, deadlineMs } = wish
+  // What the others send they send all the time: the hot one comes to it.
+  const share = shape === 'hot-key' ? times * (1 - HOT_SHARE) : CALM
+  const calm = (name: string, seconds: number): Phase => steady(name, share * capacity, seconds)
   return {
     phases: [calm('before', CALM_SECONDS), ...overload(shape, wish), calm('after', AFTER_SECONDS)],
     shown: OVER,
     deadlineMs,
     laneShares: { high: 0.2, normal: 0.6, low: 0.2 },
-    sources: shape === 'hot-key' ? withHot() : quietSources(1),
+    ...(shape === 'hot-key'
+      ? { sources: withHot(), calmSources: quietSources(1) }
+      : { sources: quietSources(1) }),
     clients: shape === 'retry-storm' ? 'storm' : 'leave',
     ...(shape === 'slow-model' && { slower: { ...whileShown(wish), times: 2 } }),
   }
@@ -98,14 +108,14 @@ function sine(low: number, high: number, seconds: number): readonly Phase[] {
 }
 
 /** Some sources that ask for a part of the load together. */
-function quietSources(part: number): Demand['sources'] {
+function quietSources(part: number): Sources {
   return Array.from({ length: QUIET_SOURCES }, (_source, at) => ({
     choice: sourceDigest(`quiet-${at}`),
     share: part / QUIET_SOURCES,
   }))
 }
 
-/** One source has nine events of ten. */
-function withHot(): Demand['sources'] {
-  return [{ choice: HOT, share: 0.9 }, ...quietSources(0.1)]
+/** One source has most of all that is sent. */
+function withHot(): Sources {
+  return [{ choice: HOT, share: HOT_SHARE }, ...quietSources(1 - HOT_SHARE)]
 }

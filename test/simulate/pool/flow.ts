@@ -73,7 +73,7 @@ export function createSpeaker(ground: SpeakerGround): Speaker {
           handedRows: lanes.perSecond,
         },
         deadlineMs: ofLanes(() => deadlineMs),
-        heavy: [...sources.heavy(drainRows, nowMs)],
+        ...sources.named(drainRows, nowMs),
         ...{ mode: 'enforce', maxBacklogSeconds: ANY, gates: [] },
       })
     agenda.in(everyMs, speak)

@@ -18,5 +18,13 @@ export function hostCheck(
     (allowed ?? 'localhost,127.0.0.1,[::1]').split(',').map((name) => name.trim().toLowerCase()),
   )
   names.add(host.includes(':') ? `[${host}]` : host.toLowerCase())
-  return (header = '') => names.has(header.toLowerCase().replace(/:\d+$/, ''))
+  // Who calls again calls by the same name.
+  let [last, isOurs]: [string | undefined, boolean] = [undefined, false]
+  return (header = '') => {
+    if (header !== last) {
+      last = header
+      isOurs = names.has(header.toLowerCase().replace(/:\d+$/, ''))
+    }
+    return isOurs
+  }
 }

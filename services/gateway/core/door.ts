@@ -8,9 +8,9 @@ import {
 import type { Refused } from '../../../shared/sdk/admission/refused.ts'
 import type { Lane } from '../../../shared/sdk/contract/subjects.ts'
 import type { RefusedRequest } from './figures.ts'
-import { notLetIn } from './not-let-in.ts'
+import { answerNotLetIn, notLetIn } from './not-let-in.ts'
 import { type QuotaClasses, Quotas } from './quotas.ts'
-import type { Refusal } from './refusal.ts'
+import type { RefusalAnswer } from './refusal.ts'
 import type { Caller } from './request.ts'
 
 /** A request that asks to become an event. */
@@ -60,14 +60,19 @@ export class Door {
    * @throws Refusal 429 or 503 where it is not let in: then there is no event, and nothing of it is kept
    */
   admit(asking: AskingRequest): void {
-    const refusal = this.#beyondQuota(asking) ?? refusalOf(this.#admission.decide(eventOf(asking)))
-    if (refusal !== undefined) throw refusal
+    const beyond = this.#beyondQuota(asking)
+    if (beyond !== undefined) throw notLetIn(beyond, this.#quotas.of(asking.caller))
+    const refused = this.#admission.decide(eventOf(asking))
+    if (refused !== undefined) throw notLetIn(refused)
     this.#quotas.take(asking.caller, performance.now())
   }
 
   /** Refuses a request that would not be let in, and counts it; undefined where it would: then nothing is counted or taken. */
-  refuse(asking: AskingRequest): Refusal | undefined {
-    return this.#beyondQuota(asking) ?? refusalOf(this.#admission.refuse(eventOf(asking)))
+  refuse(asking: AskingRequest): RefusalAnswer | undefined {
+    const beyond = this.#beyondQuota(asking)
+    if (beyond !== undefined) return answerNotLetIn(beyond, this.#quotas.of(asking.caller))
+    const refused = this.#admission.refuse(eventOf(asking))
+    return refused && answerNotLetIn(refused)
   }
 
   /** Whether a request would not be let in, as far as that is certain before it is known whether it makes an event. */
@@ -89,16 +94,13 @@ export class Door {
     this.#admission.close()
   }
 
-  #beyondQuota({ caller, model, lane }: AskingRequest): Refusal | undefined {
+  /** Why a request is beyond the quota of its key; it is counted as refused then. */
+  #beyondQuota({ caller, model, lane }: AskingRequest): Refused | undefined {
     const beyond = this.#quotas.look(caller, performance.now())
-    if (beyond === undefined) return undefined
-    this.#onRefused({ pool: caller.pool, model, lane, limit: beyond.limit, isEnforced: true })
-    return notLetIn(beyond, this.#quotas.of(caller))
+    if (beyond !== undefined)
+      this.#onRefused({ pool: caller.pool, model, lane, limit: beyond.limit, isEnforced: true })
+    return beyond
   }
-}
-
-function refusalOf(refused: Refused | undefined): Refusal | undefined {
-  return refused && notLetIn(refused)
 }
 
 function eventOf({ caller: { pool }, model, lane, source, deadlineMs, die }: AskingRequest): AskingEvent {

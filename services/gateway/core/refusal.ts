@@ -17,21 +17,29 @@ export interface RefusalDetails extends ErrorDetails {
   /** When to come back, seconds; where that was computed exactly there is `retryAfterMs`. */
   readonly retryAfterSeconds?: number
   /** Where a limit of its own is why. */
-  readonly rateLimit?: SpentLimit
+  readonly rateLimit?: SpentLimit | undefined
   /** Headers of the answer. */
   readonly headers?: Readonly<Record<string, string>>
   /** The connection ends with the answer: what else comes on it is not read. */
   readonly closes?: boolean
 }
 
+/** What is answered to a request that becomes no event. */
+export interface RefusalAnswer {
+  readonly status: number
+  /** Short, the same for every refusal of its kind. */
+  readonly title: string
+  readonly message: string
+  readonly details: RefusalDetails
+}
+
 /**
  * A request that becomes no event, for a reason that HTTP has a status for and the table of errors (`shared/sdk/errors.ts`)
  * has no code. What that table knows is thrown as a PeltonError.
  */
-export class Refusal extends Error {
+export class Refusal extends Error implements RefusalAnswer {
   override readonly name = 'Refusal'
   readonly status: number
-  /** Short, the same for every refusal of its kind. */
   readonly title: string
   readonly details: RefusalDetails
 

@@ -31,7 +31,7 @@ import { findEvent } from './look-up.ts'
 import { type FollowingDirectory, followModels } from './model-directory.ts'
 import type { GatewayCoreOptions } from './options.ts'
 import { Places } from './places.ts'
-import type { Refusal } from './refusal.ts'
+import type { RefusalAnswer } from './refusal.ts'
 import type { Answer, Caller, InferenceRequest, Looked, Wanted } from './request.ts'
 import { answered, Telling } from './telling.ts'
 import type { Expected, Wait } from './wait.ts'
@@ -116,7 +116,7 @@ export class RunningCore implements GatewayCore {
   }
 
   /** Refuses a request that waits for its answer, as {@link RunningCore.infer} would; undefined where that is to be asked. */
-  refuse({ caller, model, timeoutMs, lane: wished }: EarlyRequest): Refusal | undefined {
+  refuse({ caller, model, timeoutMs, lane: wished }: EarlyRequest): RefusalAnswer | undefined {
     const { lane } = laneOf(caller, wished)
     const deadlineMs = timeoutMs ?? this.#parts.defaultTimeoutMs
     if (deadlineMs > LONGEST_TIMEOUT_MS) return undefined

@@ -91,13 +91,16 @@ export function readBody(
   const { request, limits, connections } = reading
   const body = new GrowingBytes()
   let pieces = 0
+  let isOver = false
   const end = (error: Error | null): void => {
-    request.off('data', take).off('end', ended).off('error', failed).off('close', failed)
+    if (isOver) return
+    isOver = true
     // What comes now is thrown away.
     if (error !== null) request.resume()
     done(error, error === null ? body.bytes : undefined)
   }
   const take = (piece: Buffer): void => {
+    if (isOver) return
     pieces += 1
     if (body.length + piece.length > mostBytes)
       end(tooLarge(mostBytes, encoding === undefined ? 'sent' : 'compressed'))
@@ -106,7 +109,10 @@ export function readBody(
     else body.add(piece)
   }
   const ended = (): void => end(null)
-  const failed = (): void => end(new Refusal(400, 'body not whole', 'the connection ended within the body'))
+  const failed = (): void => {
+    // Every request is closed in the end.
+    if (!isOver) end(new Refusal(400, 'body not whole', 'the connection ended within the body'))
+  }
   request.on('data', take).on('end', ended).on('error', failed).on('close', failed)
 }
 

@@ -2,7 +2,7 @@ import { STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
 import { type Problem, plainProblem } from '../../../shared/runtime/http.ts'
 import type { Connections } from './connections.ts'
-import { bodyOf, nextRequestId } from './problems.ts'
+import { nextRequestId, textOf } from './problems.ts'
 
 /** What the parser of Node refuses. */
 export interface ClientError extends Error {
@@ -43,7 +43,7 @@ function problemOfClientError({ code, reason }: ClientError): Problem {
 }
 
 function rawAnswer(problem: Problem): string {
-  const body = bodyOf(problem, nextRequestId()).toString()
+  const body = textOf(problem, nextRequestId())
   return [
     `HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status] ?? ''}`,
     'content-type: application/json',

@@ -2,7 +2,7 @@ import type { FastifyReply } from 'fastify'
 import { ERRORS, PeltonError } from '../../../shared/sdk/errors.ts'
 import type { Prediction } from '../../../shared/sdk/result.ts'
 import type { EndedRequest, Figures } from '../core/figures.ts'
-import { Refusal } from '../core/refusal.ts'
+import { Refusal, type RefusalAnswer } from '../core/refusal.ts'
 import type { Answer, CallerSignal } from '../core/request.ts'
 import { statusOf } from './answers.ts'
 
@@ -79,11 +79,24 @@ export function refusedRequest(
   return endedRequest(counted, refusedAs(thrown, model), startedAt)
 }
 
+/** The same of one that is refused before anything is thrown. */
+export function refusedEarly(
+  counted: Pick<Counted, 'protocol'>,
+  answer: RefusalAnswer,
+  model: string,
+  startedAt: number,
+): EndedRequest {
+  return endedRequest(counted, refusedWith(answer, model), startedAt)
+}
+
+function refusedWith({ status, title, details }: RefusalAnswer, model: string | undefined): Ending {
+  return { ended: 'refused', status, reason: details.code ?? title, model }
+}
+
 function refusedAs(thrown: unknown, model: string | undefined): Ending {
   if (thrown instanceof PeltonError)
     return { ended: 'refused', status: ERRORS[thrown.code].status, reason: thrown.code, model }
-  if (thrown instanceof Refusal)
-    return { ended: 'refused', status: thrown.status, reason: thrown.details.code ?? thrown.title, model }
+  if (thrown instanceof Refusal) return refusedWith(thrown, model)
   return { ended: 'refused', status: 500, reason: 'internal', model }
 }
 

@@ -1,12 +1,12 @@
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
-import type { Refusal } from '../core/refusal.ts'
+import type { RefusalAnswer } from '../core/refusal.ts'
 import { readBody } from './bodies.ts'
 import type { Connections } from './connections.ts'
 import type { ListenerLimits } from './limits.ts'
 import { answerRefusal } from './problems.ts'
 
 /** Why a request is refused whose body is this; undefined where it is not, and goes on to its route. */
-export type EarlyLook = (body: Uint8Array) => Refusal | undefined
+export type EarlyLook = (body: Uint8Array) => RefusalAnswer | undefined
 /** Looks at the head of a request. @returns undefined for one that goes on to its route */
 export type EarlyGate = (request: IncomingMessage) => EarlyLook | undefined
 

@@ -1,10 +1,11 @@
+import fc from 'fast-check'
 import { pino } from 'pino'
 import { afterEach, describe, expect, test } from 'vitest'
 import { PeltonError } from '../../../shared/sdk/errors.ts'
 import { LONGEST_HANDLE } from '../core/handles.ts'
 import { Refusal } from '../core/refusal.ts'
 import { type GatewayListener, openListener } from './listener.ts'
-import { nextRequestId, typeFor } from './problems.ts'
+import { nextRequestId, refusalText, typeFor } from './problems.ts'
 
 const opened: GatewayListener[] = []
 const lines: Record<string, unknown>[] = []
@@ -122,4 +123,38 @@ describe('the type of a problem', () => {
 
 test('ids of requests are never the same', () => {
   expect(new Set(Array.from({ length: 1_000 }, nextRequestId)).size).toBe(1_000)
+})
+
+test('the text of a refusal is JSON of all its members, whatever stands in them', () => {
+  const text = fc.oneof(fc.string({ unit: 'binary' }), fc.string({ unit: 'grapheme-ascii' }))
+  const maybe = fc.option(text, { nil: undefined })
+  const members = fc.record({
+    code: fc.constantFrom('overloaded', undefined),
+    field: maybe,
+    value: maybe,
+    remedy: maybe,
+  })
+  const later = fc.option(fc.nat(), { nil: undefined })
+  fc.assert(
+    fc.property(
+      fc.integer({ min: 400, max: 599 }),
+      text,
+      text,
+      members,
+      later,
+      (status, title, message, of, retryAfterMs) => {
+        const given = Object.fromEntries(
+          Object.entries({ ...of, retryAfterMs }).filter(([, each]) => each !== undefined),
+        )
+        const about =
+          of.field === undefined ? '' : ` (${of.field}${of.value === undefined ? '' : ` = ${of.value}`})`
+        const written = JSON.parse(refusalText({ status, title, message, details: given }, 'id'))
+        expect(written).toEqual({
+          ...{ instance: 'urn:uuid:id', title, status, detail: message, ...given },
+          type: of.code === undefined ? 'about:blank' : 'https://pelton.dev/problems/overloaded',
+          error: `${message}${about}${of.remedy === undefined ? '' : `. ${of.remedy}`}`,
+        })
+      },
+    ),
+  )
 })

@@ -27,13 +27,16 @@ export interface Refusals {
  */
 export function watchRefusals({ log, hasMetrics }: RefusalsOptions): Refusals {
   const count = hasMetrics ? countRefused() : undefined
-  let kinds = new Map<string, number>()
+  let kinds = new Map<string, Kind>()
+  /** The one that was told of last: mostly the next is of the same kind. */
+  let last: Kind | undefined
   let total = 0
   let minute: NodeJS.Timeout | undefined
   const tell = (): void => {
-    const [most = ''] = [...kinds].sort(([, one], [, other]) => other - one)[0] ?? []
+    const [most = ''] = [...kinds].sort(([, one], [, other]) => other.count - one.count)[0] ?? []
     log.warn({ refused: total, most }, 'requests are not let in')
     kinds = new Map()
+    last = undefined
     total = 0
   }
   const turn = (): void => {
@@ -42,12 +45,21 @@ export function watchRefusals({ log, hasMetrics }: RefusalsOptions): Refusals {
     tell()
     minute = setTimeout(turn, LINE_MS).unref()
   }
+  const kindOf = (refused: RefusedRequest): Kind | undefined => {
+    const text = describe(refused)
+    let kind = kinds.get(text)
+    if (kind === undefined && kinds.size < MOST_KINDS) {
+      kind = { refused, count: 0 }
+      kinds.set(text, kind)
+    }
+    return kind
+  }
   return {
     told: (refused) => {
       count?.(refused)
       total++
-      const kind = describe(refused)
-      if (kinds.has(kind) || kinds.size < MOST_KINDS) kinds.set(kind, (kinds.get(kind) ?? 0) + 1)
+      if (last === undefined || !isAlike(last.refused, refused)) last = kindOf(refused)
+      if (last !== undefined) last.count++
       if (minute === undefined) turn()
     },
     close: () => {
@@ -55,6 +67,23 @@ export function watchRefusals({ log, hasMetrics }: RefusalsOptions): Refusals {
       if (total > 0) tell()
     },
   }
+}
+
+/** Refusals that are told as one. */
+interface Kind {
+  /** The first of them. */
+  readonly refused: RefusedRequest
+  count: number
+}
+
+function isAlike(one: RefusedRequest, other: RefusedRequest): boolean {
+  return (
+    one.limit === other.limit &&
+    one.lane === other.lane &&
+    one.model === other.model &&
+    one.pool === other.pool &&
+    one.isEnforced === other.isEnforced
+  )
 }
 
 function countRefused(): (refused: RefusedRequest) => void {

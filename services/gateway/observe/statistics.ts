@@ -62,17 +62,24 @@ export interface Statistics {
 
 export function createStatistics(most = MOST_VERSIONS): Statistics {
   const known = new Map<string, Sums>()
+  /** Of the last request: mostly the next one is for the same. */
+  let last: Sums | undefined
+  const sumsOf = (model: string, version: string | undefined): Sums => {
+    const key = keyOf(model, version)
+    let sums = known.get(key)
+    if (sums === undefined) {
+      if (known.size >= most) known.delete(longestAgo(known))
+      sums = noSums(model, version)
+      known.set(key, sums)
+    }
+    return sums
+  }
   return {
     add(model, request, at) {
-      const key = keyOf(model, request.modelVersion)
-      let sums = known.get(key)
-      if (sums === undefined) {
-        if (known.size >= most) known.delete(longestAgo(known))
-        sums = noSums(model, request.modelVersion)
-        known.set(key, sums)
-      }
-      addTo(sums, request)
-      sums.lastAt = at
+      const { modelVersion } = request
+      if (last?.name !== model || last.version !== modelVersion) last = sumsOf(model, modelVersion)
+      addTo(last, request)
+      last.lastAt = at
     },
     read: (model, version) =>
       [...known.values()]

@@ -29,14 +29,20 @@ export function refusalDetails(
   { limit, value, measured, unit, retryAfterMs: soonestMs }: Refused,
   retryAfterMs = soonestMs,
 ) {
-  const show = (amount: number): string => `${Number(amount.toPrecision(4))} ${unit}`.trim()
   const wholeMs = Math.ceil(retryAfterMs)
   return {
     field: limit,
-    value: `${show(measured)}, at most ${show(value)}`,
+    value: `${shown(measured, unit)}, at most ${shown(value, unit)}`,
     remedy: `Nothing was stored. Come back in ${wholeMs} ms.`,
     retryAfterMs: wholeMs,
   } as const satisfies ErrorDetails
+}
+
+/** Four digits of an amount: of as many as there are refusals most are whole. */
+function shown(amount: number, unit: string): string {
+  const digits =
+    Number.isInteger(amount) && Math.abs(amount) < 10_000 ? amount : Number(amount.toPrecision(4))
+  return unit === '' ? `${digits}` : `${digits} ${unit}`
 }
 
 /** A refusal as an error. */

@@ -2,7 +2,7 @@ import type { IncomingMessage } from 'node:http'
 import type { EndedRequest } from '../../core/figures.ts'
 import type { Caller } from '../../core/request.ts'
 import type { RunningCore } from '../../core/running-core.ts'
-import { refusedRequest } from '../../http/count-ended.ts'
+import { refusedEarly } from '../../http/count-ended.ts'
 import type { EarlyGate } from '../../http/early-refusals.ts'
 import { type ScanLimits, scanRequest } from '../scan-request.ts'
 import { MODELS_PATH, readModelPath } from './model-path.ts'
@@ -42,7 +42,7 @@ export function earlyGate({ core, callerOf, limits, onRefused }: EarlyGateParts)
     return (body) => {
       const schedule = readOrNothing(body, limits)
       const refusal = schedule && running.refuse({ caller, model, ...schedule })
-      if (refusal !== undefined) onRefused(request, refusedRequest(COUNTED, refusal, model, startedAt))
+      if (refusal !== undefined) onRefused(request, refusedEarly(COUNTED, refusal, model, startedAt))
       return refusal
     }
   }

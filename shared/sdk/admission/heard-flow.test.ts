@@ -69,22 +69,24 @@ describe('HeardFlow', () => {
     })
     const both = heard(flowOf({ name: 'w', waiting: { high: 0, normal: 3, low: 0 } }), control).at(2)
     expect(both?.aheadRows.normal).toBe(3)
-    expect(both?.gates).toEqual([gate])
+    const said = { ...gate, because: 'breaker is as full as it may be' }
+    expect(both?.gates).toEqual([said])
     const alone = heard(control).at(1)
     expect(alone).toMatchObject({
       drainRows: 0,
       aheadRows: { high: 0, normal: 500, low: 500 },
-      gates: [gate],
+      gates: [said],
     })
   })
 
   it('takes the shortest deadline of a lane that anybody saw, and every heavy source', () => {
     const pool = heard(
       flowOf({ name: 'one', deadlineMs: { high: 0, normal: 300, low: 0 }, heavy: ['a'] }),
-      flowOf({ name: 'other', deadlineMs: { high: 50, normal: 200, low: 0 }, heavy: ['b', 'a'] }),
+      flowOf({ name: 'other', deadlineMs: { high: 50, normal: 200, low: 0 }, heavy: ['b', 'a'], hot: 'b' }),
     ).at(2)
     expect(pool?.deadlineMs).toEqual({ high: 50, normal: 200, low: 0 })
     expect(pool?.heavy).toEqual(new Set(['a', 'b']))
+    expect(pool?.hot).toEqual(new Set(['b']))
   })
 
   it('believes a word for a second, or three of its own intervals where those are longer', () => {

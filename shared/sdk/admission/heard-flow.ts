@@ -22,6 +22,9 @@ interface Heard {
   readonly atMs: number
 }
 
+/** A gate that says why in any case. */
+export type SaidGate = FlowGate & Required<Pick<FlowGate, 'because'>>
+
 /** What the pool says of a model, all its processes together. */
 export interface PoolFlow {
   /** Rows a second, of all workers; 0 where nobody knows. */
@@ -36,7 +39,7 @@ export interface PoolFlow {
   readonly heavy: ReadonlySet<string>
   readonly hot: ReadonlySet<string>
   readonly mode: AdmissionMode
-  readonly gates: readonly FlowGate[]
+  readonly gates: readonly SaidGate[]
   /** When the word was heard that says what waits. */
   readonly atMs: number
 }
@@ -116,7 +119,7 @@ function poolFlow(heard: readonly Heard[], forMs: number): PoolFlow | undefined 
     heavy: new Set(workers.flatMap(({ heavy }) => heavy)),
     hot: new Set(workers.flatMap(({ hot }) => hot ?? [])),
     mode,
-    gates: flows.flatMap(({ gates }) => gates),
+    gates: flows.flatMap(({ gates }) => gates.map(saidGate)),
     atMs,
   }
 }
@@ -133,6 +136,11 @@ export function rowsLeft({ drainRows, handedRows }: PoolFlow, lane: Lane): numbe
     left -= handedRows[each]
   }
   return Math.max(LEAST_PART[lane] * drainRows, left)
+}
+
+/** Once for each word: of what it refuses there may be thousands a second. */
+function saidGate(gate: FlowGate): SaidGate {
+  return { ...gate, because: gate.because ?? `${gate.limit} is as full as it may be` }
 }
 
 function flowIn({ flow }: Heard): Flow {

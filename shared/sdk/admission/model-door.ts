@@ -1,6 +1,6 @@
-import type { AdmissionMode, Flow, FlowGate } from '../contract/flow.ts'
+import type { AdmissionMode, Flow } from '../contract/flow.ts'
 import type { Lane } from '../contract/subjects.ts'
-import { HeardFlow, type PoolFlow, rowsLeft } from './heard-flow.ts'
+import { HeardFlow, type PoolFlow, rowsLeft, type SaidGate } from './heard-flow.ts'
 import { Inflow } from './inflow.ts'
 import type { DoorLimit, Refused } from './refused.ts'
 import { SourceWeights } from './source-weights.ts'
@@ -266,11 +266,11 @@ function refused(limit: DoorLimit, facts: Facts & { readonly isOfSource?: boolea
   return { limit, isOfSource: false, ...facts, retryAfterMs: Math.max(SOONEST_MS, facts.retryAfterMs) }
 }
 
-function gateOf({ gates }: PoolFlow, lane: Lane): FlowGate | undefined {
+function gateOf({ gates }: PoolFlow, lane: Lane): SaidGate | undefined {
   return gates.length === 0 ? undefined : gates.find(({ lanes }) => lanes.includes(lane))
 }
 
-function refusedByGate({ limit, value, measured, retryAfterMs, because }: FlowGate): Refused {
+function refusedByGate({ limit, value, measured, retryAfterMs, because }: SaidGate): Refused {
   return {
     limit,
     value,
@@ -278,7 +278,7 @@ function refusedByGate({ limit, value, measured, retryAfterMs, because }: FlowGa
     unit: '',
     isOfSource: false,
     retryAfterMs: Math.max(1_000, retryAfterMs),
-    because: because ?? `${limit} is as full as it may be`,
+    because,
   }
 }
 

@@ -76,7 +76,7 @@ describe('the flow of a model', () => {
       { seen: () => heard.at(-1) },
     )
     expect(full).toMatchObject({
-      ...{ by: 'worker', name: 'w1', everyMs: 55, drainRows: 0, rowsPerEvent: 1, heavy: [], hot: null },
+      ...{ by: 'worker', name: 'w1', everyMs: 55, drainRows: 0, rowsPerEvent: 1, heavy: [] },
       waiting: { normal: 0, low: 0 },
       held: { normal: 0, low: 0 },
       deadlineMs: { high: 700, normal: 700, low: 700 },

@@ -85,7 +85,7 @@ export function flowOf(given: Partial<Flow> = {}): Flow {
   return {
     ...{ by: 'worker', name: 'w', at: 0, everyMs: 100, drainRows: 100, rowsPerEvent: 1 },
     ...{ waiting: NONE, held: NONE, handedRows: NONE, deadlineMs: NONE, maxBacklogSeconds: NONE },
-    ...{ heavy: [], hot: null, mode: 'enforce', gates: [] },
+    ...{ heavy: [], mode: 'enforce', gates: [] },
     ...given,
   }
 }

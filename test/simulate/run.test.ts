@@ -57,7 +57,7 @@ describe('a simulated overload', () => {
     const laneShares = { high: 0.2, normal: 0.8, low: 0 }
     const { goodput, groups } = simulate({ ...setup, demand: { ...setup.demand, laneShares } })
     expect(goodput).toBeGreaterThan(0.95)
-    // Of 20 s one fiftieth is the moment until the hot one is known.
+    // Of 20 s one hundredth is the moment until the hot one is known.
     expect(groups.others.refusals / groups.others.sent).toBeLessThan(0.01)
     expect(groups.others.inTime / groups.others.sent).toBeGreaterThan(0.99)
   })

@@ -114,7 +114,7 @@ function wordOf(
 ): Word {
   const flow: Flow = {
     ...{ by: 'control', name, at: facts.at, everyMs },
-    ...{ drainRows: 0, rowsPerEvent: 1, heavy: [], hot: null },
+    ...{ drainRows: 0, rowsPerEvent: 1, heavy: [] },
     ...{ held: NONE, handedRows: NONE, deadlineMs: NONE, maxBacklogSeconds: NONE },
     ...{ waiting, gates, mode: modes.get(modelKey({ pool, model })) ?? 'enforce' },
   }

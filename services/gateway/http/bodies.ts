@@ -89,18 +89,20 @@ export function readBody(
   done: Done,
 ): void {
   const { request, limits, connections } = reading
-  const body = new GrowingBytes()
+  // Let go once it is told: a request lives as long as its connection brings no other, and so do its listeners.
+  let body: GrowingBytes | undefined = new GrowingBytes()
+  let tell: Done | undefined = done
   let pieces = 0
-  let isOver = false
   const end = (error: Error | null): void => {
-    if (isOver) return
-    isOver = true
+    const [read, told] = [body, tell]
+    body = undefined
+    tell = undefined
     // What comes now is thrown away.
     if (error !== null) request.resume()
-    done(error, error === null ? body.bytes : undefined)
+    told?.(error, error === null ? read?.bytes : undefined)
   }
   const take = (piece: Buffer): void => {
-    if (isOver) return
+    if (body === undefined) return
     pieces += 1
     if (body.length + piece.length > mostBytes)
       end(tooLarge(mostBytes, encoding === undefined ? 'sent' : 'compressed'))
@@ -111,7 +113,7 @@ export function readBody(
   const ended = (): void => end(null)
   const failed = (): void => {
     // Every request is closed in the end.
-    if (!isOver) end(new Refusal(400, 'body not whole', 'the connection ended within the body'))
+    if (body !== undefined) end(new Refusal(400, 'body not whole', 'the connection ended within the body'))
   }
   request.on('data', take).on('end', ended).on('error', failed).on('close', failed)
 }

@@ -129,7 +129,7 @@ test('the text of a refusal is JSON of all its members, whatever stands in them'
   const text = fc.oneof(fc.string({ unit: 'binary' }), fc.string({ unit: 'grapheme-ascii' }))
   const maybe = fc.option(text, { nil: undefined })
   const members = fc.record({
-    code: fc.constantFrom('overloaded', undefined),
+    code: maybe,
     field: maybe,
     value: maybe,
     remedy: maybe,
@@ -151,7 +151,7 @@ test('the text of a refusal is JSON of all its members, whatever stands in them'
         const written = JSON.parse(refusalText({ status, title, message, details: given }, 'id'))
         expect(written).toEqual({
           ...{ instance: 'urn:uuid:id', title, status, detail: message, ...given },
-          type: of.code === undefined ? 'about:blank' : 'https://pelton.dev/problems/overloaded',
+          type: of.code === undefined ? 'about:blank' : `https://pelton.dev/problems/${of.code}`,
           error: `${message}${about}${of.remedy === undefined ? '' : `. ${of.remedy}`}`,
         })
       },

@@ -59,13 +59,14 @@ function headersOf({ details }: RefusalAnswer): Record<string, string> {
  * under overload there is one for each request, and `JSON.stringify` takes a tenth of what such a one costs.
  */
 export function refusalText({ status, title, message, details }: RefusalAnswer, requestId: string): string {
-  const { code, retryAfterMs } = details
-  const type = code === undefined ? 'about:blank' : problemType(usualJson(code))
-  const detail = usualJson(message)
-  const field = details.field === undefined ? undefined : usualJson(details.field)
+  const { retryAfterMs } = details
+  const detail = jsonOf(message)
+  const code = details.code === undefined ? undefined : jsonOf(details.code)
+  const type = code === undefined ? 'about:blank' : problemType(code)
+  const field = details.field === undefined ? undefined : jsonOf(details.field)
   const value = details.value === undefined ? undefined : jsonOf(details.value)
   const remedy = details.remedy === undefined ? undefined : jsonOf(details.remedy)
-  const about = `"type":"${type}","title":"${usualJson(title)}","status":${status},"detail":"${detail}"`
+  const about = `"type":"${type}","title":"${jsonOf(title)}","status":${status},"detail":"${detail}"`
   const members = `${member('code', code)}${member('field', field)}${member('value', value)}${member('remedy', remedy)}`
   const later = retryAfterMs === undefined ? '' : `,"retryAfterMs":${retryAfterMs}`
   const error = sentence(detail, { field, value, remedy })
@@ -75,19 +76,6 @@ export function refusalText({ status, title, message, details }: RefusalAnswer, 
 /** @param json between its quotes */
 function member(name: string, json: string | undefined): string {
   return json === undefined ? '' : `,"${name}":"${json}"`
-}
-
-const usual = new Map<string, string>()
-const MOST_USUAL = 1_000
-
-/** A text that is said again and again, as JSON has it between quotes. */
-function usualJson(text: string): string {
-  let json = usual.get(text)
-  if (json === undefined) {
-    json = jsonOf(text)
-    if (usual.size < MOST_USUAL) usual.set(text, json)
-  }
-  return json
 }
 
 /** What stands in JSON as it is. */

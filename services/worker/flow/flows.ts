@@ -284,6 +284,7 @@ export class Flows {
   }
 }
 
+/** The hot one is the first of them. */
 function namedOf({ sources }: ModelFlow, drain: number, nowMs: number): Pick<Flow, 'heavy' | 'hot'> {
   if (drain === 0) return { heavy: [], hot: null }
   const { heavy, hot } = sources.named(drain, nowMs)

@@ -167,8 +167,14 @@ describe('a door that hears the flow', () => {
     expect(isLetIn('hot', 15)).toBe(true)
     expect(isLetIn('hot', 17)).toBe(false)
     expect(isLetIn('other', 90)).toBe(true)
-    // What has no deadline waits for nobody.
+    // What has no deadline waits for nobody, and what is long for the one lane may be nothing for the other.
     expect(isLetIn('hot', 1_000, { ...DEADLINES, normal: 0 })).toBe(true)
+    expect(isLetIn('hot', 1_000, { ...DEADLINES, normal: 100_000 })).toBe(true)
+    const refused = doorBehind(17, { heavy: ['hot'], hot: 'hot' }).decide(
+      askingOf({ source: 'hot', lane: 'high' }),
+      0,
+    )
+    expect(refused).toMatchObject({ limit: 'share', isOfSource: true, value: 160, measured: 170 })
   })
 
   it.each([

@@ -45,6 +45,8 @@ const SOONEST_MS = 25
 /** What an event with a deadline would wait, and from where on it is refused, milliseconds. */
 interface Wait {
   readonly waitMs: number
+  /** In its own lane. */
+  readonly ownMs: number
   readonly mostMs: number
   /** From where on who asks for no more than its share would be. */
   readonly fairMs: number
@@ -198,24 +200,27 @@ export class ModelDoor {
       light: waitShare.high / waitShare[lane],
     }[weight]
     const ownMs = waitBehind(pool, lane, since, nowMs)
-    const waitMs = pool.hot.has(source) ? Math.max(ownMs, this.#othersMs(pool, nowMs)) : ownMs
-    return { waitMs, fairMs, mostMs: fairMs * part, isHeavy: weight === 'heavy' }
+    const waitMs = pool.hot.has(source) ? Math.max(ownMs, this.#othersMs(pool, lane, nowMs)) : ownMs
+    return { waitMs, ownMs, fairMs, mostMs: fairMs * part, isHeavy: weight === 'heavy' }
   }
 
   /**
    * How long what waits takes that has a deadline in lane `normal`, or is above it. A source that has most of all goes by that in
    * lane `high`, too: what is urgent to it would otherwise be run before all that others send below.
    */
-  #othersMs(pool: PoolFlow, nowMs: number): number {
-    if (pool.deadlineMs.normal === 0) return 0
-    return (1_000 * rowsAhead(pool, 'normal', this.#inflow.sinceRows('normal'), nowMs)) / pool.drainRows
+  #othersMs(pool: PoolFlow, lane: Lane, nowMs: number): number {
+    const { deadlineMs, drainRows } = pool
+    if (deadlineMs.normal === 0) return 0
+    const takesMs = (1_000 * rowsAhead(pool, 'normal', this.#inflow.sinceRows('normal'), nowMs)) / drainRows
+    // What is long for the one lane may be nothing for the other.
+    return deadlineMs[lane] === 0 ? takesMs : takesMs * Math.min(1, deadlineMs[lane] / deadlineMs.normal)
   }
 
   #tooLate({ lane, source }: Asking, wait: Wait, { heavy }: PoolFlow): Refused {
-    const { waitMs, fairMs, mostMs, isHeavy } = wait
+    const { waitMs, ownMs, fairMs, mostMs, isHeavy } = wait
     const facts = { value: mostMs, measured: waitMs, unit: 'ms', retryAfterMs: waitMs - mostMs }
     const areOthers = heavy.has(source) || this.#sources.areOthers
-    const isOfSource = isHeavy && areOthers && waitMs <= fairMs
+    const isOfSource = isHeavy && areOthers && ownMs <= fairMs
     return isOfSource
       ? refused('share', {
           ...{ ...facts, isOfSource },

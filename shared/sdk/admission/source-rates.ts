@@ -1,4 +1,3 @@
-import type { Flow } from '../contract/flow.ts'
 import { maxMinShare } from './shares.ts'
 
 /** What is looked back on, milliseconds: two halves, of which the older one fades out. */
@@ -14,10 +13,19 @@ const UNUSED = 0.1
 /** A digest is never empty. */
 const OTHERS = ''
 
+/** What came in a half. */
+interface Half {
+  readonly rows: ReadonlyMap<string, number>
+  /** The sum of the squares of what came at once: what chance does to a sum goes by that. */
+  readonly squares: number
+}
+
+const NOTHING: Half = { rows: new Map(), squares: 0 }
+
 /** How many rows came of each source lately. */
 export class SourceRates {
-  #now = new Map<string, number>()
-  #before: ReadonlyMap<string, number> = new Map()
+  #now = { rows: new Map<string, number>(), squares: 0 }
+  #before = NOTHING
   #since = Number.NEGATIVE_INFINITY
 
   /**
@@ -27,82 +35,77 @@ export class SourceRates {
    */
   came(source: string, rows: number, nowMs: number): void {
     this.#turn(nowMs)
-    const counted = this.#now.has(source) || this.#now.size < MOST_SOURCES ? source : OTHERS
-    this.#now.set(counted, (this.#now.get(counted) ?? 0) + rows)
+    const { rows: known } = this.#now
+    const counted = known.has(source) || known.size < MOST_SOURCES ? source : OTHERS
+    known.set(counted, (known.get(counted) ?? 0) + rows)
+    this.#now.squares += rows * rows
   }
 
   /** What a source that came is called in {@link SourceRates.rates}: itself, or one of those beyond. */
   countedAs(source: string): string {
-    return this.#now.has(source) || this.#before.has(source) ? source : OTHERS
+    return this.#now.rows.has(source) || this.#before.rows.has(source) ? source : OTHERS
   }
 
   /** Rows a second of each source. */
   rates(nowMs: number): ReadonlyMap<string, number> {
-    this.#turn(nowMs)
-    const gone = Math.min(1, (nowMs - this.#since) / HALF_MS)
     const rates = new Map<string, number>()
-    const perSecond = 1_000 / HALF_MS
-    const add = (counts: ReadonlyMap<string, number>, weight: number): void => {
-      for (const [source, rows] of counts)
-        rates.set(source, (rates.get(source) ?? 0) + rows * weight * perSecond)
-    }
-    // A half that has just begun says little: what it has not seen yet stands in the one before, if there was one.
-    add(this.#now, this.#before.size > 0 ? 1 : 1 / Math.max(LEAST_GONE, gone))
-    add(this.#before, 1 - gone)
+    for (const [{ rows }, weight] of this.#weighted(nowMs))
+      for (const [source, count] of rows)
+        rates.set(source, (rates.get(source) ?? 0) + count * weight * A_SECOND)
     return rates
   }
 
-  /** What is said of sources that have more than their share: they, and the one among them that has more than half of all. */
-  named(capacityRows: number, nowMs: number): Pick<Flow, 'heavy' | 'hot'> {
-    const heavy = [...this.heavy(capacityRows, nowMs)]
-    if (heavy.length === 0) return { heavy, hot: null }
-    const rates = this.rates(nowMs)
-    const half = sumOf(rates.values()) / 2
-    return { heavy, hot: heavy.find((source) => (rates.get(source) ?? 0) > half) ?? null }
-  }
-
   /**
-   * Sources that have more than their max-min share of a capacity; none where there is enough for all, or where the others have
-   * hardly less than that share, or no less than chance brings.
+   * What is said of sources: those that have more than their max-min share of a capacity, and the one among them that has more than
+   * half of all, which is the first. None where there is enough for all, or where the others have hardly less than that share, or
+   * no less than chance brings.
    */
-  heavy(capacityRows: number, nowMs: number): ReadonlySet<string> {
+  named(
+    capacityRows: number,
+    nowMs: number,
+  ): { readonly heavy: readonly string[]; readonly hot: string | null } {
     const rates = this.rates(nowMs)
     const most = NEARLY * capacityRows
     const all = [...rates.values()]
     const share = maxMinShare(all, most)
     const unused = all.reduce((sum, rate) => sum + Math.max(0, share - rate), 0)
-    return unused >= Math.max(UNUSED * most, byChance(all)) ? beyond(rates, share) : NONE
+    if (unused < Math.max(UNUSED * most, this.#byChance(all.length, nowMs))) return NOBODY
+    const half = all.reduce((sum, rate) => sum + rate, 0) / 2
+    const heavy = [...rates.keys()].filter((source) => (rates.get(source) ?? 0) > share)
+    const hot = heavy.find((source) => (rates.get(source) ?? 0) > half) ?? null
+    return { heavy: hot === null ? heavy : [hot, ...heavy.filter((source) => source !== hot)], hot }
+  }
+
+  /**
+   * Twice what sources that send alike leave unused of their shares by chance, rows a second. Each has as much as a compound Poisson
+   * process brings: of n sources the standard deviation is √(Σ squares / n), the mean deviation √(2 / π) times that, and half of it is
+   * below.
+   */
+  #byChance(sources: number, nowMs: number): number {
+    const squares = this.#weighted(nowMs).reduce((sum, [half, weight]) => sum + half.squares * weight, 0)
+    return Math.sqrt((2 / Math.PI) * sources * squares) * A_SECOND
+  }
+
+  /** The halves, and what each of them counts for. */
+  #weighted(nowMs: number): readonly (readonly [Half, number])[] {
+    this.#turn(nowMs)
+    const gone = Math.min(1, (nowMs - this.#since) / HALF_MS)
+    // A half that has just begun says little: what it has not seen yet stands in the one before, if there was one.
+    const weight = this.#before.rows.size > 0 ? 1 : 1 / Math.max(LEAST_GONE, gone)
+    return [
+      [this.#now, weight],
+      [this.#before, 1 - gone],
+    ]
   }
 
   #turn(nowMs: number): void {
     const passedMs = nowMs - this.#since
     if (passedMs < HALF_MS) return
-    this.#before = passedMs < 2 * HALF_MS ? this.#now : new Map()
-    this.#now = new Map()
+    this.#before = passedMs < 2 * HALF_MS ? this.#now : NOTHING
+    this.#now = { rows: new Map(), squares: 0 }
     this.#since = nowMs
   }
 }
 
-const NONE: ReadonlySet<string> = new Set()
-
-/**
- * What sources that send alike leave unused of their shares by chance, rows a second: of n that send N in a half, each as many as a
- * Poisson process brings, half of the mean deviation of all, √(N / n) · √(2 / π) · n / 2. Twice that is hardly ever reached.
- */
-function byChance(rates: readonly number[]): number {
-  const perSecond = sumOf(rates)
-  const halfS = HALF_MS / 1_000
-  return Math.sqrt((2 / Math.PI) * rates.length * perSecond * halfS) / halfS
-}
-
-function sumOf(numbers: Iterable<number>): number {
-  let sum = 0
-  for (const each of numbers) sum += each
-  return sum
-}
-
-function beyond(rates: ReadonlyMap<string, number>, share: number): ReadonlySet<string> {
-  const heavy = new Set<string>()
-  for (const [source, rate] of rates) if (rate > share) heavy.add(source)
-  return heavy
-}
+const A_SECOND = 1_000 / HALF_MS
+const NOBODY = { heavy: [], hot: null } as const

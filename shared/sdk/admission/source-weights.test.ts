@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { flowOf } from '../../../test/kit/flow.ts'
+import { createRandom } from '../../../test/kit/random.ts'
 import { HeardFlow, type PoolFlow } from './heard-flow.ts'
 import { SourceWeights } from './source-weights.ts'
 
@@ -28,7 +29,7 @@ describe('the weight of a source', () => {
     ['that asks for more than its share of all, is heavy', [], { one: 200, other: 10 }, 1, 'heavy'],
     ['that does so, is heavy whoever is named', ['x'], { one: 200, other: 10 }, 1, 'heavy'],
     ['that asks for more than its share of its door`s part, is heavy', [], uneven, 0.5, 'heavy'],
-    ['that asks for hardly more than that, is not', [], { one: 60, other: 10 }, 0.5, 'usual'],
+    ['that asks for hardly more than that, is not', [], { one: 55, other: 10 }, 0.5, 'usual'],
     [
       'that asks for little, is light beside one that asks for more',
       [],
@@ -51,9 +52,8 @@ describe('the weight of a source', () => {
 
   it('that has just begun to send much is not taken for one that sends little', () => {
     const weights = doorOf({ one: 1, other: 10 })
-    weights.weightOf('other', poolOf([]), 1, NOW_MS - 50)
     const nowMs = NOW_MS + 50
-    for (let at = NOW_MS; at < nowMs; at += 5) weights.came('hot', 1, at)
+    for (let at = NOW_MS; at < nowMs; at += 2) weights.came('hot', 1, at)
     expect(weights.weightOf('hot', poolOf([]), 1, nowMs)).toBe('usual')
     expect(weights.weightOf('other', poolOf([]), 1, nowMs)).toBe('light')
   })
@@ -62,8 +62,30 @@ describe('the weight of a source', () => {
     const weights = doorOf({ one: 10, other: 70 })
     const weightAt = (nowMs: number) => weights.weightOf('one', poolOf([]), 0.5, nowMs)
     expect(weightAt(NOW_MS)).toBe('light')
-    for (let row = 0; row < 4; row++) weights.came('one', 1, NOW_MS + 10)
+    for (let row = 0; row < 7; row++) weights.came('one', 1, NOW_MS + 10)
     expect(weightAt(NOW_MS + 10)).toBe('usual')
+  })
+
+  it('that comes for the first time is light with its first event, of however many rows', () => {
+    const weights = doorOf({ one: 10, other: 400 })
+    const pool = { ...poolOf([]), rowsPerEvent: 32 }
+    weights.weightOf('other', pool, 0.5, NOW_MS)
+    weights.came('rare', 32, NOW_MS + 10)
+    expect(weights.weightOf('rare', pool, 0.5, NOW_MS + 10)).toBe('light')
+  })
+
+  it('is light beside others by more than chance alone', () => {
+    // Ten that send alike, a little more than is carried.
+    const random = createRandom(18)
+    const weights = new SourceWeights()
+    const seen = { heavy: 0, usual: 0, light: 0 }
+    for (let at = 0; at < 30_000; at++)
+      for (const source of 'abcdefghij') {
+        if (random() >= 0.011) continue
+        weights.came(source, 1, at)
+        if (at > 1_000) seen[weights.weightOf(source, poolOf([]), 1, at)]++
+      }
+    expect(seen.light / (seen.light + seen.usual + seen.heavy)).toBeLessThan(0.1)
   })
 
   it('tells whether others have no more than their share', () => {

@@ -7,17 +7,20 @@ export type Weight = 'heavy' | 'usual' | 'light'
 
 /** How long what was found out holds, milliseconds. */
 const WEIGHED_MS = 100
-/** What comes varies by chance: in that time a source may send so many times what it may on average, and this many rows at least. */
-const BURST = 1.5
-const LEAST_BURST_ROWS = 2
+/** Who asks for its share has hardly ever so many times as much in an average. */
+const MORE = 1.5
+/** What an average is taken over, seconds. */
+const AVERAGED_S = 0.75
+/** So many standard deviations beyond what it may send a source is: of a tenth of a second little, and much; of an average too much. */
+const DEVIATIONS = { little: 2, much: 4, tooMuch: 3 }
 
 interface Weighed {
   readonly heavy: ReadonlySet<string>
-  /** Those that ask for no more than each could have if all asked for as much; none where nobody asks for more. */
-  readonly light: ReadonlySet<string>
-  /** Those that ask for more than that, however it varies by chance. */
+  /** Those that ask for more than each could have if all asked for as much. */
+  readonly over: ReadonlySet<string>
+  /** Those that ask for more than their share of what is this door's, however it varies by chance. */
   readonly beyond: ReadonlySet<string>
-  /** Rows that a light one may send until it is weighed again. */
+  /** Rows that a light one may send within {@link WEIGHED_MS}. */
   readonly burstRows: number
   /** Whether others have no more than their share. */
   readonly areOthers: boolean
@@ -26,33 +29,34 @@ interface Weighed {
 
 const NONE: ReadonlySet<string> = new Set()
 const NOT_WEIGHED: Weighed = {
-  ...{
-    heavy: NONE,
-    light: NONE,
-    beyond: NONE,
-    burstRows: 0,
-    areOthers: false,
-    atMs: Number.NEGATIVE_INFINITY,
-  },
+  heavy: NONE,
+  over: NONE,
+  beyond: NONE,
+  burstRows: 0,
+  areOthers: false,
+  atMs: Number.NEGATIVE_INFINITY,
 }
 
 /**
  * How much each source asks for at a door, beside its max-min share of what is carried. Workers see the events of all doors, and
- * name those beyond it. A door sees what is refused, too, but only its own: by that alone it is certain of who is beyond a share
- * of all, and of who asks for no more than an equal part of what is this door's. The latter is known before the hot one is: who
- * that is takes as long as an average.
+ * name those beyond it. A door sees what is refused, too, but only its own: by that alone it goes where they name nobody, or where
+ * it is more than a share of all. Where somebody asks for more, it spares who asks for no more than an equal part of what is this
+ * door's: that is known before it is who the hot one is, which takes as long as an average.
  */
 export class SourceWeights {
   readonly #rates = new SourceRates()
-  /** Rows that came since it was weighed last. */
-  readonly #since = new Map<string, number>()
+  /** Rows that came in this tenth of a second, and in the one before. */
+  #now = new Map<string, number>()
+  #before: ReadonlyMap<string, number> = new Map()
+  #since = Number.NEGATIVE_INFINITY
   #weighed = NOT_WEIGHED
 
   /** Rows of a source came. @param source its digest; `nowMs` of a clock that never goes back */
   came(source: string, rows: number, nowMs: number): void {
     this.#rates.came(source, rows, nowMs)
+    this.#turn(nowMs)
     const counted = this.#rates.countedAs(source)
-    this.#since.set(counted, this.#sinceOf(counted) + rows)
+    this.#now.set(counted, (this.#now.get(counted) ?? 0) + rows)
   }
 
   /** @param part of what is carried that is this door's, above 0 and up to 1 */
@@ -60,12 +64,11 @@ export class SourceWeights {
     const { heavy: named } = pool
     if (named.has(source)) return 'heavy'
     if (nowMs - this.#weighed.atMs >= WEIGHED_MS) this.#weigh(pool, part, nowMs)
-    const { heavy, light, beyond, burstRows } = this.#weighed
+    const { heavy, beyond } = this.#weighed
     const counted = this.#rates.countedAs(source)
     if (heavy.has(counted)) return 'heavy'
-    // Where workers name who asks for too much, all others are light but those that they cannot know of: doors refuse them.
-    const isLight =
-      named.size > 0 ? !beyond.has(counted) : light.has(counted) && this.#sinceOf(counted) <= burstRows
+    // Of those whom doors refuse workers cannot know that they ask for too much.
+    const isLight = named.size > 0 ? !beyond.has(counted) : beyond.size > 0 && this.#isWithinPart(counted)
     return isLight ? 'light' : 'usual'
   }
 
@@ -74,28 +77,58 @@ export class SourceWeights {
     return this.#weighed.areOthers
   }
 
-  #sinceOf(counted: string): number {
-    return this.#since.get(counted) ?? 0
+  #isWithinPart(counted: string): boolean {
+    const { over, burstRows } = this.#weighed
+    return !over.has(counted) && this.#latelyOf(counted) <= burstRows
   }
 
-  #weigh({ heavy: named, drainRows }: PoolFlow, part: number, nowMs: number): void {
-    const rates = this.#rates.rates(nowMs)
-    const ofDoor = part * drainRows
-    const share = maxMinShare([...rates.values()], named.size > 0 ? drainRows : BURST * ofDoor)
-    const alike = ofDoor / Math.max(1, rates.size)
-    const passedMs = Math.max(WEIGHED_MS, nowMs - this.#weighed.atMs)
-    const [heavy, light, beyond] = [new Set<string>(), new Set<string>(), new Set<string>()]
-    for (const [source, rate] of rates) {
-      // By an average who has just begun asks for little.
-      const latest = (1_000 * this.#sinceOf(source)) / passedMs
-      if (rate > share) heavy.add(source)
-      if (Math.max(rate, latest / BURST) <= alike) light.add(source)
-      if (rate > BURST * alike) beyond.add(source)
-    }
-    const burstRows = Math.max(LEAST_BURST_ROWS, (BURST * alike * WEIGHED_MS) / 1_000)
-    const areOthers = heavy.size < rates.size
-    const spared = light.size < rates.size ? light : NONE
-    this.#weighed = { heavy, light: spared, beyond, burstRows, areOthers, atMs: nowMs }
-    this.#since.clear()
+  /** Rows of a source in a tenth of a second: by an average who has just begun asks for little. */
+  #latelyOf(counted: string): number {
+    return Math.max(this.#now.get(counted) ?? 0, this.#before.get(counted) ?? 0)
   }
+
+  #turn(nowMs: number): void {
+    const passedMs = nowMs - this.#since
+    if (passedMs < WEIGHED_MS) return
+    this.#before = passedMs < 2 * WEIGHED_MS ? this.#now : new Map()
+    this.#now = new Map()
+    this.#since = nowMs
+  }
+
+  #weigh({ heavy: named, drainRows, rowsPerEvent }: PoolFlow, part: number, nowMs: number): void {
+    this.#turn(nowMs)
+    const rates = this.#rates.rates(nowMs)
+    const demands = [...rates.values()]
+    const ofDoor = part * drainRows
+    const alike = ofDoor / Math.max(1, rates.size)
+    const share = maxMinShare(demands, ofDoor)
+    const most = MORE * share
+    const certain = Math.max(
+      most,
+      byChance(share * AVERAGED_S, rowsPerEvent, DEVIATIONS.tooMuch) / AVERAGED_S,
+    )
+    // One event is always little.
+    const alikeRows = Math.max(rowsPerEvent, (alike * WEIGHED_MS) / 1_000)
+    const burstRows = byChance(alikeRows, rowsPerEvent, DEVIATIONS.little)
+    const muchRows = byChance(alikeRows, rowsPerEvent, DEVIATIONS.much)
+    const over = those(rates, (rate) => rate > alike)
+    const beyond = those(rates, (rate, source) => rate > certain || this.#latelyOf(source) > muchRows)
+    const ofAll = named.size > 0 ? maxMinShare(demands, drainRows) : most
+    const heavy = those(rates, (rate) => rate > ofAll)
+    this.#weighed = { heavy, over, beyond, burstRows, areOthers: heavy.size < rates.size, atMs: nowMs }
+  }
+}
+
+/** Rows that come instead of so many on average, so many standard deviations more: events are a Poisson process. */
+function byChance(rows: number, rowsPerEvent: number, deviations: number): number {
+  return rows + deviations * Math.sqrt(rows * rowsPerEvent)
+}
+
+function those(
+  rates: ReadonlyMap<string, number>,
+  isMeant: (rate: number, source: string) => boolean,
+): ReadonlySet<string> {
+  const meant = new Set<string>()
+  for (const [source, rate] of rates) if (isMeant(rate, source)) meant.add(source)
+  return meant
 }

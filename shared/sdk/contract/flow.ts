@@ -62,7 +62,7 @@ export interface Flow {
   /** Digests of the sources that had more than their max-min share lately ({@link sourceDigest}). */
   readonly heavy: readonly string[]
   /** That of the one among them that had more than half of all; null where there is none. */
-  readonly hot: string | null
+  readonly hot?: string | null
   readonly mode: AdmissionMode
   /** How much backlog events without a deadline may find, seconds; 0 for any. */
   readonly maxBacklogSeconds: OfLanes<number>
@@ -101,7 +101,7 @@ function isFlow(read: unknown): read is Flow {
     [read.waiting, read.held, read.handedRows, read.deadlineMs, read.maxBacklogSeconds].every(isOfLanes) &&
     Array.isArray(heavy) &&
     heavy.every((each) => typeof each === 'string') &&
-    (hot === null || typeof hot === 'string') &&
+    (hot === undefined || hot === null || typeof hot === 'string') &&
     ADMISSION_MODES.some((each) => each === mode) &&
     Array.isArray(gates) &&
     gates.every(isGate)

@@ -205,8 +205,8 @@ export class ModelDoor {
   }
 
   /**
-   * How long what waits takes that has a deadline in lane `normal`, or is above it. A source that has most of all goes by that in
-   * lane `high`, too: what is urgent to it would otherwise be run before all that others send below.
+   * How long what waits in lane `normal` and above takes, where events of that bring deadlines. A source that has most of all goes by
+   * it in lane `high`, too: what is urgent to it would otherwise be run before all that others send below.
    */
   #othersMs(pool: PoolFlow, lane: Lane, nowMs: number): number {
     const { deadlineMs, drainRows } = pool

@@ -18,13 +18,12 @@ import type { HeldDeliveries } from '../intake/held.ts'
 import type { Batch } from '../prepare/prepared.ts'
 import { drainRows, fullBatchRows } from './drain.ts'
 import { fadeLanes, ModelFlow, newLanes } from './model-flow.ts'
+import { Sample } from './sample.ts'
 
 /** What was so long ago counts for a third of what is now, milliseconds. */
 const LATELY_MS = 2_000
 /** A model is spoken of for so long after it ran or waited, milliseconds. */
 const SPOKEN_OF_MS = 10_000
-/** Of events that come together so many are looked at for deadline and source, and stand for the others. */
-const LOOKED_AT = 4
 /** Sources that are named at most: a flow is one small message. */
 const MOST_HEAVY = 256
 
@@ -66,26 +65,6 @@ export interface Said {
 }
 
 const NONE = ofLanes(() => 0)
-
-/** Those that are looked at of events which come together. */
-class Sample {
-  /** How many events each of them stands for. */
-  readonly weight: number
-  #skip: number
-
-  /** @param first in [0, 1): where the first of them lies */
-  constructor(events: number, first: number) {
-    this.weight = Math.ceil(events / LOOKED_AT)
-    this.#skip = Math.floor(first * this.weight)
-  }
-
-  /** Whether the next event is one of them. */
-  takesNext(): boolean {
-    if (this.#skip-- > 0) return false
-    this.#skip = this.weight - 1
-    return true
-  }
-}
 
 /**
  * What there is to say of each model that runs here, or waits. Events are counted as they pass, at next to no cost each; all

@@ -1,4 +1,5 @@
 import { maxMinShare } from './shares.ts'
+import { TwoSpans } from './two-spans.ts'
 
 /** What is looked back on, milliseconds: two halves, of which the older one fades out. */
 const HALF_MS = 500
@@ -15,18 +16,14 @@ const OTHERS = ''
 
 /** What came in a half. */
 interface Half {
-  readonly rows: ReadonlyMap<string, number>
+  readonly rows: Map<string, number>
   /** The sum of the squares of what came at once: what chance does to a sum goes by that. */
-  readonly squares: number
+  squares: number
 }
-
-const NOTHING: Half = { rows: new Map(), squares: 0 }
 
 /** How many rows came of each source lately. */
 export class SourceRates {
-  #now = { rows: new Map<string, number>(), squares: 0 }
-  #before = NOTHING
-  #since = Number.NEGATIVE_INFINITY
+  readonly #halves = new TwoSpans<Half>(HALF_MS, () => ({ rows: new Map(), squares: 0 }))
 
   /**
    * Rows of a source came.
@@ -34,16 +31,18 @@ export class SourceRates {
    * @param source its digest; `nowMs` of a clock that never goes back
    */
   came(source: string, rows: number, nowMs: number): void {
-    this.#turn(nowMs)
-    const { rows: known } = this.#now
+    this.#halves.turn(nowMs)
+    const { now } = this.#halves
+    const { rows: known } = now
     const counted = known.has(source) || known.size < MOST_SOURCES ? source : OTHERS
     known.set(counted, (known.get(counted) ?? 0) + rows)
-    this.#now.squares += rows * rows
+    now.squares += rows * rows
   }
 
   /** What a source that came is called in {@link SourceRates.rates}: itself, or one of those beyond. */
   countedAs(source: string): string {
-    return this.#now.rows.has(source) || this.#before.rows.has(source) ? source : OTHERS
+    const { now, before } = this.#halves
+    return now.rows.has(source) || before.rows.has(source) ? source : OTHERS
   }
 
   /** Rows a second of each source. */
@@ -88,22 +87,15 @@ export class SourceRates {
 
   /** The halves, and what each of them counts for. */
   #weighted(nowMs: number): readonly (readonly [Half, number])[] {
-    this.#turn(nowMs)
-    const gone = Math.min(1, (nowMs - this.#since) / HALF_MS)
+    this.#halves.turn(nowMs)
+    const { now, before } = this.#halves
+    const gone = this.#halves.goneAt(nowMs)
     // A half that has just begun says little: what it has not seen yet stands in the one before, if there was one.
-    const weight = this.#before.rows.size > 0 ? 1 : 1 / Math.max(LEAST_GONE, gone)
+    const weight = before.rows.size > 0 ? 1 : 1 / Math.max(LEAST_GONE, gone)
     return [
-      [this.#now, weight],
-      [this.#before, 1 - gone],
+      [now, weight],
+      [before, 1 - gone],
     ]
-  }
-
-  #turn(nowMs: number): void {
-    const passedMs = nowMs - this.#since
-    if (passedMs < HALF_MS) return
-    this.#before = passedMs < 2 * HALF_MS ? this.#now : NOTHING
-    this.#now = { rows: new Map(), squares: 0 }
-    this.#since = nowMs
   }
 }
 

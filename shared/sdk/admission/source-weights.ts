@@ -1,6 +1,7 @@
 import type { PoolFlow } from './heard-flow.ts'
 import { maxMinShare } from './shares.ts'
 import { SourceRates } from './source-rates.ts'
+import { TwoSpans } from './two-spans.ts'
 
 /** A source that asks for more than its share, or for so little that it is its share whatever others ask for. */
 export type Weight = 'heavy' | 'usual' | 'light'
@@ -45,18 +46,17 @@ const NOT_WEIGHED: Weighed = {
  */
 export class SourceWeights {
   readonly #rates = new SourceRates()
-  /** Rows that came in this tenth of a second, and in the one before. */
-  #now = new Map<string, number>()
-  #before: ReadonlyMap<string, number> = new Map()
-  #since = Number.NEGATIVE_INFINITY
+  /** Rows that came lately. */
+  readonly #lately = new TwoSpans(WEIGHED_MS, () => new Map<string, number>())
   #weighed = NOT_WEIGHED
 
   /** Rows of a source came. @param source its digest; `nowMs` of a clock that never goes back */
   came(source: string, rows: number, nowMs: number): void {
     this.#rates.came(source, rows, nowMs)
-    this.#turn(nowMs)
+    this.#lately.turn(nowMs)
+    const { now } = this.#lately
     const counted = this.#rates.countedAs(source)
-    this.#now.set(counted, (this.#now.get(counted) ?? 0) + rows)
+    now.set(counted, (now.get(counted) ?? 0) + rows)
   }
 
   /** @param part of what is carried that is this door's, above 0 and up to 1 */
@@ -84,19 +84,12 @@ export class SourceWeights {
 
   /** Rows of a source in a tenth of a second: by an average who has just begun asks for little. */
   #latelyOf(counted: string): number {
-    return Math.max(this.#now.get(counted) ?? 0, this.#before.get(counted) ?? 0)
-  }
-
-  #turn(nowMs: number): void {
-    const passedMs = nowMs - this.#since
-    if (passedMs < WEIGHED_MS) return
-    this.#before = passedMs < 2 * WEIGHED_MS ? this.#now : new Map()
-    this.#now = new Map()
-    this.#since = nowMs
+    const { now, before } = this.#lately
+    return Math.max(now.get(counted) ?? 0, before.get(counted) ?? 0)
   }
 
   #weigh({ heavy: named, drainRows, rowsPerEvent }: PoolFlow, part: number, nowMs: number): void {
-    this.#turn(nowMs)
+    this.#lately.turn(nowMs)
     const rates = this.#rates.rates(nowMs)
     const demands = [...rates.values()]
     const ofDoor = part * drainRows

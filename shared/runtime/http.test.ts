@@ -1,13 +1,15 @@
+import { once } from 'node:events'
+import { connect } from 'node:net'
 import { pino } from 'pino'
 import { afterEach, describe, expect, test } from 'vitest'
 import { PeltonError } from '../sdk/errors.ts'
-import { addHealthRoutes, type Health, type HttpSide, openHttp } from './http.ts'
+import { addHealthRoutes, type Health, type HttpOptions, type HttpSide, openHttp } from './http.ts'
 
 const silent = pino({ level: 'silent' })
 const sides: HttpSide[] = []
 
-function open(health: Partial<Health> = {}): HttpSide {
-  const side = openHttp({ host: '127.0.0.1', port: 0, log: silent, bodyLimitBytes: 64 })
+function open(health: Partial<Health> = {}, options: Partial<HttpOptions> = {}): HttpSide {
+  const side = openHttp({ host: '127.0.0.1', port: 0, log: silent, bodyLimitBytes: 64, ...options })
   sides.push(side)
   addHealthRoutes(side.app, { state: () => 'ready', reasons: () => [], ...health })
   return side
@@ -131,6 +133,37 @@ describe('errors', () => {
   test('a path that is no URL answers 400 as a problem', async () => {
     const answer = await open().app.inject('/%zz')
     expect([answer.statusCode, answer.json().status]).toEqual([400, 400])
+  })
+
+  describe('a body that is too large', () => {
+    const bytes = 1024 ** 2
+
+    async function refused(options: Partial<HttpOptions> = {}) {
+      const side = open({}, options)
+      side.app.post('/things', () => ({}))
+      const { hostname, port } = new URL(await side.listen())
+      const socket = connect(Number(port), hostname)
+      socket.setEncoding('latin1')
+      socket.write(`POST /things HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n`)
+      socket.write(`Content-Length: ${bytes}\r\n\r\n`)
+      const [answer] = (await once(socket, 'data')) as [string]
+      expect(answer).toMatch(/^HTTP\/1\.1 413 /)
+      return socket
+    }
+
+    test('is refused at once, and read on: its sender hears why, and may ask again on the same connection', async () => {
+      const socket = await refused()
+      socket.write(Buffer.alloc(bytes))
+      socket.write('GET /livez HTTP/1.1\r\nHost: x\r\n\r\n')
+      const [answer] = (await once(socket, 'data')) as [string]
+      expect(answer).toMatch(/^HTTP\/1\.1 200 /)
+      socket.destroy()
+    })
+
+    test('and does not come is not waited for longer than any other', async () => {
+      const socket = await refused({ requestMs: 100 })
+      await once(socket.resume(), 'close')
+    })
   })
 
   test('a port that is taken says which setting to change', async () => {

@@ -88,15 +88,20 @@ export function openHttp(options: HttpOptions): HttpSide {
 
 /**
  * Node's own bound on a request (`requestTimeout`) is one for all routes: the one on headers stays, bodies are bound
- * here.
+ * here. A body that is refused before it is here is read on until then, and thrown away: were its connection closed at once, as
+ * Fastify wants it, whoever still sends would lose the answer.
  */
 function boundArrival(app: FastifyInstance, requestMs: number): void {
   app.server.headersTimeout = requestMs
-  app.addHook('onRequest', (request, reply, done) => {
-    if (request.routeOptions.config.isBodyStreamed !== true) {
-      const overdue = setTimeout(() => request.raw.complete || request.raw.destroy(), requestMs)
-      reply.raw.once('close', () => clearTimeout(overdue))
+  app.addHook('onRequest', ({ raw, routeOptions }, _reply, done) => {
+    if (routeOptions.config.isBodyStreamed !== true) {
+      const overdue = setTimeout(() => raw.complete || raw.destroy(), requestMs)
+      raw.once('close', () => clearTimeout(overdue))
     }
+    done()
+  })
+  app.addHook('onSend', ({ raw, routeOptions }, reply, _payload, done) => {
+    if (routeOptions.config.isBodyStreamed !== true && !raw.complete) reply.removeHeader('connection')
     done()
   })
 }

@@ -166,11 +166,14 @@ describe('a CloudEvent over HTTP', () => {
       token,
       id: 'wrong',
     })
-    const letters = await readStream(pipeline.connection, STREAMS.deadLetters)
-    const letter = letters.find(({ headers: those }) => readHeader(those, HEADERS.token) === token)
-    expect(letter?.headers.get('ce-comexample')).toBe('a%20b')
-    expect(letter?.headers.get('ce-type')).toBe('com.example.someevent')
-    expect(letter?.headers.get('ce-subject')).toBe('s')
+    // A dead letter is stored after its notice, which is what was answered.
+    const letter = await eventually('its dead letter', async () => {
+      const letters = await readStream(pipeline.connection, STREAMS.deadLetters)
+      return letters.find(({ headers: those }) => readHeader(those, HEADERS.token) === token)
+    })
+    expect(letter.headers.get('ce-comexample')).toBe('a%20b')
+    expect(letter.headers.get('ce-type')).toBe('com.example.someevent')
+    expect(letter.headers.get('ce-subject')).toBe('s')
   })
 
   test('is not predicted after its expirytime', async () => {

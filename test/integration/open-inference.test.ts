@@ -9,6 +9,7 @@ import { createKey, type NewKey } from '../../shared/operations/keys/keys.ts'
 import { PROBLEM_TYPE } from '../../shared/runtime/http.ts'
 import { decodeResponse, encodeRequest } from '../../shared/sdk/contract/open-inference.ts'
 import { STREAMS } from '../../shared/sdk/contract/topology.ts'
+import { lastOfSubject } from '../../shared/sdk/jetstream/api.ts'
 import { PublishWindow } from '../../shared/sdk/jetstream/publish-window.ts'
 import { type GatewayProcess, startGateway } from '../kit/gateway-process.ts'
 import { modelsFolder } from '../kit/models-folder.ts'
@@ -346,11 +347,10 @@ describe('infer', () => {
     expect(body.error).toBe(body.detail)
     for (const name of ['field', 'value', 'remedy']) expect(body[name]).toMatch(/\S/)
     expect(body.token).toBe(headers.get('pelton-token'))
-    const letter = await pipeline.connection.request(
-      `$JS.API.STREAM.MSG.GET.${STREAMS.deadLetters}`,
-      JSON.stringify({ last_by_subj: `deadletters.linear.${body.token}` }),
+    // It is stored after its notice, which is what was answered.
+    await eventually('its dead letter', () =>
+      lastOfSubject(pipeline.connection, STREAMS.deadLetters, `deadletters.linear.${body.token}`),
     )
-    expect(letter.json()).toMatchObject({ message: { subject: `deadletters.linear.${body.token}` } })
     const failure = { ended: 'failure', http_response_status_code: '422', reason: 'schema-mismatch' }
     expect(await counted({ model: 'linear', ...failure })).toBe(1)
   })

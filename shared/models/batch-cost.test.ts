@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { costOf, fitCost, fitLine } from './batch-cost.ts'
+import { costOf, fitCost, fitLine, kneeOf } from './batch-cost.ts'
 
 const sizes = [1, 2, 4, 8, 16, 32, 64, 128, 256]
 const linear = (fixedMs: number, perRowMs: number) =>
@@ -40,6 +40,27 @@ describe('fitCost', () => {
 
   it('takes a single timing as a fixed cost', () => {
     expect(fitCost([{ rows: 1, ms: 3 }])).toEqual({ fixedMs: 3, perRowMs: 0, kneeRows: 1 })
+  })
+})
+
+describe('kneeOf', () => {
+  const positive = fc.double({ min: 0.01, max: 50, noNaN: true })
+
+  it('is where twice as many rows stop to make a row a tenth cheaper', () => {
+    fc.assert(
+      fc.property(positive, positive, (fixedMs, perRowMs) => {
+        const rowMs = (rows: number): number => costOf({ fixedMs, perRowMs }, rows) / rows
+        const gainAt = (rows: number): number => 1 - rowMs(2 * rows) / rowMs(rows)
+        const knee = kneeOf({ fixedMs, perRowMs })
+        expect(gainAt(knee + 1)).toBeLessThan(0.1)
+        if (knee > 1) expect(gainAt(knee - 1)).toBeGreaterThan(0.1)
+      }),
+    )
+  })
+
+  it('is one row where nothing is fixed, and nowhere where everything is', () => {
+    expect(kneeOf({ fixedMs: 0, perRowMs: 2 })).toBe(1)
+    expect(kneeOf({ fixedMs: 2, perRowMs: 0 })).toBe(Number.POSITIVE_INFINITY)
   })
 })
 

@@ -68,6 +68,14 @@ export function rowsWithin({ fixedMs, perRowMs }: CostLine, ms: number): number 
   return Math.max(1, Math.floor((ms - fixedMs) / perRowMs))
 }
 
+/**
+ * From how many rows on twice as many make a row less than 10 % cheaper, by a line: one of b rows costs f / b + r, and f / 2b is
+ * less than a tenth of that from b = 4 f / r on. One at least.
+ */
+export function kneeOf({ fixedMs, perRowMs }: CostLine): number {
+  return perRowMs === 0 ? Number.POSITIVE_INFINITY : Math.max(1, Math.round((4 * fixedMs) / perRowMs))
+}
+
 /** @param timings by growing rows, at least one */
 export function findKnee(timings: readonly BatchTiming[]): number {
   let knee = timings[0]
@@ -117,6 +125,11 @@ export class CostSums {
   /** How much the rows differ: 0 where all are alike, so that nobody knows which part of the cost is fixed. */
   get variety(): number {
     return this.isEmpty ? 0 : Math.max(0, 1 - this.#rows ** 2 / (this.#weights * this.#rowsRows))
+  }
+
+  /** Rows of a run, about: of timings that were weighted by them. */
+  get meanRows(): number {
+    return this.#rows / this.#weights
   }
 
   /** The line. Where all rows are alike all of the cost is fixed. */

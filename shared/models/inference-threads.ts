@@ -1,8 +1,8 @@
 import type { Tensor } from '../sdk/contract/tensor.ts'
 import { PeltonError, showValue } from '../sdk/errors.ts'
-import type { CostLine } from './batch-cost.ts'
 import { Openings } from './openings.ts'
 import { Paces } from './pace.ts'
+import type { RecentLine } from './recent-cost.ts'
 import { RunQueue, type RunRequest } from './run-queue.ts'
 import { disableRuntimeTelemetry } from './session.ts'
 import { createThreadCrew, type ThreadCrew } from './thread-crew.ts'
@@ -82,7 +82,7 @@ export interface InferenceThreads {
   /** Whether the last runs of the model of this key were longer than others should wait for. */
   isSlow(key: string): boolean
   /** What the last runs of the model of this key cost by their rows; undefined where there was none. */
-  costOf(key: string): CostLine | undefined
+  costOf(key: string): RecentLine | undefined
   /**
    * Gives up the threads that have run this model for longer than `beyondMs`: their runs reject with `error`, what waits
    * behind them runs elsewhere, and other threads take their place. Nothing ends such a thread but the end of its process.
@@ -222,7 +222,7 @@ class Threads implements InferenceThreads {
     return this.#paces.isSlow(key)
   }
 
-  costOf(key: string): CostLine | undefined {
+  costOf(key: string): RecentLine | undefined {
     return this.#paces.costOf(key)
   }
 

@@ -1,5 +1,4 @@
-import type { CostLine } from './batch-cost.ts'
-import { RecentCost } from './recent-cost.ts'
+import { RecentCost, type RecentLine } from './recent-cost.ts'
 import { LONG_RUN_MS } from './slots.ts'
 
 /** What is left of an earlier figure after each shorter run: ten short runs, and a long one is forgotten. */
@@ -24,7 +23,7 @@ export class Paces {
   }
 
   /** What the last runs of a model cost by their rows; undefined where there was none. */
-  costOf(key: string): CostLine | undefined {
+  costOf(key: string): RecentLine | undefined {
     return this.#costs.get(key)?.line
   }
 

@@ -15,6 +15,7 @@ describe('RecentCost', () => {
     expect(costAfter([16, 160], [16, 160], [16, 160]).line).toEqual({
       fixedMs: 0,
       perRowMs: expect.closeTo(10),
+      alikeRows: 16,
     })
   })
 
@@ -53,7 +54,7 @@ describe('RecentCost', () => {
   it('goes by the last alone where several in a row were longer: the model has become dearer', () => {
     const cost = costAfter(...Array.from({ length: 30 }, () => [8, 8] as const))
     for (const rows of [25, 23, 22]) cost.ran(rows, 100 * rows)
-    expect(cost.line).toEqual({ fixedMs: 0, perRowMs: expect.closeTo(100) })
+    expect(cost.line).toEqual({ fixedMs: 0, perRowMs: expect.closeTo(100), alikeRows: 22 })
   })
 
   it('takes neither part for less than nothing', () => {

@@ -12,6 +12,12 @@ const LEAST_MS = 0.01
 /** Where rows differ by less nothing is known of what is fixed. */
 const LEAST_VARIETY = 0.02
 
+/** What the last runs say of a model. */
+export interface RecentLine extends CostLine {
+  /** How many rows they had where all had about as many: what of the cost is fixed is not known then. */
+  readonly alikeRows?: number
+}
+
 /**
  * What the last runs of a model cost by their rows: least squares whose earlier terms fade (recursive least squares with
  * exponential forgetting). While all have about the same rows, all of the cost is taken to go by the rows: the next batch
@@ -38,8 +44,9 @@ export class RecentCost {
   }
 
   /** @returns undefined while too few have run */
-  get line(): CostLine | undefined {
+  get line(): RecentLine | undefined {
     if (this.#sums.isEmpty) return undefined
-    return this.#sums.variety < LEAST_VARIETY ? this.#sums.proportion : this.#sums.line
+    if (this.#sums.variety >= LEAST_VARIETY) return this.#sums.line
+    return { ...this.#sums.proportion, alikeRows: this.#sums.meanRows }
   }
 }

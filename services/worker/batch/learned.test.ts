@@ -1,5 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import { median } from '../../../shared/models/batch-cost.ts'
+import { RecentCost } from '../../../shared/models/recent-cost.ts'
 import {
   ArrivalRate,
   costByRuns,
@@ -74,8 +76,34 @@ describe('learnedRows', () => {
   it('goes by the last runs where nothing was measured', () => {
     expect(learnedRows(costByRuns(undefined), 64)).toBe(8)
     expect(learnedRows(costByRuns(undefined), 4)).toBe(4)
-    expect(learnedRows(costByRuns({ fixedMs: 0, perRowMs: 10 }), 64)).toBe(2)
+    expect(learnedRows(costByRuns({ fixedMs: 10, perRowMs: 10 }), 64)).toBe(1)
     expect(learnedRows(costByRuns({ fixedMs: 0, perRowMs: 0.001 }), 64)).toBe(64)
+  })
+
+  it('where nothing was measured, has no more than make a row a tenth cheaper, what is beside the runtime supposed', () => {
+    const rows = (fixedMs: number, perRowMs: number): number =>
+      learnedRows(costByRuns({ fixedMs, perRowMs }), 64)
+    expect(rows(0, 2)).toBe(2)
+    expect(rows(1, 2)).toBe(4)
+    expect(rows(0, 0.5)).toBe(8)
+    expect(rows(5, 0.1)).toBe(64)
+  })
+
+  it.each([
+    ['batches help nobody', 2, (rows: number) => 2 * rows, 2],
+    ['a batch costs what a row does', 1, (rows: number) => 10 + 0.1 * rows, 64],
+    ['only single rows have come yet', 64, (rows: number) => 5 + 0.05 * rows, 64],
+  ])('finds out by trying, where %s', (_what, first, msOf, rows) => {
+    const recent = new RecentCost()
+    for (let run = 0; run < 40; run++) recent.ran(first, msOf(first))
+    const ran: number[] = []
+    for (let run = 0; run < 200; run++) {
+      const next = learnedRows(costByRuns(recent.line), 64)
+      ran.push(next)
+      recent.ran(next, msOf(next))
+    }
+    expect(median(ran)).toBe(rows)
+    expect(Math.max(...ran)).toBeLessThanOrEqual(Math.max(2 * first, 2 * rows))
   })
 })
 

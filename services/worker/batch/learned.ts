@@ -1,4 +1,5 @@
-import { type CostLine, costOf, rowsWithin } from '../../../shared/models/batch-cost.ts'
+import { type CostLine, costOf, kneeOf, rowsWithin } from '../../../shared/models/batch-cost.ts'
+import type { RecentLine } from '../../../shared/models/recent-cost.ts'
 import { LONG_RUN_MS } from '../../../shared/models/slots.ts'
 
 /** What is known of what a model costs: measured, or by its last runs alone. */
@@ -12,11 +13,19 @@ export interface KnownCost extends CostLine {
 /** Rows of the first batches of a model nothing is known of: a row may take seconds. */
 const FIRST_ROWS = 8
 
-/** What the last runs say, where nothing was measured: nothing of what is beside the runtime. */
-export function costByRuns(line: CostLine | undefined): KnownCost {
+/** What a batch costs beside the runtime where that was not measured, to choose its rows by, milliseconds: storing it included. */
+const SUPPOSED_HAND_OVER_MS = 1
+
+/**
+ * What the last runs say, where nothing was measured: nothing of what is beside the runtime. While all of them had as many
+ * rows they do not tell whether more would be cheaper: the next may have twice as many, and does tell.
+ */
+export function costByRuns(line: RecentLine | undefined): KnownCost {
   if (line === undefined) return { fixedMs: 0, perRowMs: 0, handOverMs: 0, batchRows: FIRST_ROWS }
-  const { fixedMs, perRowMs } = line
-  return { fixedMs, perRowMs, handOverMs: 0, batchRows: Number.POSITIVE_INFINITY }
+  const { fixedMs, perRowMs, alikeRows } = line
+  const kneeRows = kneeOf({ fixedMs: fixedMs + SUPPOSED_HAND_OVER_MS, perRowMs })
+  const batchRows = Math.max(kneeRows, alikeRows === undefined ? 1 : 2 * Math.round(alikeRows))
+  return { fixedMs, perRowMs, handOverMs: 0, batchRows }
 }
 
 /** Who knows what models cost, by their keys. */
@@ -24,7 +33,7 @@ export interface CostSources {
   /** As they were measured. @default nothing is */
   readonly calibrations?: { of(key: string): KnownCost | undefined }
   /** By their last runs. */
-  readonly threads: { costOf(key: string): CostLine | undefined }
+  readonly threads: { costOf(key: string): RecentLine | undefined }
 }
 
 /** What is known of what a model costs: as it was measured, or else by its last runs. */

@@ -2,7 +2,8 @@ import { readdir } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Punctuality } from '../bench/compare/pacing.ts'
 import { peakOf } from '../scale/stage.ts'
-import type { Opened } from './contestants/contestant.ts'
+import type { BackfillEnd } from './contestants/backfill.ts'
+import type { Opened, OpenWish } from './contestants/contestant.ts'
 import { boundsOf, type Phase, steady } from './load/schedule.ts'
 import {
   type Account,
@@ -40,6 +41,10 @@ export interface Run {
   readonly toSecond: number
   /** Of the events of the source that is not hot: before the phase, and in it; undefined where no source is. */
   readonly other: OtherSource | undefined
+  /** Whether what is of source `hot` was for a model that fails on everything. */
+  readonly hotFails: boolean
+  /** What became of what was to be done beside it; undefined where nothing was. */
+  readonly backfilled: BackfillEnd | undefined
   /** Seconds after the phase until all is carried again; undefined where it never was, or nothing follows. */
   readonly recoveredAfterSeconds: number | undefined
   readonly punctuality: Punctuality
@@ -56,7 +61,7 @@ export interface Run {
   readonly void: readonly string[]
 }
 
-export interface RunWish {
+export interface RunWish extends Omit<OpenWish, 'carries'> {
   readonly name: string
   readonly phases: readonly Phase[]
   /** Name of the phase whose account is shown. */
@@ -66,8 +71,6 @@ export interface RunWish {
   readonly capacity?: number
   /** When its broker is killed and started again, milliseconds after the load begins. @default it is not */
   readonly restartsAtMs?: number
-  /** Events that its stream takes. @default as many as it does */
-  readonly streamEvents?: number
   /** Whether it has to account for everything afterwards. @default it does not */
   readonly isAudited?: boolean
 }
@@ -81,15 +84,17 @@ export async function driveRun(opened: Opened, wish: RunWish): Promise<Run> {
   const since = await startMeter(() => opened.roles, opened.threadNames)
   const watch = watchDescriptors(serversOf(opened))
   const driving = opened.generator.drive(drive)
+  if (wish.backfill !== undefined) opened.backfill?.begin()
   if (wish.restartsAtMs !== undefined) {
     await sleep(wish.restartsAtMs)
     await opened.restartBroker?.()
   }
   const driven = await driving
   const cpu = await since()
+  await opened.backfill?.ended()
   await opened.settle(1_000 * wish.settleSeconds)
   const descriptors = await watch.stop()
-  const { fates, stored } = await opened.outcomesOf(drive, driven)
+  const { fates, stored, backfilled } = await opened.outcomesOf(drive, driven)
   const alarm = wish.isAudited === true ? await opened.audit?.() : undefined
   const { lateMs, clockMovedMs, said } = driven
   const punctuality = { lateMs, clockMovedMs }
@@ -103,6 +108,7 @@ export async function driveRun(opened: Opened, wish: RunWish): Promise<Run> {
   return {
     ...{ name: wish.name, whole, punctuality, cpu, descriptors, alarm, said: Object.fromEntries(said) },
     ...shown,
+    ...{ hotFails: wish.hotFails === true, backfilled },
     peakMiB: await peakOf(serversOf(opened)),
     void: voidReasons({ punctuality, notClosed: open, others: cpu.others, ...atCapacity }),
   }

@@ -39,7 +39,12 @@ function wishesOf({ capacity, shared, promises, isPelton, ...facts }: LoadFacts)
   })
   const triple = over('3 ×', 3 * capacity, tripleSeconds)
   const has = (name: ScenarioName): boolean => scenarios.includes(name)
-  if (promises === 'sources') return [triple, ...(has('throttling') ? [hotLoad(capacity, timing)] : [])]
+  if (promises === 'sources')
+    return [
+      triple,
+      ...(has('throttling') ? [hotLoad(capacity, timing)] : []),
+      ...(has('cascade') ? [cascadeLoad(capacity, timing)] : []),
+    ]
   const drawn = { capacity, seconds: furtherSeconds, calmSeconds }
   const shapes = promises === 'doors' && has('shapes') ? drawShapes(createRandom(seed), drawn) : []
   return [
@@ -48,6 +53,7 @@ function wishesOf({ capacity, shared, promises, isPelton, ...facts }: LoadFacts)
     ...(has('build-up') ? [over('build-up, 2 ×', 2 * capacity, buildUpSeconds)] : []),
     ...(has('fivefold') ? [over('5 ×', 5 * capacity, furtherSeconds)] : []),
     ...(has('overload') ? [over('spike, 10 ×', 10 * capacity, spikeSeconds)] : []),
+    ...(has('backfill') && promises === 'doors' ? [backfillLoad(triple, capacity, timing)] : []),
     ...(has('dropped') && isPelton ? [droppedLoad(capacity, timing)] : []),
     ...shapes.map((shape): RunWish => ({ ...shape, shown: 'overload', settleSeconds })),
   ]
@@ -64,6 +70,32 @@ function hotLoad(capacity: number, { tripleSeconds, calmSeconds, settleSeconds }
       steady('after', own, calmSeconds),
     ],
   }
+}
+
+/** Events a second of a model that fails on every one: 200,000 in a minute. */
+const FAILING_PER_SECOND = 200_000 / 60
+
+/** Half of what is carried alone at first, then beside the events of a model that fails on all of them. */
+function cascadeLoad(capacity: number, { tripleSeconds, calmSeconds, settleSeconds }: Timing): RunWish {
+  const own = capacity / 2
+  const all = own + FAILING_PER_SECOND
+  return {
+    ...{ name: 'cascade, a model that fails', shown: 'overload', settleSeconds, hotFails: true },
+    phases: [
+      steady('before', own, tripleSeconds / 2),
+      { ...steady('overload', all, tripleSeconds), hotShare: FAILING_PER_SECOND / all },
+      steady('after', own, calmSeconds),
+    ],
+  }
+}
+
+/** Events without a deadline, and a tenth as many that are replayed: a million, where that is so many seconds' work at most. */
+const MOST_BACKFILL = 1_000_000
+
+/** Three times what is carried, beside events that nobody waits for. */
+function backfillLoad(triple: RunWish, capacity: number, { backfillSeconds }: Timing): RunWish {
+  const events = Math.round(Math.min(MOST_BACKFILL, backfillSeconds * capacity))
+  return { ...triple, name: 'backfill', backfill: { events, replayed: Math.round(events / 10) } }
 }
 
 /** Seconds of what is carried that the stream takes where it is to be full. */

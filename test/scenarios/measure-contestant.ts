@@ -30,7 +30,7 @@ export async function measureChosen(
         await warmUp(opened, perSecond / 2, facts.timing.warmUpSeconds)
         return driveRun(opened, wish)
       },
-      { carries: perSecond, streamEvents: wish.streamEvents },
+      { carries: perSecond, ...wish },
     )
     const [reached, offered] = [run.goodputPerSecond.toFixed(0), run.offeredPerSecond.toFixed(0)]
     note(`${name}, ${run.name}: ${reached} of ${offered} a second in time`)

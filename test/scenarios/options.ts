@@ -14,7 +14,16 @@ export const CONTESTANT_NAMES = [
   ] as const),
   ...(['naive', 'bullmq'] as const),
 ] as const
-export const SCENARIO_NAMES = ['build-up', 'fivefold', 'overload', 'dropped', 'shapes', 'throttling'] as const
+export const SCENARIO_NAMES = [
+  'build-up',
+  'fivefold',
+  'overload',
+  'dropped',
+  'shapes',
+  'backfill',
+  'throttling',
+  'cascade',
+] as const
 export type ScenarioName = (typeof SCENARIO_NAMES)[number]
 export type ModelName = 'deep' | 'light'
 
@@ -41,8 +50,12 @@ Without a scenario: all.
   overload     ten times the load that is carried, for a short while: memory and descriptors
   dropped      the same with a stream that is soon full, and the broker killed in between (Pelton alone)
   shapes       two loads whose form is drawn at random
+  backfill     three times the load that is carried, beside a million events without a deadline (or five minutes' work, where that
+               is less) and the replay of a tenth as many dead letters (Pelton with its doors alone)
   throttling   three times the load that is carried, nine tenths of it from one source: what becomes of the other one
                (contestants that tell sources apart)
+  cascade      half of the load that is carried, beside 200,000 events in a minute of a model that fails on every one, from a
+               source that asks again whatever it is told, and a subscriber that never takes a result (the same contestants)
 
 Before them, for each contestant: its capacity, the highest step of a staircase; then that load, three times that load, and
 the same load for all, three times the most that anybody carries.

@@ -2,7 +2,15 @@ import type { Machine } from '../bench/compare/machine.ts'
 import { machineLines } from '../bench/compare/report.ts'
 import { markdownLines, numberText, plainLines, type Table } from '../bench/suite/table.ts'
 import { DEADLINE_MS, HIGH_SHARE, type Run } from './drive.ts'
-import { BAR_NAMES, type Bar, barsBesideHot, barsOf, isMet } from './measure/bars.ts'
+import {
+  BAR_NAMES,
+  type Bar,
+  barsBesideBackfill,
+  barsBesideFailing,
+  barsBesideHot,
+  barsOf,
+  isMet,
+} from './measure/bars.ts'
 import type { Measured } from './measure-contestant.ts'
 
 /** All that `--json` prints. */
@@ -97,7 +105,13 @@ function heldRuns(contestants: readonly Measured[]): readonly HeldRun[] {
     .flatMap(({ name, promises, capacity, runs }) =>
       runs.slice(1).map((run) => {
         const overload = { ...run, capacity: capacity.perSecond }
-        if (run.other !== undefined) return { name, run, bars: barsBesideHot(overload, run.other) }
+        if (run.other !== undefined)
+          return {
+            ...{ name, run },
+            bars: run.hotFails ? barsBesideFailing(run.other) : barsBesideHot(overload, run.other),
+          }
+        const { backfilled } = run
+        if (backfilled !== undefined) return { name, run, bars: barsBesideBackfill(overload, backfilled) }
         if (promises !== 'plain') return { name, run, bars: barsOf(overload) }
         return { name, run, bars: barsOf(overload, LEAST_PLAIN_GOODPUT).slice(0, 1) }
       }),
@@ -106,7 +120,14 @@ function heldRuns(contestants: readonly Measured[]): readonly HeldRun[] {
 
 function barTable(contestants: readonly Measured[]): Table {
   const promised = ['goodput', '`high` in time', 'run too late', 'normal after s']
-  const head = ['', 'load', ...promised, 'other source refused', 'its p99 ÷ alone']
+  const head = [
+    '',
+    'load',
+    ...promised,
+    'other source refused',
+    'its p99 ÷ alone',
+    'no prediction of a backfill',
+  ]
   return [
     head,
     ...heldRuns(contestants).map(({ name, run, bars }) => [
@@ -128,20 +149,20 @@ function sourceTables(
   contestants: readonly Measured[],
 ): readonly { readonly title: string; readonly table: Table }[] {
   const rows = contestants.flatMap(({ name, runs }) =>
-    runs.flatMap(({ other }) => {
+    runs.flatMap(({ name: load, other }) => {
       if (other === undefined) return []
       const cells = [other.alone, other.beside].map((each) => [
         ...[each.p50Ms, each.p99Ms].map(numberText),
         percent(each.inTime, each.offered),
         percent(each.refusals, each.offered),
       ])
-      return [[name, ...cells.flat()]]
+      return [[name, load, ...cells.flat()]]
     }),
   )
   if (rows.length === 0) return []
   const head = ['p50 ms', 'p99 ms', 'in time', 'refused']
   const both = ['alone', 'beside'].flatMap((when) => head.map((each) => `${each}, ${when}`))
-  return [{ title: 'The other source, alone and beside a hot one', table: [['', ...both], ...rows] }]
+  return [{ title: 'The other source, alone and beside a hot one', table: [['', 'load', ...both], ...rows] }]
 }
 
 function capacityTable(contestants: readonly Measured[]): Table {
@@ -234,6 +255,7 @@ function remarks({ contestants, absent }: ScenarioReport): string[] {
       ),
     ),
     ...contestants.flatMap(({ name, runs }) => runs.flatMap((run) => saidText(name, run))),
+    ...contestants.flatMap(({ name, runs }) => runs.flatMap((run) => backfillText(name, run))),
   ]
 }
 
@@ -243,6 +265,13 @@ function triedText(tried: Measured['tried']): string {
     ({ settings, perSecond }) => `${settings}: ${perSecond?.toFixed(0) ?? 'nothing'} a second`,
   )
   return `. Tried: ${each.join('; ')}`
+}
+
+function backfillText(name: string, { name: load, backfilled }: Run): string[] {
+  if (backfilled === undefined) return []
+  const { events, replayed, predictions, deadLetters, seconds } = backfilled
+  const ended = `${predictions} predictions and ${deadLetters} dead letters after ${seconds.toFixed(0)} s`
+  return [`${name}, ${load}: ${events} events without a deadline and ${replayed} replayed: ${ended}`]
 }
 
 /** What was answered beside predictions, most often first. */

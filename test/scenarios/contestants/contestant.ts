@@ -2,6 +2,7 @@ import type { Workplace } from '../../bench/suite/workplace.ts'
 import type { Drive, Driven, Generator } from '../load/generator.ts'
 import type { Fates, Stored } from '../measure/account.ts'
 import type { Roles } from '../measure/cpu.ts'
+import type { Backfill, BackfillEnd, BackfillWish } from './backfill.ts'
 
 /** The model that everybody runs. */
 export interface ScenarioModel {
@@ -39,6 +40,10 @@ export interface OpenWish {
   readonly carries?: number
   /** Events that its stream takes. @default as many as it does */
   readonly streamEvents?: number | undefined
+  /** Whether source `hot` asks a model that fails on everything. @default it asks the one that all ask */
+  readonly hotFails?: boolean | undefined
+  /** What else it has to do. @default nothing */
+  readonly backfill?: BackfillWish | undefined
 }
 
 /** One way to set a contestant. */
@@ -51,6 +56,8 @@ export interface Candidate {
 /** A contestant that takes events. */
 export interface Opened {
   readonly generator: Generator
+  /** What it was wished to do beside a load. */
+  readonly backfill?: Pick<Backfill, 'begin' | 'ended'> | undefined
   /** Processes to be metered. */
   readonly roles: Roles
   /** Where its threads say which they are. */
@@ -58,7 +65,14 @@ export interface Opened {
   /** Waits until what was sent is over and done, at most so long, milliseconds. */
   settle(limitMs: number): Promise<void>
   /** What became of a drive in the end, after {@link settle}; and what is stored of it. */
-  outcomesOf(drive: Drive, driven: Driven): Promise<{ readonly fates: Fates; readonly stored?: Stored }>
+  outcomesOf(
+    drive: Drive,
+    driven: Driven,
+  ): Promise<{
+    readonly fates: Fates
+    readonly stored?: Stored
+    readonly backfilled?: BackfillEnd | undefined
+  }>
   /** Kills its broker and starts it again; undefined where it has none. */
   restartBroker?(): Promise<void>
   /** Accounts for every event it ever took. @returns what is not as it should be; undefined where all is */

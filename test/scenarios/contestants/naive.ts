@@ -3,6 +3,7 @@ import { EXAMPLE_FLIGHT } from '../../../services/demo/models.ts'
 import { startMetered } from '../../bench/compare/worker-under-test.ts'
 import type { Workplace } from '../../bench/suite/workplace.ts'
 import { startGenerator } from '../load/generator.ts'
+import { ofSources } from '../load/schedule.ts'
 import type { Candidate, Contestant, Opened, ScenarioModel } from './contestant.ts'
 
 interface Settings {
@@ -53,7 +54,7 @@ async function open(
       ({ state }) => state === 'ready',
     ) as unknown as Serving
     const url = `${address}/predict`
-    const door = { kind: 'http', address: url, hasParameters: false, keepsAlive } as const
+    const door = { kind: 'http', addresses: ofSources(() => url), hasParameters: false, keepsAlive } as const
     const generator = await startGenerator(
       entry('test/scenarios/load/generator-process'),
       { door, flights: flightsFile },

@@ -12,11 +12,14 @@ import { countWaiting } from '../../kit/outcomes.ts'
 import { eventually } from '../../kit/wait.ts'
 import { openStage, type Stage } from '../../scale/stage.ts'
 import { type DoorSettings, startGenerator } from '../load/generator.ts'
-import { SOURCES, type Source } from '../load/schedule.ts'
+import { type OfSources, ofSources, SOURCES, type Source } from '../load/schedule.ts'
+import { FAILING, withFailing } from '../model/failing.ts'
 import { unprotected } from '../model/unprotected.ts'
+import { openBackfill } from './backfill.ts'
 import type { Contestant, Opened, OpenWish, ScenarioModel } from './contestant.ts'
 import { lastOutcome, outcomesAfter } from './register.ts'
 import { resolve } from './resolve.ts'
+import { subscribeInVain } from './subscribe-in-vain.ts'
 
 /** A way in: through a gateway, by producers of the SDK, or by producers that ask nobody before they publish. */
 type Way = 'gateway' | 'sdk' | 'nats'
@@ -77,41 +80,49 @@ export const PELTON: readonly Contestant[] = FORMS.map((form) => ({
 
 async function open(
   workplace: Workplace,
-  model: ScenarioModel,
+  all: ScenarioModel,
   { ways }: Form,
-  { streamEvents }: OpenWish = {},
+  { streamEvents, hotFails = false, backfill: wished }: OpenWish = {},
 ): Promise<Opened> {
-  const { entry, flightsFile, signal } = workplace
+  const { entry, flights, flightsFile, folder, signal } = workplace
+  const model = hotFails ? await withFailing(all, folder) : all
+  const models = { other: model.name, hot: hotFails ? FAILING : model.name }
   const topology = streamEvents === undefined ? undefined : { featuresMaxMessages: streamEvents }
   const stage = await openStage({ topology })
   const started: MeteredProcess[] = []
+  let endSubscriber: (() => Promise<void>) | undefined
   const start = async (program: string, env: NodeJS.ProcessEnv): Promise<MeteredProcess> => {
     const each = await startMetered({ args: [entry(program)], env, models: model.folder }, stage.url, signal)
     started.push(each)
     return each
   }
   const close = async (): Promise<void> => {
+    await endSubscriber?.()
     for (const { stop } of started.reverse()) await stop()
     await stage.close()
   }
   try {
     // What waits when a run is over is not worked off before the worker ends.
     const worker = await start('services/worker/main', { PELTON_THREADS: '1', PELTON_GRACE_MS: '1000' })
-    const keys = ways.length > 1 ? await keysIn(stage, model) : undefined
+    const keys = ways.length > 1 ? await keysIn(stage, models) : undefined
     const env = { PELTON_GATEWAY_PORT: '0', ...(keys !== undefined && { PELTON_GATEWAY_KEYS: 'always' }) }
     const gateway = ways.includes('gateway') ? await start('services/gateway/main', env) : undefined
-    const doors = await Promise.all(ways.map((way) => doorOf(way, { stage, model, gateway, keys })))
+    const doors = await Promise.all(ways.map((way) => doorOf(way, { stage, models, gateway, keys })))
     const program = entry('test/scenarios/load/generator-process')
     const door: DoorSettings = doors.length === 1 ? (doors[0] as DoorSettings) : { kind: 'in-turn', doors }
     const generator = await startGenerator(program, { door, flights: flightsFile }, signal)
+    if (hotFails) endSubscriber = await subscribeInVain(stage.url, model.name)
+    const ground = { stage, model: model.name, flights, cli: entry('services/cli/main'), signal }
+    const backfill = wished === undefined ? undefined : await openBackfill(ground, wished)
     let before = await lastOutcome(stage.connection)
     return {
-      generator,
+      ...{ generator, backfill },
       get roles() {
         return {
           worker: [worker.process.pid],
           broker: stage.brokerPids,
           ...(gateway !== undefined && { gateway: [gateway.process.pid] }),
+          ...(backfill?.pid !== undefined && { replay: [backfill.pid] }),
           generator: [generator.pid],
         }
       },
@@ -120,12 +131,9 @@ async function open(
       async outcomesOf(drive, driven) {
         const outcomes = await outcomesAfter(stage.connection, before)
         before = await lastOutcome(stage.connection)
-        return resolve(
-          drive,
-          driven,
-          outcomes,
-          ways.some((way) => way !== 'gateway'),
-        )
+        const backfilled = backfill?.endOf(outcomes)
+        const isAnswered = ways.some((way) => way !== 'gateway')
+        return { ...resolve(drive, driven, outcomes, isAnswered), backfilled }
       },
       restartBroker: async () => stage.restart?.(),
       audit: () => auditOf(stage, signal),
@@ -141,15 +149,12 @@ async function open(
 }
 
 /** An API key for each source. */
-async function keysIn(
-  { connection }: Stage,
-  { name }: ScenarioModel,
-): Promise<Readonly<Record<Source, string>>> {
+async function keysIn({ connection }: Stage, models: OfSources<string>): Promise<OfSources<string>> {
   const window = new PublishWindow(connection)
   const make = async (source: Source): Promise<string> => {
     const wish = {
       name: source,
-      models: [name],
+      models: [models[source]],
       pool: 'default',
       highestLane: 'high',
       by: 'scenarios',
@@ -163,26 +168,23 @@ async function keysIn(
 
 interface Behind {
   readonly stage: Stage
-  readonly model: ScenarioModel
+  readonly models: OfSources<string>
   readonly gateway: MeteredProcess | undefined
-  readonly keys: Readonly<Record<Source, string>> | undefined
+  readonly keys: OfSources<string> | undefined
 }
 
-async function doorOf(
-  way: Way,
-  { stage: { url }, model: { name }, gateway, keys }: Behind,
-): Promise<DoorSettings> {
+async function doorOf(way: Way, { stage: { url }, models, gateway, keys }: Behind): Promise<DoorSettings> {
   if (way !== 'gateway') {
     // Whoever has a key and publishes by itself as well is one source.
     const sources = keys === undefined ? { other: 'scenarios', hot: 'hot' } : sourcesOf(keys)
-    return { kind: 'sdk', url, model: name, isPlain: way === 'nats', sources }
+    return { kind: 'sdk', url, models, isPlain: way === 'nats', sources }
   }
   const serving = (): unknown => gateway?.process.log.find(({ msg }) => msg === 'serving')?.address
   const address = String(await eventually('the gateway to serve', serving))
   await gatewayIsReady(address)
   return {
     kind: 'http',
-    address: `${address}/v2/models/${name}/infer`,
+    addresses: ofSources((source) => `${address}/v2/models/${models[source]}/infer`),
     hasParameters: true,
     keepsAlive: true,
     ...(keys !== undefined && { keys }),
@@ -190,7 +192,7 @@ async function doorOf(
 }
 
 /** What events of a key's holder are of, as the gateway says it. */
-function sourcesOf({ other, hot }: Readonly<Record<Source, string>>): Readonly<Record<Source, string>> {
+function sourcesOf({ other, hot }: OfSources<string>): OfSources<string> {
   const ofKey = (key: string): string => `key/${readKey(key)?.id}`
   return { other: ofKey(other), hot: ofKey(hot) }
 }

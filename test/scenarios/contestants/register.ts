@@ -26,7 +26,7 @@ export async function lastOutcome(connection: NatsConnection): Promise<number> {
 export async function outcomesAfter(
   connection: NatsConnection,
   sequence: number,
-): Promise<ReadonlyMap<string, RegisterEntry>> {
+): Promise<Map<string, RegisterEntry>> {
   const outcomes = new Map<string, RegisterEntry>()
   const last = await lastOutcome(connection)
   if (last <= sequence) return outcomes

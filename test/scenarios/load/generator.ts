@@ -2,27 +2,28 @@ import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import type { Punctuality } from '../../bench/compare/pacing.ts'
 import type { Fates, Load } from '../measure/account.ts'
-import type { Source } from './schedule.ts'
+import type { OfSources } from './schedule.ts'
 
 /** How events get to a contestant. */
 export type DoorSettings =
-  /** Requests with JSON features: the path of a model, and whether it reads parameters of the Open Inference Protocol. */
+  /** Requests with JSON features: where each source posts them, and whether parameters of the Open Inference Protocol are read. */
   | {
       readonly kind: 'http'
-      readonly address: string
+      readonly addresses: OfSources<string>
       readonly hasParameters: boolean
       readonly keepsAlive: boolean
       /** API key of each source. @default none is sent */
-      readonly keys?: Readonly<Record<Source, string>>
+      readonly keys?: OfSources<string>
     }
   /** Events by producers of the SDK, one for each source; `isPlain`: as any client of NATS would, asking nobody before. */
   | {
       readonly kind: 'sdk'
       readonly url: string
-      readonly model: string
+      /** Whom each source asks. */
+      readonly models: OfSources<string>
       readonly isPlain: boolean
       /** What sources are called. */
-      readonly sources: Readonly<Record<Source, string>>
+      readonly sources: OfSources<string>
     }
   /** Several of these, in turn. */
   | { readonly kind: 'in-turn'; readonly doors: readonly DoorSettings[] }

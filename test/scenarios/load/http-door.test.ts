@@ -7,6 +7,7 @@ import { eventually } from '../../kit/wait.ts'
 import { FATE } from '../measure/account.ts'
 import { Answers } from './door.ts'
 import { HttpDoor } from './http-door.ts'
+import { ofSources } from './schedule.ts'
 
 let server: Server | undefined
 let door: HttpDoor | undefined
@@ -26,7 +27,8 @@ async function openTo(
   server = createServer(answer).listen(0, '127.0.0.1')
   await once(server, 'listening')
   const { port } = server.address() as AddressInfo
-  door = new HttpDoor({ address: `http://127.0.0.1:${port}/predict`, deadlineMs: 250, ...options })
+  const addresses = ofSources((source) => `http://127.0.0.1:${port}/${source}`)
+  door = new HttpDoor({ addresses, deadlineMs: 250, ...options })
   return door
 }
 

@@ -1,17 +1,17 @@
 import { connect, type Socket } from 'node:net'
 import type { Answers, Door, Sending } from './door.ts'
 import { readAnswer } from './http-answer.ts'
-import type { Source } from './schedule.ts'
+import { type OfSources, ofSources } from './schedule.ts'
 
 export interface HttpDoorOptions {
-  /** URL that events are posted to. */
-  readonly address: string
+  /** URL that events of each source are posted to, all on one host. */
+  readonly addresses: OfSources<string>
   /** Whether priority and timeout are told, as parameters of the Open Inference Protocol. */
   readonly hasParameters: boolean
   /** Whether a connection is used again. */
   readonly keepsAlive: boolean
   /** API key of each source. @default none is sent */
-  readonly keys?: Readonly<Record<Source, string>>
+  readonly keys?: OfSources<string>
   readonly deadlineMs: number
 }
 
@@ -29,7 +29,7 @@ const US_PER_MS = 1_000
  */
 export class HttpDoor implements Door {
   readonly #options: HttpDoorOptions
-  readonly #head: string
+  readonly #heads: OfSources<string>
   readonly #host: string
   readonly #port: number
   readonly #idle = new Set<Socket>()
@@ -39,11 +39,16 @@ export class HttpDoor implements Door {
 
   constructor(options: HttpDoorOptions) {
     this.#options = options
-    const { hostname, port, pathname } = new URL(options.address)
+    const { hostname, port } = new URL(options.addresses.other)
     this.#host = hostname
     this.#port = Number(port)
     const connection = options.keepsAlive ? '' : 'Connection: close\r\n'
-    this.#head = `POST ${pathname} HTTP/1.1\r\nHost: ${hostname}:${port}\r\n${connection}Content-Type: application/json\r\n`
+    this.#heads = ofSources((source) => {
+      const key = options.keys?.[source]
+      const head = `POST ${new URL(options.addresses[source]).pathname} HTTP/1.1\r\nHost: ${hostname}:${port}\r\n`
+      const identity = key === undefined ? '' : `X-Api-Key: ${key}\r\n`
+      return `${head}${connection}${identity}Content-Type: application/json\r\n`
+    })
   }
 
   send(sending: Sending, answers: Answers): void {
@@ -52,9 +57,7 @@ export class HttpDoor implements Door {
     this.#asked.set(socket, { index, answers })
     this.#busy.set(index, socket)
     const body = this.#bodyOf(sending)
-    const key = this.#options.keys?.[sending.source]
-    const head = key === undefined ? this.#head : `${this.#head}X-Api-Key: ${key}\r\n`
-    socket.write(`${head}Content-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`)
+    socket.write(`${this.#heads[sending.source]}Content-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`)
   }
 
   giveUp(index: number): undefined {

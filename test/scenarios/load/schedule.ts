@@ -12,6 +12,14 @@ export interface Phase {
 export const SOURCES = ['other', 'hot'] as const
 export type Source = (typeof SOURCES)[number]
 
+/** Something for each of them. */
+export type OfSources<Of> = Readonly<Record<Source, Of>>
+
+/** The same for each of them, or what is said of each. */
+export function ofSources<Of>(each: (source: Source) => Of): OfSources<Of> {
+  return { other: each('other'), hot: each('hot') }
+}
+
 /** Whose the nth event is, that is to be sent at `atMs` of a load. */
 export function sourceOf(phases: readonly Phase[], index: number, atMs: number): Source {
   let endMs = 0

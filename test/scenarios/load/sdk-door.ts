@@ -2,7 +2,7 @@ import { eventToken } from '../../../shared/sdk/contract/token.ts'
 import { createProducer, type Producer } from '../../../shared/sdk/producer.ts'
 import type { Answers, Door, Sending } from './door.ts'
 import type { DoorSettings } from './generator.ts'
-import { SOURCES, type Source } from './schedule.ts'
+import { type OfSources, SOURCES, type Source } from './schedule.ts'
 
 /** How a producer is made. */
 export interface SdkDoorOptions extends Omit<Extract<DoorSettings, { readonly kind: 'sdk' }>, 'kind'> {
@@ -14,16 +14,17 @@ export interface SdkDoorOptions extends Omit<Extract<DoorSettings, { readonly ki
  * stream took is `accepted`: its outcome is read from the register.
  */
 export async function openSdkDoor(options: SdkDoorOptions): Promise<Door> {
-  const { url, model, isPlain, sources } = options
+  const { url, models, isPlain, sources } = options
   const open = (source: Source) =>
     createProducer({ url, source: sources[source], ...(isPlain && { admission: false }) })
   const [other, hot] = await Promise.all(SOURCES.map(open))
-  const producers = { other, hot } as Readonly<Record<Source, Producer>>
+  const producers = { other, hot } as OfSources<Producer>
   const ids = new Map<number, string>()
   async function publish(
     { index, id, features, isHigh, intended, source }: Sending,
     answers: Answers,
   ): Promise<void> {
+    const model = models[source]
     const tokenOf = (of: string): string => eventToken(model, sources[source], of)
     const producer = producers[source]
     const expiresAt = new Date(Date.now() + intended + options.deadlineMs() - performance.now())

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { steady } from '../load/schedule.ts'
 import { accountOf, FATE, timelineOf } from './account.ts'
-import { barsBesideHot, barsOf, isMet } from './bars.ts'
+import { barsBesideBackfill, barsBesideFailing, barsBesideHot, barsOf, isMet } from './bars.ts'
 
 const load = { phases: [steady('overload', 10, 2)], highShare: 0.5, deadlineMs: 250 }
 const LATE = 300
@@ -47,4 +47,19 @@ test('beside a hot source the other is refused nothing, and waits twice as long 
   expect(ofOther(0, 20).map(isMet)).toEqual([true, true])
   expect(ofOther(1, 21).map(({ value }) => value)).toEqual([1 / all.offered, 2.1])
   expect(ofOther(1, 21).map(isMet)).toEqual([false, false])
+})
+
+test('beside a model that fails the other is refused nothing, and waits three times as long at most', () => {
+  const { all } = overloadWith(4).account
+  const of = (refusals: number, p99Ms: number) =>
+    barsBesideFailing({ alone: { ...all, p99Ms: 10 }, beside: { ...all, refusals, p99Ms } })
+  expect(of(0, 30).map(isMet)).toEqual([true, true])
+  expect(of(1, 31).map(isMet)).toEqual([false, false])
+})
+
+test('each event without a deadline is predicted; of the overload all is promised but the part that lanes share', () => {
+  const backfill = { events: 10, replayed: 2, deadLetters: 0, seconds: 1 }
+  const bars = (predictions: number) => barsBesideBackfill(overloadWith(4, 1), { ...backfill, predictions })
+  expect(bars(12).map(({ name }) => name)).toEqual(['high', 'late', 'recovery', 'unpredicted'])
+  expect([12, 11].map((predictions) => bars(predictions).slice(-1).map(isMet))).toEqual([[true], [false]])
 })

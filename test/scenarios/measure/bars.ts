@@ -1,3 +1,4 @@
+import type { BackfillEnd } from '../contestants/backfill.ts'
 import type { Account, LaneAccount, Second } from './account.ts'
 
 /** What an overload is held against. */
@@ -21,7 +22,7 @@ export interface OtherSource {
 }
 
 /** What is promised, in the order in which it is shown. */
-export const BAR_NAMES = ['goodput', 'high', 'late', 'recovery', 'refused', 'p99'] as const
+export const BAR_NAMES = ['goodput', 'high', 'late', 'recovery', 'refused', 'p99', 'unpredicted'] as const
 
 /** A promise about an overload, and what came of it. */
 export interface Bar {
@@ -63,6 +64,26 @@ export function barsBesideHot(overload: Overload, { alone, beside }: OtherSource
     ...barsOf(overload).filter(({ name }) => name !== 'high'),
     { name: 'refused', value: beside.refusals / beside.offered, kind: 'most', bar: MOST_REFUSED_BESIDE },
     { name: 'p99', value: beside.p99Ms / alone.p99Ms, kind: 'most', bar: MOST_P99_BESIDE },
+  ]
+}
+
+/** What is promised of work without a deadline beside an overload, and of the overload: goodput it shares, by lanes. */
+export function barsBesideBackfill(overload: Overload, backfill: BackfillEnd): readonly Bar[] {
+  const { events, replayed, predictions } = backfill
+  return [
+    ...barsOf(overload).filter(({ name }) => name !== 'goodput'),
+    { name: 'unpredicted', value: events + replayed - predictions, kind: 'most', bar: 0 },
+  ]
+}
+
+/** The p99 of a healthy model beside one that fails on everything, as a multiple of its p99 alone. */
+const MOST_P99_BESIDE_FAILING = 3
+
+/** What is promised to a healthy model while another one of its pool fails on everything. */
+export function barsBesideFailing({ alone, beside }: OtherSource): readonly Bar[] {
+  return [
+    { name: 'refused', value: beside.refusals / beside.offered, kind: 'most', bar: MOST_REFUSED_BESIDE },
+    { name: 'p99', value: beside.p99Ms / alone.p99Ms, kind: 'most', bar: MOST_P99_BESIDE_FAILING },
   ]
 }
 

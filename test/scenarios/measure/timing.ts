@@ -20,6 +20,8 @@ export interface Timing {
   readonly furtherSeconds: number
   readonly buildUpSeconds: number
   readonly spikeSeconds: number
+  /** How long work without a deadline would take at most if there was nothing else. */
+  readonly backfillSeconds: number
   /** What is carried half of, before and after an overload. */
   readonly calmSeconds: number
   /** The longest that what waits is waited for when a load is over. */
@@ -39,6 +41,7 @@ export const FULL: Timing = {
   furtherSeconds: 30,
   buildUpSeconds: 60,
   spikeSeconds: 20,
+  backfillSeconds: 300,
   calmSeconds: 15,
   settleSeconds: 60,
 }
@@ -55,6 +58,7 @@ export const QUICK: Timing = {
   furtherSeconds: 3,
   buildUpSeconds: 3,
   spikeSeconds: 2,
+  backfillSeconds: 5,
   calmSeconds: 2,
   settleSeconds: 3,
 }

@@ -53,6 +53,7 @@ function wishesOf({ capacity, shared, promises, isPelton, ...facts }: LoadFacts)
     ...(has('build-up') ? [over('build-up, 2 ×', 2 * capacity, buildUpSeconds)] : []),
     ...(has('fivefold') ? [over('5 ×', 5 * capacity, furtherSeconds)] : []),
     ...(has('overload') ? [over('spike, 10 ×', 10 * capacity, spikeSeconds)] : []),
+    ...(has('cascade') && promises === 'doors' ? [cascadeLoad(capacity, timing)] : []),
     ...(has('backfill') && promises === 'doors' ? [backfillLoad(triple, capacity, timing)] : []),
     ...(has('dropped') && isPelton ? [droppedLoad(capacity, timing)] : []),
     ...shapes.map((shape): RunWish => ({ ...shape, shown: 'overload', settleSeconds })),

@@ -55,7 +55,7 @@ Without a scenario: all.
   throttling   three times the load that is carried, nine tenths of it from one source: what becomes of the other one
                (contestants that tell sources apart)
   cascade      half of the load that is carried, beside 200,000 events in a minute of a model that fails on every one, from a
-               source that asks again whatever it is told, and a subscriber that never takes a result (the same contestants)
+               source that asks again whatever it is told, and a subscriber that never takes a result (Pelton with its doors)
 
 Before them, for each contestant: its capacity, the highest step of a staircase; then that load, three times that load, and
 the same load for all, three times the most that anybody carries.

@@ -219,6 +219,21 @@ describe('a door that hears nothing', () => {
     expect(door.decide(askingOf(), 1)).toMatchObject({ limit: 'throttle' })
   })
 
+  it('lets few wait until something has run, of those that have to be in time', () => {
+    const waiting = { high: 0, normal: 63, low: 0 }
+    const door = new ModelDoor()
+    door.hear(flowOf({ waiting, drainRows: 0 }), 0)
+    expect(door.decide(askingOf(), 0)).toBeUndefined()
+    expect(door.decide(askingOf(), 0)).toEqual({
+      ...{ limit: 'backlog', value: 64, measured: 64, unit: 'rows', retryAfterMs: 250, isOfSource: false },
+      because: 'nobody says how long what waits of the model already takes',
+    })
+    expect(door.decide(askingOf({ lane: 'high' }), 0)).toBeUndefined()
+    expect(door.decide(askingOf({ deadlineMs: undefined }), 0)).toBeUndefined()
+    door.hear(flowOf({ waiting, drainRows: 1_000 }), 1)
+    expect(door.decide(askingOf(), 1)).toBeUndefined()
+  })
+
   it('takes the word of the flow as soon as there is one', () => {
     const door = new ModelDoor(undefined, () => 0)
     for (let each = 0; each < 20; each++) door.told(false, 0)

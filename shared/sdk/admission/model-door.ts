@@ -42,6 +42,9 @@ export const ADMISSION: AdmissionLaw = {
 const MOST_AHEAD_MS = 1_000
 /** Sooner nobody is asked to come back, milliseconds. */
 const SOONEST_MS = 25
+/** Rows that may wait of a model that nothing is known of yet, and when to come back: as long as a few words of the flow take. */
+const MOST_UNTRIED_ROWS = 64
+const UNTRIED_MS = 250
 /** What an event with a deadline would wait, and from where on it is refused, milliseconds. */
 interface Wait {
   readonly waitMs: number
@@ -161,11 +164,23 @@ export class ModelDoor {
     const { lane, deadlineMs, die } = asking
     const gate = pool && gateOf(pool, lane)
     if (gate !== undefined) return refusedByGate(gate)
-    if (pool === undefined || pool.drainRows === 0) return this.#throttled(nowMs, die)
+    if (pool === undefined || pool.drainRows === 0)
+      return this.#untried(asking, pool, nowMs) ?? this.#throttled(nowMs, die)
     const wait = deadlineMs === undefined ? undefined : this.#waitOf(asking, pool, nowMs)
     if (wait !== undefined) return wait.waitMs > wait.mostMs ? this.#tooLate(asking, wait, pool) : undefined
     const waitMs = waitBehind(pool, lane, this.#inflow.sinceRows(lane), nowMs)
     return byBacklogSeconds(waitMs, pool.maxBacklogSeconds[lane])
+  }
+
+  /** Where nothing has run, or nobody runs it, few may wait of a model: what has to be in time is not staked on a guess. */
+  #untried({ lane, deadlineMs }: Asking, pool: PoolFlow | undefined, nowMs: number): Refused | undefined {
+    if (pool === undefined || deadlineMs === undefined) return undefined
+    const measured = rowsAhead(pool, lane, this.#inflow.sinceRows(lane), nowMs)
+    if (measured < MOST_UNTRIED_ROWS) return undefined
+    return refused('backlog', {
+      ...{ value: MOST_UNTRIED_ROWS, measured, unit: 'rows', retryAfterMs: UNTRIED_MS },
+      because: 'nobody says how long what waits of the model already takes',
+    })
   }
 
   /** Where nobody says how long it would wait: by what the stream took of the last ones. */

@@ -10,6 +10,12 @@ export interface CostLine {
   readonly perRowMs: number
 }
 
+/** What the last runs say of a model. */
+export interface RecentLine extends CostLine {
+  /** How many rows they had where all had about as many: what of the cost is fixed is not known then. */
+  readonly alikeRows?: number
+}
+
 /** What timings say about a model. */
 export interface CostFit extends CostLine {
   /** The last size in a row of growing ones that made a row at least 10 % cheaper than the size before. */

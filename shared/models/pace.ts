@@ -1,4 +1,5 @@
-import { RecentCost, type RecentLine } from './recent-cost.ts'
+import type { RecentLine } from './batch-cost.ts'
+import { RecentCost } from './recent-cost.ts'
 import { LONG_RUN_MS } from './slots.ts'
 
 /** What is left of an earlier figure after each shorter run: ten short runs, and a long one is forgotten. */

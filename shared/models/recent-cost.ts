@@ -1,4 +1,4 @@
-import { type CostLine, CostSums, costOf } from './batch-cost.ts'
+import { CostSums, costOf, type RecentLine } from './batch-cost.ts'
 
 /** What is left of an earlier run after each later one: some ten tell what a model costs. */
 const REMEMBERED = 0.9
@@ -11,12 +11,6 @@ const MOST_DISTURBED = 2
 const LEAST_MS = 0.01
 /** Where rows differ by less nothing is known of what is fixed. */
 const LEAST_VARIETY = 0.02
-
-/** What the last runs say of a model. */
-export interface RecentLine extends CostLine {
-  /** How many rows they had where all had about as many: what of the cost is fixed is not known then. */
-  readonly alikeRows?: number
-}
 
 /**
  * What the last runs of a model cost by their rows: least squares whose earlier terms fade (recursive least squares with

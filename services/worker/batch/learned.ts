@@ -1,5 +1,10 @@
-import { type CostLine, costOf, kneeOf, rowsWithin } from '../../../shared/models/batch-cost.ts'
-import type { RecentLine } from '../../../shared/models/recent-cost.ts'
+import {
+  type CostLine,
+  costOf,
+  kneeOf,
+  type RecentLine,
+  rowsWithin,
+} from '../../../shared/models/batch-cost.ts'
 import { LONG_RUN_MS } from '../../../shared/models/slots.ts'
 
 /** What is known of what a model costs: measured, or by its last runs alone. */

@@ -50,7 +50,7 @@ Without a scenario: all.
   overload     ten times the load that is carried, for a short while: memory and descriptors
   dropped      the same with a stream that is soon full, and the broker killed in between (Pelton alone)
   shapes       two loads whose form is drawn at random
-  backfill     three times the load that is carried, beside a million events without a deadline (or five minutes' work, where that
+  backfill     three times the load that is carried, beside a million events without a deadline (or ten minutes' work, where that
                is less) and the replay of a tenth as many dead letters (Pelton with its doors alone)
   throttling   three times the load that is carried, nine tenths of it from one source: what becomes of the other one
                (contestants that tell sources apart)

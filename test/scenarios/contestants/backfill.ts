@@ -169,12 +169,22 @@ interface Replaying {
   readonly ended: Promise<void>
 }
 
-/** `pelton replay start`, as an operator would give it. */
+/** `pelton replay start`, as an operator would give it: of the dead letters there are, and not of those that the load makes. */
 function replay(cli: string, url: string, signal: AbortSignal): Replaying {
-  const wish = ['--reason', 'deadline-exceeded', '--rate', String(REPLAY_RATE), '--ramp', '0']
+  const until = new Date().toISOString()
+  const wish = [
+    '--reason',
+    'deadline-exceeded',
+    '--until',
+    until,
+    '--rate',
+    String(REPLAY_RATE),
+    '--ramp',
+    '0',
+  ]
   const child = spawn(process.execPath, [cli, 'replay', 'start', ...wish, '--in-flight', String(AT_ONCE)], {
     env: { ...process.env, PELTON_NATS_URL: url },
-    stdio: ['ignore', 'ignore', 'inherit'],
+    stdio: ['ignore', 'ignore', 'ignore'],
     signal,
   })
   const ended = once(child, 'exit').then(([code]) => {

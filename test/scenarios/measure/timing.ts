@@ -41,7 +41,7 @@ export const FULL: Timing = {
   furtherSeconds: 30,
   buildUpSeconds: 60,
   spikeSeconds: 20,
-  backfillSeconds: 300,
+  backfillSeconds: 600,
   calmSeconds: 15,
   settleSeconds: 60,
 }

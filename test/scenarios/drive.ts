@@ -159,8 +159,11 @@ export async function warmUp(opened: Opened, perSecond: number, seconds: number)
   })
 }
 
+/** Who ask, and do not answer. */
+const ASKING = new Set(['generator', 'replay'])
+
 const serversOf = ({ roles }: Opened): readonly number[] =>
-  Object.entries(roles).flatMap(([role, pids]) => (role === 'generator' ? [] : pids))
+  Object.entries(roles).flatMap(([role, pids]) => (ASKING.has(role) ? [] : pids))
 
 const LOOK_EVERY_MS = 500
 

@@ -190,5 +190,10 @@ function replay(cli: string, url: string, signal: AbortSignal): Replaying {
   const ended = once(child, 'exit').then(([code]) => {
     if (code !== 0) throw new Error(`the replay ended with ${code}`)
   })
-  return { pid: child.pid, ended }
+  return {
+    get pid() {
+      return child.exitCode === null ? child.pid : undefined
+    },
+    ended,
+  }
 }

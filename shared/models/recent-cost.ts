@@ -41,6 +41,8 @@ export class RecentCost {
   get line(): RecentLine | undefined {
     if (this.#sums.isEmpty) return undefined
     if (this.#sums.variety >= LEAST_VARIETY) return this.#sums.line
-    return { ...this.#sums.proportion, alikeRows: this.#sums.meanRows }
+    // Field by field: it is asked for each event.
+    const { fixedMs, perRowMs } = this.#sums.proportion
+    return { fixedMs, perRowMs, alikeRows: this.#sums.meanRows }
   }
 }

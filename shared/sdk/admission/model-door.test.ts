@@ -222,10 +222,11 @@ describe('a door that hears nothing', () => {
   it('lets few wait until something has run, of those that have to be in time', () => {
     const waiting = { high: 0, normal: 63, low: 0 }
     const door = new ModelDoor()
-    door.hear(flowOf({ waiting, drainRows: 0 }), 0)
+    // Whatever rows they have.
+    door.hear(flowOf({ waiting, drainRows: 0, rowsPerEvent: 100 }), 0)
     expect(door.decide(askingOf(), 0)).toBeUndefined()
     expect(door.decide(askingOf(), 0)).toEqual({
-      ...{ limit: 'backlog', value: 64, measured: 64, unit: 'rows', retryAfterMs: 250, isOfSource: false },
+      ...{ limit: 'backlog', value: 64, measured: 64, unit: 'events', retryAfterMs: 250, isOfSource: false },
       because: 'nobody says how long what waits of the model already takes',
     })
     expect(door.decide(askingOf({ lane: 'high' }), 0)).toBeUndefined()

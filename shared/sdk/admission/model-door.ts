@@ -42,8 +42,8 @@ export const ADMISSION: AdmissionLaw = {
 const MOST_AHEAD_MS = 1_000
 /** Sooner nobody is asked to come back, milliseconds. */
 const SOONEST_MS = 25
-/** Rows that may wait of a model that nothing is known of yet, and when to come back: as long as a few words of the flow take. */
-const MOST_UNTRIED_ROWS = 64
+/** Events that may wait of a model that nothing is known of yet, and when to come back: as long as a few words of the flow take. */
+const MOST_UNTRIED = 64
 const UNTRIED_MS = 250
 /** What an event with a deadline would wait, and from where on it is refused, milliseconds. */
 interface Wait {
@@ -175,10 +175,10 @@ export class ModelDoor {
   /** Where nothing has run, or nobody runs it, few may wait of a model: what has to be in time is not staked on a guess. */
   #untried({ lane, deadlineMs }: Asking, pool: PoolFlow | undefined, nowMs: number): Refused | undefined {
     if (pool === undefined || deadlineMs === undefined) return undefined
-    const measured = rowsAhead(pool, lane, this.#inflow.sinceRows(lane), nowMs)
-    if (measured < MOST_UNTRIED_ROWS) return undefined
+    const measured = rowsAhead(pool, lane, this.#inflow.sinceRows(lane), nowMs) / pool.rowsPerEvent
+    if (measured < MOST_UNTRIED) return undefined
     return refused('backlog', {
-      ...{ value: MOST_UNTRIED_ROWS, measured, unit: 'rows', retryAfterMs: UNTRIED_MS },
+      ...{ value: MOST_UNTRIED, measured, unit: 'events', retryAfterMs: UNTRIED_MS },
       because: 'nobody says how long what waits of the model already takes',
     })
   }

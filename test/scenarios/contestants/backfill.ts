@@ -152,7 +152,9 @@ async function publishOne(
       return
     } catch (thrown) {
       if (!(thrown instanceof PeltonError) || !RETRIED.has(thrown.code)) throw thrown
-      await sleep(Number(thrown.details?.retryAfterMs ?? 1_000), undefined, { signal })
+      // A thousand of them wait: the signal is looked at, not listened to.
+      await sleep(Number(thrown.details?.retryAfterMs ?? 1_000))
+      signal.throwIfAborted()
     }
   }
 }

@@ -345,7 +345,6 @@ export class Worker {
 
   /** What ends without a run is settled together with others that came in the same turn of the loop. */
   #conclude(concluded: Concluded): void {
-    this.#flow.endedUnrun(concluded.delivery)
     if (this.#concluded.push(concluded) > 1) return
     setImmediate(() => this.#own(() => this.#settle(this.#concluded.splice(0))))
   }

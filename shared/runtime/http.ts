@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import type { IncomingMessage } from 'node:http'
 import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from 'fastify'
 import type { Logger } from 'pino'
 import { ERRORS, PeltonError } from '../sdk/errors.ts'
@@ -49,6 +50,8 @@ declare module 'fastify' {
 }
 
 const REQUEST_MS = 30_000
+/** How long what is refused is read on, milliseconds. */
+const REFUSED_BODY_MS = 5_000
 /** How long requests under way may take once the side is closed, milliseconds. */
 const CLOSE_MS = 1_000
 /** Of a path that is not here, characters. */
@@ -88,22 +91,30 @@ export function openHttp(options: HttpOptions): HttpSide {
 
 /**
  * Node's own bound on a request (`requestTimeout`) is one for all routes: the one on headers stays, bodies are bound
- * here. A body that is refused before it is here is read on until then, and thrown away: were its connection closed at once, as
+ * here. A body that is refused before it is here is read on for a while, and thrown away: were its connection closed at once, as
  * Fastify wants it, whoever still sends would lose the answer.
  */
 function boundArrival(app: FastifyInstance, requestMs: number): void {
   app.server.headersTimeout = requestMs
   app.addHook('onRequest', ({ raw, routeOptions }, _reply, done) => {
     if (routeOptions.config.isBodyStreamed !== true) {
-      const overdue = setTimeout(() => raw.complete || raw.destroy(), requestMs)
-      raw.once('close', () => clearTimeout(overdue))
+      destroyAfter(raw, requestMs)
     }
     done()
   })
   app.addHook('onSend', ({ raw, routeOptions }, reply, _payload, done) => {
-    if (routeOptions.config.isBodyStreamed !== true && !raw.complete) reply.removeHeader('connection')
+    if (routeOptions.config.isBodyStreamed !== true && !raw.complete) {
+      reply.removeHeader('connection')
+      destroyAfter(raw, Math.min(requestMs, REFUSED_BODY_MS))
+    }
     done()
   })
+}
+
+/** Ends a request that has not arrived whole by then. */
+function destroyAfter(raw: IncomingMessage, ms: number): void {
+  const overdue = setTimeout(() => raw.complete || raw.destroy(), ms)
+  raw.once('close', () => clearTimeout(overdue))
 }
 
 async function closeApp(app: FastifyInstance): Promise<void> {

@@ -92,6 +92,7 @@ describe('learnedRows', () => {
   it.each([
     ['batches help nobody', 2, (rows: number) => 2 * rows, 2],
     ['a batch costs what a row does', 1, (rows: number) => 10 + 0.1 * rows, 64],
+    ['a row takes as long as a batch may', 1, (rows: number) => 30 + 0.05 * rows, 64],
     ['only single rows have come yet', 64, (rows: number) => 5 + 0.05 * rows, 64],
   ])('finds out by trying, where %s', (_what, first, msOf, rows) => {
     const recent = new RecentCost()

@@ -13,6 +13,8 @@ export interface KnownCost extends CostLine {
   readonly handOverMs: number
   /** More rows in a run make a row no cheaper. */
   readonly batchRows: number
+  /** So many are tried, though they may take long: it is not known whether they do. @default none */
+  readonly triedRows?: number
 }
 
 /** Rows of the first batches of a model nothing is known of: a row may take seconds. */
@@ -29,8 +31,10 @@ export function costByRuns(line: RecentLine | undefined): KnownCost {
   if (line === undefined) return { fixedMs: 0, perRowMs: 0, handOverMs: 0, batchRows: FIRST_ROWS }
   const { fixedMs, perRowMs, alikeRows } = line
   const kneeRows = kneeOf({ fixedMs: fixedMs + SUPPOSED_HAND_OVER_MS, perRowMs })
-  const batchRows = Math.max(kneeRows, alikeRows === undefined ? 1 : 2 * Math.round(alikeRows))
-  return { fixedMs, perRowMs, handOverMs: 0, batchRows }
+  if (alikeRows === undefined) return { fixedMs, perRowMs, handOverMs: 0, batchRows: kneeRows }
+  const twiceRows = 2 * Math.round(alikeRows)
+  const triedRows = costOf(line, alikeRows) <= LONG_RUN_MS ? twiceRows : 1
+  return { fixedMs, perRowMs, handOverMs: 0, batchRows: Math.max(kneeRows, twiceRows), triedRows }
 }
 
 /** Who knows what models cost, by their keys. */
@@ -62,7 +66,8 @@ const LONGEST_BATCH_MS = LONG_RUN_MS / 2
 
 /** Rows a batch may have: no more than make a row cheaper, and few enough to make nobody wait. */
 export function learnedRows(cost: KnownCost, maxRows: number): number {
-  return Math.min(maxRows, cost.batchRows, rowsWithin(cost, LONGEST_BATCH_MS))
+  const rows = Math.max(cost.triedRows ?? 1, rowsWithin(cost, LONGEST_BATCH_MS))
+  return Math.min(maxRows, cost.batchRows, rows)
 }
 
 /**

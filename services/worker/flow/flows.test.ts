@@ -81,36 +81,6 @@ function sayFor(ms: number, model = 'a'): Flow | undefined {
   return last
 }
 
-describe('what ends without a run', () => {
-  const end = (count: number): void => {
-    for (const delivery of deliveries(count, { model: 'a' })) flows.endedUnrun(delivery)
-  }
-
-  it('tells how fast a backlog goes where nothing has run: what is too late when it comes never will', () => {
-    receive(100, { model: 'a' })
-    let drainRows = 0
-    for (let look = 0; look < 100; look++) {
-      receive(100, { model: 'a' })
-      end(100)
-      drainRows = say().get('a')?.drainRows ?? 0
-    }
-    expect(drainRows).toBeGreaterThan(900)
-    expect(drainRows).toBeLessThan(1_100)
-  })
-
-  it('says nothing beside what has run, nor of what nobody spoke of', () => {
-    end(10)
-    expect(say().size).toBe(0)
-    receive(1, { model: 'a' })
-    read(1, 1, { model: 'a' })
-    end(100)
-    flows.ran({ key: 'a 1', rows: 1, runMs: 100 })
-    const alone = say().get('a')?.drainRows
-    expect(alone).toBeGreaterThan(0)
-    expect(alone).toBeLessThan(30)
-  })
-})
-
 describe('flows', () => {
   it('are said of models that are served and came, and of no other name', () => {
     expect(say().size).toBe(0)

@@ -128,12 +128,6 @@ export class Flows {
     }
   }
 
-  /** An event ended without a run. */
-  endedUnrun({ event: { route } }: Delivery): void {
-    const flow = this.#models.get(route.model)
-    if (flow !== undefined) flow.endedUnrun++
-  }
-
   /** A run on a thread is over. */
   ran(run: Ran): void {
     this.#busyMs += run.runMs
@@ -255,21 +249,17 @@ export class Flows {
     return (this.#facts.backlog.waitingIn(lane) * flow.lanes[lane].delivered) / all
   }
 
-  #drainOf(flow: ModelFlow): number {
-    const { name, served, ran, ranApart } = flow
+  #drainOf({ name, served, ran, ranApart }: ModelFlow): number {
     const { isApart, threads, costOf } = this.#facts
     // In its process it has all time for itself.
     if (isApart(name)) return ranApart.busyMs > 0 ? (1_000 * ranApart.rows) / ranApart.busyMs : 0
     const passedMs = this.#threadMs / threads
-    const drain = drainRows({
+    return drainRows({
       ...{ rows: ran.rows, busyMs: ran.busyMs, allBusyMs: this.#busyMs },
       ...{ threadMs: this.#threadMs, threads },
       loopShare: passedMs > 0 ? Math.min(1, this.#loopMs / passedMs) : 0,
       fullRows: fullBatchRows(costOf(served.key), served.maxBatchRows),
     })
-    if (drain > 0 || passedMs <= 0) return drain
-    // Nothing of it has run: all of it may be too late when it is read, and doors that knew nothing would let in more of that.
-    return (1_000 * flow.endedUnrun * flow.rowsPerEvent) / passedMs
   }
 }
 

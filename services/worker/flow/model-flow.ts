@@ -63,8 +63,6 @@ export class ModelFlow {
   readonly ran = new RanRows()
   /** What ran apart, in a process of its own. */
   readonly ranApart = new RanRows()
-  /** Events that ended without a run. */
-  endedUnrun = 0
   readonly sources = new SourceRates()
   #events = 0
   #rows = 0
@@ -100,7 +98,6 @@ export class ModelFlow {
     fadeLanes(this.lanes, by)
     this.ran.fade(by)
     this.ranApart.fade(by)
-    this.endedUnrun *= by
     this.#events *= by
     this.#rows *= by
   }

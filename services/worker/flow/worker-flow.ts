@@ -48,8 +48,6 @@ export interface WorkerFlow {
   received(deliveries: readonly Delivery[]): void
   /** Events can be run: they wait for it. */
   read(events: Batch): void
-  /** An event ended without a run. */
-  endedUnrun(delivery: Delivery): void
   /** The same runner; its runs count. */
   timed(apart: Pick<ApartRunner, 'run'>): Pick<ApartRunner, 'run'>
   close(): void
@@ -83,7 +81,6 @@ export function openWorkerFlow(
       speaker.wake()
     },
     read: (events) => flows.read(events, performance.now()),
-    endedUnrun: (delivery) => flows.endedUnrun(delivery),
     timed: (apart) => timedRunner(apart, (ran) => flows.ranApart(ran)),
     close: speaker.close,
   }

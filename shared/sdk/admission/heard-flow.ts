@@ -29,6 +29,8 @@ export type SaidGate = FlowGate & Required<Pick<FlowGate, 'because'>>
 export interface PoolFlow {
   /** Rows a second, of all workers; 0 where nobody knows. */
   readonly drainRows: number
+  /** Whether any worker was heard: else nobody is there to run anything. */
+  readonly hasWorkers: boolean
   readonly rowsPerEvent: number
   /** Rows of a lane and of those above it that are ahead of one more, as of when it was heard. */
   readonly aheadRows: OfLanes<number>
@@ -111,6 +113,7 @@ function poolFlow(heard: readonly Heard[], forMs: number): PoolFlow | undefined 
   const aheadRows = ofLanes((lane) => (rows += last.waiting[lane] * rowsPerEvent + held(lane)))
   return {
     drainRows,
+    hasWorkers: workers.length > 0,
     rowsPerEvent,
     aheadRows,
     handedRows: ofLanes((lane) => ofAll((flow) => flow.handedRows[lane])),

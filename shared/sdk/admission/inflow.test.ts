@@ -11,7 +11,14 @@ function poolOf(aheadRows: number): PoolFlow {
   const ofLanes = { high: 0, normal: aheadRows, low: aheadRows }
   const none = { high: 0, normal: 0, low: 0 }
   return {
-    ...{ drainRows: DRAIN, rowsPerEvent: 1, aheadRows: ofLanes, handedRows: none, deadlineMs: none },
+    ...{
+      drainRows: DRAIN,
+      hasWorkers: true,
+      rowsPerEvent: 1,
+      aheadRows: ofLanes,
+      handedRows: none,
+      deadlineMs: none,
+    },
     maxBacklogSeconds: none,
     ...{ heavy: new Set<string>(), hot: new Set<string>(), mode: 'enforce', gates: [], atMs: 0 },
   }

@@ -235,6 +235,13 @@ describe('a door that hears nothing', () => {
     expect(door.decide(askingOf(), 1)).toBeUndefined()
   })
 
+  it('lets wait what comes for a pool whose workers are away', () => {
+    const door = new ModelDoor()
+    const waiting = { high: 0, normal: 1_000, low: 0 }
+    door.hear(flowOf({ by: 'control', drainRows: 0, everyMs: 60_000, waiting }), 0)
+    expect(door.decide(askingOf(), 0)).toBeUndefined()
+  })
+
   it('takes the word of the flow as soon as there is one', () => {
     const door = new ModelDoor(undefined, () => 0)
     for (let each = 0; each < 20; each++) door.told(false, 0)

@@ -172,9 +172,9 @@ export class ModelDoor {
     return byBacklogSeconds(waitMs, pool.maxBacklogSeconds[lane])
   }
 
-  /** Where nothing has run, or nobody runs it, few may wait of a model: what has to be in time is not staked on a guess. */
+  /** While workers have run nothing of a model few of it may wait: what has to be in time is not staked on a guess. */
   #untried({ lane, deadlineMs }: Asking, pool: PoolFlow | undefined, nowMs: number): Refused | undefined {
-    if (pool === undefined || deadlineMs === undefined) return undefined
+    if (pool?.hasWorkers !== true || deadlineMs === undefined) return undefined
     const measured = rowsAhead(pool, lane, this.#inflow.sinceRows(lane), nowMs) / pool.rowsPerEvent
     if (measured < MOST_UNTRIED) return undefined
     return refused('backlog', {

@@ -133,11 +133,6 @@ export class CostSums {
     return this.isEmpty ? 0 : Math.max(0, 1 - this.#rows ** 2 / (this.#weights * this.#rowsRows))
   }
 
-  /** Rows of a run, about: of timings that were weighted by them. */
-  get meanRows(): number {
-    return this.#rows / this.#weights
-  }
-
   /** The line. Where all rows are alike all of the cost is fixed. */
   get line(): CostLine {
     const spread = this.#weights * this.#rowsRows - this.#rows ** 2
@@ -146,9 +141,9 @@ export class CostSums {
     return { fixedMs: Math.max(0, (this.#ms - perRowMs * this.#rows) / this.#weights), perRowMs }
   }
 
-  /** The line through nothing: no part of the cost is fixed. */
-  get proportion(): CostLine {
-    return { fixedMs: 0, perRowMs: this.#rowsMs / this.#rowsRows }
+  /** The line through nothing, where all rows are about alike: no part of the cost is known to be fixed. */
+  get proportion(): RecentLine {
+    return { fixedMs: 0, perRowMs: this.#rowsMs / this.#rowsRows, alikeRows: this.#rows / this.#weights }
   }
 }
 

@@ -40,9 +40,6 @@ export class RecentCost {
   /** @returns undefined while too few have run */
   get line(): RecentLine | undefined {
     if (this.#sums.isEmpty) return undefined
-    if (this.#sums.variety >= LEAST_VARIETY) return this.#sums.line
-    // Field by field: it is asked for each event.
-    const { fixedMs, perRowMs } = this.#sums.proportion
-    return { fixedMs, perRowMs, alikeRows: this.#sums.meanRows }
+    return this.#sums.variety < LEAST_VARIETY ? this.#sums.proportion : this.#sums.line
   }
 }

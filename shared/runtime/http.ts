@@ -96,14 +96,14 @@ export function openHttp(options: HttpOptions): HttpSide {
  */
 function boundArrival(app: FastifyInstance, requestMs: number): void {
   app.server.headersTimeout = requestMs
-  app.addHook('onRequest', ({ raw, routeOptions }, _reply, done) => {
-    if (routeOptions.config.isBodyStreamed !== true) {
-      destroyAfter(raw, requestMs)
-    }
+  const isBound = ({ routeOptions }: FastifyRequest): boolean => routeOptions.config.isBodyStreamed !== true
+  app.addHook('onRequest', (request, _reply, done) => {
+    if (isBound(request)) destroyAfter(request.raw, requestMs)
     done()
   })
-  app.addHook('onSend', ({ raw, routeOptions }, reply, _payload, done) => {
-    if (routeOptions.config.isBodyStreamed !== true && !raw.complete) {
+  app.addHook('onSend', (request, reply, _payload, done) => {
+    const { raw } = request
+    if (isBound(request) && !raw.complete) {
       reply.removeHeader('connection')
       destroyAfter(raw, Math.min(requestMs, REFUSED_BODY_MS))
     }

@@ -1,12 +1,5 @@
-import {
-  type AdmissionMode,
-  type Flow,
-  type FlowGate,
-  LANE_ROWS,
-  type OfLanes,
-  ofLanes,
-} from '../contract/flow.ts'
-import { LANES, type Lane } from '../contract/subjects.ts'
+import { type AdmissionMode, type Flow, type FlowGate, type OfLanes, ofLanes } from '../contract/flow.ts'
+import type { Lane } from '../contract/subjects.ts'
 
 /** A flow is heard so many times its own interval, and a second at least: one word may get lost. */
 const HEARD_TIMES = 3
@@ -125,20 +118,6 @@ function poolFlow(heard: readonly Heard[], forMs: number): PoolFlow | undefined 
     gates: flows.flatMap(({ gates }) => gates.map(saidGate)),
     atMs,
   }
-}
-
-const ROUND_ROWS = LANE_ROWS.high + LANE_ROWS.normal + LANE_ROWS.low
-/** What a lane gets of the workers however much comes in above it: its part of their rounds. */
-const LEAST_PART = ofLanes((lane) => LANE_ROWS[lane] / ROUND_ROWS)
-
-/** Rows a second that are left to a lane by what workers are handed of those above it. */
-export function rowsLeft({ drainRows, handedRows }: PoolFlow, lane: Lane): number {
-  let left = drainRows
-  for (const each of LANES) {
-    if (each === lane) break
-    left -= handedRows[each]
-  }
-  return Math.max(LEAST_PART[lane] * drainRows, left)
 }
 
 /** Once for each word: of what it refuses there may be thousands a second. */

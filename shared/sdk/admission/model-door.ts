@@ -1,7 +1,8 @@
 import type { AdmissionMode, Flow } from '../contract/flow.ts'
 import type { Lane } from '../contract/subjects.ts'
-import { HeardFlow, type PoolFlow, rowsLeft, type SaidGate } from './heard-flow.ts'
+import { HeardFlow, type PoolFlow, type SaidGate } from './heard-flow.ts'
 import { Inflow } from './inflow.ts'
+import { mostWaitMs, rowsAhead, waitBehind } from './pool-wait.ts'
 import type { DoorLimit, Refused } from './refused.ts'
 import { SourceWeights } from './source-weights.ts'
 import { Throttle } from './throttle.ts'
@@ -38,13 +39,12 @@ export const ADMISSION: AdmissionLaw = {
   besideShare: 0.2,
 }
 
-/** Words that get lost in between are not made up for longer than this, milliseconds. */
-const MOST_AHEAD_MS = 1_000
 /** Sooner nobody is asked to come back, milliseconds. */
 const SOONEST_MS = 25
 /** Events that may wait of a model that nothing is known of yet, and when to come back: as long as a few words of the flow take. */
 const MOST_UNTRIED = 64
 const UNTRIED_MS = 250
+
 /** What an event with a deadline would wait, and from where on it is refused, milliseconds. */
 interface Wait {
   readonly waitMs: number
@@ -248,34 +248,6 @@ export class ModelDoor {
 /** Rows that one event has. */
 function rowsOf(pool: PoolFlow | undefined): number {
   return pool?.rowsPerEvent ?? 1
-}
-
-/** How long one more event of a lane would wait, milliseconds. @param sinceRows that came in since the pool said what waits */
-function waitBehind(pool: PoolFlow, lane: Lane, sinceRows: number, nowMs: number): number {
-  return (1_000 * rowsAhead(pool, lane, sinceRows, nowMs)) / rowsLeft(pool, lane)
-}
-
-function rowsAhead(pool: PoolFlow, lane: Lane, sinceRows: number, nowMs: number): number {
-  const passedS = Math.min(MOST_AHEAD_MS, nowMs - pool.atMs) / 1_000
-  return Math.max(0, pool.aheadRows[lane] + sinceRows - passedS * pool.drainRows)
-}
-
-/**
- * How long an event may be expected to wait, milliseconds: a share of its deadline, or of the shortest that its lane's events
- * bring; undefined where there is none.
- *
- * @param deadlineMs of the event; undefined for those that the lane's events bring
- */
-function mostWaitMs(
-  { deadlineMs: ofLane }: PoolFlow,
-  lane: Lane,
-  deadlineMs: number | undefined,
-  share: number,
-): number | undefined {
-  const shortest = ofLane[lane]
-  const most = deadlineMs ?? Number.POSITIVE_INFINITY
-  const leastMs = shortest > 0 ? Math.min(shortest, most) : most
-  return leastMs === Number.POSITIVE_INFINITY ? undefined : Math.max(1, leastMs * share)
 }
 
 type Facts = Pick<Refused, 'value' | 'measured' | 'unit' | 'retryAfterMs' | 'because'>

@@ -61,14 +61,30 @@ function wishesOf({ capacity, shared, promises, isPelton, ...facts }: LoadFacts)
 }
 
 /** The other source alone at first, then beside a hot one, at the same rate of its own. */
-function hotLoad(capacity: number, { tripleSeconds, calmSeconds, settleSeconds }: Timing): RunWish {
-  const own = 3 * (1 - HOT_SHARE) * capacity
+function hotLoad(capacity: number, timing: Timing): RunWish {
+  const rates = { otherPerSecond: 3 * (1 - HOT_SHARE) * capacity, hotPerSecond: 3 * HOT_SHARE * capacity }
+  return besideLoad('throttling, a hot source', rates, timing)
+}
+
+/** What two sources send, events a second. */
+interface Rates {
+  readonly otherPerSecond: number
+  readonly hotPerSecond: number
+}
+
+/** The other source alone, then beside the hot one, then alone again. */
+function besideLoad(
+  name: string,
+  { otherPerSecond, hotPerSecond }: Rates,
+  { tripleSeconds, calmSeconds, settleSeconds }: Timing,
+): RunWish {
+  const perSecond = otherPerSecond + hotPerSecond
   return {
-    ...{ name: 'throttling, a hot source', shown: 'overload', settleSeconds },
+    ...{ name, shown: 'overload', settleSeconds },
     phases: [
-      steady('before', own, tripleSeconds / 2),
-      { ...steady('overload', 3 * capacity, tripleSeconds), hotShare: HOT_SHARE },
-      steady('after', own, calmSeconds),
+      steady('before', otherPerSecond, tripleSeconds / 2),
+      { ...steady('overload', perSecond, tripleSeconds), hotShare: hotPerSecond / perSecond },
+      steady('after', otherPerSecond, calmSeconds),
     ],
   }
 }
@@ -77,17 +93,9 @@ function hotLoad(capacity: number, { tripleSeconds, calmSeconds, settleSeconds }
 const FAILING_PER_SECOND = 200_000 / 60
 
 /** Half of what is carried alone at first, then beside the events of a model that fails on all of them. */
-function cascadeLoad(capacity: number, { tripleSeconds, calmSeconds, settleSeconds }: Timing): RunWish {
-  const own = capacity / 2
-  const all = own + FAILING_PER_SECOND
-  return {
-    ...{ name: 'cascade, a model that fails', shown: 'overload', settleSeconds, hotFails: true },
-    phases: [
-      steady('before', own, tripleSeconds / 2),
-      { ...steady('overload', all, tripleSeconds), hotShare: FAILING_PER_SECOND / all },
-      steady('after', own, calmSeconds),
-    ],
-  }
+function cascadeLoad(capacity: number, timing: Timing): RunWish {
+  const rates = { otherPerSecond: capacity / 2, hotPerSecond: FAILING_PER_SECOND }
+  return { ...besideLoad('cascade, a model that fails', rates, timing), hotFails: true }
 }
 
 /** Events without a deadline, and a tenth as many that are replayed: a million, where that is so many seconds' work at most. */

@@ -1,6 +1,7 @@
 import type { Machine } from '../bench/compare/machine.ts'
 import { machineLines } from '../bench/compare/report.ts'
 import { markdownLines, numberText, plainLines, type Table } from '../bench/suite/table.ts'
+import type { Contestant } from './contestants/contestant.ts'
 import { DEADLINE_MS, HIGH_SHARE, type Run } from './drive.ts'
 import {
   BAR_NAMES,
@@ -103,19 +104,16 @@ function heldRuns(contestants: readonly Measured[]): readonly HeldRun[] {
   return contestants
     .filter(({ promises }) => promises !== undefined)
     .flatMap(({ name, promises, capacity, runs }) =>
-      runs.slice(1).map((run) => {
-        const overload = { ...run, capacity: capacity.perSecond }
-        if (run.other !== undefined)
-          return {
-            ...{ name, run },
-            bars: run.hotFails ? barsBesideFailing(run.other) : barsBesideHot(overload, run.other),
-          }
-        const { backfilled } = run
-        if (backfilled !== undefined) return { name, run, bars: barsBesideBackfill(overload, backfilled) }
-        if (promises !== 'plain') return { name, run, bars: barsOf(overload) }
-        return { name, run, bars: barsOf(overload, LEAST_PLAIN_GOODPUT).slice(0, 1) }
-      }),
+      runs.slice(1).map((run) => ({ name, run, bars: barsOfRun(run, capacity.perSecond, promises) })),
     )
+}
+
+function barsOfRun(run: Run, capacity: number, promises: Contestant['promises']): readonly Bar[] {
+  const overload = { ...run, capacity }
+  const { other, hotFails, backfilled } = run
+  if (other !== undefined) return hotFails ? barsBesideFailing(other) : barsBesideHot(overload, other)
+  if (backfilled !== undefined) return barsBesideBackfill(overload, backfilled)
+  return promises === 'plain' ? barsOf(overload, LEAST_PLAIN_GOODPUT).slice(0, 1) : barsOf(overload)
 }
 
 function barTable(contestants: readonly Measured[]): Table {

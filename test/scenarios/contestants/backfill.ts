@@ -1,7 +1,9 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { NatsConnection } from '@nats-io/transport-node'
 import type { FlightEvent } from '../../../services/demo/flights.ts'
+import { inParallel } from '../../../shared/operations/broker/parallel.ts'
 import { HEADERS } from '../../../shared/sdk/contract/headers.ts'
 import { subjects } from '../../../shared/sdk/contract/subjects.ts'
 import { eventToken } from '../../../shared/sdk/contract/token.ts'
@@ -9,6 +11,7 @@ import { PeltonError } from '../../../shared/sdk/errors.ts'
 import { PublishWindow } from '../../../shared/sdk/jetstream/publish-window.ts'
 import { createProducer, type Producer } from '../../../shared/sdk/producer.ts'
 import { countWaiting } from '../../kit/outcomes.ts'
+import { eventually } from '../../kit/wait.ts'
 import type { Stage } from '../../scale/stage.ts'
 import type { RegisterEntry } from './register.ts'
 
@@ -40,7 +43,8 @@ export interface Backfill {
 
 const SOURCE = 'backfill'
 const AT_ONCE = 1_000
-const LOOK_MS = 100
+/** Nothing waits after so long at most, milliseconds, or it never will. */
+const LIMIT_MS = 3_600_000
 /** Events a second of the replay: as fast as it may. */
 const REPLAY_RATE = 100_000
 
@@ -57,15 +61,15 @@ export interface BackfillGround {
 export async function openBackfill(ground: BackfillGround, wish: BackfillWish): Promise<Backfill> {
   const { stage, model, flights, cli, signal } = ground
   const featuresOf = (index: number) => ({ ...(flights[index % flights.length] as FlightEvent).features })
-  await makeDeadLetters(stage, model, featuresOf, wish.replayed)
+  await makeDeadLetters(ground, featuresOf, wish.replayed)
   let replaying: Replaying | undefined
   let work: Promise<void> | undefined
   let [began, over] = [0, 0]
   const run = async (): Promise<void> => {
     began = performance.now()
     replaying = replay(cli, stage.url, signal)
-    await Promise.all([replaying.ended, publishAll(stage.url, model, featuresOf, wish.events, signal)])
-    while ((await countWaiting(stage.connection)) > 0) await sleep(LOOK_MS, undefined, { signal })
+    await Promise.all([replaying.ended, publishAll(ground, featuresOf, wish.events)])
+    await untilSettled(stage.connection, signal)
     over = performance.now()
   }
   return {
@@ -79,10 +83,7 @@ export async function openBackfill(ground: BackfillGround, wish: BackfillWish): 
     ended: async () => work,
     endOf(outcomes) {
       if (work === undefined) return undefined
-      const ids = [
-        ...Array.from({ length: wish.events }, (_event, at) => eventId(at)),
-        ...Array.from({ length: wish.replayed }, (_event, at) => replayedId(at)),
-      ]
+      const ids = [...indices(wish.events).map(eventId), ...indices(wish.replayed).map(replayedId)]
       const ends = ids.map((id) => takeOut(outcomes, eventToken(model, SOURCE, id)))
       const count = (kind: RegisterEntry['kind']): number => ends.filter((end) => end?.kind === kind).length
       const [predictions, deadLetters] = [count('prediction'), count('dead-letter')]
@@ -94,6 +95,8 @@ export async function openBackfill(ground: BackfillGround, wish: BackfillWish): 
 const eventId = (at: number): string => `event-${at}`
 const replayedId = (at: number): string => `replayed-${at}`
 
+const indices = (count: number): readonly number[] => Array.from({ length: count }, (_one, at) => at)
+
 function takeOut(outcomes: Map<string, RegisterEntry>, token: string): RegisterEntry | undefined {
   const entry = outcomes.get(token)
   outcomes.delete(token)
@@ -103,8 +106,7 @@ function takeOut(outcomes: Map<string, RegisterEntry>, token: string): RegisterE
 type FeaturesOf = (index: number) => Record<string, string | number>
 
 async function makeDeadLetters(
-  { connection }: Stage,
-  model: string,
+  { stage: { connection }, model, signal }: BackfillGround,
   featuresOf: FeaturesOf,
   count: number,
 ): Promise<void> {
@@ -121,23 +123,29 @@ async function makeDeadLetters(
     })
     if (reply.kind !== 'stored') throw new Error(reply.description)
   }
-  await inParts(count, publish)
-  while ((await countWaiting(connection)) > 0) await sleep(LOOK_MS)
+  await inParallel(indices(count), publish, AT_ONCE)
+  await untilSettled(connection, signal)
   window.close()
+}
+
+async function untilSettled(connection: NatsConnection, signal: AbortSignal): Promise<void> {
+  const isSettled = async (): Promise<boolean> => {
+    signal.throwIfAborted()
+    return (await countWaiting(connection)) === 0
+  }
+  await eventually('nothing to wait', isSettled, { limitMs: LIMIT_MS, everyMs: 100 })
 }
 
 /** As a backfill does: it waits to be let in, and comes back when it is told to. */
 async function publishAll(
-  url: string,
-  model: string,
+  { stage: { url }, model, signal }: BackfillGround,
   featuresOf: FeaturesOf,
   count: number,
-  signal: AbortSignal,
 ): Promise<void> {
   const producer = await createProducer({ url, source: SOURCE })
-  await inParts(count, (at) =>
-    publishOne(producer, { model, id: eventId(at), lane: 'low', features: featuresOf(at) }, signal),
-  )
+  const publish = (at: number): Promise<void> =>
+    publishOne(producer, { model, id: eventId(at), lane: 'low', features: featuresOf(at) }, signal)
+  await inParallel(indices(count), publish, AT_ONCE)
   await producer.close()
 }
 
@@ -161,11 +169,6 @@ async function publishOne(
 
 const RETRIED = new Set(['overloaded', 'rate-limited', 'stream-full'])
 
-async function inParts(count: number, work: (at: number) => Promise<void>): Promise<void> {
-  for (let from = 0; from < count; from += AT_ONCE)
-    await Promise.all(Array.from({ length: Math.min(AT_ONCE, count - from) }, (_one, at) => work(from + at)))
-}
-
 interface Replaying {
   readonly pid: number | undefined
   readonly ended: Promise<void>
@@ -173,20 +176,11 @@ interface Replaying {
 
 /** `pelton replay start`, as an operator would give it: of the dead letters there are, and not of those that the load makes. */
 function replay(cli: string, url: string, signal: AbortSignal): Replaying {
-  const until = new Date().toISOString()
-  const wish = [
-    '--reason',
-    'deadline-exceeded',
-    '--until',
-    until,
-    '--rate',
-    String(REPLAY_RATE),
-    '--ramp',
-    '0',
-  ]
-  const child = spawn(process.execPath, [cli, 'replay', 'start', ...wish, '--in-flight', String(AT_ONCE)], {
+  const which = ['--reason', 'deadline-exceeded', '--until', new Date().toISOString()]
+  const pace = ['--rate', String(REPLAY_RATE), '--ramp', '0', '--in-flight', String(AT_ONCE)]
+  const child = spawn(process.execPath, [cli, 'replay', 'start', ...which, ...pace], {
     env: { ...process.env, PELTON_NATS_URL: url },
-    stdio: ['ignore', 'ignore', 'ignore'],
+    stdio: 'ignore',
     signal,
   })
   const ended = once(child, 'exit').then(([code]) => {

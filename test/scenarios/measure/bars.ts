@@ -53,17 +53,20 @@ export function barsOf(overload: Overload, leastGoodput = LEAST_GOODPUT): readon
   ]
 }
 
-/** Of the other source's events, how many are refused beside a hot one. */
+/** Of the other source's events, how many are refused beside a hot one, or one whose model fails. */
 const MOST_REFUSED_BESIDE = 0
 /** Its p99 beside the hot one, as a multiple of its p99 alone. */
 const MOST_P99_BESIDE = 2
 
 /** What a door promises while one source has most of a load: all but that what is urgent to the hot one is in time. */
-export function barsBesideHot(overload: Overload, { alone, beside }: OtherSource): readonly Bar[] {
+export function barsBesideHot(overload: Overload, other: OtherSource): readonly Bar[] {
+  return [...barsOf(overload).filter(({ name }) => name !== 'high'), ...barsOfOther(other, MOST_P99_BESIDE)]
+}
+
+function barsOfOther({ alone, beside }: OtherSource, mostP99: number): readonly Bar[] {
   return [
-    ...barsOf(overload).filter(({ name }) => name !== 'high'),
     { name: 'refused', value: beside.refusals / beside.offered, kind: 'most', bar: MOST_REFUSED_BESIDE },
-    { name: 'p99', value: beside.p99Ms / alone.p99Ms, kind: 'most', bar: MOST_P99_BESIDE },
+    { name: 'p99', value: beside.p99Ms / alone.p99Ms, kind: 'most', bar: mostP99 },
   ]
 }
 
@@ -80,11 +83,8 @@ export function barsBesideBackfill(overload: Overload, backfill: BackfillEnd): r
 const MOST_P99_BESIDE_FAILING = 3
 
 /** What is promised to a healthy model while another one of its pool fails on everything. */
-export function barsBesideFailing({ alone, beside }: OtherSource): readonly Bar[] {
-  return [
-    { name: 'refused', value: beside.refusals / beside.offered, kind: 'most', bar: MOST_REFUSED_BESIDE },
-    { name: 'p99', value: beside.p99Ms / alone.p99Ms, kind: 'most', bar: MOST_P99_BESIDE_FAILING },
-  ]
+export function barsBesideFailing(other: OtherSource): readonly Bar[] {
+  return barsOfOther(other, MOST_P99_BESIDE_FAILING)
 }
 
 export function isMet({ value, kind, bar }: Bar): boolean {

@@ -1,7 +1,8 @@
-import { copyFile, cp, mkdir, mkdtemp, writeFile } from 'node:fs/promises'
+import { copyFile, mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { ScenarioModel } from '../contestants/contestant.ts'
+import { copied } from './copied.ts'
 
 /** A model that runs on no flight. */
 export const FAILING = 'always-failing'
@@ -16,11 +17,10 @@ const MANIFEST = 'inputs: { index: hour }\nunknownFeatures: ignore\n'
  * @param folder in which a folder of models is made for both
  */
 export async function withFailing(model: ScenarioModel, folder: string): Promise<ScenarioModel> {
-  const models = await mkdtemp(join(folder, 'with-failing-'))
-  await cp(join(model.folder, model.name), join(models, model.name), { recursive: true })
-  await mkdir(join(models, FAILING, '1'), { recursive: true })
-  await copyFile(FILE, join(models, FAILING, '1', 'model.onnx'))
-  await writeFile(join(models, FAILING, 'manifest.yaml'), MANIFEST)
-  const version = model.path.split('/').at(-2) ?? ''
-  return { name: model.name, folder: models, path: join(models, model.name, version, 'model.onnx') }
+  const copy = await copied(model, folder)
+  const place = join(copy.folder, FAILING)
+  await mkdir(join(place, '1'), { recursive: true })
+  await copyFile(FILE, join(place, '1', 'model.onnx'))
+  await writeFile(join(place, 'manifest.yaml'), MANIFEST)
+  return copy
 }

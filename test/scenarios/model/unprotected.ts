@@ -1,6 +1,7 @@
-import { appendFile, cp, mkdtemp } from 'node:fs/promises'
-import { join } from 'node:path'
+import { appendFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 import type { ScenarioModel } from '../contestants/contestant.ts'
+import { copied } from './copied.ts'
 
 /** What a manifest says beside what it says already. */
 const OFF = '\nadmission:\n  mode: off\n'
@@ -11,9 +12,7 @@ const OFF = '\nadmission:\n  mode: off\n'
  * @param folder in which a folder of models is made for it
  */
 export async function unprotected(model: ScenarioModel, folder: string): Promise<ScenarioModel> {
-  const models = await mkdtemp(join(folder, 'unprotected-'))
-  await cp(join(model.folder, model.name), join(models, model.name), { recursive: true })
-  const version = model.path.split('/').at(-2) ?? ''
-  await appendFile(join(models, model.name, version, 'manifest.yaml'), OFF)
-  return { name: model.name, folder: models, path: join(models, model.name, version, 'model.onnx') }
+  const copy = await copied(model, folder)
+  await appendFile(join(dirname(copy.path), 'manifest.yaml'), OFF)
+  return copy
 }

@@ -162,19 +162,20 @@ describe('a backlog', () => {
 
 test('an event over CloudEvents is refused in the same words', async () => {
   const path = `/v1/models/${MODEL}/events?lane=low`
-  const event = (): Record<string, string> => ({
+  const event = (leftMs: number): Record<string, string> => ({
     ...{ 'ce-specversion': '1.0', 'ce-id': crypto.randomUUID(), 'ce-source': 'gate/7', 'ce-type': 't' },
-    'ce-expirytime': new Date(Date.now() + DEADLINE_MS).toISOString(),
+    'ce-expirytime': new Date(Date.now() + leftMs).toISOString(),
   })
-  const publish = (): Promise<Answer> =>
-    open.call('POST', path, { body: { inputs: INPUTS }, headers: event() })
+  const publish = (leftMs = DEADLINE_MS): Promise<Answer> =>
+    open.call('POST', path, { body: { inputs: INPUTS }, headers: event(leftMs) })
   flow.say(FULL)
-  const { json, headers } = await answered(503, publish)
+  const { json, headers } = await answered(503, () => publish())
   expect(json).toMatchObject({ code: 'overloaded', field: 'backlog', retryAfterMs: expect.any(Number) })
   expect(Number(headers.get('retry-after'))).toBeGreaterThan(0)
   expect(headers.get('content-type')).toMatch(/^application\/problem\+json/)
+  expect((await publish(-60_000)).status, 'one that has expired is not told to come back').toBe(202)
   flow.say({})
-  await answered(202, publish)
+  await answered(202, () => publish())
 })
 
 test('what is only observed is let in and counted, and what is off is not looked at', async () => {

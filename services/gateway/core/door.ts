@@ -20,7 +20,7 @@ export interface AskingRequest {
   readonly lane: Lane
   /** Of its event. */
   readonly source: string
-  /** What is left of its deadline, milliseconds; undefined for none. */
+  /** What is left of its deadline, milliseconds, 0 where that is over; undefined for none. */
   readonly deadlineMs: number | undefined
   /** Thrown once for a request that is looked at more than once, from 0 to 1; 1 leaves nothing to chance. */
   readonly die?: number | undefined
@@ -103,6 +103,7 @@ export class Door {
   }
 }
 
+/** Too late is too late, however long it waits: what has expired is not told to come back, but ends as any such event does. */
 function eventOf({ caller: { pool }, model, lane, source, deadlineMs, die }: AskingRequest): AskingEvent {
-  return { pool, model, lane, source, deadlineMs, die }
+  return { pool, model, lane, source, deadlineMs: deadlineMs === 0 ? undefined : deadlineMs, die }
 }

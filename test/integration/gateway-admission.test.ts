@@ -169,13 +169,13 @@ test('an event over CloudEvents is refused in the same words', async () => {
   const publish = (leftMs = DEADLINE_MS): Promise<Answer> =>
     open.call('POST', path, { body: { inputs: INPUTS }, headers: event(leftMs) })
   flow.say(FULL)
-  const { json, headers } = await answered(503, () => publish())
+  const { json, headers } = await answered(503, publish)
   expect(json).toMatchObject({ code: 'overloaded', field: 'backlog', retryAfterMs: expect.any(Number) })
   expect(Number(headers.get('retry-after'))).toBeGreaterThan(0)
   expect(headers.get('content-type')).toMatch(/^application\/problem\+json/)
   expect((await publish(-60_000)).status, 'one that has expired is not told to come back').toBe(202)
   flow.say({})
-  await answered(202, () => publish())
+  await answered(202, publish)
 })
 
 test('what is only observed is let in and counted, and what is off is not looked at', async () => {

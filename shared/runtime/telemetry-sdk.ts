@@ -3,44 +3,25 @@ import {
   type ContextManager,
   DiagLogLevel,
   diag,
-  type HrTime,
   type Link,
   type SpanKind,
   TraceFlags,
-  ValueType,
 } from '@opentelemetry/api'
-import { PrometheusExporter, PrometheusSerializer } from '@opentelemetry/exporter-prometheus'
-import { metrics, NodeSDK, type NodeSDKConfiguration, resources, tracing } from '@opentelemetry/sdk-node'
-import { type Histogram, histograms } from './histograms.ts'
-import { PREFIX_ATTRIBUTE, prometheusName } from './metrics.ts'
-import { namesOfEnv } from './names-of-env.ts'
-import type { TelemetryLog, TelemetryOptions } from './telemetry.ts'
+import { metrics, NodeSDK, type NodeSDKConfiguration, tracing } from '@opentelemetry/sdk-node'
+import type { RunningSdk, TelemetryLog, TelemetryOptions } from './telemetry.ts'
+import { openPrometheus, produceHistograms, resourceOf } from './telemetry-metrics.ts'
 import type { TelemetryPlan } from './telemetry-plan.ts'
-
-/** The OpenTelemetry SDK of this process. Loaded only where it is needed: it costs a quarter of a second and 25 MB. */
-export interface RunningSdk {
-  readonly scrape: (() => Promise<string>) | undefined
-  flush(): Promise<unknown>
-  close(): Promise<void>
-}
 
 type Reader = metrics.IMetricReader
 
+/** The whole OpenTelemetry SDK, with all its exporters: loaded only where something is sent. */
 export async function startSdk(options: TelemetryOptions, plan: TelemetryPlan): Promise<RunningSdk> {
-  const { env, serviceName, instance } = options
-  const { prefix } = namesOfEnv(env)
-  const metricProducers = [produceHistograms()]
-  const prometheus = plan.prometheus
-    ? new PrometheusExporter({ preventServerStart: true, metricProducers })
-    : undefined
-  const otlp = plan.otlpMetrics ? await openOtlpMetrics(env, metricProducers) : undefined
-  const readers = [prometheus, otlp].filter((reader) => reader !== undefined)
+  const { env } = options
+  const prometheus = plan.prometheus ? openPrometheus() : undefined
+  const otlp = plan.otlpMetrics ? await openOtlpMetrics(env) : undefined
+  const readers = [prometheus?.reader, otlp].filter((reader) => reader !== undefined)
   const sdk = new NodeSDK({
-    resource: resources.resourceFromAttributes({
-      'service.name': serviceName,
-      'service.instance.id': instance,
-      ...(prefix !== undefined && { [PREFIX_ATTRIBUTE]: prefix }),
-    }),
+    resource: resourceOf(options),
     metricReaders: readers,
     logRecordProcessors: [],
     ...(plan.traces ? tracesOf(env) : { spanProcessors: [] }),
@@ -51,7 +32,7 @@ export async function startSdk(options: TelemetryOptions, plan: TelemetryPlan): 
   sdk.start()
   reportTrouble(options.log)
   return {
-    scrape: prometheus && (() => scrape(prometheus)),
+    scrape: prometheus?.scrape,
     flush: () => Promise.all(readers.map((reader) => reader.forceFlush())),
     close: () => sdk.shutdown(),
   }
@@ -118,53 +99,13 @@ function samplerOf({ OTEL_TRACES_SAMPLER, OTEL_TRACES_SAMPLER_ARG }: NodeJS.Proc
   return isParentBased === undefined ? root : new tracing.ParentBasedSampler({ root })
 }
 
-/** Our own histograms in the form of the SDK. */
-function produceHistograms(): metrics.MetricProducer {
-  const startTime = toHrTime(Date.now())
-  return {
-    collect: async () => {
-      const endTime = toHrTime(Date.now())
-      const all = histograms().map((histogram) => toMetricData(histogram, startTime, endTime))
-      const scopeMetrics = [{ scope: { name: 'pelton' }, metrics: all }]
-      // The reader puts the resource of the process in its place.
-      return { resourceMetrics: { resource: resources.emptyResource(), scopeMetrics }, errors: [] }
-    },
-  }
-}
-
-function toMetricData(
-  { metric, bounds, series }: Histogram,
-  startTime: HrTime,
-  endTime: HrTime,
-): metrics.MetricData {
-  const { name, description, unit } = metric
-  return {
-    descriptor: { name, description, unit, valueType: ValueType.DOUBLE },
-    aggregationTemporality: metrics.AggregationTemporality.CUMULATIVE,
-    dataPointType: metrics.DataPointType.HISTOGRAM,
-    dataPoints: [...series.values()].map(({ labels, counts, count, sum }) => ({
-      startTime,
-      endTime,
-      attributes: labels,
-      value: { buckets: { boundaries: [...bounds], counts: [...counts] }, count, sum },
-    })),
-  }
-}
-
-function toHrTime(ms: number): HrTime {
-  return [Math.floor(ms / 1_000), Math.round((ms % 1_000) * 1e6)]
-}
-
 const OTLP_METRICS = {
   grpc: () => import('@opentelemetry/exporter-metrics-otlp-grpc'),
   'http/json': () => import('@opentelemetry/exporter-metrics-otlp-http'),
   'http/protobuf': () => import('@opentelemetry/exporter-metrics-otlp-proto'),
 }
 
-async function openOtlpMetrics(
-  env: NodeJS.ProcessEnv,
-  metricProducers: metrics.MetricProducer[],
-): Promise<Reader> {
+async function openOtlpMetrics(env: NodeJS.ProcessEnv): Promise<Reader> {
   const named = env.OTEL_EXPORTER_OTLP_METRICS_PROTOCOL || env.OTEL_EXPORTER_OTLP_PROTOCOL || ''
   const protocol = named in OTLP_METRICS ? (named as keyof typeof OTLP_METRICS) : 'http/protobuf'
   const { OTLPMetricExporter } = await OTLP_METRICS[protocol]()
@@ -172,25 +113,8 @@ async function openOtlpMetrics(
   const timeoutMs = Number(env.OTEL_METRIC_EXPORT_TIMEOUT || 30_000)
   return new metrics.PeriodicExportingMetricReader({
     exporter: new OTLPMetricExporter(),
-    metricProducers,
+    metricProducers: [produceHistograms()],
     exportIntervalMillis: everyMs,
     exportTimeoutMillis: Math.min(timeoutMs, everyMs),
   })
-}
-
-/** Of the resource only this becomes a label. */
-const PREFIX_ONLY = new RegExp(`^${PREFIX_ATTRIBUTE.replaceAll('.', '\\.')}$`)
-
-/** The names of the table, which carry their units; the exporter alone would leave those out. */
-async function scrape(reader: PrometheusExporter): Promise<string> {
-  const { resourceMetrics } = await reader.collect()
-  const scopeMetrics = resourceMetrics.scopeMetrics.map((scope) => ({
-    ...scope,
-    metrics: scope.metrics.map((metric) => ({
-      ...metric,
-      descriptor: { ...metric.descriptor, name: prometheusName(metric.descriptor.name), unit: '' },
-    })),
-  }))
-  const serializer = new PrometheusSerializer(undefined, false, PREFIX_ONLY, true, true)
-  return `${serializer.serialize({ ...resourceMetrics, scopeMetrics })}\n`
 }

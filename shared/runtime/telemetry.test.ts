@@ -72,15 +72,21 @@ describe('startTelemetry', () => {
     log: { warn: () => undefined, debug: () => undefined },
   })
 
-  it('does not load the SDK where nobody asks for it, and does where somebody does', async () => {
+  it('loads the whole SDK where something is sent only, and of it what counts for /metrics', async () => {
     const off = await startTelemetry(options({}, false))
     expect(off).toMatchObject({ hasTraces: false, hasMetrics: false, scrape: undefined })
     expect(isLoaded()).toBe(false)
     await off.close()
 
-    const on = await startTelemetry(options({}, true))
-    expect(on).toMatchObject({ hasTraces: false, hasMetrics: true })
+    const counting = await startTelemetry(options({}, true))
+    expect(counting).toMatchObject({ hasTraces: false, hasMetrics: true })
+    expect(await counting.scrape?.()).toMatch(/\n$/)
+    expect(isLoaded()).toBe(false)
+    await Promise.all([counting.close(), counting.close()])
+
+    const sending = await startTelemetry(options({ OTEL_TRACES_EXPORTER: 'otlp' }, true))
+    expect(sending).toMatchObject({ hasTraces: true, hasMetrics: true })
     expect(isLoaded()).toBe(true)
-    await Promise.all([on.close(), on.close()])
+    await Promise.all([sending.close(), sending.close()])
   })
 })

@@ -205,19 +205,33 @@ export async function moveIn(made: string, path: string): Promise<boolean> {
   }
 }
 
+/** Bytes of copies that were counted once: a copy never changes, and of thousands each new one would count all of them again. */
+const counted = new Map<string, number>()
+
 /** Bytes of all copies, and of what is made now. */
 export async function bytesIn(folder: string): Promise<number> {
   let total = 0
   for (const digest of await namesIn(folder, 'copies'))
-    total += await bytesBelow(join(folder, 'copies', digest))
+    total += await bytesOfCopy(join(folder, 'copies', digest))
   for (const name of await namesIn(folder, 'making')) total += Number.parseInt(name, 10) || 0
   return total
 }
 
+async function bytesOfCopy(path: string): Promise<number> {
+  const known = counted.get(path)
+  if (known !== undefined) return known
+  try {
+    const bytes = await bytesBelow(path)
+    counted.set(path, bytes)
+    return bytes
+  } catch {
+    return 0 // it is being removed
+  }
+}
+
 async function bytesBelow(path: string): Promise<number> {
   let total = 0
-  for (const entry of await readdir(path, { recursive: true, withFileTypes: true }).catch(() => []))
-    if (entry.isFile())
-      total += (await stat(join(entry.parentPath, entry.name)).catch(() => undefined))?.size ?? 0
+  for (const entry of await readdir(path, { recursive: true, withFileTypes: true }))
+    if (entry.isFile()) total += (await stat(join(entry.parentPath, entry.name))).size
   return total
 }

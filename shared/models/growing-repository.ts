@@ -24,7 +24,7 @@ import {
   stampOf,
   type VersionEntry,
 } from './version-entry.ts'
-import { type VersionsView, viewOf } from './versions-view.ts'
+import { isPending, type VersionsView, viewOf } from './versions-view.ts'
 
 export interface GrowingOptions {
   readonly folder: string
@@ -121,7 +121,8 @@ class Growth implements GrowingRepository {
   readonly #use: CopyUse
   readonly #most: number
   readonly #inspectors = new Set<Inspector>()
-  #view: VersionsView
+  /** What the world sees, from the first look at it after a change on: thousands of versions change one by one. */
+  #seen: VersionsView | undefined
   #looks = 0
   readonly #listeners = new Set<() => void>()
   readonly #timers: NodeJS.Timeout[] = []
@@ -139,7 +140,6 @@ class Growth implements GrowingRepository {
     this.#note = options.note ?? (() => undefined)
     this.#passedOver = passedOver
     this.#entries = createEntries(found, options.known ?? [])
-    this.#view = this.#seeVersions()
     this.#use = new CopyUse(options.copies.folder)
     this.#most = options.inspectors ?? Math.min(MOST_INSPECTORS, availableParallelism())
     this.usable = new Promise((resolve) => {
@@ -287,18 +287,19 @@ class Growth implements GrowingRepository {
 
   /** Shows the world what is served and refused now. */
   #publish(): void {
-    this.#view = this.#seeVersions()
-    const isSettled = this.#view.pending.size === 0
+    this.#seen = undefined
+    const isSettled = !this.#entries.some(isPending)
     if (isSettled) this.#onSettled()
-    if (isSettled || this.models.length > 0) this.#onUsable()
+    if (isSettled || this.#entries.some(({ served }) => served !== undefined)) this.#onUsable()
     for (const listener of [...this.#listeners]) listener()
   }
 
-  #seeVersions(): VersionsView {
-    return viewOf(this.#entries, {
+  get #view(): VersionsView {
+    this.#seen ??= viewOf(this.#entries, {
       passedOver: this.#passedOver,
       isKnown: (entry) => this.#isKnown(entry),
     })
+    return this.#seen
   }
 
   /** What is refused is tried again when its files are others than before, or when time may have mended it. */

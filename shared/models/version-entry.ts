@@ -13,6 +13,8 @@ export interface VersionEntry extends Candidate {
   state: 'waiting' | 'inspecting' | 'served' | 'refused'
   served: ServedModel | undefined
   error: PeltonError | undefined
+  /** Why it is not served before it was looked at. */
+  readonly notYet: PeltonError
   /** Its stamp before the last try, and at the last look. */
   tried: string | undefined
   seen: string | undefined
@@ -43,6 +45,7 @@ export function createEntries(
     state: 'waiting',
     served: undefined,
     error: undefined,
+    notYet: notYet(candidate),
     tried: undefined,
     seen: undefined,
     tries: 0,
@@ -103,7 +106,7 @@ export function gone({ name, version }: Candidate): PeltonError {
 }
 
 /** Why a version that was not looked at yet is not served. */
-export function notYet({ name, version }: Candidate): PeltonError {
+function notYet({ name, version }: Candidate): PeltonError {
   return new PeltonError(
     'model-unavailable',
     `model ${showValue(name)} version ${version} is being inspected`,

@@ -1,5 +1,5 @@
 import { createRepository, type ModelRepository, type RefusedModel, type ServedModel } from './repository.ts'
-import { GONE, notYet, type VersionEntry } from './version-entry.ts'
+import { GONE, type VersionEntry } from './version-entry.ts'
 
 /** What the world sees of the versions of a growing repository. */
 export interface VersionsView {
@@ -26,10 +26,10 @@ export function viewOf(entries: readonly VersionEntry[], options: ViewOptions): 
   const current = entries.filter((entry) => !isReplaced(entry, entries))
   const refused = current.flatMap((entry): RefusedModel[] => {
     const { name, version, served, error } = entry
-    return served === undefined ? [{ name, version, error: error ?? notYet(entry) }] : []
+    return served === undefined ? [{ name, version, error: error ?? entry.notYet }] : []
   })
   const models = entries.flatMap(({ served }) => served ?? [])
-  const pending = entries.filter(({ served, error }) => served === undefined && error === undefined)
+  const pending = entries.filter(isPending)
   return {
     repository: createRepository(models, [...passedOver.refused, ...refused], passedOver.remarks),
     highest: new Map(
@@ -38,6 +38,11 @@ export function viewOf(entries: readonly VersionEntry[], options: ViewOptions): 
     pending: new Set(pending.flatMap(({ name, version }) => [name, `${name}/${version}`])),
     count: current.length + passedOver.refused.length,
   }
+}
+
+/** Whether a version was not looked at yet. */
+export function isPending({ served, error }: VersionEntry): boolean {
+  return served === undefined && error === undefined
 }
 
 /** Whether an event that names no version is this version's, or must wait for it. */

@@ -1,154 +1,213 @@
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { connect, type NatsConnection } from '@nats-io/transport-node'
+import { Agent } from 'node:http'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { type EmbeddedBroker, startBroker } from '../../shared/sdk/broker/server.ts'
 import { HEADERS, readHeader } from '../../shared/sdk/contract/headers.ts'
-import { decodeResponse } from '../../shared/sdk/contract/open-inference.ts'
+import { decodeResponse, encodeRequest } from '../../shared/sdk/contract/open-inference.ts'
 import type { Tensor } from '../../shared/sdk/contract/tensor.ts'
-import { provision } from '../../shared/sdk/jetstream/provision.ts'
 import { createProducer } from '../../shared/sdk/producer.ts'
+import { type GatewayProcess, startGateway } from '../kit/gateway-process.ts'
 import type { Outcomes, StoredRecord } from '../kit/outcomes.ts'
-import { settled } from '../kit/pipeline.ts'
 import { eventually } from '../kit/wait.ts'
-import { startWorkerProcess, type WorkerProcess } from '../kit/worker-process.ts'
-import { type BareAnswer, startBareRuntime } from './bare-runtime.ts'
-import { findPythonWithOnnx, generateCases, type OperatorCase } from './operator-cases.ts'
-import { difference, formOf, isClose } from './same-tensors.ts'
+import { type GivenAnswer, send } from './exchanges.ts'
+import { findPythonWithOnnx, type OperatorCase } from './operator-cases.ts'
+import {
+  inputsOf,
+  isSteady,
+  type OperatorStage,
+  type OperatorTrial,
+  openOperatorStage,
+  shorten,
+  unlikeBare,
+} from './operator-stage.ts'
+import { isClose } from './same-tensors.ts'
 
-const FORMS = ['json', 'binary'] as const
 const python = await findPythonWithOnnx()
 if (python === undefined)
   console.log(
     'conformance is skipped: no python3 has the onnx package (Debian: apt-get install python3-onnx)',
   )
 
-/** A case, what the bare runtime makes of it, and the answers to its two events. */
-interface Trial {
-  readonly operator: OperatorCase
-  readonly bare: BareAnswer
-  readonly tokens: Readonly<Record<(typeof FORMS)[number], string>>
-}
-
 describe.skipIf(python === undefined)('the operator models of the ONNX project', () => {
-  let folder: string
-  let broker: EmbeddedBroker
-  let connection: NatsConnection
-  let worker: WorkerProcess
-  let cases: readonly OperatorCase[]
-  let trials: readonly Trial[]
-  let outcomes: Outcomes
-  /** Why a model is not served, by its name. */
-  const refused = new Map<string, string>()
+  let stage: OperatorStage
 
   beforeAll(async () => {
-    folder = await mkdtemp(join(tmpdir(), 'pelton-operators-'))
-    cases = await generateCases(python ?? '', folder)
-    // One case has two megabytes of inputs as JSON; the default of the server is one.
-    broker = await startBroker({ config: 'max_payload: 8MB' })
-    connection = await connect({ servers: broker.url })
-    await provision(connection)
-    worker = await startWorkerProcess({ url: broker.url, models: join(folder, 'models') })
-    // An event of a model that is not looked at yet waits for it, longer each time.
-    await eventually('every model to be looked at', () => lookedAt() === cases.length, {
-      limitMs: 1_500_000,
-      seen: lookedAt,
-    })
-    trials = await runTrials()
-    outcomes = await settled(connection, 2 * trials.length)
+    stage = await openOperatorStage(python ?? '')
   }, 1_800_000)
 
-  afterAll(async () => {
-    worker?.kill('SIGKILL')
-    await worker?.ended
-    await connection?.close()
-    await broker?.stop()
-    await rm(folder, { recursive: true, force: true })
-  })
-
-  /** How many models are served, or refused. */
-  function lookedAt(): number {
-    for (const { level, model, msg } of worker.log)
-      if (level === 'error' && typeof model === 'string') refused.set(model, String(msg))
-    const serving = worker.log.findLast(({ msg }) => msg === 'serving')
-    return refused.size + Number(serving?.served ?? 0)
-  }
-
-  /** Runs every case bare, and publishes it twice where it ran: as JSON, and as raw bytes. */
-  async function runTrials(): Promise<Trial[]> {
-    const bareRuntime = await startBareRuntime()
-    const producer = await createProducer({ connection, source: 'conformance' })
-    const made: Trial[] = []
-    for (const operator of cases) {
-      const inputs = operator.inputs.flatMap(({ tensor }) => tensor ?? [])
-      const bare = await bareRuntime.run({ path: operator.path, inputs })
-      if (bare.kind !== 'ran') continueWith(operator, bare)
-      else {
-        const [json, binary] = await Promise.all(
-          FORMS.map((form) =>
-            producer.publish({ model: operator.name, id: form, inputs, binary: form === 'binary' }),
-          ),
-        )
-        made.push({ operator, bare, tokens: { json: json!.token, binary: binary!.token } })
-      }
-    }
-    await producer.close()
-    await bareRuntime.close()
-    return made
-  }
-
-  const notRun = new Map<string, string[]>()
-  function continueWith({ name }: OperatorCase, answer: Exclude<BareAnswer, { kind: 'ran' }>): void {
-    const reason = `${answer.kind}: ${shorten(answer.reason)}`
-    notRun.set(reason, [...(notRun.get(reason) ?? []), name])
-  }
+  afterAll(() => stage?.close())
 
   test('are generated, and most of them run in the bare runtime', () => {
-    expect(cases.length).toBeGreaterThan(900)
-    expect(trials.length).toBeGreaterThan(850)
+    expect(stage.cases.length).toBeGreaterThan(900)
+    expect(stage.trials.length).toBeGreaterThan(850)
   })
 
   test('are served where the bare runtime runs them', () => {
-    expect(
-      trials.filter(({ operator }) => refused.has(operator.name)).map(({ operator }) => operator.name),
-    ).toEqual([])
+    const run = new Set(stage.trials.map(({ operator }) => operator.name))
+    expect([...run].filter((name) => stage.refused.has(name))).toEqual([])
     // What is not served was refused by name: nothing is passed over silently.
-    const run = new Set(trials.map(({ operator }) => operator.name))
-    expect([...refused.keys()].sort()).toEqual(
-      cases.flatMap(({ name }) => (run.has(name) ? [] : [name])).sort(),
+    expect([...stage.refused.keys()].sort()).toEqual(
+      stage.cases.flatMap(({ name }) => (run.has(name) ? [] : [name])).sort(),
     )
   })
 
-  test.each(FORMS)('answer an event of %s bit for bit like the bare runtime', (form) => {
-    const wrong: string[] = []
-    for (const { operator, bare, tokens } of trials) {
-      if (bare.kind !== 'ran') continue
-      const answer = outcomes.predictions.get(tokens[form])
-      const failure = outcomes.failures.get(tokens[form])
-      if (answer === undefined) wrong.push(`${operator.name}: ${failure ? reasonOf(failure) : 'no outcome'}`)
-      else {
-        const found = outputsOf(answer)
-        const problem = isSteady(bare)
-          ? difference(found, bare.outputs)
-          : difference(found.map(emptied), bare.outputs.map(emptied))
+  describe('by events', () => {
+    const FORMS = ['json', 'binary'] as const
+    type Tokens = Readonly<Record<(typeof FORMS)[number], string>>
+    let asked: readonly (OperatorTrial & { readonly tokens: Tokens })[]
+    let outcomes: Outcomes
+
+    beforeAll(async () => {
+      asked = await publishAll()
+      outcomes = await stage.pipeline.settled(2 * asked.length)
+    }, 600_000)
+
+    /** Publishes every case twice: as JSON, and as raw bytes. */
+    async function publishAll(): Promise<typeof asked> {
+      const producer = await createProducer({ connection: stage.pipeline.connection, source: 'conformance' })
+      const made: (typeof asked)[number][] = []
+      for (const trial of stage.trials) {
+        const model = trial.operator.name
+        const publish = (form: (typeof FORMS)[number]) =>
+          producer.publish({
+            ...{ model, id: form, binary: form === 'binary' },
+            inputs: inputsOf(trial.operator),
+          })
+        const [json, binary] = await Promise.all([publish('json'), publish('binary')])
+        made.push({ ...trial, tokens: { json: json.token, binary: binary.token } })
+      }
+      await producer.close()
+      return made
+    }
+
+    test.each(FORMS)('answer one of %s bit for bit like the bare runtime', (form) => {
+      const wrong: string[] = []
+      for (const { operator, bare, tokens } of asked) {
+        const answer = outcomes.predictions.get(tokens[form])
+        const failure = outcomes.failures.get(tokens[form])
+        const missing = failure === undefined ? 'no outcome' : reasonOf(failure)
+        const problem = answer === undefined ? missing : unlikeBare(outputsOf(answer), bare)
         if (problem !== undefined) wrong.push(`${operator.name}: ${problem}`)
       }
+      expect(wrong).toEqual([])
+    })
+
+    test('end as one outcome each, and each is in the ledger', () => {
+      expect(outcomes.predictions.size).toBe(2 * asked.length)
+      expect(outcomes.failures.size).toBe(0)
+      expect([...outcomes.ledger.values()].map(String)).toEqual(Array(2 * asked.length).fill('predicted'))
+    })
+
+    function outputsOf({ headers, body }: StoredRecord): readonly Tensor[] {
+      const contentType = readHeader(headers, HEADERS.dataContentType)
+      const length = readHeader(headers, HEADERS.inferenceHeaderLength)
+      return decodeResponse(contentType, length, body).outputs
     }
-    expect(wrong).toEqual([])
+
+    function reasonOf({ headers }: StoredRecord): string {
+      return `${readHeader(headers, HEADERS.deadLetterReason)}: ${readHeader(headers, HEADERS.deadLetterDescription)}`
+    }
   })
 
-  test('end as one outcome each, and each is in the ledger', () => {
-    expect(outcomes.predictions.size).toBe(2 * trials.length)
-    expect(outcomes.failures.size).toBe(0)
-    expect([...outcomes.ledger.values()].map(String)).toEqual(Array(2 * trials.length).fill('predicted'))
+  describe('over HTTP', () => {
+    /** How tensors go in, and how they come out. */
+    const MODES = [
+      { isRawIn: false, isRawOut: false },
+      { isRawIn: false, isRawOut: true },
+      { isRawIn: true, isRawOut: false },
+      { isRawIn: true, isRawOut: true },
+    ] as const
+    /** One case has two megabytes of inputs as JSON, and slow models have their time. */
+    const ROOM = { PELTON_GATEWAY_MAX_BODY_BYTES: String(8 * 1024 ** 2), PELTON_GATEWAY_TIMEOUT_MS: '60000' }
+    /** Requests at the same time. */
+    const AT_ONCE = 16
+
+    interface Metadata {
+      readonly inputs?: readonly { readonly name: string }[]
+      readonly error?: string
+    }
+
+    let gateway: GatewayProcess
+    const agent = new Agent({ keepAlive: true })
+
+    beforeAll(async () => {
+      gateway = await startGateway({ url: stage.pipeline.broker.url, env: ROOM })
+      const served = stage.cases.length - stage.refused.size
+      const isKnown = async (): Promise<boolean> => (await ready()) === served
+      await eventually('the gateway to know all that are served', isKnown, { seen: ready })
+    })
+
+    afterAll(async () => {
+      agent.destroy()
+      await gateway?.end()
+    })
+
+    /** How many models the gateway knows to be served. */
+    async function ready(): Promise<number> {
+      const response = await fetch(`${gateway.address}/v2/models`)
+      return ((await response.json()) as { readonly models: readonly string[] }).models.length
+    }
+
+    test('have the metadata of what they take', async () => {
+      const wrong: unknown[] = []
+      for (const { operator } of stage.trials) {
+        const response = await fetch(`${gateway.address}/v2/models/${operator.name}`)
+        const { inputs, error } = (await response.json()) as Metadata
+        const names = new Set(inputs?.map(({ name }) => name))
+        if (inputsOf(operator).some(({ name }) => !names.has(name)))
+          wrong.push([operator.name, inputs, error])
+      }
+      expect(wrong).toEqual([])
+    })
+
+    test.each(MODES)('answer like the bare runtime, raw in $isRawIn, raw out $isRawOut', async (mode) => {
+      const wrong: string[] = []
+      const left = stage.trials.values()
+      const ask = async (): Promise<void> => {
+        for (const trial of left) {
+          const problem = await tryOut(trial, mode)
+          if (problem !== undefined) wrong.push(`${trial.operator.name}: ${problem}`)
+        }
+      }
+      await Promise.all(Array.from({ length: AT_ONCE }, ask))
+      expect(wrong).toEqual([])
+    })
+
+    /** What is wrong with the answer, if anything is. */
+    async function tryOut(
+      { operator, bare }: OperatorTrial,
+      { isRawIn, isRawOut }: (typeof MODES)[number],
+    ): Promise<string | undefined> {
+      const question = { inputs: inputsOf(operator), parameters: { binary_data_output: isRawOut } }
+      const { body, inferenceHeaderLength } = encodeRequest(question, { binary: isRawIn })
+      const length =
+        inferenceHeaderLength === undefined
+          ? []
+          : ['Inference-Header-Content-Length', String(inferenceHeaderLength)]
+      const answer = await send(
+        gateway.address,
+        {
+          ...{ method: 'POST', path: `/v2/models/${operator.name}/infer` },
+          headers: ['Host', 'localhost', 'Content-Length', String(body.length), ...length],
+          body: Buffer.from(body).toString('base64'),
+        },
+        agent,
+      )
+      const bytes = Buffer.from(answer.body, 'base64')
+      if (answer.status !== 200) return `${answer.status} ${bytes.toString().slice(0, 300)}`
+      const isRaw = answer.headers['inference-header-content-length'] !== undefined
+      if (isRaw !== (isRawOut && bare.outputs.length > 0)) return `raw: ${isRaw}`
+      return unlikeBare(outputsOf(answer, bytes), bare)
+    }
+
+    function outputsOf({ headers }: GivenAnswer, bytes: Buffer): readonly Tensor[] {
+      return decodeResponse(headers['content-type'], headers['inference-header-content-length'], bytes)
+        .outputs
+    }
   })
 
   test('report: tested, refused, why', () => {
-    const random = trials.filter(({ bare }) => bare.kind === 'ran' && !isSteady(bare))
-    const unlike = trials.filter(
-      ({ operator, bare }) => bare.kind === 'ran' && !isAsExpected(operator, bare.outputs),
-    )
+    const { cases, trials, notRun, refused } = stage
+    const random = trials.filter(({ bare }) => !isSteady(bare))
+    const unlike = trials.filter(({ operator, bare }) => !isAsExpected(operator, bare.outputs))
     const lines = [
       `${cases.length} operator models generated`,
       `${trials.length} run in the bare runtime and are served: ${2 * trials.length} events, every answer equal`,
@@ -164,25 +223,6 @@ describe.skipIf(python === undefined)('the operator models of the ONNX project',
   })
 })
 
-function outputsOf({ headers, body }: StoredRecord): readonly Tensor[] {
-  const contentType = readHeader(headers, HEADERS.dataContentType)
-  return decodeResponse(contentType, readHeader(headers, HEADERS.inferenceHeaderLength), body).outputs
-}
-
-function reasonOf({ headers }: StoredRecord): string {
-  return `${readHeader(headers, HEADERS.deadLetterReason)}: ${readHeader(headers, HEADERS.deadLetterDescription)}`
-}
-
-/** Whether the runtime gives the same answer twice: some operators draw random numbers. */
-function isSteady(bare: Extract<BareAnswer, { kind: 'ran' }>): boolean {
-  return difference(bare.again, bare.outputs) === undefined
-}
-
-/** Only what does not depend on chance. */
-function emptied(tensor: Tensor): Tensor {
-  return { ...tensor, name: formOf(tensor), data: [] }
-}
-
 function isAsExpected({ outputs, rtol, atol }: OperatorCase, found: readonly Tensor[]): boolean {
   return outputs.every(({ name, tensor }) => {
     const own = found.find((output) => output.name === name)
@@ -190,7 +230,7 @@ function isAsExpected({ outputs, rtol, atol }: OperatorCase, found: readonly Ten
   })
 }
 
-function namesOf(trials: readonly Trial[]): string {
+function namesOf(trials: readonly OperatorTrial[]): string {
   return trials.map(({ operator }) => operator.name).join(', ')
 }
 
@@ -202,13 +242,4 @@ function groups(reasons: ReadonlyMap<string, string>): string[] {
     byReason.set(short, [...(byReason.get(short) ?? []), name])
   }
   return [...byReason].map(([reason, names]) => `  ${names.length} ${reason} (${names.join(', ')})`)
-}
-
-/** The part of a reason that several models share. */
-function shorten(reason: string): string {
-  return reason
-    .replace(/\s+/g, ' ')
-    .replace(/(Load model from )\S+/, '$1…')
-    .replace(/\/\S+\.(cc|h):\d+/g, '…')
-    .slice(0, 160)
 }

@@ -37,7 +37,7 @@ describe.each(FORMS)('rights: $title', (form) => {
   test('each role does all of its work, and the server refuses nothing', async ({ skip }) => {
     const settings = ROLES.flatMap((role) => Object.keys(envOf(role)))
     const missing = settings.filter((name) => name.startsWith('PELTON_') && !(name in brokerSettings))
-    if (missing.length === 0) await workAsEachRole(server, { envOf, loginOf })
+    if (missing.length === 0) await workAsEachRole(server, { envOf, loginOf }, form.accounts !== undefined)
     else if (form.isPlain) await provision(as('admin'))
     const lines = (await server.log()).split('\n')
     expect(lines.filter((line) => /violation|authorization/i.test(line))).toEqual([])

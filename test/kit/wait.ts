@@ -6,11 +6,16 @@ export const PATIENT = { timeout: 480_000, interval: 100 }
 export interface WaitOptions {
   /** How long to wait at most, milliseconds: far beyond what a busy machine needs. @default 480_000 */
   readonly limitMs?: number
-  /** Between two looks, milliseconds. @default 25 */
+  /** Between two looks at first, milliseconds; what takes long is looked for more seldom. @default 25 */
   readonly everyMs?: number
   /** What is there instead, for the error. */
   readonly seen?: () => unknown
 }
+
+/** The pause between two looks grows to this part of the time that was waited, so that waiting takes nothing from what is waited for. */
+const PAUSE_SHARE = 0.05
+/** Milliseconds. */
+const LONGEST_PAUSE_MS = 250
 
 /**
  * Looks until something is there, and returns it. What never comes is an error that names it, and what was seen instead:
@@ -24,12 +29,13 @@ export async function eventually<Found>(
   look: () => Found | undefined | false | Promise<Found | undefined | false>,
   { limitMs = PATIENT.timeout, everyMs = 25, seen }: WaitOptions = {},
 ): Promise<Found> {
-  const end = performance.now() + limitMs
+  const began = performance.now()
   for (;;) {
     const found = await look()
     if (found !== undefined && found !== false) return found
-    if (performance.now() > end) throw new Error(await inVain(what, limitMs, seen))
-    await sleep(everyMs)
+    const waitedMs = performance.now() - began
+    if (waitedMs > limitMs) throw new Error(await inVain(what, limitMs, seen))
+    await sleep(Math.max(everyMs, Math.min(LONGEST_PAUSE_MS, PAUSE_SHARE * waitedMs)))
   }
 }
 

@@ -17,9 +17,17 @@ export interface Rule {
 
 export type Alert = Rule & { readonly alert: string }
 
+export interface RuleGroup {
+  readonly name: string
+  readonly rules: readonly Rule[]
+}
+
+export async function readRuleGroups(): Promise<readonly RuleGroup[]> {
+  return (parse(await readFile(RULES, 'utf8')) as { groups: RuleGroup[] }).groups
+}
+
 export async function readRules(): Promise<readonly Rule[]> {
-  const { groups } = parse(await readFile(RULES, 'utf8')) as { groups: { rules: Rule[] }[] }
-  return groups.flatMap(({ rules }) => rules)
+  return (await readRuleGroups()).flatMap(({ rules }) => rules)
 }
 
 export async function readAlerts(): Promise<readonly Alert[]> {

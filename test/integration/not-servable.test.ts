@@ -101,9 +101,10 @@ test('a worker that starts while the folder is away parks the events of its mode
   ])
   const labels = { model: MODEL, cause: 'unavailable' }
   expect((await metricsOf(worker)).value('pelton_model_not_servable', labels)).toBe(1)
-  const status = await runCli(['status'], { env: pipeline.env })
-  expect(status.out).toMatch(/identity-fp32 +default +0 of 1 +30 +there is no such file/)
-  // It is asked again where it was in the middle of a look at what is parked.
+  // Each is asked again where it was in the middle of a look at what is parked.
+  const row = /identity-fp32 +default +0 of 1 +30 +there is no such file/
+  const status = async (): Promise<string> => (await runCli(['status'], { env: pipeline.env })).out
+  await eventually('status to tell of it', async () => row.test(await status()), { seen: status })
   const waiting = /model "identity-fp32" of pool "default": 0 of 1 workers serve it, 30 of its events wait/
   const doctor = async (): Promise<string> => (await runCli(['doctor'], { env: pipeline.env })).out
   await eventually('doctor to tell of it', async () => waiting.test(await doctor()), { seen: doctor })

@@ -1,7 +1,7 @@
 import { expect, onTestFinished, test } from 'vitest'
 import { readRange } from '../../shared/operations/broker/read-range.ts'
 import { readMessages } from '../../shared/operations/broker/stream-reader.ts'
-import { requestApi, streamInfo } from '../../shared/sdk/jetstream/api.ts'
+import { patientApi, requestApi, streamInfo } from '../../shared/sdk/jetstream/api.ts'
 import { PublishWindow } from '../../shared/sdk/jetstream/publish-window.ts'
 import { leaderOf, startTestCluster } from '../kit/cluster.ts'
 
@@ -15,7 +15,8 @@ test('a reader whose server is behind reads on until the end that the leader kno
   const cluster = await startTestCluster({ syncInterval: '2m' })
   onTestFinished(() => cluster.stop())
   const connection = await cluster.connect()
-  await requestApi(connection, `STREAM.CREATE.${STREAM}`, { name: STREAM, subjects: ['n'], num_replicas: 3 })
+  const config = { name: STREAM, subjects: ['n'], num_replicas: 3 }
+  await patientApi(() => requestApi(connection, `STREAM.CREATE.${STREAM}`, config))
   const window = new PublishWindow(connection)
   const publish = async (count: number): Promise<void> => {
     const body = new Uint8Array(4_000)

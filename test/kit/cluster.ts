@@ -8,7 +8,7 @@ import { openDirect } from './cluster-direct.ts'
 import { createNode, type NodeProcess } from './cluster-node.ts'
 import { type Network, openWires } from './cluster-wires.ts'
 import { openNamespaces } from './namespaces.ts'
-import { eventually } from './wait.ts'
+import { eventually, PATIENT } from './wait.ts'
 
 /** One server of a cluster, and the wires to it. */
 export interface ClusterNode extends Omit<NodeProcess, 'remove'> {
@@ -105,7 +105,8 @@ function clusterOf(
   })
   const url = nodes.map((node) => node.url).join(',')
   const connect = async (given: Partial<BrokerOptions> = {}): Promise<NatsConnection> => {
-    const own = { dataPath: testDataPath(), prefix: testPrefix() }
+    // An election of a busy machine takes longer than a service would wait.
+    const own = { dataPath: testDataPath(), prefix: testPrefix(), patienceMs: PATIENT.timeout }
     const connection = await connectBroker({ url, name: 'test', ...own, ...given })
     connections.push(connection)
     return connection
@@ -180,26 +181,38 @@ interface View {
   readonly leader: string | undefined
   /** How many running nodes know it and find themselves well. */
   readonly agreed: number
+  /** How many other nodes it knows to be there: only those get a part of a stream. */
+  readonly followers: number
+}
+
+interface MetaCluster {
+  readonly leader?: string
+  /** As the leader sees the others. */
+  readonly replicas?: readonly { readonly offline?: boolean; readonly current?: boolean }[]
 }
 
 /** Whom the running nodes take for their leader: whoever most of them name. */
 async function views(nodes: readonly NodeProcess[]): Promise<View> {
   const votes = new Map<string, number>()
+  let followers = 0
   const asked = nodes.map(async (node) => {
     const [jetstream, health] = await Promise.all([node.monitor('jsz'), node.monitor('healthz')])
-    const leader = (jetstream?.meta_cluster as { leader?: string } | undefined)?.leader
+    const { leader, replicas = [] } = (jetstream?.meta_cluster ?? {}) as MetaCluster
+    if (leader === node.name)
+      followers = replicas.filter(({ offline, current }) => current && !offline).length
     if (leader !== undefined && leader !== '' && health?.status === 'ok')
       votes.set(leader, (votes.get(leader) ?? 0) + 1)
   })
   await Promise.all(asked)
   const [first] = [...votes].sort(([, a], [, b]) => b - a)
-  return { leader: first?.[0], agreed: first?.[1] ?? 0 }
+  return { leader: first?.[0], agreed: first?.[1] ?? 0, followers }
 }
 
 async function ready(nodes: readonly NodeProcess[]): Promise<void> {
   const isAgreed = async (): Promise<boolean> => {
-    const { agreed } = await views(nodes)
-    return agreed > 0 && agreed === nodes.filter((node) => node.isRunning).length
+    const { agreed, followers } = await views(nodes)
+    const running = nodes.filter((node) => node.isRunning).length
+    return agreed > 0 && agreed === running && followers >= running - 1
   }
   await eventually('the nodes to agree on a leader', isAgreed, { everyMs: 50, seen: () => views(nodes) })
 }

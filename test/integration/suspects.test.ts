@@ -12,6 +12,8 @@ let pipeline: Pipeline
 let folder: Awaited<ReturnType<typeof modelsFolder>>
 let worker: WorkerProcess | undefined
 let stopped: boolean
+/** Whether the worker is to be killed, which may be said before it is known to be ready. */
+let isDoomed: boolean
 let supervised: Promise<void>
 
 beforeEach(async () => {
@@ -35,7 +37,9 @@ afterEach(async () => {
 /** Starts the worker again whenever it ends, as a supervisor does. */
 async function supervise(): Promise<void> {
   while (!stopped) {
+    isDoomed = false
     worker = await pipeline.startWorker()
+    if (isDoomed) worker.kill('SIGKILL')
     await worker.ended
   }
 }
@@ -80,6 +84,7 @@ describe('suspects', () => {
       callback: (_error, message) => {
         if (message.data.length === 0) return
         runs++
+        isDoomed = true
         worker?.kill('SIGKILL')
       },
     })

@@ -153,7 +153,7 @@ export async function settled(
     return outcomes.waiting === 0 && missing(outcomes, expected).count === 0 ? outcomes : undefined
   }
   const seen = async (): Promise<string> => describe(await readOutcomes(connection, options), expected)
-  return eventually(wanted, look, { everyMs: 50, seen })
+  return eventually(wanted, look, { seen })
 }
 
 function missing(outcomes: Outcomes, expected: number | readonly string[]) {

@@ -6,16 +6,16 @@ export const PATIENT = { timeout: 480_000, interval: 100 }
 export interface WaitOptions {
   /** How long to wait at most, milliseconds: far beyond what a busy machine needs. @default 480_000 */
   readonly limitMs?: number
-  /** Between two looks at first, milliseconds; what takes long is looked for more seldom. @default 25 */
+  /** Between two looks, milliseconds. Default: 25 at first; what takes long is looked for more seldom, four times a second at least. */
   readonly everyMs?: number
   /** What is there instead, for the error. */
   readonly seen?: () => unknown
 }
 
-/** The pause between two looks grows to this part of the time that was waited, so that waiting takes nothing from what is waited for. */
+/** The pause between two looks grows to this part of what was waited, so that waiting takes nothing from what is waited for. */
 const PAUSE_SHARE = 0.05
 /** Milliseconds. */
-const LONGEST_PAUSE_MS = 250
+const [SHORTEST_PAUSE_MS, LONGEST_PAUSE_MS] = [25, 250]
 
 /**
  * Looks until something is there, and returns it. What never comes is an error that names it, and what was seen instead:
@@ -27,7 +27,7 @@ const LONGEST_PAUSE_MS = 250
 export async function eventually<Found>(
   what: string,
   look: () => Found | undefined | false | Promise<Found | undefined | false>,
-  { limitMs = PATIENT.timeout, everyMs = 25, seen }: WaitOptions = {},
+  { limitMs = PATIENT.timeout, everyMs, seen }: WaitOptions = {},
 ): Promise<Found> {
   const began = performance.now()
   for (;;) {
@@ -35,7 +35,7 @@ export async function eventually<Found>(
     if (found !== undefined && found !== false) return found
     const waitedMs = performance.now() - began
     if (waitedMs > limitMs) throw new Error(await inVain(what, limitMs, seen))
-    await sleep(Math.max(everyMs, Math.min(LONGEST_PAUSE_MS, PAUSE_SHARE * waitedMs)))
+    await sleep(everyMs ?? Math.min(LONGEST_PAUSE_MS, Math.max(SHORTEST_PAUSE_MS, PAUSE_SHARE * waitedMs)))
   }
 }
 

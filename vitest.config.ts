@@ -8,10 +8,10 @@ const setupFiles = ['test/kit/property-seed.ts']
 const retry = Number(process.env.PELTON_TEST_RETRY ?? 0)
 
 /**
- * Files at the same time. Most of a test's time is waiting: for an election, a redelivery, a process that starts. Two cores
- * are idle more than half of the time with three files at once, and tests are held to no time.
+ * Files at the same time. Much of a test's time is waiting: for an election, a redelivery, a process that starts. With four files
+ * at once two cores are busy nine tenths of the time; with six they are no faster, and each process costs more of them.
  */
-const maxWorkers = Number(process.env.PELTON_TEST_WORKERS ?? Math.min(12, 3 * availableParallelism()))
+const maxWorkers = Number(process.env.PELTON_TEST_WORKERS ?? Math.min(12, 2 * availableParallelism()))
 
 /** Loading what a file imports costs a second: files share what they loaded, and leave nothing behind. */
 const isolate = false

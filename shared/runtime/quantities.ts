@@ -1,6 +1,8 @@
 /** A whole number with its thousands apart: `1,234,567`. */
 export function showCount(value: number): string {
-  return Math.round(value).toLocaleString('en-US')
+  const count = Math.round(value)
+  // The tables of a language take longer to load than many a command takes.
+  return Math.abs(count) < 1_000 ? String(count) : count.toLocaleString('en-US')
 }
 
 const UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB'] as const

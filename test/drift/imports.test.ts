@@ -126,6 +126,12 @@ test('the command line loads what a command needs with that command, and nothing
   expect(loaded.filter((each) => each.startsWith('services/cli/commands/'))).toEqual([])
 })
 
+test('a process that looks at models loads the runtime with the first model that was never inspected, and not before', async () => {
+  const entry = 'shared/models/inspect-process.ts'
+  expect([...(await loadedBy(entry))]).toContain('onnxruntime-node')
+  expect([...(await loadedBy(entry, false))]).not.toContain('onnxruntime-node')
+})
+
 test('no folder imports what docs/architecture.md does not let it import, and each is in its table', async () => {
   const folders = await readFolders()
   expect(folders.length).toBeGreaterThan(8)

@@ -20,10 +20,15 @@ async function answer(asked: ToInspector): Promise<void> {
   }
 }
 
-/** The runtime is loaded with the first model that nobody has inspected yet: a worker that starts again needs none of it. */
+/** What tries models is loaded with the first that nobody has inspected yet: a worker that starts again needs none of it. */
 async function inspect(request: InspectionRequest): Promise<Inspection> {
-  const { inspectModel } = await import('./inspect-model.ts')
+  const { inspectModel } = await import('./inspect-model.ts').catch(failed)
   return inspectModel(request)
+}
+
+/** That is no fault of the model: whoever asks sees that this process has ended, and asks another one later. */
+function failed(): never {
+  process.exit(1)
 }
 
 function send(message: FromInspector): void {

@@ -1,7 +1,7 @@
 import { basename } from 'node:path'
 import type { InferenceSession, Tensor as RuntimeTensor } from 'onnxruntime-node'
 import type { Datatype, Tensor, TensorData } from '../sdk/contract/tensor.ts'
-import { PeltonError, showValue } from '../sdk/errors.ts'
+import { messageOf, PeltonError, showValue } from '../sdk/errors.ts'
 import { seeModels } from './models-page.ts'
 import { explainLoadFailure, plainReason } from './runtime-reason.ts'
 import type { Signature, TensorSpec } from './signature.ts'
@@ -70,7 +70,7 @@ export function disableRuntimeTelemetry(): void {
  */
 export async function openSession(path: string): Promise<Session> {
   disableRuntimeTelemetry()
-  const runtime = await import('onnxruntime-node')
+  const runtime = await import('onnxruntime-node').catch(cannotLoad)
   runtime.env.logLevel = 'fatal'
   keepHalvesAsBits(runtime)
   const native = await load(runtime, path)
@@ -87,6 +87,16 @@ export async function openSession(path: string): Promise<Session> {
     await native.release()
     throw thrown
   }
+}
+
+/** That is no fault of the model. */
+function cannotLoad(cause: unknown): never {
+  const details = {
+    field: 'onnxruntime-node',
+    value: messageOf(cause),
+    remedy: 'Install the packages again.',
+  }
+  throw new PeltonError('model-unavailable', 'the ONNX runtime cannot be loaded', details, cause)
 }
 
 /**

@@ -1,4 +1,4 @@
-import { type HrTime, metrics, ValueType } from '@opentelemetry/api'
+import { DiagLogLevel, diag, type HrTime, metrics, ValueType } from '@opentelemetry/api'
 import { PrometheusExporter, PrometheusSerializer } from '@opentelemetry/exporter-prometheus'
 import { emptyResource, type Resource, resourceFromAttributes } from '@opentelemetry/resources'
 import {
@@ -11,7 +11,7 @@ import {
 import { type Histogram, histograms } from './histograms.ts'
 import { PREFIX_ATTRIBUTE, prometheusName } from './metrics.ts'
 import { namesOfEnv } from './names-of-env.ts'
-import type { RunningSdk, TelemetryOptions } from './telemetry.ts'
+import type { RunningSdk, TelemetryLog, TelemetryOptions } from './telemetry.ts'
 
 /**
  * Metrics for `/metrics` and nothing that is sent: of OpenTelemetry only what counts is loaded, not the exporters of traces,
@@ -21,7 +21,23 @@ export function startMetrics(options: TelemetryOptions): RunningSdk {
   const { reader, scrape } = openPrometheus()
   const provider = new MeterProvider({ resource: resourceOf(options), readers: [reader] })
   metrics.setGlobalMeterProvider(provider)
+  reportTrouble(options.log)
   return { scrape, flush: () => provider.forceFlush(), close: () => provider.shutdown() }
+}
+
+const QUIET_MS = 600_000
+
+/** The SDK reports each export that fails: one line every ten minutes says as much. */
+export function reportTrouble(log: TelemetryLog): void {
+  let quietUntil = Number.NEGATIVE_INFINITY
+  const tell = (problem: string): void => {
+    const isQuiet = performance.now() < quietUntil
+    if (!isQuiet) quietUntil = performance.now() + QUIET_MS
+    log[isQuiet ? 'debug' : 'warn']({ problem: problem.slice(0, 300) }, 'telemetry cannot be sent')
+  }
+  const ignore = (): void => undefined
+  const logger = { error: tell, warn: tell, info: ignore, debug: ignore, verbose: ignore }
+  diag.setLogger(logger, { logLevel: DiagLogLevel.WARN, suppressOverrideMessage: true })
 }
 
 /** What tells this process from others. */

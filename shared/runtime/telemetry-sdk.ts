@@ -1,15 +1,7 @@
-import {
-  type Context,
-  type ContextManager,
-  DiagLogLevel,
-  diag,
-  type Link,
-  type SpanKind,
-  TraceFlags,
-} from '@opentelemetry/api'
+import { type Context, type ContextManager, type Link, type SpanKind, TraceFlags } from '@opentelemetry/api'
 import { metrics, NodeSDK, type NodeSDKConfiguration, tracing } from '@opentelemetry/sdk-node'
-import type { RunningSdk, TelemetryLog, TelemetryOptions } from './telemetry.ts'
-import { openPrometheus, produceHistograms, resourceOf } from './telemetry-metrics.ts'
+import type { RunningSdk, TelemetryOptions } from './telemetry.ts'
+import { openPrometheus, produceHistograms, reportTrouble, resourceOf } from './telemetry-metrics.ts'
 import type { TelemetryPlan } from './telemetry-plan.ts'
 
 type Reader = metrics.IMetricReader
@@ -36,21 +28,6 @@ export async function startSdk(options: TelemetryOptions, plan: TelemetryPlan): 
     flush: () => Promise.all(readers.map((reader) => reader.forceFlush())),
     close: () => sdk.shutdown(),
   }
-}
-
-const QUIET_MS = 600_000
-
-/** The SDK reports each export that fails: one line every ten minutes says as much. */
-function reportTrouble(log: TelemetryLog): void {
-  let quietUntil = Number.NEGATIVE_INFINITY
-  const tell = (problem: string): void => {
-    const isQuiet = performance.now() < quietUntil
-    if (!isQuiet) quietUntil = performance.now() + QUIET_MS
-    log[isQuiet ? 'debug' : 'warn']({ problem: problem.slice(0, 300) }, 'telemetry cannot be sent')
-  }
-  const ignore = (): void => undefined
-  const logger = { error: tell, warn: tell, info: ignore, debug: ignore, verbose: ignore }
-  diag.setLogger(logger, { logLevel: DiagLogLevel.WARN, suppressOverrideMessage: true })
 }
 
 /**

@@ -31,12 +31,26 @@ export interface OperatorStage {
 /** @param python one that has the onnx package */
 export async function openOperatorStage(python: string): Promise<OperatorStage> {
   const folder = await mkdtemp(join(tmpdir(), 'pelton-operators-'))
-  const cases = await generateCases(python, folder)
-  // One case has two megabytes of inputs as JSON; the default of the server is one.
-  const pipeline = await openPipeline({
-    models: join(folder, 'models'),
-    broker: { config: 'max_payload: 8MB' },
-  })
+  let pipeline: Pipeline | undefined
+  const close = async (): Promise<void> => {
+    await pipeline?.close()
+    await rm(folder, { recursive: true, force: true })
+  }
+  try {
+    const cases = await generateCases(python, folder)
+    // One case has two megabytes of inputs as JSON; the default of the server is one.
+    const broker = { config: 'max_payload: 8MB' }
+    pipeline = await openPipeline({ models: join(folder, 'models'), broker })
+    const refused = await serveAll(pipeline, cases.length)
+    return { pipeline, cases, refused, ...(await runBare(cases)), close }
+  } catch (thrown) {
+    await close()
+    throw thrown
+  }
+}
+
+/** Starts a worker and waits until it has looked at so many models. @returns why it does not serve some, by name */
+async function serveAll(pipeline: Pipeline, count: number): Promise<ReadonlyMap<string, string>> {
   const worker = await pipeline.startWorker()
   const refused = new Map<string, string>()
   /** How many models are served, or refused. */
@@ -48,17 +62,8 @@ export async function openOperatorStage(python: string): Promise<OperatorStage> 
   }
   // An event of a model that is not looked at yet waits for it, longer each time.
   const limits = { limitMs: 1_500_000, seen: lookedAt }
-  await eventually('every model to be looked at', () => lookedAt() === cases.length, limits)
-  return {
-    pipeline,
-    cases,
-    refused,
-    ...(await runBare(cases)),
-    close: async () => {
-      await pipeline.close()
-      await rm(folder, { recursive: true, force: true })
-    },
-  }
+  await eventually('every model to be looked at', () => lookedAt() === count, limits)
+  return refused
 }
 
 async function runBare(cases: readonly OperatorCase[]): Promise<Pick<OperatorStage, 'trials' | 'notRun'>> {

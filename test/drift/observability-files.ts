@@ -11,6 +11,8 @@ export interface Rule {
   readonly record?: string
   readonly alert?: string
   readonly expr: string
+  /** How long before an alert fires. */
+  readonly for?: string
   readonly labels?: Readonly<Record<string, string>>
   readonly annotations?: Readonly<Record<string, string>>
 }

@@ -36,10 +36,19 @@ async function succeeds(args: readonly string[], env: NodeJS.ProcessEnv): Promis
   return out + err
 }
 
-/** Forms that change more than how a connection is made: with them more commands are tried. */
-const FAR_REACHING = [OPERATOR[0], 'JetStream domain', 'inbox prefix, and no right to any other inbox']
+/** Forms that change more than how a connection is made, or are easily told to others: with them more commands are tried. */
+const FAR_REACHING = [
+  OPERATOR[0],
+  'user and password in the address',
+  'JetStream domain',
+  'inbox prefix, and no right to any other inbox',
+]
 
 describe('commands, a worker and the package work with', () => {
+  test('forms that are there', () => {
+    expect(FAR_REACHING.filter((name) => !(name in FORMS))).toEqual([])
+  })
+
   test.each(Object.entries(FORMS))('%s', async (name, make) => {
     const { folder, form, url, env } = await open(make)
     const said: string[] = []

@@ -39,7 +39,7 @@ async function supervise(): Promise<void> {
   while (!stopped) {
     isDoomed = false
     worker = await pipeline.startWorker()
-    if (isDoomed) worker.kill('SIGKILL')
+    if (isDoomed || stopped) worker.kill('SIGKILL')
     await worker.ended
   }
 }

@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { programArgs } from '../kit/program.ts'
+import { PATIENT } from '../kit/wait.ts'
 
 /** A command that runs, as a person would run it. */
 export interface CliProcess {
@@ -70,10 +71,18 @@ export function startCli(args: readonly string[], { env, input, ulimit }: CliOpt
   return { child, out: () => out, err: () => err, ended, until }
 }
 
-/** Runs `pelton …args` to its end. */
+/** Runs `pelton …args` to its end. @throws what it has said, where it does not end in the time that any wait may take */
 export async function runCli(args: readonly string[], options: CliOptions = {}) {
   const cli = startCli(args, { input: '', ...options })
+  let isLate = false
+  const timer = setTimeout(() => {
+    isLate = true
+    cli.child.kill('SIGKILL')
+  }, PATIENT.timeout)
   const code = await cli.ended
+  clearTimeout(timer)
+  if (isLate)
+    throw new Error(`pelton ${args.join(' ')} did not end in time; it said:\n${cli.out()}${cli.err()}`)
   return {
     code,
     out: cli.out(),

@@ -14,21 +14,24 @@ function main(): void {
 async function answer(asked: ToInspector): Promise<void> {
   try {
     if (asked.kind === 'gather') send({ kind: 'gathered', version: await gatherVersion(asked.request) })
-    else send({ kind: 'inspected', inspection: await inspect(asked.request) })
+    else if (asked.kind === 'inspect') send({ kind: 'inspected', inspection: await inspect(asked.request) })
+    else await prepare()
   } catch (thrown) {
     send({ kind: 'refused', error: toErrorMessage(thrown, 'model-refused') })
   }
 }
 
-/** What tries models is loaded with the first that nobody has inspected yet: a worker that starts again needs none of it. */
-async function inspect(request: InspectionRequest): Promise<Inspection> {
-  const { inspectModel } = await import('./inspect-model.ts').catch(failed)
-  return inspectModel(request)
+/** What tries models: loaded before the first that nobody has inspected yet. A worker that starts again needs none of it. */
+const load = () => import('./inspect-model.ts')
+
+async function prepare(): Promise<void> {
+  // That is no fault of a model: whoever asks sees that this process has ended, and asks another one later.
+  await load().catch(() => process.exit(1))
+  send({ kind: 'ready' })
 }
 
-/** That is no fault of the model: whoever asks sees that this process has ended, and asks another one later. */
-function failed(): never {
-  process.exit(1)
+async function inspect(request: InspectionRequest): Promise<Inspection> {
+  return (await load()).inspectModel(request)
 }
 
 function send(message: FromInspector): void {

@@ -50,6 +50,8 @@ interface Child {
   ask(asked: ToInspector | undefined, limits: Required<InspectorOptions>): Promise<FromInspector>
   kill(): Promise<void>
   readonly isAlive: boolean
+  /** Whether it has loaded what tries models. */
+  isPrepared: boolean
 }
 
 /** An inspector; its process starts with the first model. */
@@ -64,6 +66,11 @@ export function createInspector(options: InspectorOptions = {}): Inspector {
     if (child?.isAlive !== true) {
       child = startChild()
       await child.ask(undefined, { ...limits, timeLimitMs: START_LIMIT_MS })
+    }
+    // Loading what tries models is no time of the first of them.
+    if (asked.kind === 'inspect' && !child.isPrepared) {
+      await child.ask({ kind: 'prepare' }, { ...limits, timeLimitMs: START_LIMIT_MS })
+      child.isPrepared = true
     }
     const answer = await child.ask(asked, limited)
     if (answer.kind === 'refused') throw fromErrorMessage(answer.error)
@@ -115,6 +122,7 @@ function startChild(): Child {
     get isAlive() {
       return isAlive
     },
+    isPrepared: false,
   }
 }
 

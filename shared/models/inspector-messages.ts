@@ -4,6 +4,8 @@ import type { GatheredVersion, GatherRequest } from './version-files.ts'
 
 /** What the inspector process is asked. */
 export type ToInspector =
+  /** To load what tries models; answered with `ready`. */
+  | { readonly kind: 'prepare' }
   | { readonly kind: 'gather'; readonly request: GatherRequest }
   | { readonly kind: 'inspect'; readonly request: InspectionRequest }
 

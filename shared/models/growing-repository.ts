@@ -1,4 +1,3 @@
-import { stat } from 'node:fs/promises'
 import { availableParallelism } from 'node:os'
 import { type PeltonError, showValue, toPeltonError } from '../sdk/errors.ts'
 import { type CopiesOptions, CopyUse, openPlace } from './copy-place.ts'
@@ -24,6 +23,7 @@ import {
   stampOf,
   type VersionEntry,
 } from './version-entry.ts'
+import { lookAtRefused, lookAtServed } from './version-look.ts'
 import { isPending, type VersionsView, viewOf } from './versions-view.ts'
 
 export interface GrowingOptions {
@@ -310,45 +310,27 @@ class Growth implements GrowingRepository {
       const turn = (this.#looks + index) / SERVED_EVERY
       if (entry.state === 'served' && Number.isInteger(turn))
         await this.#lookAtServed(entry, turn % COMPARED_EVERY === 0)
-      if (entry.state === 'refused' && (await this.#isWorthATry(entry))) entry.state = 'waiting'
+      if (entry.state === 'refused') await this.#lookAtRefused(entry)
     }
     this.#pump()
   }
 
-  async #isWorthATry(entry: VersionEntry): Promise<boolean> {
-    const now = await stampOf(this.#options.folder, entry)
-    const isStill = now === entry.seen // what is being copied is not whole yet
-    entry.seen = now
-    if (now === GONE) {
-      if (entry.tried !== GONE) {
-        entry.tried = GONE
-        this.#refused(entry, gone(entry))
-        this.#publish()
-      }
-      return false
-    }
-    if (now !== entry.tried) return isStill
-    return entry.error?.code === 'model-unavailable' && performance.now() >= entry.nextTry
+  async #lookAtRefused(entry: VersionEntry): Promise<void> {
+    const seen = await lookAtRefused(this.#options.folder, entry)
+    if (seen === 'try') entry.state = 'waiting'
+    if (seen !== 'gone') return
+    entry.tried = GONE
+    this.#refused(entry, gone(entry))
+    this.#publish()
   }
 
   /** A copy can be cleared away by whoever clears temporary folders: then it is made again. */
   async #lookAtServed(entry: VersionEntry, isCompared: boolean): Promise<void> {
-    const isThere = entry.served !== undefined && (await isFile(entry.served.path))
-    if (isThere && !isCompared) return
-    const now = await stampOf(this.#options.folder, entry)
-    if (!isThere && now !== GONE) entry.state = 'waiting'
-    const isChanged = now !== GONE && now !== entry.tried && now !== entry.seen
-    entry.seen = now
-    if (isThere && isChanged)
+    const seen = await lookAtServed(this.#options.folder, entry, isCompared)
+    if (seen === 'lost') entry.state = 'waiting'
+    if (seen === 'changed')
       this.#note(
         `model ${showValue(entry.name)} version ${entry.version} was changed in its folder: it is served as it was. Put a changed model into a new version folder`,
       )
   }
-}
-
-async function isFile(path: string): Promise<boolean> {
-  return stat(path).then(
-    (found) => found.isFile(),
-    () => false,
-  )
 }

@@ -50,13 +50,14 @@ interface Child {
   ask(asked: ToInspector | undefined, limits: Required<InspectorOptions>): Promise<FromInspector>
   kill(): Promise<void>
   readonly isAlive: boolean
-  /** Whether it has loaded what tries models. */
-  isPrepared: boolean
+  /** Has it load what tries models; resolves once that is loaded. May be called again. */
+  prepare(limits: Required<InspectorOptions>): Promise<unknown>
 }
 
 /** An inspector; its process starts with the first model. */
 export function createInspector(options: InspectorOptions = {}): Inspector {
   const limits = { timeLimitMs: 20_000, memoryLimitBytes: DEFAULT_MEMORY_BYTES, ...options }
+  const starting = { ...limits, timeLimitMs: START_LIMIT_MS }
   let child: Child | undefined
   let last: Promise<unknown> = Promise.resolve()
   let isClosed = false
@@ -65,13 +66,10 @@ export function createInspector(options: InspectorOptions = {}): Inspector {
     if (isClosed) throw new PeltonError('closed', 'the inspector is closed')
     if (child?.isAlive !== true) {
       child = startChild()
-      await child.ask(undefined, { ...limits, timeLimitMs: START_LIMIT_MS })
+      await child.ask(undefined, starting)
     }
     // Loading what tries models is no time of the first of them.
-    if (asked.kind === 'inspect' && !child.isPrepared) {
-      await child.ask({ kind: 'prepare' }, { ...limits, timeLimitMs: START_LIMIT_MS })
-      child.isPrepared = true
-    }
+    if (asked.kind === 'inspect') await child.prepare(starting)
     const answer = await child.ask(asked, limited)
     if (answer.kind === 'refused') throw fromErrorMessage(answer.error)
     return answer
@@ -113,8 +111,13 @@ function startChild(): Child {
   }).finally(() => {
     isAlive = false
   })
+  let prepared: Promise<unknown> | undefined
   return {
     ask: (asked, limits) => ask(process_, ended, asked, limits),
+    prepare: (limits) => {
+      prepared ??= ask(process_, ended, { kind: 'prepare' }, limits)
+      return prepared
+    },
     async kill() {
       process_.kill('SIGKILL')
       await ended
@@ -122,7 +125,6 @@ function startChild(): Child {
     get isAlive() {
       return isAlive
     },
-    isPrepared: false,
   }
 }
 

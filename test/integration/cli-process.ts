@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process'
+import { expect } from 'vitest'
 import { programArgs } from '../kit/program.ts'
 import { PATIENT } from '../kit/wait.ts'
 
@@ -94,4 +95,11 @@ export async function runCli(args: readonly string[], options: CliOptions = {}) 
         .split('\n')
         .map((line) => JSON.parse(line)),
   }
+}
+
+/** Runs a command that ends with 0. @returns all it says */
+export async function succeeds(args: readonly string[], env: NodeJS.ProcessEnv): Promise<string> {
+  const { code, out, err } = await runCli(args, { env })
+  expect(code, `${args.join(' ')}\n${out}${err}`).toBe(0)
+  return out + err
 }

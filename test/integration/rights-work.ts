@@ -9,7 +9,7 @@ import { createSubscriber } from '../../shared/sdk/subscriber.ts'
 import { latestModels } from '../kit/models-folder.ts'
 import { eventually } from '../kit/wait.ts'
 import { startWorkerProcess } from '../kit/worker-process.ts'
-import { runCli } from './cli-process.ts'
+import { runCli, succeeds } from './cli-process.ts'
 import { type ControlProcess, startControl } from './control-process.ts'
 import { serveAtDoor } from './rights-gateway-work.ts'
 import type { RightsServer, SdkLogin } from './rights-server.ts'
@@ -35,7 +35,7 @@ export async function workAsEachRole(
   logins: Logins,
   withCommands: boolean,
 ): Promise<void> {
-  await run(['provision'], logins.envOf('admin'))
+  await succeeds(['provision'], logins.envOf('admin'))
   const worker = await startWorkerProcess({ url, models: latestModels(), env: logins.envOf('worker') })
   try {
     await sendAndReceive(logins)
@@ -78,18 +78,13 @@ async function operate(url: string, env: NodeJS.ProcessEnv, withCommands: boolea
   const dataDir = await mkdtemp(join(tmpdir(), 'pelton-rights-work-'))
   const service = await startControl({ url, dataDir, env })
   try {
-    await run(['doctor'], env)
+    await succeeds(['doctor'], env)
     await (withCommands ? operateByCommands(env) : operateOver(service))
   } finally {
     const how = await service.end()
     await rm(dataDir, { recursive: true, force: true })
     expect(how, JSON.stringify(service.log)).toBe(0)
   }
-}
-
-async function run(command: readonly string[], env: NodeJS.ProcessEnv): Promise<void> {
-  const { code, out, err } = await runCli(command, { env })
-  expect(code, `${command.join(' ')}\n${out}${err}`).toBe(0)
 }
 
 async function operateOver({ call }: ControlProcess): Promise<void> {
@@ -128,8 +123,8 @@ async function operateByCommands(env: NodeJS.ProcessEnv): Promise<void> {
     ['audit'],
     ['audit', '--deep'],
   ])
-    await run(command, env)
+    await succeeds(command, env)
   const [letter] = (await runCli(['dead-letters', 'list', '--json'], { env })).json()
-  await run(['dead-letters', 'discard', letter.token, '--because', 'a test', '--yes'], env)
-  await run(['audit'], env)
+  await succeeds(['dead-letters', 'discard', letter.token, '--because', 'a test', '--yes'], env)
+  await succeeds(['audit'], env)
 }

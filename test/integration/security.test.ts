@@ -10,7 +10,7 @@ import { waitFor } from '../../shared/sdk/wait-for.ts'
 import { latestModels } from '../kit/models-folder.ts'
 import { startSecuredServer } from '../kit/secured-server.ts'
 import { startWorkerProcess } from '../kit/worker-process.ts'
-import { runCli, startCli } from './cli-process.ts'
+import { startCli, succeeds } from './cli-process.ts'
 import { FORMS, type Form, inDomain, mutualTls, urlOf, withCredentials } from './security-forms.ts'
 
 const MODEL = 'flight-delay'
@@ -28,12 +28,6 @@ async function open(make: (folder: string) => Promise<Form>) {
   const url = urlOf(form, server.port)
   const env = { ...form.env, PELTON_NATS_URL: url, PELTON_DATA: join(folder, 'data'), USER: 'ops' }
   return { folder, form, server, url, env }
-}
-
-async function succeeds(args: readonly string[], env: NodeJS.ProcessEnv): Promise<string> {
-  const { code, out, err } = await runCli(args, { env })
-  expect(code, `${args.join(' ')}\n${out}${err}`).toBe(0)
-  return out + err
 }
 
 /** Forms that change more than how a connection is made, or are easily told to others: with them more commands are tried. */
